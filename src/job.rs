@@ -1,0 +1,226 @@
+//! A job: a query, an output and, if it is to run by itself, a schedule. A `Job` that exists is a job that can
+//! run; reading it from what a user wrote is the business of `config`.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use crate::org::OrgName;
+use crate::schedule::Schedule;
+use crate::soql::Query;
+
+pub mod output_path;
+
+pub use output_path::OutputTemplate;
+
+/// A job's name, the stem of its file: `[A-Za-z0-9._-]+`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobName(pub(crate) String);
+
+impl JobName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One job, complete.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name.
+    pub name: JobName,
+    /// The org that it exports from.
+    pub org: OrgName,
+    /// Whether `run --all` and the daemon take it; `run NAME` always does.
+    pub enabled: bool,
+    /// The query, parsed; its text goes to the org untouched.
+    pub query: Query,
+    /// Whether deleted and archived rows are asked for too (`queryAll`).
+    pub all_rows: bool,
+    /// Where the export goes, with its template fields.
+    pub output: OutputTemplate,
+    /// What the file holds.
+    pub format: Format,
+    /// How values are written, and what is done with nested ones.
+    pub shape: Shape,
+    /// What is done where the output exists already.
+    pub if_exists: IfExists,
+    /// The permission bits of the output (`0o640`); `None`: the old file's, else 0666 less the umask.
+    pub file_mode: Option<u32>,
+    /// When it runs by itself; `None`: only when asked.
+    pub schedule: Option<Schedule>,
+    /// The zone of the schedule and of the dates in the output's path.
+    pub timezone: TimeZone,
+    /// How long a run may take altogether.
+    pub timeout: Option<Duration>,
+    /// What is done about occurrences missed, overlapping or failed.
+    pub policy: Policy,
+}
+
+/// The file format of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// RFC 4180, by the job's dialect.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+impl Format {
+    /// Its name, as the configuration and the run report spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Jsonl => "jsonl",
+        }
+    }
+}
+
+/// How records become bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// How numbers are written.
+    pub numbers: Numbers,
+    /// What becomes of child queries in CSV.
+    pub children: Children,
+    /// What becomes of compound fields in CSV.
+    pub compound: Compound,
+    /// Whether a run fails when its columns differ from the last successful run's.
+    pub columns_pinned: bool,
+    /// Whether JSON Lines keep each record's `attributes`.
+    pub attributes: bool,
+    /// The CSV dialect.
+    pub csv: CsvDialect,
+}
+
+/// How numbers are written; never by way of a float.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// With the exponent written out: `1.6147805824397E13` is `16147805824397.0`.
+    Plain,
+    /// The very bytes of the answer.
+    AsSent,
+}
+
+/// What becomes of a child query's records in a CSV export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Children {
+    /// The complete list as compact JSON in one column.
+    Json,
+    /// A CSV of their own beside the main one, for each child relationship.
+    Files,
+    /// The query is refused before it is sent.
+    Reject,
+}
+
+/// What becomes of a compound field (address, location) in a CSV export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compound {
+    /// Compact JSON in one column.
+    Json,
+    /// Its parts as columns.
+    Columns,
+}
+
+/// What a run does where its output exists already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfExists {
+    /// The new export takes the old one's place.
+    Replace,
+    /// The run fails before it logs in.
+    Fail,
+}
+
+/// The CSV dialect; the default is RFC 4180 with `\n`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsvDialect {
+    /// Between cells; one ASCII character.
+    pub delimiter: u8,
+    /// Around cells that need it; one ASCII character, doubled inside them.
+    pub quote: u8,
+    /// `\r\n` in place of `\n` at a row's end.
+    pub crlf: bool,
+    /// What stands for null.
+    pub null: String,
+    /// Whether the first row names the columns.
+    pub header: bool,
+    /// Whether the file begins with a byte order mark.
+    pub bom: bool,
+    /// Whether `'` is put before text that a spreadsheet would run as a formula.
+    pub formula_guard: bool,
+}
+
+impl Default for CsvDialect {
+    fn default() -> Self {
+        Self {
+            delimiter: b',',
+            quote: b'"',
+            crlf: false,
+            null: String::new(),
+            header: true,
+            bom: false,
+            formula_guard: false,
+        }
+    }
+}
+
+/// What the daemon does about occurrences that were missed, that overlap, or whose run failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Which missed occurrences are run late.
+    pub catch_up: CatchUp,
+    /// How late an occurrence may still start.
+    pub start_deadline: Option<Duration>,
+    /// What happens when an occurrence falls due while the job runs.
+    pub overlap: Overlap,
+    /// The width of the window that starts are spread over.
+    pub jitter: Duration,
+    /// How many times a run worth a retry is tried again.
+    pub retries: u32,
+    /// How long after its end.
+    pub retry_after: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            catch_up: CatchUp::Latest,
+            start_deadline: None,
+            overlap: Overlap::Skip,
+            jitter: Duration::ZERO,
+            retries: 3,
+            retry_after: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Which missed occurrences are run late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CatchUp {
+    /// None of them.
+    None,
+    /// The last one.
+    Latest,
+    /// Each of them, up to a cap.
+    All,
+}
+
+/// What happens when an occurrence falls due while the job runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// It is skipped.
+    Skip,
+    /// One waits for the run's end.
+    Queue,
+    /// The run is cancelled and a new one takes its place.
+    Replace,
+}

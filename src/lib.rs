@@ -1,0 +1,12 @@
+//! sfexport exports Salesforce data on a schedule: a job is a SOQL query, an output path and, if it is to run by
+//! itself, a cron schedule. Each layer imports only those above it:
+//!
+//! - [`error`]: what a person reads when something fails, and the exit status
+//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`]
+
+pub mod error;
+
+pub mod job;
+pub mod org;
+pub mod schedule;
+pub mod soql;

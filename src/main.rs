@@ -1,0 +1,3 @@
+//! Arguments → cli → exit status.
+
+fn main() {}
