@@ -5,8 +5,9 @@
 
 mod lexer;
 mod parser;
+mod print;
 
-pub use lexer::{Span, Token, TokenKind};
+pub use lexer::{Span, Token, TokenKind, tokens};
 
 use std::fmt;
 
@@ -226,6 +227,20 @@ pub struct SyntaxError {
     pub column: usize,
     /// The line's text, for the caret.
     pub source: String,
+}
+
+impl SyntaxError {
+    /// An error at this byte of a query's text.
+    pub(crate) fn at(text: &str, byte: usize, reason: impl Into<String>) -> Self {
+        let before = &text[..byte.min(text.len())];
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            reason: reason.into(),
+            line: before.matches('\n').count() + 1,
+            column: before[start..].chars().count() + 1,
+            source: text[start..].lines().next().unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for SyntaxError {

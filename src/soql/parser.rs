@@ -1,7 +1,520 @@
-//! Tokens → a statement.
+//! Tokens → a statement: the grammar of the SOQL reference, up to FROM in full, after it clause by clause.
 
-use super::{Statement, SyntaxError};
+use super::lexer::{Span, Token, TokenKind, tokens};
+use super::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Source, Statement, SyntaxError};
+
+/// Five levels of child queries is what an org takes; the rest is room for its own, better, refusal. Without a
+/// bound a text of parentheses alone could exhaust the stack.
+const DEEPEST: usize = 16;
 
 pub(super) fn parse(text: &str) -> Result<Statement, SyntaxError> {
-    Err(SyntaxError { reason: "not read yet".to_owned(), line: 1, column: 1, source: text.to_owned() })
+    let tokens = tokens(text)?;
+    let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0 };
+    if tokens.is_empty() {
+        return Err(parser.error("the query is empty; a query begins with SELECT"));
+    }
+    let statement = parser.statement()?;
+    match parser.peek() {
+        None => Ok(statement),
+        Some(_) => Err(parser.error("this parenthesis closes nothing")),
+    }
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    tokens: &'t [Token],
+    at: usize,
+    depth: usize,
+}
+
+impl<'t> Parser<'t> {
+    /// `SELECT list FROM sources clauses`, up to the end or an unmatched `)`.
+    fn statement(&mut self) -> Result<Statement, SyntaxError> {
+        self.expect_word("SELECT", "a query begins with SELECT")?;
+        let mut select = vec![self.item()?];
+        while self.eat(TokenKind::Comma) {
+            select.push(self.item()?);
+        }
+        self.expect_word("FROM", "a comma or FROM is expected here")?;
+        let mut from = vec![self.source()?];
+        while self.eat(TokenKind::Comma) {
+            from.push(self.source()?);
+        }
+        let mut clauses = Vec::new();
+        while self.peek().is_some_and(|token| token.kind != TokenKind::Close) {
+            clauses.push(self.clause()?);
+        }
+        Ok(Statement { select, from, clauses })
+    }
+
+    fn item(&mut self) -> Result<Item, SyntaxError> {
+        if self.eat(TokenKind::Open) {
+            let child = self.nested(Self::statement)?;
+            self.expect(TokenKind::Close, "the child query's ) is missing")?;
+            return Ok(Item::Child(Box::new(child)));
+        }
+        if self.peek().is_some_and(|token| token.is_word("FROM")) {
+            return Err(self.error("a field is expected here; is there a comma too many before FROM?"));
+        }
+        if self.peek().is_some_and(|token| token.is_word("TYPEOF"))
+            && self.kind_at(1) == Some(TokenKind::Word)
+        {
+            return self.type_of();
+        }
+        if self.kind_at(1) == Some(TokenKind::Open) {
+            let call = self.call()?;
+            return Ok(Item::Function { call, alias: self.alias()? });
+        }
+        let path = self.path("a field is expected here")?;
+        Ok(Item::Field { path, alias: self.alias()? })
+    }
+
+    /// `TYPEOF relationship WHEN type THEN fields ... [ELSE fields] END`
+    fn type_of(&mut self) -> Result<Item, SyntaxError> {
+        self.at += 1;
+        let relationship = self.path("a relationship is expected after TYPEOF")?;
+        let mut whens = Vec::new();
+        while self.eat_word("WHEN") {
+            let object = self.name("an object's name is expected after WHEN")?;
+            self.expect_word("THEN", "THEN is expected here")?;
+            whens.push((object, self.paths()?));
+        }
+        if whens.is_empty() {
+            return Err(self.error("WHEN is expected here"));
+        }
+        let otherwise = if self.eat_word("ELSE") { Some(self.paths()?) } else { None };
+        self.expect_word("END", "WHEN, ELSE or END is expected here")?;
+        Ok(Item::TypeOf { relationship, whens, otherwise })
+    }
+
+    fn paths(&mut self) -> Result<Vec<Path>, SyntaxError> {
+        let mut paths = vec![self.path("a field is expected here")?];
+        while self.eat(TokenKind::Comma) {
+            paths.push(self.path("a field is expected here")?);
+        }
+        Ok(paths)
+    }
+
+    /// `NAME(arguments)`
+    fn call(&mut self) -> Result<Call, SyntaxError> {
+        let name = self.name("a function's name is expected here")?;
+        self.expect(TokenKind::Open, "( is expected here")?;
+        let mut arguments = Vec::new();
+        if self.peek().is_some_and(|token| token.kind != TokenKind::Close) {
+            arguments.push(self.nested(Self::argument)?);
+            while self.eat(TokenKind::Comma) {
+                arguments.push(self.nested(Self::argument)?);
+            }
+        }
+        self.expect(TokenKind::Close, "the function's ) is missing")?;
+        Ok(Call { name, arguments })
+    }
+
+    fn argument(&mut self) -> Result<Argument, SyntaxError> {
+        let Some(token) = self.peek() else { return Err(self.error("an argument is expected here")) };
+        match token.kind {
+            TokenKind::Word if self.kind_at(1) == Some(TokenKind::Open) => self.call().map(Argument::Call),
+            TokenKind::Word => self.path("an argument is expected here").map(Argument::Path),
+            TokenKind::String | TokenKind::Literal => {
+                self.at += 1;
+                Ok(Argument::Literal(token.text.clone()))
+            }
+            _ => Err(self.error("an argument is expected here")),
+        }
+    }
+
+    /// The alias behind a select item: the next word, unless the list goes on or ends there.
+    fn alias(&mut self) -> Result<Option<Name>, SyntaxError> {
+        match self.peek() {
+            Some(token) if may_be_alias(token) => {
+                if token.is_word("AS") {
+                    return Err(self.error("SOQL has no AS: an alias follows its expression directly"));
+                }
+                self.name("an alias is expected here").map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn source(&mut self) -> Result<Source, SyntaxError> {
+        let path = self.path("an object's name is expected after FROM")?;
+        // `AS` here is in no documentation, but harmless: the org judges it.
+        let as_word = self.eat_word("AS");
+        let alias = match self.peek() {
+            Some(token) if may_be_alias(token) && (as_word || self.clause_start().is_none()) => {
+                Some(self.name("an alias is expected here")?)
+            }
+            _ if as_word => return Err(self.error("an alias is expected after AS")),
+            _ => None,
+        };
+        Ok(Source { path, alias })
+    }
+
+    /// A clause's keyword and the tokens up to the next one on the same level.
+    fn clause(&mut self) -> Result<Clause, SyntaxError> {
+        let Some((kind, words)) = self.clause_start() else {
+            return Err(self.error("WHERE, GROUP BY, ORDER BY, LIMIT or another clause is expected here"));
+        };
+        self.at += words;
+        let start = self.at;
+        let mut open = Vec::new();
+        while let Some(token) = self.peek() {
+            match token.kind {
+                TokenKind::Open => open.push(self.at),
+                TokenKind::Close if open.pop().is_none() => break,
+                _ if open.is_empty() && self.clause_start().is_some() => break,
+                _ => {}
+            }
+            self.at += 1;
+        }
+        if let Some(unclosed) = open.pop() {
+            self.at = unclosed;
+            return Err(self.error("this parenthesis is not closed"));
+        }
+        if self.at == start {
+            return Err(self.error("the clause is empty"));
+        }
+        Ok(Clause { kind, tokens: self.tokens[start..self.at].to_vec() })
+    }
+
+    /// Which clause begins here, and the number of its keywords.
+    fn clause_start(&self) -> Option<(ClauseKind, usize)> {
+        let token = self.peek()?;
+        if token.kind != TokenKind::Word {
+            return None;
+        }
+        let by = || self.tokens.get(self.at + 1).is_some_and(|next| next.is_word("BY"));
+        Some(match token.text.to_ascii_uppercase().as_str() {
+            "USING" => (ClauseKind::Using, 1),
+            "WHERE" => (ClauseKind::Where, 1),
+            "WITH" => (ClauseKind::With, 1),
+            // Without BY they may be names: the objects Group and Order exist.
+            "GROUP" if by() => (ClauseKind::GroupBy, 2),
+            "HAVING" => (ClauseKind::Having, 1),
+            "ORDER" if by() => (ClauseKind::OrderBy, 2),
+            "LIMIT" => (ClauseKind::Limit, 1),
+            "OFFSET" => (ClauseKind::Offset, 1),
+            "FOR" => (ClauseKind::For, 1),
+            "UPDATE" => {
+                // FOR UPDATE is one clause.
+                let after_for = self.at > 0 && self.tokens[self.at - 1].is_word("FOR");
+                if after_for {
+                    return None;
+                }
+                (ClauseKind::Update, 1)
+            }
+            _ => return None,
+        })
+    }
+
+    fn path(&mut self, expected: &str) -> Result<Path, SyntaxError> {
+        let token = self.expect(TokenKind::Word, expected)?;
+        // White space around dots is rare; where it stands, a segment's place is the whole path's.
+        let exact = token.span.end - token.span.start == token.text.len();
+        let mut start = token.span.start;
+        let segments = token
+            .text
+            .split('.')
+            .map(|segment| {
+                let span = if exact { Span { start, end: start + segment.len() } } else { token.span };
+                start += segment.len() + 1;
+                Name { text: segment.to_owned(), span }
+            })
+            .collect();
+        Ok(Path { segments })
+    }
+
+    fn name(&mut self, expected: &str) -> Result<Name, SyntaxError> {
+        let at = self.at;
+        let token = self.expect(TokenKind::Word, expected)?;
+        if token.text.contains('.') {
+            self.at = at;
+            return Err(self.error(expected));
+        }
+        Ok(Name { text: token.text.clone(), span: token.span })
+    }
+
+    fn nested<T>(
+        &mut self,
+        inner: impl FnOnce(&mut Self) -> Result<T, SyntaxError>,
+    ) -> Result<T, SyntaxError> {
+        if self.depth == DEEPEST {
+            return Err(self.error("this is nested too deeply"));
+        }
+        self.depth += 1;
+        let result = inner(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn peek(&self) -> Option<&'t Token> {
+        self.tokens.get(self.at)
+    }
+
+    fn kind_at(&self, ahead: usize) -> Option<TokenKind> {
+        self.tokens.get(self.at + ahead).map(|token| token.kind)
+    }
+
+    fn eat(&mut self, kind: TokenKind) -> bool {
+        let found = self.kind_at(0) == Some(kind);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn eat_word(&mut self, word: &str) -> bool {
+        let found = self.peek().is_some_and(|token| token.is_word(word));
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, kind: TokenKind, reason: &str) -> Result<&'t Token, SyntaxError> {
+        match self.peek() {
+            Some(token) if token.kind == kind => {
+                self.at += 1;
+                Ok(token)
+            }
+            _ => Err(self.error(reason)),
+        }
+    }
+
+    fn expect_word(&mut self, word: &str, reason: &str) -> Result<(), SyntaxError> {
+        if self.eat_word(word) { Ok(()) } else { Err(self.error(reason)) }
+    }
+
+    /// An error at the current token, which it names, or at the text's end.
+    fn error(&self, reason: &str) -> SyntaxError {
+        match self.peek() {
+            Some(token) => SyntaxError::at(
+                self.text,
+                token.span.start,
+                format!("{reason} (found {})", shortened(&token.text)),
+            ),
+            None => SyntaxError::at(self.text, self.text.len(), format!("{reason} (the query ends)")),
+        }
+    }
+}
+
+/// A word that the reference does not reserve.
+fn may_be_alias(token: &Token) -> bool {
+    const RESERVED: [&str; 21] = [
+        "AND", "ASC", "DESC", "EXCLUDES", "FIRST", "FROM", "GROUP", "HAVING", "IN", "INCLUDES", "LAST",
+        "LIKE", "LIMIT", "NOT", "NULL", "NULLS", "OR", "SELECT", "USING", "WHERE", "WITH",
+    ];
+    token.kind == TokenKind::Word && !RESERVED.iter().any(|word| token.is_word(word))
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(30) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Query;
+    use super::*;
+
+    fn printed(text: &str) -> String {
+        parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).to_string()
+    }
+
+    fn refused(text: &str) -> (usize, usize, String) {
+        let error = parse(text).expect_err(text);
+        (error.line, error.column, error.reason)
+    }
+
+    #[test]
+    fn every_kind_of_select_item_is_understood() {
+        let statement = parse(
+            "select Id, Account.Owner.Name, COUNT(Id) n, format( convertCurrency(Amount) ) a, FIELDS(STANDARD),\n\
+             (SELECT Id, (SELECT Id FROM Cases) FROM Contacts WHERE Name = 'a, (b' LIMIT 2),\n\
+             TYPEOF What WHEN Account THEN Phone, Owner.Name WHEN Opportunity THEN Amount ELSE Name END,\n\
+             DISTANCE(Location__c, GEOLOCATION(37.775, -122.418), 'mi') FROM Event",
+        )
+        .unwrap();
+        let items: Vec<_> = statement
+            .select
+            .iter()
+            .map(|item| match item {
+                Item::Field { .. } => format!("field {item}"),
+                Item::Function { .. } => format!("function {item}"),
+                Item::Child(_) => format!("child {item}"),
+                Item::TypeOf { .. } => item.to_string(),
+            })
+            .collect();
+        assert_eq!(
+            items,
+            [
+                "field Id",
+                "field Account.Owner.Name",
+                "function COUNT(Id) n",
+                "function format(convertCurrency(Amount)) a",
+                "function FIELDS(STANDARD)",
+                "child (SELECT Id, (SELECT Id FROM Cases) FROM Contacts WHERE Name = 'a, (b' LIMIT 2)",
+                "TYPEOF What WHEN Account THEN Phone, Owner.Name WHEN Opportunity THEN Amount ELSE Name END",
+                "function DISTANCE(Location__c, GEOLOCATION(37.775, -122.418), 'mi')",
+            ]
+        );
+    }
+
+    #[test]
+    fn from_and_the_clauses_after_it_keep_their_tokens() {
+        let text = "SELECT c.Name FROM Contact c, c.Account a USING SCOPE mine WHERE a.Name LIKE 'x%' AND \
+                    (NOT Id IN (SELECT Id FROM Order WHERE x = 'ORDER BY')) WITH SECURITY_ENFORCED GROUP BY \
+                    ROLLUP (c.Name) HAVING COUNT (Id) >= 2 ORDER BY c.Name DESC NULLS LAST LIMIT 10 OFFSET 5 FOR UPDATE";
+        assert_eq!(printed(text), text);
+        let kinds: Vec<_> = parse(text).unwrap().clauses.iter().map(|clause| clause.kind).collect();
+        use ClauseKind as K;
+        let expected =
+            [K::Using, K::Where, K::With, K::GroupBy, K::Having, K::OrderBy, K::Limit, K::Offset, K::For];
+        assert_eq!(kinds, expected);
+    }
+
+    #[test]
+    fn objects_named_like_keywords_and_any_white_space_are_understood() {
+        assert_eq!(printed("SELECT Id FROM Order ORDER BY Id"), "SELECT Id FROM Order ORDER BY Id");
+        assert_eq!(printed("SELECT Id FROM Group GROUP BY Id"), "SELECT Id FROM Group GROUP BY Id");
+        assert_eq!(
+            printed("\tSELECT\r\nAccount . Name,COUNT ( Id )x\u{a0}FROM Account AS a"),
+            "SELECT Account.Name, COUNT(Id) x FROM Account a"
+        );
+        assert_eq!(
+            printed(
+                "SELECT Id FROM A WHERE D=LAST_N_DAYS:30 AND C>USD5000.50 AND T<2026-01-01T00:00:00+01:00"
+            ),
+            "SELECT Id FROM A WHERE D = LAST_N_DAYS:30 AND C > USD5000.50 AND T < 2026-01-01T00:00:00+01:00"
+        );
+    }
+
+    #[test]
+    fn an_error_names_its_place_and_what_was_expected() {
+        let cases = [
+            ("", 1, 1, "the query is empty"),
+            ("DELETE FROM Account", 1, 1, "a query begins with SELECT (found DELETE)"),
+            ("SELECT FROM Account", 1, 8, "a field is expected here"),
+            ("SELECT Id,\n  Näme FROM Account", 2, 4, "'ä' is not expected here"),
+            ("SELECT Id, FROM Account", 1, 12, "a field is expected here; is there a comma too many"),
+            ("SELECT * FROM Account", 1, 8, "SOQL has no *"),
+            ("SELECT Id FORM Account", 1, 16, "a comma or FROM is expected here (found Account)"),
+            ("SELECT Id FROM", 1, 15, "an object's name is expected after FROM (the query ends)"),
+            ("SELECT Id AS x FROM A", 1, 11, "SOQL has no AS"),
+            ("SELECT Id FROM A;", 1, 17, "a query ends without a semicolon"),
+            ("SELECT Id FROM A WHERE Name = 'it", 1, 31, "this string has no closing quote"),
+            ("SELECT Id FROM A WHERE Name = \"x\"", 1, 31, "strings stand in single quotes"),
+            (r"SELECT Id FROM A WHERE Name = 'a\x'", 1, 33, "a backslash escapes one of"),
+            ("SELECT Id FROM A WHERE (x = 1", 1, 24, "this parenthesis is not closed"),
+            ("SELECT Id FROM A WHERE x = 1)", 1, 29, "this parenthesis closes nothing"),
+            ("SELECT Id FROM A WHERE", 1, 23, "the clause is empty"),
+            (
+                "SELECT Id FROM A a b",
+                1,
+                20,
+                "WHERE, GROUP BY, ORDER BY, LIMIT or another clause is expected here",
+            ),
+            ("SELECT Id FROM A -- all", 1, 18, "SOQL has no comments"),
+            ("SELECT Id FROM A WHERE Id = :id", 1, 29, "bind variables are Apex's"),
+            ("SELECT Account., Id FROM A", 1, 16, "a name must follow the dot"),
+            ("SELECT TYPEOF What THEN Phone END FROM Event", 1, 20, "WHEN is expected here"),
+            ("SELECT (SELECT Id FROM Contacts FROM Account", 1, 33, "WHERE, GROUP BY"),
+        ];
+        for (text, line, column, reason) in cases {
+            let found = refused(text);
+            assert!(found.2.starts_with(reason), "{text}: {found:?}");
+            assert_eq!((found.0, found.1), (line, column), "{text}: {}", found.2);
+        }
+        let error = parse("SELECT Id,\n\tNäme FROM Account").expect_err("not ASCII");
+        assert_eq!(
+            error.to_string(),
+            "line 2, column 3: 'ä' is not expected here\n  \tNäme FROM Account\n  \t ^"
+        );
+    }
+
+    #[test]
+    fn nesting_without_end_is_refused_and_exhausts_nothing() {
+        let deep = format!("SELECT {} FROM A", "(SELECT ".repeat(20_000));
+        assert_eq!(refused(&deep).2, "this is nested too deeply (found SELECT)");
+        let calls = format!("SELECT {} FROM A", "f(".repeat(20_000));
+        assert_eq!(refused(&calls).2, "this is nested too deeply (found f)");
+    }
+
+    #[test]
+    fn the_text_is_kept_but_for_white_space_at_its_ends() {
+        assert_eq!(Query::parse("\n SELECT  Id\nFROM A \n").unwrap().text, "SELECT  Id\nFROM A");
+    }
+
+    /// Texts that look like SOQL: words, keywords, punctuation and strings in any order.
+    fn soql_like() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec![
+            "SELECT",
+            "FROM",
+            "Id",
+            "Account.Name",
+            "COUNT",
+            "(",
+            ")",
+            ",",
+            "WHERE",
+            "TYPEOF",
+            "WHEN",
+            "THEN",
+            "ELSE",
+            "END",
+            "'it\\'s'",
+            "=",
+            "GROUP",
+            "BY",
+            "FIELDS",
+            "ALL",
+            "x",
+            "5",
+            "'",
+            "\\",
+            ".",
+            "AS",
+            "FOR",
+            "UPDATE",
+        ]);
+        prop::collection::vec(word, 0..40).prop_map(|words| words.join(" "))
+    }
+
+    /// Statements by construction, so that printing and reading meet real depth.
+    fn statement() -> impl Strategy<Value = String> {
+        let path = "[A-Za-z][A-Za-z0-9_]{0,5}(\\.[A-Za-z][a-z0-9]{0,3}){0,3}";
+        let flat = prop::collection::vec(path, 1..4)
+            .prop_map(|fields| format!("SELECT {} FROM Q", fields.join(", ")));
+        flat.prop_recursive(4, 16, 3, move |inner| {
+            (prop::collection::vec(inner, 1..3), path, "[a-z ,()]{0,12}").prop_map(|(children, path, text)| {
+                let children: Vec<_> = children.iter().map(|child| format!("({child})")).collect();
+                format!(
+                    "SELECT {}, max({path}) m, TYPEOF W WHEN A THEN x, {path} END FROM Q q WHERE a = '{text}' LIMIT 3",
+                    children.join(", ")
+                )
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,60}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn no_order_of_words_makes_it_panic_and_what_it_reads_it_prints(text in soql_like()) {
+            if let Ok(statement) = parse(&text) {
+                prop_assert_eq!(parse(&statement.to_string()).expect("its own print"), statement);
+            }
+        }
+
+        #[test]
+        fn what_it_prints_parses_to_the_same(text in statement()) {
+            // A random name may be a keyword; then the text is no query, and says so.
+            if let Ok(statement) = parse(&text) {
+                prop_assert_eq!(parse(&statement.to_string()).expect("its own print"), statement);
+            }
+        }
+    }
 }
