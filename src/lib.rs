@@ -8,5 +8,8 @@ pub mod error;
 
 pub mod job;
 pub mod org;
+pub mod record;
+pub mod salesforce;
 pub mod schedule;
+pub mod sink;
 pub mod soql;

@@ -3,10 +3,12 @@
 //! The select list and FROM are understood in full, because the columns come from them; every clause after
 //! FROM is kept as tokens, because only the org can judge it. The text itself goes to the org untouched.
 
+mod columns;
 mod lexer;
 mod parser;
 mod print;
 
+pub use columns::{Columns, Entry, Level, Node};
 pub use lexer::{Span, Token, TokenKind, tokens};
 
 use std::fmt;

@@ -1,0 +1,6 @@
+//! The protocol without sockets: what is asked of an org as bytes, and what its answers' bytes say.
+
+pub mod fault;
+mod json;
+pub mod page;
+pub mod query;

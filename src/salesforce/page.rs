@@ -1,0 +1,643 @@
+//! One page of a query's result: a pull reader from its bytes to records.
+//!
+//! It is strict where leniency would lose data: a column that the org left out, a field that the query did not
+//! ask for, a key sent twice, a record of another shape are all faults, never guesses.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use jiter::Peek;
+
+use super::fault::{Fault, FaultKind};
+use super::json::Json;
+use super::query::QueryLocator;
+use crate::job::Numbers;
+use crate::record::number::write_plain;
+use crate::record::{CellKind, Record};
+use crate::soql::{Columns, Entry, Level, Node};
+
+/// What a page says about the whole result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The number of records in the whole result, the same on every page.
+    pub total_size: u64,
+    /// Where the next page is; `None` on the last.
+    pub next: Option<QueryLocator>,
+}
+
+/// Fetches a further page of a child query's records, while the record that they belong to is read.
+pub type FetchChildren<'f> = dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault> + 'f;
+
+/// How a record is copied as JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonForm {
+    /// How numbers are written.
+    pub numbers: Numbers,
+    /// Whether each record keeps its `attributes`.
+    pub attributes: bool,
+}
+
+/// Reads a page's records one after the other.
+pub struct PageReader<'p> {
+    json: Json<'p>,
+    head: Head,
+    /// Whether white space stands between the tokens; then JSON that is copied is compacted.
+    loose: bool,
+    state: State,
+    /// One record a level of child queries, to see what each child holds.
+    scratch: Vec<Record>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// At the records array.
+    Before,
+    /// Behind a record.
+    Within,
+    /// Behind the page's last byte.
+    After,
+}
+
+impl<'p> PageReader<'p> {
+    /// Reads a page's head.
+    ///
+    /// # Errors
+    /// Where the bytes are no page: not UTF-8, not JSON, without `totalSize` or `done`, not done and without a
+    /// next page, or with a `nextRecordsUrl` that leads elsewhere.
+    pub fn open(bytes: &'p [u8]) -> Result<Self, Fault> {
+        if let Err(error) = std::str::from_utf8(bytes) {
+            let at = error.valid_up_to();
+            return Err(Fault::new(FaultKind::Cut, format!("the answer is not UTF-8 at byte {at}")));
+        }
+        let mut json = Json::new(bytes);
+        let head = open_envelope(&mut json)?;
+        let loose = bytes.get(1).is_some_and(u8::is_ascii_whitespace);
+        Ok(Self { json, head, loose, state: State::Before, scratch: Vec::new() })
+    }
+
+    /// What the page says about the whole result.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The lone surrogates met so far: each is U+FFFD in a cell, and an escape in copied JSON.
+    #[must_use]
+    pub fn lone_surrogates(&self) -> u64 {
+        self.json.surrogates
+    }
+
+    /// Reads the next record into its cells. Gives `false` behind the last one, once the page has been seen to
+    /// be whole. A child query's records become JSON in their cell.
+    ///
+    /// # Errors
+    /// Where the page is not whole JSON, or the record has not the query's shape.
+    pub fn read(
+        &mut self,
+        columns: &Columns,
+        record: &mut Record,
+        form: JsonForm,
+        fetch: &mut FetchChildren<'_>,
+    ) -> Result<bool, Fault> {
+        if !self.advance()? {
+            return Ok(false);
+        }
+        record.clear(columns.names().len());
+        let mut walk = Walk {
+            json: &mut self.json,
+            form,
+            loose: self.loose,
+            fetch,
+            scratch: &mut self.scratch,
+            depth: 0,
+        };
+        walk.cells(columns.shape(), record)?;
+        complete(columns, record)?;
+        Ok(true)
+    }
+
+    /// Copies the next record as one line of JSON, without the line's end. Gives `false` behind the last one.
+    ///
+    /// # Errors
+    /// As [`PageReader::read`].
+    pub fn copy(
+        &mut self,
+        columns: &Columns,
+        record: &mut Record,
+        form: JsonForm,
+        fetch: &mut FetchChildren<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Fault> {
+        if !self.advance()? {
+            return Ok(false);
+        }
+        let mut walk = Walk {
+            json: &mut self.json,
+            form,
+            loose: self.loose,
+            fetch,
+            scratch: &mut self.scratch,
+            depth: 0,
+        };
+        walk.record(columns, record, out)?;
+        Ok(true)
+    }
+
+    /// Goes to the next record, or to the page's end.
+    fn advance(&mut self) -> Result<bool, Fault> {
+        let more = match self.state {
+            State::Before => self.json.array()?,
+            State::Within => self.json.array_step()?,
+            State::After => return Ok(false),
+        };
+        self.state = if more { State::Within } else { State::After };
+        if !more {
+            close_envelope(&mut self.json)?;
+            self.json.finish()?;
+        }
+        Ok(more)
+    }
+}
+
+/// The locator of the next page, as soon as a page's first bytes tell it; `None` where they do not (yet): the key
+/// has not arrived, stands behind the records, or is not there.
+#[must_use]
+pub fn next_locator(head: &[u8]) -> Option<QueryLocator> {
+    // Any error here is only too few bytes, or the reader's business once they are all there.
+    let mut json = Json::new(head);
+    let (mut next, mut done) = (None, None);
+    let mut key = json.object().ok()?;
+    while let Some(name) = key {
+        match &head[name] {
+            b"records" => return None,
+            b"nextRecordsUrl" => next = QueryLocator::parse(&json.string(text).ok()?).ok(),
+            b"done" => done = json.boolean().ok(),
+            _ => {
+                json.skip().ok()?;
+            }
+        }
+        if next.is_some() && done == Some(false) {
+            return next;
+        }
+        key = json.next_key().ok()?;
+    }
+    None
+}
+
+/// Reads `{"totalSize":..,"done":..,"nextRecordsUrl":..,"records":` in any order, and stands before the records.
+fn open_envelope(json: &mut Json<'_>) -> Result<Head, Fault> {
+    let bytes = json.bytes();
+    let (mut total_size, mut done, mut next, mut records) = (None, None, None, None);
+    let twice = |key: &str| Fault::new(FaultKind::Contradiction, format!("the answer says {key} twice"));
+    if json.peek()? != Peek::Object {
+        return Err(Fault::new(FaultKind::Contradiction, "the answer is JSON, but no query result"));
+    }
+    let mut key = json.object()?;
+    while let Some(name) = key {
+        match &bytes[name] {
+            b"totalSize" => {
+                let size = whole_number(json)?;
+                if total_size.replace(size).is_some() {
+                    return Err(twice("totalSize"));
+                }
+            }
+            b"done" => {
+                if done.replace(json.boolean()?).is_some() {
+                    return Err(twice("done"));
+                }
+            }
+            b"nextRecordsUrl" => {
+                let url = json.string(text)?;
+                if next.replace(url).is_some() {
+                    return Err(twice("nextRecordsUrl"));
+                }
+            }
+            b"records" => {
+                if json.peek()? != Peek::Array {
+                    return Err(Fault::new(FaultKind::Contradiction, "the answer's records are no list"));
+                }
+                if records.replace(json.position()).is_some() {
+                    return Err(twice("records"));
+                }
+                if total_size.is_some() && (done == Some(true) || done == Some(false) && next.is_some()) {
+                    break;
+                }
+                // The head goes on behind the records: read it first, and come back.
+                json.skip()?;
+            }
+            _ => {
+                json.skip()?;
+            }
+        }
+        key = json.next_key()?;
+    }
+    let lacks = |key: &str| {
+        Fault::new(FaultKind::Contradiction, format!("the answer is no query result: it has no {key}"))
+    };
+    let records = records.ok_or_else(|| lacks("records"))?;
+    let total_size = total_size.ok_or_else(|| lacks("totalSize"))?;
+    let next = match (done, next) {
+        // Only `done` ends a result; a URL beside it means nothing.
+        (Some(true), _) => None,
+        (Some(false), Some(url)) => Some(QueryLocator::parse(&url)?),
+        (Some(false), None) => {
+            let what = "the answer says that there are more records, but not where: done is false, nextRecordsUrl is missing";
+            return Err(Fault::new(FaultKind::Contradiction, what));
+        }
+        (None, _) => return Err(lacks("done")),
+    };
+    json.seek(records);
+    Ok(Head { total_size, next })
+}
+
+/// Reads what follows the records, up to the envelope's end.
+fn close_envelope(json: &mut Json<'_>) -> Result<(), Fault> {
+    let bytes = json.bytes();
+    while let Some(name) = json.next_key()? {
+        if &bytes[name] == b"records" {
+            return Err(Fault::new(FaultKind::Contradiction, "the answer says records twice"));
+        }
+        json.skip()?;
+    }
+    Ok(())
+}
+
+fn whole_number(json: &mut Json<'_>) -> Result<u64, Fault> {
+    let number = json.number()?;
+    std::str::from_utf8(number)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| Fault::new(FaultKind::Contradiction, "the answer's totalSize is no count"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The walk through one record, beside the shape that the query gives it.
+struct Walk<'w, 'p, 'f> {
+    json: &'w mut Json<'p>,
+    form: JsonForm,
+    loose: bool,
+    fetch: &'w mut FetchChildren<'f>,
+    scratch: &'w mut Vec<Record>,
+    depth: usize,
+}
+
+impl Walk<'_, '_, '_> {
+    /// Reads an object's values into the cells of a record.
+    fn cells(&mut self, level: &Level, record: &mut Record) -> Result<(), Fault> {
+        let bytes = self.json.bytes();
+        let mut expected = 0;
+        let mut key = self.object()?;
+        while let Some(name) = key {
+            let name = &bytes[name];
+            if name == b"attributes" {
+                self.json.skip()?;
+            } else {
+                match &entry(level, name, &mut expected)?.node {
+                    Node::Value(column) => self.cell(*column, name, record)?,
+                    Node::Parent(parent) => {
+                        if self.parent_is_null(parent, name, record)? {
+                            self.json.null()?;
+                        } else {
+                            self.cells(parent, record)?;
+                        }
+                    }
+                    Node::Children { column, columns } => {
+                        if self.json.peek()? == Peek::Null {
+                            self.json.null()?;
+                            fill(record, *column, CellKind::Null, name, |_| {})?;
+                        } else {
+                            // The text is gathered aside, because its own records need this walk.
+                            let mut list = Vec::new();
+                            self.children(columns, &mut list)?;
+                            fill(record, *column, CellKind::Json, name, |out| out.append(&mut list))?;
+                        }
+                    }
+                }
+            }
+            key = self.json.next_key()?;
+        }
+        absent(level, record);
+        Ok(())
+    }
+
+    fn cell(&mut self, column: usize, name: &[u8], record: &mut Record) -> Result<(), Fault> {
+        match self.json.peek()? {
+            Peek::Null => {
+                self.json.null()?;
+                fill(record, column, CellKind::Null, name, |_| {})
+            }
+            Peek::String => self.json.string(|text| {
+                fill(record, column, CellKind::Text, name, |out| out.extend_from_slice(text))
+            })?,
+            Peek::True | Peek::False => {
+                let text: &[u8] = if self.json.boolean()? { b"true" } else { b"false" };
+                fill(record, column, CellKind::Boolean, name, |out| out.extend_from_slice(text))
+            }
+            Peek::Object | Peek::Array => {
+                let value = self.json.skip()?;
+                let (json, loose) = (&self.json.bytes()[value], self.loose);
+                fill(record, column, CellKind::Json, name, |out| {
+                    let start = out.len();
+                    out.extend_from_slice(json);
+                    if loose {
+                        compact(out, start);
+                    }
+                })
+            }
+            _ => {
+                let number = self.json.number()?;
+                fill(record, column, CellKind::Number, name, |out| out.extend_from_slice(number))
+            }
+        }
+    }
+
+    /// Copies a record as one line of JSON.
+    fn record(&mut self, columns: &Columns, seen: &mut Record, out: &mut Vec<u8>) -> Result<(), Fault> {
+        seen.clear(columns.names().len());
+        self.json.peek()?;
+        let start = out.len();
+        let mut copy = Copy { out, copied: self.json.position() };
+        self.object_copy(columns.shape(), seen, &mut copy)?;
+        copy.up_to(self.json.bytes(), self.json.position());
+        // A page of ours has no white space between its tokens; one that a proxy wrote anew may have.
+        if self.loose || memchr::memchr2(b'\n', b'\r', &out[start..]).is_some() {
+            compact(out, start);
+        }
+        complete(columns, seen)
+    }
+
+    fn object_copy(&mut self, level: &Level, seen: &mut Record, copy: &mut Copy<'_>) -> Result<(), Fault> {
+        let bytes = self.json.bytes();
+        let mut expected = 0;
+        let mut key = self.object()?;
+        // Where the value before this key ended: what is cut at an object's end takes the comma before it too.
+        let mut behind = None;
+        while let Some(name) = key {
+            let quote = name.start - 1;
+            let name = &bytes[name];
+            if name == b"attributes" && !self.form.attributes {
+                let end = self.json.skip()?.end;
+                key = self.json.next_key()?;
+                match (&key, behind) {
+                    (Some(next), _) => copy.cut(bytes, quote..next.start - 1),
+                    (None, Some(behind)) => copy.cut(bytes, behind..end),
+                    (None, None) => copy.cut(bytes, quote..end),
+                }
+                continue;
+            }
+            if name == b"attributes" {
+                self.json.skip()?;
+            } else {
+                match &entry(level, name, &mut expected)?.node {
+                    Node::Value(column) => {
+                        fill(seen, *column, CellKind::Text, name, |_| {})?;
+                        self.value_copy(copy)?;
+                    }
+                    Node::Parent(parent) => {
+                        if self.parent_is_null(parent, name, seen)? {
+                            self.json.null()?;
+                        } else {
+                            self.object_copy(parent, seen, copy)?;
+                        }
+                    }
+                    Node::Children { column, columns } => {
+                        fill(seen, *column, CellKind::Json, name, |_| {})?;
+                        if self.json.peek()? == Peek::Null {
+                            self.json.null()?;
+                        } else {
+                            copy.up_to(bytes, self.json.position());
+                            self.children(columns, copy.out)?;
+                            copy.copied = self.json.position();
+                        }
+                    }
+                }
+            }
+            behind = Some(self.json.position());
+            key = self.json.next_key()?;
+        }
+        absent(level, seen);
+        Ok(())
+    }
+
+    fn value_copy(&mut self, copy: &mut Copy<'_>) -> Result<(), Fault> {
+        let peek = self.json.peek()?;
+        let value = self.json.skip()?;
+        if peek.is_num() && self.form.numbers == Numbers::Plain {
+            let bytes = self.json.bytes();
+            copy.up_to(bytes, value.start);
+            write_plain(&bytes[value.clone()], copy.out);
+            copy.copied = value.end;
+        }
+        Ok(())
+    }
+
+    /// Writes the complete records of a child query's result as a JSON list, fetching what the parent's page
+    /// does not hold.
+    fn children(&mut self, columns: &Columns, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if self.scratch.len() == self.depth {
+            self.scratch.push(Record::default());
+        }
+        let mut seen = std::mem::take(&mut self.scratch[self.depth]);
+        self.depth += 1;
+        out.push(b'[');
+        let head = open_envelope(self.json)?;
+        let mut count = self.child_records(columns, &mut seen, out, 0)?;
+        close_envelope(self.json)?;
+
+        let mut next = head.next.clone();
+        let mut last: Option<QueryLocator> = None;
+        while let Some(locator) = next {
+            if last.as_ref() == Some(&locator) {
+                return Err(repeated(&locator));
+            }
+            let bytes = (self.fetch)(&locator)?;
+            last = Some(locator);
+            let page = PageReader::open(&bytes)?;
+            if page.head.total_size != head.total_size {
+                return Err(Fault::new(
+                    FaultKind::Contradiction,
+                    "a child query's pages disagree on totalSize",
+                ));
+            }
+            let mut json = page.json;
+            let mut walk = Walk {
+                json: &mut json,
+                form: self.form,
+                loose: page.loose,
+                fetch: &mut *self.fetch,
+                scratch: &mut *self.scratch,
+                depth: self.depth,
+            };
+            count = walk.child_records(columns, &mut seen, out, count)?;
+            close_envelope(walk.json)?;
+            walk.json.finish()?;
+            self.json.surrogates += json.surrogates;
+            next = page.head.next;
+        }
+        out.push(b']');
+        self.depth -= 1;
+        self.scratch[self.depth] = seen;
+        if count == head.total_size {
+            Ok(())
+        } else {
+            let total = head.total_size;
+            let what = format!("a child query's result is incomplete: {count} of {total} records arrived");
+            Err(Fault::new(FaultKind::Contradiction, what))
+        }
+    }
+
+    fn child_records(
+        &mut self,
+        columns: &Columns,
+        seen: &mut Record,
+        out: &mut Vec<u8>,
+        mut count: u64,
+    ) -> Result<u64, Fault> {
+        let mut more = self.json.array()?;
+        while more {
+            if count > 0 {
+                out.push(b',');
+            }
+            self.record(columns, seen, out)?;
+            count += 1;
+            more = self.json.array_step()?;
+        }
+        Ok(count)
+    }
+
+    /// Enters the object that must stand here.
+    fn object(&mut self) -> Result<Option<Range<usize>>, Fault> {
+        if self.json.peek()? == Peek::Object {
+            self.json.object()
+        } else {
+            Err(Fault::new(FaultKind::Contradiction, "the answer holds a record that is no object"))
+        }
+    }
+
+    /// Whether a parent is null; then its columns are filled so.
+    fn parent_is_null(&mut self, parent: &Level, name: &[u8], record: &mut Record) -> Result<bool, Fault> {
+        let null = self.json.peek()? == Peek::Null;
+        if null {
+            for column in parent.columns() {
+                fill(record, *column, CellKind::Null, name, |_| {})?;
+            }
+        }
+        Ok(null)
+    }
+}
+
+/// The copying of a record's text but for what is cut out of it.
+struct Copy<'o> {
+    out: &'o mut Vec<u8>,
+    copied: usize,
+}
+
+impl Copy<'_> {
+    fn up_to(&mut self, bytes: &[u8], end: usize) {
+        self.out.extend_from_slice(&bytes[self.copied..end]);
+        self.copied = end;
+    }
+
+    fn cut(&mut self, bytes: &[u8], what: Range<usize>) {
+        self.up_to(bytes, what.start);
+        self.copied = what.end;
+    }
+}
+
+/// The entry of a key. The org sends them in the query's order, so the next one is looked at first.
+fn entry<'l>(level: &'l Level, name: &[u8], expected: &mut usize) -> Result<&'l Entry, Fault> {
+    let is = |entry: &Entry| entry.key.as_bytes() == name || entry.key.as_bytes().eq_ignore_ascii_case(name);
+    let entries = level.entries();
+    if let Some(next) = entries.get(*expected).filter(|next| is(next)) {
+        *expected += 1;
+        return Ok(next);
+    }
+    let found = entries.iter().position(is).ok_or_else(|| {
+        let name = printable(name);
+        Fault::new(
+            FaultKind::Contradiction,
+            format!("the org sent a field that the query did not ask for: {name}"),
+        )
+    })?;
+    *expected = found + 1;
+    Ok(&entries[found])
+}
+
+/// Fills a cell that must be empty: a key that comes twice says two things.
+fn fill(
+    record: &mut Record,
+    column: usize,
+    kind: CellKind,
+    name: &[u8],
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), Fault> {
+    if record.fill(column, kind, write) {
+        return Ok(());
+    }
+    let name = printable(name);
+    Err(Fault::new(FaultKind::Contradiction, format!("the org sent {name} twice in one record")))
+}
+
+/// Fills what may be missing: the fields of the TYPEOF branches that a record did not match.
+fn absent(level: &Level, record: &mut Record) {
+    for entry in level.entries().iter().filter(|entry| entry.optional) {
+        let columns = match &entry.node {
+            Node::Value(column) => std::slice::from_ref(column),
+            // A parent that came, but without all of its columns, is not absent.
+            Node::Parent(parent) if parent.columns().iter().all(|column| !record.is_filled(*column)) => {
+                parent.columns()
+            }
+            _ => continue,
+        };
+        for column in columns {
+            record.fill(*column, CellKind::Null, |_| {});
+        }
+    }
+}
+
+/// Every column must have come.
+fn complete(columns: &Columns, record: &Record) -> Result<(), Fault> {
+    match record.first_empty() {
+        None => Ok(()),
+        Some(column) => {
+            let name = &columns.names()[column];
+            let what = format!("the org sent a record without the column {name}, which the query asked for");
+            Err(Fault::new(FaultKind::Contradiction, what))
+        }
+    }
+}
+
+/// The fault of a result that leads back to a page already read.
+pub(super) fn repeated(locator: &QueryLocator) -> Fault {
+    Fault::new(FaultKind::Contradiction, format!("the org named the same next page twice: {locator}"))
+}
+
+/// A key for a message: what is not printable or too long is cut.
+fn printable(name: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(name) {
+        Ok(name) if name.len() <= 80 && !name.contains(char::is_control) => Cow::Borrowed(name),
+        _ => Cow::Owned(format!("a key of {} bytes", name.len())),
+    }
+}
+
+/// Takes the white space between the tokens out of the JSON text from `start` on.
+fn compact(out: &mut Vec<u8>, start: usize) {
+    let (mut write, mut quoted, mut escaped) = (start, false, false);
+    for read in start..out.len() {
+        let byte = out[read];
+        if quoted {
+            quoted = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+        } else if byte == b'"' {
+            quoted = true;
+        } else if byte.is_ascii_whitespace() {
+            continue;
+        }
+        out[write] = byte;
+        write += 1;
+    }
+    out.truncate(write);
+}
