@@ -2,7 +2,8 @@
 //! itself, a cron schedule. Each layer imports only those above it:
 //!
 //! - [`error`]: what a person reads when something fails, and the exit status
-//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`]
+//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`], [`report`]
+//! - edges, the world: [`clock`]
 
 pub mod error;
 
@@ -10,6 +11,9 @@ pub mod job;
 pub mod org;
 pub mod record;
 pub mod salesforce;
+pub mod report;
 pub mod schedule;
 pub mod sink;
 pub mod soql;
+
+pub mod clock;

@@ -1,0 +1,234 @@
+//! What a run did, as `--json`, the history and a webhook tell it, and the run's id. Pure: who fills it in is
+//! `export`, who keeps it is `state`.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What one run of one job did. Its JSON form is a contract: fields are added, never renamed; a reader leaves
+/// aside those it does not know and takes the default for those that are missing. Every instant is in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// The job's name at the time; it may be gone from the configuration since.
+    pub job: String,
+    /// The run's id.
+    pub run_id: RunId,
+    /// The name of the org that was exported from.
+    pub org: String,
+    /// The occurrence that the run was for, before jitter; none for a run by hand without `--at`.
+    #[serde(default)]
+    pub scheduled: Option<Timestamp>,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended; for an occurrence that was not run, the same instant.
+    pub ended: Timestamp,
+    /// How it ended.
+    pub status: RunStatus,
+    /// The exit status it stands for; 0 only where every record that the org counted is in the file.
+    pub exit_status: u8,
+    /// What went wrong.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// What to do about it.
+    #[serde(default)]
+    pub hint: Option<String>,
+    /// The output's path as shown to a person: text, because a path need not be UTF-8 and JSON must be.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// `csv` or `jsonl`.
+    #[serde(default)]
+    pub format: Option<String>,
+    /// Records written.
+    #[serde(default)]
+    pub records: u64,
+    /// Records that the org counted (`totalSize`); none where no page arrived.
+    #[serde(default)]
+    pub total: Option<u64>,
+    /// Bytes of the published file; 0 where none was published.
+    #[serde(default)]
+    pub bytes: u64,
+    /// SHA-256 of the published file, in lower-case hex.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// The columns, in the file's order.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// Pages of results accepted.
+    #[serde(default)]
+    pub pages: u64,
+    /// Requests sent that count against the org's daily limit, repeated ones too.
+    #[serde(default)]
+    pub api_calls: u64,
+    /// Logins.
+    #[serde(default)]
+    pub logins: u64,
+    /// Requests sent again after a fault.
+    #[serde(default)]
+    pub retries: u64,
+    /// Times that the query was begun again from its start.
+    #[serde(default)]
+    pub restarts: u64,
+    /// The org's daily API limit, as its last answer told it.
+    #[serde(default)]
+    pub api_limit: Option<ApiLimit>,
+    /// What a person should know although the run went well: changed columns, characters that UTF-8 cannot
+    /// hold.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+impl RunReport {
+    /// A report of a run that has only begun: it stands for a failure until its end is written into it, so that
+    /// a field forgotten cannot make a success of it.
+    ///
+    /// `job` and `org` are their names.
+    #[must_use]
+    pub fn begun(job: &str, org: &str, run_id: RunId, started: Timestamp) -> Self {
+        Self {
+            job: job.to_owned(),
+            run_id,
+            org: org.to_owned(),
+            scheduled: None,
+            started,
+            ended: started,
+            status: RunStatus::Failed,
+            exit_status: 1,
+            error: None,
+            hint: None,
+            path: None,
+            format: None,
+            records: 0,
+            total: None,
+            bytes: 0,
+            sha256: None,
+            columns: Vec::new(),
+            pages: 0,
+            api_calls: 0,
+            logins: 0,
+            retries: 0,
+            restarts: 0,
+            api_limit: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Every record is in the file.
+    Ok,
+    /// It failed; the former file stands.
+    Failed,
+    /// A signal ended it, or a newer occurrence took its place; the former file stands.
+    Cancelled,
+    /// An occurrence that was not run because the one before it still was.
+    Skipped,
+    /// An occurrence that was not run because it was found too late.
+    Missed,
+    /// Written by a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl RunStatus {
+    /// Its name, as the JSON form spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
+            Self::Missed => "missed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether a run took place at all.
+    #[must_use]
+    pub fn has_run(self) -> bool {
+        !matches!(self, Self::Skipped | Self::Missed)
+    }
+}
+
+/// The org's rolling limit on API requests in 24 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiLimit {
+    /// Requests used, everybody's.
+    pub used: u64,
+    /// Requests allowed.
+    pub allowed: u64,
+}
+
+/// A run's name: when it began and eight random hex digits, `20261122T010000Z-1f2e3d4c`. Ids sort by time, and
+/// are safe in file names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// The id of a run that began at `started`. `random` tells runs of one second apart; it need not be secret.
+    #[must_use]
+    pub fn new(started: Timestamp, random: u32) -> Self {
+        Self(format!("{}-{random:08x}", started.strftime("%Y%m%dT%H%M%SZ")))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RunId, RunReport, RunStatus};
+
+    #[test]
+    fn a_run_id_is_the_utc_start_and_eight_hex_digits() {
+        // `date -u -d @1795309200 +%Y%m%dT%H%M%SZ`
+        let started = jiff::Timestamp::from_second(1_795_309_200).unwrap();
+        assert_eq!(RunId::new(started, 0x1f).as_str(), "20261122T010000Z-0000001f");
+        let later = jiff::Timestamp::from_second(1_795_309_201).unwrap();
+        assert!(RunId::new(started, u32::MAX) < RunId::new(later, 0));
+    }
+
+    #[test]
+    fn a_report_is_json_with_the_documented_fields_in_their_order() {
+        let started = jiff::Timestamp::from_second(1_795_309_200).unwrap();
+        let report = RunReport::begun("accounts", "emea", RunId::new(started, 1), started);
+        assert_eq!(
+            serde_json::to_string(&report).unwrap(),
+            concat!(
+                r#"{"job":"accounts","run_id":"20261122T010000Z-00000001","org":"emea","scheduled":null,"#,
+                r#""started":"2026-11-22T01:00:00Z","ended":"2026-11-22T01:00:00Z","status":"failed","#,
+                r#""exit_status":1,"error":null,"hint":null,"path":null,"format":null,"records":0,"total":null,"#,
+                r#""bytes":0,"sha256":null,"columns":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
+                r#""restarts":0,"api_limit":null,"warnings":[]}"#,
+            )
+        );
+    }
+
+    #[test]
+    fn a_report_of_a_later_version_is_read_for_what_is_known() {
+        let report: RunReport = serde_json::from_str(
+            r#"{"job":"a","run_id":"x","org":"default","started":"2026-11-22T01:00:00Z","colour":"blue",
+                "ended":"2026-11-22T01:00:05.5Z","status":"postponed","exit_status":0,
+                "api_limit":{"used":18,"allowed":15000,"window":"24h"}}"#,
+        )
+        .unwrap();
+        assert_eq!(report.status, RunStatus::Unknown);
+        assert_eq!(report.records, 0);
+        assert_eq!(report.api_limit.unwrap().allowed, 15_000);
+        assert_eq!(report.ended.as_millisecond(), 1_795_309_205_500);
+    }
+}
