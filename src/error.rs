@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+mod files;
+
 /// The exit statuses of every verb, after `sysexits.h`; a contract with users' scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]

@@ -3,7 +3,7 @@
 //!
 //! - [`error`]: what a person reads when something fails, and the exit status
 //! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`], [`report`]
-//! - edges, the world: [`clock`]
+//! - edges, the world: [`output`], [`clock`]
 
 pub mod error;
 
@@ -17,3 +17,4 @@ pub mod sink;
 pub mod soql;
 
 pub mod clock;
+pub mod output;

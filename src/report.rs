@@ -176,6 +176,21 @@ impl RunId {
         Self(format!("{}-{random:08x}", started.strftime("%Y%m%dT%H%M%SZ")))
     }
 
+    /// The length of every id, in bytes.
+    pub const LEN: usize = 25;
+
+    /// The id that `text` is, or none. Exact, so that a sweep by name takes no file that is not a run's.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let pattern = b"99999999T999999Z-ffffffff";
+        let fits = |(byte, kind): (u8, &u8)| match kind {
+            b'9' => byte.is_ascii_digit(),
+            b'f' => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+            literal => byte == *literal,
+        };
+        (text.len() == Self::LEN && text.bytes().zip(pattern).all(fits)).then(|| Self(text.to_owned()))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -200,6 +215,16 @@ mod tests {
         assert_eq!(RunId::new(started, 0x1f).as_str(), "20261122T010000Z-0000001f");
         let later = jiff::Timestamp::from_second(1_795_309_201).unwrap();
         assert!(RunId::new(started, u32::MAX) < RunId::new(later, 0));
+    }
+
+    #[test]
+    fn only_a_run_id_parses_as_one() {
+        assert_eq!(RunId::parse("20261122T010000Z-1f2e3d4c").unwrap().as_str(), "20261122T010000Z-1f2e3d4c");
+        for text in
+            ["", "20261122T010000Z-1F2E3D4C", "20261122T010000Z-1f2e3d4", "x20261122T010000Z-1f2e3d4c"]
+        {
+            assert_eq!(RunId::parse(text), None, "{text}");
+        }
     }
 
     #[test]

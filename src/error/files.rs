@@ -1,0 +1,76 @@
+//! What a refusal of the file system means to a person: the sentence, and what to do about each kind.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use super::{Exit, Failure};
+
+impl Failure {
+    /// A failure of `doing` (`cannot write`, `cannot lock` ...) to the file or folder at `path`, with a hint
+    /// where the kind of `error` has a known remedy.
+    #[must_use]
+    pub fn of_file(exit: Exit, doing: impl fmt::Display, path: &Path, error: &io::Error) -> Self {
+        let failure = Self::new(exit, format!("{doing} {}: {error}", path.display()));
+        match hint(path, error.kind()) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+fn hint(path: &Path, kind: io::ErrorKind) -> Option<String> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(path).display();
+    Some(match kind {
+        io::ErrorKind::StorageFull => {
+            format!("the file system of {folder} is full: make room there, or choose another place")
+        }
+        io::ErrorKind::QuotaExceeded => {
+            format!("this user's disk quota is used up: make room in {folder}, or have the quota raised")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("this user may not do that: check owner and mode of {folder} and of the folders above it")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("the file system is mounted read-only: mount a writable volume at {folder}")
+        }
+        io::ErrorKind::InvalidFilename => {
+            "a file name may have 255 bytes at most, less on some file systems: shorten it".to_owned()
+        }
+        io::ErrorKind::IsADirectory => "it is a folder: name a file in it".to_owned(),
+        io::ErrorKind::NotADirectory => {
+            format!("something in {folder} is a file where a folder has to be: move it away")
+        }
+        io::ErrorKind::FileTooLarge => {
+            "larger than the file system or this process's limit (ulimit -f) allows: raise the limit"
+                .to_owned()
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::{Exit, Failure};
+
+    #[test]
+    fn a_full_disk_a_quota_and_a_read_only_mount_are_told_apart() {
+        let hint = |errno| {
+            let error = io::Error::from_raw_os_error(errno);
+            let failure = Failure::of_file(Exit::Output, "cannot write", Path::new("/data/a.csv"), &error);
+            assert!(failure.what.starts_with("cannot write /data/a.csv: "), "{failure}");
+            assert_eq!(failure.exit, Exit::Output);
+            failure.hint
+        };
+        // The numbers are those of Linux's errno.h.
+        assert!(hint(28).unwrap().contains("file system of /data is full"));
+        assert!(hint(122).unwrap().contains("quota"));
+        assert!(hint(30).unwrap().contains("read-only"));
+        assert!(hint(13).unwrap().contains("/data"));
+        assert!(hint(36).unwrap().contains("255 bytes"));
+        assert_eq!(hint(5), None);
+    }
+}

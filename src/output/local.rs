@@ -1,0 +1,342 @@
+//! A file of the local file system: a locked stage beside it, then a rename.
+
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Seek, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{Access, CWD, RenameFlags};
+
+use super::{Output, Published, Sealed, Staged, Tally, stage_name};
+use crate::error::{Exit, Failure};
+use crate::job::IfExists;
+use crate::report::RunId;
+
+/// A local file as an output.
+#[derive(Debug, Clone)]
+pub struct LocalFile {
+    path: PathBuf,
+    folder: PathBuf,
+    if_exists: IfExists,
+    file_mode: Option<u32>,
+}
+
+impl LocalFile {
+    /// The output at `path`; a relative one is taken from the working directory. `file_mode` are its permission
+    /// bits; with `None` it has the former file's, or 0666 less the umask where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where `path` names no file.
+    pub fn new(path: &Path, if_exists: IfExists, file_mode: Option<u32>) -> Result<Self, Failure> {
+        let path = std::path::absolute(path).map_err(|error| failure("cannot resolve", path, &error))?;
+        let folder = match (path.parent(), path.file_name()) {
+            (Some(parent), Some(_)) if !path.as_os_str().as_bytes().ends_with(b"/") => parent.to_owned(),
+            _ => return Err(no_file(&path)),
+        };
+        Ok(Self { path, folder, if_exists, file_mode })
+    }
+
+    /// Its path, absolute.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The mode that the published file must have; `None` leaves the kernel's choice, 0666 less the umask.
+    fn mode(&self) -> Option<u32> {
+        self.file_mode.or_else(|| {
+            // A link's own mode says nothing: what its readers saw was the mode of its target.
+            let former = fs::metadata(&self.path).ok()?;
+            // No set-user-id, set-group-id or sticky bit is carried over to new contents.
+            former.is_file().then_some(former.mode() & 0o777)
+        })
+    }
+
+    fn stage_in_folder(&self, run: &RunId) -> PathBuf {
+        self.folder.join(stage_name::of(self.path.file_name().unwrap_or_default(), run))
+    }
+
+    /// Opens the stage, exclusively, and locks it.
+    fn open(&self, stage: &Path, mode: Option<u32>) -> Result<File, Failure> {
+        // A file that is to be private is private while it is being written.
+        let created = if mode.is_some() { 0o600 } else { 0o666 };
+        for _ in 0..100 {
+            let opened = OpenOptions::new().write(true).create_new(true).mode(created).open(stage);
+            let file = match opened {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
+                Err(error) => return Err(failure("cannot make the stage", stage, &error)),
+            };
+            match file.try_lock() {
+                Ok(()) if is_at(&file, stage) => return Ok(file),
+                // A sweeper came between the opening and the lock, and takes the stage for a dead run's.
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                // Where nobody can lock, no sweeper removes anything.
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Ok(file);
+                }
+                Err(TryLockError::Error(error)) => {
+                    let _ = fs::remove_file(stage);
+                    return Err(failure("cannot lock the stage", stage, &error));
+                }
+            }
+        }
+        let what = format!("cannot make the stage {}: another process has taken its name", stage.display());
+        Err(Failure::new(Exit::Output, what).hint("run it again: every run's stage has a name of its own"))
+    }
+}
+
+impl Output for LocalFile {
+    fn check(&self) -> Result<(), Failure> {
+        check_target(&self.path, self.if_exists)?;
+        let existing = nearest_existing(&self.folder)?;
+        // Reading it is part of it: a folder is opened to be flushed, and read to be swept.
+        rustix::fs::access(existing, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| failure("cannot make a file for the export in", existing, &error.into()))
+    }
+
+    fn stage_path(&self, run: &RunId) -> Option<PathBuf> {
+        Some(self.stage_in_folder(run))
+    }
+
+    fn stage(&self, run: &RunId) -> Result<Box<dyn Staged>, Failure> {
+        self.check()?;
+        make_folders(&self.folder)?;
+        let path = self.stage_in_folder(run);
+        let mode = self.mode();
+        let file = self.open(&path, mode)?;
+        let stage = Stage { file, path, in_place: true };
+        Ok(Box::new(LocalStaged { output: self.clone(), stage, mode, tally: Tally::new() }))
+    }
+}
+
+/// A stage's file; its name goes with it, unless it has been renamed or is kept.
+struct Stage {
+    file: File,
+    path: PathBuf,
+    in_place: bool,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if self.in_place {
+            // What cannot be removed now, a sweep removes later.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+struct LocalStaged {
+    output: LocalFile,
+    stage: Stage,
+    /// As it was found when the stage was opened.
+    mode: Option<u32>,
+    tally: Tally,
+}
+
+impl LocalStaged {
+    fn explained(&self, error: io::Error) -> io::Error {
+        let kind = error.kind();
+        io::Error::new(kind, failure("cannot write", &self.output.path, &error))
+    }
+
+    /// Gives the stage its permissions and flushes all of it.
+    fn flush_to_disk(&self) -> io::Result<()> {
+        if let Some(mode) = self.output.mode().or(self.mode)
+            && self.stage.file.metadata()?.mode() & 0o7777 != mode
+        {
+            self.stage.file.set_permissions(Permissions::from_mode(mode))?;
+        }
+        self.stage.file.sync_all()
+    }
+}
+
+impl Write for LocalStaged {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.stage.file.write(buffer).map_err(|error| self.explained(error))?;
+        self.tally.add(&buffer[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Staged for LocalStaged {
+    fn restart(&mut self) -> Result<(), Failure> {
+        let emptied = self.stage.file.set_len(0).and_then(|()| self.stage.file.rewind());
+        emptied.map_err(|error| failure("cannot empty the stage", &self.stage.path, &error))?;
+        self.tally = Tally::new();
+        Ok(())
+    }
+
+    fn seal(self: Box<Self>) -> Result<Box<dyn Sealed>, Failure> {
+        let path = &self.output.path;
+        self.flush_to_disk()
+            .map_err(|error| failure("cannot flush to the disk the export to", path, &error))?;
+        // A stage that a power cut takes out of its folder would look like one that was renamed already, and the
+        // rest of its group would be rolled forward without it.
+        flush_folder(&self.output.folder)?;
+        let Self { output, stage, tally, .. } = *self;
+        Ok(Box::new(LocalSealed { output, stage, tally }))
+    }
+}
+
+struct LocalSealed {
+    output: LocalFile,
+    stage: Stage,
+    tally: Tally,
+}
+
+impl Sealed for LocalSealed {
+    fn renaming(&self) -> Option<(PathBuf, PathBuf)> {
+        Some((self.stage.path.clone(), self.output.path.clone()))
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        check_target(&self.output.path, self.output.if_exists)
+    }
+
+    fn appear(&mut self) -> Result<(), Failure> {
+        rename(&self.stage.path, &self.output.path, self.output.if_exists)?;
+        self.stage.in_place = false;
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<Published, Failure> {
+        flush_folder(&self.output.folder).map_err(|failure| {
+            failure.context("the new export is in its place, but a power cut may take it away again")
+        })?;
+        Ok(self.tally.published(self.output.path.clone()))
+    }
+
+    fn keep(mut self: Box<Self>) {
+        self.stage.in_place = false;
+    }
+}
+
+/// Whether an export may take the place of what is at `path`.
+fn check_target(path: &Path, if_exists: IfExists) -> Result<(), Failure> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failure("cannot write", path, &error)),
+    }
+    // A link is replaced, whatever it points at; but who writes to /dev/stdout or to a linked folder by name did
+    // not mean to have it replaced by a file.
+    if let Ok(target) = fs::metadata(path) {
+        if target.is_dir() {
+            return Err(no_file(path));
+        }
+        if !target.is_file() {
+            let what = format!("cannot write {}: it is a device, a pipe or a socket", path.display());
+            return Err(
+                Failure::new(Exit::Output, what).hint("name a file; `query -o -` writes to standard output")
+            );
+        }
+    }
+    match if_exists {
+        IfExists::Replace => Ok(()),
+        IfExists::Fail => Err(exists(path)),
+    }
+}
+
+/// Renames a stage over its output, atomically; with [`IfExists::Fail`] only where nothing is there.
+pub(super) fn rename(stage: &Path, output: &Path, if_exists: IfExists) -> Result<(), Failure> {
+    let renamed = match if_exists {
+        IfExists::Replace => fs::rename(stage, output),
+        IfExists::Fail => rename_to_nothing(stage, output),
+    };
+    renamed.map_err(|error| match (if_exists, error.kind()) {
+        (IfExists::Fail, io::ErrorKind::AlreadyExists) => exists(output),
+        _ => failure("cannot move the finished export to", output, &error),
+    })
+}
+
+fn rename_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
+    use rustix::io::Errno;
+    match rustix::fs::renameat_with(CWD, stage, CWD, output, RenameFlags::NOREPLACE) {
+        // NFS, some FUSE file systems, old kernels: a hard link refuses to replace as well.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            fs::hard_link(stage, output)?;
+            fs::remove_file(stage)
+        }
+        done => done.map_err(io::Error::from),
+    }
+}
+
+/// Makes `folder` and those above it that are missing, each flushed into its parent.
+fn make_folders(folder: &Path) -> Result<(), Failure> {
+    let existing = nearest_existing(folder)?;
+    let missing = folder.ancestors().take_while(|ancestor| *ancestor != existing).collect::<Vec<_>>();
+    for made in missing.into_iter().rev() {
+        match fs::create_dir(made) {
+            Ok(()) => {}
+            // Another run was quicker.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failure("cannot make the folder", made, &error)),
+        }
+        if let Some(parent) = made.parent() {
+            flush_folder(parent)?;
+        }
+    }
+    Ok(())
+}
+
+/// `folder`, or the nearest one above it that exists.
+fn nearest_existing(folder: &Path) -> Result<&Path, Failure> {
+    for ancestor in folder.ancestors() {
+        match fs::metadata(ancestor) {
+            Ok(found) if found.is_dir() => return Ok(ancestor),
+            Ok(_) => {
+                let error = io::Error::from(io::ErrorKind::NotADirectory);
+                return Err(failure("cannot make a folder of", ancestor, &error));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failure("cannot look at the folder", ancestor, &error)),
+        }
+    }
+    Err(failure("cannot find", folder, &io::Error::from(io::ErrorKind::NotFound)))
+}
+
+/// Makes the names in `folder` survive a power cut.
+pub(super) fn flush_folder(folder: &Path) -> Result<(), Failure> {
+    match File::open(folder).and_then(|opened| opened.sync_all()) {
+        // File systems that know no flushing of folders keep their names by other means.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        done => done.map_err(|error| failure("cannot flush to the disk the folder", folder, &error)),
+    }
+}
+
+/// Whether `path` still names `file`, and not another that took its name.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+pub(super) fn failure(doing: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::of_file(Exit::Output, doing, path, error)
+}
+
+fn no_file(path: &Path) -> Failure {
+    let what = format!("cannot write {}: it is a folder, not a file", path.display());
+    Failure::new(Exit::Output, what).hint("name a file in it")
+}
+
+fn exists(path: &Path) -> Failure {
+    let what = format!("{} exists already, and if_exists = \"fail\" forbids replacing it", path.display());
+    Failure::new(Exit::Output, what)
+        .hint("move it away, put {run_id} or {datetime} in the output's path, or set if_exists = \"replace\"")
+}

@@ -1,0 +1,103 @@
+//! The names of stages: `.NAME.RUNID.partial`, beside the output NAME.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use aws_lc_rs::digest;
+
+use crate::report::RunId;
+
+const SUFFIX: &[u8] = b".partial";
+
+/// The longest file name that Linux's and macOS's own file systems take.
+const NAME_MAX: usize = 255;
+
+/// The name of the stage of the output called `output`, for `run`.
+pub(super) fn of(output: &OsStr, run: &RunId) -> OsString {
+    let mut name = prefix(output);
+    name.extend_from_slice(run.as_str().as_bytes());
+    name.extend_from_slice(SUFFIX);
+    OsString::from_vec(name)
+}
+
+/// Whether `name` is a stage's of the output called `output`, of whatever run.
+pub(super) fn is_of(output: &OsStr, name: &OsStr) -> bool {
+    name.as_bytes()
+        .strip_prefix(prefix(output).as_slice())
+        .and_then(|rest| rest.strip_suffix(SUFFIX))
+        .and_then(|run| str::from_utf8(run).ok())
+        .is_some_and(|run| RunId::parse(run).is_some())
+}
+
+/// `.NAME.`; a name too long for it is cut and ends with a hash of the whole.
+fn prefix(output: &OsStr) -> Vec<u8> {
+    const ROOM: usize = NAME_MAX - 2 - RunId::LEN - SUFFIX.len();
+    const HASH: usize = 8;
+    let name = output.as_bytes();
+    let mut prefix = vec![b'.'];
+    if name.len() <= ROOM {
+        prefix.extend_from_slice(name);
+    } else {
+        prefix.extend_from_slice(cut(name, ROOM - 1 - 2 * HASH));
+        prefix.push(b'~');
+        for byte in &digest::digest(&digest::SHA256, name).as_ref()[..HASH] {
+            prefix.extend_from_slice(format!("{byte:02x}").as_bytes());
+        }
+    }
+    prefix.push(b'.');
+    prefix
+}
+
+/// The first `len` bytes, less those of a character cut in two: some file systems take only whole ones.
+fn cut(name: &[u8], len: usize) -> &[u8] {
+    let is_inside = |byte: u8| byte & 0xC0 == 0x80;
+    let end = (0..=len).rev().find(|end| !is_inside(name[*end])).unwrap_or(len);
+    &name[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::{is_of, of};
+    use crate::report::RunId;
+
+    fn run() -> RunId {
+        RunId::parse("20261122T010000Z-1f2e3d4c").unwrap()
+    }
+
+    #[test]
+    fn a_stage_is_a_hidden_sibling_named_after_its_output_and_run() {
+        assert_eq!(of(OsStr::new("a.csv"), &run()), ".a.csv.20261122T010000Z-1f2e3d4c.partial");
+    }
+
+    #[test]
+    fn a_stage_belongs_to_one_output_only() {
+        let stage = of(OsStr::new("a.csv"), &run());
+        assert!(is_of(OsStr::new("a.csv"), &stage));
+        assert!(!is_of(OsStr::new("a"), &stage));
+        assert!(!is_of(OsStr::new("b.csv"), &stage));
+        assert!(!is_of(OsStr::new("a.csv"), OsStr::new(".a.csv.old.partial")));
+        // The output called `a.csv.RUNID.partial` has stages that look like the stages of `a.csv`, one longer.
+        let longer = of(OsStr::new("a.csv.20261122T010000Z-1f2e3d4c.partial"), &run());
+        assert!(!is_of(OsStr::new("a.csv"), &longer));
+    }
+
+    #[test]
+    fn a_name_too_long_for_a_stage_is_cut_between_characters_and_told_apart_by_its_hash() {
+        for len in 215..=255 {
+            let stage = of(OsStr::new(&"n".repeat(len)), &run());
+            assert!(stage.len() <= 255, "{len}: {}", stage.len());
+            assert!(is_of(OsStr::new(&"n".repeat(len)), &stage));
+            assert!(!is_of(OsStr::new(&"n".repeat(len - 1)), &stage));
+        }
+        for shift in 0..4 {
+            let name = format!("{}{}", "n".repeat(shift), "\u{1F600}".repeat(62));
+            let stage = of(OsStr::new(&name), &run());
+            assert!(stage.len() <= 255 && str::from_utf8(stage.as_bytes()).is_ok(), "{stage:?}");
+        }
+        // No character at all: cut anywhere.
+        assert!(of(OsStr::from_bytes(&[0x80; 255]), &run()).len() <= 255);
+    }
+}

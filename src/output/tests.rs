@@ -1,0 +1,488 @@
+use std::fs::{self, File};
+use std::io::{self, BufRead, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
+use std::{env, thread};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::job::IfExists;
+
+fn run(n: u32) -> RunId {
+    RunId::new(jiff::Timestamp::from_second(1_795_309_200).unwrap(), n)
+}
+
+fn output(path: impl AsRef<Path>) -> LocalFile {
+    LocalFile::new(path.as_ref(), IfExists::Replace, None).unwrap()
+}
+
+fn new_only(path: impl AsRef<Path>) -> LocalFile {
+    LocalFile::new(path.as_ref(), IfExists::Fail, None).unwrap()
+}
+
+fn staged(output: &LocalFile, n: u32, contents: &[u8]) -> Box<dyn Staged> {
+    let mut staged = output.stage(&run(n)).unwrap();
+    staged.write_all(contents).unwrap();
+    staged
+}
+
+fn sealed(output: &LocalFile, n: u32, contents: &[u8]) -> Box<dyn Sealed> {
+    staged(output, n, contents).seal().unwrap()
+}
+
+/// The names in a folder, hidden ones too, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().mode() & 0o7777
+}
+
+/// What a process leaves when it is killed: its files and no lock.
+fn leave_stage(output: &LocalFile, n: u32, contents: &[u8]) -> PathBuf {
+    let stage = output.stage_path(&run(n)).unwrap();
+    fs::write(&stage, contents).unwrap();
+    stage
+}
+
+#[test]
+fn the_output_appears_at_the_rename_and_not_before() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    fs::write(&path, "old").unwrap();
+    let output = output(&path);
+    let staged = staged(&output, 1, b"new");
+    assert_eq!(names(dir.path()), [".a.csv.20261122T010000Z-00000001.partial", "a.csv"]);
+    let sealed = staged.seal().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    let published = publish(vec![sealed]).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+    assert_eq!(names(dir.path()), ["a.csv"]);
+    // printf new | sha256sum
+    let sha256 = "11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437";
+    assert_eq!(published, [Published { path, bytes: 3, sha256: sha256.to_owned() }]);
+}
+
+#[test]
+fn a_dropped_export_leaves_the_former_one_and_no_stage() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    fs::write(&path, "old").unwrap();
+    drop(staged(&output(&path), 1, b"half"));
+    drop(sealed(&output(&path), 2, b"whole"));
+    assert_eq!(names(dir.path()), ["a.csv"]);
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+}
+
+#[test]
+fn a_restart_begins_from_nothing() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    let mut staged = staged(&output(&path), 1, b"a long first attempt");
+    staged.restart().unwrap();
+    staged.write_all(b"new").unwrap();
+    let published = publish(vec![staged.seal().unwrap()]).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+    assert_eq!(published[0].bytes, 3);
+    assert!(published[0].sha256.starts_with("11507a0e"));
+}
+
+#[test]
+fn missing_folders_are_made() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("2026/11/22/a.csv");
+    let output = output(&path);
+    output.check().unwrap();
+    assert!(names(dir.path()).is_empty());
+    publish(vec![sealed(&output, 1, b"new")]).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+}
+
+#[test]
+fn a_link_is_replaced_and_its_target_stands() {
+    let dir = TempDir::new().unwrap();
+    let (target, path) = (dir.path().join("target"), dir.path().join("a.csv"));
+    fs::write(&target, "old").unwrap();
+    symlink(&target, &path).unwrap();
+    publish(vec![sealed(&output(&path), 1, b"new")]).unwrap();
+    assert!(fs::symlink_metadata(&path).unwrap().is_file());
+    assert_eq!((fs::read(&path).unwrap(), fs::read(&target).unwrap()), (b"new".to_vec(), b"old".to_vec()));
+    // One that points nowhere too.
+    let dangling = dir.path().join("b.csv");
+    symlink("nowhere", &dangling).unwrap();
+    publish(vec![sealed(&output(&dangling), 1, b"new")]).unwrap();
+    assert_eq!(fs::read(&dangling).unwrap(), b"new");
+}
+
+#[test]
+fn a_linked_folder_is_written_into() {
+    let dir = TempDir::new().unwrap();
+    fs::create_dir(dir.path().join("real")).unwrap();
+    symlink("real", dir.path().join("link")).unwrap();
+    publish(vec![sealed(&output(dir.path().join("link/a.csv")), 1, b"new")]).unwrap();
+    assert_eq!(fs::read(dir.path().join("real/a.csv")).unwrap(), b"new");
+}
+
+#[test]
+fn what_is_no_file_is_refused_before_anything_is_written() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    symlink(&folder, dir.path().join("link")).unwrap();
+    symlink("/dev/null", dir.path().join("null")).unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let refused = |path: &str, with: &str| {
+        let path = dir.path().join(path);
+        let failure = match LocalFile::new(&path, IfExists::Replace, None) {
+            Ok(output) => output.stage(&run(1)).err().unwrap(),
+            Err(failure) => failure,
+        };
+        assert_eq!(failure.exit, Exit::Output);
+        assert!(failure.what.contains(with) && failure.hint.is_some(), "{failure:?}");
+    };
+    refused("folder", "folder: it is a folder");
+    refused("link", "link: it is a folder");
+    refused("new/", "new/: it is a folder");
+    refused("null", "null: it is a device");
+    refused("file/a.csv", "/file");
+    refused(&"n".repeat(256), "File name too long");
+    assert_eq!(names(dir.path()), ["file", "folder", "link", "null"]);
+}
+
+#[test]
+fn the_longest_name_that_a_file_may_have_is_published() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("n".repeat(255));
+    publish(vec![sealed(&output(&path), 1, b"new")]).unwrap();
+    assert_eq!(names(dir.path()), ["n".repeat(255)]);
+}
+
+#[test]
+fn the_mode_is_the_one_asked_for_else_the_former_files() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    let asked = |mode| LocalFile::new(&path, IfExists::Replace, Some(mode)).unwrap();
+    publish(vec![sealed(&asked(0o640), 1, b"1")]).unwrap();
+    assert_eq!(mode(&path), 0o640);
+    publish(vec![sealed(&output(&path), 2, b"2")]).unwrap();
+    assert_eq!(mode(&path), 0o640);
+    publish(vec![sealed(&asked(0o666), 3, b"3")]).unwrap();
+    assert_eq!(mode(&path), 0o666);
+    // A mode changed while the run lasts is the one that counts, and privileges are not passed on.
+    let staged = staged(&output(&path), 4, b"4");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o4711)).unwrap();
+    publish(vec![staged.seal().unwrap()]).unwrap();
+    assert_eq!(mode(&path), 0o711);
+}
+
+#[test]
+fn a_stage_is_private_where_its_output_is_going_to_be() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    fs::write(&path, "old").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let output = output(&path);
+    let _staged = staged(&output, 1, b"half");
+    assert_eq!(mode(&output.stage_path(&run(1)).unwrap()), 0o600);
+}
+
+#[test]
+fn the_mode_of_a_new_file_obeys_the_umask() {
+    let dir = TempDir::new().unwrap();
+    for (umask, expected) in [("022", 0o644), ("027", 0o640), ("077", 0o600), ("000", 0o666)] {
+        let path = dir.path().join(umask);
+        let done = child("publish", &path, &format!("umask {umask}")).wait_with_output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(mode(&path), expected, "umask {umask}");
+    }
+}
+
+#[test]
+fn if_exists_fail_is_seen_before_the_run_and_holds_at_the_rename() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    let output = new_only(&path);
+    let sealed = sealed(&output, 1, b"ours");
+    // Past the look before the rename: only the rename itself can refuse.
+    let mut late = staged(&new_only(&path), 2, b"late").seal().unwrap();
+    fs::write(&path, "theirs").unwrap();
+    let failure = output.check().unwrap_err();
+    assert!(failure.what.contains("exists already") && failure.exit == Exit::Output, "{failure}");
+    let refused = publish(vec![sealed]).unwrap_err();
+    assert!(refused.failure.what.contains("exists already") && !refused.begun);
+    assert!(late.appear().unwrap_err().what.contains("exists already"));
+    drop(late);
+    assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["a.csv".to_owned()], b"theirs".to_vec()));
+}
+
+#[test]
+fn of_many_that_race_for_a_new_name_one_wins() {
+    const RACERS: u32 = 8;
+    for round in 0..20 {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("a.csv");
+        let start = Barrier::new(RACERS as usize);
+        let won: Vec<u32> = thread::scope(|scope| {
+            let race = |n| {
+                let (path, start) = (&path, &start);
+                move || {
+                    let mut sealed = sealed(&new_only(path), n, &n.to_be_bytes());
+                    start.wait();
+                    sealed.appear().is_ok().then_some(n)
+                }
+            };
+            let racers: Vec<_> = (0..RACERS).map(|n| scope.spawn(race(n))).collect();
+            racers.into_iter().filter_map(|racer| racer.join().unwrap()).collect()
+        });
+        assert_eq!(won.len(), 1, "round {round}");
+        assert_eq!(fs::read(&path).unwrap(), won[0].to_be_bytes());
+        assert_eq!(names(dir.path()), ["a.csv"]);
+    }
+}
+
+#[test]
+fn the_stages_of_dead_runs_are_swept_and_nothing_else() {
+    let dir = TempDir::new().unwrap();
+    let output = output(dir.path().join("a.csv"));
+    let dead = leave_stage(&output, 1, b"half");
+    leave_stage(&self::output(dir.path().join("b.csv")), 1, b"half");
+    for other in ["a.csv", ".a.csv.old.partial", ".a.csv", "a.csv.20261122T010000Z-00000001.partial"] {
+        fs::write(dir.path().join(other), "").unwrap();
+    }
+    let before = names(dir.path());
+    let live = staged(&output, 2, b"half");
+    assert_eq!(sweep_siblings(output.path()).unwrap(), std::slice::from_ref(&dead));
+    assert_eq!(sweep(&output.stage_path(&run(2)).unwrap()).unwrap(), Swept::Live);
+    assert_eq!(sweep(&dead).unwrap(), Swept::Gone);
+    publish(vec![live.seal().unwrap()]).unwrap();
+    let after: Vec<_> = before.into_iter().filter(|name| dir.path().join(name) != dead).collect();
+    assert_eq!(names(dir.path()), after);
+    assert_eq!(sweep_siblings(&dir.path().join("no/folder")).unwrap(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_live_stage_of_another_process_is_left_until_the_process_is_killed() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    let mut other = child("hold", &path, "umask 022");
+    let mut said = io::BufReader::new(other.stdout.as_mut().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().ends_with("the stage is open")));
+    assert_eq!(sweep_siblings(&path).unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(names(dir.path()).len(), 1);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(names(dir.path()).len(), 1, "SIGKILL leaves the stage");
+    assert_eq!(sweep_siblings(&path).unwrap().len(), 1);
+    assert!(names(dir.path()).is_empty());
+}
+
+#[test]
+fn sweepers_never_take_a_stage_that_is_being_opened() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    let output = output(&path);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    sweep_siblings(&path).unwrap();
+                }
+            });
+        }
+        for n in 0..300_u32 {
+            let staged = staged(&output, n, &n.to_be_bytes());
+            publish(vec![staged.seal().unwrap()]).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), n.to_be_bytes());
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(names(dir.path()), ["a.csv"]);
+}
+
+#[test]
+fn a_group_appears_in_its_order_or_not_at_all() {
+    let dir = TempDir::new().unwrap();
+    let main = output(dir.path().join("a.csv"));
+    let child = output(dir.path().join("a.Contacts.csv"));
+    let published = publish(vec![sealed(&child, 1, b"child"), sealed(&main, 1, b"main")]).unwrap();
+    assert_eq!(
+        published.iter().map(|one| one.path.as_path()).collect::<Vec<_>>(),
+        [child.path(), main.path()]
+    );
+    // A folder where the main file has to be is seen before the child appears.
+    let group = vec![sealed(&child, 2, b"child 2"), sealed(&main, 2, b"main 2")];
+    fs::remove_file(main.path()).unwrap();
+    fs::create_dir(main.path()).unwrap();
+    assert!(!publish(group).unwrap_err().begun);
+    assert_eq!(fs::read(child.path()).unwrap(), b"child");
+    assert_eq!(names(dir.path()), ["a.Contacts.csv", "a.csv"]);
+}
+
+#[test]
+fn a_group_that_fails_in_its_middle_keeps_what_is_needed_to_end_it() {
+    let dir = TempDir::new().unwrap();
+    let main = output(dir.path().join("a.csv"));
+    let child = output(dir.path().join("a.Contacts.csv"));
+    let group = vec![sealed(&child, 1, b"child"), sealed(&main, 1, b"main")];
+    let intent: Vec<_> = group.iter().filter_map(|sealed| sealed.renaming()).collect();
+    // The main file's stage is out of the way for a moment, so that its rename fails.
+    let aside = dir.path().join("aside");
+    fs::rename(&intent[1].0, &aside).unwrap();
+    assert!(publish(group).unwrap_err().begun);
+    fs::rename(&aside, &intent[1].0).unwrap();
+    assert_eq!(roll_forward(&intent, IfExists::Replace).unwrap(), [main.path()]);
+    assert_eq!(fs::read(main.path()).unwrap(), b"main");
+    assert_eq!(names(dir.path()), ["a.Contacts.csv", "a.csv"]);
+}
+
+#[test]
+fn a_crash_at_any_rename_is_rolled_forward() {
+    for renamed in 0..=3 {
+        for if_exists in [IfExists::Replace, IfExists::Fail] {
+            let dir = TempDir::new().unwrap();
+            let outputs: Vec<_> =
+                ["a.x.csv", "a.y.csv", "a.csv"].map(|name| output(dir.path().join(name))).into();
+            let intent: Vec<_> = outputs
+                .iter()
+                .map(|output| {
+                    (
+                        leave_stage(output, 1, output.path().as_os_str().as_encoded_bytes()),
+                        output.path().into(),
+                    )
+                })
+                .collect();
+            for (stage, output) in &intent[..renamed] {
+                fs::rename(stage, output).unwrap();
+            }
+            assert_eq!(roll_forward(&intent, if_exists).unwrap().len(), 3 - renamed);
+            assert_eq!(names(dir.path()), ["a.csv", "a.x.csv", "a.y.csv"]);
+            for output in &outputs {
+                assert_eq!(fs::read(output.path()).unwrap(), output.path().as_os_str().as_encoded_bytes());
+            }
+            assert!(
+                roll_forward(&intent, if_exists).unwrap().is_empty(),
+                "a second time there is nothing to do"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_crash_between_link_and_unlink_leaves_one_name_after_rolling_forward() {
+    for if_exists in [IfExists::Replace, IfExists::Fail] {
+        let dir = TempDir::new().unwrap();
+        let output = output(dir.path().join("a.csv"));
+        let stage = leave_stage(&output, 1, b"new");
+        fs::hard_link(&stage, output.path()).unwrap();
+        roll_forward(&[(stage, output.path().into())], if_exists).unwrap();
+        assert_eq!(names(dir.path()), ["a.csv"]);
+    }
+}
+
+#[test]
+fn rolling_forward_replaces_nothing_where_that_is_forbidden_and_says_how_to_go_on() {
+    let dir = TempDir::new().unwrap();
+    let output = new_only(dir.path().join("a.csv"));
+    let stage = leave_stage(&output, 1, b"new");
+    fs::write(output.path(), "theirs").unwrap();
+    let failure = roll_forward(&[(stage.clone(), output.path().into())], IfExists::Fail).unwrap_err();
+    assert_eq!(failure.exit, Exit::Output);
+    assert!(failure.hint.unwrap().contains(&format!("remove {}", stage.display())));
+    assert_eq!(fs::read(output.path()).unwrap(), b"theirs");
+}
+
+#[test]
+fn a_write_error_keeps_its_kind_and_names_the_path() {
+    // Every write to it fails as on a full disk.
+    let mut full = Stream::new(File::options().write(true).open("/dev/full").unwrap());
+    let error = full.write_all(b"x").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    let failure = write_failure(error);
+    assert!(failure.what.contains("standard output: No space left"), "{failure}");
+    assert_eq!(failure.exit, Exit::Output);
+}
+
+#[test]
+fn a_file_that_outgrows_its_limit_fails_with_its_name_and_leaves_nothing() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    fs::write(&path, "old").unwrap();
+    // At most 512 bytes a file; a signal that is ignored becomes an error of the write.
+    let done = child("outgrow", &path, "ulimit -f 1; trap '' XFSZ").wait_with_output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["a.csv".to_owned()], b"old".to_vec()));
+}
+
+#[test]
+fn a_stream_counts_and_hashes_and_cannot_begin_again() {
+    let mut stream = Box::new(Stream::new(io::sink()));
+    stream.restart().unwrap();
+    stream.write_all(b"new").unwrap();
+    assert_eq!(stream.restart().unwrap_err().exit, Exit::Incomplete);
+    let published = publish(vec![stream.seal().unwrap()]).unwrap();
+    assert_eq!((published[0].path.as_path(), published[0].bytes), (Path::new("-"), 3));
+    assert!(published[0].sha256.starts_with("11507a0e2f5e"));
+}
+
+#[test]
+fn a_reader_that_went_away_is_told_from_other_errors() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(Stream::new(writer).write_all(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+}
+
+/// Starts this test program again, as another process that does `what` to `path`.
+///
+/// `before` is what the shell does first, to set limits and masks.
+fn child(what: &str, path: &Path, before: &str) -> std::process::Child {
+    Command::new("sh")
+        .args(["-c", &format!("{before}; exec \"$0\" --exact output::tests::as_a_child --nocapture")])
+        .arg(env::current_exe().unwrap())
+        .env("SFEXPORT_TEST_CHILD", what)
+        .env("SFEXPORT_TEST_PATH", path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Not a test: what [`child`] does. The tests' own process passes through.
+#[test]
+fn as_a_child() {
+    let (Ok(what), Some(path)) = (env::var("SFEXPORT_TEST_CHILD"), env::var_os("SFEXPORT_TEST_PATH")) else {
+        return;
+    };
+    let output = output(PathBuf::from(path));
+    match what.as_str() {
+        "publish" => {
+            publish(vec![sealed(&output, 1, b"new")]).unwrap();
+        }
+        "hold" => {
+            let _staged = staged(&output, 1, b"half");
+            io::stdout().write_all(b"the stage is open\n").unwrap();
+            thread::sleep(std::time::Duration::from_secs(60));
+        }
+        "outgrow" => {
+            let mut staged = output.stage(&run(1)).unwrap();
+            let error = staged.write_all(&[b'x'; 4096]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+            let failure = write_failure(error);
+            assert!(
+                failure.what.contains("a.csv") && failure.hint.unwrap().contains("ulimit"),
+                "{}",
+                failure.what
+            );
+        }
+        _ => panic!("{what}"),
+    }
+}
