@@ -14,11 +14,26 @@ pub mod output_path;
 
 pub use output_path::OutputTemplate;
 
-/// A job's name, the stem of its file: `[A-Za-z0-9._-]+`.
+/// A job's name, the stem of its file: `[A-Za-z0-9._-]+`, without a dot at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobName(pub(crate) String);
 
 impl JobName {
+    /// Reads a job's name.
+    ///
+    /// # Errors
+    /// Where the text is no name; the error says what a name may hold.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        // A leading dot would make `.` and `..` names of files, and hide a job's marks from a listing.
+        if text.is_empty() || text.starts_with('.') || !text.chars().all(allowed) {
+            return Err(NameError(
+                "a job's name holds letters, digits, `.`, `_` and `-`, and begins with no dot",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -31,6 +46,18 @@ impl fmt::Display for JobName {
         f.write_str(&self.0)
     }
 }
+
+/// Why a text is no name: what a name may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameError(pub(crate) &'static str);
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for NameError {}
 
 /// One job, complete.
 #[derive(Debug, Clone)]
@@ -223,4 +250,19 @@ pub enum Overlap {
     Queue,
     /// The run is cancelled and a new one takes its place.
     Replace,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::JobName;
+
+    #[test]
+    fn a_job_name_is_safe_in_a_path_and_on_a_command_line() {
+        for good in ["accounts", "Accounts.v2", "a", "A-b_c.9", "2026"] {
+            assert_eq!(JobName::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", ".", "..", ".hidden", "a b", "a/b", "a\\b", "ä", "a\n", "a\0", "a:b", "{job}"] {
+            assert!(JobName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
 }

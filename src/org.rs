@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
+use url::{Host, Url};
 
 /// The name of an org in the configuration: `[a-z0-9_]+` without `__`; the `[org]` table is [`OrgName::DEFAULT`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,6 +14,25 @@ pub struct OrgName(pub(crate) String);
 impl OrgName {
     /// What the `[org]` table is called where an org must have a name.
     pub const DEFAULT: &'static str = "default";
+
+    /// Reads an org's name.
+    ///
+    /// # Errors
+    /// Where the text is no name; the error says what a name may hold.
+    pub fn parse(text: &str) -> Result<Self, OrgNameError> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        // `__` parts the levels of an environment variable's name.
+        if text.is_empty() || text.contains("__") || !text.chars().all(allowed) {
+            return Err(OrgNameError);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name of the `[org]` table.
+    #[must_use]
+    pub fn default_org() -> Self {
+        Self(Self::DEFAULT.to_owned())
+    }
 
     /// The name as text.
     #[must_use]
@@ -26,6 +46,18 @@ impl fmt::Display for OrgName {
         f.write_str(&self.0)
     }
 }
+
+/// A text that is no org's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrgNameError;
+
+impl fmt::Display for OrgNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an org's name holds small letters, digits and single `_`")
+    }
+}
+
+impl std::error::Error for OrgNameError {}
 
 /// One org, complete: everything that a login by the JWT bearer flow needs.
 #[derive(Debug, Clone)]
@@ -56,6 +88,169 @@ pub struct Org {
     pub instance_hosts: Vec<String>,
 }
 
+impl Org {
+    /// Whether the token of this org's login may go to this `instance_url`: https on one of Salesforce's own
+    /// domains or on one of [`Org::instance_hosts`]; a loopback address only where the login URL is one too.
+    #[must_use]
+    pub fn allows_instance(&self, instance_url: &str) -> bool {
+        let Ok(url) = Url::parse(instance_url) else { return false };
+        let Some(host) = url.host_str() else { return false };
+        if !url.username().is_empty() || url.password().is_some() {
+            return false;
+        }
+        if is_loopback(&url) {
+            return matches!(url.scheme(), "http" | "https")
+                && Url::parse(&self.login_url).is_ok_and(|login| is_loopback(&login));
+        }
+        // `login.salesforce.com.` is the same host; written so by nobody but those who test for it.
+        let name = host.trim_end_matches('.');
+        url.scheme() == "https"
+            && (INSTANCE_DOMAINS.iter().any(|domain| is_within(name, domain))
+                || self.instance_hosts.iter().any(|allowed| names(allowed, host, url.port())))
+    }
+}
+
+/// The domains whose hosts are Salesforce's own instances.
+const INSTANCE_DOMAINS: [&str; 4] = ["salesforce.com", "force.com", "salesforce.mil", "cloudforce.com"];
+
+/// Whether an entry of `instance_hosts`, a host or `host:port`, is this host; without a port it means 443.
+fn names(allowed: &str, host: &str, port: Option<u16>) -> bool {
+    match port {
+        None => allowed.eq_ignore_ascii_case(host),
+        Some(port) => allowed
+            .rsplit_once(':')
+            .is_some_and(|(name, number)| name.eq_ignore_ascii_case(host) && number.parse() == Ok(port)),
+    }
+}
+
+fn is_within(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Whether the URL's host is this machine itself.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+/// A login URL as the token request uses it, and the audience that follows from its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginUrl {
+    /// Scheme, host, port and, for an Experience Cloud site, its path; without a trailing slash.
+    pub url: String,
+    /// The assertion's `aud`, unless the user sets it: `test.salesforce.com` for sandboxes and scratch orgs,
+    /// `login.salesforce.com` for every other My Domain, the URL itself for Experience Cloud sites and loopback.
+    pub audience: String,
+}
+
+impl LoginUrl {
+    /// Reads a login URL.
+    ///
+    /// # Errors
+    /// Where it is no https URL (plain http on loopback apart), or holds what a login URL never holds; the
+    /// error says what to write.
+    pub fn parse(text: &str) -> Result<Self, LoginUrlError> {
+        let refuse = |reason: &str, hint: String| Err(LoginUrlError { reason: reason.to_owned(), hint });
+        const FORM: &str = "write it as in \"https://login.salesforce.com\"";
+        let Ok(url) = Url::parse(text) else {
+            return refuse("is no URL", FORM.to_owned());
+        };
+        let Some(host) = url.host_str() else {
+            return refuse("is no URL with a host", FORM.to_owned());
+        };
+        let loopback = is_loopback(&url);
+        match url.scheme() {
+            "https" => {}
+            "http" if loopback => {}
+            "http" => return refuse("is not https", format!("write \"https://{host}\"")),
+            _ => return refuse("is no https URL", FORM.to_owned()),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return refuse("holds a user or a password", "the user goes into `username`".to_owned());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return refuse("goes on after the path", format!("write \"https://{host}\""));
+        }
+        let kind = HostKind::of(host, loopback);
+        if kind == HostKind::Lightning {
+            let domain = host.split('.').next().unwrap_or(host);
+            return refuse(
+                "is the address of the user interface",
+                format!("write the My Domain: \"https://{domain}.my.salesforce.com\""),
+            );
+        }
+        let path = url.path().trim_end_matches('/');
+        if !path.is_empty() && kind != HostKind::Site {
+            return refuse(
+                "has a path, as only an Experience Cloud site's has",
+                format!("write \"https://{host}\""),
+            );
+        }
+        let login = format!("{}{path}", url.origin().ascii_serialization());
+        let audience = match kind {
+            HostKind::Sandbox => "https://test.salesforce.com".to_owned(),
+            HostKind::Production => "https://login.salesforce.com".to_owned(),
+            HostKind::Site | HostKind::Loopback | HostKind::Lightning => login.clone(),
+        };
+        Ok(Self { url: login, audience })
+    }
+}
+
+/// Why a text is no login URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginUrlError {
+    /// What is wrong with it, to stand behind the URL.
+    pub reason: String,
+    /// What to write in its place.
+    pub hint: String,
+}
+
+impl fmt::Display for LoginUrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.reason, self.hint)
+    }
+}
+
+impl std::error::Error for LoginUrlError {}
+
+/// What a login host is, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HostKind {
+    Production,
+    Sandbox,
+    Lightning,
+    Site,
+    Loopback,
+}
+
+impl HostKind {
+    fn of(host: &str, loopback: bool) -> Self {
+        let host = host.trim_end_matches('.');
+        if loopback {
+            return Self::Loopback;
+        }
+        if host.ends_with(".lightning.force.com") {
+            return Self::Lightning;
+        }
+        let own = ["salesforce.com", "salesforce.mil", "cloudforce.com"];
+        if !own.iter().any(|domain| is_within(host, domain)) {
+            return Self::Site;
+        }
+        let sandbox_name = ["my.salesforce.com", "my.salesforce.mil"].iter().any(|domain| {
+            host.strip_suffix(domain).is_some_and(|name| name.ends_with('.') && name.contains("--"))
+        });
+        let sandbox = host.starts_with("test.")
+            || host.contains(".sandbox.")
+            || host.contains(".scratch.")
+            || sandbox_name;
+        if sandbox { Self::Sandbox } else { Self::Production }
+    }
+}
+
 /// Where the private key comes from.
 #[derive(Debug, Clone)]
 pub enum KeySource {
@@ -72,4 +267,149 @@ pub enum PasswordSource {
     File(PathBuf),
     /// The passphrase itself, from the environment.
     Inline(SecretString),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn org(login_url: &str, instance_hosts: &[&str]) -> Org {
+        Org {
+            name: OrgName::default_org(),
+            login_url: login_url.to_owned(),
+            client_id: "3MVG9".to_owned(),
+            username: "integration@example.com".to_owned(),
+            audience: login_url.to_owned(),
+            key: KeySource::File("server.key".into()),
+            key_password: None,
+            key_alias: None,
+            cert_file: None,
+            api_version: "62.0".to_owned(),
+            max_concurrent_runs: None,
+            instance_hosts: instance_hosts.iter().map(|host| (*host).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn an_org_name_fits_into_an_environment_variable() {
+        for good in ["emea", "default", "a", "emea_2", "_x", "x_"] {
+            assert_eq!(OrgName::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "EMEA", "a__b", "a-b", "a.b", "é", " a"] {
+            assert!(OrgName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_audience_follows_from_the_login_host() {
+        const LOGIN: &str = "https://login.salesforce.com";
+        const TEST: &str = "https://test.salesforce.com";
+        for (url, audience) in [
+            ("https://login.salesforce.com", LOGIN),
+            ("https://test.salesforce.com", TEST),
+            ("https://acme.my.salesforce.com", LOGIN),
+            ("https://acme-dev-ed.develop.my.salesforce.com", LOGIN),
+            ("https://acme--uat.sandbox.my.salesforce.com", TEST),
+            ("https://acme.scratch.my.salesforce.com", TEST),
+            ("https://acme--uat.my.salesforce.com", TEST),
+            ("https://ACME--UAT.my.salesforce.com", TEST),
+            ("https://acme.my.salesforce.mil", LOGIN),
+            ("https://acme.my.site.com/customers", "https://acme.my.site.com/customers"),
+            ("https://site.force.com/customers/", "https://site.force.com/customers"),
+            ("https://help.example.com", "https://help.example.com"),
+            ("http://127.0.0.1:8443", "http://127.0.0.1:8443"),
+            ("http://[::1]:8443/", "http://[::1]:8443"),
+            ("http://localhost:80", "http://localhost"),
+        ] {
+            assert_eq!(LoginUrl::parse(url).unwrap().audience, audience, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_login_url_is_kept_without_its_trailing_slash_and_its_default_port() {
+        for (text, url) in [
+            ("https://login.salesforce.com/", "https://login.salesforce.com"),
+            ("https://Login.Salesforce.com:443", "https://login.salesforce.com"),
+            ("https://acme.my.site.com/customers/", "https://acme.my.site.com/customers"),
+        ] {
+            assert_eq!(LoginUrl::parse(text).unwrap().url, url);
+        }
+    }
+
+    #[test]
+    fn what_is_no_login_url_is_refused_with_what_to_write() {
+        for (text, expected) in [
+            ("login.salesforce.com", "is no URL; write it as in \"https://login.salesforce.com\""),
+            ("http://login.salesforce.com", "is not https; write \"https://login.salesforce.com\""),
+            (
+                "ftp://login.salesforce.com",
+                "is no https URL; write it as in \"https://login.salesforce.com\"",
+            ),
+            (
+                "https://me:pw@login.salesforce.com",
+                "holds a user or a password; the user goes into `username`",
+            ),
+            (
+                "https://login.salesforce.com?x=1",
+                "goes on after the path; write \"https://login.salesforce.com\"",
+            ),
+            (
+                "https://login.salesforce.com/services/oauth2/token",
+                "has a path, as only an Experience Cloud site's has; write \"https://login.salesforce.com\"",
+            ),
+            (
+                "https://acme.lightning.force.com/lightning/page/home",
+                "is the address of the user interface; write the My Domain: \"https://acme.my.salesforce.com\"",
+            ),
+        ] {
+            assert_eq!(LoginUrl::parse(text).unwrap_err().to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_goes_only_to_an_instance_of_its_own_kind() {
+        let production = org("https://login.salesforce.com", &["proxy.example.com", "gate.example.com:8443"]);
+        for good in [
+            "https://acme.my.salesforce.com",
+            "https://eu6.salesforce.com",
+            "https://acme.my.salesforce.com/",
+            "https://ACME.MY.SALESFORCE.COM",
+            "https://site.force.com",
+            "https://acme.my.salesforce.mil",
+            "https://acme.cloudforce.com",
+            "https://proxy.example.com",
+            "https://gate.example.com:8443",
+        ] {
+            assert!(production.allows_instance(good), "{good}");
+        }
+        for bad in [
+            "http://acme.my.salesforce.com",
+            "https://salesforce.com.example.com",
+            "https://evilsalesforce.com",
+            "https://example.com",
+            "https://example.com/acme.my.salesforce.com",
+            "https://acme.my.salesforce.com@example.com",
+            "https://user@acme.my.salesforce.com",
+            "https://sub.proxy.example.com",
+            "https://proxy.example.com:8443",
+            "https://gate.example.com",
+            "http://127.0.0.1:1234",
+            "https://localhost",
+            "file:///etc/passwd",
+            "acme.my.salesforce.com",
+            "",
+        ] {
+            assert!(!production.allows_instance(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_loopback_instance_needs_a_loopback_login() {
+        let embedded = org("http://127.0.0.1:4711", &[]);
+        assert!(embedded.allows_instance("http://127.0.0.1:4711"));
+        assert!(embedded.allows_instance("http://localhost:1"));
+        assert!(embedded.allows_instance("http://[::1]:1"));
+        assert!(!embedded.allows_instance("http://10.0.0.1"));
+        assert!(!embedded.allows_instance("http://127.0.0.1.example.com"));
+    }
 }

@@ -1,15 +1,73 @@
-//! The output's path: a template, expanded for one run.
+//! The output's path: a template with fields, checked when it is read and expanded for each run. Pure: it
+//! looks at no file system, so a link below the root is the business of whoever writes there.
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+use crate::job::JobName;
+use crate::org::OrgName;
 
 /// An output path with its template fields, checked when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputTemplate {
     text: String,
     root: PathBuf,
+    pieces: Vec<Piece>,
 }
 
+/// What one run puts into the fields.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'a> {
+    /// `{job}`
+    pub job: &'a JobName,
+    /// `{org}`
+    pub org: &'a OrgName,
+    /// `{run_id}`
+    pub run_id: &'a str,
+    /// The instant of `{date}`, `{time}` and `{datetime}`.
+    pub instant: Timestamp,
+    /// The zone that it is written in.
+    pub timezone: &'a TimeZone,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Literal(String),
+    Job,
+    Org,
+    RunId,
+    /// A strftime format.
+    Instant(String),
+}
+
+/// The names of the fields, as a user may write them.
+pub const FIELDS: [&str; 6] = ["job", "org", "run_id", "date", "time", "datetime"];
+
 impl OutputTemplate {
+    /// Reads a template; a relative one is taken from `root`, the folder that no expansion may leave.
+    /// `{{` and `}}` stand for braces.
+    ///
+    /// # Errors
+    /// Where a field is unknown or unclosed, a date's format is none, or where no expansion could be a file
+    /// below `root`.
+    pub fn parse(text: &str, root: &Path) -> Result<Self, TemplateError> {
+        let template = Self { text: text.to_owned(), root: clean(root), pieces: pieces(text)? };
+        // Every rule that does not hang on the run is seen here, before a run is ever due. The last second of
+        // a year with two-digit month, day and hour makes each format as long as it gets.
+        let sample = Fields {
+            job: &JobName("job".to_owned()),
+            org: &OrgName::default_org(),
+            run_id: "run",
+            instant: Timestamp::from_second(4_102_444_799).unwrap_or_default(),
+            timezone: &TimeZone::UTC,
+        };
+        template.expand(&sample)?;
+        Ok(template)
+    }
+
     /// The template as written.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -20,5 +78,296 @@ impl OutputTemplate {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The path for one run: below [`OutputTemplate::root`], without `.` and `..`.
+    ///
+    /// # Errors
+    /// Where the fields make it leave the root, or no file's path at all.
+    pub fn expand(&self, fields: &Fields<'_>) -> Result<PathBuf, TemplateError> {
+        let zoned = fields.instant.to_zoned(fields.timezone.clone());
+        let mut text = String::with_capacity(self.text.len() + 16);
+        for piece in &self.pieces {
+            match piece {
+                Piece::Literal(literal) => text.push_str(literal),
+                Piece::Job => text.push_str(fields.job.as_str()),
+                Piece::Org => text.push_str(fields.org.as_str()),
+                Piece::RunId => text.push_str(fields.run_id),
+                Piece::Instant(format) => text.push_str(&written(&zoned, format)?),
+            }
+        }
+        self.below_root(&text)
+    }
+
+    fn below_root(&self, text: &str) -> Result<PathBuf, TemplateError> {
+        if text.is_empty() {
+            return Err(TemplateError::new("is empty").hint("name a file, as in \"accounts/{date}.csv\""));
+        }
+        // Beside NUL, a tab or a line break would tear the line that a run prints.
+        if let Some(c) = text.chars().find(|c| c.is_control()) {
+            return Err(TemplateError::new(format!("holds the control character {c:?}")));
+        }
+        if text.ends_with('/') || text.ends_with("/.") || text == "." {
+            return Err(TemplateError::new("names a folder").hint("name a file in it"));
+        }
+        let path = Path::new(text);
+        if path.components().any(|part| part == Component::ParentDir) {
+            return Err(TemplateError::new("holds `..`")
+                .hint(format!("outputs stay below output_root, {}", self.root.display())));
+        }
+        let path = clean(path);
+        let below = if path.is_absolute() {
+            path.strip_prefix(&self.root).map(Path::to_owned).map_err(|_| {
+                TemplateError::new("leaves output_root")
+                    .hint(format!("write a path below {}, or set output_root", self.root.display()))
+            })?
+        } else {
+            path
+        };
+        if below.as_os_str().is_empty() {
+            return Err(TemplateError::new("names output_root itself").hint("name a file in it"));
+        }
+        Ok(self.root.join(below))
+    }
+}
+
+/// Why a text is no output path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateError {
+    /// What is wrong, to stand behind the template.
+    pub reason: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The name of a field that is none, for a suggestion.
+    pub unknown_field: Option<String>,
+}
+
+impl TemplateError {
+    fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), hint: None, unknown_field: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, TemplateError> {
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        literal.push_str(&rest[..at]);
+        let brace = &rest[at..=at];
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix(brace) {
+            literal.push_str(brace);
+            rest = after;
+            continue;
+        }
+        if brace == "}" {
+            return Err(
+                TemplateError::new("has a `}` without its `{`").hint("write `}}` for the brace itself")
+            );
+        }
+        let Some(end) = rest.find('}') else {
+            return Err(
+                TemplateError::new("has a `{` without its `}`").hint("write `{{` for the brace itself")
+            );
+        };
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+        }
+        pieces.push(field(&rest[..end])?);
+        rest = &rest[end + 1..];
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() {
+        pieces.push(Piece::Literal(literal));
+    }
+    Ok(pieces)
+}
+
+fn field(text: &str) -> Result<Piece, TemplateError> {
+    let (name, format) = match text.split_once(':') {
+        Some((name, format)) => (name, Some(format)),
+        None => (text, None),
+    };
+    let default = match name {
+        "date" => "%Y-%m-%d",
+        "time" => "%H%M%S",
+        "datetime" => "%Y%m%dT%H%M%S%z",
+        _ => {
+            let piece = match name {
+                "job" => Piece::Job,
+                "org" => Piece::Org,
+                "run_id" => Piece::RunId,
+                _ => {
+                    return Err(TemplateError {
+                        reason: format!("has the unknown field {{{name}}}"),
+                        hint: None,
+                        unknown_field: Some(name.to_owned()),
+                    });
+                }
+            };
+            return match format {
+                None => Ok(piece),
+                Some(_) => Err(TemplateError::new(format!("gives {{{name}}} a format"))
+                    .hint("only {date}, {time} and {datetime} take one")),
+            };
+        }
+    };
+    match format {
+        Some("") => Err(TemplateError::new(format!("has an empty format in {{{text}}}"))
+            .hint("write it as in {date:%Y/%m/%d}")),
+        Some(format) => Ok(Piece::Instant(format.to_owned())),
+        None => Ok(Piece::Instant(default.to_owned())),
+    }
+}
+
+fn written(zoned: &Zoned, format: &str) -> Result<String, TemplateError> {
+    jiff::fmt::strtime::format(format, zoned).map_err(|_| {
+        TemplateError::new(format!("has the date format \"{format}\", which is none"))
+            .hint("write it as in {date:%Y/%m/%d}; `%%` is a percent sign")
+    })
+}
+
+/// The path without `.`, doubled slashes and, as far as a path without a file system can tell, `..`.
+fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(clean.components().next_back(), Some(Component::Normal(_))) => {
+                clean.pop();
+            }
+            Component::ParentDir if clean.has_root() => {}
+            other => clean.push(other),
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str = "/data/exports";
+
+    fn parse(text: &str) -> Result<OutputTemplate, TemplateError> {
+        OutputTemplate::parse(text, Path::new(ROOT))
+    }
+
+    /// 2026-11-22 02:00 in Berlin.
+    fn expand(text: &str) -> Result<PathBuf, TemplateError> {
+        let job = JobName::parse("accounts").unwrap();
+        let org = OrgName::parse("emea").unwrap();
+        let timezone = TimeZone::get("Europe/Berlin").unwrap();
+        let fields = Fields {
+            job: &job,
+            org: &org,
+            run_id: "r1",
+            instant: "2026-11-22T01:00:00Z".parse().unwrap(),
+            timezone: &timezone,
+        };
+        parse(text)?.expand(&fields)
+    }
+
+    #[test]
+    fn fields_are_written_in_the_zone_of_the_job() {
+        for (template, path) in [
+            ("accounts.csv", "accounts.csv"),
+            ("{job}.csv", "accounts.csv"),
+            ("{org}/{job}-{run_id}.jsonl", "emea/accounts-r1.jsonl"),
+            ("accounts/{date}.csv", "accounts/2026-11-22.csv"),
+            ("{date}T{time}.csv", "2026-11-22T020000.csv"),
+            ("{datetime}.csv", "20261122T020000+0100.csv"),
+            ("{date:%Y/%m/%d}/{time:%H-%M}.csv", "2026/11/22/02-00.csv"),
+            ("{{{job}}}.csv", "{accounts}.csv"),
+            ("./a//b/./c.csv", "a/b/c.csv"),
+            ("/data/exports/a.csv", "a.csv"),
+            ("/data//exports/./a.csv", "a.csv"),
+            ("...csv", "...csv"),
+        ] {
+            assert_eq!(expand(template).unwrap(), Path::new(ROOT).join(path), "{template}");
+        }
+    }
+
+    #[test]
+    fn no_path_leaves_the_root() {
+        for template in [
+            "../a.csv",
+            "a/../../b.csv",
+            "a/..",
+            "/etc/passwd",
+            "/data/exports2/a.csv",
+            "/data/exports/../a.csv",
+            "/data/exports",
+            "/data",
+            ".",
+            "",
+            "a/",
+            "a/.",
+            "a\0b.csv",
+            "a\tb.csv",
+            "a\nb.csv",
+            "{date:..}/a.csv",
+            "{date:.}{date:.}/a.csv",
+        ] {
+            assert!(parse(template).is_err(), "{template:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_whose_fields_would_leave_the_root_is_refused() {
+        let (job, org) = (JobName::parse("accounts").unwrap(), OrgName::parse("emea").unwrap());
+        let template = parse("{run_id}/a.csv").unwrap();
+        for run_id in ["..", "a/../..", "\0"] {
+            let fields = Fields {
+                job: &job,
+                org: &org,
+                run_id,
+                instant: Timestamp::UNIX_EPOCH,
+                timezone: &TimeZone::UTC,
+            };
+            assert!(template.expand(&fields).is_err(), "{run_id:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_template_is_refused_with_the_reason() {
+        for (template, expected) in [
+            ("{jobb}.csv", "has the unknown field {jobb}"),
+            ("{}.csv", "has the unknown field {}"),
+            ("{job.csv", "has a `{` without its `}`; write `{{` for the brace itself"),
+            ("job}.csv", "has a `}` without its `{`; write `}}` for the brace itself"),
+            ("{job:%Y}.csv", "gives {job} a format; only {date}, {time} and {datetime} take one"),
+            ("{date:}.csv", "has an empty format in {date:}; write it as in {date:%Y/%m/%d}"),
+            (
+                "{date:%!}.csv",
+                "has the date format \"%!\", which is none; write it as in {date:%Y/%m/%d}; `%%` is a percent sign",
+            ),
+            ("../a.csv", "holds `..`; outputs stay below output_root, /data/exports"),
+            ("/etc/passwd", "leaves output_root; write a path below /data/exports, or set output_root"),
+        ] {
+            assert_eq!(parse(template).unwrap_err().to_string(), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_root_with_dots_is_the_folder_that_it_means() {
+        let template =
+            OutputTemplate::parse("/srv/exports/a.csv", Path::new("/srv/config/../exports/.")).unwrap();
+        assert_eq!(template.root(), Path::new("/srv/exports"));
     }
 }
