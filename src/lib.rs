@@ -4,6 +4,8 @@
 //! - [`error`]: what a person reads when something fails, and the exit status
 //! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`], [`report`]
 //! - edges, the world: [`output`], [`clock`]
+//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`]
+//! - [`config`]: what a user wrote, read into the domain's types
 
 pub mod error;
 
@@ -18,3 +20,4 @@ pub mod soql;
 
 pub mod clock;
 pub mod output;
+pub mod config;

@@ -1,0 +1,235 @@
+//! Everything between what a user wrote and the domain: files, environment and flags, read key by key and
+//! turned into [`Org`]s, [`Job`]s and [`Settings`], or into every mistake that is in them. Nothing else
+//! reads them.
+
+mod jobs;
+mod keys;
+mod layer;
+mod mistake;
+mod orgs;
+mod settings;
+mod value;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use keys::{Key, Kind, Table, Unwritten, keys, markdown};
+pub use mistake::{Mistake, Mistakes, Place};
+pub use settings::{Daemon, Http, Notify, NotifyOn, Settings, Status};
+
+use crate::error::{Exit, Failure};
+use crate::job::{Job, JobName};
+use crate::org::{Org, OrgName};
+use layer::{Layer, Section, TextFile};
+
+/// The file that is looked for where none is named.
+pub const FILE_NAME: &str = "sfexport.toml";
+
+/// Where a configuration comes from; nothing else is looked at.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// `--config`.
+    pub config_flag: Option<PathBuf>,
+    /// The environment: names and values.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The working directory, absolute: relative paths of flags and environment start here.
+    pub working_dir: PathBuf,
+    /// Flags that set a key of [`Table::Settings`].
+    pub flags: Vec<FlagValue>,
+}
+
+impl fmt::Debug for Sources {
+    /// Without the environment's values: they hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("config_flag", &self.config_flag)
+            .field("working_dir", &self.working_dir)
+            .field("flags", &self.flags)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A flag that sets a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlagValue {
+    /// As the user wrote it: `--state-dir`.
+    pub flag: &'static str,
+    /// The key: `state_dir`.
+    pub key: &'static str,
+    /// The value, as an environment variable would hold it.
+    pub value: String,
+}
+
+/// Which jobs are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Every job; a mistake in any file counts.
+    All,
+    /// These; other files' mistakes are warnings.
+    Jobs(Vec<String>),
+    /// None: job files are not looked at.
+    NoJobs,
+}
+
+/// A configuration without a mistake.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file that was read; `None`: there is none.
+    pub file: Option<PathBuf>,
+    /// The settings of the process.
+    pub settings: Settings,
+    /// The orgs by name.
+    pub orgs: BTreeMap<OrgName, Org>,
+    /// The selected jobs, ordered by name.
+    pub jobs: Vec<Job>,
+    /// What is not right but stops nothing.
+    pub warnings: Vec<Mistake>,
+}
+
+impl Config {
+    /// The selected job of this name.
+    #[must_use]
+    pub fn job(&self, name: &JobName) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.name == *name)
+    }
+
+    /// The org of this name, or the one that `[org]` defines.
+    ///
+    /// # Errors
+    /// Where there is no such org; status 78.
+    pub fn org(&self, name: Option<&str>) -> Result<&Org, Failure> {
+        let wanted = name.unwrap_or(OrgName::DEFAULT);
+        let found = self.orgs.iter().find(|(org, _)| org.as_str() == wanted).map(|(_, org)| org);
+        found.ok_or_else(|| {
+            let names: Vec<_> = self.orgs.keys().map(OrgName::as_str).collect();
+            let failure = match name {
+                Some(name) => {
+                    let near = mistake::did_you_mean(name, names.iter().copied());
+                    Failure::new(
+                        Exit::Configuration,
+                        format!("there is no org {}{near}", mistake::quoted(name)),
+                    )
+                }
+                None => Failure::new(Exit::Configuration, "there is no `[org]`"),
+            };
+            match (&self.file, names.is_empty()) {
+                (_, false) => failure.hint(format!("the orgs are {}", names.join(", "))),
+                (Some(file), true) => failure.hint(format!("write `[org]` into {}", file.display())),
+                (None, true) => failure.hint(NO_FILE_HINT),
+            }
+        })
+    }
+}
+
+const NO_FILE_HINT: &str = "write sfexport.toml, name another file by --config or SFEXPORT_CONFIG, or set \
+                            SFEXPORT_ORG__CLIENT_ID, SFEXPORT_ORG__USERNAME and SFEXPORT_ORG__KEY_FILE";
+
+/// Reads the configuration: flag over environment over file over default.
+///
+/// # Errors
+/// Every mistake of every source, in one list.
+pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes> {
+    let mut mistakes = Vec::new();
+    let mut warnings = Vec::new();
+    let working_dir = sources.working_dir.as_path();
+
+    let file = shared_file(sources, &mut mistakes);
+    let base = file.as_ref().map_or(working_dir, |(path, _)| path.parent().unwrap_or(working_dir));
+    let from_file = match &file {
+        Some((_, Some(text))) => Layer::of_shared_file(text, &mut mistakes),
+        _ => Layer::default(),
+    };
+    let environment = Layer::of_environment(&sources.environment, working_dir, &mut mistakes, &mut warnings);
+    let flags = Layer::of_flags(&sources.flags, working_dir, &mut mistakes);
+    let defaults = Layer::of_defaults(Table::Settings, "", base);
+
+    let section =
+        Section::<Settings>::merge(&[&defaults, &from_file, &environment, &flags], "", &mut mistakes);
+    let Some(section) = section else { return Err(never_empty(mistakes)) };
+    settings::check(&section, &mut mistakes);
+
+    // Where the shared file cannot be read, or not wholly, nobody knows which orgs there are; what would be
+    // said of them is an echo of its mistake.
+    let orgs_known = !file.as_ref().is_some_and(|(_, text)| text.is_none()) && !from_file.is_unread();
+    let mut org_mistakes = Vec::new();
+    let orgs = orgs::read(&[&from_file, &environment], &mut org_mistakes);
+    if orgs_known {
+        mistakes.append(&mut org_mistakes);
+    }
+
+    let shown_file = file.as_ref().map(|(path, _)| layer::shown(path, working_dir));
+    let no_file = format!("there is no {FILE_NAME} in {}; {NO_FILE_HINT}", working_dir.display());
+    let around = jobs::Around {
+        working_dir,
+        jobs_dir: &section.typed.jobs_dir,
+        jobs_dir_place: section.place("jobs_dir"),
+        // Below `/` lies every path: no job is blamed for a root that was written wrongly.
+        output_root: if section.is_mistaken("output_root") {
+            Path::new("/")
+        } else {
+            &section.typed.output_root
+        },
+        orgs: orgs_known.then_some(&orgs),
+        shared_file: shown_file.as_deref().ok_or(&no_file),
+    };
+    let mut read = match section.is_mistaken("jobs_dir") {
+        true => jobs::Jobs::default(),
+        false => jobs::read(&around, selection),
+    };
+    let nothing_at_all = file.is_none() && read.is_empty() && orgs.named.is_empty();
+    mistakes.append(&mut read.mistakes);
+    warnings.append(&mut read.warnings);
+    if nothing_at_all && *selection == Selection::All {
+        mistakes.push(Mistake::new(Place::Anywhere, None, no_file));
+    }
+    if let Some(mistakes) = Mistakes::of(mistakes) {
+        return Err(mistakes);
+    }
+    warnings.sort();
+    Ok(Config {
+        file: file.map(|(path, _)| path),
+        settings: section.typed,
+        orgs: orgs.complete,
+        jobs: read.jobs,
+        warnings,
+    })
+}
+
+/// The shared file and its text; no text where it cannot be read, which is a mistake.
+fn shared_file(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Option<(PathBuf, Option<TextFile>)> {
+    let variable = sources
+        .environment
+        .iter()
+        .find(|(name, value)| name == "SFEXPORT_CONFIG" && !value.is_empty())
+        .map(|(_, value)| Path::new(value));
+    let (named, place) = match (&sources.config_flag, variable) {
+        (Some(path), _) => (Some(path.as_path()), Place::Flag("--config".to_owned())),
+        (None, Some(path)) => (Some(path), Place::Variable("SFEXPORT_CONFIG".to_owned())),
+        (None, None) => (None, Place::Anywhere),
+    };
+    let path = sources.working_dir.join(named.unwrap_or(Path::new(FILE_NAME)));
+    // A link that leads nowhere is there, and cannot be read.
+    if named.is_none() && path.symlink_metadata().is_err() {
+        return None;
+    }
+    match TextFile::read(&path, &sources.working_dir) {
+        Ok(text) => Some((path, Some(text))),
+        Err(mistake) if named.is_some() && matches!(mistake.place, Place::File { line: None, .. }) => {
+            let shown = layer::shown(&path, &sources.working_dir);
+            mistakes.push(Mistake::new(place, None, format!("{} {}", shown.display(), mistake.what)));
+            Some((path, None))
+        }
+        Err(mistake) => {
+            mistakes.push(mistake);
+            Some((path, None))
+        }
+    }
+}
+
+fn never_empty(mistakes: Vec<Mistake>) -> Mistakes {
+    Mistakes::of(mistakes).unwrap_or_else(|| {
+        Mistakes::one(Mistake::new(Place::Anywhere, None, "the configuration cannot be read"))
+    })
+}

@@ -1,0 +1,721 @@
+//! The job files: each a `Job` that can run, or its mistakes; and what no two jobs may share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+
+use super::Selection;
+use super::keys::Table;
+use super::layer::{Layer, Section, TextFile, shown};
+use super::mistake::{Mistake, Place, did_you_mean, nearest, quoted};
+use super::orgs::Orgs;
+use super::settings::{nanoseconds, some_nanoseconds};
+use crate::job::output_path::{FIELDS, Fields};
+use crate::job::{
+    CatchUp, Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
+    Overlap, Policy, Shape,
+};
+use crate::org::OrgName;
+use crate::schedule::Schedule;
+use crate::soql::{Query, SyntaxError};
+
+/// What every job is read against.
+pub(crate) struct Around<'a> {
+    pub(crate) working_dir: &'a Path,
+    pub(crate) jobs_dir: &'a Path,
+    /// Where `jobs_dir` was written; `None`: nowhere, and then the folder need not be there.
+    pub(crate) jobs_dir_place: Option<Place>,
+    pub(crate) output_root: &'a Path,
+    /// `None`: nobody knows, and every org that a job names may be there.
+    pub(crate) orgs: Option<&'a Orgs>,
+    /// `sfexport.toml` as messages name it; where there is none, what to do about it.
+    pub(crate) shared_file: Result<&'a Path, &'a str>,
+}
+
+/// What was read: the selected jobs, ordered by name, and what was wrong.
+#[derive(Default)]
+pub(crate) struct Jobs {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) mistakes: Vec<Mistake>,
+    pub(crate) warnings: Vec<Mistake>,
+}
+
+impl Jobs {
+    /// Whether there was no job file at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.mistakes.is_empty() && self.warnings.is_empty()
+    }
+}
+
+/// Reads the job files. With named jobs the mistakes of the others are warnings.
+pub(crate) fn read(around: &Around<'_>, selection: &Selection) -> Jobs {
+    let mut all = Jobs::default();
+    if *selection == Selection::NoJobs {
+        return all;
+    }
+    let files = match list(around) {
+        Ok(files) => files,
+        Err(mistake) => {
+            all.mistakes.push(mistake);
+            return all;
+        }
+    };
+    let selected = match selection {
+        Selection::Jobs(names) => Some(names.iter().map(String::as_str).collect::<BTreeSet<_>>()),
+        Selection::All | Selection::NoJobs => None,
+    };
+    let is_selected = |stem: &str| selected.as_ref().is_none_or(|names| names.contains(stem));
+    if let Some(names) = &selected {
+        all.mistakes.extend(names.iter().filter_map(|name| missing(name, &files, around)));
+    }
+
+    let mut readings = Vec::new();
+    for (stem, path) in &files {
+        let mut reading = Reading::default();
+        match JobName::parse(stem) {
+            Ok(name) => reading.read(name, path, around),
+            Err(error) => {
+                let place = Place::File { path: shown(path, around.working_dir), line: None, column: None };
+                reading.mistakes.push(Mistake::new(
+                    place,
+                    None,
+                    format!("{} is no job's name: {error}", quoted(stem)),
+                ));
+            }
+        }
+        if is_selected(stem) {
+            all.mistakes.append(&mut reading.mistakes);
+            all.warnings.append(&mut reading.warnings);
+        } else {
+            all.warnings.append(&mut reading.mistakes);
+        }
+        readings.extend(reading.job);
+    }
+    for (mistake, names) in clashes(&readings) {
+        if names.iter().any(|name| is_selected(name.as_str())) {
+            all.mistakes.push(mistake);
+        } else {
+            all.warnings.push(mistake);
+        }
+    }
+    all.jobs =
+        readings.into_iter().map(|(job, _)| job).filter(|job| is_selected(job.name.as_str())).collect();
+    all.jobs.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+/// The job files: stem → path. Folders, hidden files and those that end otherwise are none.
+fn list(around: &Around<'_>) -> Result<BTreeMap<String, PathBuf>, Mistake> {
+    let fail = |error: std::io::Error| {
+        let place = around.jobs_dir_place.clone().unwrap_or(Place::Anywhere);
+        let what =
+            format!("{} cannot be read: {error}", shown(around.jobs_dir, around.working_dir).display());
+        Mistake::new(place, "jobs_dir".to_owned(), what)
+    };
+    let entries = match std::fs::read_dir(around.jobs_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && around.jobs_dir_place.is_none() => {
+            return Ok(BTreeMap::new());
+        }
+        Err(error) => return Err(fail(error)),
+    };
+    let mut files = BTreeMap::new();
+    for entry in entries {
+        let path = entry.map_err(fail)?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let Some(stem) = name.strip_suffix(".toml") else { continue };
+        // A mounted ConfigMap keeps `..data`, macOS `._x.toml`, an editor `.#x.toml`.
+        if name.starts_with('.') || path.is_dir() {
+            continue;
+        }
+        files.insert(stem.to_owned(), path);
+    }
+    Ok(files)
+}
+
+/// The mistake of asking for a job that no file defines.
+fn missing(name: &str, files: &BTreeMap<String, PathBuf>, around: &Around<'_>) -> Option<Mistake> {
+    if files.contains_key(name) {
+        return None;
+    }
+    let mut what = format!("there is no job {}", quoted(name));
+    // `run jobs/accounts.toml` is what a shell's completion writes.
+    let stem =
+        Path::new(name).file_name().and_then(|name| name.to_str()).map(|name| name.trim_end_matches(".toml"));
+    if let Some(stem) = stem.filter(|stem| files.contains_key(*stem)) {
+        what.push_str(&format!("; a job's name is its file's without the ending: {}", quoted(stem)));
+    } else if let Some(near) = nearest(name, files.keys().map(String::as_str)) {
+        what.push_str(&format!("; did you mean {}?", quoted(near)));
+    }
+    const MOST: usize = 20;
+    let jobs_dir = shown(around.jobs_dir, around.working_dir);
+    if files.is_empty() {
+        what.push_str(&format!("; {} holds no job", jobs_dir.display()));
+    } else {
+        let some: Vec<_> = files.keys().take(MOST).map(String::as_str).collect();
+        let more =
+            if files.len() > MOST { format!(" and {} more", files.len() - MOST) } else { String::new() };
+        what.push_str(&format!("\n{} holds {}{more}", jobs_dir.display(), some.join(", ")));
+    }
+    if let (Err(hint), true) = (around.shared_file, files.is_empty()) {
+        what.push_str(&format!("\n{hint}"));
+    }
+    Some(Mistake::new(Place::Anywhere, None, what))
+}
+
+/// Two jobs of one output: a mistake for each that comes after the first, with all their names.
+fn clashes(readings: &[(Job, Place)]) -> Vec<(Mistake, Vec<JobName>)> {
+    // All at one instant. Which one is all the same, but no date that a user might write by hand.
+    let instant = Timestamp::from_second(1_044_102_896).unwrap_or_default();
+    let mut outputs: BTreeMap<PathBuf, Vec<&(Job, Place)>> = BTreeMap::new();
+    for (number, reading) in readings.iter().enumerate() {
+        let job = &reading.0;
+        // No two runs share a run id, and no two jobs do.
+        let run_id = format!("run-{number}");
+        let fields =
+            Fields { job: &job.name, org: &job.org, run_id: &run_id, instant, timezone: &job.timezone };
+        if let Ok(path) = job.output.expand(&fields) {
+            outputs.entry(path).or_default().push(reading);
+        }
+    }
+    let mut clashes = Vec::new();
+    for sharing in outputs.values().filter(|sharing| sharing.len() > 1) {
+        let names: Vec<_> = sharing.iter().map(|(job, _)| job.name.clone()).collect();
+        for (job, place) in sharing {
+            let others: Vec<_> =
+                names.iter().filter(|name| **name != job.name).map(JobName::as_str).collect();
+            let what = format!(
+                "{} is also the output of {}; give each its own, as in \"{{job}}.csv\"",
+                quoted(job.output.text()),
+                others.join(", ")
+            );
+            clashes.push((Mistake::new(place.clone(), "output".to_owned(), what), names.clone()));
+        }
+    }
+    clashes
+}
+
+/// A job's file as typed.
+#[derive(Deserialize)]
+struct Written {
+    soql: Option<String>,
+    soql_file: Option<PathBuf>,
+    output: Option<String>,
+    format: Option<String>,
+    org: Option<String>,
+    enabled: bool,
+    schedule: Option<String>,
+    timezone: String,
+    #[serde(default, deserialize_with = "some_nanoseconds")]
+    timeout: Option<Duration>,
+    all_rows: bool,
+    numbers: Option<String>,
+    #[serde(with = "ChildrenWritten")]
+    children: Children,
+    #[serde(with = "CompoundWritten")]
+    compound: Compound,
+    attributes: bool,
+    columns_pinned: bool,
+    #[serde(with = "IfExistsWritten")]
+    if_exists: IfExists,
+    file_mode: Option<String>,
+    #[serde(with = "CatchUpWritten")]
+    catch_up: CatchUp,
+    #[serde(default, deserialize_with = "some_nanoseconds")]
+    start_deadline: Option<Duration>,
+    #[serde(with = "OverlapWritten")]
+    overlap: Overlap,
+    #[serde(deserialize_with = "nanoseconds")]
+    jitter: Duration,
+    retries: u32,
+    #[serde(deserialize_with = "nanoseconds")]
+    retry_after: Duration,
+    csv: CsvWritten,
+}
+
+#[derive(Deserialize)]
+struct CsvWritten {
+    delimiter: String,
+    quote: String,
+    line_ending: String,
+    #[serde(default)]
+    null: String,
+    header: bool,
+    bom: bool,
+    formula_guard: bool,
+}
+
+// How the domain's closed sets are spelled; the compiler holds each to its set.
+#[derive(Deserialize)]
+#[serde(remote = "Children", rename_all = "snake_case")]
+enum ChildrenWritten {
+    Json,
+    Files,
+    Reject,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "Compound", rename_all = "snake_case")]
+enum CompoundWritten {
+    Json,
+    Columns,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "IfExists", rename_all = "snake_case")]
+enum IfExistsWritten {
+    Replace,
+    Fail,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "CatchUp", rename_all = "snake_case")]
+enum CatchUpWritten {
+    None,
+    Latest,
+    All,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "Overlap", rename_all = "snake_case")]
+enum OverlapWritten {
+    Skip,
+    Queue,
+    Replace,
+}
+
+/// One file's reading.
+#[derive(Default)]
+struct Reading {
+    /// The job, and where its output stands.
+    job: Option<(Job, Place)>,
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Mistake>,
+}
+
+impl Reading {
+    fn read(&mut self, name: JobName, path: &Path, around: &Around<'_>) {
+        let file = match TextFile::read(path, around.working_dir) {
+            Ok(file) => file,
+            Err(mistake) => return self.mistakes.push(mistake),
+        };
+        let layer = Layer::of_job_file(&file, &mut self.mistakes);
+        if layer.is_unread() {
+            return;
+        }
+        let defaults = Layer::of_defaults(Table::Job, "", &file.folder);
+        let Some(section) = Section::<Written>::merge(&[&defaults, &layer], "", &mut self.mistakes) else {
+            return;
+        };
+        self.job = self.resolve(name, &file, &section, around);
+    }
+
+    fn mistake(&mut self, file: &TextFile, section: &Section<Written>, key: &str, what: impl Into<String>) {
+        self.mistakes.push(section.mistake(key, &file.whole(), what));
+    }
+
+    /// From what was typed to what it means: every key is looked at, whatever the others are.
+    fn resolve(
+        &mut self,
+        name: JobName,
+        file: &TextFile,
+        section: &Section<Written>,
+        around: &Around<'_>,
+    ) -> Option<(Job, Place)> {
+        let typed = &section.typed;
+        let query = self.query(file, section, around);
+        let org = self.org(file, section, around);
+        let format = self.format(file, section);
+        let output = self.output(file, section, around);
+        let timezone = self.timezone(file, section);
+        let schedule = self.schedule(file, section, timezone.as_ref());
+        let file_mode = self.file_mode(file, section);
+        let csv = self.csv(file, section);
+        if let Some(format) = format {
+            self.format_rules(file, section, format);
+        }
+        if !self.mistakes.is_empty() {
+            return None;
+        }
+        let format = format?;
+        let numbers = match (typed.numbers.as_deref(), format) {
+            (Some("plain"), _) | (None, Format::Csv) => Numbers::Plain,
+            _ => Numbers::AsSent,
+        };
+        let job = Job {
+            name,
+            org: org?,
+            enabled: typed.enabled,
+            query: query?,
+            all_rows: typed.all_rows,
+            output: output?,
+            format,
+            shape: Shape {
+                numbers,
+                children: typed.children,
+                compound: typed.compound,
+                columns_pinned: typed.columns_pinned,
+                attributes: typed.attributes,
+                csv: csv?,
+            },
+            if_exists: typed.if_exists,
+            file_mode,
+            schedule,
+            timezone: timezone?,
+            timeout: typed.timeout,
+            policy: Policy {
+                catch_up: typed.catch_up,
+                start_deadline: typed.start_deadline,
+                overlap: typed.overlap,
+                jitter: typed.jitter,
+                retries: typed.retries,
+                retry_after: typed.retry_after,
+            },
+        };
+        let place = section.place("output").unwrap_or_else(|| file.whole());
+        Some((job, place))
+    }
+
+    fn query(&mut self, file: &TextFile, section: &Section<Written>, around: &Around<'_>) -> Option<Query> {
+        match (section.is_written("soql"), section.is_written("soql_file")) {
+            (true, true) => {
+                self.mistake(
+                    file,
+                    section,
+                    "soql_file",
+                    "`soql` and `soql_file` are both set; keep one of them",
+                );
+                return None;
+            }
+            (false, false) => {
+                self.mistake(
+                    file,
+                    section,
+                    "soql",
+                    "is missing; write the query, or name its file by `soql_file`",
+                );
+                return None;
+            }
+            _ => {}
+        }
+        if let Some(text) = &section.typed.soql {
+            return match Query::parse(text) {
+                Ok(query) => Some(query),
+                Err(error) => {
+                    let line =
+                        section.place("soql").and_then(|place| line_in_file(file, &place, text, &error));
+                    let (place, what) = match line {
+                        Some(line) => (file.line(line), window(&error)),
+                        None => (section.place("soql").unwrap_or_else(|| file.whole()), error.to_string()),
+                    };
+                    self.mistakes.push(Mistake::new(place, "soql".to_owned(), what));
+                    None
+                }
+            };
+        }
+        let path = section.typed.soql_file.as_ref()?;
+        let soql = match TextFile::read(path, around.working_dir) {
+            Ok(soql) => soql,
+            Err(mistake) => {
+                let what = format!("{}: {}", shown(path, around.working_dir).display(), mistake.what);
+                self.mistake(file, section, "soql_file", what);
+                return None;
+            }
+        };
+        // Windows' editors begin a file so; a query never does.
+        let text = soql.text.trim_start_matches('\u{feff}');
+        if text.trim().is_empty() {
+            let what = format!("{} is empty", shown(path, around.working_dir).display());
+            self.mistake(file, section, "soql_file", what);
+            return None;
+        }
+        match Query::parse(text) {
+            Ok(query) => Some(query),
+            Err(error) => {
+                let line = blank_lines(text) + error.line;
+                let place =
+                    Place::File { path: soql.shown.clone(), line: Some(line), column: Some(error.column) };
+                self.mistakes.push(Mistake::new(place, None, window(&error)));
+                None
+            }
+        }
+    }
+
+    fn org(&mut self, file: &TextFile, section: &Section<Written>, around: &Around<'_>) -> Option<OrgName> {
+        let Some(orgs) = around.orgs else { return Some(OrgName::default_org()) };
+        let named = &orgs.named;
+        let names = || named.iter().map(OrgName::as_str);
+        if let Some(text) = &section.typed.org {
+            let found = named.iter().find(|name| name.as_str() == text);
+            if found.is_none() {
+                let mut what = format!("there is no org {}{}", quoted(text), did_you_mean(text, names()));
+                if named.is_empty() {
+                    what.push_str("; ");
+                    what.push_str(&no_org(around));
+                } else {
+                    what.push_str(&format!("; there is {}", names().collect::<Vec<_>>().join(", ")));
+                }
+                self.mistake(file, section, "org", what);
+            }
+            return found.cloned();
+        }
+        if section.is_mistaken("org") {
+            return None;
+        }
+        let default = OrgName::default_org();
+        if named.contains(&default) {
+            return Some(default);
+        }
+        let what = match names().next() {
+            Some(first) => format!(
+                "is missing, and there is no `[org]` for jobs that name none; write org = \"{first}\""
+            ),
+            None => format!("is missing: {}", no_org(around)),
+        };
+        self.mistake(file, section, "org", what);
+        None
+    }
+
+    fn format(&mut self, file: &TextFile, section: &Section<Written>) -> Option<Format> {
+        match section.typed.format.as_deref() {
+            Some("csv") => return Some(Format::Csv),
+            Some(_) => return Some(Format::Jsonl),
+            None if section.is_mistaken("format") => return None,
+            None => {}
+        }
+        let output = section.typed.output.as_deref()?;
+        let name = output.rsplit('/').next().unwrap_or_default();
+        match name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).as_deref() {
+            Some("csv") => Some(Format::Csv),
+            Some("jsonl") => Some(Format::Jsonl),
+            _ => {
+                let what = format!(
+                    "{} ends in neither .csv nor .jsonl; write format = \"csv\" or format = \"jsonl\"",
+                    quoted(output)
+                );
+                self.mistake(file, section, "output", what);
+                None
+            }
+        }
+    }
+
+    fn output(
+        &mut self,
+        file: &TextFile,
+        section: &Section<Written>,
+        around: &Around<'_>,
+    ) -> Option<OutputTemplate> {
+        let Some(text) = &section.typed.output else {
+            if !section.is_written("output") {
+                self.mistake(
+                    file,
+                    section,
+                    "output",
+                    "is missing; write it as in output = \"{job}/{date}.csv\"",
+                );
+            }
+            return None;
+        };
+        match OutputTemplate::parse(text, around.output_root) {
+            Ok(template) => Some(template),
+            Err(error) => {
+                let near = match &error.unknown_field {
+                    Some(field) => nearest(field, FIELDS).map_or_else(
+                        || {
+                            format!(
+                                "; the fields are {}",
+                                FIELDS.map(|field| format!("{{{field}}}")).join(" ")
+                            )
+                        },
+                        |near| format!("; did you mean {{{near}}}?"),
+                    ),
+                    None => String::new(),
+                };
+                self.mistake(file, section, "output", format!("{} {error}{near}", quoted(text)));
+                None
+            }
+        }
+    }
+
+    fn timezone(&mut self, file: &TextFile, section: &Section<Written>) -> Option<TimeZone> {
+        let name = &section.typed.timezone;
+        match TimeZone::get(name) {
+            Ok(zone) if !zone.is_unknown() => Some(zone),
+            _ => {
+                let known: Vec<_> = jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
+                let near = did_you_mean(name, known.iter().map(String::as_str));
+                let near = if near.is_empty() { nearest_city(name, &known) } else { near };
+                let near =
+                    if near.is_empty() { "; write it as in \"Europe/Berlin\"".to_owned() } else { near };
+                self.mistake(file, section, "timezone", format!("{} is no time zone{near}", quoted(name)));
+                None
+            }
+        }
+    }
+
+    fn schedule(
+        &mut self,
+        file: &TextFile,
+        section: &Section<Written>,
+        zone: Option<&TimeZone>,
+    ) -> Option<Schedule> {
+        let Some(text) = &section.typed.schedule else {
+            if !section.is_written("schedule") {
+                for key in ["catch_up", "start_deadline", "overlap", "jitter", "retries", "retry_after"] {
+                    if section.is_written(key) {
+                        let what = "does nothing without a `schedule`";
+                        self.warnings.push(section.mistake(key, &file.whole(), what));
+                    }
+                }
+            }
+            return None;
+        };
+        // A wrong zone is told by itself; the schedule's own text is judged all the same.
+        match Schedule::parse(text, zone.cloned().unwrap_or(TimeZone::UTC)) {
+            Ok(schedule) => Some(schedule),
+            Err(error) => {
+                self.mistake(file, section, "schedule", format!("{}: {error}", quoted(text)));
+                None
+            }
+        }
+    }
+
+    fn file_mode(&mut self, file: &TextFile, section: &Section<Written>) -> Option<u32> {
+        let text = section.typed.file_mode.as_ref()?;
+        let digits = text.len() == 3 || (text.len() == 4 && text.starts_with('0'));
+        match u32::from_str_radix(text, 8) {
+            Ok(mode) if digits && text.bytes().all(|byte| byte.is_ascii_digit()) => Some(mode),
+            _ => {
+                let what = format!("{} is no file mode; write it in octal, as in \"0640\"", quoted(text));
+                self.mistake(file, section, "file_mode", what);
+                None
+            }
+        }
+    }
+
+    fn csv(&mut self, file: &TextFile, section: &Section<Written>) -> Option<CsvDialect> {
+        let csv = &section.typed.csv;
+        let delimiter = match csv.delimiter.as_str() {
+            "tab" | "\\t" => Some(b'\t'),
+            text => self.one_character(file, section, "csv.delimiter", text, "`,`, `;`, `|` or `tab`"),
+        };
+        let quote = self.one_character(file, section, "csv.quote", &csv.quote, "`\"`");
+        if delimiter.is_some() && delimiter == quote {
+            let key = if section.is_written("csv.delimiter") { "csv.delimiter" } else { "csv.quote" };
+            self.mistake(file, section, key, "delimiter and quote are the same character");
+        }
+        // Such a token would be quoted, and a reader could not tell it from text.
+        let special =
+            |byte: u8| matches!(byte, b'\r' | b'\n') || Some(byte) == delimiter || Some(byte) == quote;
+        if csv.null.bytes().any(special) {
+            let what = format!("{} holds the delimiter, the quote or a line break", quoted(&csv.null));
+            self.mistake(file, section, "csv.null", what);
+        }
+        Some(CsvDialect {
+            delimiter: delimiter?,
+            quote: quote?,
+            crlf: csv.line_ending == "crlf",
+            null: csv.null.clone(),
+            header: csv.header,
+            bom: csv.bom,
+            formula_guard: csv.formula_guard,
+        })
+    }
+
+    fn one_character(
+        &mut self,
+        file: &TextFile,
+        section: &Section<Written>,
+        key: &str,
+        text: &str,
+        examples: &str,
+    ) -> Option<u8> {
+        match text.as_bytes() {
+            [byte] if byte.is_ascii() && !matches!(byte, b'\0' | b'\r' | b'\n') => Some(*byte),
+            _ => {
+                let what = format!("{} is not one ASCII character, as in {examples}", quoted(text));
+                self.mistake(file, section, key, what);
+                None
+            }
+        }
+    }
+
+    /// What one format has and the other has not.
+    fn format_rules(&mut self, file: &TextFile, section: &Section<Written>, format: Format) {
+        let typed = &section.typed;
+        match format {
+            Format::Csv => {
+                if typed.attributes {
+                    self.mistake(
+                        file,
+                        section,
+                        "attributes",
+                        "is for JSON Lines; a CSV has no place for them",
+                    );
+                }
+            }
+            Format::Jsonl => {
+                let keys: Vec<_> = section
+                    .written()
+                    .filter(|key| match *key {
+                        "children" => typed.children != Children::Json,
+                        "compound" => typed.compound != Compound::Json,
+                        key => key.starts_with("csv."),
+                    })
+                    .map(str::to_owned)
+                    .collect();
+                for key in keys {
+                    let what = "is for CSV; JSON Lines keep what the org sent";
+                    self.mistake(file, section, &key, what);
+                }
+            }
+        }
+    }
+}
+
+/// What to do where there is no org at all.
+fn no_org(around: &Around<'_>) -> String {
+    match around.shared_file {
+        Ok(path) => format!("{} has no `[org]`", path.display()),
+        Err(hint) => hint.to_owned(),
+    }
+}
+
+/// A zone of this city, whatever the user wrote before it.
+fn nearest_city(text: &str, zones: &[String]) -> String {
+    fn city(zone: &str) -> &str {
+        zone.rsplit('/').next().unwrap_or(zone)
+    }
+    match nearest(city(text), zones.iter().map(|zone| city(zone))) {
+        Some(near) => zones
+            .iter()
+            .find(|zone| city(zone) == near)
+            .map_or_else(String::new, |zone| format!("; did you mean {}?", quoted(zone))),
+        None => String::new(),
+    }
+}
+
+/// The reason, the line and the caret, without the line's number: the place says it.
+fn window(error: &SyntaxError) -> String {
+    let text = error.to_string();
+    let own = format!("line {}, column {}: ", error.line, error.column);
+    text.strip_prefix(&own).unwrap_or(&text).to_owned()
+}
+
+fn blank_lines(text: &str) -> usize {
+    text[..text.len() - text.trim_start().len()].matches('\n').count()
+}
+
+/// The line of the file that holds the error's line of the query: a multi-line string begins on its key's line
+/// or, as is usual, on the next. `None` where escapes or joined lines make that uncertain.
+fn line_in_file(file: &TextFile, key: &Place, query: &str, error: &SyntaxError) -> Option<usize> {
+    let Place::File { line: Some(key_line), .. } = key else { return None };
+    let first = key_line + blank_lines(query) + error.line - 1;
+    let holds =
+        |line: &usize| file.text.lines().nth(line - 1).is_some_and(|text| text.contains(error.source.trim()));
+    [first, first + 1].into_iter().find(holds)
+}

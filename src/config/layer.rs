@@ -1,0 +1,564 @@
+//! What one source says, key by key, each value checked by its type and remembered with its place; and the
+//! layers merged, defaults lowest. What the values mean together is the business of the modules that ask.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::FlagValue;
+use super::keys::{self, Key, Kind, Table, Unwritten};
+use super::mistake::{Mistake, Place, nearest};
+use super::value::{self, Raw};
+use crate::org::OrgName;
+
+/// What begins the name of every environment variable of ours.
+const PREFIX: &str = "SFEXPORT_";
+
+/// Variables that other parts read.
+const OTHERS: [&str; 4] = ["CONFIG", "LOG", "LOG_FORMAT", "LOG_LEVEL"];
+
+/// What one source says: full dotted key (`org.login_url`, `orgs.emea.key_file`, `http.attempts`) → value.
+#[derive(Default)]
+pub(crate) struct Layer {
+    label: &'static str,
+    found: BTreeMap<String, Found>,
+    /// The orgs that it has a table or a variable for, each with the place of the first.
+    orgs: BTreeMap<OrgName, Place>,
+    unread: bool,
+}
+
+/// A key that was written; its value, unless that was a mistake.
+struct Found {
+    place: Place,
+    value: Option<Value>,
+}
+
+/// The text of a file, and how messages name it.
+pub(crate) struct TextFile {
+    /// As seen from the working directory.
+    pub(crate) shown: PathBuf,
+    /// The folder that relative paths in it start from.
+    pub(crate) folder: PathBuf,
+    /// Its text.
+    pub(crate) text: String,
+}
+
+impl TextFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is not UTF-8.
+    pub(crate) fn read(path: &Path, working_dir: &Path) -> Result<Self, Mistake> {
+        let shown = shown(path, working_dir);
+        let whole = Place::File { path: shown.clone(), line: None, column: None };
+        let bytes = std::fs::read(path)
+            .map_err(|error| Mistake::new(whole, None, format!("cannot be read: {error}")))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let good = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let place = Place::File { path: shown.clone(), line: Some(line), column: None };
+            Mistake::new(place, None, "is not UTF-8 text; save it in that encoding")
+        })?;
+        Ok(Self { shown, folder: path.parent().unwrap_or(Path::new("")).to_owned(), text })
+    }
+
+    /// The file as a whole.
+    pub(crate) fn whole(&self) -> Place {
+        Place::File { path: self.shown.clone(), line: None, column: None }
+    }
+
+    /// A line of it, counted from 1.
+    pub(crate) fn line(&self, line: usize) -> Place {
+        Place::File { path: self.shown.clone(), line: Some(line), column: None }
+    }
+
+    fn line_at(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
+        before.iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+
+    fn place_at(&self, offset: usize) -> Place {
+        self.line(self.line_at(offset))
+    }
+}
+
+/// A path as seen from the working directory.
+pub(crate) fn shown(path: &Path, working_dir: &Path) -> PathBuf {
+    match path.strip_prefix(working_dir) {
+        Ok(below) if !below.as_os_str().is_empty() => below.to_owned(),
+        _ => path.to_owned(),
+    }
+}
+
+impl Layer {
+    /// What `sfexport.toml` says.
+    pub(crate) fn of_shared_file(file: &TextFile, mistakes: &mut Vec<Mistake>) -> Self {
+        let mut reader = FileReader { file, layer: Self::labelled("file"), mistakes };
+        let (root, sound) = reader.parse();
+        if !sound {
+            // What can be made out between the errors still says where the jobs are; its own mistakes may be
+            // echoes of the errors.
+            let mut echoes = Vec::new();
+            let mut reader = FileReader { file, layer: reader.layer, mistakes: &mut echoes };
+            reader.layer.unread = true;
+            reader.shared(&root);
+            return reader.layer;
+        }
+        reader.shared(&root);
+        reader.layer
+    }
+
+    /// What a job's file says.
+    pub(crate) fn of_job_file(file: &TextFile, mistakes: &mut Vec<Mistake>) -> Self {
+        let mut reader = FileReader { file, layer: Self::labelled("file"), mistakes };
+        let (root, sound) = reader.parse();
+        if sound {
+            reader.table(&root, Table::Job, "", "");
+        }
+        reader.layer.unread = !sound;
+        reader.layer
+    }
+
+    /// What the environment says; unknown variables of an org are mistakes, others that look like a
+    /// misspelled one are warnings.
+    pub(crate) fn of_environment(
+        environment: &[(OsString, OsString)],
+        working_dir: &Path,
+        mistakes: &mut Vec<Mistake>,
+        warnings: &mut Vec<Mistake>,
+    ) -> Self {
+        let mut layer = Self::labelled("environment");
+        for (name, text) in environment {
+            // No variable of ours has a name that is not UTF-8.
+            let Some(name) = name.to_str() else { continue };
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            if text.is_empty() || OTHERS.contains(&rest) {
+                continue;
+            }
+            let place = Place::Variable(name.to_owned());
+            match variable(rest) {
+                Ok((path, key, org)) => {
+                    if let Some(org) = org {
+                        layer.orgs.entry(org).or_insert_with(|| place.clone());
+                    }
+                    let Some(text) = text.to_str() else {
+                        mistakes.push(Mistake::new(place.clone(), path.clone(), "is not UTF-8 text"));
+                        layer.found.insert(path, Found { place, value: None });
+                        continue;
+                    };
+                    // A secret that is mounted or pasted often brings a line end along.
+                    let text = if matches!(key.kind, Kind::Secret | Kind::Literal) {
+                        text.trim_end_matches(['\r', '\n'])
+                    } else {
+                        text.trim()
+                    };
+                    if !text.is_empty() {
+                        layer.add(path, key, &Raw::Text(text), place, working_dir, mistakes);
+                    }
+                }
+                Err(Stranger::Mistake(what)) => mistakes.push(Mistake::new(place, None, what)),
+                Err(Stranger::Warning(what)) => warnings.push(Mistake::new(place, None, what)),
+                Err(Stranger::Ignored) => {}
+            }
+        }
+        layer
+    }
+
+    /// What the command line's flags say.
+    pub(crate) fn of_flags(flags: &[FlagValue], working_dir: &Path, mistakes: &mut Vec<Mistake>) -> Self {
+        let mut layer = Self::labelled("flags");
+        for flag in flags {
+            if let Some(key) = keys::find(Table::Settings, flag.key) {
+                let place = Place::Flag(flag.flag.to_owned());
+                layer.add(key.name.to_owned(), key, &Raw::Text(&flag.value), place, working_dir, mistakes);
+            }
+        }
+        layer
+    }
+
+    /// The defaults of a table, its keys under this prefix.
+    pub(crate) fn of_defaults(table: Table, prefix: &str, base: &Path) -> Self {
+        let mut layer = Self::labelled("default");
+        for key in keys::keys().filter(|key| key.table == table) {
+            if let Unwritten::Is(text) = key.default {
+                let path = format!("{prefix}{}", key.name);
+                layer.add(path, key, &Raw::Text(text), Place::Anywhere, base, &mut Vec::new());
+            }
+        }
+        layer
+    }
+
+    /// The orgs that it says something about.
+    pub(crate) fn orgs(&self) -> &BTreeMap<OrgName, Place> {
+        &self.orgs
+    }
+
+    /// Whether its text was no TOML, so that nobody knows what it says.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread
+    }
+
+    fn labelled(label: &'static str) -> Self {
+        Self { label, ..Self::default() }
+    }
+
+    fn add(
+        &mut self,
+        path: String,
+        key: &Key,
+        raw: &Raw<'_>,
+        place: Place,
+        base: &Path,
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        let value = match value::read(key.kind, raw, base) {
+            Ok(value) => Some(value),
+            Err(mut what) => {
+                if key.kind == Kind::Secret {
+                    let variable = format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase());
+                    what = format!("{what}; set {variable}, or name a file by `{}_file`", key.name);
+                }
+                mistakes.push(Mistake::new(place.clone(), path.clone(), what));
+                None
+            }
+        };
+        self.found.insert(path, Found { place, value });
+    }
+}
+
+/// Reads a file's tables into a layer.
+struct FileReader<'a> {
+    file: &'a TextFile,
+    layer: Layer,
+    mistakes: &'a mut Vec<Mistake>,
+}
+
+type Entry<'a, 'i> = (&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>);
+
+impl<'a> FileReader<'a> {
+    /// The file's root table, and whether it is all of what the file says.
+    fn parse(&mut self) -> (DeTable<'a>, bool) {
+        let (root, errors) = DeTable::parse_recoverable(&self.file.text);
+        let sound = errors.is_empty();
+        let mut last_line = 0;
+        for error in errors {
+            let start = error.span().map_or(0, |span| span.start).min(self.file.text.len());
+            let line = self.file.line_at(start);
+            // What follows an error on its own line is mostly its echo.
+            if line == last_line {
+                continue;
+            }
+            last_line = line;
+            let before = self.file.text.get(..start).unwrap_or_default();
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            let place = Place::File { path: self.file.shown.clone(), line: Some(line), column: Some(column) };
+            self.mistakes.push(Mistake::new(place, None, format!("is no TOML: {}", error.message())));
+        }
+        (root.into_inner(), sound)
+    }
+
+    fn shared(&mut self, root: &DeTable<'_>) {
+        let mut settings = Vec::new();
+        for (name, value) in root.iter() {
+            match name.get_ref().as_ref() {
+                "org" => {
+                    if let Some(table) = self.expect_table("org", name, value) {
+                        let place = self.file.place_at(name.span().start);
+                        self.layer.orgs.entry(OrgName::default_org()).or_insert(place);
+                        self.table(table, Table::Org, "org.", "");
+                    }
+                }
+                "orgs" => {
+                    let Some(orgs) = self.expect_table("orgs", name, value) else { continue };
+                    for (name, value) in orgs.iter() {
+                        self.further_org(name, value);
+                    }
+                }
+                _ => settings.push((name, value)),
+            }
+        }
+        self.entries(settings, Table::Settings, "", "");
+    }
+
+    fn further_org(&mut self, name: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
+        let path = format!("orgs.{}", name.get_ref());
+        let place = self.file.place_at(name.span().start);
+        let Ok(org) = OrgName::parse(name.get_ref()) else {
+            let known = keys::find(Table::Org, name.get_ref()).is_some();
+            let what = if known {
+                format!("an org's name is missing; write `[orgs.NAME]` above it, or `[org]` for the only org")
+            } else {
+                crate::org::OrgNameError.to_string()
+            };
+            self.mistakes.push(Mistake::new(place, path, what));
+            return;
+        };
+        if org.as_str() == OrgName::DEFAULT {
+            self.mistakes.push(Mistake::new(place, path, "is the name of the `[org]` table; write `[org]`"));
+            return;
+        }
+        let Some(table) = self.expect_table(&path, name, value) else { return };
+        self.layer.orgs.entry(org).or_insert(place);
+        self.table(table, Table::Org, &format!("{path}."), "");
+    }
+
+    fn expect_table<'t, 'i>(
+        &mut self,
+        path: &str,
+        name: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &'t Spanned<DeValue<'i>>,
+    ) -> Option<&'t DeTable<'i>> {
+        if let DeValue::Table(table) = value.get_ref() {
+            return Some(table);
+        }
+        let known = keys::find(Table::Org, name.get_ref()).is_some();
+        let what = if path.starts_with("orgs.") && known {
+            "an org's name is missing; write `[orgs.NAME]` above its keys, or `[org]` for the only org"
+                .to_owned()
+        } else {
+            format!("is a table: write `[{path}]` on a line of its own, and its keys below")
+        };
+        self.mistakes.push(Mistake::new(self.file.place_at(name.span().start), path.to_owned(), what));
+        None
+    }
+
+    /// Reads a table of keys; `prefix` is its full path, `inner` its path in its own kind of table.
+    fn table(&mut self, table: &DeTable<'_>, kind: Table, prefix: &str, inner: &str) {
+        self.entries(table.iter(), kind, prefix, inner);
+    }
+
+    fn entries<'e, 'i: 'e>(
+        &mut self,
+        entries: impl IntoIterator<Item = Entry<'e, 'i>>,
+        kind: Table,
+        prefix: &str,
+        inner: &str,
+    ) {
+        for (name, value) in entries {
+            let place = self.file.place_at(name.span().start);
+            let (path, own) = (format!("{prefix}{}", name.get_ref()), format!("{inner}{}", name.get_ref()));
+            if let Some(key) = keys::find(kind, &own) {
+                let written = self.file.text.get(value.span()).unwrap_or_default();
+                let raw = Raw::Toml(value.get_ref(), written);
+                self.layer.add(path, key, &raw, place, &self.file.folder, self.mistakes);
+            } else if !keys::children(kind, &format!("{own}.")).is_empty() {
+                if let Some(table) = self.expect_table(&path, name, value) {
+                    self.table(table, kind, &format!("{path}."), &format!("{own}."));
+                }
+            } else {
+                let what = unknown(kind, inner, name.get_ref(), matches!(value.get_ref(), DeValue::Table(_)));
+                self.mistakes.push(Mistake::new(place, path, what));
+            }
+        }
+    }
+}
+
+/// Words for a key that nobody knows.
+fn unknown(kind: Table, inner: &str, name: &str, is_table: bool) -> String {
+    let word = if is_table { "table" } else { "key" };
+    let mut known = keys::children(kind, inner);
+    if kind == Table::Settings && inner.is_empty() {
+        known.extend(["org", "orgs"]);
+    }
+    if let Some(near) = nearest(name, known.iter().copied()) {
+        return format!("unknown {word}; did you mean `{near}`?");
+    }
+    // In TOML a key belongs to the table above it, whatever the blank lines say.
+    if !inner.is_empty() && keys::find(kind, name).is_some() {
+        return format!(
+            "unknown key here; `{name}` stands at the top, above `[{}]`",
+            inner.trim_end_matches('.')
+        );
+    }
+    let elsewhere = [Table::Settings, Table::Org, Table::Job]
+        .into_iter()
+        .find(|other| *other != kind && keys::find(*other, name).is_some());
+    match elsewhere {
+        Some(Table::Settings) => {
+            format!("unknown {word}; `{name}` stands in sfexport.toml, above every table")
+        }
+        Some(Table::Org) => format!("unknown {word}; `{name}` stands in `[org]` of sfexport.toml"),
+        Some(Table::Job) => format!("unknown {word}; `{name}` stands in a job's file"),
+        None => format!("unknown {word}; known here are {}", known.join(", ")),
+    }
+}
+
+/// A variable that no key has.
+enum Stranger {
+    Mistake(String),
+    Warning(String),
+    Ignored,
+}
+
+/// The key that a variable sets, less `SFEXPORT_`: its full path, and the org that it belongs to.
+fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Stranger> {
+    // On the systems that this runs on, `Sfexport_Org__Key` is another variable.
+    let lower = rest.to_ascii_lowercase();
+    let unknown_key = |prefix: &str, name: &str| {
+        let known = keys::children(Table::Org, "");
+        let near = nearest(name, known).map_or_else(String::new, |near| {
+            format!("; did you mean {PREFIX}{prefix}{}?", near.to_ascii_uppercase())
+        });
+        Stranger::Mistake(format!("no key of an org is called `{name}`{near}"))
+    };
+    if let Some(name) = rest.strip_prefix("ORG__") {
+        let name = name.to_ascii_lowercase();
+        return match keys::find(Table::Org, &name) {
+            Some(key) if lower.to_ascii_uppercase() == rest => {
+                Ok((format!("org.{name}"), key, Some(OrgName::default_org())))
+            }
+            _ => Err(unknown_key("ORG__", &name)),
+        };
+    }
+    if let Some(both) = rest.strip_prefix("ORGS__") {
+        // No key begins with `_`, so the last `__` parts the two.
+        let Some((org, name)) = both.rsplit_once("__") else {
+            return Err(Stranger::Mistake(format!(
+                "names no key; write {PREFIX}ORGS__NAME__CLIENT_ID for the org NAME"
+            )));
+        };
+        let Ok(parsed) = OrgName::parse(&org.to_ascii_lowercase()) else {
+            return Err(Stranger::Mistake(crate::org::OrgNameError.to_string()));
+        };
+        if parsed.as_str() == OrgName::DEFAULT {
+            return Err(Stranger::Mistake(format!("the org without a name is {PREFIX}ORG__{name}")));
+        }
+        let name = name.to_ascii_lowercase();
+        return match keys::find(Table::Org, &name) {
+            Some(key) if lower.to_ascii_uppercase() == rest => {
+                Ok((format!("orgs.{parsed}.{name}"), key, Some(parsed)))
+            }
+            _ => Err(unknown_key(&format!("ORGS__{org}__"), &name)),
+        };
+    }
+    let path = lower.replace("__", ".");
+    if let Some(key) = keys::find(Table::Settings, &path) {
+        if key.variable().is_some_and(|name| name[PREFIX.len()..] == *rest) {
+            return Ok((path, key, None));
+        }
+    }
+    // Kubernetes invents SFEXPORT_PORT and its like, so a stranger is no mistake; but a near miss is told.
+    let variables: Vec<String> =
+        keys::keys().filter_map(Key::variable).filter(|name| close(&name[PREFIX.len()..], rest)).collect();
+    match variables.first() {
+        Some(near) => Err(Stranger::Warning(format!("is not read; did you mean {near}?"))),
+        None => Err(Stranger::Ignored),
+    }
+}
+
+/// Whether one is the other with a slip of the fingers, or with `_` for `__`.
+fn close(known: &str, written: &str) -> bool {
+    let plain = |text: &str| text.to_ascii_uppercase().replace('_', "");
+    plain(known) == plain(written) || strsim::damerau_levenshtein(known, written) <= 1
+}
+
+/// A table, merged from the layers and read into its type.
+pub(crate) struct Section<T> {
+    /// The values in effect.
+    pub(crate) typed: T,
+    /// Key of the table → the place of the value in effect, and the rank of its layer.
+    written: BTreeMap<String, (Place, usize, bool)>,
+    prefix: String,
+}
+
+impl<T: DeserializeOwned> Section<T> {
+    /// Merges what the layers, lowest first, say under a prefix. `None` only where the table of keys and the
+    /// type disagree, which a test rules out.
+    pub(crate) fn merge(layers: &[&Layer], prefix: &str, mistakes: &mut Vec<Mistake>) -> Option<Self> {
+        let mut figment = Figment::new();
+        let mut written = BTreeMap::new();
+        for (rank, layer) in layers.iter().enumerate() {
+            figment = figment.merge(Under { layer, prefix });
+            for (path, found) in &layer.found {
+                if let (Some(name), false) = (path.strip_prefix(prefix), layer.label == "default") {
+                    written.insert(name.to_owned(), (found.place.clone(), rank, found.value.is_some()));
+                }
+            }
+        }
+        match figment.extract() {
+            Ok(typed) => Some(Self { typed, written, prefix: prefix.to_owned() }),
+            Err(errors) => {
+                for error in errors {
+                    let key = format!("{prefix}{}", error.path.join("."));
+                    mistakes.push(Mistake::new(Place::Anywhere, key, error.kind.to_string()));
+                }
+                None
+            }
+        }
+    }
+}
+
+impl<T> Section<T> {
+    /// Whether anybody wrote the key, rightly or wrongly.
+    pub(crate) fn is_written(&self, key: &str) -> bool {
+        self.written.contains_key(key)
+    }
+
+    /// Whether its last writer wrote it wrongly; then nothing that follows from it is worth telling.
+    pub(crate) fn is_mistaken(&self, key: &str) -> bool {
+        self.written.get(key).is_some_and(|(_, _, good)| !good)
+    }
+
+    /// The rank of the layer that wrote it.
+    pub(crate) fn rank(&self, key: &str) -> Option<usize> {
+        self.written.get(key).map(|(_, rank, _)| *rank)
+    }
+
+    /// Where it was written.
+    pub(crate) fn place(&self, key: &str) -> Option<Place> {
+        self.written.get(key).map(|(place, _, _)| place.clone())
+    }
+
+    /// The keys that were written.
+    pub(crate) fn written(&self) -> impl Iterator<Item = &str> {
+        self.written.keys().map(String::as_str)
+    }
+
+    /// A mistake about a key, at its place or, where it was not written, at this one.
+    pub(crate) fn mistake(&self, key: &str, otherwise: &Place, what: impl Into<String>) -> Mistake {
+        let place = self.place(key).unwrap_or_else(|| otherwise.clone());
+        Mistake::new(place, format!("{}{key}", self.prefix), what)
+    }
+}
+
+/// A layer's values under a prefix, as figment takes them.
+struct Under<'a> {
+    layer: &'a Layer,
+    prefix: &'a str,
+}
+
+impl Provider for Under<'_> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.layer.label)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let mut dict = Dict::new();
+        for (path, found) in &self.layer.found {
+            if let (Some(name), Some(value)) = (path.strip_prefix(self.prefix), &found.value) {
+                nest(&mut dict, name, value.clone());
+            }
+        }
+        Ok(Profile::Default.collect(dict))
+    }
+}
+
+fn nest(dict: &mut Dict, name: &str, value: Value) {
+    match name.split_once('.') {
+        None => {
+            dict.insert(name.to_owned(), value);
+        }
+        Some((table, rest)) => {
+            let inner = dict.entry(table.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = inner {
+                nest(inner, rest, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The orgs: `[org]`, `[orgs.NAME]` and their variables, each made complete or told what it lacks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::keys::Table;
+use super::layer::{Layer, Section};
+use super::mistake::{Mistake, Place, quoted};
+use super::settings::secret;
+use crate::org::{KeySource, LoginUrl, Org, OrgName, PasswordSource};
+
+/// The orgs that are right, and the names of all.
+#[derive(Default)]
+pub(crate) struct Orgs {
+    pub(crate) complete: BTreeMap<OrgName, Org>,
+    /// Also those with mistakes, so that a job that names one is not told that there is none.
+    pub(crate) named: BTreeSet<OrgName>,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    login_url: String,
+    client_id: Option<String>,
+    username: Option<String>,
+    key_file: Option<PathBuf>,
+    #[serde(default, deserialize_with = "secret")]
+    key: Option<SecretString>,
+    #[serde(default, deserialize_with = "secret")]
+    key_password: Option<SecretString>,
+    key_password_file: Option<PathBuf>,
+    key_alias: Option<String>,
+    cert_file: Option<PathBuf>,
+    audience: Option<String>,
+    api_version: String,
+    max_concurrent_runs: Option<usize>,
+    instance_hosts: Option<Vec<String>>,
+}
+
+/// Reads every org that a layer, lowest first, says something about.
+pub(crate) fn read(layers: &[&Layer], mistakes: &mut Vec<Mistake>) -> Orgs {
+    let mut orgs = Orgs::default();
+    let mut places: BTreeMap<&OrgName, &Place> = BTreeMap::new();
+    for layer in layers {
+        for (name, place) in layer.orgs() {
+            places.entry(name).or_insert(place);
+        }
+    }
+    for (name, place) in places {
+        orgs.named.insert(name.clone());
+        if let Some(org) = org(name, place, layers, mistakes) {
+            orgs.complete.insert(name.clone(), org);
+        }
+    }
+    orgs
+}
+
+/// One org; `None` where it has a mistake.
+fn org(name: &OrgName, place: &Place, layers: &[&Layer], mistakes: &mut Vec<Mistake>) -> Option<Org> {
+    let prefix = match name.as_str() {
+        OrgName::DEFAULT => "org.".to_owned(),
+        name => format!("orgs.{name}."),
+    };
+    let before = mistakes.len();
+    let defaults = Layer::of_defaults(Table::Org, &prefix, Path::new(""));
+    let all: Vec<_> = std::iter::once(&defaults).chain(layers.iter().copied()).collect();
+    let section = Section::<Written>::merge(&all, &prefix, mistakes)?;
+    let broken = section.written().any(|key| section.is_mistaken(key));
+    let missing = |key: &str, value: &Option<String>, mistakes: &mut Vec<Mistake>| {
+        if value.is_none() && !section.is_written(key) {
+            let variable =
+                format!("SFEXPORT_{}", format!("{prefix}{key}").replace('.', "__").to_ascii_uppercase());
+            mistakes.push(section.mistake(key, place, format!("is missing; write it, or set {variable}")));
+        }
+    };
+    let typed = &section.typed;
+    missing("client_id", &typed.client_id, mistakes);
+    missing("username", &typed.username, mistakes);
+
+    let login = match LoginUrl::parse(&typed.login_url) {
+        Ok(login) => Some(login),
+        // A password in the URL is not repeated.
+        Err(error) if typed.login_url.contains('@') => {
+            mistakes.push(section.mistake("login_url", place, error.to_string()));
+            None
+        }
+        Err(error) => {
+            let what = format!("{} {error}", quoted(&typed.login_url));
+            mistakes.push(section.mistake("login_url", place, what));
+            None
+        }
+    };
+    if let Some(what) = version_mistake(&typed.api_version) {
+        mistakes.push(section.mistake("api_version", place, what));
+    }
+    let hosts = typed.instance_hosts.clone().unwrap_or_default();
+    for host in &hosts {
+        if let Some(what) = host_mistake(host) {
+            mistakes.push(section.mistake("instance_hosts", place, what));
+        }
+    }
+    let key = either(&section, "key", "key_file", place, mistakes);
+    if key.is_none() && !section.is_written("key") && !section.is_written("key_file") {
+        let variable = format!("SFEXPORT_{}KEY", prefix.replace('.', "__").to_ascii_uppercase());
+        let what = format!("is missing; name the private key's file, or set {variable} to its PEM");
+        mistakes.push(section.mistake("key_file", place, what));
+    }
+    let key_password = either(&section, "key_password", "key_password_file", place, mistakes);
+
+    if mistakes.len() > before || broken {
+        return None;
+    }
+    let login = login?;
+    let typed = section.typed;
+    Some(Org {
+        name: name.clone(),
+        audience: typed.audience.unwrap_or(login.audience),
+        login_url: login.url,
+        client_id: typed.client_id?,
+        username: typed.username?,
+        key: match key? {
+            Side::Inline => KeySource::Inline(typed.key?),
+            Side::File => KeySource::File(typed.key_file?),
+        },
+        key_password: match key_password {
+            None => None,
+            Some(Side::Inline) => typed.key_password.map(PasswordSource::Inline),
+            Some(Side::File) => typed.key_password_file.map(PasswordSource::File),
+        },
+        key_alias: typed.key_alias,
+        cert_file: typed.cert_file,
+        api_version: typed.api_version,
+        max_concurrent_runs: typed.max_concurrent_runs,
+        instance_hosts: hosts,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Inline,
+    File,
+}
+
+/// Which of two keys that exclude each other holds. The environment overrides the file here too: a container
+/// may bring a key for a configuration that names a file. Both from one source are a mistake.
+fn either(
+    section: &Section<Written>,
+    inline: &str,
+    file: &str,
+    place: &Place,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Side> {
+    if section.is_mistaken(inline) || section.is_mistaken(file) {
+        return None;
+    }
+    match (section.rank(inline), section.rank(file)) {
+        (None, None) => None,
+        (Some(_), None) => Some(Side::Inline),
+        (None, Some(_)) => Some(Side::File),
+        (Some(a), Some(b)) if a == b => {
+            let what = format!("`{inline}` and `{file}` are both set; keep one of them");
+            mistakes.push(section.mistake(inline, place, what));
+            None
+        }
+        (Some(a), Some(b)) => Some(if a > b { Side::Inline } else { Side::File }),
+    }
+}
+
+fn version_mistake(text: &str) -> Option<String> {
+    const OLDEST: u32 = 31;
+    let digits = |part: &str| !part.is_empty() && part.len() <= 3 && part.bytes().all(|b| b.is_ascii_digit());
+    let number = text.trim_start_matches(['v', 'V']);
+    let major = number.strip_suffix(".0").unwrap_or(number);
+    match major.parse::<u32>() {
+        Ok(major) if major >= OLDEST && text == format!("{major}.0") => None,
+        Ok(version) if digits(major) && version >= OLDEST => {
+            Some(format!("{} is not how it is written; write \"{version}.0\"", quoted(text)))
+        }
+        Ok(_) if digits(major) => {
+            Some(format!("{} is no longer served; the oldest is \"{OLDEST}.0\"", quoted(text)))
+        }
+        _ => Some(format!("{} is no API version; write it as in \"62.0\"", quoted(text))),
+    }
+}
+
+fn host_mistake(text: &str) -> Option<String> {
+    // An `https://` URL of exactly this host and nothing more: what the token's rule compares with.
+    let url = url::Url::parse(&format!("https://{text}/")).ok();
+    let is_host = url.is_some_and(|url| {
+        let host = url.host_str().unwrap_or_default();
+        let whole = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        // A URL may hold `*` in its host; a pattern it is not.
+        text.eq_ignore_ascii_case(&whole) && !text.contains('*')
+    });
+    (!is_host).then(|| {
+        format!(
+            "{} is no host; write it as in \"proxy.example.com\" or \"proxy.example.com:8443\"",
+            quoted(text)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_version_is_written_as_salesforce_writes_it() {
+        for good in ["62.0", "31.0", "100.0"] {
+            assert_eq!(version_mistake(good), None);
+        }
+        for (bad, expected) in [
+            ("62", "\"62\" is not how it is written; write \"62.0\""),
+            ("v62.0", "\"v62.0\" is not how it is written; write \"62.0\""),
+            ("30.0", "\"30.0\" is no longer served; the oldest is \"31.0\""),
+            ("latest", "\"latest\" is no API version; write it as in \"62.0\""),
+            ("62.1", "\"62.1\" is no API version; write it as in \"62.0\""),
+            ("", "\"\" is no API version; write it as in \"62.0\""),
+        ] {
+            assert_eq!(version_mistake(bad).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn an_instance_host_is_a_host_and_nothing_more() {
+        for good in ["proxy.example.com", "Proxy.Example.com:8443", "10.0.0.7", "[::1]:8443"] {
+            assert_eq!(host_mistake(good), None, "{good}");
+        }
+        for bad in [
+            "https://proxy.example.com",
+            "proxy.example.com/path",
+            "*.example.com",
+            "a b",
+            "",
+            "user@host",
+            "host:443",
+        ] {
+            assert!(host_mistake(bad).is_some(), "{bad}");
+        }
+    }
+}

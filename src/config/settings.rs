@@ -1,0 +1,130 @@
+//! The settings of the process as the other parts take them; what each means stands in the table of keys.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+use super::layer::Section;
+use super::mistake::{Mistake, Place};
+
+/// The settings of the process, with their defaults filled in and their paths whole.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// The folder of the job files.
+    pub jobs_dir: PathBuf,
+    /// Run history, locks and schedule marks.
+    pub state_dir: PathBuf,
+    /// The folder that no output leaves.
+    pub output_root: PathBuf,
+    /// How the org is spoken to.
+    pub http: Http,
+    /// How the daemon runs, and `run` with several jobs.
+    pub daemon: Daemon,
+    /// The status port.
+    #[serde(default)]
+    pub status: Status,
+    /// Who is told.
+    pub notify: Notify,
+}
+
+/// How the org is spoken to.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Http {
+    /// How long connecting may take.
+    #[serde(deserialize_with = "nanoseconds")]
+    pub connect_timeout: Duration,
+    /// How long an answer may stand still.
+    #[serde(deserialize_with = "nanoseconds")]
+    pub idle_timeout: Duration,
+    /// How long one request and its whole answer may take.
+    #[serde(deserialize_with = "nanoseconds")]
+    pub request_timeout: Duration,
+    /// How many times a request is sent; at least 1.
+    pub attempts: u32,
+    /// The wait before the second attempt.
+    #[serde(deserialize_with = "nanoseconds")]
+    pub wait_min: Duration,
+    /// The longest wait between two attempts; not below `wait_min`.
+    #[serde(deserialize_with = "nanoseconds")]
+    pub wait_max: Duration,
+    /// The largest page that is accepted, in bytes, unpacked.
+    pub page_cap: u64,
+    /// The records a page that the org is asked for: 200 to 2000.
+    pub batch_size: u32,
+    /// Whether answers may come packed.
+    pub gzip: bool,
+    /// PEM certificates of further authorities.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How the daemon runs, and `run` with several jobs.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Daemon {
+    /// How many runs go on at once; at least 1.
+    pub max_concurrent_runs: usize,
+    /// How long runs may go on after a signal.
+    #[serde(deserialize_with = "nanoseconds")]
+    pub shutdown_grace: Duration,
+    /// How long past runs are kept.
+    #[serde(deserialize_with = "nanoseconds")]
+    pub history_keep: Duration,
+}
+
+/// The status port.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Status {
+    /// Where it listens; `None`: it does not.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Who is told.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Notify {
+    /// Where run reports are posted; a secret, because such URLs hold tokens.
+    #[serde(default, deserialize_with = "secret")]
+    pub webhook: Option<SecretString>,
+    /// Which runs are told.
+    pub on: Vec<NotifyOn>,
+}
+
+/// Which runs are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotifyOn {
+    /// Failed ones.
+    Failure,
+    /// The first success after a failure.
+    Recovery,
+    /// Every run.
+    Every,
+}
+
+/// What the settings must hold together.
+pub(crate) fn check(section: &Section<Settings>, mistakes: &mut Vec<Mistake>) {
+    let http = &section.typed.http;
+    if http.wait_min > http.wait_max {
+        let key = if section.is_written("http.wait_max") { "http.wait_max" } else { "http.wait_min" };
+        mistakes.push(section.mistake(
+            key,
+            &Place::Anywhere,
+            format!("wait_min, {:?}, is longer than wait_max, {:?}", http.wait_min, http.wait_max),
+        ));
+    }
+}
+
+pub(crate) fn nanoseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_nanos)
+}
+
+pub(crate) fn some_nanoseconds<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    nanoseconds(deserializer).map(Some)
+}
+
+pub(crate) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    String::deserialize(deserializer).map(|text| Some(text.into()))
+}
