@@ -2,22 +2,27 @@
 //! itself, a cron schedule. Each layer imports only those above it:
 //!
 //! - [`error`]: what a person reads when something fails, and the exit status
-//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`], [`report`]
-//! - edges, the world: [`output`], [`clock`]
-//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`]
+//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`record`], [`report`], [`soql`], [`schedule`]
 //! - [`config`]: what a user wrote, read into the domain's types
+//! - [`salesforce`]: the protocol without sockets; [`sink`]: records in, bytes out
+//! - edges, the world: [`output`], [`clock`]
+//! - engine: [`retry`]
 
 pub mod error;
 
 pub mod job;
 pub mod org;
 pub mod record;
-pub mod salesforce;
 pub mod report;
 pub mod schedule;
-pub mod sink;
 pub mod soql;
+
+pub mod config;
+
+pub mod salesforce;
+pub mod sink;
 
 pub mod clock;
 pub mod output;
-pub mod config;
+
+pub mod retry;

@@ -1,6 +1,9 @@
 //! The protocol without sockets: what is asked of an org as bytes, and what its answers' bytes say.
 
+pub mod assertion;
 pub mod fault;
 mod json;
+pub mod limits;
 pub mod page;
 pub mod query;
+pub mod token;

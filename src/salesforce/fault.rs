@@ -46,6 +46,8 @@ pub enum FaultKind {
     Version,
     /// The answer is whole, but says what it cannot: records of another shape, a locator that leads elsewhere.
     Contradiction,
+    /// The records are not as many as the org counted, or its pages count differently.
+    Miscount,
 }
 
 impl Fault {
@@ -66,7 +68,9 @@ impl Fault {
     pub fn into_failure(self) -> Failure {
         let exit = match self.kind {
             FaultKind::Unreachable | FaultKind::Unwell => Exit::Unavailable,
-            FaultKind::Cut | FaultKind::LocatorLost | FaultKind::Contradiction => Exit::Incomplete,
+            FaultKind::Cut | FaultKind::LocatorLost | FaultKind::Contradiction | FaultKind::Miscount => {
+                Exit::Incomplete
+            }
             FaultKind::SessionLost | FaultKind::SessionRefused | FaultKind::LoginRefused => Exit::Login,
             FaultKind::QueryTimeout | FaultKind::QueryRefused => Exit::Query,
             FaultKind::Limit => Exit::TryLater,
@@ -79,5 +83,90 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
+    }
+}
+
+/// What of an answer's head a fault is read from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AnswerHead<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Content-Type`, as sent.
+    pub content_type: Option<&'a str>,
+    /// What `Retry-After` asks for.
+    pub retry_after: Option<Duration>,
+}
+
+/// Reads an answer of the REST API that is not 200: Salesforce's list of `message` and `errorCode`, or what a
+/// proxy, an edge or a maintenance page puts in its place. `api_version` is named where it is what is wrong.
+#[must_use]
+pub fn read(head: AnswerHead<'_>, body: &[u8], api_version: &str) -> Fault {
+    let status = head.status;
+    let (code, message) = error_of(body).unwrap_or_default();
+    let said = match (code.is_empty(), message.is_empty()) {
+        (false, _) => format!("{code}: {}", message.trim_end()),
+        (true, false) => message.trim_end().to_owned(),
+        (true, true) => format!("status {status} with {}", described(head.content_type, body)),
+    };
+    let fault = |kind, what: &str| Fault::new(kind, format!("{what}: {said}"));
+    let fault = match (status, code.as_str()) {
+        (401, _) if message.contains("not valid for use with the REST API") => {
+            fault(FaultKind::SessionRefused, "the org does not take the session")
+                .hint("give the app the scope \"Manage user data via APIs (api)\"")
+        }
+        (401, _) => fault(FaultKind::SessionLost, "the session is over"),
+        (_, "INVALID_QUERY_LOCATOR") => fault(FaultKind::LocatorLost, "the org has forgotten the query's place"),
+        (_, "QUERY_TIMEOUT") => fault(FaultKind::QueryTimeout, "the query ran for too long")
+            .hint("narrow it: a filter on an indexed field (CreatedDate, LastModifiedDate, an external id), fewer rows"),
+        (_, "REQUEST_LIMIT_EXCEEDED") if message.starts_with("Concurrent") => {
+            fault(FaultKind::Unwell, "the org serves too many long requests at once")
+        }
+        (_, "REQUEST_LIMIT_EXCEEDED") => fault(FaultKind::Limit, "the org's API limit is used up")
+            .hint("it counts the last 24 hours; Setup, Company Information shows it"),
+        (_, "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED") => {
+            fault(FaultKind::SessionRefused, "the user may not use the API")
+                .hint("give the user's profile or a permission set \"API Enabled\"; some editions have no API")
+        }
+        (410, _) | (_, "UNSUPPORTED_API_VERSION" | "GONE") => {
+            fault(FaultKind::Version, &format!("the org no longer has API version {api_version}"))
+                .hint("set api_version to one that the org offers (GET /services/data lists them)")
+        }
+        (404, _) => fault(FaultKind::Version, &format!("the org does not have API version {api_version}, or no REST API"))
+            .hint("set api_version to one that the org offers (GET /services/data lists them)"),
+        (413 | 414 | 431, _) => fault(FaultKind::QueryRefused, "the query is too long for a URL")
+            .hint("name fewer fields, or split the query into several jobs"),
+        (406 | 420 | 429 | 500..=599, _) => fault(FaultKind::Unwell, "the org cannot answer now"),
+        (300..=399, _) => fault(FaultKind::Unwell, "the org sends elsewhere, which is not followed"),
+        (403, _) => fault(FaultKind::QueryRefused, "the org forbids the query"),
+        (400..=499, _) => fault(FaultKind::QueryRefused, "the org refused the query"),
+        _ => fault(FaultKind::Contradiction, "the org answered with a status that makes no sense"),
+    };
+    Fault { retry_after: head.retry_after, ..fault }
+}
+
+/// The code and message of an error body: a list of objects, or one object.
+fn error_of(body: &[u8]) -> Option<(String, String)> {
+    #[derive(serde::Deserialize, Default)]
+    #[serde(default)]
+    struct Said {
+        #[serde(rename = "errorCode", alias = "error")]
+        code: String,
+        #[serde(alias = "error_description")]
+        message: String,
+    }
+    let said = match serde_json::from_slice::<Vec<Said>>(body) {
+        Ok(list) => list.into_iter().next()?,
+        Err(_) => serde_json::from_slice::<Said>(body).ok()?,
+    };
+    Some((said.code, said.message))
+}
+
+/// A body that says nothing, described: its text may hold anything, even the query, and is not shown.
+fn described(content_type: Option<&str>, body: &[u8]) -> String {
+    let html = content_type.is_some_and(|value| value.starts_with("text/html"));
+    match (body.len(), html) {
+        (0, _) => "nothing else".to_owned(),
+        (_, true) => "a page of HTML".to_owned(),
+        (length, false) => format!("{length} bytes that are no error of Salesforce's"),
     }
 }
