@@ -7,6 +7,8 @@
 //! - [`salesforce`]: the protocol without sockets; [`sink`]: records in, bytes out
 //! - edges, the world: [`output`], [`clock`]
 //! - engine: [`retry`]
+//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`], [`report`]
+//! - edges, the world: [`output`], [`state`], [`clock`]
 
 pub mod error;
 
@@ -26,3 +28,4 @@ pub mod clock;
 pub mod output;
 
 pub mod retry;
+pub mod state;

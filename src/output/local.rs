@@ -264,13 +264,24 @@ pub(super) fn rename(stage: &Path, output: &Path, if_exists: IfExists) -> Result
 fn rename_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
     use rustix::io::Errno;
     match rustix::fs::renameat_with(CWD, stage, CWD, output, RenameFlags::NOREPLACE) {
-        // NFS, some FUSE file systems, old kernels: a hard link refuses to replace as well.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            fs::hard_link(stage, output)?;
-            fs::remove_file(stage)
-        }
+        // NFS, some FUSE file systems, old kernels.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_to_nothing(stage, output),
         done => done.map_err(io::Error::from),
     }
+}
+
+/// A hard link refuses to replace as well. Killed between its two steps, it leaves two names of one whole file.
+pub(super) fn link_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
+    fs::hard_link(stage, output).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => {
+            let what = "this file system can rename only by replacing, which if_exists = \"fail\" forbids";
+            io::Error::new(io::ErrorKind::Unsupported, what)
+        }
+        _ => error,
+    })?;
+    // The output has appeared: a name that is left over is for a sweep, and no failure.
+    let _ = fs::remove_file(stage);
+    Ok(())
 }
 
 /// Makes `folder` and those above it that are missing, each flushed into its parent.

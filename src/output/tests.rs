@@ -225,6 +225,26 @@ fn if_exists_fail_is_seen_before_the_run_and_holds_at_the_rename() {
 }
 
 #[test]
+fn a_file_system_that_cannot_refuse_in_its_rename_refuses_in_its_link() {
+    let dir = TempDir::new().unwrap();
+    let output = new_only(dir.path().join("a.csv"));
+    let stage = leave_stage(&output, 1, b"ours");
+    fs::write(output.path(), "theirs").unwrap();
+    let refused = local::link_to_nothing(&stage, output.path()).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(
+        (fs::read(output.path()).unwrap(), fs::read(&stage).unwrap()),
+        (b"theirs".to_vec(), b"ours".to_vec())
+    );
+    fs::remove_file(output.path()).unwrap();
+    local::link_to_nothing(&stage, output.path()).unwrap();
+    assert_eq!(
+        (names(dir.path()), fs::read(output.path()).unwrap()),
+        (vec!["a.csv".to_owned()], b"ours".to_vec())
+    );
+}
+
+#[test]
 fn of_many_that_race_for_a_new_name_one_wins() {
     const RACERS: u32 = 8;
     for round in 0..20 {

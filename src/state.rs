@@ -1,0 +1,313 @@
+//! What is remembered between runs: locks, the notes of unfinished runs, schedule marks, columns and the history.
+//! What any of it leads to is decided by `export` and `daemon`; nothing here touches an output.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Exit, Failure};
+use crate::job::JobName;
+use crate::report::RunReport;
+
+mod file;
+mod history;
+mod lock;
+mod unfinished;
+
+pub use history::History;
+pub use lock::Lock;
+pub use unfinished::{Intent, Unfinished};
+
+/// The state folder.
+///
+/// ```text
+/// runs.jsonl           the history, a run report a line
+/// runs.lock            held while the history is appended to or pruned
+/// daemon.lock          held by the daemon
+/// locks/JOB.lock       held while the job runs
+/// locks/outputs/HASH   held while an output is written
+/// unfinished/JOB.json  stages and intents of a run that has not ended
+/// marks/JOB.json       where the job's schedule stands
+/// columns/JOB.json     the columns of the last successful run
+/// ```
+///
+/// A lock is the kernel's, on an open file; whether the file exists, and what is in it, means nothing. Everything
+/// here blocks for as long as the disk takes, a few milliseconds as a rule.
+#[derive(Debug, Clone)]
+pub struct State {
+    folder: PathBuf,
+}
+
+/// Where a job's schedule stands; written by the daemon, and by it alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The schedule and its zone as one text. Another one is an edited schedule, which catches up nothing.
+    pub schedule: String,
+    /// Since when this schedule is known: what it would have done before is not caught up.
+    pub since: Timestamp,
+    /// The last occurrence that is done with: run to an end of its own, skipped or missed. One that was cut off
+    /// by a signal, a crash or the power is not, and stays due.
+    #[serde(default)]
+    pub handled: Option<Timestamp>,
+    /// Runs begun for the occurrence after `handled`, so that neither retries nor a run that takes the whole
+    /// process down begin for ever.
+    #[serde(default)]
+    pub attempts: u32,
+}
+
+/// One job's lock, held until it is dropped. It stands before everything that only a job's own run may do.
+#[derive(Debug)]
+pub struct JobLock {
+    name: JobName,
+    _lock: Lock,
+}
+
+impl JobLock {
+    /// The job that is locked.
+    #[must_use]
+    pub fn job(&self) -> &JobName {
+        &self.name
+    }
+}
+
+impl State {
+    /// The state in `folder`, which is made where it is missing, with mode 0700: the history holds what orgs
+    /// answered. Who wants to share it makes it with another mode before.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where it cannot be made or written to.
+    pub fn open(folder: &Path) -> Result<Self, Failure> {
+        let state = Self::at(folder)?;
+        state.make_folder().map_err(|error| failure("cannot make", &state.folder, &error))?;
+        for inner in ["locks", "locks/outputs", "unfinished", "marks", "columns"] {
+            let inner = state.folder.join(inner);
+            match fs::create_dir(&inner) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made.map_err(|error| failure("cannot make", &inner, &error))?,
+            }
+        }
+        // A run finds out before it begins, not when it has a report to write.
+        history::probe(&state.folder)?;
+        Ok(state)
+    }
+
+    /// The state in `folder` for those who only read: nothing is made, and what is missing reads as empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where a relative `folder` has nothing to be relative to.
+    pub fn at(folder: &Path) -> Result<Self, Failure> {
+        let absolute = std::path::absolute(folder);
+        Ok(Self { folder: absolute.map_err(|error| failure("cannot resolve", folder, &error))? })
+    }
+
+    /// Locks a job for one run of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::TryLater`] where it runs already, in this process or another; [`Exit::Output`] where the lock
+    /// cannot be made.
+    pub fn lock_job(&self, job: &JobName) -> Result<JobLock, Failure> {
+        let path = self.folder.join("locks").join(format!("{job}.lock"));
+        match lock::try_lock(&path)? {
+            Ok(lock) => Ok(JobLock { name: job.clone(), _lock: lock }),
+            Err(held) => Err(Failure::new(Exit::TryLater, format!("job {job} is being run already{held}"))
+                .hint("wait for the end of that run; jobs run by the daemon are not to be started by cron as well")),
+        }
+    }
+
+    /// Locks an output, so that two jobs whose paths meet do not write it at once. `path` is absolute.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::TryLater`] where another run writes it, [`Exit::Output`] where the lock cannot be made.
+    pub fn lock_output(&self, path: &Path) -> Result<Lock, Failure> {
+        let resolved = resolved(path);
+        let digest = digest::digest(&digest::SHA256, resolved.as_os_str().as_bytes());
+        let hash: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        match lock::try_lock(&self.folder.join("locks/outputs").join(hash))? {
+            // One file a path would be a file a night where the path holds the date.
+            Ok(lock) => Ok(lock.removed_at_end()),
+            Err(held) => {
+                let what = format!("{} is being written already{held}", path.display());
+                Err(Failure::new(Exit::TryLater, what)
+                    .hint("wait for the end of that run; two jobs should not have one output"))
+            }
+        }
+    }
+
+    /// Locks the state folder for the one daemon that it may have.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::TryLater`] where a daemon runs on it, [`Exit::Output`] where the lock cannot be made.
+    pub fn lock_daemon(&self) -> Result<Lock, Failure> {
+        lock::try_lock(&self.folder.join("daemon.lock"))?.map_err(|held| {
+            let what = format!("a daemon runs on {} already{held}", self.folder.display());
+            Failure::new(Exit::TryLater, what).hint("end that one, or give this one a state_dir of its own")
+        })
+    }
+
+    /// Notes a run's stages before they are opened, so that a later run finds them if this one dies. On the disk
+    /// when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where the note cannot be written.
+    pub fn note_stages(&self, job: &JobLock, stages: &[PathBuf]) -> Result<(), Failure> {
+        self.amend(job, |unfinished| unfinished.stages.extend_from_slice(stages))
+    }
+
+    /// Notes that a group of outputs is about to be published, before the first rename. On the disk when it
+    /// returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where the note cannot be written.
+    pub fn note_intent(&self, job: &JobLock, intent: Intent) -> Result<(), Failure> {
+        self.amend(job, |unfinished| unfinished.intent = Some(intent))
+    }
+
+    /// What earlier runs of the job, all dead since the lock is held, did not end: the intent, to be rolled
+    /// forward first, and the stages, to be swept after it.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where the note cannot be read.
+    pub fn unfinished(&self, job: &JobLock) -> Result<Unfinished, Failure> {
+        Ok(file::read(&self.unfinished_path(job))?.unwrap_or_default())
+    }
+
+    /// Forgets what was noted, after all of it is published, swept or discarded.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where the note cannot be removed.
+    pub fn clear(&self, job: &JobLock) -> Result<(), Failure> {
+        file::remove(&self.unfinished_path(job))
+    }
+
+    /// Appends a run to the history; on the disk when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where it cannot be written; the history is then as it was.
+    pub fn append(&self, report: &RunReport) -> Result<(), Failure> {
+        history::append(&self.folder, report)
+    }
+
+    /// The history, newest first. A report that is being written is not in it, and one that a crash cut short
+    /// is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where it cannot be opened; items are errors where it cannot be read.
+    pub fn history(&self) -> Result<History, Failure> {
+        History::open(&self.folder)
+    }
+
+    /// Drops the runs that ended more than `keep` before `now`. Gives how many.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where it cannot be rewritten; the history is then as it was.
+    pub fn prune(&self, keep: Duration, now: Timestamp) -> Result<u64, Failure> {
+        history::prune(&self.folder, keep, now)
+    }
+
+    /// Where the job's schedule stands, if it was ever marked.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where the mark cannot be read.
+    pub fn mark(&self, job: &JobName) -> Result<Option<Mark>, Failure> {
+        file::read(&self.job_file("marks", job))
+    }
+
+    /// Marks where the job's schedule stands; on the disk when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where it cannot be written; the former mark stands.
+    pub fn set_mark(&self, job: &JobName, mark: &Mark) -> Result<(), Failure> {
+        file::write(&self.job_file("marks", job), mark)
+    }
+
+    /// The columns of the job's last successful run; pruning the history does not forget them.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where they cannot be read.
+    pub fn columns(&self, job: &JobName) -> Result<Option<Vec<String>>, Failure> {
+        file::read(&self.job_file("columns", job))
+    }
+
+    /// Notes the columns of a successful run.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where they cannot be written; the former ones stand.
+    pub fn set_columns(&self, job: &JobLock, columns: &[String]) -> Result<(), Failure> {
+        // They change once in a year: the nightly flush is not worth it.
+        if self.columns(job.job()).is_ok_and(|noted| noted.as_deref() == Some(columns)) {
+            return Ok(());
+        }
+        file::write(&self.job_file("columns", job.job()), &columns)
+    }
+
+    fn make_folder(&self) -> io::Result<()> {
+        // Only the folder itself is private: exports may lie beside it.
+        if let Some(parent) = self.folder.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        match fs::DirBuilder::new().mode(0o700).create(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
+
+    fn amend(&self, job: &JobLock, change: impl FnOnce(&mut Unfinished)) -> Result<(), Failure> {
+        let mut unfinished = self.unfinished(job)?;
+        change(&mut unfinished);
+        file::write(&self.unfinished_path(job), &unfinished)
+    }
+
+    fn unfinished_path(&self, job: &JobLock) -> PathBuf {
+        self.job_file("unfinished", job.job())
+    }
+
+    fn job_file(&self, kind: &str, job: &JobName) -> PathBuf {
+        self.folder.join(kind).join(format!("{job}.json"))
+    }
+}
+
+/// `path` by way of no links, as far as its folders exist, so that one file has one lock.
+fn resolved(path: &Path) -> PathBuf {
+    // The last name is never followed: a link there is replaced.
+    let folders = path.ancestors().skip(1);
+    folders
+        .filter_map(|folder| Some(fs::canonicalize(folder).ok()?.join(path.strip_prefix(folder).ok()?)))
+        .next()
+        .unwrap_or_else(|| path.to_owned())
+}
+
+fn failure(doing: &str, path: &Path, error: &io::Error) -> Failure {
+    let failure =
+        Failure::of_file(Exit::Output, doing, path, error).context("the state folder cannot be used");
+    let where_to = "state_dir (SFEXPORT_STATE_DIR) must be a folder that this user can write to";
+    match failure.hint.clone() {
+        Some(hint) => failure.hint(format!("{hint}; {where_to}")),
+        None => failure.hint(where_to),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,412 @@
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, BufRead, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{env, thread};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::job::IfExists;
+use crate::report::{ApiLimit, RunId, RunStatus};
+
+/// 2026-11-22T01:00:00Z
+const START: i64 = 1_795_309_200;
+const DAY: i64 = 86_400;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn job(name: &str) -> JobName {
+    JobName(name.to_owned())
+}
+
+fn open(dir: &TempDir) -> State {
+    State::open(&dir.path().join("state")).unwrap()
+}
+
+fn report(n: u32) -> RunReport {
+    let started = at(START + i64::from(n) * DAY);
+    let mut report = RunReport::begun("accounts", "default", RunId::new(started, n), started);
+    report.records = u64::from(n);
+    // Characters of several bytes, so that a cut goes through one.
+    report.error = Some("Übergröße \u{1F600}\n".to_owned());
+    report.api_limit = Some(ApiLimit { used: 18, allowed: 15_000 });
+    report
+}
+
+fn records(state: &State) -> Vec<u64> {
+    state.history().unwrap().map(|report| report.unwrap().records).collect()
+}
+
+#[test]
+fn a_new_state_folder_is_private_and_one_that_exists_keeps_its_mode() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("data/state");
+    State::open(&folder).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    assert_ne!(mode(&dir.path().join("data")), 0o700, "exports may lie beside it");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
+    State::open(&folder).unwrap();
+    assert_eq!(mode(&folder), 0o750);
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_made_is_said_with_its_setting() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    for folder in [file.clone(), file.join("state")] {
+        let failure = State::open(&folder).unwrap_err();
+        assert_eq!(failure.exit, Exit::Output);
+        assert!(failure.what.contains("state folder") && failure.what.contains("file"), "{failure}");
+        assert!(failure.hint.unwrap().contains("SFEXPORT_STATE_DIR"));
+    }
+}
+
+#[test]
+fn reading_a_state_that_is_not_there_makes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let state = State::at(&dir.path().join("state")).unwrap();
+    assert_eq!(state.history().unwrap().count(), 0);
+    assert_eq!(state.mark(&job("a")).unwrap(), None);
+    assert_eq!(state.columns(&job("a")).unwrap(), None);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn one_run_of_a_job_at_a_time_in_one_process_too() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let lock = state.lock_job(&job("accounts")).unwrap();
+    let failure = open(&dir).lock_job(&job("accounts")).unwrap_err();
+    assert_eq!(failure.exit, Exit::TryLater);
+    let by = format!("job accounts is being run already by process {}", std::process::id());
+    assert_eq!(failure.what, by);
+    state.lock_job(&job("contacts")).unwrap();
+    drop(lock);
+    state.lock_job(&job("accounts")).unwrap();
+}
+
+#[test]
+fn a_lock_dies_with_its_process_however_that_ends() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let mut other = child("lock", dir.path());
+    let failure = state.lock_job(&job("accounts")).unwrap_err();
+    assert_eq!(failure.exit, Exit::TryLater);
+    assert!(failure.what.ends_with(&format!("by process {}", other.id())), "{failure}");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    state.lock_job(&job("accounts")).unwrap();
+}
+
+#[test]
+fn a_lock_files_contents_and_existence_mean_nothing() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let path = dir.path().join("state/locks/accounts.lock");
+    fs::write(&path, "1\nnot a number").unwrap();
+    let lock = state.lock_job(&job("accounts")).unwrap();
+    fs::write(&path, [0xFF; 100]).unwrap();
+    assert_eq!(state.lock_job(&job("accounts")).unwrap_err().what, "job accounts is being run already");
+    drop(lock);
+    fs::remove_file(&path).unwrap();
+    state.lock_job(&job("accounts")).unwrap();
+}
+
+#[test]
+fn an_outputs_lock_follows_its_folders_links_and_leaves_no_file() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    fs::create_dir(dir.path().join("real")).unwrap();
+    symlink("real", dir.path().join("link")).unwrap();
+    let lock = state.lock_output(&dir.path().join("real/2026/a.csv")).unwrap();
+    let failure = state.lock_output(&dir.path().join("link/2026/a.csv")).unwrap_err();
+    assert_eq!(failure.exit, Exit::TryLater);
+    assert!(failure.what.contains("link/2026/a.csv is being written already"), "{failure}");
+    drop(state.lock_output(&dir.path().join("real/2026/b.csv")).unwrap());
+    drop(lock);
+    assert_eq!(fs::read_dir(dir.path().join("state/locks/outputs")).unwrap().count(), 0);
+}
+
+#[test]
+fn locks_whose_files_come_and_go_are_never_held_twice() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let held = AtomicBool::new(false);
+    let taken: usize = thread::scope(|scope| {
+        let contend = || {
+            let mut taken = 0;
+            for _ in 0..2_000 {
+                if let Ok(lock) = state.lock_output(Path::new("/nowhere/a.csv")) {
+                    assert!(!held.swap(true, Ordering::SeqCst), "held twice");
+                    taken += 1;
+                    held.store(false, Ordering::SeqCst);
+                    drop(lock);
+                }
+            }
+            taken
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(contend)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert!(taken > 0);
+}
+
+#[test]
+fn a_state_folder_has_one_daemon() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let _lock = state.lock_daemon().unwrap();
+    let failure = state.lock_daemon().unwrap_err();
+    assert_eq!(failure.exit, Exit::TryLater);
+    assert!(failure.hint.unwrap().contains("state_dir"));
+}
+
+#[test]
+fn what_a_dead_run_noted_is_found_by_the_next_one_until_it_is_cleared() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let not_utf8 = PathBuf::from(OsString::from_vec(b"/x/\xFF.csv".to_vec()));
+    let intent = Intent {
+        renamings: vec![("/x/.s.partial".into(), not_utf8.clone()), ("/x/.t.partial".into(), "/x/t".into())],
+        if_exists: IfExists::Fail,
+    };
+    {
+        let lock = state.lock_job(&job("accounts")).unwrap();
+        assert_eq!(state.unfinished(&lock).unwrap(), Unfinished::default());
+        state.note_stages(&lock, &["/x/.s.partial".into()]).unwrap();
+        state.note_stages(&lock, std::slice::from_ref(&not_utf8)).unwrap();
+        state.note_intent(&lock, intent.clone()).unwrap();
+    }
+    let state = open(&dir);
+    let lock = state.lock_job(&job("accounts")).unwrap();
+    let found = state.unfinished(&lock).unwrap();
+    assert_eq!(found.stages, ["/x/.s.partial".into(), not_utf8]);
+    assert_eq!(found.intent, Some(intent));
+    let other = state.lock_job(&job("contacts")).unwrap();
+    assert_eq!(state.unfinished(&other).unwrap(), Unfinished::default());
+    state.clear(&lock).unwrap();
+    state.clear(&lock).unwrap();
+    assert_eq!(state.unfinished(&lock).unwrap(), Unfinished::default());
+}
+
+#[test]
+fn marks_and_columns_are_kept_apart_by_job_for_the_longest_name_too() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let names = ["a", "..", ".aside", &"n".repeat(250)].map(job);
+    for (n, name) in names.iter().enumerate() {
+        let mark =
+            Mark { schedule: format!("{n}"), since: at(START), handled: Some(at(START + 5)), attempts: 2 };
+        state.set_mark(name, &mark).unwrap();
+        state.set_columns(&state.lock_job(name).unwrap(), &[format!("Column{n}")]).unwrap();
+    }
+    for (n, name) in names.iter().enumerate() {
+        let mark = state.mark(name).unwrap().unwrap();
+        assert_eq!((mark.schedule, mark.handled, mark.attempts), (n.to_string(), Some(at(START + 5)), 2));
+        assert_eq!(state.columns(name).unwrap().unwrap(), [format!("Column{n}")]);
+    }
+    let left = fs::read_dir(dir.path().join("state/marks")).unwrap().count();
+    assert_eq!(left, names.len(), "nothing is left aside");
+}
+
+#[test]
+fn a_mark_of_an_earlier_version_is_read_and_a_damaged_one_is_named() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let path = dir.path().join("state/marks/a.json");
+    fs::write(&path, r#"{"schedule":"0 2 * * * UTC","since":"2026-11-22T01:00:00Z"}"#).unwrap();
+    let mark = state.mark(&job("a")).unwrap().unwrap();
+    assert_eq!((mark.since, mark.handled, mark.attempts), (at(START), None, 0));
+    fs::write(&path, "").unwrap();
+    let failure = state.mark(&job("a")).unwrap_err();
+    assert!(failure.what.contains("marks/a.json") && failure.hint.unwrap().contains("remove it"));
+}
+
+#[test]
+fn a_mark_being_written_by_many_is_always_whole() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let mark =
+        |n: usize| Mark { schedule: "x".repeat(n * 1_000), since: at(START), handled: None, attempts: 0 };
+    state.set_mark(&job("a"), &mark(0)).unwrap();
+    for n in 0..3 {
+        // What a crash in the middle of writing leaves aside is not in the way.
+        fs::write(file::aside(&dir.path().join("state/marks/a.json")), "x".repeat(5_000)).unwrap();
+        let (state, mark) = (&state, &mark);
+        thread::scope(|scope| {
+            for writer in 0..3 {
+                scope.spawn(move || (0..20).for_each(|_| state.set_mark(&job("a"), &mark(writer)).unwrap()));
+            }
+            scope.spawn(move || {
+                for _ in 0..500 {
+                    let read = state.mark(&job("a")).unwrap().unwrap().schedule;
+                    assert!(read.len().is_multiple_of(1_000) && read.len() <= 2_000, "round {n}");
+                }
+            });
+        });
+    }
+}
+
+#[test]
+fn the_history_gives_the_newest_first_and_every_field_back() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let mut last = report(3);
+    last.status = RunStatus::Ok;
+    last.scheduled = Some(at(START));
+    last.columns = vec!["Id".to_owned(), "Name".to_owned()];
+    for report in [&report(1), &report(2), &last] {
+        state.append(report).unwrap();
+    }
+    assert_eq!(records(&state), [3, 2, 1]);
+    assert_eq!(state.history().unwrap().next().unwrap().unwrap(), last);
+    assert_eq!(fs::read_to_string(dir.path().join("state/runs.jsonl")).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn a_history_torn_at_any_byte_gives_its_whole_lines_and_can_be_appended_to() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let path = dir.path().join("state/runs.jsonl");
+    for n in 1..=3 {
+        state.append(&report(n)).unwrap();
+    }
+    let whole = fs::read(&path).unwrap();
+    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    for cut in last..=whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        // Without its line break alone, the last report is whole.
+        let mut expected = if cut >= whole.len() - 1 { vec![3, 2, 1] } else { vec![2, 1] };
+        assert_eq!(records(&state), expected, "cut at {cut}");
+        state.append(&report(4)).unwrap();
+        expected.insert(0, 4);
+        assert_eq!(records(&state), expected, "cut at {cut}, then appended to");
+    }
+    // Blocks of zeros, as some file systems leave them after a power cut.
+    fs::write(&path, [&whole[..last], &[0; 5_000]].concat()).unwrap();
+    state.append(&report(4)).unwrap();
+    assert_eq!(records(&state), [4, 2, 1]);
+}
+
+#[test]
+fn a_history_of_many_blocks_and_lines_longer_than_a_block_is_read_backwards_whole() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let mut lines = Vec::new();
+    for n in 0..300_u32 {
+        let mut report = report(n);
+        // From a few bytes to more than two blocks.
+        let long = if n % 50 == 7 { 150_000 } else { (n as usize * 37) % 3_000 };
+        report.hint = Some("h".repeat(long));
+        serde_json::to_writer(&mut lines, &report).unwrap();
+        lines.push(b'\n');
+    }
+    fs::write(dir.path().join("state/runs.jsonl"), &lines).unwrap();
+    assert_eq!(records(&state), (0..300).rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_history_is_read_and_pruned_while_many_append() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..3_u32)
+            .map(|writer| {
+                let state = &state;
+                scope.spawn(move || {
+                    for n in 0..40 {
+                        // Every other run is long past.
+                        let mut report = report(1_000 * (1 + writer) + n);
+                        report.ended = if n % 2 == 0 { at(START) } else { at(START - 100 * DAY) };
+                        state.append(&report).unwrap();
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                state.prune(Duration::from_secs(90 * 86_400), at(START)).unwrap();
+                records(&state);
+            }
+        });
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        done.store(true, Ordering::Relaxed);
+    });
+    state.prune(Duration::from_secs(90 * 86_400), at(START)).unwrap();
+    let mut left = records(&state);
+    left.sort_unstable();
+    let expected: Vec<u64> =
+        (1..=3).flat_map(|writer| (0..40).step_by(2).map(move |n| writer * 1_000 + n)).collect();
+    assert_eq!(left, expected);
+}
+
+#[test]
+fn pruning_keeps_the_very_bytes_of_what_is_young_enough_and_of_later_versions() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let path = dir.path().join("state/runs.jsonl");
+    let line = |ended: &str| format!("{{\"new\": 1.50,  \"ended\":\"{ended}\"}}\n");
+    let (old, edge, young) =
+        (line("2026-11-20T23:59:59Z"), line("2026-11-21T00:00:00Z"), line("2026-11-22T00:00:00Z"));
+    let later = "{\"kind\":\"unheard of\"}\n";
+    fs::write(&path, format!("{young}{old}{{\"torn\":\n{later}\n{edge}")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let now = "2026-11-23T00:00:00Z".parse().unwrap();
+    let keep = Duration::from_secs(2 * 86_400);
+    assert_eq!(state.prune(keep, now).unwrap(), 3, "an old run, a torn line and an empty one");
+    assert_eq!(fs::read_to_string(&path).unwrap(), format!("{young}{later}{edge}"));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(state.prune(keep, now).unwrap(), 0);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(state.prune(keep, now).unwrap(), 0);
+}
+
+#[test]
+fn a_reader_goes_on_undisturbed_while_the_history_is_pruned() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    for n in 1..=3 {
+        state.append(&report(n)).unwrap();
+    }
+    let mut history = state.history().unwrap();
+    assert_eq!(history.next().unwrap().unwrap().records, 3);
+    state.prune(Duration::ZERO, at(START + 10 * DAY)).unwrap();
+    assert_eq!(history.map(|report| report.unwrap().records).collect::<Vec<_>>(), [2, 1]);
+    assert!(records(&state).is_empty());
+}
+
+/// Starts this test program again, as another process; returns when it has done `what` in `dir` and waits.
+fn child(what: &str, dir: &Path) -> Child {
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "state::tests::as_a_child", "--nocapture"])
+        .env("SFEXPORT_TEST_CHILD", what)
+        .env("SFEXPORT_TEST_PATH", dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = io::BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().ends_with("done, waiting")));
+    child
+}
+
+/// Not a test: what [`child`] does. The tests' own process passes through.
+#[test]
+fn as_a_child() {
+    let (Ok(what), Some(dir)) = (env::var("SFEXPORT_TEST_CHILD"), env::var_os("SFEXPORT_TEST_PATH")) else {
+        return;
+    };
+    assert_eq!(what, "lock");
+    let state = State::open(&Path::new(&dir).join("state")).unwrap();
+    let _lock = state.lock_job(&job("accounts")).unwrap();
+    io::stdout().write_all(b"done, waiting\n").unwrap();
+    thread::sleep(Duration::from_secs(60));
+}
