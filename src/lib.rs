@@ -9,6 +9,8 @@
 //! - engine: [`retry`]
 //! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`], [`report`]
 //! - edges, the world: [`output`], [`state`], [`clock`]
+//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`]
+//! - the edges, the world: [`key`]
 
 pub mod error;
 
@@ -29,3 +31,4 @@ pub mod output;
 
 pub mod retry;
 pub mod state;
+pub mod key;

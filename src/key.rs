@@ -1,0 +1,119 @@
+//! The private key that signs the assertion: read in whatever form it comes, named where it is something else,
+//! proven by a signature. Making one is here too; the assertion itself is `salesforce::assertion`'s.
+
+mod bundle;
+mod certificate;
+mod form;
+mod generate;
+mod jks;
+mod pem;
+mod refusal;
+mod source;
+
+use std::fmt;
+
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rsa;
+use aws_lc_rs::signature::KeyPair;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+pub use self::certificate::{Certificate, certificate_end};
+pub use self::generate::{Generated, KeyBits, KeyRequest, Subject, generate, write_new};
+
+use self::form::Unlock;
+use self::refusal::{Place, Refusal};
+use crate::error::Failure;
+use crate::org::Org;
+
+/// The fewest bits of a key that is accepted: what Salesforce asks of a certificate, and the least that RS256
+/// allows ([RFC 7518, 3.3](https://www.rfc-editor.org/rfc/rfc7518#section-3.3)).
+pub const LEAST_BITS: usize = 2048;
+
+/// Reads an org's private key and proves that it signs.
+///
+/// The key may be PEM (PKCS#1, PKCS#8, encrypted or not, with certificates and bag attributes around it), DER,
+/// PKCS#12 or JKS; what it is, is read from its content and never from a file's name.
+///
+/// # Errors
+/// [`Exit::Configuration`](crate::error::Exit::Configuration) with what the file is instead, or what its password
+/// or alias lacks, and the command that mends it. Never with any of its content.
+pub fn load(org: &Org) -> Result<SigningKey, Failure> {
+    let place = Place::of(org);
+    let bytes = source::key(&org.key, &place)?;
+    let password = org.key_password.as_ref().map(source::password).transpose()?;
+    let unlock = Unlock {
+        password: password.as_ref().map(|password| password.expose_secret()),
+        alias: org.key_alias.as_deref(),
+    };
+    form::rsa_key(&bytes, &unlock)
+        .and_then(|pkcs1| SigningKey::from_pkcs1(&pkcs1))
+        .map_err(|refusal| refusal.explain(&place))
+}
+
+/// An RSA key that has signed and whose signature its own public key has verified.
+pub struct SigningKey {
+    encoding: EncodingKey,
+    public_key: Vec<u8>,
+    bits: usize,
+}
+
+impl SigningKey {
+    fn from_pkcs1(pkcs1: &[u8]) -> Result<Self, Refusal> {
+        let bits = form::modulus_bits(pkcs1).ok_or(Refusal::Damaged("RSA key"))?;
+        if bits < LEAST_BITS {
+            return Err(Refusal::Short(bits));
+        }
+        if bits > 8192 {
+            return Err(Refusal::Long(bits));
+        }
+        let pair = rsa::KeyPair::from_der(pkcs1).map_err(|_| Refusal::Unusable)?;
+        let public_key: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| Refusal::Unusable)?;
+        let encoding = EncodingKey::from_rsa_der(pkcs1);
+        // A key whose numbers do not belong together parses, and signs what nobody can verify.
+        let message = b"sfexport: does this key sign?";
+        let signature = jsonwebtoken::crypto::sign(message, &encoding, Algorithm::RS256).ok();
+        let verifies = signature.is_some_and(|signature| {
+            let public = DecodingKey::from_rsa_der(pair.public_key().as_ref());
+            jsonwebtoken::crypto::verify(&signature, message, &public, Algorithm::RS256).unwrap_or(false)
+        });
+        if !verifies {
+            return Err(Refusal::Unusable);
+        }
+        Ok(Self { public_key: public_key.as_ref().to_vec(), bits, encoding })
+    }
+
+    /// The key as `jsonwebtoken` signs with it, RS256.
+    #[must_use]
+    pub fn encoding_key(&self) -> &EncodingKey {
+        &self.encoding
+    }
+
+    /// The length of the modulus in bits.
+    #[must_use]
+    pub fn bits(&self) -> usize {
+        self.bits
+    }
+
+    /// The public key, SubjectPublicKeyInfo in DER: the very bytes that a certificate of this key holds.
+    #[must_use]
+    pub fn public_key_der(&self) -> &[u8] {
+        &self.public_key
+    }
+
+    /// The public key in PEM, `PUBLIC KEY`.
+    #[must_use]
+    pub fn public_key_pem(&self) -> String {
+        pem::encode("PUBLIC KEY", &self.public_key).as_str().to_owned()
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("bits", &self.bits).finish_non_exhaustive()
+    }
+}
+
+/// Bytes that are or may be a private key: overwritten when dropped.
+type SecretBytes = Zeroizing<Vec<u8>>;

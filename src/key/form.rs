@@ -1,0 +1,290 @@
+//! Which form a key is in, told by its content alone, and the RSA key out of it.
+
+use pkcs8::der::asn1::AnyRef;
+use pkcs8::der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use pkcs8::pkcs5::{self, EncryptionScheme};
+use pkcs8::pkcs5::pbes2::Kdf;
+use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+use zeroize::Zeroizing;
+
+use super::refusal::{Refusal, form_names};
+use super::{SecretBytes, bundle, jks, pem};
+
+/// What opens an encrypted key and picks one of several.
+pub(super) struct Unlock<'a> {
+    pub password: Option<&'a str>,
+    pub alias: Option<&'a str>,
+}
+
+/// The RSA private key in these bytes, as PKCS#1 DER.
+pub(super) fn rsa_key(bytes: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
+    if bytes.trim_ascii().is_empty() {
+        return Err(Refusal::Empty);
+    }
+    if let Some(key) = binary(bytes, unlock) {
+        return key;
+    }
+    let Some(text) = text(bytes) else { return Err(Refusal::Unknown) };
+    if pem::is_pem(&text) {
+        return from_pem(&text, unlock);
+    }
+    let text = text.trim().trim_matches(['"', '\'']).trim();
+    if text.starts_with("PuTTY-User-Key-File-") {
+        return Err(Refusal::Putty);
+    }
+    if ["ssh-rsa ", "ssh-ed25519 ", "ssh-dss ", "ecdsa-sha2-", "---- BEGIN SSH2 PUBLIC"]
+        .iter()
+        .any(|start| text.starts_with(start))
+    {
+        return Err(Refusal::PublicKey);
+    }
+    // What an environment variable can hold of a binary file, or of one with line ends: its base64.
+    let packed: Zeroizing<String> = Zeroizing::new(text.split_ascii_whitespace().collect());
+    let Some(inner) = pem::decode_base64(&packed) else { return Err(Refusal::Unknown) };
+    if let Some(key) = binary(&inner, unlock) {
+        return key;
+    }
+    match self::text(&inner) {
+        Some(text) if pem::is_pem(&text) => from_pem(&text, unlock),
+        _ => Err(Refusal::Unknown),
+    }
+}
+
+/// The first certificate in these bytes, DER; `None` where there is none.
+pub(super) fn certificate(bytes: &[u8]) -> Option<SecretBytes> {
+    if Der::of(bytes) == Some(Der::Certificate) {
+        return Some(Zeroizing::new(bytes.to_vec()));
+    }
+    let text = text(bytes)?;
+    let blocks = pem::blocks(&text).ok()?;
+    // `TRUSTED CERTIFICATE`, OpenSSL's own, has more after the certificate.
+    let block = blocks.iter().find(|block| matches!(block.label, "CERTIFICATE" | "X509 CERTIFICATE"))?;
+    block.decode().ok()
+}
+
+/// The bits of a PKCS#1 private key's modulus.
+pub(super) fn modulus_bits(pkcs1: &[u8]) -> Option<usize> {
+    let fields = elements(pkcs1)?;
+    let modulus = fields.get(1)?.value();
+    let first = modulus.iter().position(|byte| *byte != 0)?;
+    let zeros = usize::try_from(modulus[first].leading_zeros()).ok()?;
+    Some((modulus.len() - first) * 8 - zeros)
+}
+
+/// A key in a binary form; `None` where it is none of them.
+fn binary(bytes: &[u8], unlock: &Unlock<'_>) -> Option<Result<SecretBytes, Refusal>> {
+    if bytes.starts_with(jks::MAGIC) {
+        return Some(jks::key(bytes, unlock).and_then(|der| unencrypted(&der)));
+    }
+    if bytes.starts_with(jks::JCEKS_MAGIC) {
+        return Some(Err(Refusal::Jceks));
+    }
+    if bytes.first() != Some(&0x30) {
+        return None;
+    }
+    let found = Der::of(bytes)?;
+    Some(match found {
+        Der::Encrypted => decrypt_pkcs8(bytes, unlock).and_then(|der| unencrypted(&der)),
+        Der::Pkcs12 => bundle::key(bytes, unlock).and_then(|der| unencrypted(&der)),
+        _ => unencrypted(bytes),
+    })
+}
+
+/// The text of a file, whatever its encoding, with real line ends.
+fn text(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    let text = match bytes {
+        // What a Windows shell's redirection writes.
+        [0xff, 0xfe, rest @ ..] => {
+            let units: Zeroizing<Vec<u16>> =
+                Zeroizing::new(rest.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect());
+            String::from_utf16(&units).ok()?
+        }
+        // Bag attributes hold names in any encoding; nothing of a key is outside ASCII.
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    };
+    let text = Zeroizing::new(text);
+    Some(if text.contains("\\n") {
+        Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"))
+    } else {
+        text
+    })
+}
+
+fn from_pem(text: &str, unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
+    let blocks = pem::blocks(text)?;
+    let keys: Vec<&pem::Block<'_>> =
+        blocks.iter().filter(|block| block.label.ends_with("PRIVATE KEY")).collect();
+    let key = match keys.as_slice() {
+        [key] => *key,
+        [] => return Err(without_key(&blocks)),
+        keys => return Err(Refusal::SeveralKeys(keys.len())),
+    };
+    match key.label {
+        "EC PRIVATE KEY" => return Err(Refusal::Algorithm("elliptic curves")),
+        "DSA PRIVATE KEY" => return Err(Refusal::Algorithm("DSA")),
+        "OPENSSH PRIVATE KEY" => {
+            // The public part comes first, in the clear: `ssh-rsa` in it tells the algorithm.
+            let content = key.decode()?;
+            let head = &content[..content.len().min(200)];
+            return Err(Refusal::OpenSsh { rsa: head.windows(7).any(|window| window == b"ssh-rsa") });
+        }
+        _ => {}
+    }
+    if key.is_encrypted() {
+        let der = key.decrypt(unlock.password)?;
+        // Every 256th wrong password leaves a valid padding.
+        return match Der::of(&der) {
+            Some(_) => unencrypted(&der),
+            None => Err(Refusal::WrongPassword(form_names::KEY)),
+        };
+    }
+    let der = key.decode()?;
+    binary(&der, unlock).unwrap_or(Err(Refusal::Damaged("PEM block")))
+}
+
+/// What a PEM file is that holds no private key.
+fn without_key(blocks: &[pem::Block<'_>]) -> Refusal {
+    let has = |end: &str| blocks.iter().any(|block| block.label.ends_with(end));
+    if has("CERTIFICATE") {
+        Refusal::Certificate
+    } else if has("CERTIFICATE REQUEST") {
+        Refusal::CertificateRequest
+    } else if has("PUBLIC KEY") {
+        Refusal::PublicKey
+    } else if has("PKCS7") || has("CMS") {
+        Refusal::CertificateBundle
+    } else {
+        Refusal::Unknown
+    }
+}
+
+/// What a DER value is, by the types of its elements: each of the forms has its own row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Der {
+    Pkcs1,
+    Pkcs8,
+    Encrypted,
+    Pkcs12,
+    Ec,
+    Dsa,
+    PublicKey,
+    Certificate,
+    CertificateRequest,
+    Pkcs7,
+}
+
+impl Der {
+    fn of(der: &[u8]) -> Option<Self> {
+        let fields = elements(der)?;
+        let tags: Vec<Tag> = fields.iter().map(Tagged::tag).collect();
+        let all_integers = tags.iter().all(|tag| *tag == Tag::Integer);
+        Some(match tags.as_slice() {
+            [Tag::Integer, Tag::Sequence, Tag::OctetString, ..] => Self::Pkcs8,
+            [Tag::Integer, Tag::OctetString, ..] => Self::Ec,
+            [Tag::Integer, Tag::Sequence] | [Tag::Integer, Tag::Sequence, Tag::Sequence] => Self::Pkcs12,
+            [_, _] if all_integers => Self::PublicKey,
+            [_, _, _, _, _, _] if all_integers => Self::Dsa,
+            [_, _, _, _, _, _, _, _, _, ..] if tags[..9].iter().all(|tag| *tag == Tag::Integer) => Self::Pkcs1,
+            [Tag::Sequence, Tag::OctetString] => Self::Encrypted,
+            [Tag::Sequence, Tag::BitString] => Self::PublicKey,
+            [Tag::Sequence, Tag::Sequence, Tag::BitString] => {
+                // A certificate's validity is a sequence of two times; a request has its subject in that place.
+                let inner = elements(fields[0].value()).or_else(|| within(fields[0].value()))?;
+                let versioned = inner.first().is_some_and(|first| {
+                    matches!(first.tag(), Tag::ContextSpecific { number: TagNumber(0), .. })
+                });
+                let serial_then_algorithm = inner.len() >= 6;
+                if versioned || serial_then_algorithm { Self::Certificate } else { Self::CertificateRequest }
+            }
+            [Tag::ObjectIdentifier, Tag::ContextSpecific { .. }] => Self::Pkcs7,
+            _ => return None,
+        })
+    }
+}
+
+/// The elements of a sequence.
+pub(super) fn elements(der: &[u8]) -> Option<Vec<AnyRef<'_>>> {
+    let outer = AnyRef::from_der(der).ok()?;
+    if outer.tag() != Tag::Sequence {
+        return None;
+    }
+    within(outer.value())
+}
+
+/// The values that stand one after the other in these bytes.
+fn within(content: &[u8]) -> Option<Vec<AnyRef<'_>>> {
+    let mut reader = SliceReader::new(content).ok()?;
+    let mut found = Vec::new();
+    while !reader.is_finished() {
+        found.push(AnyRef::decode(&mut reader).ok()?);
+    }
+    Some(found)
+}
+
+/// The RSA key of a DER value that is not encrypted.
+fn unencrypted(der: &[u8]) -> Result<SecretBytes, Refusal> {
+    match Der::of(der) {
+        Some(Der::Pkcs1) => Ok(Zeroizing::new(der.to_vec())),
+        Some(Der::Pkcs8) => {
+            let info = PrivateKeyInfoRef::try_from(der).map_err(|_| Refusal::Damaged("PKCS#8 key"))?;
+            let key = info.private_key.as_bytes();
+            match algorithm(&info.algorithm.oid.to_string()) {
+                None if Der::of(key) == Some(Der::Pkcs1) => Ok(Zeroizing::new(key.to_vec())),
+                None => Err(Refusal::Damaged("PKCS#8 key")),
+                Some(other) => Err(Refusal::Algorithm(other)),
+            }
+        }
+        Some(Der::Ec) => Err(Refusal::Algorithm("elliptic curves")),
+        Some(Der::Dsa) => Err(Refusal::Algorithm("DSA")),
+        Some(Der::PublicKey) => Err(Refusal::PublicKey),
+        Some(Der::Certificate) => Err(Refusal::Certificate),
+        Some(Der::CertificateRequest) => Err(Refusal::CertificateRequest),
+        Some(Der::Pkcs7) => Err(Refusal::CertificateBundle),
+        Some(Der::Encrypted | Der::Pkcs12) | None => Err(Refusal::Unknown),
+    }
+}
+
+/// The name of an algorithm that is not RSA.
+fn algorithm(oid: &str) -> Option<&'static str> {
+    Some(match oid {
+        "1.2.840.113549.1.1.1" => return None,
+        "1.2.840.113549.1.1.10" => "RSA-PSS",
+        "1.2.840.10045.2.1" => "elliptic curves",
+        "1.2.840.10040.4.1" => "DSA",
+        "1.3.101.110" => "X25519",
+        "1.3.101.111" => "X448",
+        "1.3.101.112" => "Ed25519",
+        "1.3.101.113" => "Ed448",
+        "1.2.840.113549.1.3.1" | "1.2.840.10046.2.1" => "Diffie-Hellman",
+        _ => "another algorithm than RSA",
+    })
+}
+
+/// More rounds than any tool writes: a count beyond it is a damaged file, which would be tried for hours.
+const MOST_ROUNDS: u32 = 10_000_000;
+
+/// The PKCS#8 key inside an encrypted one.
+fn decrypt_pkcs8(der: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
+    let sealed =
+        EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| Refusal::Encryption("an unknown scheme".to_owned()))?;
+    let scheme = match &sealed.encryption_algorithm {
+        EncryptionScheme::Pbes2(scheme) => scheme,
+        old => return Err(Refusal::Encryption(format!("PBES1 ({})", old.oid()))),
+    };
+    match &scheme.kdf {
+        Kdf::Pbkdf2(kdf) if kdf.iteration_count > MOST_ROUNDS => {
+            return Err(Refusal::Encryption(format!("{} rounds of PBKDF2", kdf.iteration_count)));
+        }
+        _ => {}
+    }
+    let password = unlock.password.ok_or(Refusal::NoPassword(form_names::KEY))?;
+    let plain =
+        scheme.decrypt(password, sealed.encrypted_data.as_bytes()).map(Zeroizing::new).map_err(|error| match error {
+            pkcs5::Error::UnsupportedAlgorithm { oid } => Refusal::Encryption(oid.to_string()),
+            _ => Refusal::WrongPassword(form_names::KEY),
+        })?;
+    if Der::of(&plain).is_none() {
+        return Err(Refusal::WrongPassword(form_names::KEY));
+    }
+    Ok(plain)
+}

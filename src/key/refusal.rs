@@ -1,0 +1,249 @@
+//! Why what was given is no usable key, and the command that mends it.
+
+use std::path::Path;
+
+use crate::error::{Exit, Failure};
+use crate::org::{KeySource, Org, OrgName};
+
+/// What was found where an RSA private key should be. Carries no byte of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Empty,
+    Unknown,
+    /// Begins as what it says, and is cut short or has been altered.
+    Damaged(&'static str),
+    Certificate,
+    CertificateRequest,
+    CertificateBundle,
+    PublicKey,
+    /// A private key of another algorithm than RSA.
+    Algorithm(&'static str),
+    OpenSsh {
+        rsa: bool,
+    },
+    Putty,
+    SeveralKeys(usize),
+    NoPassword(&'static str),
+    WrongPassword(&'static str),
+    /// A JKS whose integrity the password proves, while the entry has another one.
+    EntryPassword(String),
+    /// Encrypted in a way that is not read here.
+    Encryption(String),
+    Jceks,
+    /// A PKCS#12 that is not understood.
+    Bundle(String),
+    /// A bundle without any private key; its other entries.
+    NoEntry(Vec<String>),
+    /// A bundle with several private keys and no alias set.
+    ManyEntries(Vec<String>),
+    NoSuchAlias {
+        alias: String,
+        known: Vec<String>,
+    },
+    Short(usize),
+    Long(usize),
+    Unusable,
+}
+
+/// Where the key was looked for, in the words of messages.
+pub(super) struct Place {
+    /// `the key file /etc/sfexport/server.key`.
+    pub subject: String,
+    /// The file as a shell takes it; for a key in the environment, the name that the commands give to a copy.
+    pub path: String,
+    /// `org NAME: `, or nothing for the org of `[org]`.
+    prefix: String,
+    /// The environment's variables of this org, up to the key's name.
+    variables: String,
+}
+
+impl Place {
+    pub(super) fn of(org: &Org) -> Self {
+        let default = org.name.as_str() == OrgName::DEFAULT;
+        let variables = if default {
+            "SFEXPORT_ORG__".to_owned()
+        } else {
+            format!("SFEXPORT_ORGS__{}__", org.name.as_str().to_ascii_uppercase())
+        };
+        let prefix = if default { String::new() } else { format!("org {}: ", org.name) };
+        let (subject, path) = match &org.key {
+            KeySource::File(path) => (format!("the key file {}", path.display()), shell_word(path)),
+            KeySource::Inline(_) => {
+                (format!("the key given as text (`key`, {variables}KEY)"), "server.key".to_owned())
+            }
+        };
+        Self { subject, path, prefix, variables }
+    }
+
+    /// A failure of the configuration at this place.
+    pub(super) fn failure(&self, what: impl AsRef<str>, hint: impl Into<String>) -> Failure {
+        Failure::new(Exit::Configuration, format!("{}{}", self.prefix, what.as_ref())).hint(hint)
+    }
+}
+
+impl Refusal {
+    pub(super) fn explain(self, place: &Place) -> Failure {
+        let Place { subject, path, variables, .. } = place;
+        let new_key = "make one with `sfexport keygen`, or: openssl req -x509 -newkey rsa:2048 -nodes -sha256 \
+                       -days 365 -subj /CN=sfexport -keyout server.key -out server.crt; then upload server.crt \
+                       to the app in Salesforce";
+        let (what, hint) = match self {
+            Self::Empty => (format!("{subject} is empty"), new_key.to_owned()),
+            Self::Unknown => (
+                format!("{subject} holds no private key: it is neither PEM nor DER, PKCS#12 or JKS"),
+                format!("see what it is: file {path}; a new key: {new_key}"),
+            ),
+            Self::Damaged(kind) => (
+                format!("{subject} is damaged: it begins as a {kind}, and is cut short or altered"),
+                format!(
+                    "copy it again, whole, from its first `-----BEGIN` to its last `-----END` line; this shows \
+                     whether it is: openssl pkey -in {path} -noout -check"
+                ),
+            ),
+            Self::Certificate => (
+                format!("{subject} is a certificate, not a private key"),
+                format!(
+                    "the certificate is what Salesforce gets; name the private key that it was made from, whose \
+                     public key is the one that this prints: openssl x509 -in {path} -noout -pubkey"
+                ),
+            ),
+            Self::CertificateRequest => (
+                format!("{subject} is a certificate signing request, not a private key"),
+                "name the private key that the request was made from".to_owned(),
+            ),
+            Self::CertificateBundle => (
+                format!("{subject} is a PKCS#7 bundle of certificates and holds no private key"),
+                "name the private key that the certificate was made from".to_owned(),
+            ),
+            Self::PublicKey => (
+                format!("{subject} is a public key, not a private one"),
+                format!(
+                    "name the private key that it was taken from; a private key's public part is printed by: \
+                     openssl pkey -in PRIVATE_KEY -pubout; or {new_key}"
+                ),
+            ),
+            Self::Algorithm(name) => (
+                format!("{subject} is a private key for {name}; Salesforce takes RSA keys only"),
+                new_key.to_owned(),
+            ),
+            Self::OpenSsh { rsa: true } => (
+                format!("{subject} is an RSA key in OpenSSH's own format"),
+                format!("convert it in place (keep a copy): ssh-keygen -p -N '' -m PEM -f {path}"),
+            ),
+            Self::OpenSsh { rsa: false } => (
+                format!("{subject} is an OpenSSH key of another kind than RSA; Salesforce takes RSA keys only"),
+                new_key.to_owned(),
+            ),
+            Self::Putty => (
+                format!("{subject} is a PuTTY key"),
+                format!(
+                    "convert it: puttygen {path} -O private-openssh -o server.key && ssh-keygen -p -N '' -m PEM \
+                     -f server.key"
+                ),
+            ),
+            Self::SeveralKeys(count) => (
+                format!("{subject} holds {count} private keys, and it cannot be told which one signs"),
+                "keep one private key in it; the certificate in Salesforce shows which".to_owned(),
+            ),
+            Self::NoPassword(kind) => (
+                format!("{subject} is {kind}, and no password for it is set"),
+                format!(
+                    "set key_password_file to a file with the password in its first line, or {variables}\
+                     KEY_PASSWORD; or take the password off: {}",
+                    decrypted(kind, path)
+                ),
+            ),
+            Self::WrongPassword(kind) => (
+                format!("the password does not open {subject}, which is {kind}"),
+                format!(
+                    "correct key_password_file or {variables}KEY_PASSWORD; this asks for the password and tries \
+                     it: {}",
+                    decrypted(kind, path)
+                ),
+            ),
+            Self::EntryPassword(alias) => (
+                format!("the password opens {subject}, but not its entry {alias}, which has one of its own"),
+                format!(
+                    "give the entry's password, or make both the same: keytool -keypasswd -keystore {path} \
+                     -alias {}",
+                    shell_word(Path::new(&alias))
+                ),
+            ),
+            Self::Encryption(how) => (
+                format!("{subject} is encrypted in a way that is not read here: {how}"),
+                format!(
+                    "encrypt it as is done today, which asks for the old and a new password: openssl pkcs8 \
+                     -provider legacy -provider default -in {path} -topk8 -v2 aes-256-cbc -out server.key"
+                ),
+            ),
+            Self::Jceks => (
+                format!("{subject} is a JCEKS keystore, which is not read here"),
+                format!(
+                    "convert it: keytool -importkeystore -srckeystore {path} -srcstoretype JCEKS -destkeystore \
+                     server.p12 -deststoretype PKCS12"
+                ),
+            ),
+            Self::Bundle(why) => (
+                format!("{subject} is a PKCS#12 bundle that cannot be read: {why}"),
+                format!("take the key out of it: openssl pkcs12 -in {path} -nocerts -nodes -legacy -out server.key"),
+            ),
+            Self::NoEntry(others) => (
+                format!("{subject} is a bundle without any private key{}", listed(" (it holds ", &others, ")")),
+                "name the bundle that the private key is in; it may have been left out when this one was exported"
+                    .to_owned(),
+            ),
+            Self::ManyEntries(known) => (
+                format!("{subject} holds {} private keys{}", known.len(), listed(": ", &known, "")),
+                format!("set key_alias to one of them, or {variables}KEY_ALIAS"),
+            ),
+            Self::NoSuchAlias { alias, known } => (
+                format!("{subject} has no private key by the alias {alias}"),
+                format!("set key_alias to a key that it holds{}", listed(": ", &known, "")),
+            ),
+            Self::Short(bits) => (
+                format!("{subject} is an RSA key of {bits} bits; Salesforce asks for 2048 at least"),
+                new_key.to_owned(),
+            ),
+            Self::Long(bits) => (
+                format!("{subject} is an RSA key of {bits} bits; the longest that can be used has 8192"),
+                new_key.to_owned(),
+            ),
+            Self::Unusable => (
+                format!("{subject} is an RSA key whose numbers do not belong together: what it signs does not verify"),
+                format!("see what is wrong with it: openssl pkey -in {path} -noout -check; a new key: {new_key}"),
+            ),
+        };
+        place.failure(what, hint)
+    }
+}
+
+/// The command that writes the key without its password.
+fn decrypted(kind: &str, path: &str) -> String {
+    match kind {
+        form_names::PKCS12 => format!("openssl pkcs12 -in {path} -nocerts -nodes -out server.key"),
+        form_names::JKS => format!("keytool -list -keystore {path}"),
+        _ => format!("openssl pkey -in {path} -out server.key"),
+    }
+}
+
+/// What a locked thing is called; the command that opens it follows from the name.
+pub(super) mod form_names {
+    pub(in crate::key) const PKCS12: &str = "a PKCS#12 bundle";
+    pub(in crate::key) const JKS: &str = "a Java keystore";
+    pub(in crate::key) const KEY: &str = "an encrypted private key";
+}
+
+fn listed(before: &str, names: &[String], after: &str) -> String {
+    if names.is_empty() { String::new() } else { format!("{before}{}{after}", names.join(", ")) }
+}
+
+/// A path as a POSIX shell reads it back.
+pub(super) fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        // A name that begins with a hyphen would be read as an option.
+        return if text.starts_with('-') { format!("./{text}") } else { text };
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
