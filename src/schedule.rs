@@ -1,27 +1,44 @@
-//! Cron text and a time zone → instants.
+//! Cron text and a time zone → instants. Owns the zone rules (spring gaps, autumn folds); what is done about an
+//! occurrence that was missed or overlaps is the business of `agenda`.
 
 use std::fmt;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{SignedDuration, Timestamp, civil};
+
+mod civil_times;
+mod fields;
+
+use civil_times::CivilTimes;
+use fields::Fields;
 
 /// When a job runs by itself: a five-field cron expression, or a macro, in a time zone.
+///
+/// A schedule whose hour field begins with `*` is an interval: it follows the real hours, so it skips what a
+/// spring gap leaves out and runs in both passes of an autumn fold. Every other is a fixed time: inside a gap
+/// it runs once, at the first instant after it, and in a fold it runs in the first pass only.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     text: String,
     timezone: TimeZone,
+    fields: Fields,
+    civil_times: CivilTimes,
 }
 
 impl Schedule {
-    /// Reads a schedule.
+    /// Reads a schedule: five fields (minute, hour, day of month, month, day of week) or one of `@hourly`,
+    /// `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually`.
     ///
     /// # Errors
-    /// Where the text is no five-field cron expression; the error names the field and what is allowed.
+    /// Where the text is no five-field cron expression, and where it names only days that no month has; the
+    /// error names every field that is wrong, what was found there and what is allowed.
     pub fn parse(text: &str, timezone: TimeZone) -> Result<Self, ScheduleError> {
-        Ok(Self { text: text.to_owned(), timezone })
+        let fields = Fields::parse(text)?;
+        let civil_times = CivilTimes::new(&fields)?;
+        Ok(Self { text: text.trim().to_owned(), timezone, fields, civil_times })
     }
 
-    /// The text as written.
+    /// The text as written, without white space around it.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -33,16 +50,109 @@ impl Schedule {
         &self.timezone
     }
 
-    /// The first occurrence strictly after this instant; `None` where the calendar ends.
+    /// The first occurrence strictly after this instant. Years 1970 to 2100 have occurrences: before them the
+    /// answer is the first of 1970, after them `None`.
     #[must_use]
-    pub fn next_after(&self, _instant: Timestamp) -> Option<Timestamp> {
-        None
+    pub fn next_after(&self, instant: Timestamp) -> Option<Timestamp> {
+        let instant = instant.max(BEFORE_THE_CALENDAR);
+        if self.fields.is_interval() { self.next_interval(instant) } else { self.next_fixed(instant) }
+    }
+
+    /// The occurrences after one instant up to and with another, in order.
+    pub fn occurrences(&self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
+        std::iter::successors(self.next_after(after), |instant| self.next_after(*instant))
+            .take_while(move |instant| *instant <= until)
+    }
+
+    /// The last occurrence after one instant up to and with another, found by bisection: it costs some dozens
+    /// of steps however many lie between.
+    #[must_use]
+    pub fn last_within(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let due = |instant| self.next_after(instant).filter(|next| *next <= until);
+        let mut last = due(after)?;
+        // Nothing is due after `none_after`, and `last` is due.
+        let mut none_after = until;
+        while last < none_after {
+            let middle = last + none_after.duration_since(last) / 2;
+            match due(middle) {
+                Some(later) => last = later,
+                None if middle == last => break,
+                None => none_after = middle,
+            }
+        }
+        Some(last)
+    }
+
+    /// What tells this schedule from another that fires at other times: 16 hexadecimal digits made of the
+    /// fields' values and the zone's name. Spelling does not count (`0 2 * * 7` and `00 2 * * sun` agree), and
+    /// the value for one schedule stays the same from release to release.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let zone = jiff::fmt::temporal::DateTimePrinter::new()
+            .time_zone_to_string(&self.timezone)
+            .unwrap_or_else(|_| "unnamed".to_owned());
+        format!("{:016x}", fnv1a(format!("{} {zone}", self.fields.canonical()).as_bytes()))
+    }
+
+    fn next_fixed(&self, instant: Timestamp) -> Option<Timestamp> {
+        // A civil time up to this instant's own was first reached at or before this instant.
+        let mut civil = self.timezone.to_datetime(instant);
+        loop {
+            civil = self.civil_times.next_after(civil)?;
+            let reached = self.first_reached(civil)?;
+            // Not later where the instant is in a fold's second pass, and the civil time was in its first.
+            if reached > instant {
+                return Some(reached);
+            }
+        }
+    }
+
+    /// The instant at which a clock in the zone first shows a civil time, or one after it.
+    fn first_reached(&self, civil: civil::DateTime) -> Option<Timestamp> {
+        match self.timezone.to_ambiguous_timestamp(civil).offset() {
+            AmbiguousOffset::Unambiguous { offset } | AmbiguousOffset::Fold { before: offset, .. } => {
+                offset.to_timestamp(civil).ok()
+            }
+            AmbiguousOffset::Gap { before, after } => {
+                // With the later offset the missing time falls before the gap, with the earlier one after it.
+                let outside = after.to_timestamp(civil).ok()?;
+                let gap = self.timezone.following(outside).find(|transition| transition.offset() == after);
+                gap.map(|transition| transition.timestamp()).or_else(|| before.to_timestamp(civil).ok())
+            }
+        }
+    }
+
+    fn next_interval(&self, instant: Timestamp) -> Option<Timestamp> {
+        let mut offset = self.timezone.to_offset(instant);
+        let mut civil = offset.to_datetime(instant);
+        let mut transitions = self.timezone.following(instant);
+        loop {
+            let next = offset.to_timestamp(self.civil_times.next_after(civil)?).ok()?;
+            match transitions.next() {
+                // The clock is set before it shows that time: look again from where it is set to.
+                Some(transition) if transition.timestamp() <= next => {
+                    offset = transition.offset();
+                    civil = offset.to_datetime(transition.timestamp()) - SignedDuration::from_secs(1);
+                }
+                _ => return Some(next),
+            }
+        }
     }
 }
 
-/// Why a text is no schedule.
+/// Early enough that every zone's 1970 lies after it.
+const BEFORE_THE_CALENDAR: Timestamp = Timestamp::constant(-2 * 86_400, 0);
+
+/// FNV-1a, 64 bits. Ours, so that what is derived from it never changes with a library or a release.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Why a text is no schedule: one sentence that names the field, what was found and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduleError(pub String);
+pub struct ScheduleError(String);
 
 impl fmt::Display for ScheduleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,3 +161,218 @@ impl fmt::Display for ScheduleError {
 }
 
 impl std::error::Error for ScheduleError {}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
+    use super::Schedule;
+
+    fn schedule(text: &str, zone: &str) -> Schedule {
+        Schedule::parse(text, TimeZone::get(zone).unwrap()).unwrap()
+    }
+
+    /// The next few occurrences after an instant, in the schedule's zone, as `12-31 23:59 +01:00`.
+    fn next(text: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
+        let schedule = schedule(text, zone);
+        let mut instant: Timestamp = after.parse().unwrap();
+        let mut found = Vec::new();
+        for _ in 0..count {
+            instant = schedule.next_after(instant).unwrap();
+            let here = instant.to_zoned(schedule.timezone().clone());
+            found.push(here.strftime("%m-%d %H:%M %:z").to_string());
+        }
+        found
+    }
+
+    #[test]
+    fn a_fixed_time_inside_a_spring_gap_runs_once_at_the_first_instant_after_it() {
+        // 2026-03-29 02:00 +01:00 is 03:00 +02:00.
+        let berlin = |text, count| next(text, "Europe/Berlin", "2026-03-28T12:00:00Z", count);
+        assert_eq!(berlin("30 2 * * *", 2), ["03-29 03:00 +02:00", "03-30 02:30 +02:00"]);
+        assert_eq!(berlin("0 2 * * *", 2), ["03-29 03:00 +02:00", "03-30 02:00 +02:00"]);
+        assert_eq!(berlin("0,15,30 2 * * *", 2), ["03-29 03:00 +02:00", "03-30 02:00 +02:00"]);
+        assert_eq!(berlin("*/15 2 * * *", 2), ["03-29 03:00 +02:00", "03-30 02:00 +02:00"]);
+        assert_eq!(berlin("30 2,3 * * *", 2), ["03-29 03:00 +02:00", "03-29 03:30 +02:00"]);
+        // What falls due at that instant anyway is the same occurrence.
+        assert_eq!(berlin("0 2,3 * * *", 2), ["03-29 03:00 +02:00", "03-30 02:00 +02:00"]);
+        // Midnight itself is missing.
+        assert_eq!(
+            next("@daily", "Asia/Beirut", "2026-03-28T12:00:00Z", 2),
+            ["03-29 01:00 +03:00", "03-30 00:00 +03:00"]
+        );
+        assert_eq!(
+            next("15 0 * * fri", "Africa/Cairo", "2026-04-18T12:00:00Z", 2),
+            ["04-24 01:00 +03:00", "05-01 00:15 +03:00"]
+        );
+        // Half an hour.
+        assert_eq!(
+            next("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", 2),
+            ["10-04 02:30 +11:00", "10-05 02:15 +11:00"]
+        );
+        // A day: there was no 2011-12-30.
+        assert_eq!(
+            next("0 12 * * *", "Pacific/Apia", "2011-12-29T23:00:00Z", 2),
+            ["12-31 00:00 +14:00", "12-31 12:00 +14:00"]
+        );
+        assert_eq!(next("0 12 30 * *", "Pacific/Apia", "2011-12-01T23:00:00Z", 1), ["12-31 00:00 +14:00"]);
+    }
+
+    #[test]
+    fn an_interval_skips_what_a_spring_gap_leaves_out() {
+        let berlin = |text, count| next(text, "Europe/Berlin", "2026-03-28T23:00:00Z", count);
+        assert_eq!(berlin("30 */2 * * *", 2), ["03-29 00:30 +01:00", "03-29 04:30 +02:00"]);
+        assert_eq!(
+            berlin("0 * * * *", 3),
+            ["03-29 01:00 +01:00", "03-29 03:00 +02:00", "03-29 04:00 +02:00"]
+        );
+        assert_eq!(
+            next("15 * * * *", "Australia/Lord_Howe", "2026-10-03T14:50:00Z", 2),
+            ["10-04 03:15 +11:00", "10-04 04:15 +11:00"]
+        );
+    }
+
+    #[test]
+    fn a_fixed_time_runs_in_an_autumn_folds_first_pass_only() {
+        // 2026-10-25 03:00 +02:00 is 02:00 +01:00.
+        let berlin = |text, count| next(text, "Europe/Berlin", "2026-10-24T12:00:00Z", count);
+        assert_eq!(berlin("30 2 * * *", 2), ["10-25 02:30 +02:00", "10-26 02:30 +01:00"]);
+        assert_eq!(
+            berlin("*/30 2,3 * * *", 4),
+            ["10-25 02:00 +02:00", "10-25 02:30 +02:00", "10-25 03:00 +01:00", "10-25 03:30 +01:00"]
+        );
+        // Asked in the second pass.
+        assert_eq!(next("30 2 * * *", "Europe/Berlin", "2026-10-25T01:10:00Z", 1), ["10-26 02:30 +01:00"]);
+        assert_eq!(
+            next("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00:00Z", 2),
+            ["04-05 01:45 +11:00", "04-06 01:45 +10:30"]
+        );
+        assert_eq!(
+            next("30 23 * * *", "Africa/Cairo", "2026-10-29T00:00:00Z", 2),
+            ["10-29 23:30 +03:00", "10-30 23:30 +02:00"]
+        );
+    }
+
+    #[test]
+    fn an_interval_runs_in_both_passes_of_an_autumn_fold() {
+        assert_eq!(
+            next("*/30 * * * *", "Europe/Berlin", "2026-10-24T23:45:00Z", 5),
+            [
+                "10-25 02:00 +02:00",
+                "10-25 02:30 +02:00",
+                "10-25 02:00 +01:00",
+                "10-25 02:30 +01:00",
+                "10-25 03:00 +01:00"
+            ]
+        );
+        assert_eq!(
+            next("45 * * * *", "Australia/Lord_Howe", "2026-04-04T14:00:00Z", 3),
+            ["04-05 01:45 +11:00", "04-05 01:45 +10:30", "04-05 02:45 +10:30"]
+        );
+    }
+
+    #[test]
+    fn an_occurrence_is_strictly_after_the_instant_that_was_asked_for() {
+        let nightly = schedule("0 2 * * *", "UTC");
+        let after = |text: &str| nightly.next_after(text.parse().unwrap()).unwrap().to_string();
+        assert_eq!(after("2026-11-22T01:59:59.999999999Z"), "2026-11-22T02:00:00Z");
+        assert_eq!(after("2026-11-22T02:00:00Z"), "2026-11-23T02:00:00Z");
+        assert_eq!(after("2026-11-22T02:00:00.000000001Z"), "2026-11-23T02:00:00Z");
+    }
+
+    #[test]
+    fn a_schedule_that_names_only_days_no_month_has_is_refused() {
+        let refused = |text| Schedule::parse(text, TimeZone::UTC).unwrap_err().to_string();
+        assert_eq!(refused("0 0 30 feb *"), "it would never run: day of month 30 does not occur in month 2");
+        assert_eq!(
+            refused("0 0 31 4,6 *"),
+            "it would never run: day of month 31 does not occur in month 4,6"
+        );
+        assert_eq!(
+            refused("0 0 30-31 2 */2"),
+            "it would never run: day of month 30,31 does not occur in month 2"
+        );
+        // A Monday is enough, and the 29th comes.
+        assert_eq!(next("0 0 30 2 mon", "UTC", "2026-01-01T00:00:00Z", 1), ["02-02 00:00 +00:00"]);
+        assert!(Schedule::parse("0 0 29 2 *", TimeZone::UTC).is_ok());
+    }
+
+    #[test]
+    fn a_leap_day_that_must_be_a_sunday_comes_every_28_years() {
+        let leap_sunday = schedule("0 0 29 2 */7", "America/New_York");
+        let found: Vec<String> = leap_sunday
+            .occurrences("1970-01-01T00:00:00Z".parse().unwrap(), Timestamp::MAX)
+            .map(|instant| instant.to_string())
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "1976-02-29T05:00:00Z",
+                "2004-02-29T05:00:00Z",
+                "2032-02-29T05:00:00Z",
+                "2060-02-29T05:00:00Z",
+                "2088-02-29T05:00:00Z"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_calendar_begins_with_1970_and_ends_with_2100() {
+        for zone in ["UTC", "Asia/Tokyo", "America/New_York", "Pacific/Kiritimati"] {
+            for text in ["0 0 * * *", "0 * * * *"] {
+                let schedule = schedule(text, zone);
+                let here = |instant: Timestamp| schedule.timezone().to_datetime(instant).to_string();
+                assert_eq!(schedule.next_after(Timestamp::MIN).map(here).unwrap(), "1970-01-01T00:00:00");
+                assert_eq!(schedule.next_after(Timestamp::MAX), None);
+                let last = "2100-12-29T12:00:00Z".parse().unwrap();
+                let last = schedule.occurrences(last, Timestamp::MAX).last().unwrap();
+                assert_eq!(
+                    here(last),
+                    if text == "0 0 * * *" { "2100-12-31T00:00:00" } else { "2100-12-31T23:00:00" }
+                );
+                assert_eq!(schedule.next_after(last), None);
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_occurrence_in_a_span_is_found_without_walking_through_it() {
+        let instant = |text: &str| text.parse::<Timestamp>().unwrap();
+        let last = |text: &str, after: &str, until: &str| {
+            let schedule = schedule(text, "Europe/Berlin");
+            schedule.last_within(instant(after), instant(until)).map(|instant| instant.to_string())
+        };
+        let minutely = last("* * * * *", "1990-01-01T00:00:00Z", "2026-11-22T10:00:59Z");
+        assert_eq!(minutely.as_deref(), Some("2026-11-22T10:00:00Z"));
+        let nightly = "0 2 * * *";
+        assert_eq!(last(nightly, "2026-11-20T01:00:00Z", "2026-11-21T00:59:59Z"), None);
+        assert_eq!(last(nightly, "2026-11-21T01:00:00Z", "2026-11-21T01:00:00Z"), None);
+        assert_eq!(last(nightly, "2026-11-21T02:00:00Z", "2026-11-20T02:00:00Z"), None);
+        assert_eq!(
+            last(nightly, "2026-11-20T01:00:00Z", "2026-11-21T01:00:00Z").as_deref(),
+            Some("2026-11-21T01:00:00Z")
+        );
+        assert_eq!(
+            last(nightly, "2026-11-20T01:00:00Z", "2026-11-29T00:59:59Z").as_deref(),
+            Some("2026-11-28T01:00:00Z")
+        );
+        assert_eq!(
+            last("0 0 29 2 *", "2020-01-01T00:00:00Z", "2027-01-01T00:00:00Z").as_deref(),
+            Some("2024-02-28T23:00:00Z")
+        );
+    }
+
+    #[test]
+    fn a_fingerprint_tells_times_apart_and_not_their_spelling() {
+        let of = |text, zone| schedule(text, zone).fingerprint();
+        let nightly = of("0 2 * * sun", "Europe/Berlin");
+        assert_eq!(nightly, of(" 00 02 */1  * 7 ", "Europe/Berlin"));
+        assert_ne!(nightly, of("0 2 * * sun", "UTC"));
+        assert_ne!(nightly, of("0 2 1-31 * sun", "Europe/Berlin"), "either day");
+        assert_ne!(of("0 0-23 * * *", "UTC"), of("0 * * * *", "UTC"), "an interval");
+        // FNV-1a, 64 bits, of `0 2 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,
+        // 30,31 1,2,3,4,5,6,7,8,9,10,11,12 0 fixed both Europe/Berlin`, computed in Python.
+        assert_eq!(nightly, "67f6d9f734950594");
+    }
+}

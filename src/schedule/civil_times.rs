@@ -1,0 +1,99 @@
+//! The civil times that the fields name, enumerated by the `cron` crate, which is told of no zone.
+
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
+use jiff::civil;
+
+use super::ScheduleError;
+use super::fields::{Fields, ValueSet};
+
+/// An enumeration of civil times, minute by minute, from 1970 to 2100.
+#[derive(Debug, Clone)]
+pub(super) struct CivilTimes {
+    one: cron::Schedule,
+    /// Where days of month and days of week are alternatives: `one` has the first, this the second.
+    other: Option<cron::Schedule>,
+}
+
+impl CivilTimes {
+    /// # Errors
+    /// Where there is no such time.
+    pub(super) fn new(fields: &Fields) -> Result<Self, ScheduleError> {
+        let days = list(fields.days_of_month, 1..=31, 0);
+        // 1 is Sunday there.
+        let weekdays = list(fields.days_of_week, 0..=6, 1);
+        let times = if fields.either_day() {
+            let (one, other) = (enumeration(fields, &days, "*")?, enumeration(fields, "*", &weekdays)?);
+            Self { one, other: Some(other) }
+        } else {
+            Self { one: enumeration(fields, &days, &weekdays)?, other: None }
+        };
+        match times.next_after(civil::date(1969, 12, 31).at(23, 59, 59, 0)) {
+            Some(_) => Ok(times),
+            None => Err(ScheduleError(format!(
+                "it would never run: day of month {} does not occur in month {}",
+                fields.days_of_month, fields.months,
+            ))),
+        }
+    }
+
+    /// The first of them strictly after a civil time.
+    pub(super) fn next_after(&self, civil: civil::DateTime) -> Option<civil::DateTime> {
+        let after = to_chrono(civil)?;
+        let one = self.one.after(&after).next();
+        let other = self.other.as_ref().and_then(|other| other.after(&after).next());
+        let next = match (one, other) {
+            (Some(one), Some(other)) => one.min(other),
+            (one, other) => one.or(other)?,
+        };
+        from_chrono(next)
+    }
+}
+
+fn enumeration(fields: &Fields, days: &str, weekdays: &str) -> Result<cron::Schedule, ScheduleError> {
+    let minutes = list(fields.minutes, 0..=59, 0);
+    let hours = list(fields.hours, 0..=23, 0);
+    let months = list(fields.months, 1..=12, 0);
+    // Seconds come first there, and both kinds of day must hold.
+    let text = format!("0 {minutes} {hours} {days} {months} {weekdays}");
+    text.parse().map_err(|error| ScheduleError(format!("it cannot be enumerated: {error}")))
+}
+
+/// The values of a set as `cron` reads them, `*` for all.
+fn list(set: ValueSet, all: RangeInclusive<u8>, shift: u8) -> String {
+    if all.clone().all(|value| set.contains(value)) {
+        return "*".to_owned();
+    }
+    let values: Vec<String> =
+        all.filter(|value| set.contains(*value)).map(|value| (value + shift).to_string()).collect();
+    values.join(",")
+}
+
+fn to_chrono(civil: civil::DateTime) -> Option<DateTime<Utc>> {
+    // Without the fraction of a second: occurrences fall on whole ones.
+    let date = NaiveDate::from_ymd_opt(
+        civil.year().into(),
+        civil.month().unsigned_abs().into(),
+        civil.day().unsigned_abs().into(),
+    )?;
+    let time = date.and_hms_opt(
+        civil.hour().unsigned_abs().into(),
+        civil.minute().unsigned_abs().into(),
+        civil.second().unsigned_abs().into(),
+    )?;
+    Some(time.and_utc())
+}
+
+fn from_chrono(time: DateTime<Utc>) -> Option<civil::DateTime> {
+    civil::DateTime::new(
+        time.year().try_into().ok()?,
+        time.month().try_into().ok()?,
+        time.day().try_into().ok()?,
+        time.hour().try_into().ok()?,
+        time.minute().try_into().ok()?,
+        time.second().try_into().ok()?,
+        0,
+    )
+    .ok()
+}
