@@ -251,7 +251,7 @@ fn walk(cron: &Cron, zone: &TimeZone, start: Timestamp, end: Timestamp) -> Vec<T
             // A fixed time is due when the clock first shows it, or first passes it by.
             let mut passed = false;
             while latest_shown < shown {
-                latest_shown = latest_shown + 1.minute();
+                latest_shown += 1.minute();
                 passed |= cron.matches(latest_shown);
             }
             passed
