@@ -2,15 +2,11 @@
 //! itself, a cron schedule. Each layer imports only those above it:
 //!
 //! - [`error`]: what a person reads when something fails, and the exit status
-//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`record`], [`report`], [`soql`], [`schedule`]
+//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`record`], [`report`], [`schedule`], [`soql`]
 //! - [`config`]: what a user wrote, read into the domain's types
 //! - [`salesforce`]: the protocol without sockets; [`sink`]: records in, bytes out
-//! - edges, the world: [`output`], [`clock`]
-//! - engine: [`retry`]
-//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`], [`report`]
-//! - edges, the world: [`output`], [`state`], [`clock`]
-//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`]
-//! - the edges, the world: [`key`]
+//! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`]
+//! - engine: [`retry`], [`stop`], [`export`]
 
 pub mod error;
 
@@ -27,8 +23,12 @@ pub mod salesforce;
 pub mod sink;
 
 pub mod clock;
-pub mod output;
-
-pub mod retry;
-pub mod state;
+pub mod http;
 pub mod key;
+pub mod monitor;
+pub mod output;
+pub mod state;
+
+pub mod export;
+pub mod retry;
+pub mod stop;

@@ -92,7 +92,7 @@ mod tests {
             K::Limit,
             K::LoginRefused,
             K::QueryRefused,
-            K::Version,
+            K::Configuration,
             K::Contradiction,
             K::Miscount,
         ] {

@@ -292,7 +292,8 @@ impl<'a> FileReader<'a> {
         let Ok(org) = OrgName::parse(name.get_ref()) else {
             let known = keys::find(Table::Org, name.get_ref()).is_some();
             let what = if known {
-                format!("an org's name is missing; write `[orgs.NAME]` above it, or `[org]` for the only org")
+                "an org's name is missing; write `[orgs.NAME]` above it, or `[org]` for the only org"
+                    .to_string()
             } else {
                 crate::org::OrgNameError.to_string()
             };
@@ -438,10 +439,10 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Stran
         };
     }
     let path = lower.replace("__", ".");
-    if let Some(key) = keys::find(Table::Settings, &path) {
-        if key.variable().is_some_and(|name| name[PREFIX.len()..] == *rest) {
-            return Ok((path, key, None));
-        }
+    if let Some(key) = keys::find(Table::Settings, &path)
+        && key.variable().is_some_and(|name| name[PREFIX.len()..] == *rest)
+    {
+        return Ok((path, key, None));
     }
     // Kubernetes invents SFEXPORT_PORT and its like, so a stranger is no mistake; but a near miss is told.
     let variables: Vec<String> =

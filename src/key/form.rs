@@ -2,8 +2,8 @@
 
 use pkcs8::der::asn1::AnyRef;
 use pkcs8::der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
-use pkcs8::pkcs5::{self, EncryptionScheme};
 use pkcs8::pkcs5::pbes2::Kdf;
+use pkcs8::pkcs5::{self, EncryptionScheme};
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
@@ -95,8 +95,9 @@ fn text(bytes: &[u8]) -> Option<Zeroizing<String>> {
     let text = match bytes {
         // What a Windows shell's redirection writes.
         [0xff, 0xfe, rest @ ..] => {
-            let units: Zeroizing<Vec<u16>> =
-                Zeroizing::new(rest.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect());
+            let units: Zeroizing<Vec<u16>> = Zeroizing::new(
+                rest.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect(),
+            );
             String::from_utf16(&units).ok()?
         }
         // Bag attributes hold names in any encoding; nothing of a key is outside ASCII.
@@ -184,7 +185,9 @@ impl Der {
             [Tag::Integer, Tag::Sequence] | [Tag::Integer, Tag::Sequence, Tag::Sequence] => Self::Pkcs12,
             [_, _] if all_integers => Self::PublicKey,
             [_, _, _, _, _, _] if all_integers => Self::Dsa,
-            [_, _, _, _, _, _, _, _, _, ..] if tags[..9].iter().all(|tag| *tag == Tag::Integer) => Self::Pkcs1,
+            [_, _, _, _, _, _, _, _, _, ..] if tags[..9].iter().all(|tag| *tag == Tag::Integer) => {
+                Self::Pkcs1
+            }
             [Tag::Sequence, Tag::OctetString] => Self::Encrypted,
             [Tag::Sequence, Tag::BitString] => Self::PublicKey,
             [Tag::Sequence, Tag::Sequence, Tag::BitString] => {
@@ -265,8 +268,8 @@ const MOST_ROUNDS: u32 = 10_000_000;
 
 /// The PKCS#8 key inside an encrypted one.
 fn decrypt_pkcs8(der: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
-    let sealed =
-        EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| Refusal::Encryption("an unknown scheme".to_owned()))?;
+    let sealed = EncryptedPrivateKeyInfoRef::try_from(der)
+        .map_err(|_| Refusal::Encryption("an unknown scheme".to_owned()))?;
     let scheme = match &sealed.encryption_algorithm {
         EncryptionScheme::Pbes2(scheme) => scheme,
         old => return Err(Refusal::Encryption(format!("PBES1 ({})", old.oid()))),
@@ -279,9 +282,11 @@ fn decrypt_pkcs8(der: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal
     }
     let password = unlock.password.ok_or(Refusal::NoPassword(form_names::KEY))?;
     let plain =
-        scheme.decrypt(password, sealed.encrypted_data.as_bytes()).map(Zeroizing::new).map_err(|error| match error {
-            pkcs5::Error::UnsupportedAlgorithm { oid } => Refusal::Encryption(oid.to_string()),
-            _ => Refusal::WrongPassword(form_names::KEY),
+        scheme.decrypt(password, sealed.encrypted_data.as_bytes()).map(Zeroizing::new).map_err(|error| {
+            match error {
+                pkcs5::Error::UnsupportedAlgorithm { oid } => Refusal::Encryption(oid.to_string()),
+                _ => Refusal::WrongPassword(form_names::KEY),
+            }
         })?;
     if Der::of(&plain).is_none() {
         return Err(Refusal::WrongPassword(form_names::KEY));

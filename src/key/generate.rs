@@ -11,8 +11,8 @@ use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::string::PrintableString;
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
-    SerialNumber,
+    CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
+    RsaKeySize, SerialNumber,
 };
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::{Zeroize, Zeroizing};
@@ -80,9 +80,9 @@ impl FromStr for Subject {
 }
 
 fn field(part: &str) -> Result<(DnType, String), String> {
-    let (name, value) = part
-        .split_once('=')
-        .ok_or_else(|| format!("`{}` in the subject is no FIELD=VALUE; the fields are CN, O, OU, L, ST, C", part.trim()))?;
+    let (name, value) = part.split_once('=').ok_or_else(|| {
+        format!("`{}` in the subject is no FIELD=VALUE; the fields are CN, O, OU, L, ST, C", part.trim())
+    })?;
     let value = value.trim();
     let kind = match name.trim().to_ascii_uppercase().as_str() {
         "CN" => DnType::CommonName,
@@ -145,11 +145,11 @@ pub fn generate(request: &KeyRequest) -> Result<Generated, Failure> {
         return Err(no_days());
     }
     let begin = Timestamp::from_second(request.not_before.as_second()).map_err(|_| no_days())?;
-    let not_after = begin
-        .checked_add(SignedDuration::from_hours(i64::from(request.days) * 24))
-        .map_err(|_| no_days())?;
+    let not_after =
+        begin.checked_add(SignedDuration::from_hours(i64::from(request.days) * 24)).map_err(|_| no_days())?;
 
-    let failed = |error: rcgen::Error| Failure::new(Exit::General, format!("the key could not be made: {error}"));
+    let failed =
+        |error: rcgen::Error| Failure::new(Exit::General, format!("the key could not be made: {error}"));
     let mut pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, request.bits.size()).map_err(failed)?;
     let key = Zeroizing::new(pair.serialize_der());
     let key_pem = SecretString::from(pem::encode("PRIVATE KEY", &key).as_str());
@@ -157,9 +157,9 @@ pub fn generate(request: &KeyRequest) -> Result<Generated, Failure> {
     let mut name = DistinguishedName::new();
     for (kind, value) in &request.subject.0 {
         let value = match kind {
-            DnType::CountryName => {
-                DnValue::PrintableString(PrintableString::try_from(value.to_ascii_uppercase()).map_err(failed)?)
-            }
+            DnType::CountryName => DnValue::PrintableString(
+                PrintableString::try_from(value.to_ascii_uppercase()).map_err(failed)?,
+            ),
             _ => DnValue::Utf8String(value.clone()),
         };
         name.push(kind.clone(), value);
@@ -224,10 +224,13 @@ fn not_written(path: &Path, error: &io::Error) -> Failure {
     let name = path.display();
     let failure = |what: String| Failure::new(Exit::Output, what);
     match error.kind() {
-        io::ErrorKind::AlreadyExists => failure(format!("{name} exists, and no key or certificate is ever overwritten"))
-            .hint(format!("name another file, or move this one away: mv {word} {word}.old")),
+        io::ErrorKind::AlreadyExists => {
+            failure(format!("{name} exists, and no key or certificate is ever overwritten"))
+                .hint(format!("name another file, or move this one away: mv {word} {word}.old"))
+        }
         io::ErrorKind::NotFound => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             failure(format!("{name} cannot be written: its folder does not exist"))
                 .hint(format!("mkdir -p -m 700 {}", shell_word(folder)))
         }

@@ -70,7 +70,8 @@ impl Block<'_> {
         let info = self.header("DEK-Info").ok_or(Refusal::Damaged("PEM block"))?;
         let (cipher, iv) = info.split_once(',').ok_or(Refusal::Damaged("PEM block"))?;
         let cipher = Cipher::named(cipher.trim())?;
-        let iv = hex(iv.trim()).filter(|iv| iv.len() == cipher.iv_bytes()).ok_or(Refusal::Damaged("PEM block"))?;
+        let iv =
+            hex(iv.trim()).filter(|iv| iv.len() == cipher.iv_bytes()).ok_or(Refusal::Damaged("PEM block"))?;
         let sealed = self.decode()?;
         let password = password.ok_or(Refusal::NoPassword(form_names::KEY))?;
         let key = derived(password.as_bytes(), &iv[..8], cipher.key_bytes());
@@ -146,7 +147,8 @@ fn derived(password: &[u8], salt: &[u8], length: usize) -> SecretBytes {
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
     let digits = digits?;
     (digits.len() % 2 == 0).then(|| digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }

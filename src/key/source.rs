@@ -20,7 +20,8 @@ pub(super) fn key(source: &KeySource, place: &Place) -> Result<SecretBytes, Fail
     match source {
         KeySource::Inline(text) => Ok(Zeroizing::new(text.expose_secret().as_bytes().to_vec())),
         KeySource::File(path) => read(path, Access::Secret).map_err(|fault| {
-            let hint = fault.hint(path, "make a key and its certificate with `sfexport keygen`, or set key_file");
+            let hint =
+                fault.hint(path, "make a key and its certificate with `sfexport keygen`, or set key_file");
             place.failure(fault.what(&place.subject), hint)
         }),
     }
@@ -77,8 +78,12 @@ impl Fault {
             Self::Denied(what) => format!("{subject} may not be {what} by the user that this runs as"),
             Self::Folder => format!("{subject} is a folder"),
             Self::NoFile => format!("{subject} is no regular file"),
-            Self::Everybody(mode) => format!("{subject} can be read by everybody on this machine (mode {mode:04o})"),
-            Self::Large(bytes) => format!("{subject} has {bytes} bytes: far too many for what it should hold"),
+            Self::Everybody(mode) => {
+                format!("{subject} can be read by everybody on this machine (mode {mode:04o})")
+            }
+            Self::Large(bytes) => {
+                format!("{subject} has {bytes} bytes: far too many for what it should hold")
+            }
             Self::Other(error) => format!("{subject} cannot be read: {error}"),
         }
     }
@@ -96,7 +101,9 @@ impl Fault {
                 "chmod o-r {word} (on a mounted secret, set its mode instead: `defaultMode: 0440` in Kubernetes, \
                  `mode: 0440` in Compose)"
             ),
-            Self::Folder | Self::NoFile | Self::Large(_) => format!("{otherwise}; this is what was named: ls -ld {word}"),
+            Self::Folder | Self::NoFile | Self::Large(_) => {
+                format!("{otherwise}; this is what was named: ls -ld {word}")
+            }
             Self::Other(_) => format!("see what it is: ls -l {word}"),
         }
     }

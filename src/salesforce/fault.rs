@@ -42,8 +42,8 @@ pub enum FaultKind {
     LoginRefused,
     /// The org refused the query.
     QueryRefused,
-    /// The org does not have the API version.
-    Version,
+    /// What the configuration says cannot be: an API version that the org does not have, a CA file that is none.
+    Configuration,
     /// The answer is whole, but says what it cannot: records of another shape, a locator that leads elsewhere.
     Contradiction,
     /// The records are not as many as the org counted, or its pages count differently.
@@ -74,7 +74,7 @@ impl Fault {
             FaultKind::SessionLost | FaultKind::SessionRefused | FaultKind::LoginRefused => Exit::Login,
             FaultKind::QueryTimeout | FaultKind::QueryRefused => Exit::Query,
             FaultKind::Limit => Exit::TryLater,
-            FaultKind::Version => Exit::Configuration,
+            FaultKind::Configuration => Exit::Configuration,
         };
         Failure { exit, what: self.what, hint: self.hint }
     }
@@ -128,10 +128,10 @@ pub fn read(head: AnswerHead<'_>, body: &[u8], api_version: &str) -> Fault {
                 .hint("give the user's profile or a permission set \"API Enabled\"; some editions have no API")
         }
         (410, _) | (_, "UNSUPPORTED_API_VERSION" | "GONE") => {
-            fault(FaultKind::Version, &format!("the org no longer has API version {api_version}"))
+            fault(FaultKind::Configuration, &format!("the org no longer has API version {api_version}"))
                 .hint("set api_version to one that the org offers (GET /services/data lists them)")
         }
-        (404, _) => fault(FaultKind::Version, &format!("the org does not have API version {api_version}, or no REST API"))
+        (404, _) => fault(FaultKind::Configuration, &format!("the org does not have API version {api_version}, or no REST API"))
             .hint("set api_version to one that the org offers (GET /services/data lists them)"),
         (413 | 414 | 431, _) => fault(FaultKind::QueryRefused, "the query is too long for a URL")
             .hint("name fewer fields, or split the query into several jobs"),

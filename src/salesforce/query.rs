@@ -1,10 +1,12 @@
 //! The paths of a query's requests, and the locators that lead from one page to the next.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::fault::{Fault, FaultKind};
+use super::page::{Head, repeated};
 
 /// Everything but RFC 3986's unreserved characters is escaped: a `+` must not become a space.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -83,6 +85,70 @@ impl fmt::Display for QueryLocator {
     }
 }
 
+/// What has been accepted of a result: the records are counted against `totalSize`, and no page may come twice.
+#[derive(Debug, Default)]
+pub struct Count {
+    total: Option<u64>,
+    records: u64,
+    pages: u64,
+    locators: HashSet<QueryLocator>,
+}
+
+impl Count {
+    /// Accepts a page with this many records, or a result without records, which is what `COUNT()` gives.
+    ///
+    /// # Errors
+    /// [`FaultKind::Miscount`] where the page's total is another than the first page's, where more records came
+    /// than the org counted, or fewer although this is the last page; [`FaultKind::Contradiction`] where it leads
+    /// back to a page already named. Nothing is accepted then.
+    pub fn accept(&mut self, head: &Head, records: u64, count_only: bool) -> Result<(), Fault> {
+        let miscount = |what| Err(Fault::new(FaultKind::Miscount, what));
+        let total = self.total.unwrap_or(head.total_size);
+        if head.total_size != total {
+            let now = head.total_size;
+            return miscount(format!(
+                "the org counted {total} records on the first page and {now} on a later one"
+            ));
+        }
+        let arrived = self.records + records;
+        if arrived > total {
+            return miscount(format!("the org counted {total} records and sent {arrived} or more"));
+        }
+        match &head.next {
+            None if arrived < total && !count_only => {
+                return miscount(format!("the result is incomplete: {arrived} of {total} records arrived"));
+            }
+            Some(next) if self.locators.contains(next) => return Err(repeated(next)),
+            Some(next) => {
+                self.locators.insert(next.clone());
+            }
+            None => {}
+        }
+        self.total = Some(total);
+        self.records = arrived;
+        self.pages += 1;
+        Ok(())
+    }
+
+    /// What the org counted; `None` before the first page.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// The records accepted.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The pages accepted.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +195,38 @@ mod tests {
         ] {
             assert!(QueryLocator::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    fn head(total_size: u64, next: Option<&str>) -> Head {
+        let next =
+            next.map(|name| QueryLocator::parse(&format!("/services/data/v62.0/query/{name}")).unwrap());
+        Head { total_size, next }
+    }
+
+    #[test]
+    fn every_record_is_counted_against_the_first_pages_total() {
+        let mut count = Count::default();
+        count.accept(&head(5, Some("a-2")), 2, false).unwrap();
+        count.accept(&head(5, Some("a-4")), 2, false).unwrap();
+        // What is refused leaves no trace: the same page may come again, whole.
+        for (wrong, records) in
+            [(head(5, None), 0), (head(5, None), 2), (head(6, None), 2), (head(4, None), 1)]
+        {
+            assert_eq!(
+                count.accept(&wrong, records, false).expect_err("a miscount").kind,
+                FaultKind::Miscount
+            );
+        }
+        let again = count.accept(&head(5, Some("a-2")), 0, false).expect_err("a loop");
+        assert_eq!(again.kind, FaultKind::Contradiction);
+        count.accept(&head(5, None), 1, false).unwrap();
+        assert_eq!((count.total(), count.records(), count.pages()), (Some(5), 5, 3));
+    }
+
+    #[test]
+    fn a_count_without_records_is_whole() {
+        assert!(Count::default().accept(&head(7, None), 0, true).is_ok());
+        assert!(Count::default().accept(&head(0, None), 0, false).is_ok());
+        assert!(Count::default().accept(&head(7, None), 0, false).is_err());
     }
 }

@@ -1,0 +1,211 @@
+//! An org as one run speaks to it: a session that is granted once and renewed when it is lost, and requests that
+//! are sent again as the retry policy says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{Mutex, oneshot};
+
+use super::Edges;
+use crate::http::{Answer, Request};
+use crate::key::SigningKey;
+use crate::monitor::Event;
+use crate::org::Org;
+use crate::report::{ApiLimit, RunId, RunReport};
+use crate::retry::Decision;
+use crate::salesforce::assertion;
+use crate::salesforce::fault::{self, Fault, FaultKind};
+use crate::salesforce::page::next_locator;
+use crate::salesforce::query::QueryLocator;
+use crate::salesforce::token::{self, Session};
+
+/// How much of a page may have arrived before it is no longer searched for the next one's place: the head has a
+/// few hundred bytes.
+const HEAD: usize = 4_096;
+
+pub(super) struct Link {
+    org: Arc<Org>,
+    key: SigningKey,
+    edges: Arc<Edges>,
+    run: RunId,
+    session: Mutex<Option<Arc<Session>>>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    logins: AtomicU64,
+    api_calls: AtomicU64,
+    retries: AtomicU64,
+    /// Sessions lost since the last page was accepted.
+    lost: AtomicU64,
+    limit: std::sync::Mutex<Option<ApiLimit>>,
+}
+
+impl Link {
+    pub(super) fn new(org: Arc<Org>, key: SigningKey, edges: Arc<Edges>, run: RunId) -> Self {
+        Self { org, key, edges, run, session: Mutex::new(None), counts: Counts::default() }
+    }
+
+    pub(super) fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    pub(super) fn notice(&self, event: &Event<'_>) {
+        self.edges.monitor.notice(&self.run, event);
+    }
+
+    /// The session; logs in where there is none. Those who ask at once log in once.
+    pub(super) async fn session(&self) -> Result<Arc<Session>, Fault> {
+        let mut session = self.session.lock().await;
+        if let Some(session) = &*session {
+            return Ok(Arc::clone(session));
+        }
+        let mut attempt = 1;
+        let granted = loop {
+            match self.log_in().await {
+                Ok(granted) => break Arc::new(granted),
+                Err(fault) => self.wait_after(fault, &mut attempt).await?,
+            }
+        };
+        self.counts.logins.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::clone(session.insert(granted)))
+    }
+
+    async fn log_in(&self) -> Result<Session, Fault> {
+        let assertion = assertion::sign(&self.org, self.key.encoding_key(), self.edges.clock.now())
+            .map_err(|failure| Fault::new(FaultKind::Configuration, failure.what))?;
+        let request = Request {
+            url: format!("{}{}", self.org.login_url, token::PATH),
+            token: None,
+            form: Some(token::form(&assertion)),
+            batch_size: None,
+        };
+        let mut answer = self.edges.http.send(request).await?;
+        let body = answer.body().await?;
+        let mut fault = match answer.status {
+            200 => return token::read(&body, &self.org),
+            status => token::refusal(status, &body, &self.org),
+        };
+        fault.retry_after = answer.head().retry_after;
+        Err(fault)
+    }
+
+    /// Forgets a session that the org no longer takes, so that the next request logs in. A second one lost before
+    /// any page was accepted is the last: a login that brings a dead session would go on for ever.
+    async fn lose(&self, session: &Arc<Session>, fault: Fault) -> Result<(), Fault> {
+        let mut current = self.session.lock().await;
+        if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, session)) {
+            return Ok(());
+        }
+        if self.counts.lost.fetch_add(1, Ordering::Relaxed) > 0 {
+            return Err(fault.hint(
+                "a new login brought a session that the org does not take either: look at the app's \
+                                   session policies and the user's login history in Setup",
+            ));
+        }
+        tracing::warn!(run_id = %self.run, fault = %fault, "logging in again");
+        *current = None;
+        Ok(())
+    }
+
+    /// A page was accepted: a session lost from here on is a new one.
+    pub(super) fn page_accepted(&self) {
+        self.counts.lost.store(0, Ordering::Relaxed);
+    }
+
+    /// Fetches a page, trying as often as the policy allows. `next` is told the next page's place as soon as the
+    /// page's first bytes name it, while the rest is still on its way.
+    pub(super) async fn page(
+        &self,
+        path: &str,
+        mut next: Option<oneshot::Sender<QueryLocator>>,
+    ) -> Result<Vec<u8>, Fault> {
+        let mut attempt = 1;
+        loop {
+            let session = self.session().await?;
+            match self.try_page(&session, path, &mut next).await {
+                Ok(page) => return Ok(page),
+                Err(fault) if fault.kind == FaultKind::SessionLost => self.lose(&session, fault).await?,
+                Err(fault) => self.wait_after(fault, &mut attempt).await?,
+            }
+        }
+    }
+
+    async fn try_page(
+        &self,
+        session: &Session,
+        path: &str,
+        next: &mut Option<oneshot::Sender<QueryLocator>>,
+    ) -> Result<Vec<u8>, Fault> {
+        let request = Request {
+            url: format!("{}{path}", session.instance_url),
+            token: Some(&session.access_token),
+            form: None,
+            batch_size: Some(self.edges.batch_size),
+        };
+        self.counts.api_calls.fetch_add(1, Ordering::Relaxed);
+        let mut answer = self.edges.http.send(request).await?;
+        if let (Some(limit), Ok(mut latest)) = (answer.limit, self.counts.limit.lock()) {
+            *latest = Some(limit);
+        }
+        if answer.status != 200 {
+            let body = answer.body().await?;
+            return Err(fault::read(answer.head(), &body, &self.org.api_version));
+        }
+        if answer.is_html() {
+            return Err(Fault::new(
+                FaultKind::Cut,
+                "the org answered with a page of HTML in place of records",
+            ));
+        }
+        read_page(&mut answer, next).await
+    }
+
+    /// Waits before the next attempt, or gives the fault back where there is to be none.
+    pub(super) async fn wait_after(&self, fault: Fault, attempt: &mut u32) -> Result<(), Fault> {
+        // 53 bits are what a double holds.
+        let random = (self.edges.clock.random() >> 11) as f64 / (1_u64 << 53) as f64;
+        let Decision::Wait(wait) = self.edges.retry.decide(&fault, *attempt, random) else {
+            let attempts = *attempt;
+            return Err(if attempts > 1 {
+                Fault { what: format!("{} (after {attempts} attempts)", fault.what), ..fault }
+            } else {
+                fault
+            });
+        };
+        tracing::warn!(run_id = %self.run, attempt = *attempt, wait = wait.as_secs_f64(), fault = %fault, "trying again");
+        self.notice(&Event::Waiting { fault: &fault.what, wait });
+        self.counts.retries.fetch_add(1, Ordering::Relaxed);
+        *attempt += 1;
+        self.edges.clock.sleep(wait).await;
+        Ok(())
+    }
+
+    /// Writes what was counted into a run's report.
+    pub(super) fn report(&self, report: &mut RunReport) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        report.logins = read(&self.counts.logins);
+        report.api_calls = read(&self.counts.api_calls);
+        report.retries = read(&self.counts.retries);
+        report.api_limit = self.counts.limit.lock().ok().and_then(|limit| *limit);
+    }
+}
+
+async fn read_page(
+    answer: &mut Answer,
+    next: &mut Option<oneshot::Sender<QueryLocator>>,
+) -> Result<Vec<u8>, Fault> {
+    let mut page = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        page.extend_from_slice(&chunk);
+        if next.is_some()
+            && page.len() - chunk.len() < HEAD
+            && let Some(locator) = next_locator(&page[..page.len().min(HEAD)])
+        {
+            // Nobody listens any more where the run is ending.
+            let _ = next.take().map(|next| next.send(locator));
+        }
+    }
+    Ok(page)
+}

@@ -1,0 +1,144 @@
+//! From the first page to the last: each is asked for as soon as the head of the one before names it, so that the
+//! org works on the next page while this one travels and is written. One page is ahead at most.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::link::Link;
+use super::writer::{Accepted, Command, Reply, WriterThread};
+use crate::error::Failure;
+use crate::monitor::Event;
+use crate::salesforce::fault::{Fault, FaultKind};
+use crate::salesforce::query::QueryLocator;
+
+/// How often the query may begin again because its locator is gone.
+const LOCATOR_RESTARTS: u64 = 2;
+/// How often because the records are not as many as the org counted.
+const MISCOUNT_RESTARTS: u64 = 1;
+
+/// Why a transfer ended before its end.
+pub(super) enum End {
+    /// The org or the wire, beyond what is tried again.
+    Fault(Fault),
+    /// Something on this side.
+    Failure(Failure),
+    /// The writer's thread has ended, and knows why.
+    Writer,
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Brings the whole result to the writer, beginning again where that may help; gives how often it did.
+///
+/// `ahead`: whether the next page may be asked for while one is on its way; not where a query has child queries,
+/// whose own locators a further page of parents may end.
+pub(super) async fn transfer(
+    link: &Arc<Link>,
+    first: &str,
+    ahead: bool,
+    writer: &mut WriterThread,
+) -> (u64, Result<(), End>) {
+    let (mut locator_restarts, mut miscount_restarts) = (0, 0);
+    loop {
+        let end = pass(link, first, ahead, writer).await;
+        let restarts = locator_restarts + miscount_restarts;
+        let Err(End::Fault(fault)) = end else { return (restarts, end) };
+        let (count, most) = match fault.kind {
+            FaultKind::LocatorLost => (&mut locator_restarts, LOCATOR_RESTARTS),
+            FaultKind::Miscount => (&mut miscount_restarts, MISCOUNT_RESTARTS),
+            _ => return (restarts, Err(End::Fault(fault))),
+        };
+        if *count == most {
+            return (restarts, Err(End::Fault(fault)));
+        }
+        *count += 1;
+        link.notice(&Event::Restarted { fault: &fault.what });
+        tracing::warn!(run_id = %link.run(), fault = %fault, "beginning the query again");
+        match writer.ask(Command::Restart).await {
+            Some(Reply::Restarted) => {}
+            _ => return (restarts, Err(End::Writer)),
+        }
+    }
+}
+
+/// Goes through the result once.
+async fn pass(link: &Arc<Link>, first: &str, ahead: bool, writer: &mut WriterThread) -> Result<(), End> {
+    let mut current = Fetch::start(link, first.to_owned());
+    loop {
+        // The head may say nothing of a next page, or say it too late; then what was read says it.
+        let following = match current.next().await {
+            Some(locator) if ahead => Some((Fetch::start(link, locator.path().to_owned()), locator)),
+            _ => None,
+        };
+        let page = current.page().await?;
+        let accepted = write(link, &current.path, page, writer).await?;
+        link.page_accepted();
+        let Accepted { records, total, bytes, .. } = accepted;
+        link.notice(&Event::Progress { records, total, bytes });
+        current = match (accepted.next, following) {
+            (None, _) => return Ok(()),
+            (Some(next), Some((following, locator))) if locator == next => following,
+            (Some(next), _) => Fetch::start(link, next.path().to_owned()),
+        };
+    }
+}
+
+/// Gives a page to the writer, fetches what it needs for it, and asks for the page again where it was cut.
+async fn write(link: &Link, path: &str, page: Vec<u8>, writer: &mut WriterThread) -> Result<Accepted, End> {
+    let mut attempt = 1;
+    let mut command = Command::Page(page);
+    loop {
+        command = match writer.ask(command).await {
+            Some(Reply::Accepted(accepted)) => return Ok(accepted),
+            Some(Reply::NeedChildren(locator)) => Command::Children(link.page(locator.path(), None).await),
+            Some(Reply::Rejected { fault, again: true }) => {
+                link.wait_after(fault, &mut attempt).await?;
+                Command::Page(link.page(path, None).await?)
+            }
+            Some(Reply::Rejected { fault, again: false }) => return Err(fault.into()),
+            Some(Reply::Restarted) | None => return Err(End::Writer),
+        };
+    }
+}
+
+/// A page on its way, by a task of its own that ends when this is dropped.
+struct Fetch {
+    path: String,
+    next: Option<oneshot::Receiver<QueryLocator>>,
+    task: JoinHandle<Result<Vec<u8>, Fault>>,
+}
+
+impl Fetch {
+    fn start(link: &Arc<Link>, path: String) -> Self {
+        let (head, next) = oneshot::channel();
+        let task = tokio::spawn({
+            let (link, path) = (Arc::clone(link), path.clone());
+            async move { link.page(&path, Some(head)).await }
+        });
+        Self { path, next: Some(next), task }
+    }
+
+    /// Where the next page is, as soon as this one's first bytes tell; `None` once it is clear that they will not.
+    async fn next(&mut self) -> Option<QueryLocator> {
+        self.next.take()?.await.ok()
+    }
+
+    async fn page(&mut self) -> Result<Vec<u8>, Fault> {
+        match (&mut self.task).await {
+            Ok(page) => page,
+            Err(error) => Err(Fault::new(FaultKind::Contradiction, format!("a bug in sfexport: {error}"))),
+        }
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

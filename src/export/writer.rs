@@ -1,0 +1,265 @@
+//! The thread that reads pages and writes records: the network's threads never wait for a file or for parsing.
+//!
+//! A page is encoded into memory first and written only when it was read to its end and counted, so that a page
+//! that turns out to be cut can be asked for again without a trace, also where the output is a stream.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::error::{Exit, Failure};
+use crate::job::{Format, Job, Numbers};
+use crate::output::{self, Staged};
+use crate::record::{CellKind, Record};
+use crate::salesforce::fault::{Fault, FaultKind};
+use crate::salesforce::page::{Head, JsonForm, PageReader};
+use crate::salesforce::query::{Count, QueryLocator};
+use crate::sink::csv::Csv;
+use crate::soql::Columns;
+
+/// What the writer is told.
+pub(super) enum Command {
+    /// Read and write this page.
+    Page(Vec<u8>),
+    /// The page of children that was asked for.
+    Children(Result<Vec<u8>, Fault>),
+    /// Begin again with an empty output.
+    Restart,
+}
+
+/// What the writer answers: one for each command but [`Command::Children`], which goes on with the page.
+pub(super) enum Reply {
+    /// The page is written.
+    Accepted(Accepted),
+    /// The page is refused; nothing of it was written.
+    Rejected {
+        /// Why.
+        fault: Fault,
+        /// Whether another answer to the same request may do.
+        again: bool,
+    },
+    /// The page of children is needed before the page can be written.
+    NeedChildren(QueryLocator),
+    /// The output is empty again.
+    Restarted,
+}
+
+/// What is known behind a page that was written.
+pub(super) struct Accepted {
+    pub(super) next: Option<QueryLocator>,
+    pub(super) records: u64,
+    pub(super) total: u64,
+    pub(super) bytes: u64,
+}
+
+/// What was written in all, and the stage that holds it.
+pub(super) struct Written {
+    pub(super) staged: Box<dyn Staged>,
+    pub(super) records: u64,
+    pub(super) total: Option<u64>,
+    pub(super) pages: u64,
+    pub(super) lone_surrogates: u64,
+}
+
+/// The writer's thread as the network side holds it.
+pub(super) struct WriterThread {
+    commands: Sender<Command>,
+    replies: Receiver<Reply>,
+    thread: JoinHandle<Result<Written, Failure>>,
+}
+
+impl WriterThread {
+    pub(super) fn start(job: &Job, columns: Arc<Columns>, staged: Box<dyn Staged>) -> Result<Self, Failure> {
+        let (commands, told) = channel(1);
+        let (answers, replies) = channel(1);
+        let writer = Writer::new(job, columns, staged);
+        let thread = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || writer.work(told, &answers))
+            .map_err(|error| Failure::new(Exit::General, format!("cannot start a thread: {error}")))?;
+        Ok(Self { commands, replies, thread })
+    }
+
+    /// Tells the writer something, and waits for its answer; `None` where the thread has ended.
+    pub(super) async fn ask(&mut self, command: Command) -> Option<Reply> {
+        self.commands.send(command).await.ok()?;
+        self.replies.recv().await
+    }
+
+    /// Ends the thread, and gives what it wrote; where it failed, its stage is gone.
+    pub(super) async fn end(self) -> Result<Written, Failure> {
+        let Self { commands, replies, thread } = self;
+        drop((commands, replies));
+        let ended = tokio::task::spawn_blocking(move || thread.join()).await;
+        match ended {
+            Ok(Ok(written)) => written,
+            Ok(Err(_)) | Err(_) => Err(Failure::new(
+                Exit::General,
+                "a bug in sfexport: the writer's thread panicked; the log has more",
+            )),
+        }
+    }
+}
+
+struct Writer {
+    columns: Arc<Columns>,
+    format: Format,
+    csv: Csv,
+    form: JsonForm,
+    staged: Box<dyn Staged>,
+    record: Record,
+    /// The encoded page.
+    encoded: Vec<u8>,
+    /// Whether what stands before the first record has been written.
+    begun: bool,
+    count: Count,
+    bytes: u64,
+    lone_surrogates: u64,
+}
+
+impl Writer {
+    fn new(job: &Job, columns: Arc<Columns>, staged: Box<dyn Staged>) -> Self {
+        let shape = &job.shape;
+        // JSON inside a CSV cell is JSON: its numbers are the org's own.
+        let numbers = if job.format == Format::Jsonl { shape.numbers } else { Numbers::AsSent };
+        Self {
+            columns,
+            format: job.format,
+            csv: Csv::new(shape.csv.clone(), shape.numbers),
+            form: JsonForm { numbers, attributes: job.format == Format::Jsonl && shape.attributes },
+            staged,
+            record: Record::default(),
+            encoded: Vec::new(),
+            begun: false,
+            count: Count::default(),
+            bytes: 0,
+            lone_surrogates: 0,
+        }
+    }
+
+    fn work(mut self, mut told: Receiver<Command>, answers: &Sender<Reply>) -> Result<Written, Failure> {
+        while let Some(command) = told.blocking_recv() {
+            let reply = match command {
+                Command::Page(page) => self.page(&page, &mut told, answers)?,
+                Command::Restart => {
+                    self.staged.restart()?;
+                    (self.begun, self.count, self.bytes, self.lone_surrogates) =
+                        (false, Count::default(), 0, 0);
+                    Reply::Restarted
+                }
+                // An answer to a question that a page no longer has.
+                Command::Children(_) => continue,
+            };
+            if answers.blocking_send(reply).is_err() {
+                break;
+            }
+        }
+        let records = if self.columns.is_count() { self.count.pages() } else { self.count.records() };
+        Ok(Written {
+            staged: self.staged,
+            records,
+            total: if self.columns.is_count() { self.count.total().map(|_| 1) } else { self.count.total() },
+            pages: self.count.pages(),
+            lone_surrogates: self.lone_surrogates,
+        })
+    }
+
+    fn page(
+        &mut self,
+        page: &[u8],
+        told: &mut Receiver<Command>,
+        answers: &Sender<Reply>,
+    ) -> Result<Reply, Failure> {
+        let mut fetching_failed = false;
+        let read = self.read(page, &mut |locator| {
+            let gone = || Fault::new(FaultKind::Unreachable, "the run ended");
+            answers.blocking_send(Reply::NeedChildren(locator.clone())).map_err(|_| gone())?;
+            match told.blocking_recv() {
+                Some(Command::Children(children)) => children.inspect_err(|_| fetching_failed = true),
+                _ => Err(gone()),
+            }
+        });
+        let (head, lone_surrogates) = match read {
+            Ok(read) => read,
+            Err(fault) => {
+                let again = fault.kind == FaultKind::Cut && !fetching_failed;
+                return Ok(Reply::Rejected { fault, again });
+            }
+        };
+        self.staged
+            .write_all(&self.encoded)
+            .and_then(|()| self.staged.flush())
+            .map_err(output::write_failure)?;
+        self.begun = true;
+        self.bytes += self.encoded.len() as u64;
+        self.lone_surrogates += lone_surrogates;
+        Ok(Reply::Accepted(Accepted {
+            next: head.next,
+            records: self.count.records(),
+            total: head.total_size,
+            bytes: self.bytes,
+        }))
+    }
+
+    /// Encodes a page, to its end, and counts it.
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
+    ) -> Result<(Head, u64), Fault> {
+        let mut page = PageReader::open(bytes)?;
+        self.encoded.clear();
+        let records = match self.format {
+            Format::Csv => self.csv_rows(&mut page, fetch)?,
+            Format::Jsonl => self.json_lines(&mut page, fetch)?,
+        };
+        self.count.accept(page.head(), records, self.columns.is_count())?;
+        Ok((page.head().clone(), page.lone_surrogates()))
+    }
+
+    fn csv_rows(
+        &mut self,
+        page: &mut PageReader<'_>,
+        fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
+    ) -> Result<u64, Fault> {
+        if !self.begun {
+            self.csv.head(self.columns.names(), &mut self.encoded).map_err(encoding)?;
+        }
+        let mut rows = self.csv.rows(&mut self.encoded);
+        let mut records = 0;
+        while page.read(&self.columns, &mut self.record, self.form, fetch)? {
+            rows.write(&self.record).map_err(encoding)?;
+            records += 1;
+        }
+        if self.columns.is_count() {
+            self.record.clear(1);
+            let total = page.head().total_size.to_string();
+            self.record.fill(0, CellKind::Number, |cell| cell.extend_from_slice(total.as_bytes()));
+            rows.write(&self.record).map_err(encoding)?;
+        }
+        rows.finish().map_err(encoding)?;
+        Ok(records)
+    }
+
+    fn json_lines(
+        &mut self,
+        page: &mut PageReader<'_>,
+        fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
+    ) -> Result<u64, Fault> {
+        let mut records = 0;
+        while page.copy(&self.columns, &mut self.record, self.form, fetch, &mut self.encoded)? {
+            self.encoded.push(b'\n');
+            records += 1;
+        }
+        if self.columns.is_count() {
+            self.encoded.extend_from_slice(format!("{{\"count\":{}}}\n", page.head().total_size).as_bytes());
+        }
+        Ok(records)
+    }
+}
+
+/// A row that cannot be encoded into memory: the csv crate names the reason, and there is none to be expected.
+fn encoding(error: std::io::Error) -> Fault {
+    Fault::new(FaultKind::Contradiction, format!("a record cannot be written as CSV: {error}"))
+}

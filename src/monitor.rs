@@ -1,0 +1,57 @@
+//! What a run tells while it goes on. The engine never prints: a terminal's bar, the status port and tests listen.
+
+use std::time::Duration;
+
+use crate::report::{RunId, RunReport};
+
+/// Listens to runs. Called from several threads; what takes long here holds up the run.
+pub trait Monitor: Send + Sync {
+    /// Something happened in the run of this id.
+    fn notice(&self, run: &RunId, event: &Event<'_>);
+}
+
+/// What happens in a run.
+#[derive(Debug)]
+pub enum Event<'e> {
+    /// It began.
+    Began {
+        /// The job's name.
+        job: &'e str,
+    },
+    /// The org granted a session.
+    LoggedIn,
+    /// A page was read and written.
+    Progress {
+        /// Records written so far.
+        records: u64,
+        /// Records that the org counted.
+        total: u64,
+        /// Bytes written so far.
+        bytes: u64,
+    },
+    /// A request failed and will be sent again.
+    Waiting {
+        /// Why.
+        fault: &'e str,
+        /// After how long.
+        wait: Duration,
+    },
+    /// The query begins again from its start.
+    Restarted {
+        /// Why.
+        fault: &'e str,
+    },
+    /// It ended, well or not.
+    Ended {
+        /// What it did.
+        report: &'e RunReport,
+    },
+}
+
+/// Listens to nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Monitor for Silent {
+    fn notice(&self, _run: &RunId, _event: &Event<'_>) {}
+}
