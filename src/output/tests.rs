@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, thread};
 
 use tempfile::TempDir;
@@ -310,21 +311,21 @@ fn sweepers_never_take_a_stage_that_is_being_opened() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a.csv");
     let output = output(&path);
-    let done = std::sync::atomic::AtomicBool::new(false);
+    let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                while !done.load(Ordering::Relaxed) {
                     sweep_siblings(&path).unwrap();
                 }
             });
         }
+        let _done = Done(&done);
         for n in 0..300_u32 {
             let staged = staged(&output, n, &n.to_be_bytes());
             publish(vec![staged.seal().unwrap()]).unwrap();
             assert_eq!(fs::read(&path).unwrap(), n.to_be_bytes());
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert_eq!(names(dir.path()), ["a.csv"]);
 }
@@ -353,16 +354,38 @@ fn a_group_that_fails_in_its_middle_keeps_what_is_needed_to_end_it() {
     let dir = TempDir::new().unwrap();
     let main = output(dir.path().join("a.csv"));
     let child = output(dir.path().join("a.Contacts.csv"));
-    let group = vec![sealed(&child, 1, b"child"), sealed(&main, 1, b"main")];
+    let group =
+        vec![sealed(&child, 1, b"child"), Box::new(Refused(sealed(&main, 1, b"main"))) as Box<dyn Sealed>];
     let intent: Vec<_> = group.iter().filter_map(|sealed| sealed.renaming()).collect();
-    // The main file's stage is out of the way for a moment, so that its rename fails.
-    let aside = dir.path().join("aside");
-    fs::rename(&intent[1].0, &aside).unwrap();
     assert!(publish(group).unwrap_err().begun);
-    fs::rename(&aside, &intent[1].0).unwrap();
     assert_eq!(roll_forward(&intent, IfExists::Replace).unwrap(), [main.path()]);
     assert_eq!(fs::read(main.path()).unwrap(), b"main");
     assert_eq!(names(dir.path()), ["a.Contacts.csv", "a.csv"]);
+}
+
+/// A sealed export whose rename fails.
+struct Refused(Box<dyn Sealed>);
+
+impl Sealed for Refused {
+    fn renaming(&self) -> Option<(PathBuf, PathBuf)> {
+        self.0.renaming()
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn appear(&mut self) -> Result<(), Failure> {
+        Err(Failure::new(Exit::Output, "refused"))
+    }
+
+    fn settle(&mut self) -> Result<Published, Failure> {
+        self.0.settle()
+    }
+
+    fn keep(self: Box<Self>) {
+        self.0.keep();
+    }
 }
 
 #[test]
@@ -459,6 +482,15 @@ fn a_reader_that_went_away_is_told_from_other_errors() {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     assert_eq!(Stream::new(writer).write_all(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+}
+
+/// Says at its end, that of a panic too, that the threads beside may stop.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Starts this test program again, as another process that does `what` to `path`.

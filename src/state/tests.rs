@@ -111,8 +111,10 @@ fn a_lock_files_contents_and_existence_mean_nothing() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
     let path = dir.path().join("state/locks/accounts.lock");
-    fs::write(&path, "1\nnot a number").unwrap();
+    fs::write(&path, "1\nand much that is no number\n").unwrap();
     let lock = state.lock_job(&job("accounts")).unwrap();
+    let by = format!("by process {}", std::process::id());
+    assert!(state.lock_job(&job("accounts")).unwrap_err().what.ends_with(&by));
     fs::write(&path, [0xFF; 100]).unwrap();
     assert_eq!(state.lock_job(&job("accounts")).unwrap_err().what, "job accounts is being run already");
     drop(lock);
@@ -147,6 +149,8 @@ fn locks_whose_files_come_and_go_are_never_held_twice() {
                 if let Ok(lock) = state.lock_output(Path::new("/nowhere/a.csv")) {
                     assert!(!held.swap(true, Ordering::SeqCst), "held twice");
                     taken += 1;
+                    // Time for the others to open the file that is about to go.
+                    thread::yield_now();
                     held.store(false, Ordering::SeqCst);
                     drop(lock);
                 }
@@ -338,8 +342,8 @@ fn the_history_is_read_and_pruned_while_many_append() {
                 records(&state);
             }
         });
+        let _done = Done(&done);
         writers.into_iter().for_each(|writer| writer.join().unwrap());
-        done.store(true, Ordering::Relaxed);
     });
     state.prune(Duration::from_secs(90 * 86_400), at(START)).unwrap();
     let mut left = records(&state);
@@ -382,6 +386,15 @@ fn a_reader_goes_on_undisturbed_while_the_history_is_pruned() {
     state.prune(Duration::ZERO, at(START + 10 * DAY)).unwrap();
     assert_eq!(history.map(|report| report.unwrap().records).collect::<Vec<_>>(), [2, 1]);
     assert!(records(&state).is_empty());
+}
+
+/// Says at its end, that of a panic too, that the threads beside may stop.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Starts this test program again, as another process; returns when it has done `what` in `dir` and waits.
