@@ -222,7 +222,7 @@ struct Written {
     columns_pinned: bool,
     #[serde(with = "IfExistsWritten")]
     if_exists: IfExists,
-    file_mode: Option<String>,
+    file_mode: Option<u32>,
     #[serde(with = "CatchUpWritten")]
     catch_up: CatchUp,
     #[serde(default, deserialize_with = "some_nanoseconds")]
@@ -333,7 +333,6 @@ impl Reading {
         let output = self.output(file, section, around);
         let timezone = self.timezone(file, section);
         let schedule = self.schedule(file, section, timezone.as_ref());
-        let file_mode = self.file_mode(file, section);
         let csv = self.csv(file, section);
         if let Some(format) = format {
             self.format_rules(file, section, format);
@@ -363,7 +362,7 @@ impl Reading {
                 csv: csv?,
             },
             if_exists: typed.if_exists,
-            file_mode,
+            file_mode: typed.file_mode,
             schedule,
             timezone: timezone?,
             timeout: typed.timeout,
@@ -421,7 +420,7 @@ impl Reading {
         let soql = match TextFile::read(path, around.working_dir) {
             Ok(soql) => soql,
             Err(mistake) => {
-                let what = format!("{}: {}", shown(path, around.working_dir).display(), mistake.what);
+                let what = format!("{} {}", shown(path, around.working_dir).display(), mistake.what);
                 self.mistake(file, section, "soql_file", what);
                 return None;
             }
@@ -452,13 +451,13 @@ impl Reading {
         if let Some(text) = &section.typed.org {
             let found = named.iter().find(|name| name.as_str() == text);
             if found.is_none() {
-                let mut what = format!("there is no org {}{}", quoted(text), did_you_mean(text, names()));
-                if named.is_empty() {
-                    what.push_str("; ");
-                    what.push_str(&no_org(around));
-                } else {
-                    what.push_str(&format!("; there is {}", names().collect::<Vec<_>>().join(", ")));
-                }
+                let near = did_you_mean(text, names());
+                let near = match (near.is_empty(), named.is_empty()) {
+                    (false, _) => near,
+                    (true, true) => format!("; {}", no_org(around)),
+                    (true, false) => format!("; there is {}", names().collect::<Vec<_>>().join(", ")),
+                };
+                let what = format!("there is no org {}{near}", quoted(text));
                 self.mistake(file, section, "org", what);
             }
             return found.cloned();
@@ -579,19 +578,6 @@ impl Reading {
             Ok(schedule) => Some(schedule),
             Err(error) => {
                 self.mistake(file, section, "schedule", format!("{}: {error}", quoted(text)));
-                None
-            }
-        }
-    }
-
-    fn file_mode(&mut self, file: &TextFile, section: &Section<Written>) -> Option<u32> {
-        let text = section.typed.file_mode.as_ref()?;
-        let digits = text.len() == 3 || (text.len() == 4 && text.starts_with('0'));
-        match u32::from_str_radix(text, 8) {
-            Ok(mode) if digits && text.bytes().all(|byte| byte.is_ascii_digit()) => Some(mode),
-            _ => {
-                let what = format!("{} is no file mode; write it in octal, as in \"0640\"", quoted(text));
-                self.mistake(file, section, "file_mode", what);
                 None
             }
         }

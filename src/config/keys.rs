@@ -61,6 +61,8 @@ pub enum Kind {
     Whole(u64, u64),
     /// `true` or `false`.
     Flag,
+    /// A file's permissions, in octal.
+    Mode,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// Some of these words.
@@ -101,6 +103,7 @@ impl Kind {
             Self::Whole(min, u64::MAX) => format!("whole number from {min}"),
             Self::Whole(min, max) => format!("whole number, {min} to {max}"),
             Self::Flag => "true or false".to_owned(),
+            Self::Mode => "permissions in octal, as text".to_owned(),
             Self::Choice(choices) => format!("one of {}", words(choices)),
             Self::Choices(choices) => format!("list of {}", words(choices)),
             Self::Words => "list of text".to_owned(),
@@ -212,7 +215,7 @@ static KEYS: &[Key] = keys! {
         "attributes" Flag, Is("false"), "Whether JSON Lines keep each record's `attributes`.";
         "columns_pinned" Flag, Is("false"), "Whether a run fails when its columns differ from the last successful run's.";
         "if_exists" Choice(&["replace", "fail"]), Is("replace"), "What happens where the output exists already.";
-        "file_mode" Word, Otherwise("the old file's, else 0666 less the umask"), "The output's permissions in octal, as in `0640`.";
+        "file_mode" Mode, Otherwise("the old file's, else 0666 less the umask"), "The output's permissions, as in `0640`.";
         "catch_up" Choice(&["latest", "none", "all"]), Is("latest"), "Which missed occurrences the daemon runs late.";
         "start_deadline" Duration(1), Otherwise("none"), "How late an occurrence may still start.";
         "overlap" Choice(&["skip", "queue", "replace"]), Is("skip"), "What happens to an occurrence that falls due while the job runs: it is skipped, waits (one), or takes the run's place.";

@@ -322,6 +322,8 @@ impl<'a> FileReader<'a> {
         let what = if path.starts_with("orgs.") && known {
             "an org's name is missing; write `[orgs.NAME]` above its keys, or `[org]` for the only org"
                 .to_owned()
+        } else if path == "orgs" {
+            "is a table: write `[orgs.NAME]` on a line of its own, and its keys below".to_owned()
         } else {
             format!("is a table: write `[{path}]` on a line of its own, and its keys below")
         };

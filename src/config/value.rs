@@ -52,6 +52,14 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Stri
             }
             text => Ok(text.into()),
         },
+        // `0640` without quotes is no TOML, and `640` would mean something else.
+        Kind::Mode => match text(raw) {
+            Ok(text) => match mode(text) {
+                Some(mode) => Ok(mode.into()),
+                None => Err(format!("{} is no file mode; write it in octal, as in \"0640\"", shown())),
+            },
+            Err(_) => Err("is written as text, as in \"0640\"".to_owned()),
+        },
         Kind::Secret => match raw {
             Raw::Text(text) => Ok((*text).into()),
             // Never shown: a secret pasted into a file is still a secret.
@@ -182,7 +190,10 @@ fn words<'a>(raw: &Raw<'a>) -> Result<Vec<&'a str>, String> {
             .iter()
             .map(|item| match item.get_ref() {
                 DeValue::String(word) => Ok(word.as_ref()),
-                other => Err(format!("holds a {}; each entry is text in quotes", other.type_str())),
+                _ => Err(format!(
+                    "{} holds an entry that is not text; write it as in [\"a\", \"b\"]",
+                    raw.shown()
+                )),
             })
             .collect(),
         Raw::Toml(..) => Err(format!("{} is no list; write it as in [\"a\", \"b\"]", raw.shown())),
@@ -210,6 +221,13 @@ fn duration(text: &str) -> Option<Duration> {
         return None;
     }
     span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
+}
+
+/// Permission bits: three octal digits, with or without a leading zero.
+fn mode(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix('0').filter(|rest| rest.len() == 3).unwrap_or(text);
+    let octal = digits.len() == 3 && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    octal.then(|| u32::from_str_radix(digits, 8).ok()).flatten()
 }
 
 /// A size in bytes: kB, MB, GB count by 1000, KiB, MiB, GiB by 1024.

@@ -1,0 +1,1076 @@
+//! What a user wrote → what `config::load` makes of it, against real files in a folder of their own and an
+//! environment that is handed in.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+use sfexport::config::{self, Config, FlagValue, NotifyOn, Selection, Sources, Table, Unwritten};
+use sfexport::error::Failure;
+use sfexport::job::{CatchUp, Children, Compound, Format, IfExists, Numbers, Overlap};
+use sfexport::org::{KeySource, PasswordSource};
+
+/// A folder with a configuration in it.
+struct Project {
+    dir: tempfile::TempDir,
+    sources: Sources,
+}
+
+/// An org that lacks nothing, in five lines.
+const ORG: &str =
+    "[org]\nclient_id = \"3MVG9\"\nusername = \"integration@example.com\"\nkey_file = \"server.key\"\n";
+/// A further org that lacks nothing.
+const EMEA: &str = "[orgs.emea]\nclient_id = 'a'\nusername = 'b'\nkey_file = 'c'\n";
+/// A job that lacks nothing, in two lines.
+const JOB: &str = "soql = \"SELECT Id FROM Account\"\noutput = \"{job}.csv\"\n";
+
+impl Project {
+    fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let working_dir = dir.path().canonicalize().unwrap();
+        Self { dir, sources: Sources { working_dir, ..Sources::default() } }
+    }
+
+    /// With an `sfexport.toml` of this text.
+    fn with(shared: &str) -> Self {
+        Self::empty().file("sfexport.toml", shared)
+    }
+
+    fn file(self, path: &str, text: impl AsRef<[u8]>) -> Self {
+        let path = self.dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    fn job(self, name: &str, text: &str) -> Self {
+        self.file(&format!("jobs/{name}.toml"), text)
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.sources.environment.push((OsString::from(name), OsString::from(value)));
+        self
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.sources.working_dir.join(below)
+    }
+
+    fn load(&self, selection: &Selection) -> Result<Config, config::Mistakes> {
+        config::load(&self.sources, selection)
+    }
+
+    fn all(&self) -> Config {
+        self.load(&Selection::All).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    }
+
+    fn named(&self, names: &[&str]) -> Result<Config, config::Mistakes> {
+        self.load(&Selection::Jobs(names.iter().map(|name| (*name).to_owned()).collect()))
+    }
+
+    /// Each mistake, with the project's folder as `DIR`.
+    fn mistakes(&self) -> Vec<String> {
+        self.shown(self.load(&Selection::All).expect_err("there is a mistake").as_slice())
+    }
+
+    fn shown(&self, mistakes: &[config::Mistake]) -> Vec<String> {
+        let dir = self.sources.working_dir.to_str().unwrap();
+        mistakes.iter().map(|mistake| mistake.to_string().replace(dir, "DIR")).collect()
+    }
+}
+
+/// What one job's text, with a good org, is told.
+fn job_mistakes(text: &str) -> Vec<String> {
+    Project::with(ORG).job("a", text).mistakes()
+}
+
+/// What `sfexport.toml` of this text is told.
+fn shared_mistakes(text: &str) -> Vec<String> {
+    Project::with(text).mistakes()
+}
+
+// -- what is right
+
+#[test]
+fn the_orgs_of_a_file_are_read_with_whole_paths_and_their_audiences() {
+    let project = Project::with(
+        "[org]
+login_url   = \"https://login.salesforce.com\"
+client_id   = \"3MVG9...\"
+username    = \"integration@example.com\"
+key_file    = \"server.key\"
+[orgs.emea]
+login_url   = \"https://acme--uat.sandbox.my.salesforce.com/\"
+client_id   = \"3MVG9emea\"
+username    = \"emea@example.com\"
+key_file    = \"/etc/keys/emea.p12\"
+key_password_file = \"emea.password\"
+key_alias   = \"emea one\"
+cert_file   = \"emea.crt\"
+api_version = \"64.0\"
+max_concurrent_runs = 2
+instance_hosts = [\"proxy.example.com\"]
+[orgs.custom]
+client_id   = \"c\"
+username    = \"c@example.com\"
+key_file    = \"c.key\"
+audience    = \"https://acme.my.salesforce.com\"
+",
+    );
+    let config = project.all();
+    let org = config.org(None).unwrap();
+    assert_eq!(org.name.as_str(), "default");
+    assert_eq!(org.login_url, "https://login.salesforce.com");
+    assert_eq!(org.audience, "https://login.salesforce.com");
+    assert_eq!(org.client_id, "3MVG9...");
+    assert_eq!(org.username, "integration@example.com");
+    assert_eq!(org.api_version, "62.0");
+    assert!(matches!(&org.key, KeySource::File(path) if *path == project.path("server.key")));
+    assert!(org.key_password.is_none() && org.key_alias.is_none() && org.cert_file.is_none());
+    assert_eq!((org.max_concurrent_runs, org.instance_hosts.len()), (None, 0));
+
+    let emea = config.org(Some("emea")).unwrap();
+    assert_eq!(emea.login_url, "https://acme--uat.sandbox.my.salesforce.com");
+    assert_eq!(emea.audience, "https://test.salesforce.com");
+    assert!(matches!(&emea.key, KeySource::File(path) if path == Path::new("/etc/keys/emea.p12")));
+    let password = project.path("emea.password");
+    assert!(matches!(&emea.key_password, Some(PasswordSource::File(path)) if *path == password));
+    assert_eq!(emea.key_alias.as_deref(), Some("emea one"));
+    assert_eq!(emea.cert_file, Some(project.path("emea.crt")));
+    assert_eq!((emea.api_version.as_str(), emea.max_concurrent_runs), ("64.0", Some(2)));
+    assert_eq!(emea.instance_hosts, ["proxy.example.com"]);
+
+    assert_eq!(config.org(Some("custom")).unwrap().audience, "https://acme.my.salesforce.com");
+}
+
+#[test]
+fn a_nightly_job_is_read_as_it_is_written() {
+    let project = Project::with(&format!(
+        "jobs_dir = \"jobs\"\nstate_dir = \"var/state\"\noutput_root = \"exports\"\n{ORG}"
+    ))
+    .job(
+        "accounts",
+        "soql     = \"\"\"
+SELECT Id, Name, Owner.Name, AnnualRevenue
+FROM Account
+\"\"\"
+output   = \"accounts/{date}.csv\"
+schedule = \"0 2 * * *\"
+timezone = \"Europe/Berlin\"
+",
+    );
+    let config = project.all();
+    assert_eq!(config.file, Some(project.path("sfexport.toml")));
+    assert_eq!(config.settings.jobs_dir, project.path("jobs"));
+    assert_eq!(config.settings.state_dir, project.path("var/state"));
+    assert_eq!(config.settings.output_root, project.path("exports"));
+    assert_eq!(config.warnings, []);
+    let [job] = config.jobs.as_slice() else { panic!("one job") };
+    assert_eq!((job.name.as_str(), job.org.as_str()), ("accounts", "default"));
+    assert_eq!(job.query.text, "SELECT Id, Name, Owner.Name, AnnualRevenue\nFROM Account");
+    assert_eq!(
+        (job.output.text(), job.output.root()),
+        ("accounts/{date}.csv", project.path("exports").as_path())
+    );
+    assert_eq!(job.schedule.as_ref().unwrap().text(), "0 2 * * *");
+    assert_eq!(job.timezone.iana_name(), Some("Europe/Berlin"));
+}
+
+#[test]
+fn a_job_of_two_lines_has_the_documented_defaults() {
+    let config = Project::with(ORG).job("a", JOB).all();
+    let job = &config.jobs[0];
+    assert!(job.enabled && !job.all_rows && job.schedule.is_none() && job.timeout.is_none());
+    assert_eq!(job.format, Format::Csv);
+    assert_eq!(job.timezone.iana_name(), Some("UTC"));
+    assert_eq!((job.if_exists, job.file_mode), (IfExists::Replace, None));
+    assert_eq!(job.shape.numbers, Numbers::Plain);
+    assert_eq!((job.shape.children, job.shape.compound), (Children::Json, Compound::Json));
+    assert!(!job.shape.columns_pinned && !job.shape.attributes);
+    let csv = &job.shape.csv;
+    assert_eq!((csv.delimiter, csv.quote, csv.null.as_str()), (b',', b'"', ""));
+    assert!(!csv.crlf && csv.header && !csv.bom && !csv.formula_guard);
+    let policy = &job.policy;
+    assert_eq!((policy.catch_up, policy.overlap), (CatchUp::Latest, Overlap::Skip));
+    assert_eq!((policy.start_deadline, policy.jitter), (None, Duration::ZERO));
+    assert_eq!((policy.retries, policy.retry_after), (3, Duration::from_secs(600)));
+}
+
+#[test]
+fn settings_have_the_documented_defaults() {
+    let settings = Project::with(ORG).all().settings;
+    let seconds = Duration::from_secs;
+    let http = &settings.http;
+    assert_eq!((http.connect_timeout, http.idle_timeout), (seconds(10), seconds(150)));
+    assert_eq!(http.request_timeout, seconds(600));
+    assert_eq!((http.attempts, http.wait_min, http.wait_max), (5, seconds(1), seconds(60)));
+    assert_eq!((http.page_cap, http.batch_size, http.gzip), (256_000_000, 2000, true));
+    assert_eq!(http.ca_file, None);
+    let daemon = &settings.daemon;
+    assert_eq!((daemon.max_concurrent_runs, daemon.shutdown_grace), (4, seconds(25)));
+    assert_eq!(daemon.history_keep, seconds(90 * 24 * 3600));
+    assert!(settings.status.listen.is_none() && settings.notify.webhook.is_none());
+    assert_eq!(settings.notify.on, [NotifyOn::Failure, NotifyOn::Recovery]);
+}
+
+#[test]
+fn every_key_of_a_job_can_be_written() {
+    let config = Project::with(&format!("{ORG}{EMEA}"))
+        .job(
+            "all",
+            "soql_file = \"all.soql\"
+output = \"all.txt\"
+format = \"csv\"
+org = \"emea\"
+enabled = false
+schedule = \"@daily\"
+timezone = \"Asia/Kolkata\"
+timeout = \"2h\"
+all_rows = true
+numbers = \"as_sent\"
+children = \"files\"
+compound = \"columns\"
+columns_pinned = true
+if_exists = \"fail\"
+file_mode = \"0640\"
+catch_up = \"all\"
+start_deadline = \"1h30m\"
+overlap = \"queue\"
+jitter = \"5m\"
+retries = 0
+retry_after = \"1 hour\"
+[csv]
+delimiter = \"tab\"
+quote = \"'\"
+line_ending = \"crlf\"
+null = \"\\\\N\"
+header = false
+bom = true
+formula_guard = true
+",
+        )
+        .file("jobs/all.soql", "\u{feff}\n  SELECT Id\n  FROM Contact\n")
+        .all();
+    let job = &config.jobs[0];
+    assert_eq!(job.query.text, "SELECT Id\n  FROM Contact");
+    assert_eq!((job.format, job.org.as_str(), job.enabled, job.all_rows), (Format::Csv, "emea", false, true));
+    assert_eq!(job.timezone.iana_name(), Some("Asia/Kolkata"));
+    assert_eq!(job.timeout, Some(Duration::from_secs(7200)));
+    assert_eq!(job.shape.numbers, Numbers::AsSent);
+    assert_eq!((job.shape.children, job.shape.compound), (Children::Files, Compound::Columns));
+    assert!(job.shape.columns_pinned);
+    assert_eq!((job.if_exists, job.file_mode), (IfExists::Fail, Some(0o640)));
+    assert_eq!((job.policy.catch_up, job.policy.overlap), (CatchUp::All, Overlap::Queue));
+    assert_eq!(job.policy.start_deadline, Some(Duration::from_secs(5400)));
+    assert_eq!((job.policy.jitter, job.policy.retries), (Duration::from_secs(300), 0));
+    assert_eq!(job.policy.retry_after, Duration::from_secs(3600));
+    let csv = &job.shape.csv;
+    assert_eq!((csv.delimiter, csv.quote, csv.null.as_str()), (b'\t', b'\'', "\\N"));
+    assert!(csv.crlf && !csv.header && csv.bom && csv.formula_guard);
+}
+
+#[test]
+fn every_word_of_a_closed_set_is_understood() {
+    for key in config::keys().filter(|key| key.table == Table::Job) {
+        let config::Kind::Choice(words) = key.kind else { continue };
+        for word in words {
+            let (table, name) =
+                key.name.rsplit_once('.').map_or(("", key.name), |(table, name)| (table, name));
+            let head = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+            Project::with(ORG).job("a", &format!("{JOB}{head}{name} = \"{word}\"\n")).all();
+        }
+    }
+}
+
+#[test]
+fn json_lines_keep_numbers_as_sent_unless_told_otherwise() {
+    let config = Project::with(ORG)
+        .job("a", "soql = \"SELECT Id FROM Account\"\noutput = \"a.jsonl\"\nattributes = true\n")
+        .job("b", "soql = \"SELECT Id FROM Account\"\noutput = \"b.JSONL\"\nnumbers = \"plain\"\n")
+        .all();
+    let numbers: Vec<_> = config.jobs.iter().map(|job| (job.format, job.shape.numbers)).collect();
+    assert_eq!(numbers, [(Format::Jsonl, Numbers::AsSent), (Format::Jsonl, Numbers::Plain)]);
+    assert!(config.jobs[0].shape.attributes);
+}
+
+#[test]
+fn jobs_come_in_the_order_of_their_names_and_only_toml_files_are_jobs() {
+    let project = Project::with(ORG)
+        .job("b", JOB)
+        .job("a", JOB)
+        .job("C", JOB)
+        .file("jobs/notes.txt", "?")
+        .file("jobs/query.soql", "?")
+        .file("jobs/.hidden.toml", "?")
+        .file("jobs/nested/d.toml", "?")
+        .file("jobs/folder.toml/e", "?")
+        .file("elsewhere.toml", JOB);
+    std::os::unix::fs::symlink(project.path("elsewhere.toml"), project.path("jobs/linked.toml")).unwrap();
+    let names: Vec<_> = project.all().jobs.iter().map(|job| job.name.to_string()).collect();
+    assert_eq!(names, ["C", "a", "b", "linked"]);
+}
+
+// -- sources
+
+#[test]
+fn a_flag_beats_the_environment_that_beats_the_file_that_beats_the_default() {
+    let mut project = Project::with("state_dir = \"from-file\"\n[http]\nattempts = 6\nbatch_size = 500\n");
+    assert_eq!(project.all().settings.state_dir, project.path("from-file"));
+    project =
+        project.variable("SFEXPORT_STATE_DIR", "from-variable").variable("SFEXPORT_HTTP__ATTEMPTS", "7");
+    let settings = project.all().settings;
+    assert_eq!(settings.state_dir, project.path("from-variable"));
+    assert_eq!((settings.http.attempts, settings.http.batch_size), (7, 500));
+    project.sources.flags =
+        vec![FlagValue { flag: "--state-dir", key: "state_dir", value: "from-flag".to_owned() }];
+    assert_eq!(project.all().settings.state_dir, project.path("from-flag"));
+}
+
+#[test]
+fn the_environment_alone_is_a_configuration() {
+    const PEM: &str = "-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----\\n";
+    let project = Project::empty()
+        .variable("SFEXPORT_ORG__CLIENT_ID", "3141592653589793238")
+        .variable("SFEXPORT_ORG__USERNAME", "[a]\n")
+        .variable("SFEXPORT_ORG__KEY", PEM)
+        .variable("SFEXPORT_ORG__KEY_PASSWORD", " spaces are kept \n")
+        .variable("SFEXPORT_ORG__INSTANCE_HOSTS", "a.example.com, b.example.com:8443")
+        .variable("SFEXPORT_ORG__API_VERSION", "63.0")
+        .variable("SFEXPORT_ORGS__EMEA_2__CLIENT_ID", "true")
+        .variable("SFEXPORT_ORGS__EMEA_2__USERNAME", "1e3")
+        .variable("SFEXPORT_ORGS__EMEA_2__KEY_FILE", "keys/emea.key")
+        .variable("SFEXPORT_HTTP__GZIP", "false")
+        .variable("SFEXPORT_HTTP__WAIT_MAX", "2m")
+        .variable("SFEXPORT_HTTP__PAGE_CAP", "1 GiB")
+        .variable("SFEXPORT_STATUS__LISTEN", "127.0.0.1:9090")
+        .variable("SFEXPORT_NOTIFY__WEBHOOK", "https://hooks.example.com/T0/B0/secret")
+        .variable("SFEXPORT_NOTIFY__ON", "failure,every");
+    let config = project.load(&Selection::NoJobs).unwrap();
+    assert_eq!(config.file, None);
+    let org = config.org(None).unwrap();
+    assert_eq!(org.client_id, "3141592653589793238");
+    assert_eq!(org.username, "[a]");
+    assert_eq!(org.api_version, "63.0");
+    assert_eq!(org.instance_hosts, ["a.example.com", "b.example.com:8443"]);
+    let KeySource::Inline(pem) = &org.key else { panic!("the key itself") };
+    assert_eq!(pem.expose_secret(), PEM);
+    let Some(PasswordSource::Inline(password)) = &org.key_password else { panic!("the password itself") };
+    assert_eq!(password.expose_secret(), " spaces are kept ");
+    let emea = config.org(Some("emea_2")).unwrap();
+    assert_eq!((emea.client_id.as_str(), emea.username.as_str()), ("true", "1e3"));
+    assert!(matches!(&emea.key, KeySource::File(path) if *path == project.path("keys/emea.key")));
+    let settings = &config.settings;
+    assert_eq!((settings.http.gzip, settings.http.wait_max), (false, Duration::from_secs(120)));
+    assert_eq!(settings.http.page_cap, 1_073_741_824);
+    assert_eq!(settings.status.listen, Some("127.0.0.1:9090".parse().unwrap()));
+    assert_eq!(settings.notify.on, [NotifyOn::Failure, NotifyOn::Every]);
+    let webhook = settings.notify.webhook.as_ref().unwrap();
+    assert_eq!(webhook.expose_secret(), "https://hooks.example.com/T0/B0/secret");
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset_and_strangers_are_let_be() {
+    let project = Project::with(ORG)
+        .variable("SFEXPORT_ORG__CLIENT_ID", "")
+        .variable("SFEXPORT_ORG__NONSENSE", "")
+        .variable("SFEXPORT_CONFIG", "")
+        .variable("SFEXPORT_STATE_DIR", "")
+        .variable("SFEXPORT_LOG", "debug")
+        .variable("SFEXPORT_PORT", "tcp://10.0.0.1:80")
+        .variable("SFEXPORT_SERVICE_HOST", "10.0.0.1")
+        .variable("SFEXPORT_STATUS_SERVICE_PORT", "9090")
+        .variable("OTHER_ORG__NONSENSE", "x");
+    let config = project.all();
+    assert_eq!(config.org(None).unwrap().client_id, "3MVG9");
+    assert_eq!(config.settings.state_dir, project.path("state"));
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn a_key_in_the_environment_takes_the_place_of_the_file_s() {
+    let config = Project::with(ORG).variable("SFEXPORT_ORG__KEY", "PEM").all();
+    assert!(matches!(&config.org(None).unwrap().key, KeySource::Inline(_)));
+}
+
+#[test]
+fn a_named_file_is_read_and_its_paths_are_relative_to_it() {
+    let mut project = Project::empty()
+        .file("etc/other.toml", format!("output_root = \"../out\"\n{ORG}"))
+        .file("etc/jobs/a.toml", JOB)
+        .variable("SFEXPORT_CONFIG", "etc/other.toml");
+    let check = |project: &Project| {
+        let config = project.all();
+        assert_eq!(config.file, Some(project.path("etc/other.toml")));
+        assert_eq!(config.settings.state_dir, project.path("etc/state"));
+        assert_eq!(config.jobs[0].output.root(), project.path("out"));
+        let key = &config.org(None).unwrap().key;
+        assert!(matches!(key, KeySource::File(path) if *path == project.path("etc/server.key")));
+    };
+    check(&project);
+    project.sources.environment.clear();
+    project.sources.config_flag = Some("etc/other.toml".into());
+    check(&project);
+    // The flag is stronger than the variable.
+    project = project.variable("SFEXPORT_CONFIG", "nowhere.toml");
+    check(&project);
+}
+
+// -- what is wrong with the sources
+
+#[test]
+fn a_file_that_is_named_must_be_there() {
+    let mut project = Project::empty().variable("SFEXPORT_CONFIG", "nowhere.toml");
+    assert_eq!(
+        project.mistakes(),
+        ["SFEXPORT_CONFIG: nowhere.toml cannot be read: No such file or directory (os error 2)"]
+    );
+    project.sources.config_flag = Some("/nowhere/at/all.toml".into());
+    assert_eq!(
+        project.mistakes(),
+        ["--config: /nowhere/at/all.toml cannot be read: No such file or directory (os error 2)"]
+    );
+}
+
+#[test]
+fn no_configuration_at_all_says_what_to_write() {
+    let project = Project::empty();
+    let told = "there is no sfexport.toml in DIR; write sfexport.toml, name another file by --config or \
+                SFEXPORT_CONFIG, or set SFEXPORT_ORG__CLIENT_ID, SFEXPORT_ORG__USERNAME and \
+                SFEXPORT_ORG__KEY_FILE";
+    assert_eq!(project.mistakes(), [told]);
+    let unknown = project.named(&["accounts"]).unwrap_err();
+    assert_eq!(
+        project.shown(unknown.as_slice()),
+        [format!("there is no job \"accounts\"; jobs holds no job\n{told}")]
+    );
+    let failure = project.load(&Selection::NoJobs).unwrap().org(None).unwrap_err().clone();
+    assert_eq!((failure.exit.code(), failure.what.as_str()), (78, "there is no `[org]`"));
+    assert!(failure.hint.unwrap().contains("SFEXPORT_ORG__CLIENT_ID"));
+}
+
+#[test]
+fn broken_toml_is_shown_with_line_and_column_in_every_file() {
+    let project =
+        Project::with("[org\nclient_id = \"x\"\n").job("a", "soql = \"SELECT").job("b", "x = 1\nx = 2\n");
+    let mistakes = project.mistakes();
+    assert!(mistakes[0].starts_with("jobs/a.toml:1:15: is no TOML: "), "{mistakes:#?}");
+    assert!(mistakes[1].starts_with("jobs/b.toml:2:1: is no TOML: "), "{mistakes:#?}");
+    assert!(mistakes[2].starts_with("sfexport.toml:1:5: is no TOML: "), "{mistakes:#?}");
+    assert_eq!(mistakes.len(), 3, "{mistakes:#?}");
+}
+
+#[test]
+fn jobs_are_judged_by_themselves_where_the_shared_file_is_broken() {
+    let project = Project::with("jobs_dir = \"tasks\"\n[org]\nclient_id =\n")
+        .file("tasks/good.toml", &format!("{JOB}org = \"emea\"\n"))
+        .file("tasks/bad.toml", &format!("{JOB}retries = -1\n"));
+    let mistakes = project.mistakes();
+    assert!(mistakes[0].starts_with("sfexport.toml:3:"), "{mistakes:#?}");
+    assert_eq!(mistakes[1..], ["tasks/bad.toml:3: retries: -1 is no whole number, 0 to 100"]);
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_by_line() {
+    let project = Project::with(ORG).file("jobs/a.toml", b"soql = \"x\"\noutput = \"\xff.csv\"\n");
+    assert_eq!(project.mistakes(), ["jobs/a.toml:2: is not UTF-8 text; save it in that encoding"]);
+}
+
+#[test]
+fn unreadable_job_files_and_folders_are_mistakes() {
+    let project = Project::with(ORG);
+    std::fs::create_dir(project.path("jobs")).unwrap();
+    std::os::unix::fs::symlink("nowhere", project.path("jobs/a.toml")).unwrap();
+    assert_eq!(project.mistakes(), ["jobs/a.toml: cannot be read: No such file or directory (os error 2)"]);
+    assert_eq!(
+        shared_mistakes(&format!("jobs_dir = \"tasks\"\n{ORG}")),
+        ["sfexport.toml:1: jobs_dir: tasks cannot be read: No such file or directory (os error 2)"]
+    );
+    assert_eq!(
+        shared_mistakes(&format!("jobs_dir = \"sfexport.toml\"\n{ORG}")),
+        ["sfexport.toml:1: jobs_dir: sfexport.toml cannot be read: Not a directory (os error 20)"]
+    );
+    assert!(Project::with(ORG).all().jobs.is_empty());
+}
+
+#[test]
+fn unknown_variables_of_an_org_are_mistakes() {
+    let project = Project::with(ORG)
+        .variable("SFEXPORT_ORG__CLIENTID", "x")
+        .variable("SFEXPORT_ORGS__EMEA__USERNAM", "x")
+        .variable("SFEXPORT_ORGS__EMEA", "x")
+        .variable("SFEXPORT_ORGS__E-U__USERNAME", "x")
+        .variable("SFEXPORT_ORGS__DEFAULT__USERNAME", "x")
+        .variable("SFEXPORT_HTTP__ATTEMPTS", "many");
+    assert_eq!(
+        project.mistakes(),
+        [
+            "SFEXPORT_HTTP__ATTEMPTS: \"many\" is no whole number, 1 to 100",
+            "SFEXPORT_ORGS__DEFAULT__USERNAME: the org without a name is SFEXPORT_ORG__USERNAME",
+            "SFEXPORT_ORGS__E-U__USERNAME: an org's name holds small letters, digits and single `_`",
+            "SFEXPORT_ORGS__EMEA: names no key; write SFEXPORT_ORGS__NAME__CLIENT_ID for the org NAME",
+            "SFEXPORT_ORGS__EMEA__USERNAM: no key of an org is called `usernam`; did you mean \
+             SFEXPORT_ORGS__EMEA__USERNAME?",
+            "SFEXPORT_ORG__CLIENTID: no key of an org is called `clientid`; did you mean SFEXPORT_ORG__CLIENT_ID?",
+        ]
+    );
+}
+
+#[test]
+fn a_variable_that_is_nearly_one_of_ours_is_warned_of() {
+    let project = Project::with(ORG)
+        .variable("SFEXPORT_HTTP_ATTEMPTS", "3")
+        .variable("SFEXPORT_STATEDIR", "x")
+        .variable("SFEXPORT_ORG_KEY", "x");
+    assert_eq!(
+        project.shown(&project.all().warnings),
+        [
+            "SFEXPORT_HTTP_ATTEMPTS: is not read; did you mean SFEXPORT_HTTP__ATTEMPTS?",
+            "SFEXPORT_ORG_KEY: is not read; did you mean SFEXPORT_ORG__KEY?",
+            "SFEXPORT_STATEDIR: is not read; did you mean SFEXPORT_STATE_DIR?",
+        ]
+    );
+}
+
+// -- what is wrong with the shared file
+
+#[test]
+fn every_mistake_in_every_file_is_told_at_once() {
+    let project = Project::with("statedir = \"x\"\n[org]\nclient_id = 5\n[http]\nattempts = 0\n")
+        .job("a", "soql = \"SELECT Id FROM Account\"\noutput = \"../a.csv\"\ntimezone = \"Europe/Berln\"\n")
+        .job("b", "soql = \"\"\nshedule = \"@daily\"\n");
+    let failure = Failure::from(project.load(&Selection::All).unwrap_err());
+    assert_eq!(failure.exit.code(), 78);
+    assert_eq!(
+        failure.what.replace(project.sources.working_dir.to_str().unwrap(), "DIR"),
+        "the configuration has 10 mistakes:
+  jobs/a.toml:2: output: \"../a.csv\" holds `..`; outputs stay below output_root, DIR/exports
+  jobs/a.toml:3: timezone: \"Europe/Berln\" is no time zone; did you mean \"Europe/Berlin\"?
+  jobs/b.toml: output: is missing; write it as in output = \"{job}/{date}.csv\"
+  jobs/b.toml:1: soql: is empty
+  jobs/b.toml:2: shedule: unknown key; did you mean `schedule`?
+  sfexport.toml:1: statedir: unknown key; did you mean `state_dir`?
+  sfexport.toml:2: org.key_file: is missing; name the private key's file, or set SFEXPORT_ORG__KEY to its PEM
+  sfexport.toml:2: org.username: is missing; write it, or set SFEXPORT_ORG__USERNAME
+  sfexport.toml:3: org.client_id: 5 is not text; write it in quotes: \"5\"
+  sfexport.toml:5: http.attempts: 0 is no whole number, 1 to 100"
+    );
+}
+
+#[test]
+fn each_setting_is_held_to_its_type() {
+    const UNIT: &str = "has no unit; write a duration as in \"30s\", \"10m\", \"1h30m\" or \"90 days\"";
+    const DURATION: &str = "is no duration; write it as in \"30s\", \"10m\", \"1h30m\" or \"90 days\"";
+    for (line, expected) in [
+        ("http.connect_timeout = 30", format!("http.connect_timeout: 30 {UNIT}")),
+        ("http.connect_timeout = \"30\"", format!("http.connect_timeout: \"30\" {UNIT}")),
+        ("http.connect_timeout = \"soon\"", format!("http.connect_timeout: \"soon\" {DURATION}")),
+        ("http.connect_timeout = 10.5", format!("http.connect_timeout: 10.5 {DURATION}")),
+        ("daemon.history_keep = \"3 months\"", format!("daemon.history_keep: \"3 months\" {DURATION}")),
+    ] {
+        assert_eq!(shared_mistakes(line), [format!("sfexport.toml:1: {expected}")]);
+    }
+    for (line, expected) in [
+        ("http.connect_timeout = \"0s\"", "http.connect_timeout: \"0s\" is too short; the shortest is 1s"),
+        ("daemon.history_keep = \"500000 days\"", "daemon.history_keep: \"500000 days\" is too long"),
+        ("http.page_cap = 256", "http.page_cap: 256 has no unit; write a size as in \"256 MB\" or \"1 GiB\""),
+        ("http.page_cap = \"0 MB\"", "http.page_cap: \"0 MB\" is too small"),
+        (
+            "http.page_cap = \"lots\"",
+            "http.page_cap: \"lots\" is no size; write it as in \"256 MB\" or \"1 GiB\"",
+        ),
+        ("http.attempts = \"5\"", "http.attempts: \"5\" is text; write the number without quotes"),
+        ("http.attempts = -1", "http.attempts: -1 is no whole number, 1 to 100"),
+        ("http.attempts = 2026-11-22", "http.attempts: 2026-11-22 is no whole number, 1 to 100"),
+        ("http.batch_size = 100", "http.batch_size: 100 is no whole number, 200 to 2000"),
+        ("http.gzip = \"true\"", "http.gzip: \"true\" is text; write it without quotes"),
+        ("http.gzip = 1", "http.gzip: 1 is neither true nor false"),
+        ("http.wait_max = \"500ms\"", "http.wait_max: wait_min, 1s, is longer than wait_max, 500ms"),
+        ("http = \"x\"", "http: is a table: write `[http]` on a line of its own, and its keys below"),
+        ("http.atempts = 5", "http.atempts: unknown key; did you mean `attempts`?"),
+        (
+            "http.jobs_dir = \"x\"",
+            "http.jobs_dir: unknown key here; `jobs_dir` stands at the top, above `[http]`",
+        ),
+        ("[htpt]", "htpt: unknown table; did you mean `http`?"),
+        ("state_dir = 5", "state_dir: 5 is not text; write it in quotes: \"5\""),
+        ("state_dir = \"\"", "state_dir: is empty"),
+        (
+            "state_dir = \"~/state\"",
+            "state_dir: \"~/state\" begins with `~`, which only a shell knows; write the whole path",
+        ),
+        ("state_dir = [1]", "state_dir: [1] stands where text is expected"),
+        (
+            "status.listen = \"9090\"",
+            "status.listen: \"9090\" is no IP address and port; write it as in \"127.0.0.1:9090\"",
+        ),
+        ("notify.webhook = \"hooks.example.com/secret\"", "notify.webhook: is no http or https URL"),
+        (
+            "notify.on = [\"failure\", \"success\"]",
+            "notify.on: \"success\" is none of \"failure\", \"recovery\", \"every\"",
+        ),
+        (
+            "notify.on = \"failures\"",
+            "notify.on: \"failures\" is none of \"failure\", \"recovery\", \"every\"; did you mean \"failure\"?",
+        ),
+        ("notify.on = []", "notify.on: is empty; write a list of \"failure\", \"recovery\", \"every\""),
+        ("soql = \"x\"", "soql: unknown key; `soql` stands in a job's file"),
+        ("client_id = \"x\"", "client_id: unknown key; `client_id` stands in `[org]` of sfexport.toml"),
+        (
+            "colour = \"x\"",
+            "colour: unknown key; known here are jobs_dir, state_dir, output_root, http, daemon, status, notify, \
+             org, orgs",
+        ),
+    ] {
+        assert_eq!(shared_mistakes(line), [format!("sfexport.toml:1: {expected}")]);
+    }
+}
+
+#[test]
+fn what_an_org_lacks_or_has_wrongly_is_told() {
+    for (lines, expected) in [
+        (
+            "login_url = \"http://login.salesforce.com\"",
+            "login_url: \"http://login.salesforce.com\" is not https; write \"https://login.salesforce.com\"",
+        ),
+        (
+            "login_url = \"https://u:hunter2@login.salesforce.com\"",
+            "login_url: holds a user or a password; the user goes into `username`",
+        ),
+        ("api_version = 62.0", "api_version: 62.0 is not text; write it in quotes: \"62.0\""),
+        ("api_version = \"62\"", "api_version: \"62\" is not how it is written; write \"62.0\""),
+        ("api_version = \"30.0\"", "api_version: \"30.0\" is no longer served; the oldest is \"31.0\""),
+        (
+            "instance_hosts = [\"https://x.example.com\"]",
+            "instance_hosts: \"https://x.example.com\" is no host; write it as in \"proxy.example.com\" or \
+             \"proxy.example.com:8443\"",
+        ),
+        (
+            "instance_hosts = [5]",
+            "instance_hosts: [5] holds an entry that is not text; write it as in [\"a\", \"b\"]",
+        ),
+        ("max_concurrent_runs = 0", "max_concurrent_runs: 0 is no whole number, 1 to 1000"),
+        (
+            "key = \"-----BEGIN PRIVATE KEY-----\"",
+            "key: a secret does not belong in a file that others read; set SFEXPORT_ORG__KEY, or name a file by \
+             `key_file`",
+        ),
+        (
+            "key_password = \"hunter2\"",
+            "key_password: a secret does not belong in a file that others read; set SFEXPORT_ORG__KEY_PASSWORD, or \
+             name a file by `key_password_file`",
+        ),
+        ("user_name = \"x\"", "user_name: unknown key; did you mean `username`?"),
+    ] {
+        let mistakes = shared_mistakes(&format!("{ORG}{lines}\n"));
+        assert_eq!(mistakes, [format!("sfexport.toml:5: org.{expected}")], "{lines}");
+    }
+    for (lines, expected) in [
+        ("[orgs.EMEA]", "5: orgs.EMEA: an org's name holds small letters, digits and single `_`"),
+        ("[orgs.default]", "5: orgs.default: is the name of the `[org]` table; write `[org]`"),
+        (
+            "[orgs]\nclient_id = \"x\"",
+            "6: orgs.client_id: an org's name is missing; write `[orgs.NAME]` above its keys, or `[org]` for the \
+             only org",
+        ),
+        ("[[orgs]]", "5: orgs: is a table: write `[orgs.NAME]` on a line of its own, and its keys below"),
+    ] {
+        let mistakes = shared_mistakes(&format!("{ORG}{lines}\n"));
+        assert_eq!(mistakes, [format!("sfexport.toml:{expected}")], "{lines}");
+    }
+    assert_eq!(
+        shared_mistakes(&format!("{ORG}[orgs.emea]\nclient_id = \"has space\"")),
+        [
+            "sfexport.toml:5: orgs.emea.key_file: is missing; name the private key's file, or set \
+             SFEXPORT_ORGS__EMEA__KEY to its PEM",
+            "sfexport.toml:5: orgs.emea.username: is missing; write it, or set SFEXPORT_ORGS__EMEA__USERNAME",
+            "sfexport.toml:6: orgs.emea.client_id: \"has space\" holds white space",
+        ]
+    );
+    let both =
+        Project::with(ORG).variable("SFEXPORT_ORG__KEY", "PEM").variable("SFEXPORT_ORG__KEY_FILE", "x");
+    assert_eq!(both.mistakes(), ["SFEXPORT_ORG__KEY: `key` and `key_file` are both set; keep one of them"]);
+}
+
+#[test]
+fn no_message_repeats_a_secret() {
+    let project = Project::with(
+        "[org]\nclient_id='x'\nusername='y'\nkey='TOPSECRET'\nkey_password='TOPSECRET'\n\
+         login_url='https://a:TOPSECRET@b.c'\n[notify]\nwebhook='TOPSECRET'\n",
+    );
+    let failure = Failure::from(project.load(&Selection::All).unwrap_err());
+    assert!(!failure.what.contains("TOPSECRET"), "{}", failure.what);
+    let project = Project::with(ORG).variable("SFEXPORT_ORG__KEY", "TOPSECRET");
+    assert!(!format!("{:?} {:?}", project.sources, project.all()).contains("TOPSECRET"));
+}
+
+// -- what is wrong with a job
+
+#[test]
+fn a_job_s_mistakes_are_told_with_line_and_key() {
+    for (line, expected) in [
+        ("timezone = \"berlin\"", "timezone: \"berlin\" is no time zone; did you mean \"Europe/Berlin\"?"),
+        ("timezone = \"local\"", "timezone: \"local\" is no time zone; write it as in \"Europe/Berlin\""),
+        (
+            "children = \"file\"",
+            "children: \"file\" is none of \"json\", \"files\", \"reject\"; did you mean \"files\"?",
+        ),
+        ("catch_up = true", "catch_up: true is not text; write it in quotes: \"true\""),
+        ("retries = 3.0", "retries: 3.0 is no whole number, 0 to 100"),
+        ("file_mode = \"0o640\"", "file_mode: \"0o640\" is no file mode; write it in octal, as in \"0640\""),
+        ("file_mode = \"0888\"", "file_mode: \"0888\" is no file mode; write it in octal, as in \"0640\""),
+        ("file_mode = \"4755\"", "file_mode: \"4755\" is no file mode; write it in octal, as in \"0640\""),
+        ("enabled = \"no\"", "enabled: \"no\" is neither true nor false"),
+        ("attributes = true", "attributes: is for JSON Lines; a CSV has no place for them"),
+        ("org = \"emea\"", "org: there is no org \"emea\"; there is default"),
+        ("org = \"defualt\"", "org: there is no org \"defualt\"; did you mean \"default\"?"),
+        (
+            "csv.delimiter = \",,\"",
+            "csv.delimiter: \",,\" is not one ASCII character, as in `,`, `;`, `|` or `tab`",
+        ),
+        (
+            "csv.delimiter = \"§\"",
+            "csv.delimiter: \"§\" is not one ASCII character, as in `,`, `;`, `|` or `tab`",
+        ),
+        (
+            "csv.delimiter = \"\"",
+            "csv.delimiter: \"\" is not one ASCII character, as in `,`, `;`, `|` or `tab`",
+        ),
+        (
+            "csv.delimiter = \"\\n\"",
+            "csv.delimiter: \"\\n\" is not one ASCII character, as in `,`, `;`, `|` or `tab`",
+        ),
+        ("csv.delimiter = '\"'", "csv.delimiter: delimiter and quote are the same character"),
+        ("csv.quote = \",\"", "csv.quote: delimiter and quote are the same character"),
+        ("csv.null = \"a,b\"", "csv.null: \"a,b\" holds the delimiter, the quote or a line break"),
+        (
+            "csv.line_ending = \"LF\"",
+            "csv.line_ending: \"LF\" is none of \"lf\", \"crlf\"; did you mean \"lf\"?",
+        ),
+        ("csv.header = 1", "csv.header: 1 is neither true nor false"),
+        (
+            "csv.schedule = \"@daily\"",
+            "csv.schedule: unknown key here; `schedule` stands at the top, above `[csv]`",
+        ),
+        ("csv.delimeter = \";\"", "csv.delimeter: unknown key; did you mean `delimiter`?"),
+        ("csv = true", "csv: is a table: write `[csv]` on a line of its own, and its keys below"),
+        ("client_id = \"x\"", "client_id: unknown key; `client_id` stands in `[org]` of sfexport.toml"),
+        (
+            "output_root = \"x\"",
+            "output_root: unknown key; `output_root` stands in sfexport.toml, above every table",
+        ),
+        ("soql_file = \"x.soql\"", "soql_file: `soql` and `soql_file` are both set; keep one of them"),
+    ] {
+        assert_eq!(job_mistakes(&format!("{JOB}{line}\n")), [format!("jobs/a.toml:3: {expected}")], "{line}");
+    }
+}
+
+#[test]
+fn an_octal_number_as_a_file_mode_is_told_to_be_text() {
+    for line in ["file_mode = 0o640", "file_mode = 640"] {
+        assert_eq!(
+            job_mistakes(&format!("{JOB}{line}\n")),
+            ["jobs/a.toml:3: file_mode: is written as text, as in \"0640\""]
+        );
+    }
+}
+
+#[test]
+fn an_output_is_held_below_its_root_and_to_its_fields() {
+    for (output, expected) in [
+        (
+            "/etc/a.csv",
+            "\"/etc/a.csv\" leaves output_root; write a path below DIR/exports, or set output_root",
+        ),
+        ("../a.csv", "\"../a.csv\" holds `..`; outputs stay below output_root, DIR/exports"),
+        ("{jbo}.csv", "\"{jbo}.csv\" has the unknown field {jbo}; did you mean {job}?"),
+        (
+            "{record}.csv",
+            "\"{record}.csv\" has the unknown field {record}; the fields are {job} {org} {run_id} {date} {time} \
+             {datetime}",
+        ),
+        ("{date.csv", "\"{date.csv\" has a `{` without its `}`; write `{{` for the brace itself"),
+        (
+            "a.json",
+            "\"a.json\" ends in neither .csv nor .jsonl; write format = \"csv\" or format = \"jsonl\"",
+        ),
+        ("a.d/b", "\"a.d/b\" ends in neither .csv nor .jsonl; write format = \"csv\" or format = \"jsonl\""),
+        ("  ", "is empty"),
+    ] {
+        let text = format!("soql = \"SELECT Id FROM Account\"\noutput = \"{output}\"\n");
+        assert_eq!(job_mistakes(&text), [format!("jobs/a.toml:2: output: {expected}")], "{output}");
+    }
+}
+
+#[test]
+fn a_query_s_mistake_is_shown_where_it_stands() {
+    let inline =
+        job_mistakes("output = \"a.csv\"\n\nsoql = \"\"\"\n\nSELECT Id,\n       FROM Account\n\"\"\"\n");
+    assert_eq!(inline.len(), 1, "{inline:#?}");
+    let lines: Vec<_> = inline[0].lines().collect();
+    assert!(lines[0].starts_with("jobs/a.toml:6: soql: "), "{inline:#?}");
+    assert_eq!(lines[1], "         FROM Account");
+    assert_eq!(lines[2], "         ^");
+
+    let one_line = job_mistakes("output = \"a.csv\"\nsoql = \"SELCT Id FROM Account\"\n");
+    assert!(one_line[0].starts_with("jobs/a.toml:2: soql: "), "{one_line:#?}");
+
+    let project = Project::with(ORG)
+        .job("a", "output = \"a.csv\"\nsoql_file = \"a.soql\"\n")
+        .file("jobs/a.soql", "\n\nSELECT Id,\nFROM Account\n");
+    let mistakes = project.mistakes();
+    assert!(mistakes[0].starts_with("jobs/a.soql:4:1: "), "{mistakes:#?}");
+}
+
+#[test]
+fn a_query_must_be_there_and_say_something() {
+    for (lines, expected) in [
+        ("", "jobs/a.toml: soql: is missing; write the query, or name its file by `soql_file`"),
+        ("soql = \" \\n \"", "jobs/a.toml:2: soql: is empty"),
+        ("soql_file = \"empty.soql\"", "jobs/a.toml:2: soql_file: jobs/empty.soql is empty"),
+        (
+            "soql_file = \"nowhere.soql\"",
+            "jobs/a.toml:2: soql_file: jobs/nowhere.soql cannot be read: No such file or directory (os error 2)",
+        ),
+    ] {
+        let project = Project::with(ORG)
+            .job("a", &format!("output = \"a.csv\"\n{lines}\n"))
+            .file("jobs/empty.soql", " \n");
+        assert_eq!(project.mistakes(), [expected], "{lines}");
+    }
+}
+
+#[test]
+fn json_lines_refuse_what_only_csv_has() {
+    let mistakes = job_mistakes(
+        "soql = \"SELECT Id FROM Account\"\noutput = \"a.jsonl\"\nchildren = \"files\"\ncompound = \"columns\"\n\
+         [csv]\nheader = false\n",
+    );
+    assert_eq!(
+        mistakes,
+        [
+            "jobs/a.toml:3: children: is for CSV; JSON Lines keep what the org sent",
+            "jobs/a.toml:4: compound: is for CSV; JSON Lines keep what the org sent",
+            "jobs/a.toml:6: csv.header: is for CSV; JSON Lines keep what the org sent",
+        ]
+    );
+}
+
+#[test]
+fn a_job_without_an_org_is_told_which_there_are() {
+    assert_eq!(
+        Project::with(EMEA).job("a", JOB).mistakes(),
+        [
+            "jobs/a.toml: org: is missing, and there is no `[org]` for jobs that name none; write org = \"emea\""
+        ]
+    );
+    assert_eq!(
+        Project::with("").job("a", JOB).mistakes(),
+        ["jobs/a.toml: org: is missing: sfexport.toml has no `[org]`"]
+    );
+}
+
+#[test]
+fn a_broken_org_is_told_once_and_not_again_by_each_of_its_jobs() {
+    let project = Project::with("[org]\nusername='b'\nkey_file='c'\n").job("a", JOB).job("b", JOB);
+    assert_eq!(
+        project.mistakes(),
+        ["sfexport.toml:1: org.client_id: is missing; write it, or set SFEXPORT_ORG__CLIENT_ID"]
+    );
+}
+
+#[test]
+fn a_file_whose_stem_is_no_job_name_is_a_mistake() {
+    const RULE: &str = "a job's name holds letters, digits, `.`, `_` and `-`, and begins with no dot";
+    let project = Project::with(ORG).file("jobs/my accounts.toml", JOB).file("jobs/übersicht.toml", JOB);
+    assert_eq!(
+        project.mistakes(),
+        [
+            format!("jobs/my accounts.toml: \"my accounts\" is no job's name: {RULE}"),
+            format!("jobs/übersicht.toml: \"übersicht\" is no job's name: {RULE}"),
+        ]
+    );
+}
+
+#[test]
+fn policies_without_a_schedule_are_warned_of() {
+    let project = Project::with(ORG).job("a", &format!("{JOB}retries = 5\n"));
+    assert_eq!(
+        project.shown(&project.all().warnings),
+        ["jobs/a.toml:3: retries: does nothing without a `schedule`"]
+    );
+}
+
+// -- jobs beside each other
+
+#[test]
+fn two_jobs_of_one_output_are_told_by_name() {
+    let with = |output: &str| format!("soql = \"SELECT Id FROM Account\"\noutput = \"{output}\"\n");
+    let project = Project::with(ORG)
+        .job("a", &with("x/{date}.csv"))
+        .job("b", &with("./x/{date:%Y-%m-%d}.csv"))
+        .job("c", &with("x/{job}.csv"))
+        .job("d", &with("x/{job}.csv"))
+        .job("e", &with("{run_id}.csv"))
+        .job("f", &with("{run_id}.csv"));
+    assert_eq!(
+        project.mistakes(),
+        [
+            "jobs/a.toml:2: output: \"x/{date}.csv\" is also the output of b; give each its own, as in \
+             \"{job}.csv\"",
+            "jobs/b.toml:2: output: \"./x/{date:%Y-%m-%d}.csv\" is also the output of a; give each its own, as in \
+             \"{job}.csv\"",
+        ]
+    );
+    // A named job fails on a clash of its own, and not on one of others.
+    assert_eq!(project.named(&["a"]).unwrap_err().as_slice().len(), 2);
+    assert_eq!(project.named(&["c"]).unwrap().warnings.len(), 2);
+}
+
+#[test]
+fn a_named_job_runs_beside_broken_ones() {
+    let project = Project::with(ORG).job("good", JOB).job("bad", "soql = 1\n").job("worse", "soql");
+    let config = project.named(&["good", "good"]).unwrap();
+    assert_eq!(config.jobs.len(), 1);
+    assert_eq!(config.jobs[0].name.as_str(), "good");
+    let warnings = project.shown(&config.warnings);
+    assert_eq!(warnings.len(), 3, "{warnings:#?}");
+    assert_eq!(warnings[1], "jobs/bad.toml:1: soql: 1 is not text; write it in quotes: \"1\"");
+
+    let mistakes = project.named(&["good", "bad"]).unwrap_err();
+    assert_eq!(
+        project.shown(mistakes.as_slice()),
+        [
+            "jobs/bad.toml: output: is missing; write it as in output = \"{job}/{date}.csv\"",
+            "jobs/bad.toml:1: soql: 1 is not text; write it in quotes: \"1\"",
+        ]
+    );
+    // The shared configuration counts, whatever is named.
+    let project = Project::with(&format!("{ORG}[http]\nattempts = 0\n")).job("good", JOB);
+    assert!(project.named(&["good"]).is_err());
+    assert!(project.load(&Selection::NoJobs).is_err());
+}
+
+#[test]
+fn an_unknown_job_is_told_with_the_nearest_and_the_list() {
+    let project = Project::with(ORG).job("accounts", JOB).job("contacts", JOB);
+    let told = |name: &str| project.shown(project.named(&[name]).unwrap_err().as_slice()).join("\n");
+    assert_eq!(
+        told("acounts"),
+        "there is no job \"acounts\"; did you mean \"accounts\"?\njobs holds accounts, contacts"
+    );
+    assert_eq!(told("zebra"), "there is no job \"zebra\"\njobs holds accounts, contacts");
+    assert_eq!(
+        told("jobs/contacts.toml"),
+        "there is no job \"jobs/contacts.toml\"; a job's name is its file's without the ending: \"contacts\"\n\
+         jobs holds accounts, contacts"
+    );
+}
+
+#[test]
+fn job_files_are_not_looked_at_where_no_job_is_wanted() {
+    let config = Project::with(ORG).job("bad", "?").load(&Selection::NoJobs).unwrap();
+    assert!(config.jobs.is_empty() && config.warnings.is_empty());
+}
+
+#[test]
+fn an_unknown_org_is_told_with_the_nearest() {
+    let config = Project::with(&format!("{ORG}{EMEA}")).all();
+    let failure = config.org(Some("emae")).unwrap_err();
+    assert_eq!(failure.what, "there is no org \"emae\"; did you mean \"emea\"?");
+    assert_eq!(failure.hint.as_deref(), Some("the orgs are default, emea"));
+}
+
+// -- the documentation
+
+/// `docs/configuration.md` holds each table between markers; `UPDATE_DOCS=1` writes them anew.
+#[test]
+fn the_documentation_holds_every_key_with_its_default() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let update = std::env::var_os("UPDATE_DOCS").is_some();
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    for (name, table) in [("settings", Table::Settings), ("org", Table::Org), ("job", Table::Job)] {
+        let start = format!("<!-- keys: {name} -->\n");
+        let from = text.find(&start).expect("the marker is there") + start.len();
+        let to = from + text[from..].find("<!-- end -->").expect("the end is there");
+        let expected = config::markdown(table);
+        if update {
+            text.replace_range(from..to, &expected);
+        } else {
+            assert_eq!(&text[from..to], expected, "run this with UPDATE_DOCS=1 and look at the difference");
+        }
+    }
+    if update {
+        std::fs::write(&path, text).unwrap();
+    }
+}
+
+#[test]
+fn each_default_of_a_setting_can_be_written_and_changes_nothing() {
+    // A folder of jobs that somebody names must be there.
+    let plain = Project::with(ORG).job("a", JOB);
+    let mut written = Project::with(ORG).job("a", JOB);
+    for key in config::keys().filter(|key| key.table != Table::Job) {
+        if let (Some(variable), Unwritten::Is(value)) = (key.variable(), key.default) {
+            written = written.variable(&variable, value);
+        }
+    }
+    let shown = |project: &Project| {
+        let config = project.all();
+        let dir = project.sources.working_dir.to_str().unwrap();
+        format!("{:?} {:?}", config.settings, config.orgs).replace(dir, "DIR")
+    };
+    assert_eq!(shown(&written), shown(&plain));
+}
+
+// -- robustness
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_in_a_file_make_it_panic(
+        shared in prop::collection::vec(any::<u8>(), 0..200),
+        job in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let project = Project::empty().file("sfexport.toml", &shared).file("jobs/a.toml", &job);
+        let _ = project.load(&Selection::All);
+    }
+
+    #[test]
+    fn no_toml_makes_it_panic(job in toml_like(), shared in toml_like(), value in "[^\\x00]{0,40}") {
+        let project = Project::with(&shared)
+            .job("a", &job)
+            .variable("SFEXPORT_HTTP__WAIT_MIN", &value)
+            .variable("SFEXPORT_ORG__LOGIN_URL", &value)
+            .variable("SFEXPORT_ORG__INSTANCE_HOSTS", &value);
+        if let Err(mistakes) = project.load(&Selection::All) {
+            prop_assert!(!mistakes.as_slice().is_empty());
+        }
+    }
+}
+
+/// Lines of known and unknown keys with values of every type, in known and unknown tables.
+fn toml_like() -> impl Strategy<Value = String> {
+    let keys: Vec<&'static str> = config::keys().map(|key| key.name).collect();
+    let key = prop_oneof![8 => prop::sample::select(keys), 1 => Just("unknown"), 1 => Just("\"\"")];
+    let value = prop_oneof![
+        "\"[^\"\\\\\\x00-\\x1f]{0,30}\"",
+        "'[ -&(-~]{0,30}'",
+        "\"\"\"\n(SELECT|FROM|Id|,|\\(|\\)|'|\n| ){0,12}\"\"\"",
+        "-?[1-9][0-9]{0,25}(\\.[0-9]{1,3})?",
+        "\"(\\{[a-z:%A-Z]{0,6}\\}?|/|\\.|[a-z]){0,10}\"",
+        Just("true".to_owned()),
+        Just("[[1], \"x\", {a = 1}]".to_owned()),
+        Just("{a = {b = 1}}".to_owned()),
+        Just("1979-05-27T07:32:00Z".to_owned()),
+    ];
+    let head = prop_oneof![
+        6 => Just(""),
+        1 => prop::sample::select(vec!["[org]\n", "[orgs.emea]\n", "[http]\n", "[csv]\n", "[[org]]\n", "[x]\n"]),
+    ];
+    prop::collection::vec((head, key, value), 0..8).prop_map(|lines| {
+        lines.into_iter().map(|(head, key, value)| format!("{head}{key} = {value}\n")).collect()
+    })
+}
