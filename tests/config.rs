@@ -767,6 +767,15 @@ fn a_job_s_mistakes_are_told_with_line_and_key() {
 }
 
 #[test]
+fn a_schedule_s_mistake_is_told_beside_its_zone_s() {
+    let mistakes = job_mistakes(&format!("{JOB}schedule = \"60 2 * * *\"\ntimezone = \"Europe/Berln\"\n"));
+    assert_eq!(mistakes.len(), 2, "{mistakes:#?}");
+    let told = "jobs/a.toml:3: schedule: minute field `60`: `60` is out of range; ";
+    assert!(mistakes[0].starts_with(told), "{mistakes:#?}");
+    assert!(mistakes[1].starts_with("jobs/a.toml:4: timezone: "), "{mistakes:#?}");
+}
+
+#[test]
 fn an_octal_number_as_a_file_mode_is_told_to_be_text() {
     for line in ["file_mode = 0o640", "file_mode = 640"] {
         assert_eq!(

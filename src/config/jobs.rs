@@ -577,7 +577,7 @@ impl Reading {
         match Schedule::parse(text, zone.cloned().unwrap_or(TimeZone::UTC)) {
             Ok(schedule) => Some(schedule),
             Err(error) => {
-                self.mistake(file, section, "schedule", format!("{}: {error}", quoted(text)));
+                self.mistake(file, section, "schedule", error.to_string());
                 None
             }
         }

@@ -258,7 +258,11 @@ impl<'a> FileReader<'a> {
             let before = self.file.text.get(..start).unwrap_or_default();
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
             let place = Place::File { path: self.file.shown.clone(), line: Some(line), column: Some(column) };
-            self.mistakes.push(Mistake::new(place, None, format!("is no TOML: {}", error.message())));
+            self.mistakes.push(Mistake::new(
+                place,
+                None,
+                format!("is no TOML: {}", error.message().trim_end_matches(", expected nothing")),
+            ));
         }
         (root.into_inner(), sound)
     }
@@ -293,7 +297,7 @@ impl<'a> FileReader<'a> {
             let known = keys::find(Table::Org, name.get_ref()).is_some();
             let what = if known {
                 "an org's name is missing; write `[orgs.NAME]` above it, or `[org]` for the only org"
-                    .to_string()
+                    .to_owned()
             } else {
                 crate::org::OrgNameError.to_string()
             };
@@ -403,6 +407,7 @@ enum Stranger {
 fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Stranger> {
     // On the systems that this runs on, `Sfexport_Org__Key` is another variable.
     let lower = rest.to_ascii_lowercase();
+    let is_upper = !rest.contains(|c: char| c.is_ascii_lowercase());
     let unknown_key = |prefix: &str, name: &str| {
         let known = keys::children(Table::Org, "");
         let near = nearest(name, known).map_or_else(String::new, |near| {
@@ -413,9 +418,7 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Stran
     if let Some(name) = rest.strip_prefix("ORG__") {
         let name = name.to_ascii_lowercase();
         return match keys::find(Table::Org, &name) {
-            Some(key) if lower.to_ascii_uppercase() == rest => {
-                Ok((format!("org.{name}"), key, Some(OrgName::default_org())))
-            }
+            Some(key) if is_upper => Ok((format!("org.{name}"), key, Some(OrgName::default_org()))),
             _ => Err(unknown_key("ORG__", &name)),
         };
     }
@@ -434,9 +437,7 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Stran
         }
         let name = name.to_ascii_lowercase();
         return match keys::find(Table::Org, &name) {
-            Some(key) if lower.to_ascii_uppercase() == rest => {
-                Ok((format!("orgs.{parsed}.{name}"), key, Some(parsed)))
-            }
+            Some(key) if is_upper => Ok((format!("orgs.{parsed}.{name}"), key, Some(parsed))),
             _ => Err(unknown_key(&format!("ORGS__{org}__"), &name)),
         };
     }
