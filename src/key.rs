@@ -25,7 +25,7 @@ pub use self::generate::{Generated, KeyBits, KeyRequest, Subject, generate, writ
 use self::form::Unlock;
 use self::refusal::{Place, Refusal};
 use crate::error::Failure;
-use crate::org::Org;
+use crate::org::{KeySource, Org, PasswordSource};
 
 /// The fewest bits of a key that is accepted: what Salesforce asks of a certificate, and the least that RS256
 /// allows ([RFC 7518, 3.3](https://www.rfc-editor.org/rfc/rfc7518#section-3.3)).
@@ -40,16 +40,33 @@ pub const LEAST_BITS: usize = 2048;
 /// [`Exit::Configuration`](crate::error::Exit::Configuration) with what the file is instead, or what its password
 /// or alias lacks, and the command that mends it. Never with any of its content.
 pub fn load(org: &Org) -> Result<SigningKey, Failure> {
-    let place = Place::of(org);
-    let bytes = source::key(&org.key, &place)?;
-    let password = org.key_password.as_ref().map(source::password).transpose()?;
-    let unlock = Unlock {
-        password: password.as_ref().map(|password| password.expose_secret()),
-        alias: org.key_alias.as_deref(),
-    };
+    at(&Place::of(org), &org.key, org.key_password.as_ref(), org.key_alias.as_deref())
+}
+
+/// Reads a private key that is not yet an org's, and proves that it signs; otherwise as [`load`].
+///
+/// # Errors
+/// As [`load`].
+pub fn read(
+    key: &KeySource,
+    password: Option<&PasswordSource>,
+    alias: Option<&str>,
+) -> Result<SigningKey, Failure> {
+    at(&Place::of_default(key), key, password, alias)
+}
+
+fn at(
+    place: &Place,
+    key: &KeySource,
+    password: Option<&PasswordSource>,
+    alias: Option<&str>,
+) -> Result<SigningKey, Failure> {
+    let bytes = source::key(key, place)?;
+    let password = password.map(|password| source::password(password, place)).transpose()?;
+    let unlock = Unlock { password: password.as_ref().map(ExposeSecret::expose_secret), alias };
     form::rsa_key(&bytes, &unlock)
         .and_then(|pkcs1| SigningKey::from_pkcs1(&pkcs1))
-        .map_err(|refusal| refusal.explain(&place))
+        .map_err(|refusal| refusal.explain(place))
 }
 
 /// An RSA key that has signed and whose signature its own public key has verified.
@@ -71,7 +88,8 @@ impl SigningKey {
         let pair = rsa::KeyPair::from_der(pkcs1).map_err(|_| Refusal::Unusable)?;
         let public_key: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| Refusal::Unusable)?;
         let encoding = EncodingKey::from_rsa_der(pkcs1);
-        // A key whose numbers do not belong together parses, and signs what nobody can verify.
+        // aws-lc refuses numbers that do not belong together; that it signs, and so through `jsonwebtoken`, is
+        // proven here rather than at the first login of the night.
         let message = b"sfexport: does this key sign?";
         let signature = jsonwebtoken::crypto::sign(message, &encoding, Algorithm::RS256).ok();
         let verifies = signature.is_some_and(|signature| {
@@ -117,3 +135,37 @@ impl fmt::Debug for SigningKey {
 
 /// Bytes that are or may be a private key: overwritten when dropped.
 type SecretBytes = Zeroizing<Vec<u8>>;
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::org::OrgName;
+
+    #[test]
+    fn a_failure_names_the_org_and_its_own_variables() {
+        let mut org = Org {
+            name: OrgName("emea".to_owned()),
+            login_url: String::new(),
+            client_id: String::new(),
+            username: String::new(),
+            audience: String::new(),
+            key: KeySource::Inline("no key".into()),
+            key_password: None,
+            key_alias: None,
+            cert_file: None,
+            api_version: String::new(),
+            max_concurrent_runs: None,
+            instance_hosts: Vec::new(),
+        };
+        let what = load(&org).unwrap_err().what;
+        assert!(
+            what.starts_with("org emea: the key given as text (`key`, SFEXPORT_ORGS__EMEA__KEY) "),
+            "{what}"
+        );
+        org.key_password = Some(PasswordSource::File(PathBuf::from("no such file")));
+        let what = load(&org).unwrap_err().what;
+        assert_eq!(what, "org emea: the password file no such file does not exist");
+    }
+}

@@ -1,11 +1,12 @@
 //! PKCS#12: the private key that is meant out of a bundle, and the choice of an entry for every bundle.
 
 use p12_keystore::{Pkcs12Archive, error::Error};
+use pkcs8::pkcs5;
 use zeroize::Zeroizing;
 
 use super::SecretBytes;
 use super::form::Unlock;
-use super::refusal::{Refusal, form_names};
+use super::refusal::{Locked, Refusal};
 
 /// The PKCS#8 key of the entry that is meant.
 pub(super) fn key(bytes: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
@@ -26,16 +27,18 @@ pub(super) fn key(bytes: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refu
 }
 
 fn refused(error: &Error, with_password: bool) -> Refusal {
+    let locked = || {
+        let refusal = if with_password { Refusal::WrongPassword } else { Refusal::NoPassword };
+        refusal(Locked::Pkcs12)
+    };
     match error {
         // The integrity check comes first and is made with the password: where it holds, the rest decrypts.
-        Error::MacError(_) | Error::UnpadError | Error::Pkcs5Error(_) | Error::InvalidPrivateKey => {
-            if with_password {
-                Refusal::WrongPassword(form_names::PKCS12)
-            } else {
-                Refusal::NoPassword(form_names::PKCS12)
-            }
+        Error::MacError(_) | Error::UnpadError => locked(),
+        // A bundle without the check shows a wrong password only so; the crate keeps no more than the text.
+        Error::Pkcs5Error(text) if *text == pkcs5::Error::DecryptFailed.to_string() => locked(),
+        Error::UnsupportedEncryptionScheme | Error::Pkcs5Error(_) => {
+            Refusal::Bundle("its encryption is unknown here".to_owned())
         }
-        Error::UnsupportedEncryptionScheme => Refusal::Bundle("its encryption is unknown here".to_owned()),
         Error::UnsupportedMacAlgorithm => Refusal::Bundle("its integrity check is unknown here".to_owned()),
         Error::InvalidVersion => Refusal::Bundle("it is of another version than 3".to_owned()),
         Error::InvalidParameters => {

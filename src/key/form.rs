@@ -1,13 +1,13 @@
 //! Which form a key is in, told by its content alone, and the RSA key out of it.
 
 use pkcs8::der::asn1::AnyRef;
-use pkcs8::der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use pkcs8::der::{Decode, Reader, SliceReader, Tag, Tagged};
 use pkcs8::pkcs5::pbes2::Kdf;
 use pkcs8::pkcs5::{self, EncryptionScheme};
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
-use super::refusal::{Refusal, form_names};
+use super::refusal::{Locked, Refusal};
 use super::{SecretBytes, bundle, jks, pem};
 
 /// What opens an encrypted key and picks one of several.
@@ -82,7 +82,11 @@ fn binary(bytes: &[u8], unlock: &Unlock<'_>) -> Option<Result<SecretBytes, Refus
     if bytes.first() != Some(&0x30) {
         return None;
     }
-    let found = Der::of(bytes)?;
+    let Some(found) = Der::of(bytes) else {
+        // A length of several bytes follows, which no text has after a `0`.
+        let cut = bytes.get(1).is_some_and(|length| (0x81..=0x84).contains(length));
+        return cut.then_some(Err(Refusal::Damaged("DER file")));
+    };
     Some(match found {
         Der::Encrypted => decrypt_pkcs8(bytes, unlock).and_then(|der| unencrypted(&der)),
         Der::Pkcs12 => bundle::key(bytes, unlock).and_then(|der| unencrypted(&der)),
@@ -136,7 +140,7 @@ fn from_pem(text: &str, unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
         // Every 256th wrong password leaves a valid padding.
         return match Der::of(&der) {
             Some(_) => unencrypted(&der),
-            None => Err(Refusal::WrongPassword(form_names::KEY)),
+            None => Err(Refusal::WrongPassword(Locked::Key)),
         };
     }
     let der = key.decode()?;
@@ -155,7 +159,9 @@ fn without_key(blocks: &[pem::Block<'_>]) -> Refusal {
     } else if has("PKCS7") || has("CMS") {
         Refusal::CertificateBundle
     } else {
-        Refusal::Unknown
+        // A label is what a tool calls the content, and at most a few words.
+        let labels = blocks.iter().map(|block| block.label.chars().take(40).collect());
+        Refusal::OtherPem(labels.take(3).collect())
     }
 }
 
@@ -191,13 +197,9 @@ impl Der {
             [Tag::Sequence, Tag::OctetString] => Self::Encrypted,
             [Tag::Sequence, Tag::BitString] => Self::PublicKey,
             [Tag::Sequence, Tag::Sequence, Tag::BitString] => {
-                // A certificate's validity is a sequence of two times; a request has its subject in that place.
-                let inner = elements(fields[0].value()).or_else(|| within(fields[0].value()))?;
-                let versioned = inner.first().is_some_and(|first| {
-                    matches!(first.tag(), Tag::ContextSpecific { number: TagNumber(0), .. })
-                });
-                let serial_then_algorithm = inner.len() >= 6;
-                if versioned || serial_then_algorithm { Self::Certificate } else { Self::CertificateRequest }
+                // A certificate has a serial number, two names, a validity ...; a request only four things.
+                let inner = within(fields[0].value())?;
+                if inner.len() >= 6 { Self::Certificate } else { Self::CertificateRequest }
             }
             [Tag::ObjectIdentifier, Tag::ContextSpecific { .. }] => Self::Pkcs7,
             _ => return None,
@@ -265,6 +267,8 @@ fn algorithm(oid: &str) -> Option<&'static str> {
 
 /// More rounds than any tool writes: a count beyond it is a damaged file, which would be tried for hours.
 const MOST_ROUNDS: u32 = 10_000_000;
+/// The same for the memory of scrypt.
+const MOST_MEMORY: u64 = 1 << 30;
 
 /// The PKCS#8 key inside an encrypted one.
 fn decrypt_pkcs8(der: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
@@ -278,18 +282,24 @@ fn decrypt_pkcs8(der: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal
         Kdf::Pbkdf2(kdf) if kdf.iteration_count > MOST_ROUNDS => {
             return Err(Refusal::Encryption(format!("{} rounds of PBKDF2", kdf.iteration_count)));
         }
+        Kdf::Scrypt(kdf)
+            if kdf.cost_parameter.saturating_mul(128 * u64::from(kdf.block_size)) > MOST_MEMORY
+                || kdf.parallelization > 16 =>
+        {
+            return Err(Refusal::Encryption("scrypt with more work than any tool asks for".to_owned()));
+        }
         _ => {}
     }
-    let password = unlock.password.ok_or(Refusal::NoPassword(form_names::KEY))?;
+    let password = unlock.password.ok_or(Refusal::NoPassword(Locked::Key))?;
     let plain =
         scheme.decrypt(password, sealed.encrypted_data.as_bytes()).map(Zeroizing::new).map_err(|error| {
             match error {
                 pkcs5::Error::UnsupportedAlgorithm { oid } => Refusal::Encryption(oid.to_string()),
-                _ => Refusal::WrongPassword(form_names::KEY),
+                _ => Refusal::WrongPassword(Locked::Key),
             }
         })?;
     if Der::of(&plain).is_none() {
-        return Err(Refusal::WrongPassword(form_names::KEY));
+        return Err(Refusal::WrongPassword(Locked::Key));
     }
     Ok(plain)
 }

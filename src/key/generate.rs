@@ -185,16 +185,11 @@ pub fn generate(request: &KeyRequest) -> Result<Generated, Failure> {
 }
 
 /// Writes a new key, readable by its owner alone, and its certificate. Neither replaces a file: where one of them
-/// exists, nothing is written.
+/// exists, both stay as they were.
 ///
 /// # Errors
 /// [`Exit::Output`] where a file exists or cannot be written; a key without its certificate is taken away again.
 pub fn write_new(generated: &Generated, key: &Path, certificate: &Path) -> Result<(), Failure> {
-    for path in [key, certificate] {
-        if path.symlink_metadata().is_ok() {
-            return Err(not_written(path, &io::ErrorKind::AlreadyExists.into()));
-        }
-    }
     create(key, 0o600, generated.key_pem.expose_secret()).map_err(|error| not_written(key, &error))?;
     create(certificate, 0o644, &generated.certificate_pem).map_err(|error| {
         let failure = not_written(certificate, &error);

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::SecretBytes;
 use super::bundle::choose;
 use super::form::{Unlock, elements};
-use super::refusal::{Refusal, form_names};
+use super::refusal::{Locked, Refusal};
 
 /// How a JKS file begins.
 pub(super) const MAGIC: &[u8] = &[0xfe, 0xed, 0xfe, 0xed];
@@ -20,14 +20,14 @@ pub(super) fn key(bytes: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refu
     let Some(store) = Store::read(bytes) else { return Err(damaged) };
     let keys = store.keys.into_iter().map(|(alias, key)| (alias.clone(), (alias, key))).collect();
     let (alias, sealed) = choose(keys, store.certificates, unlock.alias)?;
-    let password = utf16(unlock.password.ok_or(Refusal::NoPassword(form_names::JKS))?);
+    let password = utf16(unlock.password.ok_or(Refusal::NoPassword(Locked::Jks))?);
     // EncryptedPrivateKeyInfo: the algorithm, which is always the one, and the protected key.
     let sealed = elements(sealed).and_then(|fields| fields.get(1).map(|field| field.value()));
     let Some(sealed) = sealed else { return Err(damaged) };
     match unprotect(sealed, &password) {
         Some(key) => Ok(key),
         None if is_intact(bytes, &password) => Err(Refusal::EntryPassword(alias)),
-        None => Err(Refusal::WrongPassword(form_names::JKS)),
+        None => Err(Refusal::WrongPassword(Locked::Jks)),
     }
 }
 

@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use zeroize::Zeroizing;
 
 use super::SecretBytes;
-use super::refusal::{Refusal, form_names};
+use super::refusal::{Locked, Refusal};
 
 const BEGIN: &str = "-----BEGIN ";
 const DASHES: &str = "-----";
@@ -73,9 +73,9 @@ impl Block<'_> {
         let iv =
             hex(iv.trim()).filter(|iv| iv.len() == cipher.iv_bytes()).ok_or(Refusal::Damaged("PEM block"))?;
         let sealed = self.decode()?;
-        let password = password.ok_or(Refusal::NoPassword(form_names::KEY))?;
+        let password = password.ok_or(Refusal::NoPassword(Locked::Key))?;
         let key = derived(password.as_bytes(), &iv[..8], cipher.key_bytes());
-        cipher.decrypt(&key, &iv, &sealed).ok_or(Refusal::WrongPassword(form_names::KEY))
+        cipher.decrypt(&key, &iv, &sealed).ok_or(Refusal::WrongPassword(Locked::Key))
     }
 }
 

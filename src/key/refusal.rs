@@ -10,6 +10,8 @@ use crate::org::{KeySource, Org, OrgName};
 pub(super) enum Refusal {
     Empty,
     Unknown,
+    /// PEM of nothing that is known here, by its labels.
+    OtherPem(Vec<String>),
     /// Begins as what it says, and is cut short or has been altered.
     Damaged(&'static str),
     Certificate,
@@ -23,8 +25,8 @@ pub(super) enum Refusal {
     },
     Putty,
     SeveralKeys(usize),
-    NoPassword(&'static str),
-    WrongPassword(&'static str),
+    NoPassword(Locked),
+    WrongPassword(Locked),
     /// A JKS whose integrity the password proves, while the entry has another one.
     EntryPassword(String),
     /// Encrypted in a way that is not read here.
@@ -49,7 +51,7 @@ pub(super) enum Refusal {
 pub(super) struct Place {
     /// `the key file /etc/sfexport/server.key`.
     pub subject: String,
-    /// The file as a shell takes it; for a key in the environment, the name that the commands give to a copy.
+    /// The file as a shell takes it; for a key in the environment, what stands for a copy of it.
     pub path: String,
     /// `org NAME: `, or nothing for the org of `[org]`.
     prefix: String,
@@ -59,17 +61,22 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn of(org: &Org) -> Self {
-        let default = org.name.as_str() == OrgName::DEFAULT;
-        let variables = if default {
-            "SFEXPORT_ORG__".to_owned()
-        } else {
-            format!("SFEXPORT_ORGS__{}__", org.name.as_str().to_ascii_uppercase())
-        };
-        let prefix = if default { String::new() } else { format!("org {}: ", org.name) };
-        let (subject, path) = match &org.key {
+        if org.name.as_str() == OrgName::DEFAULT {
+            return Self::of_default(&org.key);
+        }
+        let variables = format!("SFEXPORT_ORGS__{}__", org.name.as_str().to_ascii_uppercase());
+        Self::at(&org.key, format!("org {}: ", org.name), variables)
+    }
+
+    pub(super) fn of_default(key: &KeySource) -> Self {
+        Self::at(key, String::new(), "SFEXPORT_ORG__".to_owned())
+    }
+
+    fn at(key: &KeySource, prefix: String, variables: String) -> Self {
+        let (subject, path) = match key {
             KeySource::File(path) => (format!("the key file {}", path.display()), shell_word(path)),
             KeySource::Inline(_) => {
-                (format!("the key given as text (`key`, {variables}KEY)"), "server.key".to_owned())
+                (format!("the key given as text (`key`, {variables}KEY)"), "KEY_FILE".to_owned())
             }
         };
         Self { subject, path, prefix, variables }
@@ -84,21 +91,25 @@ impl Place {
 impl Refusal {
     pub(super) fn explain(self, place: &Place) -> Failure {
         let Place { subject, path, variables, .. } = place;
+        // Every command writes to a name of its own: pasted, it must not overwrite what was found.
         let new_key = "make one with `sfexport keygen`, or: openssl req -x509 -newkey rsa:2048 -nodes -sha256 \
-                       -days 365 -subj /CN=sfexport -keyout server.key -out server.crt; then upload server.crt \
-                       to the app in Salesforce";
+                       -days 365 -subj /CN=sfexport -keyout new.key -out new.crt; then upload its certificate to \
+                       the app in Salesforce";
         let (what, hint) = match self {
             Self::Empty => (format!("{subject} is empty"), new_key.to_owned()),
             Self::Unknown => (
                 format!("{subject} holds no private key: it is neither PEM nor DER, PKCS#12 or JKS"),
                 format!("see what it is: file {path}; a new key: {new_key}"),
             ),
+            Self::OtherPem(labels) => (
+                format!("{subject} holds no private key, only {}", labels.join(", ")),
+                format!("name the file with the private key; a new key: {new_key}"),
+            ),
             Self::Damaged(kind) => (
                 format!("{subject} is damaged: it begins as a {kind}, and is cut short or altered"),
-                format!(
-                    "copy it again, whole, from its first `-----BEGIN` to its last `-----END` line; this shows \
-                     whether it is: openssl pkey -in {path} -noout -check"
-                ),
+                "copy it again, whole: text from its first `-----BEGIN` to its last `-----END` line, anything else \
+                 byte by byte (scp, not a terminal or an editor)"
+                    .to_owned(),
             ),
             Self::Certificate => (
                 format!("{subject} is a certificate, not a private key"),
@@ -128,7 +139,7 @@ impl Refusal {
             ),
             Self::OpenSsh { rsa: true } => (
                 format!("{subject} is an RSA key in OpenSSH's own format"),
-                format!("convert it in place (keep a copy): ssh-keygen -p -N '' -m PEM -f {path}"),
+                format!("convert a copy: cp -p {path} new.key && ssh-keygen -p -N '' -m PEM -f new.key"),
             ),
             Self::OpenSsh { rsa: false } => (
                 format!("{subject} is an OpenSSH key of another kind than RSA; Salesforce takes RSA keys only"),
@@ -137,28 +148,28 @@ impl Refusal {
             Self::Putty => (
                 format!("{subject} is a PuTTY key"),
                 format!(
-                    "convert it: puttygen {path} -O private-openssh -o server.key && ssh-keygen -p -N '' -m PEM \
-                     -f server.key"
+                    "convert it: puttygen {path} -O private-openssh -o new.key && ssh-keygen -p -N '' -m PEM \
+                     -f new.key"
                 ),
             ),
             Self::SeveralKeys(count) => (
                 format!("{subject} holds {count} private keys, and it cannot be told which one signs"),
                 "keep one private key in it; the certificate in Salesforce shows which".to_owned(),
             ),
-            Self::NoPassword(kind) => (
-                format!("{subject} is {kind}, and no password for it is set"),
+            Self::NoPassword(locked) => (
+                format!("{subject} is {}, and no password for it is set", locked.name()),
                 format!(
                     "set key_password_file to a file with the password in its first line, or {variables}\
                      KEY_PASSWORD; or take the password off: {}",
-                    decrypted(kind, path)
+                    locked.unlocked(path)
                 ),
             ),
-            Self::WrongPassword(kind) => (
-                format!("the password does not open {subject}, which is {kind}"),
+            Self::WrongPassword(locked) => (
+                format!("the password does not open {subject}, which is {}", locked.name()),
                 format!(
                     "correct key_password_file or {variables}KEY_PASSWORD; this asks for the password and tries \
                      it: {}",
-                    decrypted(kind, path)
+                    locked.tried(path)
                 ),
             ),
             Self::EntryPassword(alias) => (
@@ -173,19 +184,19 @@ impl Refusal {
                 format!("{subject} is encrypted in a way that is not read here: {how}"),
                 format!(
                     "encrypt it as is done today, which asks for the old and a new password: openssl pkcs8 \
-                     -provider legacy -provider default -in {path} -topk8 -v2 aes-256-cbc -out server.key"
+                     -provider legacy -provider default -in {path} -topk8 -v2 aes-256-cbc -out new.key"
                 ),
             ),
             Self::Jceks => (
                 format!("{subject} is a JCEKS keystore, which is not read here"),
                 format!(
                     "convert it: keytool -importkeystore -srckeystore {path} -srcstoretype JCEKS -destkeystore \
-                     server.p12 -deststoretype PKCS12"
+                     new.p12 -deststoretype PKCS12"
                 ),
             ),
             Self::Bundle(why) => (
                 format!("{subject} is a PKCS#12 bundle that cannot be read: {why}"),
-                format!("take the key out of it: openssl pkcs12 -in {path} -nocerts -nodes -legacy -out server.key"),
+                format!("take the key out of it: openssl pkcs12 -in {path} -nocerts -nodes -legacy -out plain.key"),
             ),
             Self::NoEntry(others) => (
                 format!("{subject} is a bundle without any private key{}", listed(" (it holds ", &others, ")")),
@@ -217,20 +228,43 @@ impl Refusal {
     }
 }
 
-/// The command that writes the key without its password.
-fn decrypted(kind: &str, path: &str) -> String {
-    match kind {
-        form_names::PKCS12 => format!("openssl pkcs12 -in {path} -nocerts -nodes -out server.key"),
-        form_names::JKS => format!("keytool -list -keystore {path}"),
-        _ => format!("openssl pkey -in {path} -out server.key"),
-    }
+/// Something that a password opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Locked {
+    Key,
+    Pkcs12,
+    Jks,
 }
 
-/// What a locked thing is called; the command that opens it follows from the name.
-pub(super) mod form_names {
-    pub(in crate::key) const PKCS12: &str = "a PKCS#12 bundle";
-    pub(in crate::key) const JKS: &str = "a Java keystore";
-    pub(in crate::key) const KEY: &str = "an encrypted private key";
+impl Locked {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Key => "an encrypted private key",
+            Self::Pkcs12 => "a PKCS#12 bundle",
+            Self::Jks => "a Java keystore",
+        }
+    }
+
+    /// The command that asks for the password and writes the key without it, to a file that its owner alone reads.
+    fn unlocked(self, path: &str) -> String {
+        match self {
+            Self::Key => format!("openssl pkey -in {path} -out plain.key"),
+            Self::Pkcs12 => format!("openssl pkcs12 -in {path} -nocerts -nodes -out plain.key"),
+            Self::Jks => format!(
+                "keytool -importkeystore -srckeystore {path} -destkeystore new.p12 -deststoretype PKCS12 && \
+                 openssl pkcs12 -in new.p12 -nocerts -nodes -out plain.key"
+            ),
+        }
+    }
+
+    /// The command that asks for the password and tries it.
+    fn tried(self, path: &str) -> String {
+        match self {
+            Self::Key => format!("openssl pkey -in {path} -noout"),
+            Self::Pkcs12 => format!("openssl pkcs12 -in {path} -noout (with -legacy for an old one)"),
+            Self::Jks => format!("keytool -list -keystore {path}"),
+        }
+    }
 }
 
 fn listed(before: &str, names: &[String], after: &str) -> String {

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::SecretBytes;
 use super::refusal::{Place, shell_word};
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::org::{KeySource, PasswordSource};
 
 /// Far above any key or bundle, far below what would hurt: a wrong path may name an export.
@@ -28,26 +28,25 @@ pub(super) fn key(source: &KeySource, place: &Place) -> Result<SecretBytes, Fail
 }
 
 /// The password: a file's first line, or the text itself.
-pub(super) fn password(source: &PasswordSource) -> Result<SecretString, Failure> {
+pub(super) fn password(source: &PasswordSource, place: &Place) -> Result<SecretString, Failure> {
     let path = match source {
         PasswordSource::Inline(text) => return Ok(text.clone()),
         PasswordSource::File(path) => path,
     };
     let subject = format!("the password file {}", path.display());
-    let failed = |what: String, hint: String| Failure::new(Exit::Configuration, what).hint(hint);
     let bytes = read(path, Access::Secret)
-        .map_err(|fault| failed(fault.what(&subject), fault.hint(path, "set key_password_file")))?;
+        .map_err(|fault| place.failure(fault.what(&subject), fault.hint(path, "set key_password_file")))?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {
-        return Err(failed(
+        return Err(place.failure(
             format!("the first line of {subject} is empty"),
-            "write the key's password there, or leave key_password_file out".to_owned(),
+            "write the key's password there, or leave key_password_file out",
         ));
     }
     match std::str::from_utf8(line) {
         Ok(line) => Ok(SecretString::from(line)),
-        Err(_) => Err(failed(format!("{subject} is no UTF-8 text"), "save it as UTF-8".to_owned())),
+        Err(_) => Err(place.failure(format!("{subject} is no UTF-8 text"), "save it as UTF-8")),
     }
 }
 
@@ -137,7 +136,7 @@ pub(super) fn read(path: &Path, access: Access) -> Result<SecretBytes, Fault> {
         return Err(Fault::Large(metadata.len()));
     }
     // The full size from the start: a buffer that grows leaves its former bytes behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(MOST_BYTES).unwrap_or(0) + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
     let read = file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(fault("read"))?;
     if read as u64 > MOST_BYTES {
         return Err(Fault::Large(read as u64));
