@@ -8,9 +8,12 @@ use jiff::{SignedDuration, Timestamp, civil};
 
 mod civil_times;
 mod fields;
+mod mark;
 
 use civil_times::CivilTimes;
 use fields::Fields;
+
+pub use mark::{Begun, Mark, Started};
 
 /// When a job runs by itself: a five-field cron expression, or a macro, in a time zone.
 ///

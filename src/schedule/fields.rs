@@ -1,6 +1,6 @@
 //! The text of a schedule → which minutes, hours, days and months it names, or what is wrong with it.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use super::ScheduleError;
 
@@ -22,12 +22,12 @@ impl Fields {
     pub(super) fn parse(text: &str) -> Result<Self, ScheduleError> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let words = match words.as_slice() {
-            [] => return Err(ScheduleError(format!("the schedule is empty; {FIVE_FIELDS}"))),
+            [] => return Err(ScheduleError(format!("it is empty; {FIVE_FIELDS}"))),
             [name, rest @ ..] if name.starts_with('@') => expand_macro(name, rest)?,
             &[minute, hour, day_of_month, month, day_of_week] => {
                 [minute, hour, day_of_month, month, day_of_week]
             }
-            words => return Err(wrong_count(text, words)),
+            words => return Err(wrong_count(words)),
         };
         let mut mistakes = Vec::new();
         let mut read = |field: Field, text| {
@@ -128,11 +128,11 @@ fn expand_macro(name: &str, rest: &[&str]) -> Result<[&'static str; 5], Schedule
     }
 }
 
-fn wrong_count(text: &str, words: &[&str]) -> ScheduleError {
-    let mut message = format!("`{}` has {} fields", text.trim(), words.len());
-    if words.len() == 1 {
-        message.truncate(message.len() - 1);
-    }
+fn wrong_count(words: &[&str]) -> ScheduleError {
+    let found = match words.len() {
+        1 => "there is 1 field".to_owned(),
+        count => format!("there are {count} fields"),
+    };
     let first = words.first().copied().unwrap_or_default();
     let is_year = |word: &&str| word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
     let hint = match words {
@@ -148,9 +148,7 @@ fn wrong_count(text: &str, words: &[&str]) -> ScheduleError {
         }
         _ => "",
     };
-    // Writing to a string cannot fail.
-    let _ = write!(message, "; {FIVE_FIELDS}{hint}");
-    ScheduleError(message)
+    ScheduleError(format!("{found}; {FIVE_FIELDS}{hint}"))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -537,32 +535,32 @@ mod tests {
             "five fields are expected: minute, hour, day of month, month, day of week, as in `0 2 * * *`";
         let cases = [
             // How many fields.
-            ("", format!("the schedule is empty; {five}")),
-            ("  \n", format!("the schedule is empty; {five}")),
-            ("5", format!("`5` has 1 field; {five}")),
-            ("0 2 * *", format!("`0 2 * *` has 4 fields; {five}")),
+            ("", format!("it is empty; {five}")),
+            ("  \n", format!("it is empty; {five}")),
+            ("5", format!("there is 1 field; {five}")),
+            ("0 2 * *", format!("there are 4 fields; {five}")),
             (
                 "0 0 2 * * ?",
-                format!("`0 0 2 * * ?` has 6 fields; {five}; there is no field for seconds, leave the first one out"),
+                format!("there are 6 fields; {five}; there is no field for seconds, leave the first one out"),
             ),
             (
                 "0 2 * * * 2027",
                 format!(
-                    "`0 2 * * * 2027` has 6 fields; {five}; there is no field for the year, leave the last one out"
+                    "there are 6 fields; {five}; there is no field for the year, leave the last one out"
                 ),
             ),
             (
                 "0 0 2 * * ? *",
                 format!(
-                    "`0 0 2 * * ? *` has 7 fields; {five}; there are none for seconds and the year, leave the first \
+                    "there are 7 fields; {five}; there are none for seconds and the year, leave the first \
                      and the last one out"
                 ),
             ),
-            ("0 2 * * * a b c", format!("`0 2 * * * a b c` has 8 fields; {five}")),
+            ("0 2 * * * a b c", format!("there are 8 fields; {five}")),
             (
                 "TZ=Europe/Berlin 0 2 * * *",
                 format!(
-                    "`TZ=Europe/Berlin 0 2 * * *` has 6 fields; {five}; the zone has a key of its own, `timezone`"
+                    "there are 6 fields; {five}; the zone has a key of its own, `timezone`"
                 ),
             ),
             // Macros.
