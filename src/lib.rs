@@ -7,6 +7,8 @@
 //! - [`salesforce`]: the protocol without sockets; [`sink`]: records in, bytes out
 //! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`]
 //! - engine: [`retry`], [`stop`], [`export`]
+//! - edges, the world: [`output`], [`clock`]
+//! - engine: [`retry`], [`agenda`]
 
 pub mod error;
 
@@ -30,5 +32,6 @@ pub mod output;
 pub mod state;
 
 pub mod export;
+pub mod agenda;
 pub mod retry;
 pub mod stop;

@@ -1,0 +1,463 @@
+//! What is due, what is running and what follows from it, for all jobs: pure, told of every event and of the time.
+//! What one job's policies say is in `standing`; waiting, running and writing down are the business of `daemon`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::error::Exit;
+use crate::job::{Job, JobName, Policy};
+use crate::org::OrgName;
+use crate::schedule::{Mark, Schedule};
+
+mod standing;
+
+use standing::Standing;
+
+pub use standing::{CATCH_UP_CAP, COUNTED_AT_MOST, ON_TIME};
+
+/// Every job's standing, and the room for runs.
+///
+/// Its owner gives it each event with the wall clock's time and carries out the actions in their order; it looks
+/// in again no later than [`Agenda::wake`].
+#[derive(Debug)]
+pub struct Agenda {
+    standings: BTreeMap<JobName, Standing>,
+    limits: Limits,
+    now: Timestamp,
+    /// When each job must be looked at again.
+    timers: BTreeSet<(Timestamp, JobName)>,
+    /// The jobs whose run could start if there were room: by org, who has waited longest first.
+    lines: BTreeMap<OrgName, BTreeSet<(Timestamp, JobName)>>,
+    running: BTreeMap<OrgName, usize>,
+    stopping: Option<Stopping>,
+    actions: Vec<Action>,
+}
+
+/// The jobs and limits of one reading of the configuration.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Every job, the disabled ones too: they can be asked for.
+    pub jobs: Vec<PlannedJob>,
+    /// How much may run at once.
+    pub limits: Limits,
+}
+
+/// How much may run at once, and how long a stop may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Runs of the whole process; at least 1.
+    pub runs: usize,
+    /// Runs of an org that has a limit of its own.
+    pub runs_of: BTreeMap<OrgName, usize>,
+    /// How long after the first signal runs are cancelled.
+    pub shutdown_grace: Duration,
+}
+
+/// What the agenda knows of a job.
+#[derive(Debug, Clone)]
+pub struct PlannedJob {
+    /// Its name.
+    pub name: JobName,
+    /// The org whose limit its runs count against.
+    pub org: OrgName,
+    /// When it runs by itself; `None` where it is disabled.
+    pub schedule: Option<Schedule>,
+    /// What is done about occurrences missed, overlapping or failed.
+    pub policy: Policy,
+}
+
+impl From<&Job> for PlannedJob {
+    fn from(job: &Job) -> Self {
+        Self {
+            name: job.name.clone(),
+            org: job.org.clone(),
+            schedule: job.schedule.clone().filter(|_| job.enabled),
+            policy: job.policy.clone(),
+        }
+    }
+}
+
+/// What has happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Nothing but time.
+    Tick,
+    /// The run of a job has come to its end; a run that could not even start has too.
+    Ended {
+        /// The job.
+        job: JobName,
+        /// What the run ended with.
+        exit: Exit,
+    },
+    /// The configuration was read anew, and is valid as a whole. Nothing changes while the agenda is stopping.
+    Reload(Plan),
+    /// SIGTERM or SIGINT.
+    Signal,
+    /// Somebody asks for a run now, beside the schedule.
+    RunNow(JobName),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Start a run, and tell of its end with [`Event::Ended`]. A job has one run at a time.
+    Start {
+        /// The job.
+        job: JobName,
+        /// The occurrence, before jitter; for a run that was asked for, the instant of asking.
+        scheduled: Timestamp,
+        /// Which of the occurrence's runs this is; 1 is the first.
+        attempt: u32,
+        /// Whether it was asked for and is no occurrence.
+        by_hand: bool,
+    },
+    /// Cancel the job's run. Its end is awaited.
+    Cancel {
+        /// The job.
+        job: JobName,
+    },
+    /// Tell that a failed run is tried again, and when.
+    Retry {
+        /// The job.
+        job: JobName,
+        /// The occurrence.
+        scheduled: Timestamp,
+        /// Which run the next one will be.
+        attempt: u32,
+        /// When, at the earliest.
+        at: Timestamp,
+    },
+    /// Record that occurrences are not run, or not again.
+    PassOver {
+        /// The job.
+        job: JobName,
+        /// The first of them.
+        first: Timestamp,
+        /// The last of them.
+        last: Timestamp,
+        /// How many; [`COUNTED_AT_MOST`] stands for that many or more.
+        count: usize,
+        /// Why.
+        why: PassedOver,
+    },
+    /// Keep this mark, whole and flushed, before any later action is carried out.
+    Mark {
+        /// The job.
+        job: JobName,
+        /// How far its schedule has come.
+        mark: Mark,
+    },
+    /// Remove the job's mark: it has no schedule any more.
+    Forget {
+        /// The job.
+        job: JobName,
+    },
+    /// Tell who asked for a run that there will be none.
+    Decline {
+        /// The job.
+        job: JobName,
+        /// Why.
+        why: Declined,
+    },
+    /// Every run has ended: end the process, with status 0.
+    Finish,
+    /// End the process at once: a second signal came.
+    Abort,
+}
+
+/// Why occurrences are not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PassedOver {
+    /// Missed, and `catch_up = "none"`.
+    NotCaughtUp,
+    /// Missed, and a later occurrence is due too, which `catch_up = "latest"` or a queue of one prefers.
+    Overtaken,
+    /// Missed, with more after it than `catch_up = "all"` runs: [`CATCH_UP_CAP`].
+    TooMany,
+    /// Missed, and later than `start_deadline` allows.
+    TooLate,
+    /// Still waiting when the schedule was edited or the job disabled.
+    ScheduleChanged,
+    /// Skipped: the job was running, and `overlap = "skip"`.
+    Overlap,
+    /// Skipped: still waiting when a later one took its place, with `overlap = "replace"`.
+    Replaced,
+}
+
+impl PassedOver {
+    /// Whether the occurrence was skipped on purpose, where it was not missed.
+    #[must_use]
+    pub fn is_skip(self) -> bool {
+        matches!(self, Self::Overlap | Self::Replaced)
+    }
+}
+
+/// Why there is no run for someone who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Declined {
+    /// There is no such job.
+    Unknown,
+    /// It runs already, or was asked for already.
+    Running,
+    /// The process is stopping.
+    Stopping,
+}
+
+/// How one job stands, for those who look on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlook<'a> {
+    /// The job.
+    pub job: &'a JobName,
+    /// When its next run should start, with jitter, if all goes by the schedule.
+    pub next: Option<Timestamp>,
+    /// The occurrence that is running.
+    pub running: Option<Timestamp>,
+    /// How many runs wait for room, for the end of another, or to be tried again.
+    pub waiting: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stopping {
+    cancel_at: Timestamp,
+    cancelled: bool,
+    finished: bool,
+}
+
+impl Agenda {
+    /// An agenda that goes on where the marks say. A job without a mark, or with that of another schedule, begins
+    /// now. What follows from it is answered with the first event.
+    #[must_use]
+    pub fn new(plan: Plan, mut marks: BTreeMap<JobName, Mark>, now: Timestamp) -> Self {
+        let mut agenda = Self {
+            standings: BTreeMap::new(),
+            limits: plan.limits,
+            now,
+            timers: BTreeSet::new(),
+            lines: BTreeMap::new(),
+            running: BTreeMap::new(),
+            stopping: None,
+            actions: Vec::new(),
+        };
+        for job in plan.jobs {
+            let mark = marks.remove(&job.name);
+            let name = job.name.clone();
+            let standing = Standing::new(job, mark, now, &mut agenda.actions);
+            agenda.standings.insert(name.clone(), standing);
+            agenda.file(&name);
+        }
+        agenda.actions.extend(marks.into_keys().map(|job| Action::Forget { job }));
+        agenda
+    }
+
+    /// What follows from an event at a time of the wall clock, in the order in which it is to be done.
+    pub fn apply(&mut self, event: Event, now: Timestamp) -> Vec<Action> {
+        self.set_clock(now);
+        match event {
+            Event::Tick => {}
+            Event::Ended { job, exit } => self.ended(&job, exit),
+            Event::Reload(plan) if self.stopping.is_none() => self.reload(plan),
+            Event::Reload(_) => {}
+            Event::Signal => self.signal(),
+            Event::RunNow(job) => self.run_now(job),
+        }
+        if self.stopping.is_some() {
+            self.go_on_stopping();
+        } else {
+            self.fall_due();
+            self.start_what_has_room();
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    /// The time by which [`Agenda::apply`] must be called again; `None`: only an event can change anything.
+    #[must_use]
+    pub fn wake(&self) -> Option<Timestamp> {
+        match self.stopping {
+            Some(stopping) => (!stopping.cancelled && !stopping.finished).then_some(stopping.cancel_at),
+            None => self.timers.first().map(|(at, _)| *at),
+        }
+    }
+
+    /// How every job stands, by name.
+    pub fn outlook(&self) -> impl Iterator<Item = Outlook<'_>> {
+        self.standings.iter().map(|(job, standing)| Outlook {
+            job,
+            next: standing.next_start(),
+            running: standing.running(),
+            waiting: standing.waiting(),
+        })
+    }
+
+    fn set_clock(&mut self, now: Timestamp) {
+        let back = self.now.duration_since(now);
+        self.now = now;
+        if !back.is_positive() {
+            return;
+        }
+        if let Some(stopping) = &mut self.stopping {
+            stopping.cancel_at = stopping.cancel_at.checked_sub(back).unwrap_or(Timestamp::MIN);
+        }
+        for name in self.names() {
+            self.with(&name, |standing, _| standing.turn_back(now, back));
+        }
+    }
+
+    fn ended(&mut self, job: &JobName, exit: Exit) {
+        let (now, stopping) = (self.now, self.stopping.is_some());
+        let mut org = None;
+        self.with(job, |standing, actions| org = standing.ended(exit, stopping, now, actions));
+        if let Some(running) = org.and_then(|org| self.running.get_mut(&org)) {
+            *running = running.saturating_sub(1);
+        }
+        if self.standings.get(job).is_some_and(Standing::is_gone) {
+            self.unfile(job);
+            self.standings.remove(job);
+        }
+    }
+
+    fn reload(&mut self, plan: Plan) {
+        let now = self.now;
+        self.limits = plan.limits;
+        let mut removed: BTreeSet<JobName> = self.standings.keys().cloned().collect();
+        for job in plan.jobs {
+            let name = job.name.clone();
+            removed.remove(&name);
+            if self.standings.contains_key(&name) {
+                self.with(&name, |standing, actions| standing.change(job, now, actions));
+            } else {
+                let standing = Standing::new(job, None, now, &mut self.actions);
+                self.standings.insert(name.clone(), standing);
+                self.file(&name);
+            }
+        }
+        for name in removed {
+            self.with(&name, |standing, actions| standing.remove(now, actions));
+            if self.standings.get(&name).is_some_and(Standing::is_gone) {
+                self.unfile(&name);
+                self.standings.remove(&name);
+            }
+        }
+    }
+
+    fn signal(&mut self) {
+        match self.stopping {
+            Some(_) => self.actions.push(Action::Abort),
+            None => {
+                let cancel_at = later(self.now, self.limits.shutdown_grace);
+                self.stopping = Some(Stopping { cancel_at, cancelled: false, finished: false });
+            }
+        }
+    }
+
+    fn run_now(&mut self, job: JobName) {
+        let now = self.now;
+        let declined = match self.standings.get(&job) {
+            _ if self.stopping.is_some() => Some(Declined::Stopping),
+            None => Some(Declined::Unknown),
+            Some(standing) if standing.is_removed() => Some(Declined::Unknown),
+            Some(standing) if standing.is_busy_by_hand() => Some(Declined::Running),
+            Some(_) => None,
+        };
+        match declined {
+            Some(why) => self.actions.push(Action::Decline { job, why }),
+            None => self.with(&job, |standing, _| standing.ask(now)),
+        }
+    }
+
+    fn go_on_stopping(&mut self) {
+        let Some(mut stopping) = self.stopping else { return };
+        if self.running.values().all(|running| *running == 0) {
+            if !stopping.finished {
+                self.actions.push(Action::Finish);
+            }
+            stopping.finished = true;
+        } else if !stopping.cancelled && self.now >= stopping.cancel_at {
+            for standing in self.standings.values_mut() {
+                standing.cancel(&mut self.actions);
+            }
+            stopping.cancelled = true;
+        }
+        self.stopping = Some(stopping);
+    }
+
+    fn fall_due(&mut self) {
+        let now = self.now;
+        while let Some((at, name)) = self.timers.first() {
+            if *at > now {
+                return;
+            }
+            let name = name.clone();
+            self.with(&name, |standing, actions| standing.fall_due(now, actions));
+        }
+    }
+
+    fn start_what_has_room(&mut self) {
+        let now = self.now;
+        while self.running.values().sum::<usize>() < self.limits.runs.max(1) {
+            let has_room = |org: &OrgName| {
+                let limit = self.limits.runs_of.get(org);
+                limit.is_none_or(|limit| self.running.get(org).copied().unwrap_or(0) < (*limit).max(1))
+            };
+            let longest_waiting = self.lines.iter().filter(|(org, _)| has_room(org));
+            let Some((org, name)) = longest_waiting
+                .filter_map(|(org, line)| line.first().map(|head| (head, org)))
+                .min()
+                .map(|((_, name), org)| (org.clone(), name.clone()))
+            else {
+                return;
+            };
+            *self.running.entry(org).or_default() += 1;
+            self.with(&name, |standing, actions| standing.begin(now, actions));
+        }
+    }
+
+    fn names(&self) -> Vec<JobName> {
+        self.standings.keys().cloned().collect()
+    }
+
+    /// Changes one standing, notes its mark and files it anew.
+    fn with(&mut self, name: &JobName, change: impl FnOnce(&mut Standing, &mut Vec<Action>)) {
+        if let Some(standing) = self.standings.get_mut(name) {
+            change(standing, &mut self.actions);
+            standing.note_mark(&mut self.actions);
+            self.file(name);
+        }
+    }
+
+    fn file(&mut self, name: &JobName) {
+        self.unfile(name);
+        let Some(standing) = self.standings.get_mut(name) else { return };
+        standing.filed_timer = standing.look_again(self.now);
+        if let Some(at) = standing.filed_timer {
+            self.timers.insert((at, name.clone()));
+        }
+        standing.filed_line = standing.ready_since(self.now).map(|since| (standing.org().clone(), since));
+        if let Some((org, since)) = &standing.filed_line {
+            self.lines.entry(org.clone()).or_default().insert((*since, name.clone()));
+        }
+    }
+
+    fn unfile(&mut self, name: &JobName) {
+        let Some(standing) = self.standings.get_mut(name) else { return };
+        if let Some(at) = standing.filed_timer.take() {
+            self.timers.remove(&(at, name.clone()));
+        }
+        if let Some((org, since)) = standing.filed_line.take()
+            && let Some(line) = self.lines.get_mut(&org)
+        {
+            line.remove(&(since, name.clone()));
+            if line.is_empty() {
+                self.lines.remove(&org);
+            }
+        }
+    }
+}
+
+fn later(instant: Timestamp, by: Duration) -> Timestamp {
+    instant.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;
