@@ -9,6 +9,8 @@
 //! - engine: [`retry`], [`stop`], [`export`]
 //! - edges, the world: [`output`], [`clock`]
 //! - engine: [`retry`], [`agenda`]
+//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`]
+//! - the embedded org, beside them and above the domain alone: `demo_org`
 
 pub mod error;
 
@@ -35,3 +37,5 @@ pub mod export;
 pub mod agenda;
 pub mod retry;
 pub mod stop;
+#[cfg(feature = "demo-org")]
+pub mod demo_org;

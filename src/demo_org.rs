@@ -1,0 +1,287 @@
+//! The embedded org: a Salesforce look-alike on loopback, for `demo`, for the tests and for users' own dry
+//! runs. It checks logins, answers queries out of a made-up data set, and fails where it is told to; what it
+//! does not understand it refuses, it never makes an answer up.
+
+mod condition;
+mod data;
+mod fault;
+mod group;
+mod literal;
+mod login;
+mod metadata;
+mod objects;
+mod plan;
+mod query;
+mod refusal;
+mod render;
+mod routes;
+mod schema;
+mod wire;
+
+pub use data::{Address, DataSet, RecordId, Row, TODAY, Value};
+pub use fault::{At, Fault, Framing, Rule};
+pub use schema::{ChildRelationship, Field, Kind, Object, Reference};
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jsonwebtoken::DecodingKey;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// The audiences that an assertion may name, beside the org's own URL; a trailing slash is heard too.
+pub const AUDIENCES: [&str; 2] = ["https://login.salesforce.com", "https://test.salesforce.com"];
+
+/// The API versions of the org, first and last; earlier ones from 21.0 on are retired (410).
+pub const API_VERSIONS: (u32, u32) = (31, 66);
+
+/// What an org is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The port on 127.0.0.1; 0 takes any free one.
+    pub port: u16,
+    /// The number of Accounts; there are as many Contacts and Opportunities, half as many Tasks.
+    pub records: usize,
+    /// The app's consumer key, an assertion's `iss`.
+    pub client_id: String,
+    /// The user's name, an assertion's `sub`.
+    pub username: String,
+    /// The certificate or public key (RSA, PEM) that verifies assertions.
+    pub public_key: String,
+    /// Whether an `exp` more than three minutes ahead is refused, as the documentation says and the real
+    /// service does not.
+    pub strict_exp: bool,
+    /// The most records on a page. Below 200 it overrules what the client asks for, so that a test has many
+    /// pages of few records.
+    pub page_size: usize,
+    /// How long the org thinks before it sends a page.
+    pub think: Duration,
+    /// How fast it sends bodies.
+    pub bytes_per_second: Option<u64>,
+    /// API calls used before the first, and allowed, as `Sforce-Limit-Info` and `/limits` tell.
+    pub api_calls: (u64, u64),
+    /// Whether all pages of a query are made before the first is sent, and kept for the next time it is asked,
+    /// so that a benchmark measures the client alone. Takes as much memory as the answers do.
+    pub prerender: bool,
+}
+
+impl Default for Options {
+    /// A thousand accounts, any port, at full speed; no key, so that no login succeeds until one is given.
+    fn default() -> Self {
+        Self {
+            port: 0,
+            records: 1000,
+            client_id: "3MVG9demo".to_owned(),
+            username: "integration@example.com".to_owned(),
+            public_key: String::new(),
+            strict_exp: false,
+            page_size: 2000,
+            think: Duration::ZERO,
+            bytes_per_second: None,
+            api_calls: (18, 15_000),
+            prerender: false,
+        }
+    }
+}
+
+/// A running org; dropped, it stops.
+#[derive(Debug)]
+pub struct DemoOrg {
+    org: Arc<Org>,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<()>,
+}
+
+impl DemoOrg {
+    /// Starts an org on the current tokio runtime; it accepts connections when this returns.
+    ///
+    /// # Errors
+    /// Where the port cannot be had, or the public key cannot be read (kind `InvalidInput`).
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        let url = format!("http://127.0.0.1:{}", listener.local_addr()?.port());
+        let org = Arc::new(Org::new(options, url)?);
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(accept(Arc::clone(&org), listener, stopped));
+        Ok(Self { org, stop: Some(stop), server })
+    }
+
+    /// `http://127.0.0.1:PORT`: its login URL and its instance URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.org.url
+    }
+
+    /// The id of the user that logs in.
+    #[must_use]
+    pub fn user_id(&self) -> String {
+        self.org.user_id().to_string()
+    }
+
+    /// The org's own id.
+    #[must_use]
+    pub fn organization_id(&self) -> String {
+        self.org.organization_id().to_string()
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn data(&self) -> &DataSet {
+        &self.org.data
+    }
+
+    /// Every request since it started, in the order of their arrival.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.org.requests).clone()
+    }
+
+    /// Adds a fault; rules are looked at in the order in which they were added.
+    pub fn script(&self, rule: Rule) {
+        lock(&self.org.rules).push(rule);
+    }
+
+    /// Stops it: connections are closed, the port is free when this returns.
+    pub async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        let _ = (&mut self.server).await;
+    }
+}
+
+impl Drop for DemoOrg {
+    fn drop(&mut self) {
+        // The connections are the server task's own and end with it.
+        self.server.abort();
+    }
+}
+
+async fn accept(org: Arc<Org>, listener: TcpListener, mut stopped: oneshot::Receiver<()>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => if let Ok((stream, _)) = accepted {
+                connections.spawn(wire::serve(Arc::clone(&org), stream));
+            },
+            Some(_) = connections.join_next() => {}
+            _ = &mut stopped => return connections.shutdown().await,
+        }
+    }
+}
+
+/// A request that the org has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`
+    pub method: String,
+    /// Path and query string, as sent.
+    pub target: String,
+    /// The headers, names in lower case, in their order.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The path, as sent.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target.split_once('?').map_or(&self.target, |(path, _)| path)
+    }
+
+    /// What stands behind `?`, as sent.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+
+    /// The first header of this name, which is in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What the connections share.
+struct Org {
+    options: Options,
+    url: String,
+    key: DecodingKey,
+    data: DataSet,
+    requests: Mutex<Vec<Request>>,
+    rules: Mutex<Vec<Rule>>,
+    logins: AtomicUsize,
+    pages: AtomicUsize,
+    child_pages: AtomicUsize,
+    api_calls: AtomicU64,
+    sessions: Mutex<HashSet<String>>,
+    cursors: Mutex<HashMap<String, Arc<query::Cursor>>>,
+    /// Of [`Options::prerender`]: whole bodies by what was asked for.
+    rendered: Mutex<HashMap<String, Bytes>>,
+    serial: AtomicUsize,
+}
+
+impl std::fmt::Debug for Org {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Org").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Org {
+    fn new(options: Options, url: String) -> io::Result<Self> {
+        let key = if options.public_key.is_empty() {
+            // No signature fits an empty key.
+            DecodingKey::from_rsa_der(&[])
+        } else {
+            DecodingKey::from_rsa_pem(options.public_key.as_bytes()).map_err(|error| {
+                let what = format!("the app's certificate or public key cannot be read: {error}");
+                io::Error::new(io::ErrorKind::InvalidInput, what)
+            })?
+        };
+        Ok(Self {
+            url,
+            key,
+            data: DataSet::new(options.records),
+            requests: Mutex::default(),
+            rules: Mutex::default(),
+            logins: AtomicUsize::new(0),
+            pages: AtomicUsize::new(0),
+            child_pages: AtomicUsize::new(0),
+            api_calls: AtomicU64::new(options.api_calls.0),
+            sessions: Mutex::default(),
+            cursors: Mutex::default(),
+            rendered: Mutex::default(),
+            serial: AtomicUsize::new(0),
+            options,
+        })
+    }
+
+    fn note(&self, request: Request) {
+        lock(&self.requests).push(request);
+    }
+
+    fn user_id(&self) -> RecordId {
+        RecordId::new("005", 0)
+    }
+
+    fn organization_id(&self) -> RecordId {
+        RecordId::new("00D", 0)
+    }
+
+    /// A number that no other call gets.
+    fn serial(&self) -> usize {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A poisoned lock holds data as whole as any other here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,621 @@
+//! WHERE, HAVING and ORDER BY: tokens → conditions and orders over operands, and whether they hold.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::data::{RecordId, Row, Value};
+use super::group::{Aggregate, AggregateFunction, Groups};
+use super::literal::{Literal, Operator, Pattern, Wrong};
+use super::plan::{Planner, Scope};
+use super::refusal::Refusal;
+use super::schema::{Field, Kind};
+use crate::soql::{Token, TokenKind};
+
+/// A field, by way of parents.
+#[derive(Debug, Clone)]
+pub(super) struct Chain {
+    pub(super) hops: Vec<&'static Field>,
+    pub(super) end: End,
+    /// The canonical spelling: `Account.Owner.Name`.
+    pub(super) path: String,
+}
+
+/// What a chain ends with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    Field(&'static Field),
+    /// A field of the Name pseudo-object, behind a polymorphic relationship.
+    Name(&'static str),
+}
+
+impl PartialEq for Chain {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Chain {
+    pub(super) fn kind(&self) -> Kind {
+        match self.end {
+            End::Field(field) => field.kind,
+            End::Name("Id") => Kind::Id,
+            End::Name(_) => Kind::Text,
+        }
+    }
+
+    pub(super) fn key(&self) -> &'static str {
+        match self.end {
+            End::Field(field) => field.name,
+            End::Name(name) => name,
+        }
+    }
+
+    /// The value in a row; null where a parent is.
+    pub(super) fn value(&self, row: Row<'_>) -> Value {
+        let mut row = row;
+        for hop in &self.hops {
+            match (hop.make)(row) {
+                Value::Id(id) => match row.data.find(id) {
+                    Some(parent) => row = parent,
+                    None => return Value::Null,
+                },
+                _ => return Value::Null,
+            }
+        }
+        self.end.value(row)
+    }
+}
+
+impl End {
+    pub(super) fn value(self, row: Row<'_>) -> Value {
+        match self {
+            Self::Field(field) => (field.make)(row),
+            Self::Name("Type") => row.object.name.into(),
+            Self::Name(name) => row.value(name).unwrap_or(Value::Null),
+        }
+    }
+}
+
+/// What a condition or an order looks at.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Operand {
+    Field(Chain),
+    Date(DateFunction, Chain),
+    /// Of a group: one of its keys.
+    Key(usize),
+    /// Of a group: one of its aggregates.
+    Aggregate(usize),
+    /// Of a group: whether a key is rolled up.
+    Grouping(usize),
+}
+
+impl Operand {
+    /// Of a row; the operands of groups are null here.
+    pub(super) fn of_row(&self, row: Row<'_>) -> Value {
+        match self {
+            Self::Field(chain) => chain.value(row),
+            Self::Date(function, chain) => function.apply(&chain.value(row)),
+            Self::Key(_) | Self::Aggregate(_) | Self::Grouping(_) => Value::Null,
+        }
+    }
+}
+
+/// Functions of a day or an instant; the org's time zone is UTC, its fiscal year the calendar's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DateFunction {
+    Year,
+    Quarter,
+    Month,
+    DayInMonth,
+    DayInWeek,
+    DayInYear,
+    DayOnly,
+    HourInDay,
+    WeekInMonth,
+    WeekInYear,
+}
+
+impl DateFunction {
+    pub(super) fn read(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_uppercase().as_str() {
+            "CALENDAR_YEAR" | "FISCAL_YEAR" => Self::Year,
+            "CALENDAR_QUARTER" | "FISCAL_QUARTER" => Self::Quarter,
+            "CALENDAR_MONTH" | "FISCAL_MONTH" => Self::Month,
+            "DAY_IN_MONTH" => Self::DayInMonth,
+            "DAY_IN_WEEK" => Self::DayInWeek,
+            "DAY_IN_YEAR" => Self::DayInYear,
+            "DAY_ONLY" => Self::DayOnly,
+            "HOUR_IN_DAY" => Self::HourInDay,
+            "WEEK_IN_MONTH" => Self::WeekInMonth,
+            "WEEK_IN_YEAR" => Self::WeekInYear,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        if self == Self::DayOnly { Kind::Date } else { Kind::Int }
+    }
+
+    fn apply(self, value: &Value) -> Value {
+        let (day, hour) = match value {
+            Value::Date(day) => (*day, 0),
+            Value::Datetime(instant) => {
+                let zoned = instant.to_zoned(TimeZone::UTC);
+                (zoned.date(), zoned.hour())
+            }
+            _ => return Value::Null,
+        };
+        let number = match self {
+            Self::DayOnly => return Value::Date(day),
+            Self::Year => i64::from(day.year()),
+            Self::Quarter => i64::from((day.month() + 2) / 3),
+            Self::Month => i64::from(day.month()),
+            Self::DayInMonth => i64::from(day.day()),
+            // 1 is Sunday.
+            Self::DayInWeek => i64::from(day.weekday().to_sunday_one_offset()),
+            Self::DayInYear => i64::from(day.day_of_year()),
+            Self::HourInDay => i64::from(hour),
+            // Weeks of seven days from the first of the month or of the year.
+            Self::WeekInMonth => i64::from((day.day() + 6) / 7),
+            Self::WeekInYear => i64::from((day.day_of_year() + 6) / 7),
+        };
+        Value::Int(number)
+    }
+}
+
+/// A condition: two-valued, as SOQL's are.
+#[derive(Debug)]
+pub(super) enum Condition {
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
+    Test(Operand, Test),
+}
+
+/// A test of one operand.
+#[derive(Debug)]
+pub(super) enum Test {
+    Compare(Operator, Literal),
+    Like(Pattern),
+    In(Vec<Literal>),
+    /// A semi-join.
+    Among(HashSet<RecordId>),
+    /// Each inner list must be wholly there.
+    Includes(Vec<Vec<String>>),
+}
+
+impl Condition {
+    pub(super) fn holds(&self, value: &dyn Fn(&Operand) -> Value) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.holds(value)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(value)),
+            Self::Not(part) => !part.holds(value),
+            Self::Test(operand, test) => test.holds(&value(operand)),
+        }
+    }
+}
+
+impl Test {
+    fn holds(&self, value: &Value) -> bool {
+        match self {
+            Self::Compare(operator, literal) => operator.holds(value, literal),
+            Self::Like(pattern) => value.as_str().is_some_and(|text| pattern.fits(&text.to_lowercase())),
+            Self::In(literals) => literals.iter().any(|literal| Operator::Equal.holds(value, literal)),
+            Self::Among(ids) => matches!(value, Value::Id(id) if ids.contains(id)),
+            Self::Includes(wanted) => value.as_str().is_some_and(|text| {
+                let chosen: Vec<String> = text.split(';').map(str::to_lowercase).collect();
+                wanted.iter().any(|all| all.iter().all(|one| chosen.contains(one)))
+            }),
+        }
+    }
+}
+
+/// One entry of ORDER BY.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) operand: Operand,
+    pub(super) descending: bool,
+    pub(super) nulls_last: bool,
+}
+
+impl Order {
+    pub(super) fn compare(&self, a: &Value, b: &Value) -> Ordering {
+        match (a.is_null(), b.is_null()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => {
+                if self.nulls_last {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                }
+            }
+            (false, true) => {
+                if self.nulls_last {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
+            (false, false) if self.descending => compare(b, a),
+            (false, false) => compare(a, b),
+        }
+    }
+}
+
+/// What a value is sorted by: text without regard to case.
+pub(super) fn sort_key(value: Value) -> Value {
+    match value {
+        Value::Text(text) => text.to_lowercase().into(),
+        other => other,
+    }
+}
+
+/// The order of two sort keys of one field.
+pub(super) fn compare(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+        (Value::Int(a), Value::Int(b)) => a.cmp(b),
+        (Value::Double(a), Value::Double(b)) => a.total_cmp(b),
+        (Value::Text(a), Value::Text(b)) => a.cmp(b),
+        (Value::Id(a), Value::Id(b)) => a.cmp(b),
+        (Value::Date(a), Value::Date(b)) => Date::cmp(a, b),
+        (Value::Datetime(a), Value::Datetime(b)) => a.cmp(b),
+        _ => Ordering::Equal,
+    }
+}
+
+/// A reader of the tokens of one clause.
+pub(super) struct Reader<'p> {
+    pub(super) planner: &'p Planner<'p>,
+    pub(super) scope: &'p Scope,
+    pub(super) tokens: &'p [Token],
+    pub(super) at: usize,
+    /// Where the clause ends in the text, for what is missing there.
+    pub(super) end: usize,
+    /// The groups of a grouped query, once they are known.
+    pub(super) groups: Option<&'p mut Groups>,
+}
+
+impl<'p> Reader<'p> {
+    /// A whole condition.
+    pub(super) fn condition(&mut self) -> Result<Condition, Refusal> {
+        let condition = self.expression(0)?;
+        self.expect_end()?;
+        Ok(condition)
+    }
+
+    pub(super) fn expect_end(&self) -> Result<(), Refusal> {
+        if self.at < self.tokens.len() { Err(self.unexpected()) } else { Ok(()) }
+    }
+
+    fn expression(&mut self, depth: usize) -> Result<Condition, Refusal> {
+        if depth > 50 {
+            return Err(Refusal::new(
+                "QUERY_TOO_COMPLICATED",
+                "Query is either selecting too many fields or the filter conditions are too complicated",
+            ));
+        }
+        let first = self.unary(depth)?;
+        let Some(word) = ["AND", "OR"].into_iter().find(|word| self.peek_word(word)) else {
+            return Ok(first);
+        };
+        let mut parts = vec![first];
+        while self.eat_word(word) {
+            parts.push(self.unary(depth)?);
+        }
+        // AND and OR side by side need parentheses; the other word is left over for the caller to refuse.
+        Ok(if word == "AND" { Condition::All(parts) } else { Condition::Any(parts) })
+    }
+
+    fn unary(&mut self, depth: usize) -> Result<Condition, Refusal> {
+        if self.eat_word("NOT") {
+            return Ok(Condition::Not(Box::new(self.unary(depth + 1)?)));
+        }
+        if self.eat(TokenKind::Open) {
+            let inner = self.expression(depth + 1)?;
+            self.expect(TokenKind::Close)?;
+            return Ok(inner);
+        }
+        self.test()
+    }
+
+    fn test(&mut self) -> Result<Condition, Refusal> {
+        let start = self.offset();
+        let (operand, kind, name) = self.operand()?;
+        let refuse = |code, reason: String| Err(Refusal::at(self.planner.query, start, code, &reason));
+        if !kind.is_filterable() {
+            return refuse("INVALID_FIELD", format!("field '{name}' can not be filtered in a query call"));
+        }
+        let operator_at = self.offset();
+        let not = self.eat_word("NOT");
+        if self.eat_word("IN") {
+            let test = self.list(kind, &name)?;
+            return Ok(negated(not, Condition::Test(operand, test)));
+        }
+        if not {
+            return Err(self.unexpected());
+        }
+        if self.eat_word("LIKE") {
+            let token = self.next()?;
+            if token.kind != TokenKind::String || !kind.is_text() || kind == Kind::MultiPicklist {
+                return refuse(
+                    "INVALID_QUERY_FILTER_OPERATOR",
+                    format!("invalid operator on {} field", kind.as_str()),
+                );
+            }
+            return Ok(Condition::Test(operand, Test::Like(Pattern::read(&token.text))));
+        }
+        for (word, negate) in [("INCLUDES", false), ("EXCLUDES", true)] {
+            if self.eat_word(word) {
+                if kind != Kind::MultiPicklist {
+                    return refuse(
+                        "INVALID_QUERY_FILTER_OPERATOR",
+                        format!("{} operator is valid only on multi-picklist fields", word.to_lowercase()),
+                    );
+                }
+                return Ok(negated(negate, Condition::Test(operand, self.includes()?)));
+            }
+        }
+        let token = self.next()?;
+        let operator = Operator::read(&token.text)
+            .filter(|_| token.kind == TokenKind::Operator)
+            .ok_or_else(|| Refusal::unexpected(self.planner.query, operator_at))?;
+        let literal = self.literal(kind, &name)?;
+        let refused = operator.is_range()
+            && (literal == Literal::Null || matches!(kind, Kind::Boolean | Kind::MultiPicklist));
+        if refused {
+            return refuse(
+                "INVALID_QUERY_FILTER_OPERATOR",
+                format!("invalid operator on {} field", kind.as_str()),
+            );
+        }
+        Ok(Condition::Test(operand, Test::Compare(operator, literal)))
+    }
+
+    fn literal(&mut self, kind: Kind, name: &str) -> Result<Literal, Refusal> {
+        let start = self.offset();
+        let token = self.next()?;
+        Literal::read(token, kind).map_err(|wrong| match wrong {
+            Wrong::Unexpected => Refusal::unexpected(self.planner.query, start),
+            Wrong::Id(text) => Refusal::at(
+                self.planner.query,
+                start,
+                "INVALID_QUERY_FILTER_OPERATOR",
+                &format!("invalid ID field: {text}"),
+            ),
+            Wrong::Type => {
+                let quoted = if kind.is_text() || kind.is_id() { "should be" } else { "should not be" };
+                let kind = match kind {
+                    Kind::Datetime => "dateTime",
+                    _ if kind.is_text() => "string",
+                    _ if kind.is_id() => "reference",
+                    _ => kind.as_str(),
+                };
+                let reason = format!(
+                    "value of filter criterion for field '{name}' must be of type {kind} and {quoted} enclosed in quotes"
+                );
+                Refusal::at(self.planner.query, start, "INVALID_FIELD", &reason)
+            }
+        })
+    }
+
+    fn list(&mut self, kind: Kind, name: &str) -> Result<Test, Refusal> {
+        self.expect(TokenKind::Open)?;
+        if self.peek_word("SELECT") {
+            return self.semi_join(kind, name);
+        }
+        let mut literals = vec![self.literal(kind, name)?];
+        while self.eat(TokenKind::Comma) {
+            literals.push(self.literal(kind, name)?);
+        }
+        self.expect(TokenKind::Close)?;
+        Ok(Test::In(literals))
+    }
+
+    fn semi_join(&mut self, kind: Kind, name: &str) -> Result<Test, Refusal> {
+        let start = self.offset();
+        let mut depth = 1;
+        while depth > 0 {
+            match self.next()?.kind {
+                TokenKind::Open => depth += 1,
+                TokenKind::Close => depth -= 1,
+                _ => {}
+            }
+        }
+        if !kind.is_id() {
+            let reason = format!("semi join field '{name}' must be an ID or reference field");
+            return Err(Refusal::at(self.planner.query, start, "INVALID_QUERY_FILTER_OPERATOR", &reason));
+        }
+        let end = self.tokens[self.at - 1].span.start;
+        self.planner.ids(&self.planner.query[start..end]).map(Test::Among)
+    }
+
+    fn includes(&mut self) -> Result<Test, Refusal> {
+        self.expect(TokenKind::Open)?;
+        let mut wanted = Vec::new();
+        loop {
+            let Literal::Text(all) = self.literal(Kind::Text, "")? else { return Err(self.unexpected()) };
+            wanted.push(all.split(';').map(|one| one.trim().to_owned()).collect());
+            if !self.eat(TokenKind::Comma) {
+                break;
+            }
+        }
+        self.expect(TokenKind::Close)?;
+        Ok(Test::Includes(wanted))
+    }
+
+    /// ORDER BY's entries.
+    pub(super) fn orders(&mut self) -> Result<Vec<Order>, Refusal> {
+        let mut orders = Vec::new();
+        loop {
+            let start = self.offset();
+            let (operand, kind, name) = self.operand()?;
+            if !kind.is_sortable() {
+                let reason = format!("field '{name}' can not be sorted in a query call");
+                return Err(Refusal::at(self.planner.query, start, "INVALID_FIELD", &reason));
+            }
+            let descending = self.eat_word("DESC") || {
+                self.eat_word("ASC");
+                false
+            };
+            let nulls_last = if self.eat_word("NULLS") {
+                let last = self.eat_word("LAST");
+                if !last && !self.eat_word("FIRST") {
+                    return Err(self.unexpected());
+                }
+                last
+            } else {
+                false
+            };
+            orders.push(Order { operand, descending, nulls_last });
+            if !self.eat(TokenKind::Comma) {
+                break;
+            }
+        }
+        self.expect_end()?;
+        Ok(orders)
+    }
+
+    /// A field, a function of one, or, in a grouped query, a key or an aggregate; with its kind and its name.
+    pub(super) fn operand(&mut self) -> Result<(Operand, Kind, String), Refusal> {
+        let start = self.offset();
+        let token = self.next()?;
+        if token.kind != TokenKind::Word {
+            return Err(Refusal::unexpected(self.planner.query, start));
+        }
+        if !self.eat(TokenKind::Open) {
+            let chain = self.planner.chain_of_text(self.scope, &token.text, start)?;
+            let (kind, name) = (chain.kind(), chain.key().to_owned());
+            return Ok((self.keyed(Operand::Field(chain), start)?, kind, name));
+        }
+        let name = token.text.clone();
+        if let Some(function) = DateFunction::read(&name) {
+            let chain = self.date_argument()?;
+            self.expect(TokenKind::Close)?;
+            return Ok((self.keyed(Operand::Date(function, chain), start)?, function.kind(), name));
+        }
+        if name.eq_ignore_ascii_case("toLabel") {
+            let chain = self.chain()?;
+            self.expect(TokenKind::Close)?;
+            let (kind, key) = (chain.kind(), chain.key().to_owned());
+            return Ok((self.keyed(Operand::Field(chain), start)?, kind, key));
+        }
+        let is_grouping = name.eq_ignore_ascii_case("GROUPING");
+        let function = AggregateFunction::read(&name);
+        if self.groups.is_none() || (function.is_none() && !is_grouping) {
+            return Err(Refusal::unexpected(self.planner.query, start));
+        }
+        let chain = if self.eat(TokenKind::Close) {
+            None
+        } else {
+            let chain = self.chain()?;
+            self.expect(TokenKind::Close)?;
+            Some(chain)
+        };
+        let query = self.planner.query;
+        let (Some(groups), true) = (self.groups.as_deref_mut(), chain.is_some() || !is_grouping) else {
+            return Err(Refusal::unexpected(query, start));
+        };
+        if let (true, Some(chain)) = (is_grouping, &chain) {
+            let key = groups.key(&Operand::Field(chain.clone()));
+            let key = key.ok_or_else(|| not_grouped(query, start, &chain.path))?;
+            return Ok((Operand::Grouping(key), Kind::Int, name));
+        }
+        let Some(function) = function else { return Err(Refusal::unexpected(query, start)) };
+        let aggregate = Aggregate::new(function, chain)
+            .map_err(|reason| Refusal::at(query, start, "MALFORMED_QUERY", &reason))?;
+        let kind = aggregate.kind();
+        Ok((Operand::Aggregate(groups.aggregate(aggregate)), kind, name))
+    }
+
+    /// In a grouped query a field stands for the key that it is.
+    fn keyed(&self, operand: Operand, start: usize) -> Result<Operand, Refusal> {
+        match &self.groups {
+            None => Ok(operand),
+            Some(groups) => match groups.key(&operand) {
+                Some(key) => Ok(Operand::Key(key)),
+                None => {
+                    let name = match &operand {
+                        Operand::Field(chain) | Operand::Date(_, chain) => chain.path.clone(),
+                        _ => String::new(),
+                    };
+                    Err(not_grouped(self.planner.query, start, &name))
+                }
+            },
+        }
+    }
+
+    /// The argument of a date function: a field, or `convertTimezone(field)`, which changes nothing here.
+    fn date_argument(&mut self) -> Result<Chain, Refusal> {
+        let start = self.offset();
+        let converted = self.peek_word("convertTimezone")
+            && self.tokens.get(self.at + 1).is_some_and(|token| token.kind == TokenKind::Open);
+        if converted {
+            self.at += 2;
+        }
+        let chain = self.chain()?;
+        if converted {
+            self.expect(TokenKind::Close)?;
+        }
+        if matches!(chain.kind(), Kind::Date | Kind::Datetime) {
+            Ok(chain)
+        } else {
+            let reason = format!("field '{}' is no date", chain.path);
+            Err(Refusal::at(self.planner.query, start, "INVALID_FIELD", &reason))
+        }
+    }
+
+    fn chain(&mut self) -> Result<Chain, Refusal> {
+        let start = self.offset();
+        let token = self.next()?;
+        if token.kind != TokenKind::Word {
+            return Err(Refusal::unexpected(self.planner.query, start));
+        }
+        self.planner.chain_of_text(self.scope, &token.text, start)
+    }
+
+    fn next(&mut self) -> Result<&'p Token, Refusal> {
+        let token = self.tokens.get(self.at).ok_or_else(|| self.unexpected())?;
+        self.at += 1;
+        Ok(token)
+    }
+
+    fn offset(&self) -> usize {
+        self.tokens.get(self.at).map_or(self.end, |token| token.span.start)
+    }
+
+    pub(super) fn unexpected(&self) -> Refusal {
+        Refusal::unexpected(self.planner.query, self.offset())
+    }
+
+    fn peek_word(&self, word: &str) -> bool {
+        self.tokens.get(self.at).is_some_and(|token| token.is_word(word))
+    }
+
+    pub(super) fn eat_word(&mut self, word: &str) -> bool {
+        let found = self.peek_word(word);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(super) fn eat(&mut self, kind: TokenKind) -> bool {
+        let found = self.tokens.get(self.at).is_some_and(|token| token.kind == kind);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(super) fn expect(&mut self, kind: TokenKind) -> Result<(), Refusal> {
+        if self.eat(kind) { Ok(()) } else { Err(self.unexpected()) }
+    }
+}
+
+pub(super) fn not_grouped(query: &str, at: usize, name: &str) -> Refusal {
+    Refusal::at(query, at, "MALFORMED_QUERY", &format!("Field must be grouped or aggregated: {name}"))
+}
+
+fn negated(not: bool, condition: Condition) -> Condition {
+    if not { Condition::Not(Box::new(condition)) } else { condition }
+}

@@ -1,0 +1,77 @@
+//! The token endpoint: an assertion checked for real, refused with Salesforce's own pairs of error and
+//! description (all of them with status 400).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, crypto, dangerous::insecure_decode};
+use serde_json::Value as Json;
+
+use super::routes::parameters;
+use super::{Org, Request};
+
+/// What an assertion may be late by; the documentation allows for clocks that differ.
+const LEEWAY_SECONDS: f64 = 180.0;
+/// The longest life that [`super::Options::strict_exp`] accepts.
+const STRICT_SECONDS: f64 = 180.0 + 5.0;
+
+/// Error and description.
+pub(super) type LoginRefusal = (&'static str, &'static str);
+
+/// Checks a token request.
+pub(super) fn check(org: &Org, request: &Request) -> Result<(), LoginRefusal> {
+    if request.method != "POST" {
+        return Err(("invalid_request", "must use HTTP POST"));
+    }
+    let form_encoded = request
+        .header("content-type")
+        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
+    // Some clients send everything in the URL, and are heard.
+    let mut parameters = parameters(request.query());
+    if form_encoded {
+        parameters.extend(self::parameters(&String::from_utf8_lossy(&request.body)));
+    }
+    let parameter =
+        |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    if parameter("grant_type") != Some("urn:ietf:params:oauth:grant-type:jwt-bearer") {
+        return Err(("unsupported_grant_type", "grant type not supported"));
+    }
+    let assertion = parameter("assertion").ok_or(("invalid_grant", "invalid assertion"))?;
+    check_assertion(org, assertion)
+}
+
+fn check_assertion(org: &Org, assertion: &str) -> Result<(), LoginRefusal> {
+    let invalid = ("invalid_grant", "invalid assertion");
+    let token = insecure_decode::<Json>(assertion).map_err(|_| invalid)?;
+    let claim = |name: &str| token.claims.get(name).and_then(Json::as_str).unwrap_or_default();
+    if claim("iss") != org.options.client_id {
+        return Err(("invalid_client_id", "client identifier invalid"));
+    }
+    let (message, signature) = assertion.rsplit_once('.').ok_or(invalid)?;
+    let signed = token.header.alg == Algorithm::RS256
+        && crypto::verify(signature, message.as_bytes(), &org.key, Algorithm::RS256).unwrap_or(false);
+    if !signed {
+        return Err(invalid);
+    }
+    let audience = claim("aud").trim_end_matches('/');
+    if audience != org.url && !super::AUDIENCES.contains(&audience) {
+        return Err(("invalid_grant", "audience is invalid"));
+    }
+    // A string of digits is heard as well as a number.
+    let exp = match token.claims.get("exp") {
+        Some(Json::Number(number)) => number.as_f64(),
+        Some(Json::String(text)) => text.parse().ok(),
+        _ => None,
+    };
+    let exp = exp.ok_or(invalid)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    if exp + LEEWAY_SECONDS < now {
+        return Err(("invalid_grant", "expired authorization code"));
+    }
+    if org.options.strict_exp && exp > now + STRICT_SECONDS {
+        return Err(invalid);
+    }
+    if claim("sub") != org.options.username {
+        return Err(("invalid_grant", "user hasn't approved this consumer"));
+    }
+    Ok(())
+}

@@ -1,0 +1,736 @@
+//! A query's text → what is to be found and how it is to be shown, every name resolved against the objects.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::condition::{Chain, Condition, DateFunction, End, Operand, Order, Reader, not_grouped};
+use super::data::{DataSet, RecordId, Value};
+use super::group::{Aggregate, AggregateFunction, GroupColumn, Groups, Subtotals};
+use super::refusal::Refusal;
+use super::schema::{Field, Kind, Object};
+use crate::soql::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Query, Statement, TokenKind};
+
+/// A query, or a child query, ready to run.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) object: &'static Object,
+    pub(super) shape: Shape,
+    pub(super) filter: Option<Condition>,
+    pub(super) order: Vec<Order>,
+    pub(super) limit: Option<usize>,
+    pub(super) offset: usize,
+}
+
+/// What an answer consists of.
+#[derive(Debug)]
+pub(super) enum Shape {
+    Records(Vec<Column>),
+    /// `COUNT()`: a number and no records.
+    Count,
+    Groups(Groups),
+}
+
+/// One key of a record.
+#[derive(Debug)]
+pub(super) struct Column {
+    pub(super) key: String,
+    pub(super) content: Content,
+}
+
+/// What stands under a key.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// A field of the record itself; formatted if so it says.
+    Own(End, bool),
+    /// A function of a field, by way of parents perhaps, under its alias.
+    Aliased(Chain, bool),
+    Parent(&'static Field, Vec<Column>),
+    TypeOf(&'static Field, Vec<(&'static Object, Vec<Column>)>, Option<Vec<Column>>),
+    Child(&'static Object, &'static str, Arc<Plan>),
+}
+
+/// Where names are looked up: an object, and what its aliases stand for.
+#[derive(Debug)]
+pub(super) struct Scope {
+    pub(super) object: &'static Object,
+    /// Names of the root itself.
+    roots: Vec<String>,
+    /// Aliases of parents: `FROM Contact c, c.Account a`.
+    aliases: Vec<(String, Vec<&'static Field>)>,
+}
+
+/// The Name pseudo-object's fields, behind polymorphic relationships.
+const NAME_FIELDS: [&str; 9] =
+    ["Id", "Name", "Type", "FirstName", "LastName", "Email", "Phone", "Title", "Alias"];
+
+/// The limits of the service.
+const MAX_SOQL: usize = 100_000;
+const MAX_HOPS: usize = 5;
+const MAX_LEVELS: usize = 5;
+const MAX_CHILD_QUERIES: usize = 20;
+const MAX_OFFSET: usize = 2000;
+const MAX_FIELDS_LIMIT: usize = 200;
+
+/// A query's text and the org it is asked of.
+pub(super) struct Planner<'q> {
+    pub(super) data: &'q DataSet,
+    pub(super) query: &'q str,
+    pub(super) all_rows: bool,
+}
+
+impl<'q> Planner<'q> {
+    /// Plans a query.
+    pub(super) fn plan(data: &'q DataSet, text: &'q str, all_rows: bool) -> Result<Plan, Refusal> {
+        let text = text.trim();
+        if text.chars().count() > MAX_SOQL {
+            return Err(Refusal::new(
+                "MALFORMED_QUERY",
+                "SOQL statements can not be longer than 100000 characters",
+            ));
+        }
+        let planner = Planner { data, query: text, all_rows };
+        let query = Query::parse(text).map_err(|error| Refusal::syntax(text, &error))?;
+        let root = &query.statement.from[0];
+        let name = &root.path.segments[0];
+        let object = (root.path.segments.len() == 1).then(|| data.object(&name.text)).flatten();
+        // An object that the user may not see is as good as none.
+        let object = object.filter(|object| object.name != "Profile").ok_or_else(|| {
+            let reason = format!(
+                "sObject type '{}' is not supported. If you are attempting to use a custom object, be sure to append the '__c' after the entity name. Please reference your WSDL or the describe call for the appropriate names.",
+                dotted(&root.path)
+            );
+            Refusal::at(text, name.span.start, "INVALID_TYPE", &reason)
+        })?;
+        planner.statement(&query.statement, object, text.len(), 1)
+    }
+
+    /// The ids that a semi-join's query selects.
+    pub(super) fn ids(&self, text: &str) -> Result<HashSet<RecordId>, Refusal> {
+        let plan = Planner::plan(self.data, text, self.all_rows)?;
+        let Shape::Records(columns) = &plan.shape else { return Err(Refusal::unexpected(text, 0)) };
+        let [Column { content: Content::Own(End::Field(field), false), .. }] = columns.as_slice() else {
+            return Err(Refusal::new("MALFORMED_QUERY", "semi join sub-selects can only query one id field"));
+        };
+        if !field.kind.is_id() {
+            return Err(Refusal::new("MALFORMED_QUERY", "semi join sub-selects can only query id fields"));
+        }
+        let selection = super::query::select(self.data, &plan, self.all_rows);
+        Ok(selection
+            .rows(self.data, plan.object)
+            .filter_map(|row| match (field.make)(row) {
+                Value::Id(id) => Some(id),
+                _ => None,
+            })
+            .collect())
+    }
+
+    fn statement(
+        &self,
+        statement: &Statement,
+        object: &'static Object,
+        end: usize,
+        level: usize,
+    ) -> Result<Plan, Refusal> {
+        let scope = self.scope(statement, object)?;
+        for clause in &statement.clauses {
+            let is_known = match clause.kind {
+                ClauseKind::Using => {
+                    clause.tokens.len() == 2
+                        && clause.tokens[0].is_word("SCOPE")
+                        && clause.tokens[1].is_word("everything")
+                        || matches!(clause.tokens.as_slice(), [only] if only.is_word("everything"))
+                }
+                ClauseKind::With => false,
+                _ => true,
+            };
+            if !is_known {
+                return Err(Refusal::unexpected(
+                    self.query,
+                    clause.tokens.first().map_or(end, |token| token.span.start),
+                ));
+            }
+        }
+        let limit = self.number(statement, ClauseKind::Limit, end)?;
+        let offset = self.number(statement, ClauseKind::Offset, end)?.unwrap_or_default();
+        if offset > MAX_OFFSET {
+            return Err(Refusal::new("NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000"));
+        }
+        let filter = match statement.clause(ClauseKind::Where) {
+            Some(clause) => Some(self.reader(&scope, clause, end, None).condition()?),
+            None => None,
+        };
+        let mut order = Vec::new();
+        let order_by = statement.clause(ClauseKind::OrderBy);
+        let shape = if statement.is_count() && statement.clause(ClauseKind::GroupBy).is_none() {
+            if let Some(clause) = order_by {
+                let at = clause.tokens.first().map_or(end, |token| token.span.start);
+                return Err(Refusal::at(
+                    self.query,
+                    at,
+                    "MALFORMED_QUERY",
+                    "Grouped query is required for ORDER BY",
+                ));
+            }
+            Shape::Count
+        } else if statement.is_grouped() {
+            let mut groups = self.groups(statement, &scope, end)?;
+            if let Some(clause) = order_by {
+                order = self.reader(&scope, clause, end, Some(&mut groups)).orders()?;
+            }
+            Shape::Groups(groups)
+        } else {
+            if let Some(clause) = statement.clause(ClauseKind::Having) {
+                return Err(Refusal::unexpected(
+                    self.query,
+                    clause.tokens.first().map_or(end, |token| token.span.start),
+                ));
+            }
+            if let Some(clause) = order_by {
+                order = self.reader(&scope, clause, end, None).orders()?;
+            }
+            Shape::Records(self.columns(statement, &scope, limit, level)?)
+        };
+        Ok(Plan { object, shape, filter, order, limit, offset })
+    }
+
+    fn reader<'p>(
+        &'p self,
+        scope: &'p Scope,
+        clause: &'p Clause,
+        end: usize,
+        groups: Option<&'p mut Groups>,
+    ) -> Reader<'p> {
+        let end = clause.tokens.last().map_or(end, |token| token.span.end);
+        Reader { planner: self, scope, tokens: &clause.tokens, at: 0, end, groups }
+    }
+
+    fn number(&self, statement: &Statement, kind: ClauseKind, end: usize) -> Result<Option<usize>, Refusal> {
+        let Some(clause) = statement.clause(kind) else { return Ok(None) };
+        match clause.tokens.as_slice() {
+            [token]
+                if token.kind == TokenKind::Literal
+                    && token.text.bytes().all(|byte| byte.is_ascii_digit()) =>
+            {
+                Ok(Some(token.text.parse().unwrap_or(usize::MAX)))
+            }
+            [] => Err(Refusal::unexpected(self.query, end)),
+            [token, rest @ ..] => {
+                let is_number = token.text.bytes().all(|byte| byte.is_ascii_digit());
+                let wrong = rest.first().filter(|_| is_number).unwrap_or(token);
+                Err(Refusal::unexpected(self.query, wrong.span.start))
+            }
+        }
+    }
+
+    fn scope(&self, statement: &Statement, object: &'static Object) -> Result<Scope, Refusal> {
+        let root = &statement.from[0];
+        let mut roots = vec![root.path.last().to_owned(), object.name.to_owned()];
+        roots.extend(root.alias.as_ref().map(|alias| alias.text.clone()));
+        let mut scope = Scope { object, roots, aliases: Vec::new() };
+        for source in &statement.from[1..] {
+            let segments: Vec<&str> = source.path.segments.iter().map(Name::as_str).collect();
+            let at = source.path.segments[0].span.start;
+            let (hops, rest) = scope.begin(&segments);
+            // A second object that is no path from the first would be a join, which SOQL has not.
+            if rest.len() == segments.len() {
+                return Err(Refusal::unexpected(self.query, at));
+            }
+            let (hops, object) = self.walk(&scope, hops, rest, at, &dotted(&source.path))?;
+            if object.is_none() {
+                return Err(Refusal::unexpected(self.query, at));
+            }
+            let Some(alias) = &source.alias else { return Err(Refusal::unexpected(self.query, at)) };
+            scope.aliases.push((alias.text.clone(), hops));
+        }
+        Ok(scope)
+    }
+
+    /// Follows relationships from the scope's object; `None` is the Name pseudo-object.
+    fn walk(
+        &self,
+        scope: &Scope,
+        mut hops: Vec<&'static Field>,
+        relationships: &[&str],
+        at: usize,
+        path: &str,
+    ) -> Result<(Vec<&'static Field>, Option<&'static Object>), Refusal> {
+        let mut object = match hops.last() {
+            Some(hop) => self.target(hop),
+            None => Some(scope.object),
+        };
+        for relationship in relationships {
+            let hop = object.and_then(|object| object.reference(relationship)).ok_or_else(|| {
+                let reason = format!(
+                    "Didn't understand relationship '{relationship}' in field path. If you are attempting to use a custom relationship, be sure to append the '__r' after the custom relationship name. Please reference your WSDL or the describe call for the appropriate names."
+                );
+                Refusal::at(self.query, at, "INVALID_FIELD", &reason)
+            })?;
+            hops.push(hop);
+            object = self.target(hop);
+        }
+        if hops.len() > MAX_HOPS {
+            let reason = format!("The path '{path}' has more than {MAX_HOPS} relationships");
+            return Err(Refusal::at(self.query, at, "INVALID_FIELD", &reason));
+        }
+        Ok((hops, object))
+    }
+
+    fn target(&self, hop: &Field) -> Option<&'static Object> {
+        match hop.reference.as_ref()?.to {
+            [only] => self.data.object(only),
+            _ => None,
+        }
+    }
+
+    pub(super) fn chain_of_text(&self, scope: &Scope, text: &str, at: usize) -> Result<Chain, Refusal> {
+        let segments: Vec<&str> = text.split('.').collect();
+        self.chain(scope, &segments, at)
+    }
+
+    fn chain(&self, scope: &Scope, segments: &[&str], at: usize) -> Result<Chain, Refusal> {
+        let (hops, rest) = scope.begin(segments);
+        let [relationships @ .., name] = rest else { return Err(Refusal::unexpected(self.query, at)) };
+        let (hops, object) = self.walk(scope, hops, relationships, at, &segments.join("."))?;
+        let end = match object {
+            Some(object) => object.field(name).map(End::Field),
+            None => NAME_FIELDS.into_iter().find(|known| known.eq_ignore_ascii_case(name)).map(End::Name),
+        };
+        let end = end.ok_or_else(|| {
+            let reason = format!(
+                "No such column '{name}' on entity '{}'. If you are attempting to use a custom field, be sure to append the '__c' after the custom field name. Please reference your WSDL or the describe call for the appropriate names.",
+                object.map_or("Name", |object| object.name)
+            );
+            Refusal::at(self.query, at, "INVALID_FIELD", &reason)
+        })?;
+        let mut path: Vec<&str> = hops.iter().map(|hop| relationship(hop)).collect();
+        path.push(match end {
+            End::Field(field) => field.name,
+            End::Name(name) => name,
+        });
+        let path = path.join(".");
+        Ok(Chain { hops, end, path })
+    }
+
+    fn path(&self, scope: &Scope, path: &Path) -> Result<Chain, Refusal> {
+        let segments: Vec<&str> = path.segments.iter().map(Name::as_str).collect();
+        self.chain(scope, &segments, place(path))
+    }
+
+    fn columns(
+        &self,
+        statement: &Statement,
+        scope: &Scope,
+        limit: Option<usize>,
+        level: usize,
+    ) -> Result<Vec<Column>, Refusal> {
+        let mut columns = Vec::new();
+        let mut child_queries = 0;
+        for item in &statement.select {
+            match item {
+                Item::Field { path, alias: Some(_) } => {
+                    let reason = "only aggregate expressions use field aliasing";
+                    return Err(Refusal::at(self.query, place(path), "MALFORMED_QUERY", reason));
+                }
+                Item::Field { path, alias: None } => {
+                    let chain = self.path(scope, path)?;
+                    self.insert(&mut columns, &chain.hops, chain.end, false, place(path))?;
+                }
+                Item::Function { call, .. } if call.name.eq_ignore_ascii_case("FIELDS") => {
+                    self.fields(&mut columns, call, scope, limit)?;
+                }
+                Item::Function { call, alias } => {
+                    let at = call.name.span.start;
+                    let (chain, formatted) = self.shown(scope, call)?;
+                    match alias {
+                        Some(alias) => {
+                            let content = Content::Aliased(chain, formatted);
+                            self.push(&mut columns, Column { key: alias.text.clone(), content }, at)?;
+                        }
+                        None => self.insert(&mut columns, &chain.hops, chain.end, formatted, at)?,
+                    }
+                }
+                Item::Child(child) => {
+                    child_queries += 1;
+                    let at = place(&child.from[0].path);
+                    if level == MAX_LEVELS || child_queries > MAX_CHILD_QUERIES {
+                        let reason = if level == MAX_LEVELS {
+                            "SOQL statements cannot query aggregate relationships more than 5 levels away from the root entity object."
+                        } else {
+                            "SOQL statements can have at most 20 sub-queries"
+                        };
+                        return Err(Refusal::at(self.query, at, "MALFORMED_QUERY", reason));
+                    }
+                    let column = self.child(child, scope, level)?;
+                    self.push(&mut columns, column, at)?;
+                }
+                Item::TypeOf { relationship: path, whens, otherwise } => {
+                    let column = self.type_of(scope, path, whens, otherwise.as_deref())?;
+                    self.push(&mut columns, column, place(path))?;
+                }
+            }
+        }
+        Ok(columns)
+    }
+
+    /// `toLabel(f)`, `convertCurrency(f)`, `FORMAT(f)` and `FORMAT(convertCurrency(f))`: the field, and whether
+    /// it is formatted. Labels are the values themselves, and there is one currency.
+    fn shown(&self, scope: &Scope, call: &Call) -> Result<(Chain, bool), Refusal> {
+        let at = call.name.span.start;
+        let is = |name: &str| call.name.eq_ignore_ascii_case(name);
+        let (chain, formatted) = match call.arguments.as_slice() {
+            [Argument::Path(path)] => (self.path(scope, path)?, is("FORMAT")),
+            [Argument::Call(inner)] if is("FORMAT") => (self.shown(scope, inner)?.0, true),
+            _ => return Err(Refusal::unexpected(self.query, at)),
+        };
+        let kind = chain.kind();
+        let fits = is("FORMAT")
+            || is("toLabel") && matches!(kind, Kind::Picklist | Kind::MultiPicklist | Kind::Text)
+            || is("convertCurrency") && kind == Kind::Currency;
+        if fits { Ok((chain, formatted)) } else { Err(Refusal::unexpected(self.query, at)) }
+    }
+
+    fn fields(
+        &self,
+        columns: &mut Vec<Column>,
+        call: &Call,
+        scope: &Scope,
+        limit: Option<usize>,
+    ) -> Result<(), Refusal> {
+        let at = call.name.span.start;
+        let which = match call.arguments.as_slice() {
+            [Argument::Path(path)] if path.segments.len() == 1 => path.last().to_ascii_uppercase(),
+            _ => return Err(Refusal::unexpected(self.query, at)),
+        };
+        let takes: fn(&Field) -> bool = match which.as_str() {
+            "ALL" => |_| true,
+            "STANDARD" => |field| !field.is_custom(),
+            "CUSTOM" => Field::is_custom,
+            _ => return Err(Refusal::unexpected(self.query, at)),
+        };
+        if which != "STANDARD" && limit.is_none_or(|limit| limit > MAX_FIELDS_LIMIT) {
+            let reason = "The SOQL FIELDS function must have a LIMIT of at most 200";
+            return Err(Refusal::new("MALFORMED_QUERY", reason));
+        }
+        for field in scope.object.fields.iter().filter(|field| takes(field)) {
+            self.insert(columns, &[], End::Field(field), false, at)?;
+        }
+        Ok(())
+    }
+
+    fn child(&self, child: &Statement, scope: &Scope, level: usize) -> Result<Column, Refusal> {
+        let path = &child.from[0].path;
+        let name = match path.segments.as_slice() {
+            [name] => name,
+            [root, name] if scope.is_root(&root.text) => name,
+            _ => return Err(Refusal::unexpected(self.query, place(path))),
+        };
+        let relationship = scope.object.child(&name.text).ok_or_else(|| {
+            let reason = format!(
+                "Didn't understand relationship '{}' in FROM part of query call. If you are attempting to use a custom relationship, be sure to append the '__r' after the custom relationship name. Please reference your WSDL or the describe call for the appropriate names.",
+                name.text
+            );
+            Refusal::at(self.query, name.span.start, "INVALID_TYPE", &reason)
+        })?;
+        let object = self.data.object(relationship.object);
+        let object = object.ok_or_else(|| Refusal::unexpected(self.query, name.span.start))?;
+        if child.is_grouped() {
+            let reason = "A sub-select can not have aggregate functions or GROUP BY";
+            return Err(Refusal::at(self.query, name.span.start, "MALFORMED_QUERY", reason));
+        }
+        let plan = self.statement(child, object, name.span.end, level + 1)?;
+        Ok(Column {
+            key: relationship.name.to_owned(),
+            content: Content::Child(object, relationship.field, Arc::new(plan)),
+        })
+    }
+
+    fn type_of(
+        &self,
+        scope: &Scope,
+        path: &Path,
+        whens: &[(Name, Vec<Path>)],
+        otherwise: Option<&[Path]>,
+    ) -> Result<Column, Refusal> {
+        let at = place(path);
+        let segments: Vec<&str> = path.segments.iter().map(Name::as_str).collect();
+        let (hops, rest) = scope.begin(&segments);
+        let reference = match (hops.as_slice(), rest) {
+            ([], [name]) => scope.object.reference(name),
+            _ => None,
+        };
+        let polymorphic =
+            reference.filter(|field| field.reference.as_ref().is_some_and(|to| to.to.len() > 1));
+        let reference = polymorphic.ok_or_else(|| {
+            let reason = format!("'{}' is not a polymorphic relationship", dotted(path));
+            Refusal::at(self.query, at, "INVALID_FIELD", &reason)
+        })?;
+        let mut branches = Vec::new();
+        for (name, fields) in whens {
+            let object = self
+                .data
+                .object(&name.text)
+                .filter(|object| reference.reference.as_ref().is_some_and(|to| to.to.contains(&object.name)));
+            let object = object.ok_or_else(|| {
+                let reason = format!("'{}' is no type that '{}' can have", name.text, dotted(path));
+                Refusal::at(self.query, name.span.start, "INVALID_TYPE", &reason)
+            })?;
+            let inner = Scope { object, roots: Vec::new(), aliases: Vec::new() };
+            let mut columns = Vec::new();
+            for field in fields {
+                let chain = self.path(&inner, field)?;
+                self.insert(&mut columns, &chain.hops, chain.end, false, place(field))?;
+            }
+            branches.push((object, columns));
+        }
+        let otherwise = match otherwise {
+            None => None,
+            Some(fields) => {
+                let mut columns = Vec::new();
+                for field in fields {
+                    let name = NAME_FIELDS.into_iter().find(|name| field.last().eq_ignore_ascii_case(name));
+                    let name = name.filter(|_| field.segments.len() == 1).ok_or_else(|| {
+                        let reason = format!("No such column '{}' on entity 'Name'.", dotted(field));
+                        Refusal::at(self.query, place(field), "INVALID_FIELD", &reason)
+                    })?;
+                    self.insert(&mut columns, &[], End::Name(name), false, place(field))?;
+                }
+                Some(columns)
+            }
+        };
+        Ok(Column {
+            key: relationship(reference).to_owned(),
+            content: Content::TypeOf(reference, branches, otherwise),
+        })
+    }
+
+    /// Puts a field where it belongs: paths through one parent share its object.
+    fn insert(
+        &self,
+        columns: &mut Vec<Column>,
+        hops: &[&'static Field],
+        end: End,
+        formatted: bool,
+        at: usize,
+    ) -> Result<(), Refusal> {
+        let [hop, rest @ ..] = hops else {
+            let key = match end {
+                End::Field(field) => field.name,
+                End::Name(name) => name,
+            };
+            return self.push(
+                columns,
+                Column { key: key.to_owned(), content: Content::Own(end, formatted) },
+                at,
+            );
+        };
+        let key = relationship(hop);
+        let known = columns
+            .iter()
+            .position(|column| column.key == key && matches!(column.content, Content::Parent(..)));
+        let place = match known {
+            Some(place) => place,
+            None => {
+                let content = Content::Parent(hop, Vec::new());
+                self.push(columns, Column { key: key.to_owned(), content }, at)?;
+                columns.len() - 1
+            }
+        };
+        match &mut columns[place].content {
+            Content::Parent(_, inner) => self.insert(inner, rest, end, formatted, at),
+            _ => Ok(()),
+        }
+    }
+
+    fn push(&self, columns: &mut Vec<Column>, column: Column, at: usize) -> Result<(), Refusal> {
+        if columns.iter().any(|known| known.key.eq_ignore_ascii_case(&column.key)) {
+            let reason = format!("duplicate field selected: {}", column.key);
+            return Err(Refusal::at(self.query, at, "INVALID_FIELD", &reason));
+        }
+        columns.push(column);
+        Ok(())
+    }
+
+    fn groups(&self, statement: &Statement, scope: &Scope, end: usize) -> Result<Groups, Refusal> {
+        let mut groups = Groups::default();
+        if let Some(clause) = statement.clause(ClauseKind::GroupBy) {
+            self.keys(&mut groups, scope, clause, end)?;
+        }
+        let mut unnamed = 0;
+        for item in &statement.select {
+            let (at, column) = match item {
+                Item::Field { path, alias } => {
+                    let chain = self.path(scope, path)?;
+                    let at = place(path);
+                    let key = groups.key(&Operand::Field(chain.clone()));
+                    let key = key.ok_or_else(|| not_grouped(self.query, at, &chain.path))?;
+                    let name = alias.as_ref().map_or(chain.key(), Name::as_str).to_owned();
+                    let column = GroupColumn {
+                        key: name,
+                        operand: Operand::Key(key),
+                        text: dotted(path),
+                        is_field: true,
+                        formatted: false,
+                    };
+                    (at, column)
+                }
+                Item::Function { call, alias } => {
+                    let (operand, formatted) = self.group_function(&mut groups, scope, call)?;
+                    let key = match alias {
+                        Some(alias) => alias.text.clone(),
+                        None => {
+                            unnamed += 1;
+                            format!("expr{}", unnamed - 1)
+                        }
+                    };
+                    let text = printed(call);
+                    (call.name.span.start, GroupColumn { key, operand, text, is_field: false, formatted })
+                }
+                Item::Child(child) => {
+                    return Err(Refusal::unexpected(self.query, place(&child.from[0].path)));
+                }
+                Item::TypeOf { relationship, .. } => {
+                    return Err(Refusal::unexpected(self.query, place(relationship)));
+                }
+            };
+            if groups.columns.iter().any(|known| known.key.eq_ignore_ascii_case(&column.key)) {
+                let reason = format!("duplicate alias: {}", column.key);
+                return Err(Refusal::at(self.query, at, "MALFORMED_QUERY", &reason));
+            }
+            groups.columns.push(column);
+        }
+        if let Some(clause) = statement.clause(ClauseKind::Having) {
+            let having = self.reader(scope, clause, end, Some(&mut groups)).condition()?;
+            groups.having = Some(having);
+        }
+        Ok(groups)
+    }
+
+    fn keys(&self, groups: &mut Groups, scope: &Scope, clause: &Clause, end: usize) -> Result<(), Refusal> {
+        let mut reader = self.reader(scope, clause, end, None);
+        let second_opens = clause.tokens.get(1).is_some_and(|token| token.kind == TokenKind::Open);
+        if second_opens && reader.eat_word("ROLLUP") {
+            groups.subtotals = Subtotals::Rollup;
+        } else if second_opens && reader.eat_word("CUBE") {
+            groups.subtotals = Subtotals::Cube;
+        }
+        let wrapped = groups.subtotals != Subtotals::None;
+        if wrapped {
+            reader.expect(TokenKind::Open)?;
+        }
+        loop {
+            let start = clause.tokens.get(reader.at).map_or(end, |token| token.span.start);
+            let (operand, kind, name) = reader.operand()?;
+            if !kind.is_groupable() {
+                let reason = format!("field '{name}' can not be grouped in a query call");
+                return Err(Refusal::at(self.query, start, "MALFORMED_QUERY", &reason));
+            }
+            if groups.key(&operand).is_none() {
+                groups.keys.push(operand);
+            }
+            if !reader.eat(TokenKind::Comma) {
+                break;
+            }
+        }
+        if wrapped {
+            reader.expect(TokenKind::Close)?;
+            // The documentation allows three.
+            if groups.keys.len() > 3 {
+                return Err(Refusal::new(
+                    "MALFORMED_QUERY",
+                    "GROUP BY ROLLUP and CUBE take at most three fields",
+                ));
+            }
+        }
+        reader.expect_end()
+    }
+
+    fn group_function(
+        &self,
+        groups: &mut Groups,
+        scope: &Scope,
+        call: &Call,
+    ) -> Result<(Operand, bool), Refusal> {
+        let at = call.name.span.start;
+        let name = &call.name.text;
+        if name.eq_ignore_ascii_case("FORMAT") || name.eq_ignore_ascii_case("convertCurrency") {
+            let [Argument::Call(inner)] = call.arguments.as_slice() else {
+                return Err(Refusal::unexpected(self.query, at));
+            };
+            let (operand, _) = self.group_function(groups, scope, inner)?;
+            return Ok((operand, name.eq_ignore_ascii_case("FORMAT")));
+        }
+        let chain = match call.arguments.as_slice() {
+            [] => None,
+            [Argument::Path(path)] => Some(self.path(scope, path)?),
+            // convertTimezone(f) inside a date function changes nothing: the org's zone is UTC.
+            [Argument::Call(inner)] if inner.name.eq_ignore_ascii_case("convertTimezone") => {
+                match inner.arguments.as_slice() {
+                    [Argument::Path(path)] => Some(self.path(scope, path)?),
+                    _ => return Err(Refusal::unexpected(self.query, at)),
+                }
+            }
+            _ => return Err(Refusal::unexpected(self.query, at)),
+        };
+        if let Some(function) = DateFunction::read(name) {
+            let chain = chain.ok_or_else(|| Refusal::unexpected(self.query, at))?;
+            let path = chain.path.clone();
+            let key = groups.key(&Operand::Date(function, chain));
+            return Ok((Operand::Key(key.ok_or_else(|| not_grouped(self.query, at, &path))?), false));
+        }
+        if name.eq_ignore_ascii_case("GROUPING") {
+            let chain = chain.ok_or_else(|| Refusal::unexpected(self.query, at))?;
+            let path = chain.path.clone();
+            let key = groups.key(&Operand::Field(chain));
+            return Ok((Operand::Grouping(key.ok_or_else(|| not_grouped(self.query, at, &path))?), false));
+        }
+        let function = AggregateFunction::read(name).ok_or_else(|| Refusal::unexpected(self.query, at))?;
+        let aggregate = Aggregate::new(function, chain)
+            .map_err(|reason| Refusal::at(self.query, at, "MALFORMED_QUERY", &reason))?;
+        Ok((Operand::Aggregate(groups.aggregate(aggregate)), false))
+    }
+}
+
+impl Scope {
+    fn is_root(&self, name: &str) -> bool {
+        self.roots.iter().any(|root| root.eq_ignore_ascii_case(name))
+    }
+
+    /// Takes the root's name or an alias off a path's front: the relationships that it stands for, and what is
+    /// left of the path.
+    fn begin<'s, 't>(&self, segments: &'s [&'t str]) -> (Vec<&'static Field>, &'s [&'t str]) {
+        let [first, rest @ ..] = segments else { return (Vec::new(), segments) };
+        if let Some((_, hops)) = self.aliases.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(first)) {
+            return (hops.clone(), rest);
+        }
+        // A relationship of the same name comes first.
+        let is_prefix = self.is_root(first) && !rest.is_empty() && self.object.reference(first).is_none();
+        (Vec::new(), if is_prefix { rest } else { segments })
+    }
+}
+
+/// The relationship's name of a reference.
+pub(super) fn relationship(field: &Field) -> &'static str {
+    field.reference.as_ref().map_or("", |reference| reference.relationship)
+}
+
+fn place(path: &Path) -> usize {
+    path.segments.first().map_or(0, |name| name.span.start)
+}
+
+fn dotted(path: &Path) -> String {
+    path.segments.iter().map(Name::as_str).collect::<Vec<_>>().join(".")
+}
+
+/// A call as written, for the metadata of columns.
+fn printed(call: &Call) -> String {
+    let arguments: Vec<String> = call
+        .arguments
+        .iter()
+        .map(|argument| match argument {
+            Argument::Path(path) => dotted(path),
+            Argument::Call(call) => printed(call),
+            Argument::Literal(text) => text.clone(),
+        })
+        .collect();
+    format!("{}({})", call.name.text, arguments.join(", "))
+}

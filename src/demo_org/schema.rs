@@ -1,0 +1,202 @@
+//! What objects, fields and relationships are; which ones the org has stands in `objects`.
+
+use super::data::{DataSet, Row, Value};
+
+/// An object of the org.
+#[derive(Debug)]
+pub struct Object {
+    /// Its API name, in its canonical case.
+    pub name: &'static str,
+    /// The first three characters of its records' ids.
+    pub prefix: &'static str,
+    /// Its fields, in the order that describe gives them.
+    pub fields: &'static [Field],
+    /// The relationships to records that refer to it.
+    pub children: &'static [ChildRelationship],
+    /// How many records a data set holds of it, deleted ones included.
+    pub(super) count: fn(&DataSet) -> usize,
+    /// Whether some of its records are in the recycle bin.
+    pub(super) deletable: bool,
+}
+
+impl Object {
+    /// The field of this name, in any case.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The reference whose parent relationship has this name, in any case.
+    #[must_use]
+    pub fn reference(&self, relationship: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| {
+            field.reference.as_ref().is_some_and(|to| to.relationship.eq_ignore_ascii_case(relationship))
+        })
+    }
+
+    /// The child relationship of this name, in any case.
+    #[must_use]
+    pub fn child(&self, relationship: &str) -> Option<&'static ChildRelationship> {
+        self.children.iter().find(|child| child.name.eq_ignore_ascii_case(relationship))
+    }
+}
+
+/// A field of an object.
+#[derive(Debug)]
+pub struct Field {
+    /// Its API name, in its canonical case.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Where it leads, if it is a reference.
+    pub reference: Option<Reference>,
+    /// Its value in a row.
+    pub(super) make: fn(Row<'_>) -> Value,
+}
+
+impl Field {
+    /// Whether it is one of the customer's own.
+    #[must_use]
+    pub fn is_custom(&self) -> bool {
+        self.name.ends_with("__c") || self.name.ends_with("__s")
+    }
+}
+
+/// Where a reference leads.
+#[derive(Debug)]
+pub struct Reference {
+    /// The parent relationship's name: `Account` for `AccountId`.
+    pub relationship: &'static str,
+    /// The objects that it may refer to; more than one makes it polymorphic.
+    pub to: &'static [&'static str],
+}
+
+/// The records of another object that refer to this one.
+#[derive(Debug)]
+pub struct ChildRelationship {
+    /// Its name, as a child query's FROM says it.
+    pub name: &'static str,
+    /// The object of the children.
+    pub object: &'static str,
+    /// The field of the children that holds the parent's id.
+    pub field: &'static str,
+}
+
+/// The types of fields, named as describe does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// id
+    Id,
+    /// reference
+    Reference,
+    /// string
+    Text,
+    /// picklist
+    Picklist,
+    /// multipicklist: values with `;` between them
+    MultiPicklist,
+    /// boolean, never null
+    Boolean,
+    /// int
+    Int,
+    /// double
+    Double,
+    /// currency
+    Currency,
+    /// percent
+    Percent,
+    /// date
+    Date,
+    /// datetime
+    Datetime,
+    /// textarea of up to 255 characters
+    TextArea,
+    /// textarea of more: no filter, no sorting, and smaller pages
+    LongText,
+    /// email
+    Email,
+    /// phone
+    Phone,
+    /// url
+    Url,
+    /// address, compound
+    Address,
+    /// location, compound
+    Location,
+    /// base64: the answer holds a URL
+    Base64,
+}
+
+impl Kind {
+    /// The type's name in describe.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Reference => "reference",
+            Self::Text => "string",
+            Self::Picklist => "picklist",
+            Self::MultiPicklist => "multipicklist",
+            Self::Boolean => "boolean",
+            Self::Int => "int",
+            Self::Double => "double",
+            Self::Currency => "currency",
+            Self::Percent => "percent",
+            Self::Date => "date",
+            Self::Datetime => "datetime",
+            Self::TextArea | Self::LongText => "textarea",
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Url => "url",
+            Self::Address => "address",
+            Self::Location => "location",
+            Self::Base64 => "base64",
+        }
+    }
+
+    /// Whether a WHERE clause may name it.
+    #[must_use]
+    pub fn is_filterable(self) -> bool {
+        !matches!(self, Self::LongText | Self::Address | Self::Location | Self::Base64)
+    }
+
+    /// Whether ORDER BY may name it.
+    #[must_use]
+    pub fn is_sortable(self) -> bool {
+        self.is_filterable() && self != Self::MultiPicklist
+    }
+
+    /// Whether GROUP BY may name it.
+    #[must_use]
+    pub fn is_groupable(self) -> bool {
+        self.is_sortable() && !matches!(self, Self::Double | Self::Currency | Self::Percent | Self::Datetime)
+    }
+
+    /// Whether it holds a number.
+    #[must_use]
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Int | Self::Double | Self::Currency | Self::Percent)
+    }
+
+    /// Whether it holds an id.
+    #[must_use]
+    pub fn is_id(self) -> bool {
+        matches!(self, Self::Id | Self::Reference)
+    }
+
+    /// Whether it holds text.
+    #[must_use]
+    pub fn is_text(self) -> bool {
+        matches!(
+            self,
+            Self::Text
+                | Self::Picklist
+                | Self::MultiPicklist
+                | Self::TextArea
+                | Self::LongText
+                | Self::Email
+                | Self::Phone
+                | Self::Url
+        )
+    }
+}
