@@ -321,7 +321,7 @@ impl Operator {
             |order_of: Ordering| order(order_of, if order_of.is_gt() { order_of } else { Ordering::Less });
         match (value, literal) {
             (value, Literal::Null) => value.is_null() == (self == Self::Equal),
-            (Value::Null, Literal::Bool(wanted)) => !*wanted == (self == Self::Equal),
+            (Value::Null, Literal::Bool(wanted)) => *wanted != (self == Self::Equal),
             (Value::Bool(value), Literal::Bool(wanted)) => (value == wanted) == (self == Self::Equal),
             (Value::Int(value), Literal::Number(wanted)) => {
                 (*value as f64).partial_cmp(wanted).is_some_and(point)

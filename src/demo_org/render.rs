@@ -97,18 +97,27 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
 /// Appends a double as Java's `Double.toString` writes it (since JDK 19: the shortest digits that read back to
 /// it, at least one behind the point): plain from 10⁻³ to below 10⁷, else with an exponent.
 pub(super) fn double(out: &mut Vec<u8>, number: f64) {
+    let from = out.len();
     let size = number.abs();
     if size == 0.0 || (1e-3..1e7).contains(&size) {
         push(out, format_args!("{number:?}"));
+        if out.len() - from >= LONG
+            && let Some(point) = out[from..].iter().position(|&byte| byte == b'.')
+        {
+            let places = out.len() - from - point - 1;
+            out.truncate(from);
+            push(out, format_args!("{number:.places$}"));
+        }
         return;
     }
-    let from = out.len();
     push(out, format_args!("{number:e}"));
-    let digits = out[from..].iter().position(|&byte| byte == b'e').unwrap_or_default();
-    if !out[from..from + digits].contains(&b'.') {
+    let digits =
+        out[from..].iter().filter(|&&byte| byte != b'-').position(|&byte| byte == b'e').unwrap_or_default();
+    if digits == 1 || digits >= LONG || !number.is_normal() {
         // One digit would do, but Java writes two, and of all with two the nearest: 4.9E-324, not 5.0E-324.
+        let places = digits.saturating_sub(2).max(1);
         out.truncate(from);
-        push(out, format_args!("{number:.1e}"));
+        push(out, format_args!("{number:.places$e}"));
     }
     for byte in &mut out[from..] {
         if *byte == b'e' {
@@ -116,6 +125,10 @@ pub(super) fn double(out: &mut Vec<u8>, number: f64) {
         }
     }
 }
+
+/// From so many digits on, two numbers of that length can be equally near; Java takes the even one, as
+/// rounding the exact value to that length does, and the shortest form here does not.
+const LONG: usize = 15;
 
 /// Appends a day: `2026-03-08`.
 pub(super) fn date(out: &mut Vec<u8>, day: Date) {
@@ -258,7 +271,7 @@ mod tests {
 
     #[test]
     fn doubles_are_written_as_java_writes_them() {
-        // Each answer is jshell's own, `Double.toString(x)`.
+        // Each answer is that of JDK 25's own `Double.toString`; JDK 17's differs in the last one but one.
         for (number, expected) in [
             (0.0, "0.0"),
             (-0.0, "-0.0"),
@@ -283,6 +296,9 @@ mod tests {
             (f64::MIN_POSITIVE, "2.2250738585072014E-308"),
             (5e-324, "4.9E-324"),
             (1.5e-323, "1.5E-323"),
+            (2e23, "2.0E23"),
+            // Halfway between two: the even one.
+            (1_059_438_285_926_254.25, "1.0594382859262542E15"),
         ] {
             assert_eq!(text(|out| double(out, number)), expected);
         }
