@@ -42,6 +42,25 @@ impl Exit {
         self as u8
     }
 
+    /// The status of this number, as a run report holds it; [`Exit::General`] where it is none of ours.
+    #[must_use]
+    pub fn from_code(code: u8) -> Self {
+        let all = [
+            Self::Success,
+            Self::Usage,
+            Self::Query,
+            Self::Unavailable,
+            Self::Output,
+            Self::Incomplete,
+            Self::TryLater,
+            Self::Login,
+            Self::Configuration,
+            Self::Interrupted,
+            Self::Terminated,
+        ];
+        all.into_iter().find(|exit| exit.code() == code).unwrap_or(Self::General)
+    }
+
     /// Whether an outer scheduler may run the same command again without a person looking first.
     #[must_use]
     pub fn worth_a_retry(self) -> bool {

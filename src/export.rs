@@ -62,7 +62,21 @@ pub struct Run {
     pub scheduled: Option<Timestamp>,
     /// Where the export goes.
     pub target: Target,
+    /// How far it goes.
+    pub extent: Extent,
 }
+
+/// How far a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// To the published file.
+    Whole,
+    /// To the login: everything before the query is tried, and nothing is written.
+    Login,
+}
+
+/// The failure of a run whose records went to a reader that stopped reading.
+pub const READER_GONE: &str = "the reader of standard output has gone";
 
 /// Where an export goes.
 pub enum Target {
@@ -90,7 +104,7 @@ impl Target {
 /// When it ends, the output is whole or as it was, and nothing else is left of the run.
 pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
     let clock = &edges.clock;
-    let (begun, job) = (clock.elapsed(), Arc::clone(&run.job));
+    let (begun, job, extent) = (clock.elapsed(), Arc::clone(&run.job), run.extent);
     let mut report = RunReport::begun(job.name.as_str(), run.org.name.as_str(), run.id.clone(), clock.now());
     report.scheduled = run.scheduled;
     report.format = Some(job.format.as_str().to_owned());
@@ -120,7 +134,8 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
     if let (Some(state), Ok(Some(locks))) = (&edges.state, &locks) {
         // The stage is gone or has become the output: its note has served. The export stands as it is, whatever
         // becomes of the notes.
-        for noted in [state.clear(&locks.job), state.append(&report)] {
+        let appended = if extent == Extent::Whole { state.append(&report) } else { Ok(()) };
+        for noted in [state.clear(&locks.job), appended] {
             if let Err(failure) = noted {
                 tracing::error!(job = %job.name, error = %failure, "the state folder could not be written");
                 report.warnings.push(failure.what);
@@ -191,7 +206,7 @@ async fn locked_run(
     locks: Option<&Locks>,
     report: &mut RunReport,
 ) -> Result<(), Failure> {
-    let Run { job, org, id, target, .. } = run;
+    let Run { job, org, id, target, extent, .. } = run;
     let columns = columns(&job)?;
     report.columns = columns.names().to_vec();
     let first = query::path(&org.api_version, job.all_rows, &job.query.text).map_err(Fault::into_failure)?;
@@ -216,6 +231,9 @@ async fn locked_run(
     link.report(report);
     granted?;
     link.notice(&Event::LoggedIn);
+    if extent == Extent::Login {
+        return Ok(());
+    }
 
     let ahead = !columns.has_children();
     let staged = stage(target, &id, edges, locks)?;

@@ -6,11 +6,9 @@
 //! - [`config`]: what a user wrote, read into the domain's types
 //! - [`salesforce`]: the protocol without sockets; [`sink`]: records in, bytes out
 //! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`]
-//! - engine: [`retry`], [`stop`], [`export`]
-//! - edges, the world: [`output`], [`clock`]
-//! - engine: [`retry`], [`agenda`]
-//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`soql`], [`schedule`]
-//! - the embedded org, beside them and above the domain alone: `demo_org`
+//! - engine: [`export`], [`agenda`], [`retry`], [`stop`]
+//! - faces: [`cli`]
+//! - beside them, above the domain alone: `demo_org`, a Salesforce look-alike on loopback
 
 pub mod error;
 
@@ -33,9 +31,12 @@ pub mod monitor;
 pub mod output;
 pub mod state;
 
-pub mod export;
 pub mod agenda;
+pub mod export;
 pub mod retry;
 pub mod stop;
+
+pub mod cli;
+
 #[cfg(feature = "demo-org")]
 pub mod demo_org;

@@ -1,3 +1,5 @@
 //! Arguments → cli → exit status.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sfexport::cli::main()
+}

@@ -3,11 +3,13 @@
 //! A page is encoded into memory first and written only when it was read to its end and counted, so that a page
 //! that turns out to be cut can be asked for again without a trace, also where the output is a stream.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::READER_GONE;
 use crate::error::{Exit, Failure};
 use crate::job::{Format, Job, Numbers};
 use crate::output::{self, Staged};
@@ -187,10 +189,12 @@ impl Writer {
                 return Ok(Reply::Rejected { fault, again });
             }
         };
-        self.staged
-            .write_all(&self.encoded)
-            .and_then(|()| self.staged.flush())
-            .map_err(output::write_failure)?;
+        self.staged.write_all(&self.encoded).and_then(|()| self.staged.flush()).map_err(
+            |error| match error.kind() {
+                ErrorKind::BrokenPipe => Failure::new(Exit::General, READER_GONE),
+                _ => output::write_failure(error),
+            },
+        )?;
         self.begun = true;
         self.bytes += self.encoded.len() as u64;
         self.lone_surrogates += lone_surrogates;

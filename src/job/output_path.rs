@@ -68,6 +68,14 @@ impl OutputTemplate {
         Ok(template)
     }
 
+    /// A path without fields, taken as it is: the output of a query without a job file.
+    #[must_use]
+    pub fn fixed(path: &Path) -> Self {
+        let root = path.parent().unwrap_or(path).to_owned();
+        let text = path.display().to_string();
+        Self { pieces: vec![Piece::Literal(text.clone())], text, root }
+    }
+
     /// The template as written.
     #[must_use]
     pub fn text(&self) -> &str {

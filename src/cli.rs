@@ -1,0 +1,179 @@
+//! The command line: one file a verb, and the only place that prints. What a verb does is done by the engine.
+
+#[cfg(feature = "demo-org")]
+mod demo;
+mod log;
+mod print;
+mod progress;
+mod query;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::clock;
+use crate::config::{self, FlagValue, Settings, Sources};
+use crate::error::{Exit, Failure};
+use crate::export::Edges;
+use crate::http::Http;
+use crate::monitor::Monitor;
+use crate::retry::RetryPolicy;
+use crate::state::State;
+use crate::stop::Stop;
+
+/// Exports Salesforce data: a SOQL query to a CSV or JSON Lines file, whole or not at all.
+#[derive(Debug, Parser)]
+#[command(name = "sfexport", version, max_term_width = 100, after_help = EXIT_STATUS)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 every record that the org counted is in the file; 65 the query was refused; \
+69 the org could not be reached; 73 the output could not be written; 74 the result was incomplete; 75 try again later; \
+77 the login was refused; 78 the configuration is wrong. 69, 74 and 75 are worth a retry.";
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// The configuration file [default: sfexport.toml, or what SFEXPORT_CONFIG names]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the history, the locks and the schedule marks are kept
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<String>,
+    /// The folder that relative outputs go to and none leaves
+    #[arg(long, global = true, value_name = "DIR")]
+    output_root: Option<String>,
+    /// How logs are written to standard error
+    #[arg(long, global = true, value_enum, default_value_t = log::Form::Text)]
+    log_format: log::Form,
+    /// What is logged: error, warn, info, debug or trace [default: what SFEXPORT_LOG says, or info]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<tracing::Level>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Export jobs now
+    Run(run::RunArguments),
+    /// Export the result of one query, without a job file
+    Query(query::QueryArguments),
+    /// Everything against an embedded Salesforce look-alike: no account, no network
+    #[cfg(feature = "demo-org")]
+    Demo(demo::DemoArguments),
+}
+
+/// Reads the arguments, does what they say, and gives the exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and the version go to standard output and are no failure; clap knows.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
+        }
+    };
+    let exit = tokio::runtime::Builder::new_multi_thread()
+        // The network needs little: pages are read and written on threads of their own.
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::General, format!("cannot start: {error}")))
+        .and_then(|runtime| runtime.block_on(act(arguments)))
+        .unwrap_or_else(|failure| {
+            print::failure(None, &failure);
+            failure.exit
+        });
+    ExitCode::from(exit.code())
+}
+
+async fn act(arguments: Arguments) -> Result<Exit, Failure> {
+    let Arguments { common, verb } = arguments;
+    let bars = progress::Bars::new();
+    // The demo says itself what it does.
+    let quiet = match &verb {
+        #[cfg(feature = "demo-org")]
+        Verb::Demo(_) => true,
+        _ => false,
+    };
+    log::start(common.log_format, common.log_level, quiet, &bars)?;
+    let stop = signals()?;
+    let context = Context { common, bars, stop };
+    match verb {
+        Verb::Run(arguments) => run::run(arguments, &context).await,
+        Verb::Query(arguments) => query::query(arguments, &context).await,
+        #[cfg(feature = "demo-org")]
+        Verb::Demo(arguments) => demo::demo(arguments, &context).await,
+    }
+}
+
+/// What the verbs share.
+struct Context {
+    common: Common,
+    bars: progress::Bars,
+    stop: Stop,
+}
+
+impl Context {
+    /// Where the configuration is read from: this process's flags, environment and folder.
+    fn sources(&self) -> Result<Sources, Failure> {
+        let flag =
+            |flag, key, value: &Option<String>| value.clone().map(|value| FlagValue { flag, key, value });
+        let flags = [
+            flag("--state-dir", "state_dir", &self.common.state_dir),
+            flag("--output-root", "output_root", &self.common.output_root),
+        ];
+        Ok(Sources {
+            config_flag: self.common.config.clone(),
+            environment: std::env::vars_os().collect(),
+            working_dir: working_dir()?,
+            flags: flags.into_iter().flatten().collect(),
+        })
+    }
+
+    fn edges(&self, settings: &Settings, state: Option<State>) -> Arc<Edges> {
+        let config::Http { attempts, wait_min, wait_max, batch_size, .. } = settings.http;
+        let monitor: Arc<dyn Monitor> = Arc::new(self.bars.clone());
+        Arc::new(Edges {
+            http: Http::new(settings.http.clone()),
+            clock: Arc::new(clock::System::new()),
+            monitor,
+            retry: RetryPolicy { attempts, wait_min, wait_max },
+            batch_size,
+            state,
+        })
+    }
+}
+
+fn working_dir() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::new(Exit::General, format!("cannot tell the working directory: {error}")))
+}
+
+/// Listens for SIGINT and SIGTERM; the first one stops what is going on.
+fn signals() -> Result<Stop, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| {
+        signal(kind)
+            .map_err(|error| Failure::new(Exit::General, format!("cannot listen for signals: {error}")))
+    };
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (sender, stop) = Stop::new();
+    tokio::spawn(async move {
+        let exit = tokio::select! {
+            _ = interrupt.recv() => Exit::Interrupted,
+            _ = terminate.recv() => Exit::Terminated,
+        };
+        sender.signalled(exit);
+        // The word stays said for as long as anybody may ask.
+        std::future::pending::<()>().await;
+    });
+    Ok(stop)
+}

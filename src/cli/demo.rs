@@ -1,0 +1,228 @@
+//! `sfexport demo`: a key pair, an embedded org, and the example jobs run against it by the real path.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::run::{Plan, run_all, shown_failure};
+use super::{Context, print, working_dir};
+use crate::config::{self, Selection, Sources};
+use crate::demo_org::{DemoOrg, Options};
+use crate::error::{Exit, Failure};
+use crate::export::Extent;
+use crate::key::{self, KeyBits, KeyRequest, Subject};
+use crate::report::RunReport;
+use crate::state::State;
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArguments {
+    /// How many accounts the org holds; contacts, opportunities and tasks grow with them
+    #[arg(long, default_value_t = 5000, value_name = "N")]
+    records: usize,
+    /// The folder of the demo's key, configuration, jobs and exports
+    #[arg(long, default_value = "demo", value_name = "DIR")]
+    dir: PathBuf,
+    /// Keep the org up, and print the configuration that points at it
+    #[arg(long)]
+    serve: bool,
+    /// The port of the org; 0 takes any free one
+    #[arg(long, default_value_t = 0, requires = "serve", value_name = "PORT")]
+    port: u16,
+}
+
+/// The first line of a configuration that this verb wrote, and may write again.
+const MARK: &str = "# Written by `sfexport demo`, and written anew each time it runs.";
+
+const CLIENT_ID: &str = "3MVG9demo";
+const USERNAME: &str = "integration@example.com";
+
+/// The jobs of the repository's `jobs/`, so that the binary alone can show them.
+const JOBS: [(&str, &str); 5] = [
+    ("accounts.toml", include_str!("../../jobs/accounts.toml")),
+    ("contacts.toml", include_str!("../../jobs/contacts.toml")),
+    ("deleted_accounts.toml", include_str!("../../jobs/deleted_accounts.toml")),
+    ("opportunities.toml", include_str!("../../jobs/opportunities.toml")),
+    ("pipeline.toml", include_str!("../../jobs/pipeline.toml")),
+];
+
+/// Sets the demo up; then runs its jobs, or serves its org until it is interrupted.
+pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<Exit, Failure> {
+    let folder = Folder::prepare(&arguments.dir)?;
+    let certificate = folder.certificate()?;
+    let options = Options {
+        port: arguments.port,
+        records: arguments.records,
+        client_id: CLIENT_ID.to_owned(),
+        username: USERNAME.to_owned(),
+        public_key: certificate,
+        ..Options::default()
+    };
+    let org = DemoOrg::start(options).await.map_err(|error| {
+        Failure::new(
+            Exit::General,
+            format!("the embedded org cannot start on port {}: {error}", arguments.port),
+        )
+    })?;
+    folder.configure(&org)?;
+    print::line(format!("A key pair:       {} and {}", folder.show("server.key"), folder.show("server.crt")));
+    print::line(format!("An embedded org:  {}, with {} accounts", org.url(), arguments.records));
+    print::line(format!(
+        "A configuration:  {}, and five jobs in {}",
+        folder.show("sfexport.toml"),
+        folder.show("jobs")
+    ));
+    if arguments.serve {
+        return serve(&folder, org, context).await;
+    }
+    let exit = run_jobs(&folder, context).await?;
+    org.stop().await;
+    if exit == Exit::Success {
+        print::line("");
+        print::line(
+            "Each run logged in with a signed JWT, followed the pages to the last, counted the records against",
+        );
+        print::line(
+            "the org's own count, and only then gave the file its name. The same jobs against an org of yours:",
+        );
+        print::line("see \"Pointing it at a real org\" in README.md. To play on: sfexport demo --serve");
+    }
+    Ok(exit)
+}
+
+async fn run_jobs(folder: &Folder, context: &Context) -> Result<Exit, Failure> {
+    // Nothing of the user's own environment: the demo is the same everywhere.
+    let sources = Sources {
+        config_flag: Some(folder.path.join("sfexport.toml")),
+        environment: Vec::new(),
+        working_dir: working_dir()?,
+        flags: Vec::new(),
+    };
+    let config = config::load(&sources, &Selection::All)?;
+    let state = State::open(&config.settings.state_dir)?;
+    let jobs = config.jobs.iter().cloned().map(Arc::new).collect();
+    print::line("");
+    let (mut statuses, mut reports) = (Vec::new(), Vec::new());
+    let plan = Plan { jobs, at: None, extent: Extent::Whole };
+    run_all(plan, &config, context.edges(&config.settings, Some(state)), context, |report| {
+        statuses.push(shown_failure(&report, Some(&report.job)));
+        reports.push(report);
+    })
+    .await?;
+    reports.sort_by(|a, b| a.job.cmp(&b.job));
+    for report in reports.iter().filter(|report| report.error.is_none()) {
+        print::line(row(report, folder));
+    }
+    Ok(Exit::of_all(statuses))
+}
+
+/// `accounts   5,000 records in 3 pages   512,345 bytes   demo/exports/accounts.csv`
+fn row(report: &RunReport, folder: &Folder) -> String {
+    let path = report.path.as_deref().unwrap_or_default();
+    let shown =
+        Path::new(path).strip_prefix(&folder.path).map_or_else(|_| path.to_owned(), |rest| folder.show(rest));
+    let pages = if report.pages == 1 { "page" } else { "pages" };
+    format!(
+        "{:<18}{:>9} records in {:>3} {pages:<5} {:>11} bytes  {shown}",
+        report.job,
+        grouped(report.records),
+        report.pages,
+        grouped(report.bytes),
+    )
+}
+
+/// A number with a comma before every three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+async fn serve(folder: &Folder, org: DemoOrg, context: &Context) -> Result<Exit, Failure> {
+    let config = folder.show("sfexport.toml");
+    let text = folder.configuration(&org);
+    print::line("");
+    print::line(text.trim_end());
+    print::line("");
+    print::line("In another terminal:");
+    print::line(format!("  sfexport --config {config} run --all"));
+    print::line(format!("  sfexport --config {config} query 'SELECT Id, Name FROM Account LIMIT 5' -o -"));
+    print::line("The org is up until this is interrupted.");
+    context.stop.requested().await;
+    org.stop().await;
+    Ok(Exit::Success)
+}
+
+/// The demo's folder.
+struct Folder {
+    /// As the user wrote it, for messages.
+    shown: PathBuf,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes the folder; one that holds somebody's own configuration is left alone.
+    fn prepare(dir: &Path) -> Result<Self, Failure> {
+        let folder = Self { shown: dir.to_owned(), path: working_dir()?.join(dir) };
+        let config = folder.path.join("sfexport.toml");
+        match std::fs::read_to_string(&config) {
+            Ok(text) if !text.starts_with(MARK) => {
+                let what = format!("{} is not the demo's, and is left as it is", config.display());
+                return Err(Failure::new(Exit::Output, what).hint("name another folder with --dir"));
+            }
+            _ => {}
+        }
+        let jobs = folder.path.join("jobs");
+        std::fs::create_dir_all(&jobs)
+            .map_err(|error| Failure::of_file(Exit::Output, "cannot make", &jobs, &error))?;
+        for (name, text) in JOBS {
+            let path = jobs.join(name);
+            // A job that was changed to try something out stays changed.
+            if !path.exists() {
+                write(&path, text)?;
+            }
+        }
+        Ok(folder)
+    }
+
+    /// The certificate of the demo's key, both made where they are missing.
+    fn certificate(&self) -> Result<String, Failure> {
+        let (key, certificate) = (self.path.join("server.key"), self.path.join("server.crt"));
+        if !(key.exists() && certificate.exists()) {
+            let subject = "CN=sfexport demo".parse::<Subject>();
+            let subject = subject.map_err(|error| Failure::new(Exit::General, error))?;
+            let request =
+                KeyRequest { bits: KeyBits::Rsa2048, subject, days: 365, not_before: Timestamp::now() };
+            key::write_new(&key::generate(&request)?, &key, &certificate)?;
+        }
+        std::fs::read_to_string(&certificate)
+            .map_err(|error| Failure::of_file(Exit::Output, "cannot read", &certificate, &error))
+    }
+
+    fn configure(&self, org: &DemoOrg) -> Result<(), Failure> {
+        write(&self.path.join("sfexport.toml"), &format!("{MARK}\n\n{}", self.configuration(org)))
+    }
+
+    fn configuration(&self, org: &DemoOrg) -> String {
+        format!(
+            "[org]\nlogin_url = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nusername  = \"{USERNAME}\"\nkey_file  = \"server.key\"\n",
+            org.url()
+        )
+    }
+
+    /// A path in the folder as the user would write it.
+    fn show(&self, name: impl AsRef<Path>) -> String {
+        self.shown.join(name).display().to_string()
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| Failure::of_file(Exit::Output, "cannot write", path, &error))
+}

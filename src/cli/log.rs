@@ -1,0 +1,41 @@
+//! Logs, to standard error: as text for people, or as JSON for those who collect them.
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+use super::progress::Bars;
+use crate::error::{Exit, Failure};
+
+/// The form of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Form {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Starts to log. `level` overrules `SFEXPORT_LOG`, which may also hold directives for single modules; where
+/// neither is given it is `info`, or `warn` for a verb that tells by itself what it does.
+pub(super) fn start(form: Form, level: Option<tracing::Level>, quiet: bool, bars: &Bars) -> Result<(), Failure> {
+    let wanted = level.map(|level| level.to_string());
+    let wanted = wanted.or_else(|| std::env::var("SFEXPORT_LOG").ok()).unwrap_or_default();
+    // A bare level is ours: what libraries say beneath it is of no use to who runs exports.
+    let directives = match wanted.trim() {
+        "" if quiet => "warn".to_owned(),
+        "" => "warn,sfexport=info".to_owned(),
+        level if !level.contains(['=', ',']) => format!("warn,sfexport={level}"),
+        directives => directives.to_owned(),
+    };
+    let filter = EnvFilter::try_new(directives).map_err(|error| {
+        Failure::new(Exit::Usage, format!("SFEXPORT_LOG {wanted:?} is no log level: {error}"))
+            .hint("use error, warn, info, debug or trace")
+    })?;
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(bars.clone()).with_target(false);
+    match form {
+        Form::Text => builder.with_ansi(false).init(),
+        Form::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

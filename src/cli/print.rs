@@ -1,0 +1,44 @@
+//! What is printed: answers and data to standard output, failures to standard error. A reader that has gone away
+//! is no reason to fail.
+
+use std::io::Write;
+
+use crate::error::Failure;
+use crate::report::RunReport;
+
+/// A line of an answer.
+pub(super) fn line(text: impl AsRef<str>) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush());
+}
+
+/// A failure as a person reads it; `of` is the job that it ended.
+pub(super) fn failure(of: Option<&str>, failure: &Failure) {
+    let mut stderr = std::io::stderr().lock();
+    let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
+    let _ = writeln!(stderr, "error: {of}{}", failure.what);
+    if let Some(hint) = &failure.hint {
+        let _ = writeln!(stderr, "  hint: {hint}");
+    }
+}
+
+/// What a person should know although nothing failed.
+pub(super) fn warning(of: Option<&str>, text: &str) {
+    let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
+    let _ = writeln!(std::io::stderr().lock(), "warning: {of}{text}");
+}
+
+/// A run report as a line of JSON.
+pub(super) fn report(report: &RunReport) {
+    // Text, numbers and lists of text: nothing that JSON cannot hold.
+    if let Ok(json) = serde_json::to_string(report) {
+        line(json);
+    }
+}
+
+/// A run report beside data: to standard error.
+pub(super) fn report_aside(report: &RunReport) {
+    if let Ok(json) = serde_json::to_string(report) {
+        let _ = writeln!(std::io::stderr().lock(), "{json}");
+    }
+}

@@ -1,0 +1,118 @@
+//! `sfexport query`: one query to a file or to standard output, without a job file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
+
+use super::run::shown_failure;
+use super::{Context, print, working_dir};
+use crate::config::{self, Selection};
+use crate::error::{Exit, Failure};
+use crate::export::{Extent, READER_GONE, Run, Target, export};
+use crate::job::{
+    Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate, Policy, Shape,
+};
+use crate::output::{LocalFile, Stream};
+use crate::report::RunId;
+use crate::soql::Query;
+
+#[derive(Debug, Args)]
+pub(super) struct QueryArguments {
+    /// The query
+    soql: String,
+    /// The file to write, relative to the working directory; - streams to standard output
+    #[arg(short, long, value_name = "PATH")]
+    output: String,
+    /// The org to ask, where the configuration has several
+    #[arg(long, value_name = "NAME")]
+    org: Option<String>,
+    /// The format [default: by the file's ending; csv for -]
+    #[arg(long, value_enum)]
+    format: Option<FormatArgument>,
+    /// Ask for deleted and archived rows too (queryAll)
+    #[arg(long)]
+    all_rows: bool,
+    /// Print a run report as a line of JSON; to standard error where the records go to standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArgument {
+    Csv,
+    Jsonl,
+}
+
+/// Exports one query's result. The file is staged and published like a job's; a stream cannot be taken back.
+pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Result<Exit, Failure> {
+    let query = Query::parse(&arguments.soql)
+        .map_err(|error| Failure::new(Exit::Query, format!("the query is not SOQL: {error}")))?;
+    let config = config::load(&context.sources()?, &Selection::NoJobs)?;
+    let org = Arc::new(config.org(arguments.org.as_deref())?.clone());
+    let streamed = arguments.output == "-";
+    let format = format(&arguments, streamed)?;
+    let (target, path) = if streamed {
+        (Target::Stream(Box::new(Stream::new(std::io::stdout()))), working_dir()?.join("-"))
+    } else {
+        let output = LocalFile::new(Path::new(&arguments.output), IfExists::Replace, None)?;
+        let path = output.path().to_owned();
+        (Target::Output { path: path.clone(), output: Box::new(output) }, path)
+    };
+    let job = Job {
+        name: JobName::parse("query").map_err(|error| Failure::new(Exit::General, error.to_string()))?,
+        org: org.name.clone(),
+        enabled: true,
+        query,
+        all_rows: arguments.all_rows,
+        output: OutputTemplate::fixed(&path),
+        format,
+        shape: Shape {
+            numbers: if format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
+            children: Children::Json,
+            compound: Compound::Json,
+            columns_pinned: false,
+            attributes: false,
+            csv: CsvDialect::default(),
+        },
+        if_exists: IfExists::Replace,
+        file_mode: None,
+        schedule: None,
+        timezone: TimeZone::UTC,
+        timeout: None,
+        policy: Policy::default(),
+    };
+    let edges = context.edges(&config.settings, None);
+    let id = RunId::new(edges.clock.now(), edges.clock.random() as u32);
+    let run = Run { job: Arc::new(job), org, id, scheduled: None, target, extent: Extent::Whole };
+    let report = export(run, &edges, &context.stop).await;
+    if report.error.as_deref() == Some(READER_GONE) {
+        // `sfexport query ... -o - | head`: who stopped reading knows.
+        return Ok(Exit::General);
+    }
+    let exit = shown_failure(&report, None);
+    match (arguments.json, streamed) {
+        (true, false) => print::report(&report),
+        (true, true) => print::report_aside(&report),
+        (false, false) if exit == Exit::Success => {
+            print::line(format!("query\t{}\t{}", report.records, report.path.as_deref().unwrap_or_default()));
+        }
+        (false, _) => {}
+    }
+    Ok(exit)
+}
+
+fn format(arguments: &QueryArguments, streamed: bool) -> Result<Format, Failure> {
+    match (arguments.format, Path::new(&arguments.output).extension().and_then(|ending| ending.to_str())) {
+        (Some(FormatArgument::Csv), _) => Ok(Format::Csv),
+        (Some(FormatArgument::Jsonl), _) => Ok(Format::Jsonl),
+        (None, _) if streamed => Ok(Format::Csv),
+        (None, Some("csv")) => Ok(Format::Csv),
+        (None, Some("jsonl")) => Ok(Format::Jsonl),
+        (None, _) => {
+            Err(Failure::new(Exit::Usage, format!("{} has no ending that says its format", arguments.output))
+                .hint("end it in .csv or .jsonl, or give --format"))
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `sfexport run`: jobs, now.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::{Context, print};
+use crate::clock::Clock;
+use crate::config::{self, Config, Selection};
+use crate::error::{Exit, Failure};
+use crate::export::{Edges, Extent, Run, Target, export};
+use crate::job::Job;
+use crate::job::output_path::Fields;
+use crate::org::Org;
+use crate::output::LocalFile;
+use crate::report::{RunId, RunReport};
+use crate::state::State;
+
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    /// The jobs to run, in the order of their names
+    #[arg(required_unless_present = "all", value_name = "JOB")]
+    jobs: Vec<String>,
+    /// Run every enabled job, scheduled or not
+    #[arg(long, conflicts_with = "jobs")]
+    all: bool,
+    /// Print a run report as a line of JSON for each run
+    #[arg(long)]
+    json: bool,
+    /// Check and log in, but stop before the query
+    #[arg(long)]
+    dry_run: bool,
+    /// The instant the runs are for, which the dates in output paths show: 2026-11-22T02:00:00+01:00 [default: now]
+    #[arg(long, value_name = "INSTANT")]
+    at: Option<Timestamp>,
+}
+
+/// Runs the jobs named; one that fails stops no other.
+pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Exit, Failure> {
+    let selection = if arguments.all { Selection::All } else { Selection::Jobs(arguments.jobs.clone()) };
+    let config = config::load(&context.sources()?, &selection)?;
+    let jobs = chosen(&config, &arguments)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let state = State::open(&config.settings.state_dir)?;
+    let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };
+    let plan = Plan { jobs, at: arguments.at, extent };
+    let mut statuses = Vec::new();
+    run_all(plan, &config, context.edges(&config.settings, Some(state)), context, |report| {
+        statuses.push(show(&report, &arguments));
+    })
+    .await?;
+    Ok(Exit::of_all(statuses))
+}
+
+/// The jobs to run, in the order of their names, each once.
+fn chosen(config: &Config, arguments: &RunArguments) -> Result<Vec<Arc<Job>>, Failure> {
+    let wanted = |job: &&Job| {
+        if arguments.all { job.enabled } else { arguments.jobs.iter().any(|name| name == job.name.as_str()) }
+    };
+    let jobs: Vec<_> = config.jobs.iter().filter(wanted).cloned().map(Arc::new).collect();
+    if jobs.is_empty() {
+        let folder = config.settings.jobs_dir.display();
+        return Err(Failure::new(Exit::Configuration, format!("there is no enabled job in {folder}"))
+            .hint("a job is a file NAME.toml there with soql and output"));
+    }
+    Ok(jobs)
+}
+
+/// What is to be run.
+pub(super) struct Plan {
+    pub(super) jobs: Vec<Arc<Job>>,
+    pub(super) at: Option<Timestamp>,
+    pub(super) extent: Extent,
+}
+
+/// Runs jobs side by side, as many as the process and each org allow, and gives every report as its run ends.
+pub(super) async fn run_all(
+    plan: Plan,
+    config: &Config,
+    edges: Arc<Edges>,
+    context: &Context,
+    mut ended: impl FnMut(RunReport),
+) -> Result<(), Failure> {
+    let room = Arc::new(Semaphore::new(config.settings.daemon.max_concurrent_runs));
+    let mut org_rooms: HashMap<_, Arc<Semaphore>> = HashMap::new();
+    let mut runs = JoinSet::new();
+    for job in plan.jobs {
+        let org = Arc::new(config.org(Some(job.org.as_str()))?.clone());
+        let org_room = Arc::clone(org_rooms.entry(job.org.clone()).or_insert_with(|| {
+            Arc::new(Semaphore::new(org.max_concurrent_runs.unwrap_or(Semaphore::MAX_PERMITS)))
+        }));
+        let run = begin(&job, &org, edges.clock.as_ref(), plan.at, plan.extent)?;
+        let (room, edges, stop) = (Arc::clone(&room), Arc::clone(&edges), context.stop.clone());
+        runs.spawn(async move {
+            // The org's own room first: who waits for it keeps nobody else out. Neither is ever closed.
+            let _org_room = org_room.acquire_owned().await;
+            let _room = room.acquire_owned().await;
+            export(run, &edges, &stop).await
+        });
+    }
+    let mut panicked = None;
+    while let Some(run) = runs.join_next().await {
+        match run {
+            Ok(report) => ended(report),
+            Err(error) => panicked = Some(Failure::new(Exit::General, format!("a bug in sfexport: {error}"))),
+        }
+    }
+    panicked.map_or(Ok(()), Err)
+}
+
+fn begin(
+    job: &Arc<Job>,
+    org: &Arc<Org>,
+    clock: &dyn Clock,
+    at: Option<Timestamp>,
+    extent: Extent,
+) -> Result<Run, Failure> {
+    let now = clock.now();
+    // Half of 64 random bits tell runs of one second apart.
+    let id = RunId::new(now, clock.random() as u32);
+    let fields = Fields {
+        job: &job.name,
+        org: &job.org,
+        run_id: id.as_str(),
+        instant: at.unwrap_or(now),
+        timezone: &job.timezone,
+    };
+    let path = job.output.expand(&fields).map_err(|error| {
+        Failure::new(Exit::Configuration, format!("{}: output {:?} {error}", job.name, job.output.text()))
+    })?;
+    let output = LocalFile::new(&path, job.if_exists, job.file_mode)?;
+    let target = Target::Output { path: output.path().to_owned(), output: Box::new(output) };
+    Ok(Run { job: Arc::clone(job), org: Arc::clone(org), id, scheduled: at, target, extent })
+}
+
+/// Prints what a run did, and gives its status.
+fn show(report: &RunReport, arguments: &RunArguments) -> Exit {
+    let exit = shown_failure(report, Some(&report.job));
+    if arguments.json {
+        print::report(report);
+    } else if exit == Exit::Success {
+        let path = report.path.as_deref().unwrap_or_default();
+        if arguments.dry_run {
+            print::line(format!("{}\tready\t{path}", report.job));
+        } else {
+            print::line(format!("{}\t{}\t{path}", report.job, report.records));
+        }
+    }
+    exit
+}
+
+/// Prints a failed run's failure and every run's warnings, and gives the run's status.
+pub(super) fn shown_failure(report: &RunReport, of: Option<&str>) -> Exit {
+    for warning in &report.warnings {
+        print::warning(of, warning);
+    }
+    let exit = Exit::from_code(report.exit_status);
+    if let Some(what) = &report.error {
+        print::failure(of, &Failure { exit, what: what.clone(), hint: report.hint.clone() });
+    }
+    exit
+}
