@@ -731,3 +731,130 @@ fn five_hundred_nightly_jobs_run_every_night_of_a_year() {
     // One event for each end, and at most one for each occurrence.
     assert!(applied <= 1 + 2 * 365 * 500, "{applied}");
 }
+
+/// SplitMix64: the same story in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, count: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % count
+    }
+
+    fn one_of<T: Clone>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u64) as usize].clone()
+    }
+}
+
+fn random_job(random: &mut Random, number: usize) -> PlannedJob {
+    let policy = Policy {
+        catch_up: random.one_of(&[CatchUp::None, CatchUp::Latest, CatchUp::All]),
+        start_deadline: random.one_of(&[None, Some(minutes(3)), Some(minutes(200))]),
+        overlap: random.one_of(&[Overlap::Skip, Overlap::Queue, Overlap::Replace]),
+        jitter: random.one_of(&[Duration::ZERO, minutes(4)]),
+        retries: random.below(4) as u32,
+        retry_after: random.one_of(&[Duration::ZERO, minutes(1), minutes(30)]),
+    };
+    let cron = random.one_of(&["* * * * *", "*/7 * * * *", "0 * * * *", "5,50 */3 * * *", "0 2 * * *"]);
+    let mut job = job(&format!("job{number}"), cron, policy);
+    job.org = OrgName(random.one_of(&["small", "large"]).to_owned());
+    job
+}
+
+#[test]
+fn whatever_happens_no_occurrence_is_started_anew_no_job_runs_twice_and_no_limit_is_passed() {
+    let (mut starts, mut again) = (0, 0);
+    for story in 0..40 {
+        let mut random = Random(story);
+        let mut jobs: Vec<PlannedJob> = (0..5).map(|number| random_job(&mut random, number)).collect();
+        // An edited schedule is another one, even where it is edited back.
+        let mut editions = [0; 5];
+        let planned = |jobs: &[PlannedJob]| {
+            let mut plan = plan(jobs.to_vec());
+            plan.limits.runs = 3;
+            plan.limits.runs_of = BTreeMap::from([(OrgName("small".to_owned()), 1)]);
+            plan
+        };
+        let mut now = instant("00:00:30");
+        let mut agenda = Agenda::new(planned(&jobs), BTreeMap::new(), now);
+        let mut marks: BTreeMap<JobName, Mark> = BTreeMap::new();
+        let mut running: BTreeMap<JobName, OrgName> = BTreeMap::new();
+        let mut attempts: BTreeMap<(JobName, usize, Timestamp), u32> = BTreeMap::new();
+        for _ in 0..400 {
+            let event = match random.below(40) {
+                0..16 if !running.is_empty() => {
+                    let names: Vec<JobName> = running.keys().cloned().collect();
+                    let job = random.one_of(&names);
+                    running.remove(&job);
+                    let exit =
+                        random.one_of(&[Exit::Success, Exit::Query, Exit::Unavailable, Exit::Interrupted]);
+                    Event::Ended { job, exit }
+                }
+                16 => {
+                    now -= SignedDuration::from_secs(random.below(7_200) as i64);
+                    Event::Tick
+                }
+                17 => {
+                    now += SignedDuration::from_secs(random.below(86_400) as i64);
+                    Event::Tick
+                }
+                18 => Event::RunNow(name(&format!("job{}", random.below(5)))),
+                19 => {
+                    let number = random.below(5) as usize;
+                    let edited = random_job(&mut random, number);
+                    let fingerprint = |job: &PlannedJob| job.schedule.as_ref().unwrap().fingerprint();
+                    if fingerprint(&edited) != fingerprint(&jobs[number]) {
+                        editions[number] += 1;
+                    }
+                    jobs[number] = edited;
+                    Event::Reload(planned(&jobs))
+                }
+                20 => {
+                    running.clear();
+                    now += SignedDuration::from_secs(random.below(4_000) as i64 - 1_000);
+                    agenda = Agenda::new(planned(&jobs), marks.clone(), now);
+                    Event::Tick
+                }
+                21..30 => {
+                    now = agenda.wake().unwrap_or(now).max(now);
+                    Event::Tick
+                }
+                _ => {
+                    now += SignedDuration::from_secs(random.below(300) as i64);
+                    Event::Tick
+                }
+            };
+            for action in agenda.apply(event, now) {
+                match action {
+                    Action::Start { job, scheduled, attempt, by_hand } => {
+                        let number = jobs.iter().position(|planned| planned.name == job).unwrap();
+                        assert!(
+                            running.insert(job.clone(), jobs[number].org.clone()).is_none(),
+                            "{story} {job}"
+                        );
+                        if by_hand {
+                            continue;
+                        }
+                        let schedule = jobs[number].schedule.as_ref().unwrap();
+                        let before = scheduled - SignedDuration::from_secs(1);
+                        assert_eq!(schedule.next_after(before), Some(scheduled), "{story} {job}");
+                        let known = attempts.entry((job.clone(), editions[number], scheduled)).or_default();
+                        assert_eq!(attempt, *known + 1, "{story} {job} {scheduled}");
+                        *known = attempt;
+                        starts += 1;
+                        again += usize::from(attempt > 1);
+                    }
+                    Action::Mark { job, mark } => drop(marks.insert(job, mark)),
+                    Action::Forget { job } => drop(marks.remove(&job)),
+                    _ => {}
+                }
+                let of_small = running.values().filter(|org| org.as_str() == "small").count();
+                assert!(running.len() <= 3 && of_small <= 1, "{story}: {running:?}");
+            }
+            assert!(agenda.wake().is_none_or(|wake| wake > now), "{story}: looks again at once");
+        }
+    }
+    assert!(starts > 2_000 && again > 200, "{starts} {again}");
+}
