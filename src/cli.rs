@@ -80,6 +80,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
         }
     };
+    let form = arguments.common.log_format;
     let exit = tokio::runtime::Builder::new_multi_thread()
         // The network needs little: pages are read and written on threads of their own.
         .worker_threads(2)
@@ -88,7 +89,7 @@ pub fn main() -> ExitCode {
         .map_err(|error| Failure::new(Exit::General, format!("cannot start: {error}")))
         .and_then(|runtime| runtime.block_on(act(arguments)))
         .unwrap_or_else(|failure| {
-            print::failure(None, &failure);
+            print::failure(form, None, &failure);
             failure.exit
         });
     ExitCode::from(exit.code())

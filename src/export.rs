@@ -148,33 +148,29 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
     report
 }
 
-/// The one event a run that a log reader needs.
+/// The one event a run that a log reader needs. What went wrong is told by who shows the report.
 fn log_summary(report: &RunReport, seconds: f64) {
-    let RunReport { job, org, records, bytes, pages, api_calls, logins, retries, restarts, .. } = report;
+    let RunReport {
+        job, org, records, bytes, pages, api_calls, logins, retries, restarts, exit_status, ..
+    } = report;
     let (run_id, path, status) = (report.run_id.as_str(), report.path.as_deref(), report.status.as_str());
-    match &report.error {
-        None => tracing::info!(
-            job, run_id, org, status, records, bytes, pages, api_calls, logins, retries, restarts, seconds,
-            path, "run"
-        ),
-        Some(error) => tracing::error!(
-            job,
-            run_id,
-            org,
-            status,
-            records,
-            pages,
-            api_calls,
-            logins,
-            retries,
-            restarts,
-            seconds,
-            exit_status = report.exit_status,
-            error,
-            hint = report.hint.as_deref(),
-            "run"
-        ),
-    }
+    tracing::info!(
+        job,
+        run_id,
+        org,
+        status,
+        exit_status,
+        records,
+        bytes,
+        pages,
+        api_calls,
+        logins,
+        retries,
+        restarts,
+        seconds,
+        path,
+        "run"
+    );
 }
 
 /// What keeps other processes away from a run's job and output.

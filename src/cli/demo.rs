@@ -106,7 +106,7 @@ async fn run_jobs(folder: &Folder, context: &Context) -> Result<Exit, Failure> {
     let (mut statuses, mut reports) = (Vec::new(), Vec::new());
     let plan = Plan { jobs, at: None, extent: Extent::Whole };
     run_all(plan, &config, context.edges(&config.settings, Some(state)), context, |report| {
-        statuses.push(shown_failure(&report, Some(&report.job)));
+        statuses.push(shown_failure(&report, Some(&report.job), context.common.log_format));
         reports.push(report);
     })
     .await?;

@@ -17,7 +17,12 @@ pub(super) enum Form {
 
 /// Starts to log. `level` overrules `SFEXPORT_LOG`, which may also hold directives for single modules; where
 /// neither is given it is `info`, or `warn` for a verb that tells by itself what it does.
-pub(super) fn start(form: Form, level: Option<tracing::Level>, quiet: bool, bars: &Bars) -> Result<(), Failure> {
+pub(super) fn start(
+    form: Form,
+    level: Option<tracing::Level>,
+    quiet: bool,
+    bars: &Bars,
+) -> Result<(), Failure> {
     let wanted = level.map(|level| level.to_string());
     let wanted = wanted.or_else(|| std::env::var("SFEXPORT_LOG").ok()).unwrap_or_default();
     // A bare level is ours: what libraries say beneath it is of no use to who runs exports.

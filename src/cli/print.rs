@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use super::log::Form;
 use crate::error::Failure;
 use crate::report::RunReport;
 
@@ -12,18 +13,28 @@ pub(super) fn line(text: impl AsRef<str>) {
     let _ = writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush());
 }
 
-/// A failure as a person reads it; `of` is the job that it ended.
-pub(super) fn failure(of: Option<&str>, failure: &Failure) {
+/// A failure; `of` is the job that it ended. As text it is for a person to read; where the log is JSON it is an
+/// event of the log, so that standard error stays what its reader expects.
+pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
+    let Failure { what, hint, exit } = failure;
+    if form == Form::Json {
+        tracing::error!(job = of, hint = hint.as_deref(), exit_status = exit.code(), "{what}");
+        return;
+    }
     let mut stderr = std::io::stderr().lock();
     let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
-    let _ = writeln!(stderr, "error: {of}{}", failure.what);
-    if let Some(hint) = &failure.hint {
+    let _ = writeln!(stderr, "error: {of}{what}");
+    if let Some(hint) = hint {
         let _ = writeln!(stderr, "  hint: {hint}");
     }
 }
 
 /// What a person should know although nothing failed.
-pub(super) fn warning(of: Option<&str>, text: &str) {
+pub(super) fn warning(form: Form, of: Option<&str>, text: &str) {
+    if form == Form::Json {
+        tracing::warn!(job = of, "{text}");
+        return;
+    }
     let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
     let _ = writeln!(std::io::stderr().lock(), "warning: {of}{text}");
 }

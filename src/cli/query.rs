@@ -91,7 +91,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         // `sfexport query ... -o - | head`: who stopped reading knows.
         return Ok(Exit::General);
     }
-    let exit = shown_failure(&report, None);
+    let exit = shown_failure(&report, None, context.common.log_format);
     match (arguments.json, streamed) {
         (true, false) => print::report(&report),
         (true, true) => print::report_aside(&report),

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::log::Form;
 use super::{Context, print};
 use crate::clock::Clock;
 use crate::config::{self, Config, Selection};
@@ -52,7 +53,7 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     let plan = Plan { jobs, at: arguments.at, extent };
     let mut statuses = Vec::new();
     run_all(plan, &config, context.edges(&config.settings, Some(state)), context, |report| {
-        statuses.push(show(&report, &arguments));
+        statuses.push(show(&report, &arguments, context.common.log_format));
     })
     .await?;
     Ok(Exit::of_all(statuses))
@@ -140,8 +141,8 @@ fn begin(
 }
 
 /// Prints what a run did, and gives its status.
-fn show(report: &RunReport, arguments: &RunArguments) -> Exit {
-    let exit = shown_failure(report, Some(&report.job));
+fn show(report: &RunReport, arguments: &RunArguments, form: Form) -> Exit {
+    let exit = shown_failure(report, Some(&report.job), form);
     if arguments.json {
         print::report(report);
     } else if exit == Exit::Success {
@@ -156,13 +157,13 @@ fn show(report: &RunReport, arguments: &RunArguments) -> Exit {
 }
 
 /// Prints a failed run's failure and every run's warnings, and gives the run's status.
-pub(super) fn shown_failure(report: &RunReport, of: Option<&str>) -> Exit {
+pub(super) fn shown_failure(report: &RunReport, of: Option<&str>, form: Form) -> Exit {
     for warning in &report.warnings {
-        print::warning(of, warning);
+        print::warning(form, of, warning);
     }
     let exit = Exit::from_code(report.exit_status);
     if let Some(what) = &report.error {
-        print::failure(of, &Failure { exit, what: what.clone(), hint: report.hint.clone() });
+        print::failure(form, of, &Failure { exit, what: what.clone(), hint: report.hint.clone() });
     }
     exit
 }

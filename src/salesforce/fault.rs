@@ -104,6 +104,8 @@ pub fn read(head: AnswerHead<'_>, body: &[u8], api_version: &str) -> Fault {
     let status = head.status;
     let (code, message) = error_of(body).unwrap_or_default();
     let said = match (code.is_empty(), message.is_empty()) {
+        // A message with a window of the query begins on a line of its own.
+        (false, _) if message.starts_with('\n') => format!("{code}:{}", message.trim_end()),
         (false, _) => format!("{code}: {}", message.trim_end()),
         (true, false) => message.trim_end().to_owned(),
         (true, true) => format!("status {status} with {}", described(head.content_type, body)),
