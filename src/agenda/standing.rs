@@ -478,10 +478,17 @@ impl Standing {
     /// Gives out the mark where it has changed.
     pub(super) fn note_mark(&mut self, actions: &mut Vec<Action>) {
         let Some(course) = &self.course else { return };
+        let noted = self.noted.as_ref().filter(|noted| noted.fingerprint == course.fingerprint);
         // What waits for its first start is not settled.
         let open = self.waiting.iter().filter(|waiting| waiting.kind.is_new());
-        let open = open.map(|waiting| just_before(waiting.scheduled)).min();
-        let settled = open.map_or(course.taken, |open| open.min(course.taken));
+        let settled = match open.map(|waiting| waiting.scheduled).min() {
+            None => course.taken,
+            // Nothing lies between what is noted and it: no need to write that down.
+            Some(open) => noted
+                .map(|noted| noted.settled)
+                .filter(|noted| *noted < open && course.schedule.next_after(*noted) >= Some(open))
+                .unwrap_or_else(|| just_before(open).min(course.taken)),
+        };
         let waits_again = self.waiting.iter().find(|waiting| waiting.kind.is_begun());
         let begun = match &self.running {
             Some(running) if running.on_course => {
@@ -492,11 +499,8 @@ impl Standing {
                 attempt: attempt - 1,
             }),
         };
-        let is_noted = self.noted.as_ref().is_some_and(|noted| {
-            noted.settled == settled
-                && noted.begun == begun
-                && noted.fingerprint == course.fingerprint
-                && noted.started == course.started
+        let is_noted = noted.is_some_and(|noted| {
+            noted.settled == settled && noted.begun == begun && noted.started == course.started
         });
         if !is_noted {
             let mark = Mark {

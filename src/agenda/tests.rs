@@ -2,7 +2,7 @@
 //! `+N ` before them N days later.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -486,7 +486,7 @@ fn a_job_that_is_removed_or_disabled_is_forgotten_and_its_run_goes_on() {
         plan.jobs[0].schedule = None;
         plan
     };
-    for other in [without, disabled] {
+    for other in [&without as &dyn Fn() -> Plan, &disabled] {
         let mut desk = Desk::open(with(), "00:00");
         assert_eq!(desk.tick("02:00"), ["start a 02:00 #1"]);
         assert_eq!(desk.apply(Event::Reload(other()), "02:01"), ["forget a"]);
