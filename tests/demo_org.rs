@@ -1,14 +1,16 @@
 //! The embedded org, seen by a plain HTTP client: what a real org would say, written by hand.
 
 #![cfg(feature = "demo-org")]
+#![expect(clippy::unwrap_used, reason = "a test's functions fail by panicking")]
 
+use std::io::Read as _;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
-use sfexport::demo_org::{DemoOrg, Options};
+use sfexport::demo_org::{At, DemoOrg, Fault, Framing, Options, Row, Rule, Value as Cell};
 
 /// A key pair, made once for all tests: private key and certificate.
 fn key_pair() -> &'static (String, String) {
@@ -167,4 +169,776 @@ async fn a_first_record_is_what_the_data_set_says() {
             name.as_str().unwrap()
         )
     );
+}
+
+/// The ids of every page of a query, and the sizes of the pages.
+async fn every_id(org: &DemoOrg, token: &str, first: &str) -> (Vec<String>, Vec<usize>) {
+    let (mut ids, mut sizes, mut target) = (Vec::new(), Vec::new(), first.to_owned());
+    loop {
+        let page: Value =
+            serde_json::from_str(&get(org, token, &target).await.text().await.unwrap()).unwrap();
+        let records = page["records"].as_array().unwrap();
+        sizes.push(records.len());
+        ids.extend(records.iter().map(|record| record["Id"].as_str().unwrap().to_owned()));
+        match page["nextRecordsUrl"].as_str() {
+            Some(next) => {
+                assert_eq!(page["done"], false);
+                target = next.to_owned();
+            }
+            None => {
+                assert_eq!(page["done"], true);
+                assert_eq!(page["totalSize"].as_u64().unwrap() as usize, ids.len());
+                return (ids, sizes);
+            }
+        }
+    }
+}
+
+fn ids(org: &DemoOrg, object: &str, wanted: impl Fn(&Row<'_>) -> bool) -> Vec<String> {
+    org.data().rows(object).filter(wanted).map(|row| row.id().to_string()).collect()
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_to_the_last_record() {
+    let org = DemoOrg::start(Options { page_size: 100, ..options(450) }).await.unwrap();
+    let token = login(&org).await;
+    let (found, sizes) = every_id(&org, &token, &query_target("SELECT Id FROM Account")).await;
+    assert_eq!(found, ids(&org, "Account", |row| !row.is_deleted()));
+    assert_eq!(sizes, [100, 100, 100, 100, 45]);
+    let all = query_target("SELECT Id, IsDeleted FROM Account").replace("/query?", "/queryAll/?");
+    let first = get(&org, &token, &all).await.text().await.unwrap();
+    assert!(
+        first
+            .starts_with(r#"{"totalSize":450,"done":false,"nextRecordsUrl":"/services/data/v62.0/query/0r8"#),
+        "{first:.120}"
+    );
+    let (found, _) = every_id(&org, &token, &all).await;
+    assert_eq!(found, ids(&org, "Account", |_| true));
+    // Both endpoints know the locator, and a page can be had again.
+    let next = serde_json::from_str::<Value>(&first).unwrap()["nextRecordsUrl"].as_str().unwrap().to_owned();
+    assert!(next.ends_with("-100"));
+    let once = get(&org, &token, &next).await.text().await.unwrap();
+    let again = get(&org, &token, &next.replace("/query/", "/queryAll/")).await.text().await.unwrap();
+    assert_eq!(once, again);
+    let lost = get(&org, &token, "/services/data/v62.0/query/0r8000000000000AAA-2000").await;
+    assert_eq!(lost.status(), 400);
+    assert_eq!(
+        lost.text().await.unwrap(),
+        r#"[{"message":"invalid query locator","errorCode":"INVALID_QUERY_LOCATOR"}]"#
+    );
+}
+
+#[tokio::test]
+async fn page_sizes_are_clamped_and_shrink_by_themselves() {
+    let org = DemoOrg::start(options(2600)).await.unwrap();
+    let token = login(&org).await;
+    for (soql, asked, expected) in [
+        ("SELECT Id FROM Account", None, 2000),
+        ("SELECT Id FROM Account", Some("batchSize=50"), 200),
+        ("SELECT Id FROM Account", Some("batchSize=700"), 700),
+        ("SELECT Id FROM Account", Some("batchSize=9000"), 2000),
+        ("SELECT Id, Description FROM Account", None, 1000),
+        ("SELECT Id, Remarks__c FROM Account", None, 2000),
+        ("SELECT Id, Remarks__c, History__c FROM Account", None, 200),
+    ] {
+        let mut request = client()
+            .get(format!("{}{}", org.url(), query_target(soql)))
+            .header("Authorization", format!("OAuth {token}"));
+        if let Some(asked) = asked {
+            request = request.header("Sforce-Query-Options", asked);
+        }
+        let page: Value = serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
+        assert_eq!(page["records"].as_array().unwrap().len(), expected, "{soql} {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn headers_are_those_of_the_service_and_gzip_only_where_it_is_asked_for() {
+    let org = DemoOrg::start(options(50)).await.unwrap();
+    let token = login(&org).await;
+    let target = query_target("SELECT Id, Name, Site FROM Account");
+    let plain = get(&org, &token, &target).await;
+    let headers = plain.headers().clone();
+    assert_eq!(headers["content-type"], "application/json;charset=UTF-8");
+    assert_eq!(headers["transfer-encoding"], "chunked");
+    assert_eq!(headers["vary"], "Accept-Encoding");
+    assert_eq!(headers["sforce-limit-info"], "api-usage=19/15000");
+    assert_eq!(headers["x-request-id"], headers["x-sfdc-request-id"]);
+    assert_eq!(headers["x-request-id"].len(), 32);
+    assert_eq!(headers.get_all("set-cookie").iter().count(), 3);
+    assert!(!headers.contains_key("content-encoding"));
+    let plain = plain.bytes().await.unwrap();
+    let packed = client()
+        .get(format!("{}{target}", org.url()))
+        .header("Authorization", format!("Bearer {token}"))
+        .header("Accept-Encoding", "br, gzip")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    assert_eq!(packed.headers()["sforce-limit-info"], "api-usage=20/15000");
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(packed.bytes().await.unwrap().as_ref()).read_to_end(&mut unpacked).unwrap();
+    assert_eq!(unpacked, plain);
+
+    let refused = get(&org, "nonsense", &target).await;
+    assert_eq!(refused.status(), 401);
+    assert!(!refused.headers().contains_key("sforce-limit-info"));
+    assert_eq!(refused.headers()["www-authenticate"], "Token");
+    assert_eq!(
+        refused.text().await.unwrap(),
+        r#"[{"message":"Session expired or invalid","errorCode":"INVALID_SESSION_ID"}]"#
+    );
+    let versions = client().get(format!("{}/services/data", org.url())).send().await.unwrap();
+    assert!(!versions.headers().contains_key("sforce-limit-info"));
+    let versions = versions.text().await.unwrap();
+    assert!(
+        versions.starts_with(r#"[{"label":"Summer '14","url":"/services/data/v31.0","version":"31.0"},"#)
+    );
+    assert!(versions.ends_with(r#"{"label":"Spring '26","url":"/services/data/v66.0","version":"66.0"}]"#));
+}
+
+#[tokio::test]
+async fn envelopes_have_their_keys_in_order_and_a_pretty_form() {
+    let org = DemoOrg::start(options(20)).await.unwrap();
+    for (soql, expected) in [
+        ("SELECT Id FROM Account WHERE Name = 'nobody'", r#"{"totalSize":0,"done":true,"records":[]}"#),
+        ("SELECT COUNT() FROM User", r#"{"totalSize":25,"done":true,"records":[]}"#),
+        ("SELECT COUNT() FROM User LIMIT 7", r#"{"totalSize":7,"done":true,"records":[]}"#),
+        (
+            "SELECT COUNT(Id) FROM User",
+            r#"{"totalSize":1,"done":true,"records":[{"attributes":{"type":"AggregateResult"},"expr0":25}]}"#,
+        ),
+        (
+            "SELECT COUNT(Id) n, SUM(Amount), MAX(Name) FROM Opportunity WHERE Id = null",
+            r#"{"totalSize":1,"done":true,"records":[{"attributes":{"type":"AggregateResult"},"n":0,"expr0":null,"expr1":null}]}"#,
+        ),
+    ] {
+        assert_eq!(query(&org, soql).await, (200, expected.to_owned()));
+    }
+    let token = login(&org).await;
+    let pretty = client()
+        .get(format!("{}{}", org.url(), query_target("SELECT COUNT(Id) FROM User")))
+        .header("Authorization", format!("Bearer {token}"))
+        .header("X-PrettyPrint", "1")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        pretty.text().await.unwrap(),
+        "{\n  \"totalSize\" : 1,\n  \"done\" : true,\n  \"records\" : [ {\n    \"attributes\" : {\n      \"type\" : \
+         \"AggregateResult\"\n    },\n    \"expr0\" : 25\n  } ]\n}"
+    );
+}
+
+#[tokio::test]
+async fn numbers_dates_and_texts_have_javas_and_salesforces_forms() {
+    let org = DemoOrg::start(options(3000)).await.unwrap();
+    for (literal, form) in [
+        ("16147805824397", "1.6147805824397E13"),
+        ("0.00001", "1.0E-5"),
+        ("9.99E20", "9.99E20"),
+        ("0.1", "0.1"),
+        ("0.001", "0.001"),
+        ("10000000", "1.0E7"),
+        ("-123456789.125", "-1.23456789125E8"),
+        ("4.9E-324", "4.9E-324"),
+        ("1.7976931348623157E308", "1.7976931348623157E308"),
+    ] {
+        let (_, body) =
+            query(&org, &format!("SELECT Score__c FROM Account WHERE Score__c = {literal} LIMIT 1")).await;
+        assert!(body.ends_with(&format!("\"Score__c\":{form}}}]}}")), "{body}");
+    }
+    // 0 equals -0, and each keeps its sign.
+    let (_, body) = query(&org, "SELECT Score__c FROM Account WHERE Score__c = 0 LIMIT 1").await;
+    assert!(body.ends_with("\"Score__c\":-0.0}]}"), "{body}");
+    let (_, body) = query(&org, "SELECT AnnualRevenue, NumberOfEmployees FROM Account WHERE AnnualRevenue = 139000000 AND NumberOfEmployees = 99999999 LIMIT 1").await;
+    assert!(
+        body.ends_with("\"AnnualRevenue\":1.39E8,\"NumberOfEmployees\":99999999}]}")
+            || body.contains("\"totalSize\":0"),
+        "{body}"
+    );
+    let nul = org
+        .data()
+        .rows("Account")
+        .find(|row| row.value("Site").unwrap().as_str() == Some("nul\0inside"))
+        .unwrap();
+    let (_, body) = query(
+        &org,
+        &format!("SELECT Site, CreatedDate, IsDeleted, Type FROM Account WHERE Id = '{}'", nul.id()),
+    )
+    .await;
+    assert!(body.contains("\"Site\":\"nul\\u0000inside\",\"CreatedDate\":\"20"), "{body}");
+    let stamp = body.split("\"CreatedDate\":\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(stamp.len(), 28);
+    assert!(stamp.ends_with(".000+0000"));
+    let warehouse =
+        query(&org, "SELECT Location__c FROM Warehouse__c WHERE Location__Latitude__s = 37.79302 LIMIT 1")
+            .await
+            .1;
+    assert!(
+        warehouse.ends_with(r#""Location__c":{"latitude":37.79302,"longitude":-122.394507}}]}"#),
+        "{warehouse}"
+    );
+    let nowhere = query(&org, "SELECT BillingAddress FROM Account WHERE BillingCity = null LIMIT 1").await.1;
+    assert!(
+        nowhere.ends_with(
+            r#""BillingAddress":{"city":null,"country":null,"geocodeAccuracy":null,"latitude":null,"longitude":null,"postalCode":null,"state":null,"street":null}}]}"#
+        ),
+        "{nowhere}"
+    );
+    let blob = query(&org, "SELECT Body FROM Attachment LIMIT 1").await.1;
+    assert!(
+        blob.ends_with(r#""Body":"/services/data/v62.0/sobjects/Attachment/00PDm0000000000MAA/Body"}]}"#),
+        "{blob}"
+    );
+}
+
+#[tokio::test]
+async fn parents_nest_where_they_are_first_named_and_are_null_where_they_are_not_seen() {
+    let org = DemoOrg::start(options(300)).await.unwrap();
+    let (_, body) = query(&org, "SELECT account.name, Id, ACCOUNT.OWNER.USERNAME, c.Account.Id FROM Contact c, c.Account a WHERE a.Name != null LIMIT 1").await;
+    let record = body.split("\"records\":[").nth(1).unwrap();
+    let places: Vec<usize> =
+        ["\"Account\":{\"attributes\"", "\"Name\":", "\"Owner\":{", "\"Username\":", "\"},\"Id\":\"003"]
+            .iter()
+            .map(|text| record.find(text).unwrap_or_else(|| panic!("{text} in {record}")))
+            .collect();
+    // `Account.Id` was named last, and stands in the one object all the same, behind Owner.
+    assert!(places[0] < places[1] && places[1] < places[2] && places[2] < places[3], "{record}");
+    assert!(record.contains("},\"Id\":\"001") && record.matches("\"Account\":").count() == 1, "{record}");
+    let (_, body) = query(&org, "SELECT ProfileId, Profile.Name FROM User LIMIT 1").await;
+    assert_eq!(body.split("\"ProfileId\"").nth(1).unwrap(), ":\"00eDm0000000000IAA\",\"Profile\":null}]}");
+    let hidden = org.data().rows("Account").find(|row| {
+        !row.is_deleted() && !row.value("ParentId").unwrap().is_null() && row.parent("Parent").is_none()
+    });
+    let (_, body) =
+        query(&org, &format!("SELECT Parent.Name FROM Account WHERE Id = '{}'", hidden.unwrap().id())).await;
+    assert!(body.ends_with("\"Parent\":null}]}"), "{body}");
+}
+
+#[tokio::test]
+async fn child_queries_nest_and_have_locators_of_their_own() {
+    let org = DemoOrg::start(options(3000)).await.unwrap();
+    let token = login(&org).await;
+    let target = query_target("SELECT Id, (SELECT Id FROM Contacts) FROM Account");
+    let first: Value = serde_json::from_str(&get(&org, &token, &target).await.text().await.unwrap()).unwrap();
+    let records = first["records"].as_array().unwrap();
+    let mut children = 0;
+    for record in records {
+        let row = org.data().row(record["Id"].as_str().unwrap()).unwrap();
+        let expected: Vec<String> = row
+            .children("Contacts")
+            .into_iter()
+            .filter(|row| !row.is_deleted())
+            .map(|row| row.id().to_string())
+            .collect();
+        let contacts = &record["Contacts"];
+        if expected.is_empty() {
+            assert!(contacts.is_null());
+            continue;
+        }
+        assert_eq!(contacts["totalSize"].as_u64().unwrap() as usize, expected.len());
+        let mut found: Vec<String> = contacts["records"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|child| child["Id"].as_str().unwrap().to_owned())
+            .collect();
+        children += found.len();
+        if let Some(next) = contacts["nextRecordsUrl"].as_str() {
+            assert_eq!((found.len(), &contacts["done"]), (2000, &json!(false)));
+            found.extend(every_id_after(&org, &token, next).await);
+        }
+        assert_eq!(found, expected);
+    }
+    // The big family alone fills a page.
+    assert!(children >= 2000 && records.len() < 10, "{children} {}", records.len());
+    let (found, sizes) = every_id(&org, &token, &target).await;
+    assert_eq!(found, ids(&org, "Account", |row| !row.is_deleted()));
+    assert!(sizes.len() > 2);
+    let deep = "SELECT Id, (SELECT Id, (SELECT Id, (SELECT Id, (SELECT Id FROM Contacts) FROM ChildAccounts) FROM ChildAccounts) FROM ChildAccounts) FROM Account LIMIT 5";
+    assert_eq!(query(&org, deep).await.0, 200);
+    let deeper =
+        deep.replace("(SELECT Id FROM Contacts)", "(SELECT Id, (SELECT Id FROM Tasks) FROM Contacts)");
+    assert_eq!(query(&org, &deeper).await.0, 400);
+}
+
+async fn every_id_after(org: &DemoOrg, token: &str, next: &str) -> Vec<String> {
+    let page: Value = serde_json::from_str(&get(org, token, next).await.text().await.unwrap()).unwrap();
+    assert_eq!(page["done"], true);
+    page["records"].as_array().unwrap().iter().map(|child| child["Id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn where_finds_the_rows_that_the_data_set_has() {
+    let org = DemoOrg::start(options(700)).await.unwrap();
+    let token = login(&org).await;
+    fn text(row: &Row<'_>, field: &str) -> Option<String> {
+        row.value(field).unwrap().as_str().map(str::to_owned)
+    }
+    fn number(row: &Row<'_>, field: &str) -> Option<f64> {
+        match row.value(field).unwrap() {
+            Cell::Double(number) => Some(number),
+            Cell::Int(number) => Some(number as f64),
+            _ => None,
+        }
+    }
+    fn day(row: &Row<'_>, field: &str) -> Option<String> {
+        match row.value(field).unwrap() {
+            Cell::Date(day) => Some(day.to_string()),
+            Cell::Datetime(instant) => Some(instant.to_string()),
+            _ => None,
+        }
+    }
+    fn owner(row: &Row<'_>) -> Option<String> {
+        row.parent("Owner").and_then(|owner| text(&owner, "Name"))
+    }
+    type Wanted = fn(&Row<'_>) -> bool;
+    let cases: [(&str, Wanted); 26] = [
+        ("Industry = 'BANKING'", |row| text(row, "Industry").as_deref() == Some("Banking")),
+        ("Industry != 'Banking'", |row| text(row, "Industry").as_deref() != Some("Banking")),
+        ("Industry = null", |row| text(row, "Industry").is_none()),
+        ("Industry IN ('Banking', 'Energy')", |row| {
+            text(row, "Industry").is_some_and(|text| text == "Banking" || text == "Energy")
+        }),
+        ("NOT Industry IN ('Banking')", |row| text(row, "Industry").as_deref() != Some("Banking")),
+        ("Industry NOT IN ('Banking')", |row| text(row, "Industry").as_deref() != Some("Banking")),
+        ("Name LIKE 'plain%'", |row| text(row, "Name").unwrap().starts_with("plain")),
+        (r"Name LIKE '100 \% %'", |row| text(row, "Name").unwrap().starts_with("100 % ")),
+        ("Name LIKE '%T_XT%'", |row| text(row, "Name").unwrap().to_lowercase().contains("text")),
+        (r"Site = 'O\'Neil \\ backslash \\n'", |row| {
+            text(row, "Site").as_deref() == Some("O'Neil \\ backslash \\n")
+        }),
+        (r"Site = 'first line\r\nsecond line\r\n'", |row| {
+            text(row, "Site").as_deref() == Some("first line\r\nsecond line\r\n")
+        }),
+        (r"Site = '\u65e5本語のテキスト'", |row| {
+            text(row, "Site").as_deref() == Some("日本語のテキスト")
+        }),
+        ("AnnualRevenue > 1e7", |row| number(row, "AnnualRevenue").is_some_and(|n| n > 1e7)),
+        ("AnnualRevenue <= USD5000", |row| number(row, "AnnualRevenue").is_some_and(|n| n <= 5000.0)),
+        ("NumberOfEmployees = -1 OR NumberOfEmployees = 0", |row| {
+            number(row, "NumberOfEmployees").is_some_and(|n| n == -1.0 || n == 0.0)
+        }),
+        ("Active__c = TRUE AND (Rating = 'Hot' OR Rating = 'Cold')", |row| {
+            row.value("Active__c").unwrap() == Cell::Bool(true)
+                && text(row, "Rating").is_some_and(|rating| rating != "Warm")
+        }),
+        ("NOT (Active__c = TRUE AND Rating = 'Hot')", |row| {
+            row.value("Active__c").unwrap() != Cell::Bool(true)
+                || text(row, "Rating").as_deref() != Some("Hot")
+        }),
+        ("FoundedOn__c < 2024-02-29", |row| day(row, "FoundedOn__c").is_some_and(|day| *day < *"2024-02-29")),
+        ("FoundedOn__c = LAST_N_DAYS:200", |row| {
+            day(row, "FoundedOn__c").is_some_and(|day| ("2025-08-24".."2026-03-13").contains(&day.as_str()))
+        }),
+        ("FoundedOn__c = THIS_YEAR", |row| {
+            day(row, "FoundedOn__c").is_some_and(|day| day.starts_with("2026"))
+        }),
+        ("CreatedDate >= 2023-01-01T01:00:00+01:00", |row| {
+            day(row, "CreatedDate").is_some_and(|day| *day >= *"2023-01-01T00:00:00Z")
+        }),
+        ("CALENDAR_YEAR(CreatedDate) = 2022", |row| day(row, "CreatedDate").unwrap().starts_with("2022")),
+        ("Segments__c INCLUDES ('Retail;Wholesale', 'Public Sector')", |row| {
+            text(row, "Segments__c").is_some_and(|text| {
+                text.contains("Public Sector") || (text.contains("Retail") && text.contains("Wholesale"))
+            })
+        }),
+        ("Segments__c EXCLUDES ('Retail')", |row| {
+            !text(row, "Segments__c").is_some_and(|text| text.contains("Retail"))
+        }),
+        ("Owner.Name LIKE '%er%'", |row| owner(row).is_some_and(|name| name.to_lowercase().contains("er"))),
+        ("Id IN (SELECT AccountId FROM Contact WHERE LastName = 'Rossi')", |row| {
+            row.children("Contacts")
+                .iter()
+                .any(|contact| !contact.is_deleted() && text(contact, "LastName").as_deref() == Some("Rossi"))
+        }),
+    ];
+    for (condition, wanted) in cases {
+        let target = query_target(&format!("SELECT Id FROM Account WHERE {condition}"));
+        let answer = get(&org, &token, &target).await;
+        assert_eq!(answer.status(), 200, "{condition}: {}", answer.text().await.unwrap());
+        let (found, _) = every_id(&org, &token, &target).await;
+        let expected = ids(&org, "Account", |row| !row.is_deleted() && wanted(row));
+        assert!(
+            !expected.is_empty() && expected.len() < 693,
+            "{condition} tells nothing: {}",
+            expected.len()
+        );
+        assert_eq!(found, expected, "{condition}");
+    }
+}
+
+#[tokio::test]
+async fn order_limit_and_offset_pick_the_rows() {
+    let org = DemoOrg::start(options(200)).await.unwrap();
+    let token = login(&org).await;
+    let mut rows: Vec<Row<'_>> = org.data().rows("Contact").filter(|row| !row.is_deleted()).collect();
+    let key = |row: &Row<'_>| row.value("Title").unwrap().as_str().map(str::to_lowercase);
+    // Nulls first, whatever the direction, unless the query says otherwise; ties by Id here.
+    rows.sort_by(|a, b| match (key(a), key(b)) {
+        (None, None) => a.id().cmp(&b.id()),
+        (None, _) => std::cmp::Ordering::Greater,
+        (_, None) => std::cmp::Ordering::Less,
+        (Some(x), Some(y)) => y.cmp(&x).then(a.id().cmp(&b.id())),
+    });
+    let expected: Vec<String> = rows.iter().map(|row| row.id().to_string()).skip(7).take(50).collect();
+    let soql = "SELECT Id FROM Contact ORDER BY Title DESC NULLS LAST, Id LIMIT 50 OFFSET 7";
+    assert_eq!(every_id(&org, &token, &query_target(soql)).await.0, expected);
+    let (_, body) = query(&org, "SELECT Title FROM Contact ORDER BY Title LIMIT 1").await;
+    assert!(body.ends_with("\"Title\":null}]}"), "{body}");
+}
+
+#[tokio::test]
+async fn groups_count_what_the_data_set_holds() {
+    let org = DemoOrg::start(options(600)).await.unwrap();
+    let hot = org
+        .data()
+        .rows("Account")
+        .filter(|row| !row.is_deleted() && row.value("Rating").unwrap().as_str() == Some("Hot"));
+    let hot = hot.count();
+    let (_, body) = query(&org, "SELECT rating, COUNT(Id) n, COUNT_DISTINCT(Industry) FROM Account GROUP BY Rating HAVING COUNT(Id) > 0 ORDER BY Rating DESC NULLS LAST").await;
+    assert!(body.starts_with(r#"{"totalSize":4,"done":true,"records":[{"attributes":{"type":"AggregateResult"},"Rating":"Warm","n":"#), "{body}");
+    assert!(body.contains(&format!(r#""Rating":"Hot","n":{hot},"expr0":8"#)), "{body}");
+    let (_, body) =
+        query(&org, "SELECT Rating r, GROUPING(Rating) g, COUNT(Id) FROM Account GROUP BY ROLLUP(Rating)")
+            .await;
+    let live = org.data().rows("Account").filter(|row| !row.is_deleted()).count();
+    assert!(body.ends_with(&format!(r#""r":null,"g":1,"expr0":{live}}}]}}"#)), "{body}");
+    let (_, body) = query(&org, "SELECT Account.Industry, COUNT(Id) FROM Contact GROUP BY Account.Industry ORDER BY COUNT(Id) DESC LIMIT 1").await;
+    assert!(body.contains(r#"{"type":"AggregateResult"},"Industry":"#), "{body}");
+    let (_, body) = query(&org, "SELECT CALENDAR_YEAR(CloseDate), AVG(Amount), MIN(CloseDate) FROM Opportunity GROUP BY CALENDAR_YEAR(CloseDate) ORDER BY CALENDAR_YEAR(CloseDate) LIMIT 1").await;
+    assert!(body.contains(r#""expr0":20"#) && body.contains(r#""expr2":"20"#), "{body}");
+    let big = DemoOrg::start(options(2100)).await.unwrap();
+    let (status, body) = query(&big, "SELECT Name, COUNT(Id) FROM Account GROUP BY Name").await;
+    assert_eq!(status, 400);
+    assert!(body.contains("\"errorCode\":\"EXCEEDED_ID_LIMIT\""), "{body}");
+}
+
+#[tokio::test]
+async fn type_of_fields_and_display_functions_give_their_own_shapes() {
+    let org = DemoOrg::start(options(400)).await.unwrap();
+    let soql = "SELECT TYPEOF What WHEN Account THEN Phone, Owner.Name ELSE Name END FROM Task WHERE WhatId != null LIMIT 60";
+    let (_, body) = query(&org, soql).await;
+    let page: Value = serde_json::from_str(&body).unwrap();
+    let mut kinds = std::collections::BTreeMap::new();
+    for record in page["records"].as_array().unwrap() {
+        let what = record["What"].as_object().unwrap();
+        let keys: Vec<&str> = what.keys().map(String::as_str).collect();
+        *kinds.entry(format!("{} {keys:?}", what["attributes"]["type"])).or_insert(0) += 1;
+    }
+    let kinds: Vec<&str> = kinds.keys().map(String::as_str).collect();
+    assert_eq!(
+        kinds,
+        [r#""Account" ["Owner", "Phone", "attributes"]"#, r#""Opportunity" ["Name", "attributes"]"#]
+    );
+    let (_, body) =
+        query(&org, "SELECT What.Type, Who.Name FROM Task WHERE What.Type = 'Opportunity' LIMIT 1").await;
+    assert!(body.contains(r#""What":{"attributes":{"type":"Opportunity","url":"#), "{body}");
+    let (_, body) = query(&org, "SELECT FIELDS(CUSTOM) FROM Warehouse__c LIMIT 1").await;
+    assert!(
+        body.contains(r#""},"Account__c":"#)
+            && body.contains(r#","Features__c":"#)
+            && !body.contains("\"Name\""),
+        "{body}"
+    );
+    let (_, body) = query(&org, "SELECT toLabel(StageName), FORMAT(Amount) shown, convertCurrency(Amount) FROM Opportunity WHERE Amount = 0 LIMIT 1").await;
+    assert!(body.contains(r#""shown":"$0.00","Amount":0.0}"#), "{body}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_query_is_said_in_salesforces_words() {
+    let org = DemoOrg::start(options(20)).await.unwrap();
+    let no_such = |window: &str, column: usize, text: &str| {
+        format!("\n{window}\n{}^\nERROR at Row:1:Column:{column}\n{text}", " ".repeat(column - 1))
+    };
+    for (soql, code, message) in [
+        (
+            "SELECT Id FORM Account",
+            "MALFORMED_QUERY",
+            no_such("SELECT Id FORM Account", 11, "unexpected token: 'FORM'"),
+        ),
+        (
+            "SELECT Id, Nope FROM Account",
+            "INVALID_FIELD",
+            no_such(
+                "SELECT Id, Nope FROM Account",
+                12,
+                "No such column 'Nope' on entity 'Account'. If you are attempting to use a custom field, be sure to append the '__c' after the custom field name. Please reference your WSDL or the describe call for the appropriate names.",
+            ),
+        ),
+        (
+            "SELECT Id FROM Accout",
+            "INVALID_TYPE",
+            no_such(
+                "SELECT Id FROM Accout",
+                16,
+                "sObject type 'Accout' is not supported. If you are attempting to use a custom object, be sure to append the '__c' after the entity name. Please reference your WSDL or the describe call for the appropriate names.",
+            ),
+        ),
+        (
+            "SELECT Id, id FROM User",
+            "INVALID_FIELD",
+            no_such("SELECT Id, id FROM User", 12, "duplicate field selected: Id"),
+        ),
+        (
+            "SELECT FIELDS(ALL) FROM User",
+            "MALFORMED_QUERY",
+            "The SOQL FIELDS function must have a LIMIT of at most 200".to_owned(),
+        ),
+        (
+            "SELECT Id FROM User OFFSET 2001",
+            "NUMBER_OUTSIDE_VALID_RANGE",
+            "Maximum SOQL offset allowed is 2000".to_owned(),
+        ),
+        (
+            "SELECT Id FROM User WHERE Id = 'x'",
+            "INVALID_QUERY_FILTER_OPERATOR",
+            no_such("SELECT Id FROM User WHERE Id = 'x'", 32, "invalid ID field: x"),
+        ),
+    ] {
+        let (status, body) = query(&org, soql).await;
+        assert_eq!(status, 400, "{soql}");
+        assert!(body.starts_with("[{\"message\":"), "{body}");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body, json!([{"message": message, "errorCode": code}]), "{soql}");
+    }
+    // What it does not understand it refuses.
+    for soql in [
+        "SELECT Id FROM Account WHERE Name = 'a' AND Site = 'b' OR Fax = 'c'",
+        "SELECT Id FROM Account WHERE Name",
+        "SELECT Id FROM Account WHERE Name = ",
+        "SELECT Id FROM Account WHERE Name = 5",
+        "SELECT Id FROM Account WHERE AnnualRevenue = '5'",
+        "SELECT Id FROM Account WHERE CreatedDate > 2020-01-01",
+        "SELECT Id FROM Account WHERE Description = 'x'",
+        "SELECT Id FROM Account WHERE Name = 'a')",
+        "SELECT Id FROM Account WHERE DISTANCE(HeadOffice__c, GEOLOCATION(1,1), 'km') < 20",
+        "SELECT Id FROM Account ORDER BY Name Id",
+        "SELECT Id FROM Account ORDER BY Description",
+        "SELECT Id FROM Account LIMIT many",
+        "SELECT Id FROM Account LIMIT 1 2",
+        "SELECT Name, COUNT(Id) FROM Account",
+        "SELECT Name n FROM Account",
+        "SELECT COUNT(Id) n, MAX(Name) n FROM Account",
+        "SELECT SUM(Name) FROM Account",
+        "SELECT UPPER(Name) FROM Account",
+        "SELECT Account.Foo.Name FROM Contact",
+        "SELECT (SELECT Id FROM Contact) FROM Account",
+        "SELECT (SELECT COUNT() FROM Contacts) FROM Account",
+        "SELECT TYPEOF Account WHEN Account THEN Name END FROM Contact",
+        "SELECT Id FROM Account, Contact",
+        "SELECT Id FROM Account WITH SECURITY_ENFORCED",
+        "SELECT Name FROM Profile",
+        "DELETE FROM Account",
+        "",
+    ] {
+        let (status, body) = query(&org, soql).await;
+        assert_eq!(status, 400, "{soql}: {body}");
+        assert!(body.starts_with("[{\"message\":"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn other_paths_methods_versions_and_lengths_are_refused_as_they_are_there() {
+    let org = DemoOrg::start(options(10)).await.unwrap();
+    let token = login(&org).await;
+    let missing = get(&org, &token, "/services/data/v62.0/nothing").await;
+    assert_eq!(missing.status(), 404);
+    assert_eq!(
+        missing.text().await.unwrap(),
+        r#"[{"errorCode":"NOT_FOUND","message":"The requested resource does not exist"}]"#
+    );
+    assert_eq!(get(&org, &token, "/services/data/v30.0/query?q=x").await.status(), 410);
+    assert_eq!(get(&org, &token, "/services/data/v67.0/query?q=x").await.status(), 404);
+    let posted = client()
+        .post(format!("{}/services/data/v62.0/query", org.url()))
+        .header("Authorization", format!("Bearer {token}"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(posted.status(), 405);
+    let long = get(&org, &token, &format!("/services/data/v62.0/query?q={}", "x".repeat(16_400))).await;
+    assert_eq!(
+        (long.status().as_u16(), &long.headers()["content-type"].as_bytes()[..9]),
+        (414, &b"text/html"[..])
+    );
+    assert_eq!(long.text().await.unwrap(), "<h1>Bad Message 414</h1><pre>reason: URI Too Long</pre>");
+    let both = get(&org, &token, &format!("/services/data/v62.0/query?q={}", "x".repeat(16_300))).await;
+    assert_eq!(both.status(), 431);
+    let identity = format!("/id/{}/{}", org.organization_id(), org.user_id());
+    let who: Value = serde_json::from_str(&get(&org, &token, &identity).await.text().await.unwrap()).unwrap();
+    assert_eq!(who["username"], "integration@example.com");
+    let stranger = get(&org, "stolen", &identity).await;
+    assert_eq!(
+        (stranger.status().as_u16(), stranger.text().await.unwrap().as_str()),
+        (403, "Bad_OAuth_Token")
+    );
+    let limits: Value =
+        serde_json::from_str(&get(&org, &token, "/services/data/v62.0/limits/").await.text().await.unwrap())
+            .unwrap();
+    assert_eq!(limits["DailyApiRequests"]["Max"], 15_000);
+    for path in [
+        "/services/data/v62.0/",
+        "/services/data/v62.0/sobjects",
+        "/services/data/v62.0/sobjects/Account/describe",
+    ] {
+        let answer = get(&org, &token, path).await;
+        assert_eq!(answer.status(), 200);
+        assert!(serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap().is_object());
+    }
+}
+
+#[tokio::test]
+async fn columns_are_told_without_rows() {
+    let org = DemoOrg::start(options(10)).await.unwrap();
+    let token = login(&org).await;
+    let told = |soql: &str| format!("{}&columns=true", query_target(soql));
+    let answer =
+        get(&org, &token, &told("SELECT id, Owner.Manager.Name, (SELECT Email FROM Contacts) FROM Account"))
+            .await;
+    let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(
+        (&answer["entityName"], &answer["idSelected"], &answer["keyPrefix"]),
+        (&json!("Account"), &json!(true), &json!("001"))
+    );
+    let columns = &answer["columnMetadata"];
+    assert_eq!(columns[0]["columnName"], "Id");
+    assert_eq!(columns[1]["joinColumns"][0]["joinColumns"][0]["columnName"], "Name");
+    assert_eq!((&columns[2]["aggregate"], &columns[2]["columnName"]), (&json!(true), &json!("Contacts")));
+    assert_eq!(columns[2]["joinColumns"][0]["columnName"], "Email");
+    let answer =
+        get(&org, &token, &told("SELECT Rating, COUNT(Id), MAX(Name) top FROM Account GROUP BY Rating"))
+            .await;
+    let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let names: Vec<_> = answer["columnMetadata"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| (c["columnName"].as_str(), c["displayName"].as_str(), c["aggregate"].as_bool()))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            (Some("Rating"), Some("Rating"), Some(false)),
+            (Some("expr0"), Some("COUNT(Id)"), Some(true)),
+            (Some("top"), Some("MAX(Name)"), Some(true)),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn scripted_answers_meet_the_request_that_they_are_meant_for() {
+    let org = DemoOrg::start(Options { page_size: 10, ..options(35) }).await.unwrap();
+    let token = login(&org).await;
+    org.script(Rule::once(
+        At::Page(2),
+        Fault::error(503, "SERVER_UNAVAILABLE", "Server Unavailable").header("Retry-After", "7"),
+    ));
+    org.script(Rule::once(At::Page(4), Fault::LostLocator));
+    org.script(Rule::once(At::Page(6), Fault::ExpiredSession));
+    org.script(Rule::once(At::Page(7), Fault::TotalSize(99)));
+    org.script(Rule::once(At::Login(2), Fault::login_refused("unknown_error", "retry your request")));
+    let target = query_target("SELECT Id FROM Account");
+    let next = |body: &str| {
+        serde_json::from_str::<Value>(body).unwrap()["nextRecordsUrl"].as_str().unwrap().to_owned()
+    };
+    let first = get(&org, &token, &target).await.text().await.unwrap();
+    let failed = get(&org, &token, &next(&first)).await;
+    assert_eq!((failed.status().as_u16(), &failed.headers()["retry-after"]), (503, &"7".parse().unwrap()));
+    assert_eq!(get(&org, &token, &next(&first)).await.status(), 200);
+    assert!(get(&org, &token, &next(&first)).await.text().await.unwrap().contains("INVALID_QUERY_LOCATOR"));
+    assert_eq!(get(&org, &token, &target).await.status(), 200);
+    assert_eq!(get(&org, &token, &target).await.status(), 401);
+    assert_eq!(post_token(&org, &sign(&claims(&org))).await.status(), 400);
+    let token = login(&org).await;
+    assert!(get(&org, &token, &target).await.text().await.unwrap().starts_with("{\"totalSize\":99,"));
+    let tokens = org.requests().iter().filter(|request| request.path() == "/services/oauth2/token").count();
+    assert_eq!(tokens, 3);
+    assert!(org.requests().iter().all(|request| request.header("cookie").is_none()));
+}
+
+#[tokio::test]
+async fn envelopes_can_be_made_to_lie() {
+    let org = DemoOrg::start(Options { page_size: 10, ..options(35) }).await.unwrap();
+    let token = login(&org).await;
+    let target = query_target("SELECT Id FROM Account");
+    let records = "\"records\":[{";
+    for (n, (fault, head)) in [
+        (Fault::NoNextUrl, format!("{{\"totalSize\":34,\"done\":false,{records}")),
+        (Fault::DoneEarly, format!("{{\"totalSize\":34,\"done\":true,{records}")),
+        (
+            Fault::NextUrl("https://example.com/x".to_owned()),
+            format!(
+                "{{\"totalSize\":34,\"done\":false,\"nextRecordsUrl\":\"https://example.com/x\",{records}"
+            ),
+        ),
+        (Fault::KeyOrder(vec!["records", "done", "totalSize"]), format!("{{{records}")),
+        (Fault::Truncate { after: 30 }, "{\"totalSize\":34,\"done\":false,\"".to_owned()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        org.script(Rule::once(At::Page(n + 1), fault));
+        let body = get(&org, &token, &target).await.text().await.unwrap();
+        assert!(body.starts_with(&head[..head.len().min(body.len())]), "{body}");
+    }
+    org.script(Rule::once(At::Page(7), Fault::RepeatedLocator));
+    let first: Value = serde_json::from_str(&get(&org, &token, &target).await.text().await.unwrap()).unwrap();
+    let next = first["nextRecordsUrl"].as_str().unwrap();
+    let second: Value = serde_json::from_str(&get(&org, &token, next).await.text().await.unwrap()).unwrap();
+    assert_eq!(second["nextRecordsUrl"], next);
+}
+
+#[tokio::test]
+async fn connections_break_where_they_are_told_to() {
+    let org = DemoOrg::start(options(35)).await.unwrap();
+    let token = login(&org).await;
+    let target = query_target("SELECT Id, Name FROM Account");
+    let whole = get(&org, &token, &target).await.bytes().await.unwrap();
+    let try_get = || async {
+        client()
+            .get(format!("{}{target}", org.url()))
+            .header("Authorization", format!("Bearer {token}"))
+            .send()
+            .await
+    };
+    org.script(Rule::once(At::Page(2), Fault::Close));
+    assert!(try_get().await.is_err());
+    for (n, framing) in [(3, Framing::Chunked), (4, Framing::Length)] {
+        org.script(Rule::once(At::Page(n), Fault::Cut { after: 100, framing }));
+        assert!(try_get().await.unwrap().bytes().await.is_err(), "{framing:?}");
+    }
+    org.script(Rule::once(At::Page(5), Fault::Cut { after: 100, framing: Framing::UntilClose }));
+    assert_eq!(try_get().await.unwrap().bytes().await.unwrap(), whole[..100]);
+    let pause = Duration::from_millis(60);
+    for (n, fault) in [
+        Fault::Late(pause),
+        Fault::Stall { after: 50, pause },
+        Fault::Drip { bytes: whole.len() / 3, pause: pause / 3 },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        org.script(Rule::once(At::Page(6 + n), fault.clone()));
+        let start = Instant::now();
+        assert_eq!(try_get().await.unwrap().bytes().await.unwrap(), whole);
+        assert!(start.elapsed() >= pause, "{fault:?}");
+    }
+    let url = org.url().to_owned();
+    org.stop().await;
+    assert!(client().get(url).send().await.is_err());
+}
+
+#[tokio::test]
+async fn pages_made_beforehand_are_the_same_pages() {
+    let soql = "SELECT Id, Name, Owner.Name FROM Account";
+    let lazy = DemoOrg::start(Options { page_size: 100, ..options(250) }).await.unwrap();
+    let eager = DemoOrg::start(Options { page_size: 100, prerender: true, ..options(250) }).await.unwrap();
+    let (lazy_token, eager_token) = (login(&lazy).await, login(&eager).await);
+    let expected = every_id(&lazy, &lazy_token, &query_target(soql)).await;
+    for _ in 0..2 {
+        assert_eq!(every_id(&eager, &eager_token, &query_target(soql)).await, expected);
+    }
 }

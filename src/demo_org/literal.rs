@@ -59,7 +59,7 @@ impl Literal {
                 (Kind::Date, Some((from, to))) => Ok(Self::Days(from, to)),
                 (Kind::Datetime, Some((from, to))) => Ok(Self::Instants(midnight(from), midnight(to))),
                 (_, Some(_)) => Err(Wrong::Type),
-                (_, None) if token.kind == TokenKind::Word => Err(Wrong::Unexpected),
+                (_, None) if !token.text.contains(|c: char| c.is_ascii_digit()) => Err(Wrong::Unexpected),
                 (_, None) => plain(&token.text, kind),
             },
             _ => Err(Wrong::Unexpected),

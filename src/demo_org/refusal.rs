@@ -2,7 +2,7 @@
 //! place in the query.
 
 use super::render;
-use crate::soql::SyntaxError;
+use crate::soql::{SyntaxError, Token, TokenKind, tokens};
 
 /// A refusal of a REST request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +39,17 @@ impl Refusal {
         let line = query.split('\n').take(error.line - 1).map(|line| line.len() + 1).sum::<usize>();
         let rest = query.get(line..).unwrap_or_default();
         let column = rest.char_indices().nth(error.column - 1).map_or(rest.len(), |(at, _)| at);
-        Self::unexpected(query, line + column)
+        Self::unexpected(query, misspelt(query, line + column).unwrap_or(line + column))
     }
+}
+
+/// In `SELECT Id FORM Account` the word before the place is what is wrong, though it might have been an alias.
+fn misspelt(query: &str, byte: usize) -> Option<usize> {
+    let tokens = tokens(query).ok()?;
+    let at = tokens.iter().position(|token| token.span.start == byte)?;
+    let [.., field, word] = &tokens[..at] else { return None };
+    let is_word = |token: &Token| token.kind == TokenKind::Word && !token.is_word("SELECT");
+    (is_word(&tokens[at]) && is_word(word) && is_word(field)).then_some(word.span.start)
 }
 
 /// `\n<window>\n<spaces>^\nERROR at Row:1:Column:43\n`

@@ -101,23 +101,22 @@ pub(super) fn double(out: &mut Vec<u8>, number: f64) {
     let size = number.abs();
     if size == 0.0 || (1e-3..1e7).contains(&size) {
         push(out, format_args!("{number:?}"));
-        if out.len() - from >= LONG
+        let length = out.len() - from;
+        if length >= LONG
             && let Some(point) = out[from..].iter().position(|&byte| byte == b'.')
         {
-            let places = out.len() - from - point - 1;
-            out.truncate(from);
-            push(out, format_args!("{number:.places$}"));
+            let places = length - point - 1;
+            nearer(out, from, number, &format!("{number:.places$}"));
         }
         return;
     }
     push(out, format_args!("{number:e}"));
-    let digits =
-        out[from..].iter().filter(|&&byte| byte != b'-').position(|&byte| byte == b'e').unwrap_or_default();
+    let length = out[from..].iter().position(|&byte| byte == b'e').unwrap_or_default();
+    let digits = length - usize::from(number < 0.0);
     if digits == 1 || digits >= LONG || !number.is_normal() {
         // One digit would do, but Java writes two, and of all with two the nearest: 4.9E-324, not 5.0E-324.
         let places = digits.saturating_sub(2).max(1);
-        out.truncate(from);
-        push(out, format_args!("{number:.places$e}"));
+        nearer(out, from, number, &format!("{number:.places$e}"));
     }
     for byte in &mut out[from..] {
         if *byte == b'e' {
@@ -129,6 +128,15 @@ pub(super) fn double(out: &mut Vec<u8>, number: f64) {
 /// From so many digits on, two numbers of that length can be equally near; Java takes the even one, as
 /// rounding the exact value to that length does, and the shortest form here does not.
 const LONG: usize = 15;
+
+/// Puts the rounded form in place of the shortest one, unless it is another number: above a power of two the
+/// doubles lie twice as far apart as below it.
+fn nearer(out: &mut Vec<u8>, from: usize, number: f64, rounded: &str) {
+    if rounded.parse() == Ok(number) {
+        out.truncate(from);
+        out.extend_from_slice(rounded.as_bytes());
+    }
+}
 
 /// Appends a day: `2026-03-08`.
 pub(super) fn date(out: &mut Vec<u8>, day: Date) {
@@ -298,7 +306,9 @@ mod tests {
             (1.5e-323, "1.5E-323"),
             (2e23, "2.0E23"),
             // Halfway between two: the even one.
-            (1_059_438_285_926_254.25, "1.0594382859262542E15"),
+            (1_059_438_285_926_254.2, "1.0594382859262542E15"),
+            // A power of two, whose nearest sixteen digits are another number's.
+            (f64::from_bits(6 << 52), "7.120236347223045E-307"),
         ] {
             assert_eq!(text(|out| double(out, number)), expected);
         }
