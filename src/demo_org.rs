@@ -41,7 +41,7 @@ pub const AUDIENCES: [&str; 2] = ["https://login.salesforce.com", "https://test.
 /// The API versions of the org, first and last; earlier ones from 21.0 on are retired (410).
 pub const API_VERSIONS: (u32, u32) = (31, 66);
 
-/// What an org is started with.
+/// What an org is started with. Assertions may name its own URL as their audience, or one of [`AUDIENCES`].
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The port on 127.0.0.1; 0 takes any free one.
@@ -248,7 +248,7 @@ impl Org {
         Ok(Self {
             url,
             key,
-            data: DataSet::new(options.records),
+            data: DataSet::with_username(options.records, options.username.clone()),
             requests: Mutex::default(),
             rules: Mutex::default(),
             logins: AtomicUsize::new(0),

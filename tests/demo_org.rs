@@ -731,6 +731,7 @@ async fn what_is_wrong_with_a_query_is_said_in_salesforces_words() {
         "SELECT Id FROM Account, Contact",
         "SELECT Id FROM Account WITH SECURITY_ENFORCED",
         "SELECT Name FROM Profile",
+        "SELECT Id FROM User WHERE Id IN (SELECT OwnerId FROM Account WHERE Id IN (SELECT AccountId FROM Contact))",
         "DELETE FROM Account",
         "",
     ] {

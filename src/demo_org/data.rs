@@ -19,6 +19,7 @@ pub const TODAY: Date = date(2026, 3, 12);
 /// until they are.
 pub struct DataSet {
     records: usize,
+    username: String,
     families: Mutex<HashMap<Family, Arc<Children>>>,
 }
 
@@ -41,7 +42,16 @@ impl DataSet {
     /// A data set of this many Accounts, with about as many Contacts, Opportunities and so on.
     #[must_use]
     pub fn new(records: usize) -> Self {
-        Self { records, families: Mutex::default() }
+        Self { records, username: "integration@example.com".to_owned(), families: Mutex::default() }
+    }
+
+    /// The same, where the user that logs in, the first one, has another username.
+    pub(super) fn with_username(records: usize, username: String) -> Self {
+        Self { username, ..Self::new(records) }
+    }
+
+    pub(super) fn username(&self) -> &str {
+        &self.username
     }
 
     /// How many Accounts it holds, deleted ones included.

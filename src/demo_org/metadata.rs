@@ -359,7 +359,6 @@ pub(super) fn identity(org: &Org, user: Row<'_>) -> Vec<u8> {
     let organization = org.organization_id();
     let id = user.id();
     let url = &org.url;
-    let username = username(org, user);
     let mut out = Vec::new();
     push(
         &mut out,
@@ -367,7 +366,7 @@ pub(super) fn identity(org: &Org, user: Row<'_>) -> Vec<u8> {
             r#"{{"id":"{url}/id/{organization}/{id}","asserted_user":true,"user_id":"{id}","organization_id":"{organization}","username":"#
         ),
     );
-    render::string(&mut out, &username);
+    render::string(&mut out, &text("Username"));
     for (key, value) in [
         (",\"nick_name\":", text("Alias")),
         (",\"display_name\":", text("Name")),
@@ -414,15 +413,4 @@ pub(super) fn user_info(org: &Org) -> Vec<u8> {
         ),
     );
     out
-}
-
-/// The user that logs in has the name that the app knows it by.
-fn username(org: &Org, user: Row<'_>) -> String {
-    if user.id() == org.user_id() {
-        return org.options.username.clone();
-    }
-    match user.value("Username") {
-        Some(Value::Text(text)) => text.into_owned(),
-        _ => String::new(),
-    }
 }

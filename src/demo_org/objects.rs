@@ -232,7 +232,10 @@ pub(super) static ALL: &[Object] = &[
         deletable: false,
         fields: &[
             field("Id", Kind::Id, id),
-            field("Username", Kind::Text, |row| format!("user{}@example.com", row.index).into()),
+            field("Username", Kind::Text, |row| match row.index {
+                0 => row.data.username().to_owned().into(),
+                index => format!("user{index}@example.com").into(),
+            }),
             field("LastName", Kind::Text, |row| LAST_NAMES[row.index % LAST_NAMES.len()].into()),
             field("FirstName", Kind::Text, |row| maybe(row, 91, &FIRST_NAMES)),
             field("Name", Kind::Text, |row| {

@@ -76,11 +76,17 @@ pub(super) struct Planner<'q> {
     pub(super) data: &'q DataSet,
     pub(super) query: &'q str,
     pub(super) all_rows: bool,
+    /// Whether the query is a semi-join's.
+    nested: bool,
 }
 
 impl<'q> Planner<'q> {
     /// Plans a query.
     pub(super) fn plan(data: &'q DataSet, text: &'q str, all_rows: bool) -> Result<Plan, Refusal> {
+        Planner::read(data, text, all_rows, false)
+    }
+
+    fn read(data: &'q DataSet, text: &'q str, all_rows: bool, nested: bool) -> Result<Plan, Refusal> {
         let text = text.trim();
         if text.chars().count() > MAX_SOQL {
             return Err(Refusal::new(
@@ -88,7 +94,7 @@ impl<'q> Planner<'q> {
                 "SOQL statements can not be longer than 100000 characters",
             ));
         }
-        let planner = Planner { data, query: text, all_rows };
+        let planner = Planner { data, query: text, all_rows, nested };
         let query = Query::parse(text).map_err(|error| Refusal::syntax(text, &error))?;
         let root = &query.statement.from[0];
         let name = &root.path.segments[0];
@@ -106,7 +112,10 @@ impl<'q> Planner<'q> {
 
     /// The ids that a semi-join's query selects.
     pub(super) fn ids(&self, text: &str) -> Result<HashSet<RecordId>, Refusal> {
-        let plan = Planner::plan(self.data, text, self.all_rows)?;
+        if self.nested {
+            return Err(Refusal::new("MALFORMED_QUERY", "Nesting of semi join sub-selects is not supported"));
+        }
+        let plan = Planner::read(self.data, text, self.all_rows, true)?;
         let Shape::Records(columns) = &plan.shape else { return Err(Refusal::unexpected(text, 0)) };
         let [Column { content: Content::Own(End::Field(field), false), .. }] = columns.as_slice() else {
             return Err(Refusal::new("MALFORMED_QUERY", "semi join sub-selects can only query one id field"));

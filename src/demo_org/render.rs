@@ -255,10 +255,11 @@ pub(super) fn pretty(compact: &[u8]) -> Vec<u8> {
             b'"' => {
                 let from = at;
                 at += 1;
-                while compact[at] != b'"' {
+                while compact.get(at).is_some_and(|&byte| byte != b'"') {
                     at += 1 + usize::from(compact[at] == b'\\');
                 }
-                out.extend_from_slice(&compact[from..=at]);
+                // A body that was cut on purpose may end within a string.
+                out.extend_from_slice(&compact[from..compact.len().min(at + 1)]);
             }
             byte => out.push(byte),
         }

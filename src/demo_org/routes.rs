@@ -28,7 +28,10 @@ pub(super) fn answer(org: &Org, request: Request) -> Answer {
     }
     match &fault {
         Some(Fault::ExpiredSession) => lock(&org.sessions).clear(),
-        Some(Fault::LostLocator) => lock(&org.cursors).clear(),
+        Some(Fault::LostLocator) => {
+            lock(&org.cursors).clear();
+            lock(&org.rendered).clear();
+        }
         _ => {}
     }
     let mut content = if fault == Some(Fault::LostLocator) {
