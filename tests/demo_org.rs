@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
@@ -20,8 +21,15 @@ fn key_pair() -> &'static (String, String) {
             rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
         let certificate =
             rcgen::CertificateParams::new(vec!["demo".to_owned()]).unwrap().self_signed(&key).unwrap();
-        (key.serialize_pem(), certificate.pem())
+        (pem("PRIVATE KEY", &key.serialize_der()), pem("CERTIFICATE", certificate.der()))
     })
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 fn options(records: usize) -> Options {
