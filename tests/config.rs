@@ -1,6 +1,8 @@
 //! What a user wrote → what `config::load` makes of it, against real files in a folder of their own and an
 //! environment that is handed in.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -67,7 +67,6 @@ fn org(name: &OrgName, place: &Place, layers: &[&Layer], mistakes: &mut Vec<Mist
     let defaults = Layer::of_defaults(Table::Org, &prefix, Path::new(""));
     let all: Vec<_> = std::iter::once(&defaults).chain(layers.iter().copied()).collect();
     let section = Section::<Written>::merge(&all, &prefix, mistakes)?;
-    let broken = section.written().any(|key| section.is_mistaken(key));
     let missing = |key: &str, value: &Option<String>, mistakes: &mut Vec<Mistake>| {
         if value.is_none() && !section.is_written(key) {
             let variable =
@@ -109,7 +108,7 @@ fn org(name: &OrgName, place: &Place, layers: &[&Layer], mistakes: &mut Vec<Mist
     }
     let key_password = either(&section, "key_password", "key_password_file", place, mistakes);
 
-    if mistakes.len() > before || broken {
+    if mistakes.len() > before {
         return None;
     }
     let login = login?;
