@@ -466,8 +466,8 @@ fn broken_toml_is_shown_with_line_and_column_in_every_file() {
 #[test]
 fn jobs_are_judged_by_themselves_where_the_shared_file_is_broken() {
     let project = Project::with("jobs_dir = \"tasks\"\n[org]\nclient_id =\n")
-        .file("tasks/good.toml", &format!("{JOB}org = \"emea\"\n"))
-        .file("tasks/bad.toml", &format!("{JOB}retries = -1\n"));
+        .file("tasks/good.toml", format!("{JOB}org = \"emea\"\n"))
+        .file("tasks/bad.toml", format!("{JOB}retries = -1\n"));
     let mistakes = project.mistakes();
     assert!(mistakes[0].starts_with("sfexport.toml:3:"), "{mistakes:#?}");
     assert_eq!(mistakes[1..], ["tasks/bad.toml:3: retries: -1 is no whole number, 0 to 100"]);
