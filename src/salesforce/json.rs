@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use jiter::{Jiter, JiterResult, Peek};
+use jiter::{Jiter, JiterErrorType, JiterResult, Peek};
 use serde::de::IgnoredAny;
 
 use super::fault::{Fault, FaultKind};
@@ -95,6 +95,10 @@ impl<'a> Json<'a> {
         let mut reader = serde_json::Deserializer::from_slice(&self.bytes[start..]).into_iter::<LossyText>();
         let Some(Ok(LossyText(mut text))) = reader.next() else { return Err(error) };
         let end = start + reader.byte_offset();
+        // Read into bytes, a string is not checked for what it must not hold.
+        if self.bytes[start..end].iter().any(|byte| *byte < 0x20) {
+            return Err(error);
+        }
         self.surrogates += replace_surrogates(&mut text);
         self.seek(end);
         Ok(take(&text))
@@ -178,5 +182,13 @@ fn lone_surrogates(json: &[u8]) -> u64 {
 
 /// The fault of an answer that is no JSON from its first byte to its last.
 fn not_whole(error: &jiter::JiterError) -> Fault {
-    Fault::new(FaultKind::Cut, format!("the answer is no whole JSON: {}", error.error_type))
+    match &error.error_type {
+        JiterErrorType::WrongType { expected, actual } => Fault::new(
+            FaultKind::Contradiction,
+            format!("the answer is no query result: it has {actual} where {expected} belongs"),
+        ),
+        JiterErrorType::JsonError(what) => {
+            Fault::new(FaultKind::Cut, format!("the answer is no whole JSON: {what}"))
+        }
+    }
 }

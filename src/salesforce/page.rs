@@ -41,6 +41,8 @@ pub struct JsonForm {
 pub struct PageReader<'p> {
     json: Json<'p>,
     head: Head,
+    /// Whether the whole head stood before the records; then nothing of it may follow them.
+    ahead: bool,
     /// Whether white space stands between the tokens; then JSON that is copied is compacted.
     loose: bool,
     state: State,
@@ -70,9 +72,9 @@ impl<'p> PageReader<'p> {
             return Err(Fault::new(FaultKind::Cut, format!("the answer is not UTF-8 at byte {at}")));
         }
         let mut json = Json::new(bytes);
-        let head = open_envelope(&mut json)?;
-        let loose = bytes.get(1).is_some_and(u8::is_ascii_whitespace);
-        Ok(Self { json, head, loose, state: State::Before, scratch: Vec::new() })
+        let (head, ahead) = open_envelope(&mut json)?;
+        let loose = is_loose(&bytes[..json.position()]);
+        Ok(Self { json, head, ahead, loose, state: State::Before, scratch: Vec::new() })
     }
 
     /// What the page says about the whole result.
@@ -152,7 +154,7 @@ impl<'p> PageReader<'p> {
         };
         self.state = if more { State::Within } else { State::After };
         if !more {
-            close_envelope(&mut self.json)?;
+            close_envelope(&mut self.json, self.ahead)?;
             self.json.finish()?;
         }
         Ok(more)
@@ -185,11 +187,15 @@ pub fn next_locator(head: &[u8]) -> Option<QueryLocator> {
 }
 
 /// Reads `{"totalSize":..,"done":..,"nextRecordsUrl":..,"records":` in any order, and stands before the records.
-fn open_envelope(json: &mut Json<'_>) -> Result<Head, Fault> {
+/// Gives whether all of that stood before them.
+fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
     let bytes = json.bytes();
+    let surrogates = json.surrogates;
+    let mut ahead = false;
     let (mut total_size, mut done, mut next, mut records) = (None, None, None, None);
-    let twice = |key: &str| Fault::new(FaultKind::Contradiction, format!("the answer says {key} twice"));
     if json.peek()? != Peek::Object {
+        // HTML and the like are no JSON at all, which is another fault.
+        json.skip()?;
         return Err(Fault::new(FaultKind::Contradiction, "the answer is JSON, but no query result"));
     }
     let mut key = json.object()?;
@@ -206,6 +212,7 @@ fn open_envelope(json: &mut Json<'_>) -> Result<Head, Fault> {
                     return Err(twice("done"));
                 }
             }
+            b"nextRecordsUrl" if json.peek()? == Peek::Null => json.null()?,
             b"nextRecordsUrl" => {
                 let url = json.string(text)?;
                 if next.replace(url).is_some() {
@@ -214,12 +221,14 @@ fn open_envelope(json: &mut Json<'_>) -> Result<Head, Fault> {
             }
             b"records" => {
                 if json.peek()? != Peek::Array {
+                    json.skip()?;
                     return Err(Fault::new(FaultKind::Contradiction, "the answer's records are no list"));
                 }
                 if records.replace(json.position()).is_some() {
                     return Err(twice("records"));
                 }
                 if total_size.is_some() && (done == Some(true) || done == Some(false) && next.is_some()) {
+                    ahead = true;
                     break;
                 }
                 // The head goes on behind the records: read it first, and come back.
@@ -246,20 +255,32 @@ fn open_envelope(json: &mut Json<'_>) -> Result<Head, Fault> {
         }
         (None, _) => return Err(lacks("done")),
     };
-    json.seek(records);
-    Ok(Head { total_size, next })
+    if !ahead {
+        json.seek(records);
+        // They are met again when the records are read.
+        json.surrogates = surrogates;
+    }
+    Ok((Head { total_size, next }, ahead))
 }
 
-/// Reads what follows the records, up to the envelope's end.
-fn close_envelope(json: &mut Json<'_>) -> Result<(), Fault> {
+/// Reads what follows the records, up to the envelope's end. A head that stood `ahead` of them is not said again.
+fn close_envelope(json: &mut Json<'_>, ahead: bool) -> Result<(), Fault> {
     let bytes = json.bytes();
     while let Some(name) = json.next_key()? {
-        if &bytes[name] == b"records" {
-            return Err(Fault::new(FaultKind::Contradiction, "the answer says records twice"));
+        match &bytes[name] {
+            b"records" => return Err(twice("records")),
+            b"totalSize" if ahead => return Err(twice("totalSize")),
+            b"done" if ahead => return Err(twice("done")),
+            _ => {
+                json.skip()?;
+            }
         }
-        json.skip()?;
     }
     Ok(())
+}
+
+fn twice(key: &str) -> Fault {
+    Fault::new(FaultKind::Contradiction, format!("the answer says {key} twice"))
 }
 
 fn whole_number(json: &mut Json<'_>) -> Result<u64, Fault> {
@@ -288,11 +309,12 @@ impl Walk<'_, '_, '_> {
     /// Reads an object's values into the cells of a record.
     fn cells(&mut self, level: &Level, record: &mut Record) -> Result<(), Fault> {
         let bytes = self.json.bytes();
-        let mut expected = 0;
+        let (mut expected, mut attributes) = (0, false);
         let mut key = self.object()?;
         while let Some(name) = key {
             let name = &bytes[name];
             if name == b"attributes" {
+                once(&mut attributes, name)?;
                 self.json.skip()?;
             } else {
                 match &entry(level, name, &mut expected)?.node {
@@ -342,7 +364,7 @@ impl Walk<'_, '_, '_> {
                 fill(record, column, CellKind::Json, name, |out| {
                     let start = out.len();
                     out.extend_from_slice(json);
-                    if loose {
+                    if loose || memchr::memchr2(b'\n', b'\r', json).is_some() {
                         compact(out, start);
                     }
                 })
@@ -371,13 +393,16 @@ impl Walk<'_, '_, '_> {
 
     fn object_copy(&mut self, level: &Level, seen: &mut Record, copy: &mut Copy<'_>) -> Result<(), Fault> {
         let bytes = self.json.bytes();
-        let mut expected = 0;
+        let (mut expected, mut attributes) = (0, false);
         let mut key = self.object()?;
         // Where the value before this key ended: what is cut at an object's end takes the comma before it too.
         let mut behind = None;
         while let Some(name) = key {
             let quote = name.start - 1;
             let name = &bytes[name];
+            if name == b"attributes" {
+                once(&mut attributes, name)?;
+            }
             if name == b"attributes" && !self.form.attributes {
                 let end = self.json.skip()?.end;
                 key = self.json.next_key()?;
@@ -443,18 +468,19 @@ impl Walk<'_, '_, '_> {
         let mut seen = std::mem::take(&mut self.scratch[self.depth]);
         self.depth += 1;
         out.push(b'[');
-        let head = open_envelope(self.json)?;
+        let (head, ahead) = open_envelope(self.json)?;
         let mut count = self.child_records(columns, &mut seen, out, 0)?;
-        close_envelope(self.json)?;
+        close_envelope(self.json, ahead)?;
 
         let mut next = head.next.clone();
-        let mut last: Option<QueryLocator> = None;
+        // A circle of pages would never end; a child's pages are few, so that all of them are kept.
+        let mut asked: Vec<QueryLocator> = Vec::new();
         while let Some(locator) = next {
-            if last.as_ref() == Some(&locator) {
+            if asked.contains(&locator) {
                 return Err(repeated(&locator));
             }
             let bytes = (self.fetch)(&locator)?;
-            last = Some(locator);
+            asked.push(locator);
             let page = PageReader::open(&bytes)?;
             if page.head.total_size != head.total_size {
                 return Err(Fault::new(
@@ -472,7 +498,7 @@ impl Walk<'_, '_, '_> {
                 depth: self.depth,
             };
             count = walk.child_records(columns, &mut seen, out, count)?;
-            close_envelope(walk.json)?;
+            close_envelope(walk.json, page.ahead)?;
             walk.json.finish()?;
             self.json.surrogates += json.surrogates;
             next = page.head.next;
@@ -513,6 +539,7 @@ impl Walk<'_, '_, '_> {
         if self.json.peek()? == Peek::Object {
             self.json.object()
         } else {
+            self.json.skip()?;
             Err(Fault::new(FaultKind::Contradiction, "the answer holds a record that is no object"))
         }
     }
@@ -574,11 +601,18 @@ fn fill(
     name: &[u8],
     write: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), Fault> {
-    if record.fill(column, kind, write) {
-        return Ok(());
-    }
+    if record.fill(column, kind, write) { Ok(()) } else { Err(sent_twice(name)) }
+}
+
+/// The same for `attributes`, which has no cell.
+fn once(seen: &mut bool, name: &[u8]) -> Result<(), Fault> {
+    if std::mem::replace(seen, true) { Err(sent_twice(name)) } else { Ok(()) }
+}
+
+#[cold]
+fn sent_twice(name: &[u8]) -> Fault {
     let name = printable(name);
-    Err(Fault::new(FaultKind::Contradiction, format!("the org sent {name} twice in one record")))
+    Fault::new(FaultKind::Contradiction, format!("the org sent {name} twice in one record"))
 }
 
 /// Fills what may be missing: the fields of the TYPEOF branches that a record did not match.
@@ -621,6 +655,15 @@ fn printable(name: &[u8]) -> Cow<'_, str> {
         Ok(name) if name.len() <= 80 && !name.contains(char::is_control) => Cow::Borrowed(name),
         _ => Cow::Owned(format!("a key of {} bytes", name.len())),
     }
+}
+
+/// Whether white space stands between the tokens of a page, judged by what precedes its records.
+fn is_loose(head: &[u8]) -> bool {
+    let mut quoted = false;
+    head.iter().any(|byte| {
+        quoted ^= *byte == b'"';
+        !quoted && byte.is_ascii_whitespace()
+    })
 }
 
 /// Takes the white space between the tokens out of the JSON text from `start` on.

@@ -1,0 +1,827 @@
+//! The page reader from outside: pages in every shape that an org sends go in, cells and lines of JSON come out.
+//! What is expected is written by hand, or is serde_json's reading of the same page.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::Value;
+use sfexport::job::Numbers;
+use sfexport::record::{CellKind, Record};
+use sfexport::salesforce::fault::{Fault, FaultKind};
+use sfexport::salesforce::page::{JsonForm, PageReader, next_locator};
+use sfexport::salesforce::query::QueryLocator;
+use sfexport::soql::{Columns, Query};
+
+const AS_SENT: JsonForm = JsonForm { numbers: Numbers::AsSent, attributes: false };
+
+type Cell = (CellKind, String);
+
+fn columns(soql: &str) -> Columns {
+    let query = Query::parse(soql).unwrap_or_else(|error| panic!("{soql}\n{error}"));
+    Columns::of(&query).unwrap_or_else(|error| panic!("{soql}\n{error}"))
+}
+
+fn no_children(locator: &QueryLocator) -> Result<Vec<u8>, Fault> {
+    panic!("{locator} was asked for")
+}
+
+/// Every record of a page as cells, and the lone surrogates met.
+fn cells(page: &[u8], columns: &Columns) -> Result<(Vec<Vec<Cell>>, u64), Fault> {
+    cells_with(page, columns, &mut no_children)
+}
+
+fn cells_with(
+    page: &[u8],
+    columns: &Columns,
+    fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
+) -> Result<(Vec<Vec<Cell>>, u64), Fault> {
+    let mut reader = PageReader::open(page)?;
+    let (mut record, mut all) = (Record::default(), Vec::new());
+    while reader.read(columns, &mut record, AS_SENT, fetch)? {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("cells are UTF-8");
+        all.push(record.cells().map(|(kind, bytes)| (kind, text(bytes))).collect());
+    }
+    assert!(!reader.read(columns, &mut record, AS_SENT, fetch)?, "a page that has ended stays so");
+    Ok((all, reader.lone_surrogates()))
+}
+
+/// Every record of a page as a line of JSON.
+fn lines(page: &[u8], columns: &Columns, form: JsonForm) -> Result<(Vec<String>, u64), Fault> {
+    lines_with(page, columns, form, &mut no_children)
+}
+
+fn lines_with(
+    page: &[u8],
+    columns: &Columns,
+    form: JsonForm,
+    fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
+) -> Result<(Vec<String>, u64), Fault> {
+    let mut reader = PageReader::open(page)?;
+    let (mut record, mut out, mut all) = (Record::default(), Vec::new(), Vec::new());
+    while reader.copy(columns, &mut record, form, fetch, &mut out)? {
+        all.push(String::from_utf8(std::mem::take(&mut out)).expect("lines are UTF-8"));
+    }
+    Ok((all, reader.lone_surrogates()))
+}
+
+/// Both ways through one page must agree on whether it is good; gives the fault.
+fn fault(page: &[u8], columns: &Columns) -> Fault {
+    let shown = || String::from_utf8_lossy(&page[..page.len().min(300)]).into_owned();
+    let Err(read) = cells(page, columns) else { panic!("read into cells: {}", shown()) };
+    let Err(copied) = lines(page, columns, AS_SENT) else { panic!("copied: {}", shown()) };
+    assert_eq!((read.kind, &read.what), (copied.kind, &copied.what), "{}", shown());
+    read
+}
+
+fn null() -> Cell {
+    (CellKind::Null, String::new())
+}
+
+fn text(text: &str) -> Cell {
+    (CellKind::Text, text.to_owned())
+}
+
+fn number(text: &str) -> Cell {
+    (CellKind::Number, text.to_owned())
+}
+
+fn boolean(text: &str) -> Cell {
+    (CellKind::Boolean, text.to_owned())
+}
+
+fn json(text: &str) -> Cell {
+    (CellKind::Json, text.to_owned())
+}
+
+macro_rules! fixture {
+    ($name:literal) => {
+        include_bytes!(concat!("fixtures/", $name)).as_slice()
+    };
+}
+
+/// Every fixture that is a page of its own, with a query that asks for it.
+const PAGES: &[(&[u8], &str)] = &[
+    (fixture!("parents.json"), PARENTS),
+    (fixture!("pretty.json"), PRETTY),
+    (fixture!("typeof.json"), TYPEOF),
+    (fixture!("aggregate.json"), AGGREGATE),
+    (fixture!("compound.json"), COMPOUND),
+    (fixture!("any_order.json"), ANY_ORDER),
+    (fixture!("text.json"), TEXT),
+];
+
+const PARENTS: &str =
+    "SELECT Id, LastName, IsDeleted, Account.Name, Account.AnnualRevenue, Account.Owner.Name FROM Contact";
+const PRETTY: &str = "SELECT Id, Company, Address, Amount__c FROM Lead";
+const TYPEOF: &str = "SELECT Id, TYPEOF What WHEN Account THEN Phone, Name WHEN Opportunity THEN Amount, Account.Name END FROM Event";
+const AGGREGATE: &str = "SELECT LeadSource, Account.Name, COUNT(Id), MAX(Amount) top FROM Opportunity GROUP BY LeadSource, Account.Name";
+const COMPOUND: &str = "SELECT BillingAddress, Where__c FROM Account";
+const ANY_ORDER: &str = "select id, name, owner.name from account";
+const TEXT: &str = "SELECT T FROM X";
+const CHILDREN: &str = "SELECT Name, (SELECT LastName, Account.Rating FROM Contacts), \
+    (SELECT Subject, (SELECT Body FROM CaseComments) FROM Cases) FROM Account";
+
+#[test]
+fn a_parent_that_is_null_leaves_all_its_columns_null() {
+    let (page, columns) = (fixture!("parents.json"), columns(PARENTS));
+    let head = PageReader::open(page).unwrap().head().clone();
+    assert_eq!(head.total_size, 3);
+    assert_eq!(head.next.unwrap().path(), "/services/data/v62.0/query/0r8Wz00000QrStUVWX-3");
+    let expected = vec![
+        vec![
+            text("003Wz000001aaaaIAA"),
+            text("Meier"),
+            boolean("false"),
+            text("Nordlicht, GmbH"),
+            number("1.39E8"),
+            text("Ida"),
+        ],
+        vec![text("003Wz000001ddddIAA"), text(""), boolean("true"), null(), null(), null()],
+        vec![text("003Wz000001eeeeIAA"), text("O'Neil"), boolean("false"), text("x"), null(), null()],
+    ];
+    assert_eq!(cells(page, &columns).unwrap(), (expected, 0));
+    assert_eq!(
+        lines(page, &columns, AS_SENT).unwrap().0,
+        [
+            r#"{"Id":"003Wz000001aaaaIAA","LastName":"Meier","IsDeleted":false,"Account":{"Name":"Nordlicht, GmbH","AnnualRevenue":1.39E8,"Owner":{"Name":"Ida"}}}"#,
+            r#"{"Id":"003Wz000001ddddIAA","LastName":"","IsDeleted":true,"Account":null}"#,
+            r#"{"Id":"003Wz000001eeeeIAA","LastName":"O'Neil","IsDeleted":false,"Account":{"Name":"x","AnnualRevenue":null,"Owner":null}}"#,
+        ]
+    );
+}
+
+#[test]
+fn numbers_are_written_out_and_attributes_kept_where_that_is_asked_for() {
+    let form = JsonForm { numbers: Numbers::Plain, attributes: true };
+    assert_eq!(
+        lines(fixture!("parents.json"), &columns(PARENTS), form).unwrap().0[0],
+        r#"{"attributes":{"type":"Contact","url":"/services/data/v62.0/sobjects/Contact/003Wz000001aaaaIAA"},"Id":"003Wz000001aaaaIAA","LastName":"Meier","IsDeleted":false,"Account":{"attributes":{"type":"Account","url":"/services/data/v62.0/sobjects/Account/001Wz000001bbbbIAA"},"Name":"Nordlicht, GmbH","AnnualRevenue":139000000.0,"Owner":{"attributes":{"type":"User","url":"/services/data/v62.0/sobjects/User/005Wz000001ccccIAA"},"Name":"Ida"}}}"#
+    );
+}
+
+#[test]
+fn a_pretty_printed_page_gives_compact_json() {
+    let (page, columns) = (fixture!("pretty.json"), columns(PRETTY));
+    let company = "two  spaces, a \"quote\" and a { brace }";
+    let address = r#"{"city":"Bad  Oldesloe","latitude":53.8,"street":"Am Markt 1\r\nHaus 2"}"#;
+    let expected = vec![
+        vec![text("00QWz000001aaaaIAA"), text(company), json(address), number("0.0")],
+        vec![text("00QWz000001bbbbIAA"), text("\\"), null(), number("1.0E-5")],
+    ];
+    assert_eq!(cells(page, &columns).unwrap(), (expected, 0));
+    assert_eq!(
+        lines(page, &columns, AS_SENT).unwrap().0,
+        [
+            r#"{"Id":"00QWz000001aaaaIAA","Company":"two  spaces, a \"quote\" and a { brace }","Address":{"city":"Bad  Oldesloe","latitude":53.8,"street":"Am Markt 1\r\nHaus 2"},"Amount__c":0.0}"#,
+            r#"{"Id":"00QWz000001bbbbIAA","Company":"\\","Address":null,"Amount__c":1.0E-5}"#,
+        ]
+    );
+    let spaced = br#"{"totalSize": 1, "done": true, "records": [{"attributes": {"type": "X"}, "T": {"a": [1, "b c"]}}]}"#;
+    let columns = self::columns(TEXT);
+    assert_eq!(cells(spaced, &columns).unwrap().0, [[json(r#"{"a":[1,"b c"]}"#)]]);
+    assert_eq!(lines(spaced, &columns, AS_SENT).unwrap().0, [r#"{"T":{"a":[1,"b c"]}}"#]);
+    let broken = b"{\"totalSize\":1,\"done\":true,\"records\":[{\"T\":{\"a\":\n1}\r\n}]}";
+    assert_eq!(cells(broken, &columns).unwrap().0, [[json(r#"{"a":1}"#)]]);
+    assert_eq!(lines(broken, &columns, AS_SENT).unwrap().0, [r#"{"T":{"a":1}}"#]);
+}
+
+#[test]
+fn a_typeof_without_a_matching_branch_is_null_in_that_branch_s_columns() {
+    let (page, columns) = (fixture!("typeof.json"), columns(TYPEOF));
+    assert_eq!(columns.names(), ["Id", "What.Phone", "What.Name", "What.Amount", "What.Account.Name"]);
+    let expected = vec![
+        vec![text("00U1"), text("040-1"), text("Acme"), null(), null()],
+        vec![text("00U2"), null(), null(), number("9.0E7"), text("Parent")],
+        vec![text("00U3"), null(), null(), null(), null()],
+        vec![text("00U4"), null(), null(), null(), null()],
+    ];
+    assert_eq!(cells(page, &columns).unwrap(), (expected, 0));
+    assert_eq!(
+        lines(page, &columns, AS_SENT).unwrap().0,
+        [
+            r#"{"Id":"00U1","What":{"Phone":"040-1","Name":"Acme"}}"#,
+            r#"{"Id":"00U2","What":{"Amount":9.0E7,"Account":{"Name":"Parent"}}}"#,
+            r#"{"Id":"00U3","What":{}}"#,
+            r#"{"Id":"00U4","What":null}"#,
+        ]
+    );
+}
+
+#[test]
+fn groups_have_their_keys_expressions_and_aliases() {
+    let (page, columns) = (fixture!("aggregate.json"), columns(AGGREGATE));
+    assert_eq!(columns.names(), ["LeadSource", "Name", "expr0", "top"]);
+    let expected = vec![
+        vec![text("Web"), text("Acme"), number("12"), number("1.5E7")],
+        vec![null(), null(), number("0"), null()],
+        vec![text("Phone"), text("x"), number("3"), number("300.0")],
+    ];
+    assert_eq!(cells(page, &columns).unwrap(), (expected, 0));
+    assert_eq!(
+        lines(page, &columns, AS_SENT).unwrap().0[1],
+        r#"{"LeadSource":null,"Name":null,"expr0":0,"top":null}"#
+    );
+}
+
+#[test]
+fn compound_values_are_compact_json() {
+    let (page, columns) = (fixture!("compound.json"), columns(COMPOUND));
+    let nulls = r#"{"city":null,"country":null,"geocodeAccuracy":null,"latitude":null,"longitude":null,"postalCode":null,"state":null,"street":null}"#;
+    let full = r#"{"city":"Köln, 東京","country":"DE","geocodeAccuracy":"Address","latitude":50.9,"longitude":7.0E-4,"postalCode":"50667","state":null,"street":"a \"b\"\r\nc"}"#;
+    let expected = vec![
+        vec![json(nulls), json(r#"{"latitude":37.79302,"longitude":-122.394507}"#)],
+        vec![json(full), null()],
+    ];
+    assert_eq!(cells(page, &columns).unwrap(), (expected, 0));
+}
+
+#[test]
+fn keys_come_in_any_order_and_spelling_and_the_head_behind_the_records() {
+    let (page, columns) = (fixture!("any_order.json"), columns(ANY_ORDER));
+    let head = PageReader::open(page).unwrap().head().clone();
+    assert_eq!((head.total_size, head.next.unwrap().path().len()), (9, 40));
+    let expected = vec![
+        vec![text("1"), text("last"), text("o")],
+        vec![text("2"), text("middle"), null()],
+        vec![text("3"), text("missing"), null()],
+        vec![text("4"), text("\u{FFFD}"), text("p")],
+    ];
+    assert_eq!(cells(page, &columns).unwrap(), (expected, 1), "the surrogate counts once");
+    let copied = lines(page, &columns, AS_SENT).unwrap();
+    assert_eq!(
+        copied.0,
+        [
+            r#"{"NAME":"last","ID":"1","owner":{"name":"o"}}"#,
+            r#"{"Owner":{"Name":null},"Id":"2","Name":"middle"}"#,
+            r#"{"Id":"3","Owner":null,"Name":"missing"}"#,
+            r#"{"Id":"4","Owner":{"Name":"p"},"Name":"\ud800"}"#,
+        ]
+    );
+    assert_eq!(copied.1, 1);
+    assert_eq!(next_locator(page), None, "a head behind the records is no reason to ask early");
+}
+
+#[test]
+fn text_is_unescaped_in_cells_and_left_alone_in_json() {
+    let (page, columns) = (fixture!("text.json"), columns(TEXT));
+    let expected = [
+        "raw 😀, paired 😀 😀",
+        "high \u{FFFD} alone, low \u{FFFD} alone, \u{FFFD}\u{FFFD} swapped",
+        "nul \0 del \x7f",
+        "raw \u{2028}\u{2029}, escaped \u{2028}\u{2029}",
+        "\"\\/\u{8}\u{c}\n\r\t",
+        "\\ud800 is no escape",
+        "e\u{301} é \u{FFFD} \u{FFFF} \u{10FFFF}",
+    ];
+    let (found, surrogates) = cells(page, &columns).unwrap();
+    assert_eq!(found, expected.map(|expected| vec![text(expected)]));
+    assert_eq!(surrogates, 4);
+    let (copied, surrogates) = lines(page, &columns, AS_SENT).unwrap();
+    assert_eq!(surrogates, 4);
+    assert_eq!(copied[1], r#"{"T":"high \uD83D alone, low \uDE00 alone, \uDE00\uD83D swapped"}"#);
+    assert_eq!(copied[4], r#"{"T":"\"\\\/\b\f\n\r\t"}"#);
+    assert_eq!(copied[3], "{\"T\":\"raw \u{2028}\u{2029}, escaped \\u2028\\u2029\"}");
+}
+
+#[test]
+fn child_records_are_followed_to_their_end_in_order() {
+    let columns = columns(CHILDREN);
+    for as_cells in [true, false] {
+        let mut asked = Vec::new();
+        let mut fetch = |locator: &QueryLocator| {
+            asked.push(locator.path().to_owned());
+            Ok(match locator.path() {
+                "/services/data/v62.0/query/0r8child1-2" => fixture!("children_contacts_2.json"),
+                "/services/data/v62.0/query/0r8child1-4" => fixture!("children_contacts_3.json"),
+                "/services/data/v62.0/query/0r8comment-1" => fixture!("children_comments_2.json"),
+                other => panic!("{other} was asked for"),
+            }
+            .to_vec())
+        };
+        let contacts = r#"[{"LastName":"a","Account":{"Rating":"Hot"}},{"LastName":"b","Account":null},{"LastName":"c","Account":null},{"LastName":"d","Account":null},{"LastName":"e e","Account":null}]"#;
+        let cases = r#"[{"Subject":"s","CaseComments":[{"Body":"one"},{"Body":"two"}]}]"#;
+        if as_cells {
+            let expected = vec![
+                vec![text("none"), null(), null()],
+                vec![text("paged"), json(contacts), json("[]")],
+                vec![text("nested"), null(), json(cases)],
+            ];
+            assert_eq!(cells_with(fixture!("children.json"), &columns, &mut fetch).unwrap(), (expected, 0));
+        } else {
+            assert_eq!(
+                lines_with(fixture!("children.json"), &columns, AS_SENT, &mut fetch).unwrap().0,
+                [
+                    r#"{"Name":"none","Contacts":null,"Cases":null}"#.to_owned(),
+                    format!(r#"{{"Name":"paged","Contacts":{contacts},"Cases":[]}}"#),
+                    format!(r#"{{"Name":"nested","Contacts":null,"Cases":{cases}}}"#),
+                ]
+            );
+        }
+        assert_eq!(
+            asked,
+            [
+                "/services/data/v62.0/query/0r8child1-2",
+                "/services/data/v62.0/query/0r8child1-4",
+                "/services/data/v62.0/query/0r8comment-1"
+            ]
+        );
+    }
+}
+
+#[test]
+fn child_pages_that_lack_records_disagree_or_lead_in_a_circle_are_faults() {
+    let columns = columns("SELECT (SELECT Id FROM Cs) FROM A");
+    let page = br#"{"totalSize":1,"done":true,"records":[{"Cs":{"totalSize":3,"done":false,"nextRecordsUrl":"/services/data/v62.0/query/A-1","records":[{"Id":"1"}]}}]}"#;
+    let next = |to: &str, records: &str| {
+        format!(
+            r#"{{"totalSize":3,"done":false,"nextRecordsUrl":"/services/data/v62.0/query/{to}","records":[{records}]}}"#
+        )
+    };
+    let cases: [(&dyn Fn(&str) -> String, &str); 7] = [
+        (&|_| r#"{"totalSize":3,"done":true,"records":[{"Id":"2"}]}"#.to_owned(), "2 of 3 records arrived"),
+        (
+            &|_| r#"{"totalSize":3,"done":true,"records":[{"Id":"2"},{"Id":"3"},{"Id":"4"}]}"#.to_owned(),
+            "4 of 3 records arrived",
+        ),
+        (&|_| r#"{"totalSize":2,"done":true,"records":[{"Id":"2"}]}"#.to_owned(), "disagree on totalSize"),
+        (&|_| next("A-1", ""), "the same next page twice"),
+        (
+            &|path| if path.ends_with("A-1") { next("B-1", "") } else { next("A-1", "") },
+            "the same next page twice",
+        ),
+        (&|_| r#"{"totalSize":3,"done":true,"records":[{"Id":"2"}"#.to_owned(), "no whole JSON"),
+        (
+            &|_| r#"{"totalSize":3,"done":true,"records":[{"Id":"2"},{"Id":"3"}]} x"#.to_owned(),
+            "no whole JSON",
+        ),
+    ];
+    for (answer, expected) in cases {
+        let mut fetch = |locator: &QueryLocator| Ok(answer(locator.path()).into_bytes());
+        let read = cells_with(page, &columns, &mut fetch).expect_err(expected);
+        assert!(read.what.contains(expected), "{expected}: {}", read.what);
+        let copied = lines_with(page, &columns, AS_SENT, &mut fetch).expect_err(expected);
+        assert_eq!(copied, read);
+    }
+    let mut gone = |_: &QueryLocator| Err(Fault::new(FaultKind::LocatorLost, "gone"));
+    assert_eq!(cells_with(page, &columns, &mut gone).expect_err("gone").kind, FaultKind::LocatorLost);
+}
+
+#[test]
+fn a_page_cut_at_any_byte_is_a_fault_and_never_a_shorter_result() {
+    for (page, soql) in PAGES {
+        let (page, columns) = (page.trim_ascii_end(), columns(soql));
+        assert!(cells(page, &columns).is_ok() && lines(page, &columns, AS_SENT).is_ok());
+        for end in 0..page.len() {
+            let fault = fault(&page[..end], &columns);
+            assert_eq!(fault.kind, FaultKind::Cut, "cut at byte {end}: {}", fault.what);
+        }
+    }
+}
+
+#[test]
+fn a_page_of_another_shape_is_a_fault_that_says_what_is_wrong() {
+    use FaultKind::{Contradiction, Cut};
+    let page = |records: &str| format!(r#"{{"totalSize":1,"done":true,"records":[{records}]}}"#);
+    let cases: Vec<(String, FaultKind, &str)> = vec![
+        // records
+        (page(r#"{"Id":"1"}"#), Contradiction, "without the column Owner.Name"),
+        (page(r#"{"Id":"1","Owner":{"attributes":{}}}"#), Contradiction, "without the column Owner.Name"),
+        (page(r#"{"Owner":null}"#), Contradiction, "without the column Id"),
+        (page("{}"), Contradiction, "without the column Id"),
+        (page(r#"{"Id":"1","Owner":null,"Name":"x"}"#), Contradiction, "did not ask for: Name"),
+        (page(r#"{"Id":"1","Owner":{"Name":"x","Id":"y"}}"#), Contradiction, "did not ask for: Id"),
+        (page(r#"{"Id":"1","Owner":null,"I\u0064":"2"}"#), Contradiction, "did not ask for: I\\u0064"),
+        (page(r#"{"Id":"1","Id":"1","Owner":null}"#), Contradiction, "sent Id twice"),
+        (page(r#"{"Id":"1","ID":"1","Owner":null}"#), Contradiction, "sent ID twice"),
+        (page(r#"{"Id":null,"Owner":null,"Id":"1"}"#), Contradiction, "sent Id twice"),
+        (page(r#"{"Id":"1","Owner":null,"Owner":null}"#), Contradiction, "sent Owner twice"),
+        (page(r#"{"Id":"1","Owner":null,"Owner":{"Name":"x"}}"#), Contradiction, "sent Name twice"),
+        (page(r#"{"Id":"1","Owner":{"Name":"x"},"Owner":{"Name":"x"}}"#), Contradiction, "sent Name twice"),
+        (
+            page(r#"{"attributes":{},"Id":"1","Owner":null,"attributes":{},"attributes":{}}"#),
+            Contradiction,
+            "sent attributes twice",
+        ),
+        (page(r#"{"Id":"1","attributes":{},"attributes":{}}"#), Contradiction, "sent attributes twice"),
+        (page(r#"{"Id":"1","Owner":"x"}"#), Contradiction, "a record that is no object"),
+        (page(r#"{"Id":"1","Owner":[]}"#), Contradiction, "a record that is no object"),
+        (page("null"), Contradiction, "a record that is no object"),
+        (page("[]"), Contradiction, "a record that is no object"),
+        (page("1"), Contradiction, "a record that is no object"),
+        (page(r#"{"Id":"1","Owner":null},"#), Cut, "no whole JSON"),
+        (page(r#"{"Id":"1","Owner":null,}"#), Cut, "no whole JSON"),
+        (page(r#"{"Id":"1" "Owner":null}"#), Cut, "no whole JSON"),
+        (page(r#"{"Id":01,"Owner":null}"#), Cut, "no whole JSON"),
+        (page(r#"{"Id":NaN,"Owner":null}"#), Cut, "no whole JSON"),
+        (page(r#"{"Id":-,"Owner":null}"#), Cut, "no whole JSON"),
+        (page(r#"{"Id":1.,"Owner":null}"#), Cut, "no whole JSON"),
+        (page(r#"{"Id":1e,"Owner":null}"#), Cut, "no whole JSON"),
+        (page(r#"{"Id":tru,"Owner":null}"#), Cut, "no whole JSON"),
+        (page(r#"{"Id":'1',"Owner":null}"#), Cut, "no whole JSON"),
+        (page(r#"{"Id":"\x","Owner":null}"#), Cut, "no whole JSON"),
+        (page(r#"{"Id":"\u12G4","Owner":null}"#), Cut, "no whole JSON"),
+        (page("{\"Id\":\"a\nb\",\"Owner\":null}"), Cut, "no whole JSON"),
+        (page("{\"Id\":\"\\ud800 a\nb\",\"Owner\":null}"), Cut, "no whole JSON"),
+        (page("{\"Id\":\"\\ud800 \\x\",\"Owner\":null}"), Cut, "no whole JSON"),
+        (page("x"), Cut, "no whole JSON"),
+        // the envelope
+        (String::new(), Cut, "no whole JSON"),
+        ("null".into(), Contradiction, "no query result"),
+        ("[]".into(), Contradiction, "no query result"),
+        (r#"[{"errorCode":"X","message":"y"}]"#.into(), Contradiction, "no query result"),
+        ("<html><body>down</body></html>".into(), Cut, "no whole JSON"),
+        ("{}".into(), Contradiction, "it has no records"),
+        (r#"{"done":true,"records":[]}"#.into(), Contradiction, "it has no totalSize"),
+        (r#"{"totalSize":0,"records":[]}"#.into(), Contradiction, "it has no done"),
+        (r#"{"totalSize":0,"done":true}"#.into(), Contradiction, "it has no records"),
+        (r#"{"totalSize":0,"done":true,"records":null}"#.into(), Contradiction, "records are no list"),
+        (r#"{"totalSize":0,"done":true,"records":{}}"#.into(), Contradiction, "records are no list"),
+        (r#"{"totalSize":-1,"done":true,"records":[]}"#.into(), Contradiction, "totalSize is no count"),
+        (r#"{"totalSize":1.0,"done":true,"records":[]}"#.into(), Contradiction, "totalSize is no count"),
+        (
+            r#"{"totalSize":18446744073709551616,"done":true,"records":[]}"#.into(),
+            Contradiction,
+            "totalSize is no count",
+        ),
+        (r#"{"totalSize":"0","done":true,"records":[]}"#.into(), Contradiction, "no query result"),
+        (r#"{"totalSize":null,"done":true,"records":[]}"#.into(), Contradiction, "no query result"),
+        (r#"{"totalSize":0,"done":"true","records":[]}"#.into(), Contradiction, "no query result"),
+        (r#"{"totalSize":0,"done":false,"records":[]}"#.into(), Contradiction, "nextRecordsUrl is missing"),
+        (
+            r#"{"totalSize":0,"done":false,"nextRecordsUrl":null,"records":[]}"#.into(),
+            Contradiction,
+            "nextRecordsUrl is missing",
+        ),
+        (
+            r#"{"totalSize":0,"done":false,"nextRecordsUrl":"https://evil.example/query/A-1","records":[]}"#.into(),
+            Contradiction,
+            "leads elsewhere",
+        ),
+        (
+            r#"{"totalSize":0,"done":false,"nextRecordsUrl":"/services/data/v62.0/query/A-1?q=x","records":[]}"#
+                .into(),
+            Contradiction,
+            "leads elsewhere",
+        ),
+        (r#"{"totalSize":0,"totalSize":0,"done":true,"records":[]}"#.into(), Contradiction, "totalSize twice"),
+        (r#"{"totalSize":0,"done":true,"done":true,"records":[]}"#.into(), Contradiction, "done twice"),
+        (r#"{"totalSize":0,"done":true,"records":[],"done":false}"#.into(), Contradiction, "done twice"),
+        (r#"{"totalSize":0,"done":true,"records":[],"totalSize":9}"#.into(), Contradiction, "totalSize twice"),
+        (r#"{"totalSize":0,"done":true,"records":[],"records":[{}]}"#.into(), Contradiction, "records twice"),
+        (r#"{"records":[],"records":[],"totalSize":0,"done":true}"#.into(), Contradiction, "records twice"),
+        (r#"{"totalSize":0,"done":true,"records":[]}}"#.into(), Cut, "no whole JSON"),
+        (r#"{"totalSize":0,"done":true,"records":[]}{}"#.into(), Cut, "no whole JSON"),
+        ("\u{FEFF}{\"totalSize\":0,\"done\":true,\"records\":[]}".into(), Cut, "no whole JSON"),
+    ];
+    let columns = columns("SELECT Id, Owner.Name FROM A");
+    for (page, kind, expected) in cases {
+        let fault = fault(page.as_bytes(), &columns);
+        assert!(fault.what.contains(expected), "{page}: {}", fault.what);
+        assert_eq!(fault.kind, kind, "{page}: {}", fault.what);
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_a_fault_wherever_they_stand() {
+    let good = br#"{"totalSize":1,"done":true,"records":[{"Id":"12","attributes":{"type":"Q"}}]}"#;
+    let columns = columns("SELECT Id FROM A");
+    assert!(cells(good, &columns).is_ok());
+    for at in 0..good.len() {
+        let mut page = good.to_vec();
+        page[at] = 0xFF;
+        let fault = fault(&page, &columns);
+        assert_eq!(
+            (fault.kind, fault.what),
+            (FaultKind::Cut, format!("the answer is not UTF-8 at byte {at}"))
+        );
+    }
+    let surrogate = [&good[..46], b"\xED\xA0\x80", &good[46..]].concat();
+    assert_eq!(fault(&surrogate, &columns).kind, FaultKind::Cut);
+}
+
+#[test]
+fn deep_values_exhaust_nothing() {
+    let columns = columns(TEXT);
+    for depth in [150, 250, 200_000] {
+        let value = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let page = format!(r#"{{"totalSize":1,"done":true,"records":[{{"T":{value}}}]}}"#);
+        assert_eq!(cells(page.as_bytes(), &columns).unwrap().0, [[json(&value)]]);
+        let objects = format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        let page = format!(r#"{{"x":{objects},"totalSize":1,"done":true,"records":[{{"T":1}}]}}"#);
+        assert_eq!(lines(page.as_bytes(), &columns, AS_SENT).unwrap().0, [r#"{"T":1}"#]);
+        let bomb = format!(r#"{{"totalSize":1,"done":true,"records":[{{"T":{}"#, "[".repeat(depth));
+        assert_eq!(fault(bomb.as_bytes(), &columns).kind, FaultKind::Cut);
+        assert_eq!(fault("[".repeat(depth).as_bytes(), &columns).kind, FaultKind::Cut);
+    }
+}
+
+#[test]
+fn an_empty_result_and_a_count_have_no_records() {
+    let page = br#"{"totalSize":0,"done":true,"records":[]}"#;
+    assert_eq!(cells(page, &columns(TEXT)).unwrap().0.len(), 0);
+    let page = br#"{"totalSize":42,"done":true,"nextRecordsUrl":"elsewhere","records":[]}"#;
+    let head = PageReader::open(page).unwrap().head().clone();
+    assert_eq!(
+        (head.total_size, head.next),
+        (42, None),
+        "only done ends a result; a URL beside it says nothing"
+    );
+    assert_eq!(cells(page, &columns("SELECT COUNT() FROM A")).unwrap().0.len(), 0);
+}
+
+/// A record as it should be copied: without attributes, child results as the lists of their records.
+fn as_copied(value: &Value) -> Value {
+    match value {
+        Value::Object(map) if map.contains_key("totalSize") && map.contains_key("records") => {
+            as_copied(&map["records"])
+        }
+        Value::Object(map) => map
+            .iter()
+            .filter(|(key, _)| *key != "attributes")
+            .map(|(key, value)| (key.clone(), as_copied(value)))
+            .collect(),
+        Value::Array(values) => values.iter().map(as_copied).collect(),
+        other => other.clone(),
+    }
+}
+
+/// The value at a column's path, by serde_json; null where a parent is, or a branch's field is missing.
+fn at<'v>(record: &'v Value, column: &str) -> &'v Value {
+    column.split('.').fold(record, |value, segment| match value {
+        Value::Object(map) => map
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(segment))
+            .map_or(&Value::Null, |(_, value)| value),
+        _ => &Value::Null,
+    })
+}
+
+fn assert_reads_as_serde_json_does(page: &[u8], soql: &str) -> usize {
+    let columns = columns(soql);
+    let whole: Value = serde_json::from_slice(page).expect("JSON");
+    let records = whole["records"].as_array().expect("records");
+    let (found, _) = cells(page, &columns).unwrap_or_else(|fault| panic!("{soql}: {fault}"));
+    let (copied, _) = lines(page, &columns, AS_SENT).unwrap_or_else(|fault| panic!("{soql}: {fault}"));
+    assert_eq!((found.len(), copied.len()), (records.len(), records.len()), "{soql}");
+    for ((record, row), line) in records.iter().zip(found).zip(copied) {
+        assert!(!line.contains(['\n', '\r']), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON"), as_copied(record), "{soql}");
+        for (name, (kind, cell)) in columns.names().iter().zip(row) {
+            let value = at(record, name);
+            let same = match (kind, value) {
+                (CellKind::Null, Value::Null) => cell.is_empty(),
+                (CellKind::Text, Value::String(text)) => cell == *text,
+                (CellKind::Boolean, Value::Bool(flag)) => cell == flag.to_string(),
+                (CellKind::Number, Value::Number(number)) => cell.parse::<f64>().ok() == number.as_f64(),
+                (CellKind::Json, Value::Object(_) | Value::Array(_)) => {
+                    serde_json::from_str::<Value>(&cell).expect("JSON") == as_copied(value)
+                }
+                _ => false,
+            };
+            assert!(same, "{name}: {kind:?} {cell} is not {value}");
+        }
+    }
+    records.len()
+}
+
+#[test]
+fn the_fixtures_read_as_serde_json_reads_them() {
+    // serde_json has no lone surrogates; the aggregate's Account.Name is Name in its records.
+    for (page, soql) in PAGES.iter().filter(|(_, soql)| ![TEXT, ANY_ORDER].contains(soql)) {
+        assert!(assert_reads_as_serde_json_does(page, soql) > 0);
+    }
+}
+
+#[test]
+fn recorded_answers_read_as_serde_json_reads_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/recorded");
+    if !folder.is_dir() {
+        println!("skipped: no recorded answers at {}", folder.display());
+        return;
+    }
+    let all_fields = "SELECT Id, AccountNumber, AccountSource, AnnualRevenue, BillingCity, BillingCountry, \
+        BillingGeocodeAccuracy, BillingLatitude, BillingLongitude, BillingPostalCode, BillingState, BillingStreet, \
+        CleanStatus, Description, DunsNumber, Fax, Industry, Jigsaw, NaicsCode, NaicsDesc, Name, NumberOfEmployees, \
+        Ownership, Phone, Rating, RecordTypeId, ShippingCity, ShippingCountry, ShippingGeocodeAccuracy, \
+        ShippingLatitude, ShippingLongitude, ShippingPostalCode, ShippingState, ShippingStreet, Sic, SicDesc, Site, \
+        TickerSymbol, Tradestyle, Type, Website, YearStarted, ParentId FROM Account";
+    let answers = [
+        ("query_accounts_all_nulls", 6, all_fields),
+        ("query_aggregate_avg_expr0_null", 16, "SELECT Name, Avg(AnnualRevenue) FROM Account GROUP BY Name"),
+        ("query_aggregate_expr0", 1, "select count(Id) from Account"),
+        (
+            "query_aggregate_groupby_null_key",
+            3,
+            "SELECT CampaignId, SUM(Amount) FROM Opportunity GROUP BY CampaignId",
+        ),
+        ("query_canonical_case_names", 1, "SELECT id, name FROM Contact"),
+        ("query_contacts_nulls", 20, "SELECT AccountId, Department, AssistantName, Description FROM Contact"),
+        ("query_geolocation_compound", 2, "SELECT Name, Location__c FROM Warehouse__c"),
+        ("query_lead_compound_address", 8, "SELECT Address, City, CleanStatus, FirstName FROM Lead"),
+        (
+            "query_pretty_printed_accounts",
+            10,
+            "SELECT Id, Name, Description, Phone, AccountNumber FROM Account",
+        ),
+        ("query_subquery_null_and_nested", 50, "SELECT Name, ( SELECT LastName FROM Contacts ) FROM Account"),
+        (
+            "query_subquery_parent_path_mixed_case",
+            1,
+            "SELECT Amount, Id, Name,StageName, CloseDate, (SELECT Id,  ListPrice, PriceBookEntry.UnitPrice, \
+             PricebookEntry.Name, PricebookEntry.Id, PricebookEntry.product2.Family FROM OpportunityLineItems) \
+             FROM Opportunity",
+        ),
+        (
+            "query_subquery_zero_values",
+            1,
+            "SELECT Name, Amount, (SELECT UnitPrice FROM OpportunityLineItems) FROM Opportunity",
+        ),
+        ("tooling_query_nested_metadata", 3, "select id, Metadata from RemoteProxy"),
+    ];
+    for (name, records, soql) in answers {
+        let page = std::fs::read(folder.join(name).with_extension("json")).unwrap();
+        assert_eq!(assert_reads_as_serde_json_does(&page, soql), records, "{name}");
+        let columns = columns(soql);
+        let page = page.trim_ascii_end();
+        for end in (0..page.len()).step_by(7).chain(page.len() - 4..page.len()) {
+            assert_eq!(fault(&page[..end], &columns).kind, FaultKind::Cut, "{name} cut at {end}");
+        }
+    }
+    // None of the recorded errors is taken for a result.
+    let mut errors = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("error_") || name.starts_with("oauth_") || name.starts_with("limits_") {
+            assert!(PageReader::open(&std::fs::read(&path).unwrap()).is_err(), "{name}");
+            errors += 1;
+        }
+    }
+    println!("{} query results, {errors} other answers", answers.len());
+}
+
+/// A record of [`RANDOM`] with its values as JSON, and what its cells should hold.
+#[derive(Debug, Clone)]
+struct Random {
+    rendered: String,
+    value: Value,
+    cells: Vec<Option<String>>,
+}
+
+const RANDOM: &str = "SELECT Id, Name, Amount, Flag, Owner.Name, Owner.Manager.Name, Where__c FROM A";
+
+/// A string as JSON text: by serde_json, or with every character escaped.
+fn quoted(text: &str, escaped: bool) -> String {
+    if escaped {
+        format!("\"{}\"", text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect::<String>())
+    } else {
+        serde_json::to_string(text).expect("JSON")
+    }
+}
+
+/// An object's text with its members in this order and this white space between the tokens.
+fn object(members: &[(&str, String)], order: &[usize], space: &str) -> String {
+    let members: Vec<_> = order
+        .iter()
+        .filter_map(|index| members.get(*index))
+        .map(|(key, value)| format!("{space}\"{key}\"{space}:{space}{value}{space}"))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn random_record() -> impl Strategy<Value = Random> {
+    let text = || prop::option::of(any::<String>());
+    let owner = prop::option::of((text(), prop::option::of(text())));
+    let amount = prop::option::of("-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,2})?");
+    let order = Just((0..8).collect::<Vec<usize>>()).prop_shuffle();
+    let space = prop::sample::select(vec!["", " ", "\n", "\r\n\t "]);
+    (
+        (text(), text(), amount, prop::option::of(any::<bool>()), owner),
+        (prop::option::of((any::<i32>(), any::<String>())), order, space, any::<bool>()),
+    )
+        .prop_map(|((id, name, amount, flag, owner), (place, order, space, escaped))| {
+            let or_null = |text: Option<String>| text.unwrap_or_else(|| "null".to_owned());
+            let string = |text: &Option<String>| or_null(text.as_ref().map(|text| quoted(text, escaped)));
+            let attributes = ("attributes", r#"{"type":"A","url":"/a"}"#.to_owned());
+            let manager = |manager: &Option<Option<String>>| {
+                or_null(
+                    manager
+                        .as_ref()
+                        .map(|name| object(&[("Name", string(name)), attributes.clone()], &order, space)),
+                )
+            };
+            let owner_text = or_null(owner.as_ref().map(|(name, boss)| {
+                object(
+                    &[attributes.clone(), ("Manager", manager(boss)), ("name", string(name))],
+                    &order,
+                    space,
+                )
+            }));
+            let place_value = place.as_ref().map(|(x, y)| serde_json::json!({"x": x, "y": [y, null, {}]}));
+            let rendered = object(
+                &[
+                    ("Id", string(&id)),
+                    attributes.clone(),
+                    ("NAME", string(&name)),
+                    ("Amount", or_null(amount.clone())),
+                    ("Flag", or_null(flag.map(|flag| flag.to_string()))),
+                    ("Owner", owner_text),
+                    ("Where__c", or_null(place_value.as_ref().map(Value::to_string))),
+                ],
+                &order,
+                space,
+            );
+            let value = as_copied(&serde_json::from_str(&rendered).expect("JSON"));
+            let boss = owner.as_ref().and_then(|(_, boss)| boss.clone()).flatten();
+            let cells = vec![
+                id,
+                name,
+                amount,
+                flag.map(|flag| flag.to_string()),
+                owner.and_then(|(name, _)| name),
+                boss,
+                place_value.map(|place| place.to_string()),
+            ];
+            Random { rendered, value, cells }
+        })
+}
+
+/// An envelope with its members in any order: its text, records and next page, and where the records begin if all
+/// that tells the next page stands before them.
+fn random_page() -> impl Strategy<Value = (String, Vec<Random>, Option<String>, Option<usize>)> {
+    let next = prop::option::of("/services/data/v6[0-9]\\.0/query(All)?/[A-Za-z0-9]{3,18}-[0-9]{1,6}");
+    let order = Just((0..5).collect::<Vec<usize>>()).prop_shuffle();
+    let space = prop::sample::select(vec!["", " ", "\n  "]);
+    (prop::collection::vec(random_record(), 0..5), next, order, space).prop_map(
+        |(records, next, order, space)| {
+            let list: Vec<_> = records.iter().map(|record| record.rendered.as_str()).collect();
+            let list = format!("[{space}{}{space}]", list.join(&format!("{space},{space}")));
+            let mut members = vec![
+                ("totalSize", records.len().to_string()),
+                ("done", next.is_none().to_string()),
+                ("records", list.clone()),
+                (
+                    "other",
+                    r#"{"done":true,"nextRecordsUrl":"/services/data/v60.0/query/Wrong-1"}"#.to_owned(),
+                ),
+            ];
+            if let Some(next) = &next {
+                members.push(("nextRecordsUrl", format!("\"{next}\"")));
+            }
+            let place = |member: usize| order.iter().position(|index| *index == member);
+            let ahead = next.is_some() && place(1) < place(2) && place(4) < place(2);
+            let page = object(&members, &order, space);
+            let ahead = ahead.then(|| page.find(&list).expect("the list"));
+            (page, records, next, ahead)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_page_in_any_order_and_spacing_gives_what_was_put_into_it((page, records, next, _) in random_page()) {
+        let columns = columns(RANDOM);
+        let found_next = PageReader::open(page.as_bytes()).unwrap().head().next.clone();
+        prop_assert_eq!(found_next.map(|next| next.path().to_owned()), next);
+        let (found, surrogates) = cells(page.as_bytes(), &columns).unwrap();
+        prop_assert_eq!((found.len(), surrogates), (records.len(), 0));
+        for (row, record) in found.into_iter().zip(&records) {
+            let row: Vec<_> =
+                row.into_iter().map(|(kind, text)| (kind != CellKind::Null).then_some(text)).collect();
+            prop_assert_eq!(&row, &record.cells);
+        }
+        let (copied, _) = lines(page.as_bytes(), &columns, AS_SENT).unwrap();
+        for (line, record) in copied.iter().zip(&records) {
+            prop_assert!(!line.contains(['\n', '\r']));
+            prop_assert_eq!(&serde_json::from_str::<Value>(line).expect("JSON"), &record.value);
+        }
+    }
+
+    #[test]
+    fn a_locator_is_told_early_rightly_or_not_at_all((page, _, next, ahead) in random_page()) {
+        let mut told = false;
+        for end in 0..=page.len() {
+            match next_locator(&page.as_bytes()[..end]) {
+                Some(locator) => {
+                    prop_assert_eq!(Some(locator.path()), next.as_deref());
+                    told = true;
+                }
+                None => prop_assert!(!told, "told before byte {}, and no more then", end),
+            }
+        }
+        if let Some(records) = ahead {
+            prop_assert!(next_locator(&page.as_bytes()[..records]).is_some());
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0_usize..600, which in 0_usize..7) {
+        let (page, soql) = PAGES[which];
+        let columns = columns(soql);
+        let at = at.min(page.len());
+        let mixed = [&page[..at], &bytes, &page[at..]].concat();
+        let _ = (cells(&mixed, &columns), lines(&mixed, &columns, AS_SENT), next_locator(&mixed));
+    }
+}
