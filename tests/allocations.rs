@@ -1,5 +1,7 @@
 //! In the steady state a record costs no allocation: ten times the records of a page make not one more.
 
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 use allocation_counter::measure;
 use sfexport::job::{CsvDialect, Numbers};
 use sfexport::record::Record;
@@ -27,7 +29,7 @@ impl Path {
         Self { columns, record: Record::default(), csv, out: Vec::new() }
     }
 
-    fn to_csv(&mut self, page: &[u8]) -> usize {
+    fn rows(&mut self, page: &[u8]) -> usize {
         self.out.clear();
         let form = JsonForm { numbers: Numbers::Plain, attributes: false };
         let mut reader = PageReader::open(page).unwrap();
@@ -41,7 +43,7 @@ impl Path {
         count
     }
 
-    fn to_json_lines(&mut self, page: &[u8], numbers: Numbers) -> usize {
+    fn lines(&mut self, page: &[u8], numbers: Numbers) -> usize {
         self.out.clear();
         let form = JsonForm { numbers, attributes: false };
         let mut reader = PageReader::open(page).unwrap();
@@ -74,7 +76,7 @@ fn assert_flat(render: fn(usize) -> Vec<u8>, mut run: impl FnMut(&[u8]) -> usize
 fn a_record_of_twenty_fields_and_parents_becomes_csv_without_an_allocation() {
     for numbers in [Numbers::Plain, Numbers::AsSent] {
         let mut path = Path::of(pages::WIDE, numbers);
-        assert_flat(pages::wide, |page| path.to_csv(page));
+        assert_flat(pages::wide, |page| path.rows(page));
     }
 }
 
@@ -82,15 +84,15 @@ fn a_record_of_twenty_fields_and_parents_becomes_csv_without_an_allocation() {
 fn a_record_of_twenty_fields_and_parents_becomes_json_without_an_allocation() {
     for numbers in [Numbers::Plain, Numbers::AsSent] {
         let mut path = Path::of(pages::WIDE, numbers);
-        assert_flat(pages::wide, |page| path.to_json_lines(page, numbers));
+        assert_flat(pages::wide, |page| path.lines(page, numbers));
     }
 }
 
 #[test]
 fn long_text_costs_no_allocation_either() {
     let mut path = Path::of(pages::LONG_TEXT, Numbers::Plain);
-    assert_flat(pages::long_text, |page| path.to_csv(page));
-    assert_flat(pages::long_text, |page| path.to_json_lines(page, Numbers::AsSent));
+    assert_flat(pages::long_text, |page| path.rows(page));
+    assert_flat(pages::long_text, |page| path.lines(page, Numbers::AsSent));
 }
 
 #[test]

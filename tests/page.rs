@@ -337,7 +337,8 @@ fn child_pages_that_lack_records_disagree_or_lead_in_a_circle_are_faults() {
             r#"{{"totalSize":3,"done":false,"nextRecordsUrl":"/services/data/v62.0/query/{to}","records":[{records}]}}"#
         )
     };
-    let cases: [(&dyn Fn(&str) -> String, &str); 7] = [
+    type Answer<'a> = &'a dyn Fn(&str) -> String;
+    let cases: [(Answer<'_>, &str); 7] = [
         (&|_| r#"{"totalSize":3,"done":true,"records":[{"Id":"2"}]}"#.to_owned(), "2 of 3 records arrived"),
         (
             &|_| r#"{"totalSize":3,"done":true,"records":[{"Id":"2"},{"Id":"3"},{"Id":"4"}]}"#.to_owned(),
@@ -593,6 +594,7 @@ fn the_fixtures_read_as_serde_json_reads_them() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a test that skips says so")]
 fn recorded_answers_read_as_serde_json_reads_them() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/recorded");
     if !folder.is_dir() {

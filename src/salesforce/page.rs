@@ -346,7 +346,8 @@ impl Walk<'_, '_, '_> {
     }
 
     fn cell(&mut self, column: usize, name: &[u8], record: &mut Record) -> Result<(), Fault> {
-        match self.json.peek()? {
+        let peek = self.json.peek()?;
+        match peek {
             Peek::Null => {
                 self.json.null()?;
                 fill(record, column, CellKind::Null, name, |_| {})
@@ -359,7 +360,7 @@ impl Walk<'_, '_, '_> {
                 fill(record, column, CellKind::Boolean, name, |out| out.extend_from_slice(text))
             }
             Peek::Object | Peek::Array => {
-                let value = self.json.skip()?;
+                let value = self.json.known_skip(peek)?;
                 let (json, loose) = (&self.json.bytes()[value], self.loose);
                 fill(record, column, CellKind::Json, name, |out| {
                     let start = out.len();
@@ -370,7 +371,7 @@ impl Walk<'_, '_, '_> {
                 })
             }
             _ => {
-                let number = self.json.number()?;
+                let number = self.json.known_number(peek)?;
                 fill(record, column, CellKind::Number, name, |out| out.extend_from_slice(number))
             }
         }
@@ -449,7 +450,7 @@ impl Walk<'_, '_, '_> {
 
     fn value_copy(&mut self, copy: &mut Copy<'_>) -> Result<(), Fault> {
         let peek = self.json.peek()?;
-        let value = self.json.skip()?;
+        let value = self.json.known_skip(peek)?;
         if peek.is_num() && self.form.numbers == Numbers::Plain {
             let bytes = self.json.bytes();
             copy.up_to(bytes, value.start);
