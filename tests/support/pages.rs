@@ -50,7 +50,7 @@ pub(crate) fn wide(records: usize) -> Vec<u8> {
 /// Two columns, one of them long text with line breaks, quotes and letters beyond ASCII.
 pub(crate) const LONG_TEXT: &str = "SELECT Id, Description FROM Account";
 
-/// A page of [`LONG_TEXT`]: about 4,000 bytes a record, an escape in every hundred.
+/// A page of [`LONG_TEXT`]: about 3,700 bytes a record, an escape in every hundred.
 pub(crate) fn long_text(records: usize) -> Vec<u8> {
     let paragraph = "The customer asked for the delivery to be moved to the second week of the month; the warehouse \
         confirmed it by telephone.\\r\\nMs \\\"Jo\\\" Größmann will call again on Tuesday, between nine and eleven. ";
