@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -30,6 +31,15 @@ pub(super) struct DemoArguments {
     /// The port of the org; 0 takes any free one
     #[arg(long, default_value_t = 0, requires = "serve", value_name = "PORT")]
     port: u16,
+    /// How long the org thinks before each page, in milliseconds: for benchmarks
+    #[arg(long, default_value_t = 0, hide = true)]
+    think: u64,
+    /// How many bytes a second the org sends: for benchmarks
+    #[arg(long, hide = true)]
+    bytes_per_second: Option<u64>,
+    /// Make a query's pages before the first is sent, and keep them: for benchmarks
+    #[arg(long, hide = true)]
+    prerender: bool,
 }
 
 /// The first line of a configuration that this verb wrote, and may write again.
@@ -57,6 +67,9 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
         client_id: CLIENT_ID.to_owned(),
         username: USERNAME.to_owned(),
         public_key: certificate,
+        think: Duration::from_millis(arguments.think),
+        bytes_per_second: arguments.bytes_per_second,
+        prerender: arguments.prerender,
         ..Options::default()
     };
     let org = DemoOrg::start(options).await.map_err(|error| {

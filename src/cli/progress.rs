@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::monitor::{Event, Monitor};
@@ -44,7 +44,7 @@ impl Monitor for Bars {
             Event::Progress { records, total, .. } => with(&bars, run, |bar| {
                 if bar.length().is_none() {
                     bar.set_style(style(
-                        "{prefix}  {wide_bar} {human_pos}/{human_len} records  {per_sec}  {eta} left",
+                        "{prefix}  {wide_bar} {human_pos}/{human_len} records  {rate}  {eta} left",
                     ));
                 }
                 bar.set_length(*total);
@@ -68,7 +68,13 @@ fn with(bars: &HashMap<RunId, ProgressBar>, run: &RunId, act: impl FnOnce(&Progr
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    // indicatif's own rate has four decimals.
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.0}/s", state.per_sec());
+    };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
 }
 
 /// Standard error for the log: the bars step aside for each event.
