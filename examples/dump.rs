@@ -11,7 +11,9 @@ fn main() -> ExitCode {
     let records = std::env::args().nth(1).and_then(|argument| argument.parse().ok());
     let written = match records {
         Some(records) => dump(&DataSet::new(records)),
-        None => Err(io::Error::other("usage: dump RECORDS (the number that `sfexport demo --records` takes)")),
+        None => {
+            Err(io::Error::other("usage: dump RECORDS (the number that `sfexport demo --records` takes)"))
+        }
     };
     match written {
         Ok(()) => ExitCode::SUCCESS,
