@@ -12,7 +12,7 @@ use super::{Action, Agenda, Event, Limits, Plan, PlannedJob};
 use crate::error::Exit;
 use crate::job::{CatchUp, JobName, Overlap, Policy};
 use crate::org::OrgName;
-use crate::schedule::{Mark, Schedule};
+use crate::schedule::{Begun, Mark, Schedule};
 
 fn instant(text: &str) -> Timestamp {
     let (days, time) = match text.strip_prefix('+').and_then(|text| text.split_once(' ')) {
@@ -76,6 +76,10 @@ impl Desk {
     fn apply(&mut self, event: Event, now: &str) -> Vec<String> {
         let mut told = Vec::new();
         for action in self.agenda.apply(event, instant(now)) {
+            if let Action::Start { job, scheduled, attempt, by_hand: false } = &action {
+                let begun = Some(Begun { scheduled: *scheduled, attempt: *attempt });
+                assert_eq!(self.marks[job].begun, begun, "marked before it starts");
+            }
             told.push(match action {
                 Action::Start { job, scheduled, attempt, by_hand: false } => {
                     format!("start {job} {} #{attempt}", spelled(scheduled))
@@ -298,6 +302,57 @@ fn a_run_that_was_replaced_is_not_tried_again() {
 }
 
 #[test]
+fn a_run_that_was_replaced_is_done_with_when_a_signal_comes_before_its_end() {
+    let policy = Policy { overlap: Overlap::Replace, catch_up: CatchUp::All, ..Policy::default() };
+    let jobs = || plan(vec![job("a", "*/10 * * * *", policy.clone())]);
+    let mut desk = Desk::open(jobs(), "01:55");
+    desk.tick("02:00");
+    assert_eq!(desk.tick("02:10"), ["cancel a"]);
+    assert_eq!(desk.apply(Event::Signal, "02:10:01"), NOTHING);
+    // It is cancelled already.
+    assert_eq!(desk.tick("02:10:30"), NOTHING);
+    assert_eq!(desk.end("a", Exit::Interrupted, "02:10:31"), ["finish"]);
+    assert_eq!(desk.crash(jobs(), "02:11").tick("02:11"), ["start a 02:10 #1"]);
+}
+
+#[test]
+fn a_failure_gives_way_to_an_occurrence_that_waits_already() {
+    let policy = Policy { overlap: Overlap::Queue, retry_after: minutes(1), ..Policy::default() };
+    let mut desk = Desk::open(plan(vec![job("a", "*/10 * * * *", policy)]), "01:55");
+    desk.tick("02:00");
+    assert_eq!(desk.tick("02:10"), NOTHING);
+    assert_eq!(desk.end("a", Exit::Unavailable, "02:11"), ["start a 02:10 #1"]);
+}
+
+#[test]
+fn no_more_than_a_hundred_occurrences_wait_for_room() {
+    let policy = Policy { catch_up: CatchUp::All, ..Policy::default() };
+    let mut jobs = plan(vec![job("long", "0 2 * * *", Policy::default()), job("often", "* * * * *", policy)]);
+    jobs.limits.runs = 1;
+    let mut desk = Desk::open(jobs, "01:59:30");
+    assert_eq!(desk.tick("02:00"), ["start long 02:00 #1"]);
+    // 02:00 to 03:39 are a hundred.
+    for minute in 1..100 {
+        assert_eq!(desk.tick(&format!("0{}:{:02}", 2 + minute / 60, minute % 60)), NOTHING);
+    }
+    assert_eq!(desk.tick("03:40"), ["pass often 02:00..02:00 1 TooMany"]);
+    assert_eq!(desk.end("long", Exit::Success, "03:40:01"), ["start often 02:01 #1"]);
+}
+
+#[test]
+fn who_asked_waits_for_room_whatever_the_deadline() {
+    let policy = Policy { start_deadline: Some(minutes(1)), ..Policy::default() };
+    let mut jobs = plan(vec![job("a", "0 2 * * *", Policy::default()), job("b", "0 5 * * *", policy)]);
+    jobs.limits.runs = 1;
+    let mut desk = Desk::open(jobs, "00:00");
+    desk.tick("02:00");
+    assert_eq!(desk.apply(Event::RunNow(name("b")), "02:01"), NOTHING);
+    assert_eq!(desk.wake().as_deref(), Some("05:00"));
+    assert_eq!(desk.tick("02:10"), NOTHING);
+    assert_eq!(desk.end("a", Exit::Success, "02:11"), ["start b 02:01 by hand"]);
+}
+
+#[test]
 fn starts_are_spread_over_the_window_by_a_hash_of_org_and_job() {
     let policy = Policy { jitter: minutes(60), ..Policy::default() };
     let jobs = || {
@@ -458,9 +513,16 @@ fn an_edit_drops_what_waits_and_lets_what_runs_end() {
         desk.apply(Event::Reload(jobs("0 * * * *")), "02:15"),
         ["pass a 02:10..02:10 1 ScheduleChanged"]
     );
-    // An occurrence of the old schedule is not tried again, nor due after a crash.
+    // An occurrence of the old schedule is not tried again, nor due after a crash or a signal.
     assert_eq!(desk.end("a", Exit::Unavailable, "02:16"), NOTHING);
-    assert_eq!(desk.crash(jobs("0 * * * *"), "02:17").tick("02:17"), NOTHING);
+    let mut desk = desk.crash(jobs("0 * * * *"), "02:17");
+    assert_eq!(desk.tick("02:17"), NOTHING);
+    assert_eq!(desk.tick("03:00"), ["start a 03:00 #1"]);
+    assert_eq!(desk.apply(Event::Reload(jobs("30 * * * *")), "03:01"), NOTHING);
+    assert_eq!(desk.apply(Event::Signal, "03:02"), NOTHING);
+    assert_eq!(desk.tick("03:03"), ["cancel a"]);
+    assert_eq!(desk.end("a", Exit::Terminated, "03:03:01"), ["finish"]);
+    assert_eq!(desk.crash(jobs("30 * * * *"), "03:10").tick("03:10"), NOTHING);
 }
 
 #[test]
@@ -640,6 +702,17 @@ fn a_clock_that_was_ahead_for_a_while_silences_nothing() {
     );
     desk.end("a", Exit::Success, "+199 02:05");
     assert_eq!(desk.wake().as_deref(), Some("+201 02:00"));
+}
+
+#[test]
+fn a_clock_that_is_set_right_while_nothing_runs_silences_nothing() {
+    let jobs = || plan(vec![job("a", "0 2 * * *", Policy::default())]);
+    let mut desk = Desk::open(jobs(), "00:00");
+    assert_eq!(desk.tick("+200 02:00"), ["pass a 02:00..+199 02:00 200 Overtaken", "start a +200 02:00 #1"]);
+    desk.end("a", Exit::Success, "+200 02:01");
+    let mut desk = desk.crash(jobs(), "12:00");
+    assert_eq!(desk.tick("12:00"), NOTHING);
+    assert_eq!(desk.tick("+1 02:00"), ["start a +1 02:00 #1"]);
 }
 
 #[test]
