@@ -1,0 +1,441 @@
+//! What a user, a configuration or an org can get wrong before a record travels: each ends with the status that
+//! stands for it and says where the mistake is and what to do; nothing is written, and what was there stays.
+
+#![cfg(feature = "demo-org")]
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use sfexport::demo_org::{At, Fault, Rule};
+use support::{CLIENT_ID, Deployment, Outcome, USERNAME, inode};
+
+const FORMER: &str = "Id\nthe former export\n";
+
+/// A deployment with one job that would run, and an export of last night.
+fn deployment() -> Deployment {
+    let at = Deployment::new(20);
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    at.write("exports/accounts.csv", FORMER);
+    at
+}
+
+/// Runs what must be refused: with this status, saying each of these parts, and leaving everything as it was.
+#[track_caller]
+fn refused<A: AsRef<OsStr>>(
+    at: &Deployment,
+    arguments: impl IntoIterator<Item = A>,
+    status: i32,
+    parts: &[&str],
+) -> Outcome {
+    refused_by(at, &mut at.command(arguments), status, parts)
+}
+
+#[track_caller]
+fn refused_by(at: &Deployment, command: &mut Command, status: i32, parts: &[&str]) -> Outcome {
+    let standing = inode(&at.path("exports/accounts.csv"));
+    let outcome = at.outcome(command.output().unwrap()).ended(status).says(parts);
+    assert_eq!(outcome.stdout(), "");
+    assert!(outcome.stderr.contains("error: "), "{}", outcome.stderr);
+    assert_eq!(at.names_below("exports"), ["accounts.csv"]);
+    assert_eq!(at.text("exports/accounts.csv"), FORMER);
+    assert_eq!(inode(&at.path("exports/accounts.csv")), standing);
+    outcome
+}
+
+/// The same where the mistake is on this side: nobody is asked.
+#[track_caller]
+fn refused_unasked(at: &Deployment, arguments: &[&str], status: i32, parts: &[&str]) {
+    let before = at.org().requests().len();
+    refused(at, arguments, status, parts);
+    assert_eq!(at.org().requests().len(), before, "the org was asked");
+}
+
+#[test]
+fn no_configuration_says_what_to_write() {
+    let at = deployment();
+    fs::remove_file(at.path("sfexport.toml")).unwrap();
+    fs::remove_dir_all(at.path("jobs")).unwrap();
+    let told = ["sfexport.toml", "--config", "SFEXPORT_CONFIG", "SFEXPORT_ORG__CLIENT_ID"];
+    refused_unasked(&at, &["run", "--all"], 78, &told);
+    refused_unasked(&at, &["run", "accounts"], 78, &told);
+    refused_unasked(&at, &["query", "SELECT Id FROM Account", "-o", "x.csv"], 78, &told);
+    refused_unasked(&at, &["run", "--all", "--config", "gone.toml"], 78, &["--config", "gone.toml"]);
+    assert!(!at.path("x.csv").exists());
+}
+
+#[test]
+fn an_unknown_key_is_told_with_file_line_and_the_nearest_known_one() {
+    let at = deployment();
+    at.write("sfexport.toml", format!("outputroot = \"x\"\n{}", at.org_table("org")));
+    refused_unasked(&at, &["run", "--all"], 78, &["sfexport.toml:1: outputroot", "`output_root`"]);
+    at.configure("");
+    at.job("typo", "SELECT Id FROM Contact", "typo.csv", "shedule = \"@daily\"");
+    refused_unasked(&at, &["run", "--all"], 78, &["jobs/typo.toml:3: shedule", "`schedule`"]);
+    let strange = at.command(["run", "accounts"]).env("SFEXPORT_ORG__USER_NAME", "x").output().unwrap();
+    at.outcome(strange).ended(78).says(&["SFEXPORT_ORG__USER_NAME", "SFEXPORT_ORG__USERNAME"]);
+}
+
+#[test]
+fn every_mistake_in_every_file_is_told_at_once() {
+    let at = deployment();
+    at.write("sfexport.toml", format!("{}api_version = \"62\"\nkee_file = 1\n", at.org_table("org")));
+    at.job("b", "", "b.csv", "timezone = \"Europe/Berln\"");
+    at.job("c", "SELECT Id FROM Account", "../c.csv", "");
+    refused_unasked(
+        &at,
+        &["run", "--all"],
+        78,
+        &[
+            "5 mistakes",
+            "sfexport.toml:6: org.api_version",
+            "62.0",
+            "sfexport.toml:7: org.kee_file",
+            "jobs/b.toml:1: soql",
+            "jobs/b.toml:3: timezone",
+            "Europe/Berlin",
+            "jobs/c.toml:2: output",
+        ],
+    );
+}
+
+#[test]
+fn a_mistake_in_another_job_is_a_warning() {
+    let at = deployment();
+    at.job("b", "SELECT Id FROM Contact", "b.csv", "timezone = \"Europe/Berln\"");
+    at.run(["run", "accounts"]).ended(0).says(&["jobs/b.toml:3: timezone"]);
+    assert_ne!(at.text("exports/accounts.csv"), FORMER);
+}
+
+#[test]
+fn an_org_that_is_not_there_is_told_by_the_job_that_names_it() {
+    let at = deployment();
+    at.write("sfexport.toml", at.org_table("orgs.emea"));
+    refused_unasked(&at, &["run", "accounts"], 78, &["jobs/accounts.toml", "org", "emea"]);
+    refused_unasked(&at, &["query", "SELECT Id FROM Account", "-o", "x.csv"], 78, &["`[org]`", "emea"]);
+    at.configure("");
+    at.job("other", "SELECT Id FROM Contact", "b.csv", "org = \"emea\"");
+    refused_unasked(&at, &["run", "other"], 78, &["jobs/other.toml:3: org: ", "emea"]);
+    let told = ["there is no org \"emea\"", "default"];
+    refused_unasked(&at, &["query", "SELECT Id FROM Account", "-o", "x.csv", "--org", "emea"], 78, &told);
+}
+
+#[test]
+fn a_key_that_is_none_is_told_with_what_it_is_and_the_command_that_mends_it() {
+    let at = deployment();
+    let key = at.path("server.key");
+    let openssl = |arguments: &[&str]| {
+        let run = Command::new("openssl").args(arguments).current_dir(at.path("")).output().unwrap();
+        assert!(run.status.success(), "openssl: {}", String::from_utf8_lossy(&run.stderr));
+    };
+    let refused_key = |parts: &[&str]| {
+        let path = key.display().to_string();
+        let told: Vec<&str> = [&[path.as_str(), "hint: "], parts].concat();
+        refused_unasked(&at, &["run", "accounts"], 78, &told);
+    };
+
+    fs::rename(&key, at.path("hidden.key")).unwrap();
+    refused_key(&["does not exist", "sfexport keygen"]);
+
+    fs::copy(at.path("hidden.key"), &key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    refused_key(&["can be read by everybody", "mode 0644", &format!("chmod o-r {}", key.display())]);
+    // A group may read it, as secret mounts make it.
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o440)).unwrap();
+    at.run(["run", "accounts"]).ended(0);
+    at.write("exports/accounts.csv", FORMER);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+
+    openssl(&["req", "-x509", "-key", "hidden.key", "-days", "2", "-subj", "/CN=x", "-out", "server.key"]);
+    refused_key(&["is a certificate, not a private key", "openssl x509"]);
+
+    openssl(&["pkey", "-in", "hidden.key", "-pubout", "-out", "server.key"]);
+    refused_key(&["is a public key"]);
+
+    openssl(&["pkey", "-in", "hidden.key", "-aes256", "-passout", "pass:open sesame", "-out", "server.key"]);
+    refused_key(&["encrypted private key", "no password", "SFEXPORT_ORG__KEY_PASSWORD", "key_password_file"]);
+    let mut wrong = at.command(["run", "accounts"]);
+    wrong.env("SFEXPORT_ORG__KEY_PASSWORD", "open barley");
+    let outcome = refused_by(&at, &mut wrong, 78, &["the password does not open", "hint: "]);
+    assert!(!outcome.stderr.contains("barley"));
+    let right = at.command(["run", "accounts"]).env("SFEXPORT_ORG__KEY_PASSWORD", "open sesame").output();
+    at.outcome(right.unwrap()).ended(0);
+    at.write("exports/accounts.csv", FORMER);
+
+    at.write("server.key", "");
+    refused_key(&["is empty"]);
+    at.write("server.key", &support::key_pair().key[..400]);
+    refused_key(&["is damaged"]);
+    openssl(&["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "server.key"]);
+    refused_key(&["RSA"]);
+}
+
+#[test]
+fn a_key_that_this_user_may_not_read_is_told_with_the_command_that_mends_it() {
+    let at = deployment();
+    const NOBODY: u32 = 65_534;
+    fs::set_permissions(at.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    for path in ["exports", "exports/accounts.csv"] {
+        // Fails where the tests run as somebody else than root, and is not needed there.
+        let _ = chown(at.path(path), Some(NOBODY), Some(NOBODY));
+    }
+    let mut command = at.command(["run", "accounts"]);
+    // Who made the folder is who runs the tests.
+    if fs::metadata(at.path("")).unwrap().uid() == 0 {
+        // The build's folder may be closed to others: a copy is not.
+        fs::copy(env!("CARGO_BIN_EXE_sfexport"), at.path("sfexport")).unwrap();
+        let mut copy = Command::new(at.path("sfexport"));
+        copy.env_clear().current_dir(at.path("")).args(["run", "accounts"]).uid(NOBODY).gid(NOBODY);
+        command = copy;
+    } else {
+        fs::set_permissions(at.path("server.key"), fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    let told = ["server.key may not be read", "hint: ", "ls -l ", "chmod 600"];
+    refused_by(&at, &mut command, 78, &told);
+    assert_eq!(at.logins().len(), 0);
+}
+
+#[test]
+fn malformed_toml_is_told_with_line_and_column() {
+    let at = deployment();
+    at.write("jobs/broken.toml", "soql = \"SELECT Id FROM Account\"\noutput = \"x.csv\n");
+    refused_unasked(&at, &["run", "--all"], 78, &["jobs/broken.toml:2:"]);
+    refused_unasked(&at, &["run", "broken"], 78, &["jobs/broken.toml:2:"]);
+    at.write("sfexport.toml", "[org\nclient_id = \"x\"\n");
+    refused_unasked(&at, &["run", "accounts"], 78, &["sfexport.toml:1:"]);
+}
+
+#[test]
+fn no_output_leaves_its_root() {
+    let at = deployment();
+    for output in ["../stolen.csv", "/tmp/stolen.csv", "a/../../stolen.csv", "{date:../../%Y}/x.csv"] {
+        at.job("thief", "SELECT Id FROM Account", output, "");
+        let outcome = at.run(["run", "thief"]).ended(78).says(&["jobs/thief.toml:2: output", "output_root"]);
+        assert_eq!(outcome.stdout(), "");
+    }
+    assert_eq!(at.names_below("exports"), ["accounts.csv"]);
+    assert_eq!(at.logins().len(), 0);
+}
+
+#[test]
+fn two_jobs_with_one_output_are_both_named() {
+    let at = deployment();
+    for output in ["accounts.csv", "./accounts.csv", "{job:}accounts.csv", "x/../accounts.csv"] {
+        at.job("twin", "SELECT Id FROM Contact", output, "");
+        let before = at.org().requests().len();
+        let outcome = at.run(["run", "--all"]).ended(78).says(&["jobs/twin.toml"]);
+        assert_eq!(outcome.stdout(), "");
+        assert_eq!(at.org().requests().len(), before);
+    }
+    at.job("twin", "SELECT Id FROM Contact", "accounts.csv", "");
+    refused_unasked(&at, &["run", "--all"], 78, &["accounts", "twin", "output"]);
+    refused_unasked(&at, &["run", "twin"], 78, &["accounts", "twin", "output"]);
+}
+
+#[test]
+fn an_unknown_job_is_told_with_the_nearest_one() {
+    let at = deployment();
+    refused_unasked(&at, &["run", "acounts"], 78, &["\"acounts\"", "accounts"]);
+    refused_unasked(&at, &["run", "accounts", "nothing_like_it"], 78, &["\"nothing_like_it\"", "accounts"]);
+    fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
+    refused_unasked(&at, &["run", "--all"], 78, &["jobs"]);
+    refused_unasked(&at, &["run"], 2, &["--all"]);
+}
+
+#[test]
+fn a_query_that_says_nothing_is_refused_where_it_stands() {
+    let at = deployment();
+    at.job("empty", "  \n ", "empty.csv", "");
+    refused_unasked(&at, &["run", "empty"], 78, &["jobs/empty.toml:1: soql: is empty"]);
+    at.job("broken", "SELECT Id,\nFROM Account", "broken.csv", "");
+    refused_unasked(&at, &["run", "broken"], 78, &["jobs/broken.toml:2", "soql", "FROM Account"]);
+    refused_unasked(&at, &["query", "", "-o", "x.csv"], 65, &["query"]);
+    refused_unasked(&at, &["query", "SELECT Id,  FROM Account", "-o", "x.csv"], 65, &["query"]);
+    assert!(!at.path("x.csv").exists());
+}
+
+#[test]
+fn a_query_too_long_for_a_url_is_refused_before_it_is_sent() {
+    let at = deployment();
+    let soql = format!("SELECT Id FROM Account WHERE Name = '{}'", "é".repeat(3000));
+    at.job("long", &soql, "long.csv", "");
+    refused_unasked(&at, &["run", "long"], 65, &["too long", "split"]);
+}
+
+#[test]
+fn the_orgs_refusal_of_a_query_is_shown_as_it_was_sent() {
+    let at = deployment();
+    at.job("nope", "SELECT Id, Nope FROM Account", "nope.csv", "");
+    let outcome = refused(&at, ["run", "nope"], 65, &["error: nope: ", "INVALID_FIELD"]);
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    let window = lines.iter().position(|line| *line == "SELECT Id, Nope FROM Account").unwrap();
+    assert_eq!(lines[window + 1], "           ^");
+    assert_eq!(lines[window + 2], "ERROR at Row:1:Column:12");
+    assert!(lines[window + 3].starts_with("No such column 'Nope' on entity 'Account'"));
+
+    // A window that was recorded, with the code beside it.
+    let message = "\nName,BillingCity,IsDeleted FROM Accout\n                                ^\n\
+                   ERROR at Row:1:Column:43\nsObject type 'Accout' is not supported.";
+    at.script(Rule::once(At::Page(1), Fault::error(400, "INVALID_TYPE", message)));
+    let outcome = refused(&at, ["run", "accounts"], 65, &["INVALID_TYPE"]);
+    assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
+    let streamed =
+        at.run(["query", "SELECT Id FROM Accout", "-o", "-"]).ended(65).says(&["ERROR at Row:1:Column:16"]);
+    assert_eq!(streamed.stdout(), "");
+}
+
+#[test]
+fn what_an_org_forbids_is_told_apart() {
+    let at = deployment();
+    let rest = "This session is not valid for use with the REST API";
+    for (status, code, message, exit, parts) in [
+        (403, "API_DISABLED_FOR_ORG", "The REST API is not enabled for this Organization.", 77, "API Enabled"),
+        (403, "API_CURRENTLY_DISABLED", "API is disabled for this User", 77, "API Enabled"),
+        (401, "INVALID_SESSION_ID", rest, 77, "scope"),
+        (403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", 75, "24 hours"),
+        (410, "GONE", "API version v62.0 is no longer available.", 78, "api_version"),
+        (404, "NOT_FOUND", "The requested resource does not exist", 78, "api_version"),
+        (400, "MALFORMED_QUERY", "unexpected token: 'x'", 65, "unexpected token"),
+        (403, "INSUFFICIENT_ACCESS", "insufficient access rights", 65, "insufficient access"),
+    ] {
+        at.script(Rule::once(At::Page(1), Fault::error(status, code, message)));
+        let before = at.queries().len();
+        refused(&at, ["run", "accounts"], exit, &[message, parts]);
+        assert_eq!(at.queries().len(), before + 1, "{code} was asked again");
+    }
+    at.write("sfexport.toml", format!("{}api_version = \"99.0\"\n", at.org_table("org")));
+    refused(&at, ["run", "accounts"], 78, &["99.0", "api_version"]);
+    at.write("sfexport.toml", format!("{}api_version = \"30.0\"\n", at.org_table("org")));
+    refused_unasked(&at, &["run", "accounts"], 78, &["sfexport.toml:6: org.api_version", "31.0"]);
+}
+
+#[test]
+fn an_unreachable_login_url_is_named_with_what_to_check() {
+    let at = deployment();
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let table = at.org_table("org").replace(at.org().url(), &format!("http://127.0.0.1:{port}"));
+    at.write("sfexport.toml", format!("{table}{}\nattempts = 2\n", support::NO_WAITS));
+    let told = [&format!("127.0.0.1:{port}"), "cannot reach", "hint: ", "login_url", "HTTPS_PROXY"];
+    refused_unasked(&at, &["run", "accounts"], 69, &told);
+}
+
+/// Error, description, status, and what the hint must name; the pairs of SALESFORCE 1.4.
+const REFUSALS: &[(&str, &str, i32, &[&str])] = &[
+    ("invalid_grant", "user hasn't approved this consumer", 77, &["pre-authorized", USERNAME]),
+    ("invalid_app_access", "user is not admin approved to access this app", 77, &["permission set"]),
+    ("invalid_grant", "audience is invalid", 77, &["https://test.salesforce.com", "login_url"]),
+    ("invalid_grant", "Audience validation failed", 77, &["https://test.salesforce.com", "login_url"]),
+    ("invalid_grant", "invalid assertion", 77, &["upload", "certificate", CLIENT_ID]),
+    ("invalid_grant", "expired authorization code", 77, &["clock"]),
+    ("invalid_client_id", "client identifier invalid", 77, &["client_id", CLIENT_ID, "10 minutes"]),
+    ("invalid_client", "invalid client credentials", 77, &["client_id"]),
+    ("invalid_client", "certificate has expired", 77, &["certificate", "upload"]),
+    ("invalid_client", "invalid certificate", 77, &["certificate", "upload"]),
+    ("app_not_found", "External client app is not installed in this org", 77, &["install", "My Domain"]),
+    ("invalid_grant", "login rate exceeded", 75, &["3,600"]),
+    ("invalid_grant", "ip restricted", 77, &["IP"]),
+    ("invalid_grant", "ip restricted or invalid login hours", 77, &["hours"]),
+    ("inactive_user", "user is inactive", 77, &["reactivate", USERNAME]),
+    ("invalid_grant", "inactive user", 77, &["reactivate", USERNAME]),
+    ("inactive_org", "organization is locked, closed, or suspended", 77, &["administrator"]),
+    ("invalid_grant", "inactive organization", 77, &["administrator"]),
+    ("rate_limit_exceeded", "number of logins exceeded", 75, &["wait"]),
+    ("invalid_grant", "authentication failure", 77, &["username"]),
+    ("invalid_grant", "authentication failure - user locked out", 77, &["locked"]),
+    ("invalid_grant", "request not supported on this domain", 77, &["My Domain"]),
+    ("invalid_grant", "expired access/refresh token", 77, &["expired access/refresh token"]),
+    ("invalid_grant", "no client credentials user enabled", 77, &["client credentials"]),
+    ("unsupported_grant_type", "grant type not supported", 77, &["login host"]),
+    ("invalid_request", "must use HTTP POST", 77, &["login host"]),
+    ("invalid_request", "HTTPS required", 77, &["login host"]),
+    ("something_new", "nobody has met this one", 77, &["something_new"]),
+];
+
+#[test]
+fn each_refusal_of_a_login_names_its_fix_and_is_not_tried_again() {
+    let at = deployment();
+    for (error, description, status, fix) in REFUSALS {
+        at.script(Rule::once(At::Login(1), Fault::login_refused(error, description)));
+        let before = at.logins().len();
+        let told: Vec<&str> = [&[*error, *description], *fix].concat();
+        refused(&at, ["run", "accounts"], *status, &told);
+        assert_eq!(at.logins().len(), before + 1, "{error}, {description}: the login was tried again");
+    }
+    assert_eq!(at.queries().len(), 0);
+}
+
+#[test]
+fn a_login_that_asks_to_be_tried_again_is() {
+    let at = deployment();
+    let again = Fault::login_refused("unknown_error", "retry your request");
+    at.script(Rule::times(At::Login(1), 5, again.clone()));
+    refused(&at, ["run", "accounts"], 69, &["unknown_error", "retry your request"]);
+    assert_eq!(at.logins().len(), 5);
+    at.script(Rule::times(At::Login(1), 2, again));
+    at.run(["run", "accounts"]).ended(0);
+    assert_eq!(at.logins().len(), 8);
+}
+
+#[test]
+fn what_the_org_itself_refuses_is_told_with_what_to_change() {
+    let at = deployment();
+    let table = at.org_table("org");
+    let with = |table: String| at.write("sfexport.toml", format!("{table}{}\n", support::NO_WAITS));
+    with(table.replace(CLIENT_ID, "3MVG9other"));
+    refused(&at, ["run", "accounts"], 77, &["client identifier invalid", "3MVG9other"]);
+    with(table.replace(USERNAME, "nobody@example.com"));
+    refused(&at, ["run", "accounts"], 77, &["nobody@example.com", "pre-authorized"]);
+    with(format!("{table}audience = \"https://example.com\"\n"));
+    refused(&at, ["run", "accounts"], 77, &["audience is invalid", "https://example.com"]);
+    with(table);
+    let made = Command::new("openssl")
+        .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out"])
+        .arg(at.path("server.key"))
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    refused(&at, ["run", "accounts"], 77, &["invalid assertion", "certificate"]);
+}
+
+#[test]
+fn a_token_goes_to_no_instance_but_salesforces_own() {
+    let at = deployment();
+    for instance in [
+        "http://example.my.salesforce.com",
+        "https://example.com",
+        "https://salesforce.com.example.com",
+        "https://user@example.my.salesforce.com",
+        "https://evilsalesforce.com",
+    ] {
+        let body = format!(
+            "{{\"access_token\":\"00Dxx!secret.token.of.the.test\",\"instance_url\":\"{instance}\",\
+             \"token_type\":\"Bearer\"}}"
+        );
+        at.script(Rule::once(At::Login(1), Fault::body(body)));
+        let outcome = refused(&at, ["run", "accounts"], 77, &["instance", "hint: ", "instance_hosts"]);
+        assert!(!outcome.stderr.contains("secret.token"), "{}", outcome.stderr);
+    }
+    assert_eq!(at.queries().len(), 0);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_found_before_the_login() {
+    let at = deployment();
+    at.write("exports/file", "x");
+    for (output, parts) in [
+        ("file/x.csv", "exports/file"),
+        (&*format!("{}.csv", "x".repeat(300)), "255 bytes"),
+    ] {
+        at.job("odd", "SELECT Id FROM Account", output, "");
+        at.run(["run", "odd"]).ended(73).says(&[parts, "hint: "]);
+    }
+    fs::create_dir(at.path("exports/folder.csv")).unwrap();
+    at.job("odd", "SELECT Id FROM Account", "folder.csv", "");
+    at.run(["run", "odd"]).ended(73).says(&["exports/folder.csv", "folder", "hint: "]);
+    assert_eq!(at.logins().len(), 0);
+}
