@@ -39,14 +39,16 @@ npm_options=(--ignore-scripts --no-audit --no-fund --loglevel=error)
 # serve RECORDS: an embedded org on a free port. Sets ORG_URL, ORG_CLIENT_ID, ORG_USERNAME and ORG_KEY_FILE.
 serve() {
     local folder=$work/org log=$work/org.log
-    rm -rf "$folder"
+    # The log too: its last line tells that the org is up.
+    rm -rf "$folder" "$log"
     "$built/sfexport" demo --serve --port 0 --records "$1" --dir "$folder" >"$log" 2>&1 &
     org=$!
-    trap 'kill -INT $org; wait $org || true' EXIT
-    for _ in $(seq 300); do
-        if grep -q "^The org is up" "$log"; then
+    trap stop EXIT
+    for wait in $(seq 300); do
+        if grep -qs "^The org is up" "$log"; then
             break
-        elif ! kill -0 $org; then
+        elif [ "$wait" = 300 ] || ! kill -0 $org; then
+            echo "The org did not start:" >&2
             cat "$log" >&2
             exit 1
         fi
@@ -58,6 +60,13 @@ serve() {
     ORG_KEY_FILE=$folder/server.key
     export ORG_URL ORG_CLIENT_ID ORG_USERNAME ORG_KEY_FILE
     echo "An embedded org of $1 accounts at $ORG_URL" >&2
+}
+
+# Ends the org.
+stop() {
+    kill -INT "$org"
+    wait "$org" || true
+    trap - EXIT
 }
 
 setting() {

@@ -280,4 +280,5 @@ def main(dump, folders):
     return 1 if wrong else 0
 
 
-sys.exit(main(pathlib.Path(sys.argv[1]), [pathlib.Path(argument) for argument in sys.argv[2:]]))
+if __name__ == "__main__":
+    sys.exit(main(pathlib.Path(sys.argv[1]), [pathlib.Path(argument) for argument in sys.argv[2:]]))
