@@ -21,15 +21,14 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     find . -type f -exec touch {} +; \
     cargo build --release --locked --bin sfexport; \
     install -D -m 0755 "$CARGO_TARGET_DIR/release/sfexport" /image/bin/sfexport; \
-    install -d -m 0755 /image/exports; \
-    install -d -m 0700 /image/state
+    install -d /image/volume
 
 FROM ${RUNTIME_IMAGE}
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-# What is written goes here, and nowhere else. A named volume takes owner and mode from these folders. They are no
+# What is written goes here, and nowhere else. A named volume takes its owner from these folders. They are no
 # VOLUME: the engine would make one where none was mounted, and a complete export would go with the container.
-COPY --from=build --chown=10001:10001 /image/exports /exports
-COPY --from=build --chown=10001:10001 /image/state /state
+COPY --from=build --chown=10001:10001 /image/volume /exports
+COPY --from=build --chown=10001:10001 /image/volume /state
 COPY --from=build /image/bin/sfexport /usr/local/bin/sfexport
 
 # sfexport.toml and jobs/ are looked for here; neither is needed where the environment and flags say it all.
