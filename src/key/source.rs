@@ -97,8 +97,8 @@ impl Fault {
                 "see whose it is: ls -l {word}; then, as its owner or root: chown THAT_USER {word} && chmod 600 {word}"
             ),
             Self::Everybody(_) => format!(
-                "chmod o-r {word} (on a mounted secret, set its mode instead: `defaultMode: 0440` in Kubernetes, \
-                 `mode: 0440` in Compose)"
+                "chmod o-r {word} (a mounted secret has its mode set where it is mounted: `defaultMode: 0440` in \
+                 Kubernetes, `mode=0440` in Podman and Swarm; Compose leaves a file the mode it has on the host)"
             ),
             Self::Folder | Self::NoFile | Self::Large(_) => {
                 format!("{otherwise}; this is what was named: ls -ld {word}")
