@@ -36,14 +36,36 @@ node22() {
 # No scripts of packages are run.
 npm_options=(--ignore-scripts --no-audit --no-fund --loglevel=error)
 
-# serve RECORDS: an embedded org on a free port. Sets ORG_URL, ORG_CLIENT_ID, ORG_USERNAME and ORG_KEY_FILE.
+# simple-salesforce into a virtual environment and jsforce into a folder, both at the versions that are locked here.
+install_clients() {
+    if ! cmp -s "$here/requirements.txt" "$work/python/requirements.txt"; then
+        rm -rf "$work/python"
+        python3 -m venv "$work/python"
+        "$work/python/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt" >&2
+        cp "$here/requirements.txt" "$work/python/"
+    fi
+    node22
+    export JSFORCE_HOME=$work/jsforce
+    if ! cmp -s "$here/package-lock.json" "$work/jsforce/installed"; then
+        rm -rf "$work/jsforce"
+        mkdir -p "$work/jsforce"
+        cp "$here/package.json" "$here/package-lock.json" "$work/jsforce/"
+        npm ci --prefix "$work/jsforce" "${npm_options[@]}" >&2
+        cp "$here/package-lock.json" "$work/jsforce/installed"
+    fi
+}
+
+# serve RECORDS [FLAG...]: an embedded org on a free port, in place of an earlier one. Sets ORG_URL, ORG_CLIENT_ID,
+# ORG_USERNAME and ORG_KEY_FILE.
 serve() {
-    local folder=$work/org log=$work/org.log
+    local folder=$work/org log=$work/org.log records=$1
+    shift
+    stop_serving
     # The log too: its last line tells that the org is up.
     rm -rf "$folder" "$log"
-    "$built/sfexport" demo --serve --port 0 --records "$1" --dir "$folder" >"$log" 2>&1 &
+    "$built/sfexport" demo --serve --port 0 --records "$records" "$@" --dir "$folder" >"$log" 2>&1 &
     org=$!
-    trap stop EXIT
+    trap stop_serving EXIT
     for wait in $(seq 300); do
         if grep -qs "^The org is up" "$log"; then
             break
@@ -59,14 +81,18 @@ serve() {
     ORG_USERNAME=$(setting username)
     ORG_KEY_FILE=$folder/server.key
     export ORG_URL ORG_CLIENT_ID ORG_USERNAME ORG_KEY_FILE
-    echo "An embedded org of $1 accounts at $ORG_URL" >&2
+    # Loopback is reached directly, whatever proxy the environment names.
+    export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
+    echo "An embedded org of $records accounts at $ORG_URL" >&2
 }
 
-# Ends the org.
-stop() {
-    kill -INT "$org"
-    wait "$org" || true
-    trap - EXIT
+org=
+stop_serving() {
+    if [ -n "$org" ]; then
+        kill -INT "$org"
+        wait "$org" || true
+        org=
+    fi
 }
 
 setting() {

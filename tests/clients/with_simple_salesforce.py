@@ -103,4 +103,5 @@ def main(out):
     (out / "summary.json").write_text(json.dumps(summary))
 
 
-main(pathlib.Path(sys.argv[1]))
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

@@ -1,0 +1,266 @@
+#!/usr/bin/env bash
+# sfexport beside jsforce, simple-salesforce and curl, in one run against the same embedded org, whose pages are
+# rendered before the clock starts: wall, CPU and peak memory of each process, and the ratios that were promised.
+# Prints what docs/performance.md shows; takes about five minutes. usage: benches/compare.sh [PART...], of the parts
+# speed, slow, memory and start; all without one. ROUNDS=3: each row is the median of so many.
+# Needs what tests/clients/run needs, and curl and GNU time; the clients are installed below target/clients.
+
+PROFILE=${PROFILE:-release}
+. "$(dirname "$0")/../tests/clients/common.sh"
+
+rounds=${ROUNDS:-3}
+bench=$work/bench
+rm -rf "$bench"
+mkdir -p "$bench/rows" "$bench/pages"
+
+fields="Id, Name, AccountNumber, Type, Industry, AnnualRevenue, NumberOfEmployees, Phone, Website, BillingStreet, \
+BillingCity, BillingPostalCode, BillingCountry, Fax, IsDeleted, CreatedDate, LastModifiedDate, Owner.Name, Owner.Email, \
+Parent.Name"
+
+# query RECORDS: the query for so many, 2,000 a page.
+query() {
+    echo "SELECT $fields FROM Account LIMIT $1"
+}
+
+# measure ROW COMMAND...: adds a line to the row: seconds of wall, seconds of CPU, MiB at the peak.
+measure() {
+    local row=$bench/rows/$1
+    shift
+    if ! { TIMEFORMAT='%R %U %S' && time command time --quiet -f %M -o "$bench/kib" "$@" >"$bench/out" 2>"$bench/err"; } \
+        2>"$bench/seconds"; then
+        cat "$bench/err" >&2
+        exit 1
+    fi
+    awk '{ kib = $1; getline < "'"$bench/seconds"'"; print $1, $2 + $3, kib / 1024 }' "$bench/kib" >>"$row"
+}
+
+# of ROW COLUMN: the median of a row's column.
+of() {
+    sort -n -k "$2,$2" "$bench/rows/$1" | awk -v column="$2" '{ value[NR] = $column } END { print value[int((NR + 1) / 2)] }'
+}
+
+# ratio A B: A / B.
+ratio() {
+    awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
+}
+
+# The pages as curl will ask for them, found by following nextRecordsUrl: pages/NAME is a configuration for curl.
+# find_pages NAME SOQL [OPTION...]
+find_pages() {
+    local name=$1 path size token
+    path=/services/data/v62.0/query?q=$(jq -rn --arg soql "$2" '$soql | @uri')
+    shift 2
+    token=$(PYTHONPATH=$here "$work/python/bin/python" -c '
+import requests, with_simple_salesforce
+session = requests.Session()
+session.trust_env = False
+print(with_simple_salesforce.token(session).json()["access_token"])')
+    echo "header = \"Authorization: Bearer $token\"" >"$bench/pages/$name"
+    echo 0 >"$bench/pages/$name.largest"
+    while [ -n "$path" ]; do
+        printf 'url = "%s"\noutput = "/dev/null"\n' "$ORG_URL$path" >>"$bench/pages/$name"
+        curl --silent --show-error --fail --header "Authorization: Bearer $token" "$@" --output "$bench/page" "$ORG_URL$path"
+        path=$(head -c 4096 "$bench/page" | LC_ALL=C sed -n 's/.*"nextRecordsUrl":"\([^"]*\)".*/\1/p')
+        size=$(stat -c %s "$bench/page")
+        [ "$size" -le "$(cat "$bench/pages/$name.largest")" ] || echo "$size" >"$bench/pages/$name.largest"
+    done
+}
+
+sfexport() {
+    local row=$1
+    shift
+    measure "$row" "$built/sfexport" --config "$work/org/sfexport.toml" --log-level error query "$@"
+}
+
+# The rows of a table: a client's name as it is shown, then its row.
+table() {
+    local records=$1 row
+    shift
+    printf '\n%-34s %9s %9s %12s %10s\n' "" "wall, s" "CPU, s" "µs a record" "peak, MiB"
+    for row in "$@"; do
+        printf '%-34s %9.2f %9.2f %12.1f %10.1f\n' "${shown[$row]}" "$(of "$row" 1)" "$(of "$row" 2)" \
+            "$(awk -v cpu="$(of "$row" 2)" -v n="$records" 'BEGIN { print cpu / n * 1e6 }')" "$(of "$row" 3)"
+    done
+}
+
+declare -A shown=(
+    [curl]="curl, thrown away"
+    [curl_gzip]="curl --compressed, thrown away"
+    [csv]="sfexport, CSV"
+    [jsonl]="sfexport, JSON Lines"
+    [csv_plain]="sfexport, CSV, gzip = false"
+    [jsonl_plain]="sfexport, JSON Lines, gzip = false"
+    [jsforce]="jsforce, stream('csv')"
+    [simple]="simple-salesforce, csv.writer"
+)
+
+# clients PREFIX SOQL: every client once, a row each.
+clients() {
+    local prefix=$1 soql=$2
+    measure "${prefix}curl" curl --silent --show-error --fail --config "$bench/pages/plain"
+    measure "${prefix}curl_gzip" curl --silent --show-error --fail --compressed --config "$bench/pages/gzip"
+    sfexport "${prefix}csv" "$soql" -o "$bench/csv.csv"
+    sfexport "${prefix}jsonl" "$soql" -o "$bench/jsonl.jsonl"
+    SFEXPORT_HTTP__GZIP=false sfexport "${prefix}csv_plain" "$soql" -o "$bench/plain.csv"
+    measure "${prefix}jsforce" node "$root/benches/jsforce_to_csv.mjs" "$soql" "$bench/jsforce.csv"
+    measure "${prefix}simple" env PYTHONPATH="$here" "$work/python/bin/python" \
+        "$root/benches/simple_salesforce_to_csv.py" "$soql" "$bench/simple.csv"
+}
+
+# The org renders what it has not been asked before: each client asks its own way. The renderings stay.
+warm() {
+    local soql=$1
+    find_pages plain "$soql"
+    find_pages gzip "$soql" --compressed
+    warm_sfexport "$soql"
+    node "$root/benches/jsforce_to_csv.mjs" "$soql" first-page
+    PYTHONPATH=$here "$work/python/bin/python" "$root/benches/simple_salesforce_to_csv.py" "$soql" first-page
+}
+
+warm_sfexport() {
+    local gzip
+    for gzip in true false; do
+        SFEXPORT_HTTP__GZIP=$gzip SFEXPORT_HTTP__IDLE_TIMEOUT=10m sfexport warm "$1" -o - --format csv
+    done
+}
+
+# Every client wrote every record, and sfexport the same bytes whichever way they came.
+same_records() {
+    "$work/python/bin/python" - "$1" "$bench"/{csv,plain,jsforce,simple}.csv <<'END'
+import csv, sys
+for file in sys.argv[2:]:
+    with open(file, newline="") as rows:
+        found = sum(1 for _ in csv.reader(rows)) - 1
+    if found != int(sys.argv[1]):
+        sys.exit(f"{file} has {found} records where {sys.argv[1]} are expected")
+END
+    cmp "$bench/csv.csv" "$bench/plain.csv"
+}
+
+speed() {
+    local records=200000 soql better
+    soql=$(query $records)
+    serve 210000 --prerender
+    warm "$soql"
+    for _ in $(seq "$rounds"); do
+        clients speed_ "$soql"
+    done
+    same_records $records
+    echo
+    echo "At full speed: $records records in $(grep -c ^url "$bench/pages/plain") pages, the largest" \
+        "$(cat "$bench/pages/plain.largest") bytes; the median of $rounds"
+    shown_as speed_
+    table $records speed_{curl,curl_gzip,csv,jsonl,csv_plain,jsforce,simple}
+    better=$(printf '%s\n' "$(of speed_jsforce 2)" "$(of speed_simple 2)" | sort -n | head -n 1)
+    echo
+    echo "CPU of the better peer / sfexport's:        $(ratio "$better" "$(of speed_csv 2)")," \
+        "with gzip = false $(ratio "$better" "$(of speed_csv_plain 2)") (promised: at least 20)"
+    echo "wall of sfexport / curl's:                  $(ratio "$(of speed_csv 1)" "$(of speed_curl_gzip 1)") of" \
+        "the same packed pages, with gzip = false $(ratio "$(of speed_csv_plain 1)" "$(of speed_curl 1)") (promised: at most 3.5)"
+}
+
+slow() {
+    local records=40000 soql
+    soql=$(query $records)
+    serve 42000 --prerender --think 200 --bytes-per-second 5000000
+    warm "$soql"
+    clients slow_ "$soql"
+    same_records $records
+    echo
+    echo "An org that thinks 200 ms a page and sends 5 MB/s: $records records in" \
+        "$(grep -c ^url "$bench/pages/plain") pages; once"
+    shown_as slow_
+    table $records slow_{curl,curl_gzip,csv,jsonl,csv_plain,jsforce,simple}
+    echo
+    echo "wall of sfexport / curl's, page after page: $(ratio "$(of slow_csv_plain 1)" "$(of slow_curl 1)") with" \
+        "gzip = false (promised: at most 0.6), $(ratio "$(of slow_csv 1)" "$(of slow_curl_gzip 1)") with gzip, $(
+        )$(ratio "$(of slow_csv 1)" "$(of slow_curl 1)") of what curl takes unpacked"
+}
+
+memory() {
+    local records size form gzip row
+    serve 2100000 --prerender
+    echo
+    echo "Peak memory, MiB, by the size of the result: 2,000 records a page; the largest of $rounds (of one for 2,000,000)"
+    printf '\n%-34s %10s %10s %10s %10s\n' "" 2,000 20,000 2,000,000 "last two"
+    for records in 2000 20000 2000000; do
+        warm_sfexport "$(query $records)"
+        for form in csv jsonl; do
+            for gzip in true false; do
+                for _ in $(seq "$([ $records = 2000000 ] && echo 1 || echo "$rounds")"); do
+                    SFEXPORT_HTTP__GZIP=$gzip sfexport "memory_${form}_${gzip}_$records" "$(query $records)" \
+                        -o "$bench/memory.$form"
+                done
+                rm "$bench/memory.$form"
+            done
+        done
+    done
+    for form in csv jsonl; do
+        for gzip in true false; do
+            row=memory_${form}_${gzip}
+            printf '%-34s %10.1f %10.1f %10.1f %10s\n' "$form, gzip = $gzip" "$(peak "${row}_2000")" \
+                "$(peak "${row}_20000")" "$(peak "${row}_2000000")" \
+                "$(ratio "$(peak "${row}_2000000")" "$(peak "${row}_20000")")"
+        done
+    done
+    echo "(promised: at most 32, and the last two within 10 % of each other)"
+
+    echo
+    echo "Peak memory, MiB, by the size of the page: 40,000 records; the largest of $rounds"
+    printf '\n%-34s' "records a page"
+    for size in 200 500 1000 1500 2000; do
+        printf ' %10s' $size
+    done
+    for form in csv jsonl; do
+        for gzip in true false; do
+            printf '\n%-34s' "$form, gzip = $gzip"
+            for size in 200 500 1000 1500 2000; do
+                row=page_${form}_${gzip}_$size
+                for _ in warm $(seq "$rounds"); do
+                    SFEXPORT_HTTP__GZIP=$gzip SFEXPORT_HTTP__BATCH_SIZE=$size sfexport "$row" "$(query 40000)" \
+                        -o "$bench/memory.$form"
+                done
+                printf ' %10.1f' "$(peak "$row")"
+            done
+        done
+    done
+    echo
+}
+
+# peak ROW: the largest memory of a row.
+peak() {
+    sort -n -k 3,3 "$bench/rows/$1" | tail -n 1 | cut -d ' ' -f 3
+}
+
+start() {
+    local from to
+    from=$EPOCHREALTIME
+    for _ in $(seq 100); do
+        "$built/sfexport" --version >/dev/null
+    done
+    to=$EPOCHREALTIME
+    echo
+    echo "sfexport --version: $(awk -v us=$((${to/./} - ${from/./})) 'BEGIN { printf "%.1f", us / 1e5 }') ms," \
+        "the mean of 100 (promised: at most 10)"
+    echo "the binary: $(stat -c %s "$built/sfexport") bytes (promised: at most 15,000,000)"
+}
+
+# Tables show a row by its client.
+shown_as() {
+    local row
+    for row in curl curl_gzip csv jsonl csv_plain jsforce simple; do
+        shown[$1$row]=${shown[$row]}
+    done
+}
+
+echo "Building" >&2
+$cargo build --quiet --profile "$profile" --bin sfexport
+install_clients
+echo "$(uname -sm), $(nproc) CPUs; $("$built/sfexport" --version), $(curl --version | head -n 1 | cut -d ' ' -f 1-2)," \
+    "node $(node --version), jsforce $(node -p 'require(process.env.JSFORCE_HOME + "/node_modules/jsforce/package.json").version')," \
+    "$("$work/python/bin/python" --version), simple-salesforce $("$work/python/bin/pip" show simple-salesforce | sed -n 's/^Version: //p')"
+for part in "${@:-speed slow memory start}"; do
+    for part in $part; do
+        $part
+    done
+done
