@@ -39,6 +39,11 @@ impl Record {
         self.cells.resize(columns, None);
     }
 
+    /// Drops the cells behind the first `columns`.
+    pub fn truncate(&mut self, columns: usize) {
+        self.cells.truncate(columns);
+    }
+
     /// Fills a cell with what `write` appends, unless it is filled already: then nothing is written.
     /// Gives whether it was empty.
     pub fn fill(&mut self, column: usize, kind: CellKind, write: impl FnOnce(&mut Vec<u8>)) -> bool {

@@ -1,6 +1,7 @@
 //! The protocol without sockets: what is asked of an org as bytes, and what its answers' bytes say.
 
 pub mod assertion;
+pub mod column_metadata;
 pub mod fault;
 mod json;
 pub mod limits;

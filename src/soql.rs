@@ -8,7 +8,7 @@ mod lexer;
 mod parser;
 mod print;
 
-pub use columns::{Columns, Entry, Level, Node};
+pub use columns::{Columns, Described, Entry, Layout, Level, Node, Table, ValueKind};
 pub use lexer::{Span, Token, TokenKind, tokens};
 
 use std::fmt;
@@ -59,6 +59,27 @@ impl Statement {
                 .select
                 .iter()
                 .any(|item| matches!(item, Item::Function { call, .. } if call.is_aggregate()))
+    }
+
+    /// The name that a child query's FROM gives its relationship: `Contacts` in `FROM Account.Contacts` too.
+    #[must_use]
+    pub fn relationship(&self) -> Option<&Name> {
+        self.from.first()?.path.segments.last()
+    }
+
+    /// The names of the child queries, each before those of its own child queries: `Contacts`, `Contacts.Tasks`.
+    #[must_use]
+    pub fn child_queries(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for item in &self.select {
+            if let Item::Child(child) = item
+                && let Some(name) = child.relationship()
+            {
+                names.push(name.text.clone());
+                names.extend(child.child_queries().iter().map(|inner| format!("{name}.{inner}")));
+            }
+        }
+        names
     }
 
     /// Whether the select list is `COUNT()` alone, which gives no records but a number.

@@ -3,6 +3,10 @@
 //! It is strict where leniency would lose data: a column that the org left out, a field that the query did not
 //! ask for, a key sent twice, a record of another shape are all faults, never guesses.
 
+mod tables;
+
+pub use tables::TakeRow;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -104,15 +108,8 @@ impl<'p> PageReader<'p> {
         if !self.advance()? {
             return Ok(false);
         }
-        record.clear(columns.names().len());
-        let mut walk = Walk {
-            json: &mut self.json,
-            form,
-            loose: self.loose,
-            fetch,
-            scratch: &mut self.scratch,
-            depth: 0,
-        };
+        record.clear(columns.cells());
+        let mut walk = self.walk(form, fetch);
         walk.cells(columns.shape(), record)?;
         complete(columns, record)?;
         Ok(true)
@@ -133,16 +130,21 @@ impl<'p> PageReader<'p> {
         if !self.advance()? {
             return Ok(false);
         }
-        let mut walk = Walk {
+        let mut walk = self.walk(form, fetch);
+        walk.record(columns, record, out)?;
+        Ok(true)
+    }
+
+    fn walk<'w, 'f>(&'w mut self, form: JsonForm, fetch: &'w mut FetchChildren<'f>) -> Walk<'w, 'p, 'f> {
+        Walk {
             json: &mut self.json,
             form,
             loose: self.loose,
             fetch,
             scratch: &mut self.scratch,
             depth: 0,
-        };
-        walk.record(columns, record, out)?;
-        Ok(true)
+            later: Vec::new(),
+        }
     }
 
     /// Goes to the next record, or to the page's end.
@@ -303,6 +305,8 @@ struct Walk<'w, 'p, 'f> {
     fetch: &'w mut FetchChildren<'f>,
     scratch: &'w mut Vec<Record>,
     depth: usize,
+    /// Child queries that were passed over to be read behind their record: their cell, and their place.
+    later: Vec<(usize, usize)>,
 }
 
 impl Walk<'_, '_, '_> {
@@ -326,10 +330,17 @@ impl Walk<'_, '_, '_> {
                             self.cells(parent, record)?;
                         }
                     }
-                    Node::Children { column, columns } => {
+                    Node::Children { column, columns, table } => {
                         if self.json.peek()? == Peek::Null {
                             self.json.null()?;
                             fill(record, *column, CellKind::Null, name, |_| {})?;
+                        } else if table.is_some() {
+                            // The Id that their rows begin with may stand behind them.
+                            let met = self.json.surrogates;
+                            let place = self.json.skip()?.start;
+                            self.json.surrogates = met;
+                            fill(record, *column, CellKind::Json, name, |_| {})?;
+                            self.later.push((*column, place));
                         } else {
                             // The text is gathered aside, because its own records need this walk.
                             let mut list = Vec::new();
@@ -379,7 +390,7 @@ impl Walk<'_, '_, '_> {
 
     /// Copies a record as one line of JSON.
     fn record(&mut self, columns: &Columns, seen: &mut Record, out: &mut Vec<u8>) -> Result<(), Fault> {
-        seen.clear(columns.names().len());
+        seen.clear(columns.cells());
         self.json.peek()?;
         let start = out.len();
         let mut copy = Copy { out, copied: self.json.position() };
@@ -429,7 +440,7 @@ impl Walk<'_, '_, '_> {
                             self.object_copy(parent, seen, copy)?;
                         }
                     }
-                    Node::Children { column, columns } => {
+                    Node::Children { column, columns, .. } => {
                         fill(seen, *column, CellKind::Json, name, |_| {})?;
                         if self.json.peek()? == Peek::Null {
                             self.json.null()?;
@@ -463,14 +474,42 @@ impl Walk<'_, '_, '_> {
     /// Writes the complete records of a child query's result as a JSON list, fetching what the parent's page
     /// does not hold.
     fn children(&mut self, columns: &Columns, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let mut seen = self.descend();
+        out.push(b'[');
+        let mut first = true;
+        self.child_records(&mut |walk| {
+            if !std::mem::replace(&mut first, false) {
+                out.push(b',');
+            }
+            walk.record(columns, &mut seen, out)
+        })?;
+        out.push(b']');
+        self.ascend(seen);
+        Ok(())
+    }
+
+    /// The record of this depth, to be given back by [`Walk::ascend`].
+    fn descend(&mut self) -> Record {
         if self.scratch.len() == self.depth {
             self.scratch.push(Record::default());
         }
-        let mut seen = std::mem::take(&mut self.scratch[self.depth]);
+        let record = std::mem::take(&mut self.scratch[self.depth]);
         self.depth += 1;
-        out.push(b'[');
+        record
+    }
+
+    fn ascend(&mut self, record: Record) {
+        self.depth -= 1;
+        self.scratch[self.depth] = record;
+    }
+
+    /// Reads a child query's result to its end, page by page, and counts it; `each` reads a record.
+    fn child_records(
+        &mut self,
+        each: &mut dyn FnMut(&mut Walk<'_, '_, '_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         let (head, ahead) = open_envelope(self.json)?;
-        let mut count = self.child_records(columns, &mut seen, out, 0)?;
+        let mut count = self.each_record(each)?;
         close_envelope(self.json, ahead)?;
 
         let mut next = head.next.clone();
@@ -497,16 +536,14 @@ impl Walk<'_, '_, '_> {
                 fetch: &mut *self.fetch,
                 scratch: &mut *self.scratch,
                 depth: self.depth,
+                later: Vec::new(),
             };
-            count = walk.child_records(columns, &mut seen, out, count)?;
+            count += walk.each_record(each)?;
             close_envelope(walk.json, page.ahead)?;
             walk.json.finish()?;
             self.json.surrogates += json.surrogates;
             next = page.head.next;
         }
-        out.push(b']');
-        self.depth -= 1;
-        self.scratch[self.depth] = seen;
         if count == head.total_size {
             Ok(())
         } else {
@@ -516,19 +553,14 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    fn child_records(
+    fn each_record(
         &mut self,
-        columns: &Columns,
-        seen: &mut Record,
-        out: &mut Vec<u8>,
-        mut count: u64,
+        each: &mut dyn FnMut(&mut Walk<'_, '_, '_>) -> Result<(), Fault>,
     ) -> Result<u64, Fault> {
+        let mut count = 0;
         let mut more = self.json.array()?;
         while more {
-            if count > 0 {
-                out.push(b',');
-            }
-            self.record(columns, seen, out)?;
+            each(self)?;
             count += 1;
             more = self.json.array_step()?;
         }
@@ -638,7 +670,7 @@ fn complete(columns: &Columns, record: &Record) -> Result<(), Fault> {
     match record.first_empty() {
         None => Ok(()),
         Some(column) => {
-            let name = &columns.names()[column];
+            let name = columns.cell_name(column);
             let what = format!("the org sent a record without the column {name}, which the query asked for");
             Err(Fault::new(FaultKind::Contradiction, what))
         }

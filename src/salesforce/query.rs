@@ -36,6 +36,14 @@ pub fn path(api_version: &str, all_rows: bool, soql: &str) -> Result<String, Fau
     Ok(path)
 }
 
+/// The path that asks for the columns of a query in place of its records.
+///
+/// # Errors
+/// As [`path`].
+pub fn description_path(api_version: &str, all_rows: bool, soql: &str) -> Result<String, Fault> {
+    Ok(path(api_version, all_rows, soql)? + "&columns=true")
+}
+
 /// Where a further page is: the path of a `nextRecordsUrl`, seen to lead to a query of the same host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct QueryLocator(String);

@@ -9,36 +9,158 @@ pub struct Columns {
     names: Vec<String>,
     shape: Level,
     count_only: bool,
+    /// How many of the cells behind the columns' own stand for child queries with a table of their own.
+    apart: usize,
+}
+
+/// What of a record's shape the query leaves open, and the export decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Layout {
+    /// Each child query is a table of its own, whose first column is the parent's Id; else it is one column.
+    pub child_tables: bool,
+    /// A compound field is its parts (`BillingAddress.city`); else it is one column.
+    pub compound_parts: bool,
+}
+
+/// A column of a query's result as the org describes it where no record is there to show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Its key, in the schema's spelling, or its alias.
+    pub name: String,
+    /// Whether it is no field: a function, or a child query.
+    pub computed: bool,
+    /// What its value is.
+    pub kind: ValueKind,
+    /// What is behind it: the fields of a parent or of a child query.
+    pub inner: Vec<Self>,
+}
+
+/// What the value of a described column is, as far as it matters to the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    /// One value.
+    Plain,
+    /// A compound address.
+    Address,
+    /// A compound location.
+    Location,
+    /// The org does not say, or says what is not known here.
+    Unknown,
+}
+
+impl ValueKind {
+    /// The keys of a compound value, and whether each may be missing; empty where it is none. An org without
+    /// state and country picklists sends no codes.
+    fn parts(self) -> &'static [(&'static str, bool)] {
+        match self {
+            Self::Address => &[
+                ("city", false),
+                ("country", false),
+                ("countryCode", true),
+                ("geocodeAccuracy", false),
+                ("latitude", false),
+                ("longitude", false),
+                ("postalCode", false),
+                ("state", false),
+                ("stateCode", true),
+                ("street", false),
+            ],
+            Self::Location => &[("latitude", false), ("longitude", false)],
+            Self::Plain | Self::Unknown => &[],
+        }
+    }
+}
+
+/// A child query's table: what it is called, and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table<'c> {
+    /// The child query's place in [`Statement::child_queries`].
+    pub number: usize,
+    /// Its columns; the first is the parent's Id.
+    pub columns: &'c Columns,
 }
 
 impl Columns {
-    /// The columns of a query.
+    /// The columns of a query, a child query or a compound field being one column each.
     ///
     /// # Errors
     /// Where two columns would bear one name, where an alias stands that the org would refuse, and where the
     /// columns cannot be known from the text (`FIELDS()`). The error shows the place.
     pub fn of(query: &Query) -> Result<Self, SyntaxError> {
-        Self::of_statement(&query.text, &query.statement)
+        Self::laid_out(query, Layout::default(), None)
     }
 
-    fn of_statement(text: &str, statement: &Statement) -> Result<Self, SyntaxError> {
+    /// The columns of a query in a layout; `described` is what the org says of them, where it was asked.
+    ///
+    /// # Errors
+    /// As [`Columns::of`]; where [`Columns::need_description`] says so and there is none, or where it leaves open
+    /// what must be known; and where a child query is to be a table, and Id is not selected beside it.
+    pub fn laid_out(
+        query: &Query,
+        layout: Layout,
+        described: Option<&[Described]>,
+    ) -> Result<Self, SyntaxError> {
+        Self::of_statement(&query.text, &query.statement, layout, described, None)
+    }
+
+    /// Whether the text alone does not tell the columns of a query, and the org must be asked: where it has
+    /// `FIELDS()`, and where the parts of compound fields are to be columns, which look like any other field.
+    #[must_use]
+    pub fn need_description(query: &Query, layout: Layout) -> bool {
+        fn need(statement: &Statement, layout: Layout) -> bool {
+            let parts = layout.compound_parts && !statement.is_grouped() && !statement.is_count();
+            statement.select.iter().any(|item| match item {
+                Item::Field { .. } | Item::TypeOf { .. } => parts,
+                Item::Function { call, .. } => is_fields(call),
+                Item::Child(child) => need(child, layout.of_children()),
+            })
+        }
+        need(&query.statement, layout)
+    }
+
+    fn of_statement(
+        text: &str,
+        statement: &Statement,
+        layout: Layout,
+        described: Option<&[Described]>,
+        parent_id: Option<String>,
+    ) -> Result<Self, SyntaxError> {
         if statement.is_count() {
             // The org answers with a number in place of records; the column is ours.
-            return Ok(Self { names: vec!["count".to_owned()], shape: Level::default(), count_only: true });
+            let names = vec!["count".to_owned()];
+            return Ok(Self { names, shape: Level::default(), count_only: true, apart: 0 });
         }
+        let names = parent_id.into_iter().collect();
         let mut builder = Builder {
             text,
             roots: Roots::of(&statement.from),
+            statement,
             grouped: statement.is_grouped(),
             expressions: 0,
-            columns: Self { names: Vec::new(), shape: Level::default(), count_only: false },
+            layout,
+            described,
+            columns: Self { names, shape: Level::default(), count_only: false, apart: 0 },
         };
         for item in &statement.select {
             builder.item(item)?;
         }
         let mut columns = builder.columns;
+        columns.set_apart();
         columns.shape.gather();
         Ok(columns)
+    }
+
+    /// Gives the child queries with a table of their own the cells behind the columns'.
+    fn set_apart(&mut self) {
+        let (mut cell, mut number) = (self.names.len(), 1);
+        for entry in &mut self.shape.entries {
+            if let Node::Children { column, columns, table: Some(table) } = &mut entry.node {
+                (*column, *table) = (cell, number);
+                cell += 1;
+                number += 1 + columns.tables().len();
+            }
+        }
+        self.apart = cell - self.names.len();
     }
 
     /// The columns' names, in order.
@@ -59,10 +181,53 @@ impl Columns {
         self.count_only
     }
 
-    /// Whether any column holds the records of a child query.
+    /// Whether the query has a child query.
     #[must_use]
     pub fn has_children(&self) -> bool {
         self.shape.entries.iter().any(|entry| matches!(entry.node, Node::Children { .. }))
+    }
+
+    /// How many cells a record has while it is read: the columns', and one for each child query with a table of
+    /// its own.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        self.names.len() + self.apart
+    }
+
+    /// What a cell is called in a message.
+    #[must_use]
+    pub fn cell_name(&self, cell: usize) -> &str {
+        let apart = || {
+            self.shape.entries.iter().find_map(|entry| match &entry.node {
+                Node::Children { column, .. } if *column == cell => Some(entry.key.as_str()),
+                _ => None,
+            })
+        };
+        self.names.get(cell).map(String::as_str).or_else(apart).unwrap_or_default()
+    }
+
+    /// The column of the record's own Id.
+    #[must_use]
+    pub fn id(&self) -> Option<usize> {
+        self.shape.entries.iter().find_map(|entry| match entry.node {
+            Node::Value(column) if entry.key.eq_ignore_ascii_case("Id") => Some(column),
+            _ => None,
+        })
+    }
+
+    /// The tables of the child queries, each before those of its own child queries.
+    #[must_use]
+    pub fn tables(&self) -> Vec<Table<'_>> {
+        let mut tables = Vec::new();
+        for entry in &self.shape.entries {
+            if let Node::Children { columns, table: Some(number), .. } = &entry.node {
+                tables.push(Table { number: *number, columns });
+                tables.extend(
+                    columns.tables().into_iter().map(|inner| Table { number: number + inner.number, ..inner }),
+                );
+            }
+        }
+        tables
     }
 }
 
@@ -121,23 +286,35 @@ pub enum Node {
     Parent(Level),
     /// The result of a child query, or null.
     Children {
-        /// The column.
+        /// The column; the cell behind the columns where it has a table of its own.
         column: usize,
         /// The child query's own columns.
         columns: Box<Columns>,
+        /// How many tables further its own is than that of the query around it; `None` where it is a column.
+        table: Option<usize>,
     },
+}
+
+impl Layout {
+    /// What it says of a child query: JSON in a column keeps compound values whole.
+    fn of_children(self) -> Self {
+        Self { compound_parts: self.compound_parts && self.child_tables, ..self }
+    }
 }
 
 struct Builder<'q> {
     text: &'q str,
     roots: Roots<'q>,
+    statement: &'q Statement,
     grouped: bool,
     /// How many expressions without an alias there were: the next is `expr` and this number.
     expressions: usize,
+    layout: Layout,
+    described: Option<&'q [Described]>,
     columns: Columns,
 }
 
-impl Builder<'_> {
+impl<'q> Builder<'q> {
     fn item(&mut self, item: &Item) -> Result<(), SyntaxError> {
         match item {
             Item::Field { path, alias } => self.field(path, alias.as_ref()),
@@ -166,16 +343,93 @@ impl Builder<'_> {
     fn own_place(&mut self, path: &Path) -> Result<(), SyntaxError> {
         let place = self.roots.place(path);
         let place = if self.grouped { &place[place.len() - 1..] } else { &place[..] };
-        self.add(place, span(path), Kind::Value)
+        self.add_field(place, span(path), place.len())
+    }
+
+    /// A field, whose place is `certain` to be in every record for so many segments; its parts, where it is a
+    /// compound one and they are asked for.
+    fn add_field(&mut self, place: &[&Name], at: Span, certain: usize) -> Result<(), SyntaxError> {
+        let kind = if self.layout.compound_parts && !self.grouped {
+            self.described_kind(place, at)?
+        } else {
+            ValueKind::Plain
+        };
+        let parts = kind.parts();
+        if parts.is_empty() {
+            return self.add(place, at, Kind::Branch { certain });
+        }
+        for (part, optional) in parts {
+            let part = Name { text: (*part).to_owned(), span: at };
+            let place: Vec<_> = place.iter().copied().chain([&part]).collect();
+            self.add(&place, at, Kind::Part { certain, optional: *optional })?;
+        }
+        Ok(())
+    }
+
+    /// What the org says that a field's value is.
+    fn described_kind(&self, place: &[&Name], at: Span) -> Result<ValueKind, SyntaxError> {
+        let mut level = self.described;
+        let mut kind = ValueKind::Unknown;
+        for name in place {
+            let found = level.and_then(|level| level.iter().find(|known| name.eq_ignore_ascii_case(&known.name)));
+            kind = found.map_or(ValueKind::Unknown, |found| found.kind);
+            level = found.map(|found| found.inner.as_slice());
+        }
+        if kind != ValueKind::Unknown {
+            return Ok(kind);
+        }
+        let name = dotted(place);
+        let reason = format!(
+            "the org does not say whether {name} is a compound field, whose parts are to be columns; name the parts as fields of their own"
+        );
+        Err(SyntaxError::at(self.text, at.start, reason))
+    }
+
+    /// `FIELDS()`: what the org describes and no other item asks for.
+    fn fields(&mut self, call: &Call) -> Result<(), SyntaxError> {
+        let at = call.name.span;
+        let Some(described) = self.described else {
+            let reason = "the columns of FIELDS() cannot be known before the query; name the fields";
+            return Err(SyntaxError::at(self.text, at.start, reason));
+        };
+        let claimed: Vec<_> = self.statement.select.iter().filter_map(|item| self.first_key(item)).collect();
+        let several = self.statement.select.iter().filter(|item| is_fields_item(item)).count() > 1;
+        // Which of several FIELDS() a field belongs to, its name tells: what is custom has two underscores in it.
+        let custom = match call.arguments.as_slice() {
+            [Argument::Path(path)] if several && path.last().eq_ignore_ascii_case("CUSTOM") => Some(true),
+            [Argument::Path(path)] if several && path.last().eq_ignore_ascii_case("STANDARD") => Some(false),
+            _ => None,
+        };
+        let names: Vec<_> = described
+            .iter()
+            .filter(|known| !known.computed)
+            .filter(|known| !claimed.iter().any(|name| name.eq_ignore_ascii_case(&known.name)))
+            .filter(|known| custom.is_none_or(|custom| known.name.contains("__") == custom))
+            .map(|known| Name { text: known.name.clone(), span: at })
+            .collect();
+        if names.is_empty() {
+            return Err(SyntaxError::at(self.text, at.start, "the org describes no field for this FIELDS()"));
+        }
+        names.iter().try_for_each(|name| self.add_field(&[name], at, 1))
+    }
+
+    /// The key in the record under which an item's value stands; none for `FIELDS()` and for expressions.
+    fn first_key<'i>(&self, item: &'i Item) -> Option<&'i Name>
+    where
+        'q: 'i,
+    {
+        let first = |path| self.roots.place(path).first().copied();
+        match item {
+            Item::Field { alias: Some(alias), .. } | Item::Function { alias: Some(alias), .. } => Some(alias),
+            Item::Field { path, alias: None } | Item::TypeOf { relationship: path, .. } => first(path),
+            Item::Function { call, alias: None } => presented_field(call).and_then(first),
+            Item::Child(child) => child.relationship(),
+        }
     }
 
     fn function(&mut self, call: &Call, alias: Option<&Name>) -> Result<(), SyntaxError> {
-        if call.name.eq_ignore_ascii_case("FIELDS") {
-            return Err(SyntaxError::at(
-                self.text,
-                call.name.span.start,
-                "the columns of FIELDS() cannot be known before the query; name the fields",
-            ));
+        if is_fields(call) {
+            return self.fields(call);
         }
         if call.arguments.is_empty() && call.is_aggregate() {
             return Err(SyntaxError::at(
@@ -186,7 +440,12 @@ impl Builder<'_> {
         }
         match (alias, presented_field(call)) {
             (Some(alias), _) => self.add(&[alias], alias.span, Kind::Value),
-            (None, Some(path)) => self.own_place(path),
+            // Text, whatever the field is.
+            (None, Some(path)) => {
+                let place = self.roots.place(path);
+                let place = if self.grouped { &place[place.len() - 1..] } else { &place[..] };
+                self.add(place, span(path), Kind::Value)
+            }
             (None, None) => {
                 let name = Name { text: format!("expr{}", self.expressions), span: call.name.span };
                 self.expressions += 1;
@@ -196,11 +455,40 @@ impl Builder<'_> {
     }
 
     fn child(&mut self, statement: &Statement) -> Result<(), SyntaxError> {
-        let columns = Columns::of_statement(self.text, statement)?;
-        let Some(source) = statement.from.first() else { return Ok(()) };
         // `FROM Contacts` or `FROM Account.Contacts`: the key is the relationship's name.
-        let place = self.roots.place(&source.path);
-        self.add(&place[place.len() - 1..], span(&source.path), Kind::Children(columns))
+        let Some(name) = statement.relationship() else { return Ok(()) };
+        let described = self.described.and_then(|level| {
+            let found = level.iter().find(|known| known.computed && name.eq_ignore_ascii_case(&known.name))?;
+            Some(found.inner.as_slice())
+        });
+        let parent_id = if self.layout.child_tables {
+            let selected = self.statement.select.iter().any(|item| self.gives_id(item));
+            if !selected {
+                let reason = format!(
+                    "the file of {name} tells of each row which record it belongs to: select Id beside this child query"
+                );
+                return Err(SyntaxError::at(self.text, name.span.start, reason));
+            }
+            self.roots.object.map(|object| format!("{object}.Id"))
+        } else {
+            None
+        };
+        let layout = self.layout.of_children();
+        let columns = Columns::of_statement(self.text, statement, layout, described, parent_id)?;
+        self.add(&[name], name.span, Kind::Children(columns))
+    }
+
+    /// Whether an item puts the record's own Id into it.
+    fn gives_id(&self, item: &Item) -> bool {
+        match item {
+            Item::Field { path, alias: None } => {
+                matches!(self.roots.place(path).as_slice(), [only] if only.eq_ignore_ascii_case("Id"))
+            }
+            Item::Function { call, .. } if is_fields(call) => {
+                self.described.is_some_and(|all| all.iter().any(|known| known.name.eq_ignore_ascii_case("Id")))
+            }
+            _ => false,
+        }
     }
 
     fn type_of<'p>(
@@ -216,23 +504,24 @@ impl Builder<'_> {
                 continue;
             }
             let place: Vec<_> = parent.iter().copied().chain(&field.segments).collect();
-            self.add(&place, span(field), Kind::Branch { relationship: parent.len() })?;
+            self.add_field(&place, span(field), parent.len())?;
             seen.push(names);
         }
         Ok(())
     }
 
     fn add(&mut self, place: &[&Name], at: Span, kind: Kind) -> Result<(), SyntaxError> {
-        let name = place.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(".");
+        let name = dotted(place);
         let refused = |reason| Err(SyntaxError::at(self.text, at.start, reason));
         if self.columns.names.iter().any(|other| other.eq_ignore_ascii_case(&name)) {
             return refused(format!("two columns would be named {name}; give one an alias, or leave it out"));
         }
         let column = self.columns.names.len();
         // Which segments may be missing from a record: those behind a TYPEOF's relationship.
-        let certain = match kind {
-            Kind::Branch { relationship } => relationship,
-            Kind::Value | Kind::Children(_) => place.len(),
+        let (certain, optional) = match kind {
+            Kind::Branch { certain } => (certain, certain < place.len()),
+            Kind::Part { certain, optional } => (certain, optional),
+            Kind::Value | Kind::Children(_) => (place.len(), false),
         };
         let Some((key, parents)) = place.split_last() else { return Ok(()) };
         let mut level = &mut self.columns.shape;
@@ -247,15 +536,25 @@ impl Builder<'_> {
                 _ => return refused(format!("{parent} is both a column and a relationship here")),
             };
         }
-        if level.position(key).is_some() {
-            return refused(format!("{key} is both a column and a relationship here"));
+        match level.position(key).map(|index| &level.entries[index].node) {
+            None => {}
+            Some(Node::Children { .. }) if matches!(kind, Kind::Children(_)) => {
+                return refused(format!("two child queries would be named {key}"));
+            }
+            Some(_) => return refused(format!("{key} is both a column and a relationship here")),
         }
         let node = match kind {
-            Kind::Value | Kind::Branch { .. } => Node::Value(column),
-            Kind::Children(columns) => Node::Children { column, columns: Box::new(columns) },
+            Kind::Value | Kind::Branch { .. } | Kind::Part { .. } => Node::Value(column),
+            Kind::Children(columns) => {
+                let table = self.layout.child_tables.then_some(0);
+                Node::Children { column, columns: Box::new(columns), table }
+            }
         };
-        level.entries.push(Entry { key: key.text.clone(), node, optional: certain < place.len() });
-        self.columns.names.push(name);
+        let is_column = !matches!(node, Node::Children { table: Some(_), .. });
+        level.entries.push(Entry { key: key.text.clone(), node, optional });
+        if is_column {
+            self.columns.names.push(name);
+        }
         Ok(())
     }
 }
@@ -268,11 +567,24 @@ impl Level {
 
 enum Kind {
     Value,
-    /// A field of a TYPEOF branch, behind a relationship of this many segments.
+    /// A field of which only so many segments are in every record: a TYPEOF's relationship.
     Branch {
-        relationship: usize,
+        certain: usize,
+    },
+    /// A part of such a field.
+    Part {
+        certain: usize,
+        optional: bool,
     },
     Children(Columns),
+}
+
+fn is_fields(call: &Call) -> bool {
+    call.name.eq_ignore_ascii_case("FIELDS")
+}
+
+fn is_fields_item(item: &Item) -> bool {
+    matches!(item, Item::Function { call, .. } if is_fields(call))
 }
 
 /// The field that toLabel, FORMAT and convertCurrency, also one in another, present: its value comes back in the
@@ -331,6 +643,10 @@ impl<'q> Roots<'q> {
 
 fn same(one: &[&str], other: &[&str]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.eq_ignore_ascii_case(b))
+}
+
+fn dotted(place: &[&Name]) -> String {
+    place.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(".")
 }
 
 fn span(path: &Path) -> Span {
