@@ -3,6 +3,8 @@
 //! The road of a record is one way: [`link`] brings a page's bytes, [`writer`] reads and encodes them on a thread
 //! of its own while the next page travels, and only what was whole and counted is published.
 
+mod drift;
+mod file;
 mod link;
 mod pages;
 mod writer;
@@ -17,17 +19,17 @@ use jiff::Timestamp;
 use crate::clock::Clock;
 use crate::error::{Exit, Failure};
 use crate::http::Http;
-use crate::job::{Children, Format, Job};
+use crate::job::{Children, Format, IfExists, Job, output_path};
 use crate::key;
 use crate::monitor::{Event, Monitor};
 use crate::org::Org;
-use crate::output::{self, Output, Staged};
-use crate::report::{RunId, RunReport, RunStatus};
+use crate::output::{self, Output, Sealed, Staged, Unpublished};
+use crate::report::{FurtherFile, RunId, RunReport, RunStatus};
 use crate::retry::RetryPolicy;
 use crate::salesforce::fault::Fault;
 use crate::salesforce::query;
-use crate::soql::Columns;
-use crate::state::{JobLock, Lock, State};
+use crate::soql::{Columns, Described};
+use crate::state::{Intent, JobLock, Lock, State};
 use crate::stop::Stop;
 
 use link::Link;
@@ -71,7 +73,7 @@ pub struct Run {
 pub enum Extent {
     /// To the published file.
     Whole,
-    /// To the login: everything before the query is tried, and nothing is written.
+    /// To the login: everything before the org is asked anything is tried, and nothing is written.
     Login,
 }
 
@@ -114,15 +116,16 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
     let locks = lock(&run, edges);
     let outcome = match &locks {
         Ok(locks) => locked_run(run, edges, stop, locks.as_ref(), &mut report).await,
-        Err(failure) => Err(failure.clone()),
+        Err(failure) => Err(failure.clone().into()),
     };
+    let half_published = matches!(&outcome, Err(Broken { half_published: true, .. }));
     report.ended = clock.now();
     match outcome {
         Ok(()) => {
             report.status = RunStatus::Ok;
             report.exit_status = Exit::Success.code();
         }
-        Err(failure) => {
+        Err(Broken { failure, .. }) => {
             let stopped = matches!(failure.exit, Exit::Interrupted | Exit::Terminated);
             report.status = if stopped { RunStatus::Cancelled } else { RunStatus::Failed };
             report.exit_status = failure.exit.code();
@@ -132,10 +135,11 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
     }
     // A run that another's lock kept out is none: the other one writes the history.
     if let (Some(state), Ok(Some(locks))) = (&edges.state, &locks) {
-        // The stage is gone or has become the output: its note has served. The export stands as it is, whatever
-        // becomes of the notes.
+        // The stages are gone or have become the outputs: their note has served, but where the job's next run is
+        // to publish the rest. The export stands as it is, whatever becomes of the notes.
+        let cleared = if half_published { Ok(()) } else { state.clear(&locks.job) };
         let appended = if extent == Extent::Whole { state.append(&report) } else { Ok(()) };
-        for noted in [state.clear(&locks.job), appended] {
+        for noted in [cleared, appended] {
             if let Err(failure) = noted {
                 tracing::error!(job = %job.name, error = %failure, "the state folder could not be written");
                 report.warnings.push(failure.what);
@@ -173,16 +177,42 @@ fn log_summary(report: &RunReport, seconds: f64) {
     );
 }
 
-/// What keeps other processes away from a run's job and output.
+/// Why a run broke off.
+struct Broken {
+    failure: Failure,
+    /// Whether some of its files have appeared, and the others wait for the job's next run to publish them.
+    half_published: bool,
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self { failure, half_published: false }
+    }
+}
+
+impl From<Unpublished> for Broken {
+    fn from(Unpublished { failure, begun }: Unpublished) -> Self {
+        Self { failure, half_published: begun }
+    }
+}
+
+/// What keeps other processes away from a run's job and outputs.
 struct Locks {
     job: JobLock,
-    _output: Option<Lock>,
+    _outputs: Vec<Lock>,
+}
+
+/// The paths of all the files that a run writes, the main one first; none of a stream.
+fn paths(run: &Run) -> Vec<PathBuf> {
+    let Some(main) = run.target.path() else { return Vec::new() };
+    let further = run.job.child_files().into_iter().map(|part| output_path::beside(main, &part));
+    std::iter::once(main.to_owned()).chain(further).collect()
 }
 
 fn lock(run: &Run, edges: &Edges) -> Result<Option<Locks>, Failure> {
     let Some(state) = &edges.state else { return Ok(None) };
     let job = state.lock_job(&run.job.name)?;
-    let output = run.target.path().map(|path| state.lock_output(path)).transpose()?;
+    let outputs = paths(run).iter().map(|path| state.lock_output(path)).collect::<Result<_, _>>()?;
     // What a crash left of this job's earlier runs: a publish half done goes forward, a stage goes away.
     let left = state.unfinished(&job)?;
     if let Some(intent) = &left.intent {
@@ -192,7 +222,7 @@ fn lock(run: &Run, edges: &Edges) -> Result<Option<Locks>, Failure> {
         output::sweep(stage)?;
     }
     state.clear(&job)?;
-    Ok(Some(Locks { job, _output: output }))
+    Ok(Some(Locks { job, _outputs: outputs }))
 }
 
 async fn locked_run(
@@ -201,15 +231,31 @@ async fn locked_run(
     stop: &Stop,
     locks: Option<&Locks>,
     report: &mut RunReport,
-) -> Result<(), Failure> {
+) -> Result<(), Broken> {
+    let paths = paths(&run);
     let Run { job, org, id, target, extent, .. } = run;
-    let columns = columns(&job)?;
-    report.columns = columns.names().to_vec();
-    let first = query::path(&org.api_version, job.all_rows, &job.query.text).map_err(Fault::into_failure)?;
-    if let Target::Output { output, path } = &target {
-        output::sweep_siblings(path)?;
-        output.check()?;
+    let remembered = edges.state.as_ref().zip(locks.map(|locks| &locks.job));
+    let known = columns(&job)?;
+    if let Some(columns) = &known {
+        report.columns = columns.names().to_vec();
+        drift::look(&job, columns, remembered, report)?;
     }
+    let first = query::path(&org.api_version, job.all_rows, &job.query.text).map_err(Fault::into_failure)?;
+    let description = query::description_path(&org.api_version, job.all_rows, &job.query.text)
+        .map_err(Fault::into_failure)?;
+    let outputs = match target {
+        Target::Output { output, .. } => Outputs::of(output, &job),
+        Target::Stream(_) if !job.child_files().is_empty() => {
+            let what = "a child query's file lies beside the output, and a stream has no place for it";
+            let hint = "name a file as the output, or set children = \"json\"";
+            return Err(Failure::new(Exit::Usage, what).hint(hint).into());
+        }
+        Target::Stream(stream) => Outputs::Stream(stream),
+    };
+    for path in &paths {
+        output::sweep_siblings(path)?;
+    }
+    outputs.check()?;
     let key = key::load(&org)?;
 
     let link = Arc::new(Link::new(org, key, Arc::clone(edges), id.clone()));
@@ -231,22 +277,38 @@ async fn locked_run(
         return Ok(());
     }
 
+    let columns = match known {
+        Some(columns) => columns,
+        None => {
+            let described = tokio::select! {
+                biased;
+                failure = &mut ended_from_outside => Err(failure),
+                described = link.description(&description) => described.map_err(Fault::into_failure),
+            };
+            link.report(report);
+            let columns = described_columns(&job, &described?)?;
+            report.columns = columns.names().to_vec();
+            drift::look(&job, &columns, remembered, report)?;
+            columns
+        }
+    };
+    let columns = Arc::new(columns);
     let ahead = !columns.has_children();
-    let staged = stage(target, &id, edges, locks)?;
-    let mut writer = WriterThread::start(&job, Arc::new(columns), staged)?;
+    let stages = outputs.stage(&id, remembered)?;
+    let mut writer = WriterThread::start(&job, Arc::clone(&columns), stages)?;
     let (restarts, end) = tokio::select! {
         biased;
         failure = &mut ended_from_outside => (0, Err(End::Failure(failure))),
         end = pages::transfer(&link, &first, ahead, &mut writer) => end,
     };
-    // Whatever happened: from here on nobody but this function holds the stage.
+    // Whatever happened: from here on nobody but this function holds the stages.
     let written = writer.end().await;
     link.report(report);
     report.restarts = restarts;
     let written = match end {
         Ok(()) | Err(End::Writer) => written?,
-        Err(End::Fault(fault)) => return Err(fault.into_failure()),
-        Err(End::Failure(failure)) => return Err(failure),
+        Err(End::Fault(fault)) => return Err(fault.into_failure().into()),
+        Err(End::Failure(failure)) => return Err(failure.into()),
     };
     report.records = written.records;
     report.total = written.total;
@@ -257,51 +319,119 @@ async fn locked_run(
             written.lone_surrogates
         ));
     }
-    let published = tokio::task::spawn_blocking(|| publish(written.staged))
-        .await
-        .map_err(|error| Failure::new(Exit::General, format!("a bug in sfexport: {error}")))??;
-    report.bytes = published.bytes;
-    report.sha256 = Some(published.sha256);
-    if let (Some(state), Some(locks)) = (&edges.state, locks) {
-        state.set_columns(&locks.job, &report.columns)?;
+    // The one that readers wait for comes last.
+    let (mut group, counts): (Vec<_>, Vec<_>) = written.further.into_iter().unzip();
+    group.push(written.staged);
+    let mut published = publish(group, job.if_exists, remembered).await?;
+    let main = published.pop().ok_or_else(|| Failure::new(Exit::Output, "nothing was published"))?;
+    report.bytes = main.bytes;
+    report.sha256 = Some(main.sha256);
+    for (((of, table), records), file) in
+        job.child_files().into_iter().zip(columns.tables()).zip(counts).zip(published)
+    {
+        report.files.push(FurtherFile {
+            of,
+            path: file.path.display().to_string(),
+            records,
+            bytes: file.bytes,
+            sha256: file.sha256,
+            columns: table.columns.names().to_vec(),
+        });
+    }
+    if let Some((state, lock)) = remembered {
+        state.set_columns(lock, &drift::noted(&job, &columns))?;
     }
     Ok(())
 }
 
-/// The columns of a job, or why its query cannot be exported as the job says.
-pub fn columns(job: &Job) -> Result<Columns, Failure> {
-    let columns = Columns::of(&job.query)
-        .map_err(|error| Failure::new(Exit::Query, format!("the query cannot be exported: {error}")))?;
-    if job.format == Format::Csv && columns.has_children() && job.shape.children == Children::Reject {
+/// The columns of a job, as far as its query's text tells them: `None` where the org has to be asked. Or why the
+/// query cannot be exported as the job says.
+pub fn columns(job: &Job) -> Result<Option<Columns>, Failure> {
+    let has_children = !job.query.statement.child_queries().is_empty();
+    if job.format == Format::Csv && has_children && job.shape.children == Children::Reject {
         return Err(Failure::new(
             Exit::Query,
             "the query has a child query, and the job says children = \"reject\"",
         )
-        .hint("leave the child query out, or set children = \"json\""));
+        .hint("leave the child query out, or set children = \"json\" or \"files\""));
     }
-    Ok(columns)
+    if Columns::need_description(&job.query, job.layout()) {
+        return Ok(None);
+    }
+    laid_out(job, None).map(Some)
 }
 
-fn stage(
-    target: Target,
-    id: &RunId,
-    edges: &Edges,
-    locks: Option<&Locks>,
-) -> Result<Box<dyn Staged>, Failure> {
-    let output = match target {
-        Target::Output { output, .. } => output,
-        Target::Stream(stream) => return Ok(stream),
-    };
-    if let (Some(state), Some(locks), Some(path)) = (&edges.state, locks, output.stage_path(id)) {
-        state.note_stages(&locks.job, &[path])?;
-    }
-    output.stage(id)
+/// The columns of a job whose query the org has described.
+pub fn described_columns(job: &Job, described: &[Described]) -> Result<Columns, Failure> {
+    laid_out(job, Some(described))
 }
 
-fn publish(staged: Box<dyn Staged>) -> Result<output::Published, Failure> {
-    let sealed = staged.seal()?;
-    let mut published = output::publish(vec![sealed]).map_err(|unpublished| unpublished.failure)?;
-    published.pop().ok_or_else(|| Failure::new(Exit::Output, "nothing was published"))
+fn laid_out(job: &Job, described: Option<&[Described]>) -> Result<Columns, Failure> {
+    Columns::laid_out(&job.query, job.layout(), described)
+        .map_err(|error| Failure::new(Exit::Query, format!("the query cannot be exported: {error}")))
+}
+
+/// Where the files of one run go.
+enum Outputs {
+    /// The main one, then those of the child queries.
+    Places(Vec<Box<dyn Output>>),
+    Stream(Box<dyn Staged>),
+}
+
+impl Outputs {
+    fn of(main: Box<dyn Output>, job: &Job) -> Self {
+        let mut places: Vec<_> = job.child_files().iter().map(|part| main.beside(part)).collect();
+        places.insert(0, main);
+        Self::Places(places)
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        match self {
+            Self::Places(places) => places.iter().try_for_each(|place| place.check()),
+            Self::Stream(_) => Ok(()),
+        }
+    }
+
+    /// Opens the stages, whose paths are noted before the first of them is there.
+    fn stage(
+        self,
+        id: &RunId,
+        remembered: Option<(&State, &JobLock)>,
+    ) -> Result<Vec<Box<dyn Staged>>, Failure> {
+        let places = match self {
+            Self::Places(places) => places,
+            Self::Stream(stream) => return Ok(vec![stream]),
+        };
+        let paths: Vec<_> = places.iter().filter_map(|place| place.stage_path(id)).collect();
+        if let (Some((state, lock)), false) = (remembered, paths.is_empty()) {
+            state.note_stages(lock, &paths)?;
+        }
+        places.iter().map(|place| place.stage(id)).collect()
+    }
+}
+
+/// Flushes the files of a run and lets them appear together, in their order. Several are noted before the first
+/// appears: if the process dies between two of them, the job's next run publishes the rest.
+async fn publish(
+    group: Vec<Box<dyn Staged>>,
+    if_exists: IfExists,
+    remembered: Option<(&State, &JobLock)>,
+) -> Result<Vec<output::Published>, Broken> {
+    let bug = |error| Failure::new(Exit::General, format!("a bug in sfexport: {error}"));
+    let seal = move || group.into_iter().map(Staged::seal).collect::<Result<Vec<Box<dyn Sealed>>, _>>();
+    let sealed = tokio::task::spawn_blocking(seal).await.map_err(bug)??;
+    let renamings: Vec<_> = sealed.iter().filter_map(|sealed| sealed.renaming()).collect();
+    if let (Some((state, lock)), true) = (remembered, renamings.len() > 1) {
+        state.note_intent(lock, Intent { renamings, if_exists })?;
+    }
+    let published = tokio::task::spawn_blocking(|| output::publish(sealed)).await.map_err(bug)?;
+    Ok(published.map_err(|unpublished| match unpublished.begun {
+        true => {
+            let failure = unpublished.failure.context("not all of the run's files could be published");
+            Unpublished { failure, begun: true }
+        }
+        false => unpublished,
+    })?)
 }
 
 async fn deadline(edges: &Edges, timeout: Option<Duration>) -> Failure {

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use crate::org::OrgName;
 use crate::schedule::Schedule;
-use crate::soql::Query;
+use crate::soql::{Layout, Query};
 
 pub mod output_path;
 
@@ -90,6 +90,25 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// What is done about occurrences missed, overlapping or failed.
     pub policy: Policy,
+}
+
+impl Job {
+    /// How the columns of its files are laid out.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        let csv = self.format == Format::Csv;
+        Layout {
+            child_tables: csv && self.shape.children == Children::Files,
+            compound_parts: csv && self.shape.compound == Compound::Columns,
+        }
+    }
+
+    /// The child queries that have a file of their own beside the output, in the order of their tables: `Contacts`,
+    /// `Contacts.Tasks`.
+    #[must_use]
+    pub fn child_files(&self) -> Vec<String> {
+        if self.layout().child_tables { self.query.statement.child_queries() } else { Vec::new() }
+    }
 }
 
 /// The file format of an export.

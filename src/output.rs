@@ -32,6 +32,11 @@ pub trait Output: Send + Sync {
     /// The file that [`Output::stage`] will make for `run`, where it makes one, to be noted before it does.
     fn stage_path(&self, run: &RunId) -> Option<PathBuf>;
 
+    /// The output of a further file of the same export, which lies beside this one: `accounts.Contacts.csv` for
+    /// `accounts.csv` and the part `Contacts`. Its path is that of
+    /// [`beside`](crate::job::output_path::beside).
+    fn beside(&self, part: &str) -> Box<dyn Output>;
+
     /// Begins an export that nobody sees before it is published. Asks [`Output::check`] again.
     ///
     /// # Errors
@@ -51,6 +56,16 @@ pub trait Staged: Write + Send {
     ///
     /// Where it cannot be emptied, as what was streamed cannot.
     fn restart(&mut self) -> Result<(), Failure>;
+
+    /// Marks the place where it ends now, for [`Staged::back_to_mark`].
+    fn mark(&mut self);
+
+    /// Takes back what was written behind the last mark, or all of it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be cut, as what was streamed cannot.
+    fn back_to_mark(&mut self) -> Result<(), Failure>;
 
     /// Ends the writing: after it every byte is on the disk, and only a rename is left to do.
     ///
@@ -150,6 +165,7 @@ pub fn write_failure(error: io::Error) -> Failure {
 }
 
 /// Counts and hashes what was written, so that the report's figures need no second reading.
+#[derive(Clone)]
 struct Tally {
     bytes: u64,
     digest: digest::Context,

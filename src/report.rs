@@ -54,6 +54,9 @@ pub struct RunReport {
     /// The columns, in the file's order.
     #[serde(default)]
     pub columns: Vec<String>,
+    /// The files beside the main one, which hold the records of child queries.
+    #[serde(default)]
+    pub files: Vec<FurtherFile>,
     /// Pages of results accepted.
     #[serde(default)]
     pub pages: u64,
@@ -103,6 +106,7 @@ impl RunReport {
             bytes: 0,
             sha256: None,
             columns: Vec::new(),
+            files: Vec::new(),
             pages: 0,
             api_calls: 0,
             logins: 0,
@@ -112,6 +116,23 @@ impl RunReport {
             warnings: Vec::new(),
         }
     }
+}
+
+/// A file that a run published beside its main one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherFile {
+    /// The child query whose records it holds: `Contacts`, or `Contacts.Tasks` for one in it.
+    pub of: String,
+    /// Its path as shown to a person.
+    pub path: String,
+    /// Records written.
+    pub records: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its SHA-256, in lower-case hex.
+    pub sha256: String,
+    /// Its columns, in the file's order.
+    pub columns: Vec<String>,
 }
 
 /// How a run ended.
@@ -237,7 +258,7 @@ mod tests {
                 r#"{"job":"accounts","run_id":"20261122T010000Z-00000001","org":"emea","scheduled":null,"#,
                 r#""started":"2026-11-22T01:00:00Z","ended":"2026-11-22T01:00:00Z","status":"failed","#,
                 r#""exit_status":1,"error":null,"hint":null,"path":null,"format":null,"records":0,"total":null,"#,
-                r#""bytes":0,"sha256":null,"columns":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
+                r#""bytes":0,"sha256":null,"columns":[],"files":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
                 r#""restarts":0,"api_limit":null,"warnings":[]}"#,
             )
         );

@@ -14,7 +14,7 @@ use super::layer::{Layer, Section, TextFile, shown};
 use super::mistake::{Mistake, Place, did_you_mean, nearest, quoted};
 use super::orgs::Orgs;
 use super::settings::{nanoseconds, some_nanoseconds};
-use crate::job::output_path::{FIELDS, Fields};
+use crate::job::output_path::{FIELDS, Fields, beside};
 use crate::job::{
     CatchUp, Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
     Overlap, Policy, Shape,
@@ -179,20 +179,28 @@ fn clashes(readings: &[(Job, Place)]) -> Vec<(Mistake, Vec<JobName>)> {
         let fields =
             Fields { job: &job.name, org: &job.org, run_id: &run_id, instant, timezone: &job.timezone };
         if let Ok(path) = job.output.expand(&fields) {
+            for part in job.child_files() {
+                outputs.entry(beside(&path, &part)).or_default().push(reading);
+            }
             outputs.entry(path).or_default().push(reading);
         }
     }
     let mut clashes = Vec::new();
-    for sharing in outputs.values().filter(|sharing| sharing.len() > 1) {
+    for (path, sharing) in outputs.iter().filter(|(_, sharing)| sharing.len() > 1) {
         let names: Vec<_> = sharing.iter().map(|(job, _)| job.name.clone()).collect();
         for (job, place) in sharing {
             let others: Vec<_> =
                 names.iter().filter(|name| **name != job.name).map(JobName::as_str).collect();
-            let what = format!(
-                "{} is also the output of {}; give each its own, as in \"{{job}}.csv\"",
-                quoted(job.output.text()),
-                others.join(", ")
-            );
+            let others = others.join(", ");
+            let what = if sharing.iter().all(|(job, _)| job.child_files().is_empty()) {
+                let output = quoted(job.output.text());
+                format!("{output} is also the output of {others}; give each its own, as in \"{{job}}.csv\"")
+            } else {
+                let path = path.display();
+                format!(
+                    "{path} is a file of {others} too, since a child query's file lies beside its output; give each its own folder"
+                )
+            };
             clashes.push((Mistake::new(place.clone(), "output".to_owned(), what), names.clone()));
         }
     }

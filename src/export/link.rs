@@ -13,11 +13,12 @@ use crate::monitor::Event;
 use crate::org::Org;
 use crate::report::{ApiLimit, RunId, RunReport};
 use crate::retry::Decision;
-use crate::salesforce::assertion;
+use crate::salesforce::{assertion, column_metadata};
 use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::page::next_locator;
 use crate::salesforce::query::QueryLocator;
 use crate::salesforce::token::{self, Session};
+use crate::soql::Described;
 
 /// How much of a page may have arrived before it is no longer searched for the next one's place: the head has a
 /// few hundred bytes.
@@ -128,6 +129,24 @@ impl Link {
                 Ok(page) => return Ok(page),
                 Err(fault) if fault.kind == FaultKind::SessionLost => self.lose(&session, fault).await?,
                 Err(fault) => self.wait_after(fault, &mut attempt).await?,
+            }
+        }
+    }
+
+    /// Fetches the org's description of a query's columns, trying as often as the policy allows.
+    pub(super) async fn description(&self, path: &str) -> Result<Vec<Described>, Fault> {
+        let mut attempt = 1;
+        loop {
+            let fault = match column_metadata::read(&self.page(path, None).await?) {
+                Ok(described) => {
+                    self.page_accepted();
+                    return Ok(described);
+                }
+                Err(fault) => fault,
+            };
+            match fault.kind {
+                FaultKind::Cut => self.wait_after(fault, &mut attempt).await?,
+                _ => return Err(fault),
             }
         }
     }

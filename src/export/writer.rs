@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::READER_GONE;
+use super::file::File;
 use crate::error::{Exit, Failure};
 use crate::job::{Format, Job, Numbers};
 use crate::output::{self, Staged};
@@ -17,7 +18,7 @@ use crate::record::{CellKind, Record};
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::page::{Head, JsonForm, PageReader};
 use crate::salesforce::query::{Count, QueryLocator};
-use crate::sink::csv::Csv;
+use crate::sink::csv::{Csv, Rows};
 use crate::soql::Columns;
 
 /// What the writer is told.
@@ -55,10 +56,12 @@ pub(super) struct Accepted {
     pub(super) bytes: u64,
 }
 
-/// What was written in all, and the stage that holds it.
+/// What was written in all, and the stages that hold it.
 pub(super) struct Written {
     pub(super) staged: Box<dyn Staged>,
     pub(super) records: u64,
+    /// The stages of the child queries' files, and how many records each holds.
+    pub(super) further: Vec<(Box<dyn Staged>, u64)>,
     pub(super) total: Option<u64>,
     pub(super) pages: u64,
     pub(super) lone_surrogates: u64,
@@ -72,10 +75,15 @@ pub(super) struct WriterThread {
 }
 
 impl WriterThread {
-    pub(super) fn start(job: &Job, columns: Arc<Columns>, staged: Box<dyn Staged>) -> Result<Self, Failure> {
+    /// `stages`: the output's own, then those of the columns' tables.
+    pub(super) fn start(
+        job: &Job,
+        columns: Arc<Columns>,
+        stages: Vec<Box<dyn Staged>>,
+    ) -> Result<Self, Failure> {
         let (commands, told) = channel(1);
         let (answers, replies) = channel(1);
-        let writer = Writer::new(job, columns, staged);
+        let writer = Writer::new(job, columns, stages)?;
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || writer.work(told, &answers))
@@ -107,37 +115,43 @@ impl WriterThread {
 struct Writer {
     columns: Arc<Columns>,
     format: Format,
-    csv: Csv,
     form: JsonForm,
-    staged: Box<dyn Staged>,
+    main: File,
+    /// The files of the child queries.
+    further: Vec<File>,
     record: Record,
-    /// The encoded page.
-    encoded: Vec<u8>,
     /// Whether what stands before the first record has been written.
     begun: bool,
     count: Count,
-    bytes: u64,
     lone_surrogates: u64,
 }
 
 impl Writer {
-    fn new(job: &Job, columns: Arc<Columns>, staged: Box<dyn Staged>) -> Self {
+    fn new(job: &Job, columns: Arc<Columns>, stages: Vec<Box<dyn Staged>>) -> Result<Self, Failure> {
         let shape = &job.shape;
         // JSON inside a CSV cell is JSON: its numbers are the org's own.
         let numbers = if job.format == Format::Jsonl { shape.numbers } else { Numbers::AsSent };
-        Self {
-            columns,
+        let mut tables = vec![columns.names().to_vec()];
+        tables.extend(columns.tables().iter().map(|table| table.columns.names().to_vec()));
+        let csv = || Csv::new(shape.csv.clone(), shape.numbers);
+        let mut files = tables.into_iter().zip(stages).map(|(names, staged)| File::new(names, csv(), staged));
+        let main = files.next().ok_or_else(|| Failure::new(Exit::General, "a bug in sfexport: no stage"))?;
+        Ok(Self {
             format: job.format,
-            csv: Csv::new(shape.csv.clone(), shape.numbers),
             form: JsonForm { numbers, attributes: job.format == Format::Jsonl && shape.attributes },
-            staged,
+            main,
+            further: files.collect(),
+            columns,
             record: Record::default(),
-            encoded: Vec::new(),
             begun: false,
             count: Count::default(),
-            bytes: 0,
             lone_surrogates: 0,
-        }
+        })
+    }
+
+    /// All of its files.
+    fn files(&mut self) -> impl Iterator<Item = &mut File> {
+        std::iter::once(&mut self.main).chain(&mut self.further)
     }
 
     fn work(mut self, mut told: Receiver<Command>, answers: &Sender<Reply>) -> Result<Written, Failure> {
@@ -145,9 +159,8 @@ impl Writer {
             let reply = match command {
                 Command::Page(page) => self.page(&page, &mut told, answers)?,
                 Command::Restart => {
-                    self.staged.restart()?;
-                    (self.begun, self.count, self.bytes, self.lone_surrogates) =
-                        (false, Count::default(), 0, 0);
+                    self.files().try_for_each(File::restart)?;
+                    (self.begun, self.count, self.lone_surrogates) = (false, Count::default(), 0);
                     Reply::Restarted
                 }
                 // An answer to a question that a page no longer has.
@@ -159,7 +172,8 @@ impl Writer {
         }
         let records = if self.columns.is_count() { self.count.pages() } else { self.count.records() };
         Ok(Written {
-            staged: self.staged,
+            staged: self.main.staged,
+            further: self.further.into_iter().map(|file| (file.staged, file.records)).collect(),
             records,
             total: if self.columns.is_count() { self.count.total().map(|_| 1) } else { self.count.total() },
             pages: self.count.pages(),
@@ -174,7 +188,9 @@ impl Writer {
         answers: &Sender<Reply>,
     ) -> Result<Reply, Failure> {
         let mut fetching_failed = false;
-        let read = self.read(page, &mut |locator| {
+        let mut broken = None;
+        self.files().for_each(File::mark);
+        let read = self.read(page, &mut broken, &mut |locator| {
             let gone = || Fault::new(FaultKind::Unreachable, "the run ended");
             answers.blocking_send(Reply::NeedChildren(locator.clone())).map_err(|_| gone())?;
             match told.blocking_recv() {
@@ -182,39 +198,35 @@ impl Writer {
                 _ => Err(gone()),
             }
         });
+        if let Some(failure) = broken {
+            return Err(failure);
+        }
         let (head, lone_surrogates) = match read {
             Ok(read) => read,
             Err(fault) => {
+                self.files().try_for_each(File::back_to_mark)?;
                 let again = fault.kind == FaultKind::Cut && !fetching_failed;
                 return Ok(Reply::Rejected { fault, again });
             }
         };
-        self.staged.write_all(&self.encoded).and_then(|()| self.staged.flush()).map_err(
-            |error| match error.kind() {
-                ErrorKind::BrokenPipe => Failure::new(Exit::General, READER_GONE),
-                _ => output::write_failure(error),
-            },
-        )?;
+        self.files().try_for_each(File::write_out)?;
+        self.main.staged.flush().map_err(write_failure)?;
         self.begun = true;
-        self.bytes += self.encoded.len() as u64;
         self.lone_surrogates += lone_surrogates;
-        Ok(Reply::Accepted(Accepted {
-            next: head.next,
-            records: self.count.records(),
-            total: head.total_size,
-            bytes: self.bytes,
-        }))
+        let (records, bytes) = (self.count.records(), self.files().map(|file| file.bytes).sum());
+        Ok(Reply::Accepted(Accepted { next: head.next, records, total: head.total_size, bytes }))
     }
 
-    /// Encodes a page, to its end, and counts it.
+    /// Encodes a page, to its end, and counts it. Where an output breaks on the way, that is in `broken`.
     fn read(
         &mut self,
         bytes: &[u8],
+        broken: &mut Option<Failure>,
         fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
     ) -> Result<(Head, u64), Fault> {
         let mut page = PageReader::open(bytes)?;
-        self.encoded.clear();
         let records = match self.format {
+            Format::Csv if !self.further.is_empty() => self.csv_tables(&mut page, broken, fetch)?,
             Format::Csv => self.csv_rows(&mut page, fetch)?,
             Format::Jsonl => self.json_lines(&mut page, fetch)?,
         };
@@ -227,10 +239,11 @@ impl Writer {
         page: &mut PageReader<'_>,
         fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
     ) -> Result<u64, Fault> {
+        let File { names, csv, encoded, .. } = &mut self.main;
         if !self.begun {
-            self.csv.head(self.columns.names(), &mut self.encoded).map_err(encoding)?;
+            csv.head(names, encoded).map_err(encoding)?;
         }
-        let mut rows = self.csv.rows(&mut self.encoded);
+        let mut rows = csv.rows(encoded);
         let mut records = 0;
         while page.read(&self.columns, &mut self.record, self.form, fetch)? {
             rows.write(&self.record).map_err(encoding)?;
@@ -246,20 +259,53 @@ impl Writer {
         Ok(records)
     }
 
+    /// The same with a file for each child query. Their records may be without number, so that they are written as
+    /// they come, and taken back if the page turns out to be cut.
+    fn csv_tables(
+        &mut self,
+        page: &mut PageReader<'_>,
+        broken: &mut Option<Failure>,
+        fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
+    ) -> Result<u64, Fault> {
+        let begun = self.begun;
+        let files = std::iter::once(&mut self.main).chain(&mut self.further);
+        let mut tables = files.map(|file| file.rows(begun)).collect::<Result<Vec<_>, _>>().map_err(encoding)?;
+        let mut stop = |error| {
+            *broken = Some(write_failure(error));
+            Fault::new(FaultKind::Contradiction, "the output cannot be written")
+        };
+        let records = page.rows(&self.columns, self.form, fetch, &mut |table, record| {
+            let Some((rows, count)) = tables.get_mut(table) else { return Ok(()) };
+            **count += 1;
+            rows.write(record).map_err(&mut stop)
+        })?;
+        tables.into_iter().try_for_each(|(rows, _)| Rows::finish(rows)).map_err(stop)?;
+        Ok(records)
+    }
+
     fn json_lines(
         &mut self,
         page: &mut PageReader<'_>,
         fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
     ) -> Result<u64, Fault> {
+        let encoded = &mut self.main.encoded;
         let mut records = 0;
-        while page.copy(&self.columns, &mut self.record, self.form, fetch, &mut self.encoded)? {
-            self.encoded.push(b'\n');
+        while page.copy(&self.columns, &mut self.record, self.form, fetch, encoded)? {
+            encoded.push(b'\n');
             records += 1;
         }
         if self.columns.is_count() {
-            self.encoded.extend_from_slice(format!("{{\"count\":{}}}\n", page.head().total_size).as_bytes());
+            encoded.extend_from_slice(format!("{{\"count\":{}}}\n", page.head().total_size).as_bytes());
         }
         Ok(records)
+    }
+}
+
+/// The failure of a stage or a stream that does not take what is written.
+pub(super) fn write_failure(error: std::io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Failure::new(Exit::General, READER_GONE),
+        _ => output::write_failure(error),
     }
 }
 

@@ -139,6 +139,20 @@ impl OutputTemplate {
     }
 }
 
+/// The path of a further file of an export, beside the file at `path`: `accounts.Contacts.csv` for `accounts.csv`
+/// and the part `Contacts`. A name without an ending gets the part at its end.
+#[must_use]
+pub fn beside(path: &Path, part: &str) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(part);
+    if let Some(ending) = path.extension() {
+        name.push(".");
+        name.push(ending);
+    }
+    path.with_file_name(name)
+}
+
 /// Why a text is no output path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateError {

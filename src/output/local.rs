@@ -1,7 +1,7 @@
 //! A file of the local file system: a locked stage beside it, then a rename.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Seek, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use rustix::fs::{Access, CWD, RenameFlags};
 
 use super::{Output, Published, Sealed, Staged, Tally, stage_name};
 use crate::error::{Exit, Failure};
-use crate::job::IfExists;
+use crate::job::{IfExists, output_path};
 use crate::report::RunId;
 
 /// A local file as an output.
@@ -106,6 +106,10 @@ impl Output for LocalFile {
         Some(self.stage_in_folder(run))
     }
 
+    fn beside(&self, part: &str) -> Box<dyn Output> {
+        Box::new(Self { path: output_path::beside(&self.path, part), ..self.clone() })
+    }
+
     fn stage(&self, run: &RunId) -> Result<Box<dyn Staged>, Failure> {
         self.check()?;
         make_folders(&self.folder)?;
@@ -113,7 +117,8 @@ impl Output for LocalFile {
         let mode = self.mode();
         let file = self.open(&path, mode)?;
         let stage = Stage { file, path, in_place: true };
-        Ok(Box::new(LocalStaged { output: self.clone(), stage, mode, tally: Tally::new() }))
+        let (tally, marked) = (Tally::new(), Tally::new());
+        Ok(Box::new(LocalStaged { output: self.clone(), stage, mode, tally, marked }))
     }
 }
 
@@ -139,6 +144,8 @@ struct LocalStaged {
     /// As it was found when the stage was opened.
     mode: Option<u32>,
     tally: Tally,
+    /// As it was at the last mark.
+    marked: Tally,
 }
 
 impl LocalStaged {
@@ -172,9 +179,19 @@ impl Write for LocalStaged {
 
 impl Staged for LocalStaged {
     fn restart(&mut self) -> Result<(), Failure> {
-        let emptied = self.stage.file.set_len(0).and_then(|()| self.stage.file.rewind());
-        emptied.map_err(|error| failure("cannot empty the stage", &self.stage.path, &error))?;
-        self.tally = Tally::new();
+        self.marked = Tally::new();
+        self.back_to_mark()
+    }
+
+    fn mark(&mut self) {
+        self.marked = self.tally.clone();
+    }
+
+    fn back_to_mark(&mut self) -> Result<(), Failure> {
+        let (file, end) = (&mut self.stage.file, self.marked.bytes);
+        let cut = file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end)));
+        cut.map_err(|error| failure("cannot empty the stage", &self.stage.path, &error))?;
+        self.tally = self.marked.clone();
         Ok(())
     }
 

@@ -14,13 +14,15 @@ const NAME: &str = "-";
 pub struct Stream<W> {
     to: W,
     tally: Tally,
+    /// How much had been written at the last mark, in bytes.
+    marked: u64,
 }
 
 impl<W: Write + Send + 'static> Stream<W> {
     /// A stream that goes to `to`.
     #[must_use]
     pub fn new(to: W) -> Self {
-        Self { to, tally: Tally::new() }
+        Self { to, tally: Tally::new(), marked: 0 }
     }
 }
 
@@ -38,7 +40,16 @@ impl<W: Write> Write for Stream<W> {
 
 impl<W: Write + Send + 'static> Staged for Stream<W> {
     fn restart(&mut self) -> Result<(), Failure> {
-        if self.tally.bytes == 0 {
+        self.marked = 0;
+        self.back_to_mark()
+    }
+
+    fn mark(&mut self) {
+        self.marked = self.tally.bytes;
+    }
+
+    fn back_to_mark(&mut self) -> Result<(), Failure> {
+        if self.tally.bytes == self.marked {
             return Ok(());
         }
         let what = "the query had to begin again, and what was streamed cannot be taken back";

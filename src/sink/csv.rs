@@ -1,6 +1,8 @@
 //! Records → CSV by a job's dialect: RFC 4180, quotes only where a reader needs them.
 
-use ::csv::{ByteRecord, QuoteStyle, Terminator, Writer, WriterBuilder};
+use std::io::{self, Write};
+
+use ::csv::{ByteRecord, ErrorKind, QuoteStyle, Terminator, Writer, WriterBuilder};
 
 use crate::job::{CsvDialect, Numbers};
 use crate::record::number::write_plain;
@@ -34,7 +36,7 @@ impl Csv {
     }
 
     /// Appends what stands before the first record: the byte order mark and the header, where the dialect has them.
-    pub fn head(&self, names: &[String], out: &mut Vec<u8>) -> std::io::Result<()> {
+    pub fn head(&self, names: &[String], out: &mut Vec<u8>) -> io::Result<()> {
         if self.dialect.bom {
             out.extend_from_slice("\u{FEFF}".as_bytes());
         }
@@ -47,7 +49,7 @@ impl Csv {
     }
 
     /// Begins to append rows; they are all in `out` after [`Rows::finish`].
-    pub fn rows<'o>(&'o mut self, out: &'o mut Vec<u8>) -> Rows<'o> {
+    pub fn rows<W: Write>(&mut self, out: W) -> Rows<'_, W> {
         let writer = self.builder.from_writer(out);
         Rows {
             writer,
@@ -59,21 +61,21 @@ impl Csv {
     }
 }
 
-/// Rows on their way into a buffer.
-pub struct Rows<'o> {
-    writer: Writer<&'o mut Vec<u8>>,
+/// Rows on their way out.
+pub struct Rows<'o, W: Write> {
+    writer: Writer<W>,
     dialect: &'o CsvDialect,
     numbers: Numbers,
     row: &'o mut ByteRecord,
     cell: &'o mut Vec<u8>,
 }
 
-impl Rows<'_> {
+impl<W: Write> Rows<'_, W> {
     /// Appends a record as a row.
     ///
     /// # Errors
-    /// None in practice: a buffer takes what it is given.
-    pub fn write(&mut self, record: &Record) -> std::io::Result<()> {
+    /// Those of what is written to; a buffer has none.
+    pub fn write(&mut self, record: &Record) -> io::Result<()> {
         self.row.clear();
         for (kind, bytes) in record.cells() {
             match kind {
@@ -94,14 +96,18 @@ impl Rows<'_> {
                 _ => self.row.push_field(bytes),
             }
         }
-        self.writer.write_byte_record(self.row).map_err(std::io::Error::from)
+        self.writer.write_byte_record(self.row).map_err(|error| match error.into_kind() {
+            // As it was: what a stage's error holds is not to be wrapped away.
+            ErrorKind::Io(error) => error,
+            other => io::Error::other(format!("{other:?}")),
+        })
     }
 
-    /// Puts the last rows into the buffer.
+    /// Puts the last rows where they go.
     ///
     /// # Errors
-    /// None in practice: a buffer takes what it is given.
-    pub fn finish(mut self) -> std::io::Result<()> {
+    /// Those of what is written to; a buffer has none.
+    pub fn finish(mut self) -> io::Result<()> {
         self.writer.flush()
     }
 }

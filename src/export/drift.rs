@@ -1,0 +1,75 @@
+//! Whether the columns of a job are those of its last successful run.
+
+use crate::error::{Exit, Failure};
+use crate::job::Job;
+use crate::report::RunReport;
+use crate::soql::Columns;
+use crate::state::{JobLock, State};
+
+/// Looks whether the columns have changed since the job's last successful run: a warning in the report, or, where
+/// they are pinned, the run's end.
+///
+/// # Errors
+/// [`Exit::Query`] with the difference where they are pinned; [`Exit::Output`] where the former ones cannot be read.
+pub(super) fn look(
+    job: &Job,
+    columns: &Columns,
+    remembered: Option<(&State, &JobLock)>,
+    report: &mut RunReport,
+) -> Result<(), Failure> {
+    let Some((state, _)) = remembered else { return Ok(()) };
+    let Some(former) = state.columns(&job.name)? else { return Ok(()) };
+    let Some(difference) = difference(&former, &noted(job, columns)) else { return Ok(()) };
+    let what = format!("the columns are not those of the last successful run: {difference}");
+    if job.shape.columns_pinned {
+        return Err(Failure::new(Exit::Query, format!("{what}; columns_pinned = true forbids it"))
+            .hint("if the new columns are meant, let the job run once with columns_pinned = false"));
+    }
+    report.warnings.push(what);
+    Ok(())
+}
+
+/// The columns of all of a run's files as they are remembered: those of child queries' files by `Contacts: Email`.
+pub(super) fn noted(job: &Job, columns: &Columns) -> Vec<String> {
+    let mut noted = columns.names().to_vec();
+    for (of, table) in job.child_files().iter().zip(columns.tables()) {
+        noted.extend(table.columns.names().iter().map(|name| format!("{of}: {name}")));
+    }
+    noted
+}
+
+/// What has changed, in words; `None` where nothing has.
+fn difference(former: &[String], new: &[String]) -> Option<String> {
+    if former == new {
+        return None;
+    }
+    let without = |these: &[String], those: &[String]| {
+        let left: Vec<_> = these.iter().filter(|name| !those.contains(name)).map(String::as_str).collect();
+        left.join(", ")
+    };
+    let (gone, added) = (without(former, new), without(new, former));
+    Some(match (gone.as_str(), added.as_str()) {
+        ("", "") => "their order has changed".to_owned(),
+        ("", added) => format!("new: {added}"),
+        (gone, "") => format!("gone: {gone}"),
+        (gone, added) => format!("gone: {gone}; new: {added}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::difference;
+
+    #[test]
+    fn a_difference_is_told_in_names() {
+        let told = |former: &[&str], new: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            difference(&owned(former), &owned(new))
+        };
+        assert_eq!(told(&["Id", "Name"], &["Id", "Name"]), None);
+        assert_eq!(told(&["Id"], &["Id", "A__c", "B__c"]).as_deref(), Some("new: A__c, B__c"));
+        assert_eq!(told(&["Id", "A__c"], &["Id"]).as_deref(), Some("gone: A__c"));
+        assert_eq!(told(&["Id", "A"], &["Id", "a"]).as_deref(), Some("gone: A; new: a"));
+        assert_eq!(told(&["Id", "A"], &["A", "Id"]).as_deref(), Some("their order has changed"));
+    }
+}
