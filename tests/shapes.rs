@@ -1,0 +1,383 @@
+//! What becomes of shapes that are no plain columns: child queries with files of their own, compound fields as
+//! their parts, FIELDS(), columns that change, and a publish of several files that is cut off.
+
+#![cfg(feature = "demo-org")]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value as Json, json};
+use sfexport::demo_org::{At, Fault, Options, Row, Value};
+use support::{Deployment, assert_same, cell, csv, csv_of, live, options, value};
+
+const FAMILIES: &str = "SELECT Id, Name, (SELECT Id, LastName, Account.Name, (SELECT Subject FROM Tasks) \
+                        FROM Contacts), (SELECT Name, Amount FROM Opportunities ORDER BY Amount NULLS LAST, Id LIMIT 3) \
+                        FROM Account";
+
+fn small_pages(records: usize) -> Options {
+    Options { page_size: 7, ..options(records) }
+}
+
+/// The children of a row that are not in the recycle bin.
+fn children<'d>(row: &Row<'d>, relationship: &str) -> Vec<Row<'d>> {
+    row.children(relationship).into_iter().filter(|child| !child.is_deleted()).collect()
+}
+
+fn cells(row: Row<'_>, paths: &[&str]) -> Vec<String> {
+    paths.iter().map(|path| cell(&value(row, path))).collect()
+}
+
+/// The rows of a child query's file: the parent's id, then these.
+fn family(parents: &[Row<'_>], relationship: &str, paths: &[&str]) -> Vec<Vec<String>> {
+    let row = |parent: &Row<'_>, child| [vec![parent.id().to_string()], cells(child, paths)].concat();
+    parents.iter().flat_map(|parent| children(parent, relationship).into_iter().map(move |child| row(parent, child))).collect()
+}
+
+/// The files that [`FAMILIES`] makes, by the part of their name.
+fn families(deployment: &Deployment) -> [(&'static str, Vec<u8>); 4] {
+    let accounts = live(deployment.data(), "Account");
+    let contacts: Vec<_> = accounts.iter().flat_map(|account| children(account, "Contacts")).collect();
+    let opportunities = accounts.iter().flat_map(|account| {
+        let mut all = children(account, "Opportunities");
+        let amount = |row: &Row<'_>| match row.value("Amount") {
+            Some(Value::Double(amount)) => amount,
+            _ => f64::INFINITY,
+        };
+        all.sort_by(|a, b| amount(a).total_cmp(&amount(b)));
+        all.truncate(3);
+        all.into_iter().map(|row| [vec![account.id().to_string()], cells(row, &["Name", "Amount"])].concat())
+    });
+    [
+        ("families", csv(&["Id", "Name"], &accounts)),
+        (
+            "families.Contacts",
+            csv_of(
+                &["Account.Id", "Id", "LastName", "Account.Name"],
+                family(&accounts, "Contacts", &["Id", "LastName", "Account.Name"]),
+            ),
+        ),
+        ("families.Contacts.Tasks", csv_of(&["Contacts.Id", "Subject"], family(&contacts, "Tasks", &["Subject"]))),
+        ("families.Opportunities", csv_of(&["Account.Id", "Name", "Amount"], opportunities)),
+    ]
+}
+
+fn assert_families(deployment: &Deployment) {
+    for (name, expected) in families(deployment) {
+        assert_same(&deployment.read(&format!("exports/{name}.csv")), &expected);
+    }
+}
+
+#[test]
+fn each_child_query_has_a_file_of_its_own_beside_the_output() {
+    let deployment = Deployment::with(small_pages(60));
+    deployment.job("families", FAMILIES, "families.csv", "children = \"files\"");
+    let outcome = deployment.run(["run", "families", "--json"]).ended(0);
+    assert_families(&deployment);
+    let rows = |name: &str| csv_rows(&deployment.read(&format!("exports/{name}.csv")));
+    let report = &outcome.reports()[0];
+    assert_eq!(report["columns"], json!(["Id", "Name"]));
+    assert_eq!(report["records"], json!(rows("families")));
+    let files = report["files"].as_array().unwrap();
+    let of: Vec<_> = files.iter().map(|file| file["of"].as_str().unwrap()).collect();
+    assert_eq!(of, ["Contacts", "Contacts.Tasks", "Opportunities"]);
+    for (file, of) in files.iter().zip(of) {
+        let path = file["path"].as_str().unwrap();
+        assert!(path.ends_with(&format!("exports/families.{of}.csv")), "{path}");
+        let bytes = std::fs::read(path).unwrap();
+        assert_eq!(file["bytes"], json!(bytes.len()));
+        assert_eq!(file["sha256"], json!(sha256(Path::new(path))));
+        assert_eq!(file["records"], json!(rows(&format!("families.{of}"))));
+    }
+    assert_eq!(files[1]["columns"], json!(["Contacts.Id", "Subject"]));
+}
+
+/// How many rows a CSV file of ours has below its header.
+fn csv_rows(file: &[u8]) -> usize {
+    csv::Reader::from_reader(file).records().map(Result::unwrap).count()
+}
+
+fn sha256(path: &Path) -> String {
+    let sum = Command::new("sha256sum").arg(path).output().unwrap();
+    String::from_utf8(sum.stdout).unwrap()[..64].to_owned()
+}
+
+#[test]
+fn without_a_record_each_file_has_its_header() {
+    let deployment = Deployment::new(20);
+    let none = format!("{FAMILIES} WHERE Name = 'nobody'");
+    deployment.job("none", &none, "none.csv", "children = \"files\"");
+    deployment.run(["run", "none"]).ended(0);
+    for (name, header) in [
+        ("none", "Id,Name\n"),
+        ("none.Contacts", "Account.Id,Id,LastName,Account.Name\n"),
+        ("none.Contacts.Tasks", "Contacts.Id,Subject\n"),
+        ("none.Opportunities", "Account.Id,Name,Amount\n"),
+    ] {
+        assert_eq!(deployment.text(&format!("exports/{name}.csv")), header);
+    }
+}
+
+#[test]
+fn a_page_of_children_that_arrives_cut_is_asked_for_again_without_a_trace() {
+    let deployment = Deployment::with(Options { page_size: 2, ..options(60) });
+    deployment.job("families", FAMILIES, "families.csv", "children = \"files\"");
+    for (at, fault) in [
+        (At::ChildPage(2), Fault::Truncate { after: 120 }),
+        (At::ChildPage(9), Fault::Truncate { after: 180 }),
+        (At::Page(5), Fault::Truncate { after: 300 }),
+    ] {
+        deployment.script(sfexport::demo_org::Rule::once(at, fault));
+    }
+    let report = deployment.run(["run", "families", "--json"]).ended(0).reports().remove(0);
+    assert_eq!(report["retries"], json!(3));
+    assert_families(&deployment);
+}
+
+#[test]
+fn what_cannot_be_a_file_of_its_own_is_refused_before_the_login() {
+    let deployment = Deployment::new(10);
+    let refused = [
+        ("a", "SELECT Name, (SELECT Id FROM Contacts) FROM Account", "select Id beside this child query"),
+        (
+            "b",
+            "SELECT Id, (SELECT LastName, (SELECT Id FROM Tasks) FROM Contacts) FROM Account",
+            "the file of Tasks tells of each row which record it belongs to",
+        ),
+        (
+            "c",
+            "SELECT Id, (SELECT Id, Account.Id FROM Contacts) FROM Account",
+            "two columns would be named Account.Id",
+        ),
+        (
+            "d",
+            "SELECT Id, (SELECT Id FROM Contacts), (SELECT Name FROM contacts) FROM Account",
+            "two child queries would be named contacts",
+        ),
+    ];
+    for (name, soql, reason) in refused {
+        deployment.job(name, soql, &format!("{name}.csv"), "children = \"files\"");
+        deployment.run(["run", name]).ended(65).says(&[reason]);
+    }
+    deployment.job("e", FAMILIES, "e.csv", "children = \"reject\"");
+    deployment.run(["run", "e"]).ended(65).says(&["children = \"reject\""]);
+    assert_eq!(deployment.logins().len(), 0);
+    assert_eq!(deployment.names_below("exports"), [""; 0]);
+}
+
+#[test]
+fn two_jobs_that_would_write_one_file_by_way_of_a_child_query_are_a_mistake() {
+    let deployment = Deployment::new(10);
+    deployment.job("families", FAMILIES, "families.csv", "children = \"files\"");
+    deployment.job("tasks", "SELECT Id FROM Task", "families.Contacts.Tasks.csv", "");
+    deployment.run(["run", "--all"]).ended(78).says(&["families.Contacts.Tasks.csv is a file of"]);
+}
+
+/// The address of an account as its parts, in the order of the columns.
+fn address_parts(value: Value) -> Vec<String> {
+    let Value::Address(at) = value else { panic!("no address") };
+    let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
+    let number = |part: Option<f64>| part.map_or(String::new(), |number| cell(&Value::Double(number)));
+    vec![
+        text(at.city),
+        text(at.country),
+        String::new(),
+        text(at.geocode_accuracy),
+        number(at.latitude),
+        number(at.longitude),
+        text(at.postal_code),
+        text(at.state),
+        String::new(),
+        text(at.street.as_deref()),
+    ]
+}
+
+const ADDRESS: [&str; 10] = [
+    "city", "country", "countryCode", "geocodeAccuracy", "latitude", "longitude", "postalCode", "state",
+    "stateCode", "street",
+];
+
+#[test]
+fn compound_fields_are_their_parts_where_the_job_asks_for_columns() {
+    let deployment = Deployment::with(small_pages(40));
+    let soql = "SELECT Id, headoffice__c, BillingAddress, Parent.BillingAddress, (SELECT MailingAddress FROM \
+                Contacts) FROM Account";
+    deployment.job("parts", soql, "parts.csv", "compound = \"columns\"\nchildren = \"files\"");
+    deployment.run(["run", "parts"]).ended(0);
+
+    let of = |name: &str| ADDRESS.iter().map(|part| format!("{name}.{part}")).collect::<Vec<_>>();
+    let mut header = vec!["Id".to_owned(), "headoffice__c.latitude".to_owned(), "headoffice__c.longitude".to_owned()];
+    header.extend(of("BillingAddress"));
+    header.extend(of("Parent.BillingAddress"));
+    let accounts = live(deployment.data(), "Account");
+    let rows = accounts.iter().map(|row| {
+        let mut cells = vec![row.id().to_string()];
+        match row.value("HeadOffice__c") {
+            Some(Value::Location { latitude, longitude }) => {
+                cells.extend([latitude, longitude].map(|degrees| cell(&Value::Double(degrees))));
+            }
+            _ => cells.extend([String::new(), String::new()]),
+        }
+        cells.extend(address_parts(row.value("BillingAddress").unwrap()));
+        match row.parent("Parent") {
+            Some(parent) => cells.extend(address_parts(parent.value("BillingAddress").unwrap())),
+            None => cells.extend(vec![String::new(); 10]),
+        }
+        cells
+    });
+    let header: Vec<_> = header.iter().map(String::as_str).collect();
+    assert_same(&deployment.read("exports/parts.csv"), &csv_of(&header, rows));
+    let header = [vec!["Account.Id".to_owned()], of("MailingAddress")].concat();
+    let header: Vec<_> = header.iter().map(String::as_str).collect();
+    let rows = accounts.iter().flat_map(|account| {
+        children(account, "Contacts").into_iter().map(|contact| {
+            [vec![account.id().to_string()], address_parts(contact.value("MailingAddress").unwrap())].concat()
+        })
+    });
+    assert_same(&deployment.read("exports/parts.Contacts.csv"), &csv_of(&header, rows));
+}
+
+#[test]
+fn an_org_that_does_not_say_what_is_compound_gets_no_query() {
+    let deployment = Deployment::new(10);
+    deployment.job("parts", "SELECT Id, BillingAddress FROM Account", "p.csv", "compound = \"columns\"");
+    let silent = json!({"columnMetadata": [{"columnName": "Id", "apexType": "Id"}, {"columnName": "BillingAddress"}]});
+    let answer = Fault::Answer {
+        status: 200,
+        headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
+        body: silent.to_string().into_bytes(),
+    };
+    deployment.script(sfexport::demo_org::Rule::once(At::Containing("columns=true".to_owned()), answer));
+    deployment
+        .run(["run", "parts"])
+        .ended(65)
+        .says(&["the org does not say whether BillingAddress is a compound field", "line 1, column 12"]);
+    assert_eq!(deployment.queries().len(), 1);
+}
+
+/// The names of an object's fields, in the order of describe.
+fn field_names(deployment: &Deployment, object: &str, takes: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let object = deployment.data().object(object).unwrap();
+    object.fields.iter().map(|field| field.name).filter(|name| takes(name)).collect()
+}
+
+#[test]
+fn fields_are_asked_for_before_the_first_page() {
+    let deployment = Deployment::with(small_pages(30));
+    let custom = |name: &str| name.contains("__");
+    let soql = "SELECT FIELDS(custom), Owner.Name, fields(STANDARD), (SELECT FIELDS(ALL) FROM Tasks LIMIT 200) FROM \
+                Warehouse__c LIMIT 5";
+    // Warehouses have no Tasks: that query is the org's to refuse, and it does so before any record.
+    deployment.job("refused", soql, "refused.csv", "");
+    deployment.run(["run", "refused"]).ended(65).says(&["Didn't understand relationship 'Tasks'"]);
+
+    let soql = "SELECT FIELDS(custom), Owner.Name, fields(STANDARD) FROM Contact LIMIT 50";
+    deployment.job("all", soql, "all.csv", "");
+    let outcome = deployment.run(["run", "all", "--json"]).ended(0);
+    let mut columns = field_names(&deployment, "Contact", custom);
+    columns.push("Owner.Name");
+    columns.extend(field_names(&deployment, "Contact", |name| !custom(name)));
+    let report = &outcome.reports()[0];
+    assert_eq!(report["columns"], json!(columns));
+    // The description is an API call, and no page.
+    assert_eq!(report["api_calls"].as_u64().unwrap(), report["pages"].as_u64().unwrap() + 1);
+    let header = deployment.text("exports/all.csv").lines().next().unwrap().to_owned();
+    assert_eq!(header, columns.join(","));
+
+    let soql = "SELECT Id, (SELECT FIELDS(STANDARD) FROM Tasks) FROM Account";
+    deployment.job("tasks", soql, "tasks.csv", "children = \"files\"");
+    deployment.run(["run", "tasks"]).ended(0);
+    let names = field_names(&deployment, "Task", |_| true);
+    let accounts = live(deployment.data(), "Account");
+    let header = [vec!["Account.Id"], names.clone()].concat();
+    assert_same(&deployment.read("exports/tasks.Tasks.csv"), &csv_of(&header, family(&accounts, "Tasks", &names)));
+}
+
+#[test]
+fn an_org_that_describes_no_columns_is_told_apart_from_a_cut_answer() {
+    let deployment = Deployment::new(10);
+    deployment.job("all", "SELECT FIELDS(STANDARD) FROM User", "all.csv", "");
+    let at = || At::Containing("columns=true".to_owned());
+    deployment.script(sfexport::demo_org::Rule::once(at(), Fault::Truncate { after: 100 }));
+    let report = deployment.run(["run", "all", "--json"]).ended(0).reports().remove(0);
+    assert_eq!(report["retries"], json!(1));
+    let records = br#"{"totalSize":0,"done":true,"records":[]}"#.to_vec();
+    let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+    deployment.script(sfexport::demo_org::Rule::once(at(), Fault::Answer { status: 200, headers, body: records }));
+    deployment.run(["run", "all"]).ended(65).says(&["does not describe the query's columns", "name the fields"]);
+}
+
+#[test]
+fn changed_columns_are_a_warning_and_where_they_are_pinned_the_end_of_the_run() {
+    let deployment = Deployment::new(10);
+    let job = |fields: &str, more: &str| {
+        deployment.job("users", &format!("SELECT {fields} FROM User"), "users.csv", more);
+    };
+    job("Id, Name", "columns_pinned = true");
+    deployment.run(["run", "users"]).ended(0);
+    job("Id, Name, Email", "columns_pinned = true");
+    let before = deployment.read("exports/users.csv");
+    deployment.run(["run", "users"]).ended(65).says(&["new: Email", "columns_pinned = true forbids it"]);
+    assert_same(&deployment.read("exports/users.csv"), &before);
+    assert_eq!(deployment.logins().len(), 1);
+    // As often as it is tried: a run that failed changes nothing of what is remembered.
+    deployment.run(["run", "users"]).ended(65);
+    job("Id, Email", "");
+    let report = deployment.run(["run", "users", "--json"]).ended(0).reports().remove(0);
+    let warning = "the columns are not those of the last successful run: gone: Name; new: Email";
+    assert_eq!(report["warnings"], json!([warning]));
+    job("Id, Email", "columns_pinned = true");
+    let report = deployment.run(["run", "users", "--json"]).ended(0).reports().remove(0);
+    assert_eq!(report["warnings"], Json::Array(Vec::new()));
+}
+
+/// The binary under strace, with this done to the third rename of any thread: that of the third file, since no
+/// thread but the publishing one has so many. `None` where there is no strace that may trace.
+fn traced(deployment: &Deployment, arguments: &[&str], inject: &str) -> Option<std::process::Output> {
+    let binary = deployment.command(arguments);
+    let mut command = Command::new("strace");
+    command.env_clear().current_dir(binary.get_current_dir().unwrap()).stdin(Stdio::null());
+    command.args(["-f", "-o", "/dev/null", "-e", "trace=rename,renameat,renameat2"]);
+    command.args(["-e", &format!("inject=rename,renameat,renameat2:{inject}:when=3")]);
+    command.arg(binary.get_program()).args(arguments);
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    let output = command.output().ok()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let may_not = said.contains("ptrace") && said.contains("Operation not permitted");
+    (!may_not).then_some(output)
+}
+
+#[test]
+fn a_publish_cut_off_between_two_files_is_rolled_forward_by_the_next_run() {
+    let deployment = Deployment::new(40);
+    let soql = |limit: usize| format!("{FAMILIES} LIMIT {limit}");
+    let job = |limit: usize| deployment.job("families", &soql(limit), "families.csv", "children = \"files\"");
+    for (inject, status) in [("signal=SIGKILL", None), ("error=ENOSPC", Some(73))] {
+        job(10);
+        deployment.run(["run", "families"]).ended(0);
+        let read = || families(&deployment).map(|(name, _)| deployment.read(&format!("exports/{name}.csv")));
+        let former = read();
+        job(30);
+        let Some(output) = traced(&deployment, &["run", "families"], inject) else {
+            eprintln!("skipped: no strace that may trace");
+            return;
+        };
+        // A process killed under strace takes strace with it.
+        assert!(output.status.code() == status || status.is_none() && !output.status.success(), "{output:?}");
+        let half = read();
+        assert!(half[1] != former[1] && half[2] != former[2], "the first two files have appeared");
+        assert!(half[0] == former[0] && half[3] == former[3], "the third has not, and the main one comes last");
+        // A run that goes no further than the login publishes what is left, and nothing new.
+        job(20);
+        deployment.run(["run", "families", "--dry-run"]).ended(0);
+        let accounts: Vec<_> = live(deployment.data(), "Account").into_iter().take(30).collect();
+        assert_same(&deployment.read("exports/families.csv"), &csv(&["Id", "Name"], &accounts));
+        assert!(read()[1..3] == half[1..3] && read()[3] != former[3], "the third has appeared now");
+        deployment.assert_no_stage();
+        deployment.run(["run", "families"]).ended(0);
+        assert_eq!(csv_rows(&deployment.read("exports/families.csv")), 20);
+    }
+}
