@@ -1,5 +1,6 @@
 //! The command line: one file a verb, and the only place that prints. What a verb does is done by the engine.
 
+mod daemon;
 #[cfg(feature = "demo-org")]
 mod demo;
 mod log;
@@ -15,12 +16,10 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 use crate::clock;
-use crate::config::{self, FlagValue, Settings, Sources};
+use crate::config::{FlagValue, Settings, Sources};
 use crate::error::{Exit, Failure};
 use crate::export::Edges;
-use crate::http::Http;
 use crate::monitor::Monitor;
-use crate::retry::RetryPolicy;
 use crate::state::State;
 use crate::stop::Stop;
 
@@ -64,6 +63,9 @@ enum Verb {
     Run(run::RunArguments),
     /// Export the result of one query, without a job file
     Query(query::QueryArguments),
+    /// Run jobs as their schedules say, until a signal: SIGHUP reads the configuration anew, SIGTERM and SIGINT
+    /// let runs end, a second one does not
+    Daemon,
     /// Everything against an embedded Salesforce look-alike: no account, no network
     #[cfg(feature = "demo-org")]
     Demo(demo::DemoArguments),
@@ -81,13 +83,19 @@ pub fn main() -> ExitCode {
         }
     };
     let form = arguments.common.log_format;
-    let exit = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         // The network needs little: pages are read and written on threads of their own.
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::General, format!("cannot start: {error}")))
-        .and_then(|runtime| runtime.block_on(act(arguments)))
+        .map_err(|error| Failure::new(Exit::General, format!("cannot start: {error}")));
+    let exit = runtime
+        .and_then(|runtime| {
+            let exit = runtime.block_on(act(arguments));
+            // A second signal ends the daemon at once, whatever still waits for a disk.
+            runtime.shutdown_background();
+            exit
+        })
         .unwrap_or_else(|failure| {
             print::failure(form, None, &failure);
             failure.exit
@@ -110,6 +118,7 @@ async fn act(arguments: Arguments) -> Result<Exit, Failure> {
     match verb {
         Verb::Run(arguments) => run::run(arguments, &context).await,
         Verb::Query(arguments) => query::query(arguments, &context).await,
+        Verb::Daemon => daemon::daemon(&context).await,
         #[cfg(feature = "demo-org")]
         Verb::Demo(arguments) => demo::demo(arguments, &context).await,
     }
@@ -140,16 +149,8 @@ impl Context {
     }
 
     fn edges(&self, settings: &Settings, state: Option<State>) -> Arc<Edges> {
-        let config::Http { attempts, wait_min, wait_max, batch_size, .. } = settings.http;
         let monitor: Arc<dyn Monitor> = Arc::new(self.bars.clone());
-        Arc::new(Edges {
-            http: Http::new(settings.http.clone()),
-            clock: Arc::new(clock::System::new()),
-            monitor,
-            retry: RetryPolicy { attempts, wait_min, wait_max },
-            batch_size,
-            state,
-        })
+        Arc::new(Edges::new(&settings.http, Arc::new(clock::System::new()), monitor, state))
     }
 }
 

@@ -17,13 +17,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
+use crate::config;
 use crate::error::{Exit, Failure};
 use crate::http::Http;
+use crate::job::output_path::Fields;
 use crate::job::{Children, Format, IfExists, Job, output_path};
 use crate::key;
 use crate::monitor::{Event, Monitor};
 use crate::org::Org;
-use crate::output::{self, Output, Sealed, Staged, Unpublished};
+use crate::output::{self, LocalFile, Output, Sealed, Staged, Unpublished};
 use crate::report::{FurtherFile, RunId, RunReport, RunStatus};
 use crate::retry::RetryPolicy;
 use crate::salesforce::fault::Fault;
@@ -52,6 +54,21 @@ pub struct Edges {
     pub state: Option<State>,
 }
 
+impl Edges {
+    /// The world as the settings say.
+    #[must_use]
+    pub fn new(
+        settings: &config::Http,
+        clock: Arc<dyn Clock>,
+        monitor: Arc<dyn Monitor>,
+        state: Option<State>,
+    ) -> Self {
+        let &config::Http { attempts, wait_min, wait_max, batch_size, .. } = settings;
+        let retry = RetryPolicy { attempts, wait_min, wait_max };
+        Self { http: Http::new(settings.clone()), clock, monitor, retry, batch_size, state }
+    }
+}
+
 /// One run to be done.
 pub struct Run {
     /// What is exported.
@@ -66,6 +83,38 @@ pub struct Run {
     pub target: Target,
     /// How far it goes.
     pub extent: Extent,
+}
+
+impl Run {
+    /// A run of a job into its own output, begun now. `at` is the instant that the output's dates show and the
+    /// report calls scheduled; without it the run is by hand, and its dates show its start.
+    ///
+    /// # Errors
+    /// [`Exit::Configuration`] where the output's path cannot be told, [`Exit::Output`] where it names no file.
+    pub fn of_job(
+        job: &Arc<Job>,
+        org: &Arc<Org>,
+        clock: &dyn Clock,
+        at: Option<Timestamp>,
+        extent: Extent,
+    ) -> Result<Self, Failure> {
+        let now = clock.now();
+        // Half of 64 random bits tell runs of one second apart.
+        let id = RunId::new(now, clock.random() as u32);
+        let fields = Fields {
+            job: &job.name,
+            org: &job.org,
+            run_id: id.as_str(),
+            instant: at.unwrap_or(now),
+            timezone: &job.timezone,
+        };
+        let path = job.output.expand(&fields).map_err(|error| {
+            Failure::new(Exit::Configuration, format!("{}: output {:?} {error}", job.name, job.output.text()))
+        })?;
+        let output = LocalFile::new(&path, job.if_exists, job.file_mode)?;
+        let target = Target::Output { path: output.path().to_owned(), output: Box::new(output) };
+        Ok(Self { job: Arc::clone(job), org: Arc::clone(org), id, scheduled: at, target, extent })
+    }
 }
 
 /// How far a run goes.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use secrecy::SecretString;
 
 use crate::org::OrgName;
 use crate::schedule::Schedule;
@@ -90,6 +91,9 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// What is done about occurrences missed, overlapping or failed.
     pub policy: Policy,
+    /// Who is told of each run's start, success or failure by a request to this URL; a secret, because whoever knows
+    /// it can answer for the job.
+    pub ping_url: Option<SecretString>,
 }
 
 impl Job {

@@ -1,6 +1,7 @@
 //! What is remembered between runs: locks, the notes of unfinished runs, schedule marks, columns and the history.
 //! What any of it leads to is decided by `export` and `daemon`; nothing here touches an output.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -10,11 +11,11 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Exit, Failure};
 use crate::job::JobName;
 use crate::report::RunReport;
+use crate::schedule::Mark;
 
 mod file;
 mod history;
@@ -43,23 +44,6 @@ pub use unfinished::{Intent, Unfinished};
 #[derive(Debug, Clone)]
 pub struct State {
     folder: PathBuf,
-}
-
-/// Where a job's schedule stands; written by the daemon, and by it alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// The schedule and its zone as one text. Another one is an edited schedule, which catches up nothing.
-    pub schedule: String,
-    /// Since when this schedule is known: what it would have done before is not caught up.
-    pub since: Timestamp,
-    /// The last occurrence that is done with: run to an end of its own, skipped or missed. One that was cut off
-    /// by a signal, a crash or the power is not, and stays due.
-    #[serde(default)]
-    pub handled: Option<Timestamp>,
-    /// Runs begun for the occurrence after `handled`, so that neither retries nor a run that takes the whole
-    /// process down begin for ever.
-    #[serde(default)]
-    pub attempts: u32,
 }
 
 /// One job's lock, held until it is dropped. It stands before everything that only a job's own run may do.
@@ -214,7 +198,8 @@ impl State {
         History::open(&self.folder)
     }
 
-    /// Drops the runs that ended more than `keep` before `now`. Gives how many.
+    /// Drops the runs that ended more than `keep` before `now`, except the last run of each job, however old. Gives
+    /// how many.
     ///
     /// # Errors
     ///
@@ -223,7 +208,7 @@ impl State {
         history::prune(&self.folder, keep, now)
     }
 
-    /// Where the job's schedule stands, if it was ever marked.
+    /// How far the job's schedule has come, if it was ever marked.
     ///
     /// # Errors
     ///
@@ -232,13 +217,48 @@ impl State {
         file::read(&self.job_file("marks", job))
     }
 
-    /// Marks where the job's schedule stands; on the disk when it returns.
+    /// Every job's mark, and the failures of those that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where their folder cannot be listed.
+    pub fn marks(&self) -> Result<(BTreeMap<JobName, Mark>, Vec<Failure>), Failure> {
+        let folder = self.folder.join("marks");
+        let unlisted = |error: io::Error| failure("cannot list", &folder, &error);
+        let (mut marks, mut unread) = (BTreeMap::new(), Vec::new());
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((marks, unread)),
+            entries => entries.map_err(unlisted)?,
+        };
+        for entry in entries {
+            let name = entry.map_err(unlisted)?.file_name();
+            let stem = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            // What a crash left aside is no mark.
+            let Some(job) = stem.and_then(|stem| JobName::parse(stem).ok()) else { continue };
+            match self.mark(&job) {
+                Ok(mark) => marks.extend(mark.map(|mark| (job, mark))),
+                Err(failure) => unread.push(failure),
+            }
+        }
+        Ok((marks, unread))
+    }
+
+    /// Marks how far the job's schedule has come; on the disk when it returns. The daemon's alone.
     ///
     /// # Errors
     ///
     /// [`Exit::Output`] where it cannot be written; the former mark stands.
     pub fn set_mark(&self, job: &JobName, mark: &Mark) -> Result<(), Failure> {
         file::write(&self.job_file("marks", job), mark)
+    }
+
+    /// Removes the job's mark, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where it cannot be removed.
+    pub fn remove_mark(&self, job: &JobName) -> Result<(), Failure> {
+        file::remove(&self.job_file("marks", job))
     }
 
     /// The columns of the job's last successful run; pruning the history does not forget them.

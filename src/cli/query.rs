@@ -82,6 +82,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         timezone: TimeZone::UTC,
         timeout: None,
         policy: Policy::default(),
+        ping_url: None,
     };
     let edges = context.edges(&config.settings, None);
     let id = RunId::new(edges.clock.now(), edges.clock.random() as u32);

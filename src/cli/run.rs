@@ -10,15 +10,11 @@ use tokio::task::JoinSet;
 
 use super::log::Form;
 use super::{Context, print};
-use crate::clock::Clock;
 use crate::config::{self, Config, Selection};
 use crate::error::{Exit, Failure};
-use crate::export::{Edges, Extent, Run, Target, export};
+use crate::export::{Edges, Extent, Run, export};
 use crate::job::Job;
-use crate::job::output_path::Fields;
-use crate::org::Org;
-use crate::output::LocalFile;
-use crate::report::{RunId, RunReport};
+use crate::report::RunReport;
 use crate::state::State;
 
 #[derive(Debug, Args)]
@@ -96,7 +92,7 @@ pub(super) async fn run_all(
         let org_room = Arc::clone(org_rooms.entry(job.org.clone()).or_insert_with(|| {
             Arc::new(Semaphore::new(org.max_concurrent_runs.unwrap_or(Semaphore::MAX_PERMITS)))
         }));
-        let run = begin(&job, &org, edges.clock.as_ref(), plan.at, plan.extent)?;
+        let run = Run::of_job(&job, &org, edges.clock.as_ref(), plan.at, plan.extent)?;
         let (room, edges, stop) = (Arc::clone(&room), Arc::clone(&edges), context.stop.clone());
         runs.spawn(async move {
             // The org's own room first: who waits for it keeps nobody else out. Neither is ever closed.
@@ -113,31 +109,6 @@ pub(super) async fn run_all(
         }
     }
     panicked.map_or(Ok(()), Err)
-}
-
-fn begin(
-    job: &Arc<Job>,
-    org: &Arc<Org>,
-    clock: &dyn Clock,
-    at: Option<Timestamp>,
-    extent: Extent,
-) -> Result<Run, Failure> {
-    let now = clock.now();
-    // Half of 64 random bits tell runs of one second apart.
-    let id = RunId::new(now, clock.random() as u32);
-    let fields = Fields {
-        job: &job.name,
-        org: &job.org,
-        run_id: id.as_str(),
-        instant: at.unwrap_or(now),
-        timezone: &job.timezone,
-    };
-    let path = job.output.expand(&fields).map_err(|error| {
-        Failure::new(Exit::Configuration, format!("{}: output {:?} {error}", job.name, job.output.text()))
-    })?;
-    let output = LocalFile::new(&path, job.if_exists, job.file_mode)?;
-    let target = Target::Output { path: output.path().to_owned(), output: Box::new(output) };
-    Ok(Run { job: Arc::clone(job), org: Arc::clone(org), id, scheduled: at, target, extent })
 }
 
 /// Prints what a run did, and gives its status.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::Selection;
@@ -13,7 +14,7 @@ use super::keys::Table;
 use super::layer::{Layer, Section, TextFile, shown};
 use super::mistake::{Mistake, Place, did_you_mean, nearest, quoted};
 use super::orgs::Orgs;
-use super::settings::{nanoseconds, some_nanoseconds};
+use super::settings::{nanoseconds, secret, some_nanoseconds};
 use crate::job::output_path::{FIELDS, Fields, beside};
 use crate::job::{
     CatchUp, Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
@@ -242,6 +243,8 @@ struct Written {
     retries: u32,
     #[serde(deserialize_with = "nanoseconds")]
     retry_after: Duration,
+    #[serde(default, deserialize_with = "secret")]
+    ping_url: Option<SecretString>,
     csv: CsvWritten,
 }
 
@@ -382,6 +385,7 @@ impl Reading {
                 retries: typed.retries,
                 retry_after: typed.retry_after,
             },
+            ping_url: typed.ping_url.clone(),
         };
         let place = section.place("output").unwrap_or_else(|| file.whole());
         Some((job, place))

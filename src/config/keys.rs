@@ -222,6 +222,7 @@ static KEYS: &[Key] = keys! {
         "jitter" Duration(0), Is("0s"), "The window that starts are spread over; a job's place in it never changes.";
         "retries" Whole(0, 100), Is("3"), "How many times a run that ended 69, 74 or 75 is tried again.";
         "retry_after" Duration(0), Is("10m"), "How long after its end.";
+        "ping_url" Webhook, Otherwise("none"), "Where each run is told, as healthchecks.io and its kin want it: `/start` at its start, the URL itself after a success, `/fail` after a failure, both with the run report.";
         "csv.delimiter" Literal, Is(","), "Between cells: one ASCII character, or `tab`.";
         "csv.quote" Literal, Is("\""), "Around cells that need it: one ASCII character.";
         "csv.line_ending" Choice(&["lf", "crlf"]), Is("lf"), "At a row's end.";

@@ -31,7 +31,7 @@ pub struct Settings {
 }
 
 /// How the org is spoken to.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Http {
     /// How long connecting may take.
     #[serde(deserialize_with = "nanoseconds")]

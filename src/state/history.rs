@@ -1,5 +1,6 @@
 //! The history: one run report a line, appended under a lock, read from its end without one.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::mem;
@@ -15,7 +16,7 @@ use super::failure;
 use super::file::flush_folder_of;
 use super::lock::{Lock, lock};
 use crate::error::{Exit, Failure};
-use crate::report::RunReport;
+use crate::report::{RunReport, RunStatus};
 
 /// How much of the file is read at a time, in bytes.
 const BLOCK: u64 = 64 * 1024;
@@ -139,17 +140,34 @@ fn prune_file(path: &Path, aside: &Path, before: Timestamp) -> io::Result<u64> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error),
     };
-    let mut dropped = 0;
+    // A job that runs once a year has still run.
+    let mut last_runs = HashMap::new();
+    let mut number = 0_usize;
     for_lines(&file, |line| {
-        dropped += u64::from(is_over(line, before));
+        number += 1;
+        if let Some(job) = job_that_ran(line) {
+            last_runs.insert(job, number);
+        }
+        Ok(())
+    })?;
+    let last_runs: HashSet<usize> = last_runs.into_values().collect();
+    let is_dropped = |line: &[u8], number| is_over(line, before) && !last_runs.contains(&number);
+    let (mut dropped, mut number) = (0, 0_usize);
+    for_lines(&file, |line| {
+        number += 1;
+        dropped += u64::from(is_dropped(line, number));
         Ok(())
     })?;
     if dropped == 0 {
         return Ok(0);
     }
     let mut kept = BufWriter::new(File::create(aside)?);
+    number = 0;
     // The very bytes of each line: a later version's fields are not this one's to drop.
-    for_lines(&file, |line| if is_over(line, before) { Ok(()) } else { kept.write_all(line) })?;
+    for_lines(&file, |line| {
+        number += 1;
+        if is_dropped(line, number) { Ok(()) } else { kept.write_all(line) }
+    })?;
     let kept = kept.into_inner().map_err(io::IntoInnerError::into_error)?;
     kept.set_permissions(file.metadata()?.permissions())?;
     kept.sync_all()?;
@@ -170,6 +188,17 @@ fn for_lines(mut file: &File, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> 
         line.clear();
     }
     Ok(())
+}
+
+/// The job of a line that is a run which took place.
+fn job_that_ran(line: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Ran {
+        job: String,
+        status: RunStatus,
+    }
+    let run: Ran = serde_json::from_slice(line).ok()?;
+    run.status.has_run().then_some(run.job)
 }
 
 /// Whether a line is a run that ended before `before`, or no line of a history at all.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::job::IfExists;
 use crate::report::{ApiLimit, RunId, RunStatus};
+use crate::schedule::{Begun, Schedule, Started};
 
 /// 2026-11-22T01:00:00Z
 const START: i64 = 1_795_309_200;
@@ -207,18 +208,45 @@ fn marks_and_columns_are_kept_apart_by_job_for_the_longest_name_too() {
     let state = open(&dir);
     let names = ["a", "..", ".aside", &"n".repeat(250)].map(job);
     for (n, name) in names.iter().enumerate() {
-        let mark =
-            Mark { schedule: format!("{n}"), since: at(START), handled: Some(at(START + 5)), attempts: 2 };
-        state.set_mark(name, &mark).unwrap();
+        state.set_mark(name, &mark(&format!("{n}"))).unwrap();
         state.set_columns(&state.lock_job(name).unwrap(), &[format!("Column{n}")]).unwrap();
     }
     for (n, name) in names.iter().enumerate() {
-        let mark = state.mark(name).unwrap().unwrap();
-        assert_eq!((mark.schedule, mark.handled, mark.attempts), (n.to_string(), Some(at(START + 5)), 2));
+        assert_eq!(state.mark(name).unwrap().unwrap(), mark(&format!("{n}")));
         assert_eq!(state.columns(name).unwrap().unwrap(), [format!("Column{n}")]);
     }
     let left = fs::read_dir(dir.path().join("state/marks")).unwrap().count();
     assert_eq!(left, names.len(), "nothing is left aside");
+}
+
+/// A mark with everything in it.
+fn mark(fingerprint: &str) -> Mark {
+    let schedule = Schedule::parse("@hourly", jiff::tz::TimeZone::UTC).unwrap();
+    let mut started = Started::default();
+    started.insert(&schedule, at(START));
+    let begun = Some(Begun { scheduled: at(START), attempt: 2 });
+    Mark { fingerprint: fingerprint.to_owned(), settled: at(START + 5), begun, started }
+}
+
+#[test]
+fn all_marks_are_found_but_what_is_none() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    assert_eq!(State::at(&dir.path().join("nowhere")).unwrap().marks().unwrap().0, BTreeMap::new());
+    for name in ["accounts", "a.b"] {
+        state.set_mark(&job(name), &mark(name)).unwrap();
+    }
+    let folder = dir.path().join("state/marks");
+    fs::write(file::aside(&folder.join("accounts.json")), "cut sho").unwrap();
+    fs::write(folder.join("notes.txt"), "").unwrap();
+    fs::write(folder.join("damaged.json"), "{").unwrap();
+    let (marks, unread) = state.marks().unwrap();
+    assert_eq!(marks.keys().map(JobName::as_str).collect::<Vec<_>>(), ["a.b", "accounts"]);
+    assert_eq!(marks[&job("a.b")], mark("a.b"));
+    assert!(unread.len() == 1 && unread[0].what.contains("damaged.json"), "{unread:?}");
+    state.remove_mark(&job("a.b")).unwrap();
+    state.remove_mark(&job("a.b")).unwrap();
+    assert_eq!(state.marks().unwrap().0.len(), 1);
 }
 
 #[test]
@@ -226,9 +254,9 @@ fn a_mark_of_an_earlier_version_is_read_and_a_damaged_one_is_named() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
     let path = dir.path().join("state/marks/a.json");
-    fs::write(&path, r#"{"schedule":"0 2 * * * UTC","since":"2026-11-22T01:00:00Z"}"#).unwrap();
-    let mark = state.mark(&job("a")).unwrap().unwrap();
-    assert_eq!((mark.since, mark.handled, mark.attempts), (at(START), None, 0));
+    fs::write(&path, r#"{"fingerprint":"67f6","settled":"2026-11-22T01:00:00Z"}"#).unwrap();
+    let read = state.mark(&job("a")).unwrap().unwrap();
+    assert_eq!((read.settled, read.begun, read.started), (at(START), None, Started::default()));
     fs::write(&path, "").unwrap();
     let failure = state.mark(&job("a")).unwrap_err();
     assert!(failure.what.contains("marks/a.json") && failure.hint.unwrap().contains("remove it"));
@@ -238,8 +266,7 @@ fn a_mark_of_an_earlier_version_is_read_and_a_damaged_one_is_named() {
 fn a_mark_being_written_by_many_is_always_whole() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
-    let mark =
-        |n: usize| Mark { schedule: "x".repeat(n * 1_000), since: at(START), handled: None, attempts: 0 };
+    let mark = |n: usize| mark(&"x".repeat(n * 1_000));
     state.set_mark(&job("a"), &mark(0)).unwrap();
     for n in 0..3 {
         // What a crash in the middle of writing leaves aside is not in the way.
@@ -251,7 +278,7 @@ fn a_mark_being_written_by_many_is_always_whole() {
             }
             scope.spawn(move || {
                 for _ in 0..500 {
-                    let read = state.mark(&job("a")).unwrap().unwrap().schedule;
+                    let read = state.mark(&job("a")).unwrap().unwrap().fingerprint;
                     assert!(read.len().is_multiple_of(1_000) && read.len() <= 2_000, "round {n}");
                 }
             });
@@ -330,7 +357,7 @@ fn the_history_is_read_and_pruned_while_many_append() {
                     for n in 0..40 {
                         // Every other run is long past.
                         let mut report = report(1_000 * (1 + writer) + n);
-                        report.ended = if n % 2 == 0 { at(START) } else { at(START - 100 * DAY) };
+                        report.ended = if n % 2 == 1 { at(START) } else { at(START - 100 * DAY) };
                         state.append(&report).unwrap();
                     }
                 })
@@ -349,7 +376,7 @@ fn the_history_is_read_and_pruned_while_many_append() {
     let mut left = records(&state);
     left.sort_unstable();
     let expected: Vec<u64> =
-        (1..=3).flat_map(|writer| (0..40).step_by(2).map(move |n| writer * 1_000 + n)).collect();
+        (1..=3).flat_map(|writer| (1..40).step_by(2).map(move |n| writer * 1_000 + n)).collect();
     assert_eq!(left, expected);
 }
 
@@ -385,7 +412,26 @@ fn a_reader_goes_on_undisturbed_while_the_history_is_pruned() {
     assert_eq!(history.next().unwrap().unwrap().records, 3);
     state.prune(Duration::ZERO, at(START + 10 * DAY)).unwrap();
     assert_eq!(history.map(|report| report.unwrap().records).collect::<Vec<_>>(), [2, 1]);
-    assert!(records(&state).is_empty());
+    assert_eq!(records(&state), [3], "the job's last run");
+}
+
+#[test]
+fn the_last_run_of_each_job_outlives_pruning_and_an_occurrence_that_was_not_run_is_none() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    for (n, name, status) in [
+        (1, "yearly", RunStatus::Ok),
+        (2, "accounts", RunStatus::Ok),
+        (3, "yearly", RunStatus::Failed),
+        (4, "yearly", RunStatus::Missed),
+        (5, "accounts", RunStatus::Cancelled),
+    ] {
+        let mut report = report(n);
+        (report.job, report.status) = (name.to_owned(), status);
+        state.append(&report).unwrap();
+    }
+    assert_eq!(state.prune(Duration::ZERO, at(START + 10 * DAY)).unwrap(), 3);
+    assert_eq!(records(&state), [5, 3]);
 }
 
 /// Says at its end, that of a panic too, that the threads beside may stop.

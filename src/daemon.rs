@@ -1,0 +1,678 @@
+//! The daemon: waits for one event, gives it to the agenda, does what it answers. When a job is due and what
+//! follows from a run's end is the agenda's business; signals, the status port and notifications are its callers'.
+
+mod roster;
+mod supervisor;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{self, JoinError, JoinHandle, JoinSet};
+
+use crate::agenda::{Action, Agenda, Declined, Event, PassedOver};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::{Exit, Failure};
+use crate::export::{Edges, Extent, Run, export};
+use crate::job::JobName;
+use crate::monitor::{self, Monitor};
+use crate::org::OrgName;
+use crate::report::{RunId, RunReport, RunStatus};
+use crate::schedule::Mark;
+use crate::state::{Lock, State};
+use crate::stop::{Stop, StopSender};
+
+pub use roster::Roster;
+pub use supervisor::Supervisor;
+
+/// The longest sleep. Then the wall clock is read again, which may have been set meanwhile.
+pub const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// How often old history is dropped.
+const PRUNED_EVERY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Reads the configuration anew.
+pub type Loader = Arc<dyn Fn() -> Result<Config, Failure> + Send + Sync>;
+
+/// What a daemon is given.
+pub struct Surroundings {
+    /// How the configuration is read again.
+    pub load: Loader,
+    /// The time, and waiting.
+    pub clock: Arc<dyn Clock>,
+    /// Who listens to the runs. Occurrences that are not run are told as the end of a run that never began.
+    pub monitor: Arc<dyn Monitor>,
+    /// Who is told that the process is ready, reloading, stopping, alive.
+    pub supervisor: Supervisor,
+}
+
+/// How a daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Every run has ended.
+    Drained,
+    /// A second signal came, this one: what runs is left as it is.
+    Aborted(Exit),
+}
+
+/// Runs jobs as their schedules say.
+pub struct Daemon {
+    load: Loader,
+    clock: Arc<dyn Clock>,
+    monitor: Arc<dyn Monitor>,
+    supervisor: Supervisor,
+    state: State,
+    agenda: Agenda,
+    edges: Arc<Edges>,
+    roster: watch::Sender<Arc<Roster>>,
+    reading: watch::Sender<Reading>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    handle: Handle,
+    runs: JoinSet<RunReport>,
+    in_flight: HashMap<task::Id, InFlight>,
+    /// Known before anything else is waited for.
+    known: VecDeque<Event>,
+    reload: Option<JoinHandle<Result<Roster, Failure>>>,
+    reload_again: bool,
+    stopping: Option<Exit>,
+    /// Marks that could not be written; `None` stands for one to be removed.
+    unwritten: BTreeMap<JobName, Option<Mark>>,
+    pruned: Option<Duration>,
+    /// The one daemon of the state folder.
+    _lock: Lock,
+}
+
+struct InFlight {
+    job: JobName,
+    org: OrgName,
+    run_id: RunId,
+    scheduled: Option<Timestamp>,
+    started: Timestamp,
+    stop: StopSender,
+}
+
+enum Order {
+    Stop(Exit),
+    Reload,
+    RunNow(JobName),
+    Look(oneshot::Sender<Vec<Standing>>),
+}
+
+/// How the configuration was last read.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// When it was last valid, and taken.
+    pub taken: Timestamp,
+    /// Why the last reading was not taken; the one before it holds.
+    pub refused: Option<Failure>,
+}
+
+/// How one job stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The job.
+    pub job: JobName,
+    /// When its next run should start, with jitter, if all goes by the schedule.
+    pub next: Option<Timestamp>,
+    /// How many runs wait for room, for the end of another, or to be tried again.
+    pub waiting: usize,
+}
+
+/// How others reach a daemon.
+#[derive(Clone)]
+pub struct Handle {
+    orders: mpsc::UnboundedSender<Order>,
+    roster: watch::Receiver<Arc<Roster>>,
+    reading: watch::Receiver<Reading>,
+    clock: Arc<dyn Clock>,
+    /// When the loop last turned, in milliseconds of the clock's own time; 0: not yet.
+    turned: Arc<AtomicU64>,
+}
+
+impl Handle {
+    /// Stops it, as a signal with this status would; a second time at once.
+    pub fn stop(&self, signal: Exit) {
+        self.order(Order::Stop(signal));
+    }
+
+    /// Has it read its configuration anew.
+    pub fn reload(&self) {
+        self.order(Order::Reload);
+    }
+
+    /// Asks for a run now, beside the schedule.
+    pub fn run_now(&self, job: JobName) {
+        self.order(Order::RunNow(job));
+    }
+
+    /// How every job stands, by name; `None` where the daemon has ended.
+    pub async fn look(&self) -> Option<Vec<Standing>> {
+        let (asked, answer) = oneshot::channel();
+        self.order(Order::Look(asked));
+        answer.await.ok()
+    }
+
+    /// The configuration that it works by.
+    #[must_use]
+    pub fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster.borrow())
+    }
+
+    /// How the configuration was last read.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        self.reading.borrow().clone()
+    }
+
+    /// How long ago the loop last turned; `None` before its first turn.
+    #[must_use]
+    pub fn last_turn(&self) -> Option<Duration> {
+        let turned = Duration::from_millis(self.turned.load(Ordering::Relaxed));
+        (!turned.is_zero()).then(|| self.clock.elapsed().saturating_sub(turned))
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.orders.is_closed()
+    }
+
+    fn order(&self, order: Order) {
+        // One that has ended has nothing to do.
+        let _ = self.orders.send(order);
+    }
+}
+
+impl Daemon {
+    /// A daemon on the configuration's state folder, which goes on where the marks there say. It does nothing
+    /// before [`Daemon::run`].
+    ///
+    /// # Errors
+    /// [`Exit::TryLater`] where a daemon runs on that folder, [`Exit::Output`] where it cannot be used.
+    pub fn open(config: Config, surroundings: Surroundings) -> Result<Self, Failure> {
+        let Surroundings { load, clock, monitor, supervisor } = surroundings;
+        let state = State::open(&config.settings.state_dir)?;
+        let lock = state.lock_daemon()?;
+        let (marks, unread) = state.marks()?;
+        for failure in unread {
+            // One damaged file must not keep every other job from its schedule.
+            let hint = failure.hint.as_deref();
+            tracing::error!(error = %failure, hint, "a job's schedule begins anew, and catches up nothing");
+        }
+        warn_of(&config);
+        let now = clock.now();
+        let roster = Arc::new(Roster::new(config));
+        for sentence in roster.too_many_logins(now) {
+            tracing::warn!("{sentence}");
+        }
+        let agenda = Agenda::new(roster.plan(), marks, now);
+        let edges = edges(&roster, &clock, &monitor, &state);
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (roster, roster_seen) = watch::channel(roster);
+        let (reading, reading_seen) = watch::channel(Reading { taken: now, refused: None });
+        let handle = Handle {
+            orders,
+            roster: roster_seen,
+            reading: reading_seen,
+            clock: Arc::clone(&clock),
+            turned: Arc::default(),
+        };
+        Ok(Self {
+            load,
+            clock,
+            monitor,
+            supervisor,
+            state,
+            agenda,
+            edges,
+            roster,
+            reading,
+            orders: inbox,
+            handle,
+            runs: JoinSet::new(),
+            in_flight: HashMap::new(),
+            known: VecDeque::from([Event::Tick]),
+            reload: None,
+            reload_again: false,
+            stopping: None,
+            unwritten: BTreeMap::new(),
+            pruned: None,
+            _lock: lock,
+        })
+    }
+
+    /// How others reach it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The state folder that it works on.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Runs jobs until it is stopped. No job's failure ends it.
+    pub async fn run(mut self) -> Ended {
+        let jobs = self.handle.roster().jobs.len();
+        tracing::info!(jobs, "the daemon has started");
+        let mut is_told = false;
+        loop {
+            let event = self.event().await;
+            if let Some(event) = event {
+                let actions = self.agenda.apply(event, self.clock.now());
+                if let Some(ended) = self.carry_out(actions).await {
+                    return ended;
+                }
+            }
+            if !is_told {
+                self.tell_ready();
+                is_told = true;
+            }
+            self.prune();
+            self.supervisor.alive();
+            let turned = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.handle.turned.store(turned.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Waits for what happens next; `None` where it is nothing to the agenda.
+    async fn event(&mut self) -> Option<Event> {
+        if let Some(event) = self.known.pop_front() {
+            return Some(event);
+        }
+        let sleep = self.longest_sleep();
+        tokio::select! {
+            biased;
+            Some(order) = self.orders.recv() => self.obey(order),
+            Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended).await,
+            read = reload_done(&mut self.reload) => self.take(read),
+            () = self.clock.sleep(sleep) => Some(Event::Tick),
+        }
+    }
+
+    fn longest_sleep(&self) -> Duration {
+        let mut sleep = LONGEST_SLEEP;
+        if let Some(wake) = self.agenda.wake() {
+            // An instant that is past is no time at all.
+            sleep = sleep.min(Duration::try_from(wake.duration_since(self.clock.now())).unwrap_or_default());
+        }
+        self.supervisor.wants_to_hear_every().map_or(sleep, |every| sleep.min(every))
+    }
+
+    fn obey(&mut self, order: Order) -> Option<Event> {
+        match order {
+            Order::Stop(signal) => {
+                if self.stopping.is_none() {
+                    let runs = self.in_flight.len();
+                    let grace = self.handle.roster().settings.daemon.shutdown_grace;
+                    tracing::info!(runs, grace = grace.as_secs_f64(), "stopping: no further run starts");
+                    self.supervisor.stopping();
+                }
+                self.stopping = Some(signal);
+                Some(Event::Signal)
+            }
+            Order::RunNow(job) => Some(Event::RunNow(job)),
+            Order::Look(asked) => {
+                let outlook = self.agenda.outlook();
+                let standings = outlook.map(|outlook| Standing {
+                    job: outlook.job.clone(),
+                    next: outlook.next,
+                    waiting: outlook.waiting,
+                });
+                // Whoever asked may have gone.
+                let _ = asked.send(standings.collect());
+                None
+            }
+            Order::Reload => {
+                if self.stopping.is_none() {
+                    self.supervisor.reloading();
+                    self.reload_again = self.reload.is_some();
+                    if !self.reload_again {
+                        self.begin_reload();
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    /// Reads the configuration on another thread: files may be slow, and runs must start meanwhile.
+    fn begin_reload(&mut self) {
+        let (load, now) = (Arc::clone(&self.load), self.clock.now());
+        let state_dir = self.handle.roster().settings.state_dir.clone();
+        self.reload = Some(task::spawn_blocking(move || {
+            let config = load()?;
+            if config.settings.state_dir != state_dir {
+                let what =
+                    format!("state_dir cannot change from {} while the daemon runs", state_dir.display());
+                return Err(Failure::new(Exit::Configuration, what).hint("restart it"));
+            }
+            warn_of(&config);
+            let roster = Roster::new(config);
+            for sentence in roster.too_many_logins(now) {
+                tracing::warn!("{sentence}");
+            }
+            Ok(roster)
+        }));
+    }
+
+    /// Takes a configuration that was read and is valid as a whole; any other changes nothing.
+    fn take(&mut self, read: Result<Roster, Failure>) -> Option<Event> {
+        if std::mem::take(&mut self.reload_again) {
+            // The files have changed since.
+            self.begin_reload();
+            return None;
+        }
+        let event = match read {
+            _ if self.stopping.is_some() => None,
+            Ok(roster) => {
+                let former = self.handle.roster();
+                if roster.settings.status.listen != former.settings.status.listen {
+                    tracing::warn!("[status] listen has changed: it is heeded at the next start");
+                }
+                tracing::info!(jobs = roster.jobs.len(), "the configuration was read anew");
+                let roster = Arc::new(roster);
+                if roster.settings.http != former.settings.http {
+                    self.edges = edges(&roster, &self.clock, &self.monitor, &self.state);
+                }
+                let plan = roster.plan();
+                self.roster.send_replace(roster);
+                self.reading.send_replace(Reading { taken: self.clock.now(), refused: None });
+                Some(Event::Reload(plan))
+            }
+            Err(failure) => {
+                tracing::error!(
+                    error = %failure,
+                    hint = failure.hint.as_deref(),
+                    "the configuration was read anew and is not taken; the former one holds"
+                );
+                self.reading.send_modify(|reading| reading.refused = Some(failure));
+                None
+            }
+        };
+        if self.stopping.is_none() {
+            self.tell_ready();
+        }
+        event
+    }
+
+    fn tell_ready(&self) {
+        self.supervisor.ready(&format!("{} jobs", self.handle.roster().jobs.len()));
+    }
+
+    async fn carry_out(&mut self, actions: Vec<Action>) -> Option<Ended> {
+        let mut papers = Papers::default();
+        let mut ended = None;
+        for action in actions {
+            match action {
+                Action::Mark { job, mark } => papers.mark(job, Some(mark)),
+                Action::Forget { job } => papers.mark(job, None),
+                Action::PassOver { job, first, last, count, why } => {
+                    papers.reports.push(self.passed_over(&job, (first, last), count, why));
+                }
+                Action::Start { job, scheduled, attempt, by_hand } => {
+                    self.write_down(std::mem::take(&mut papers)).await;
+                    let scheduled = (!by_hand).then_some(scheduled);
+                    if let Err((failure, report)) = self.start(&job, scheduled, attempt) {
+                        self.known.push_back(Event::Ended { job, exit: failure.exit });
+                        log_failure(&report);
+                        papers.reports.push(*report);
+                    }
+                }
+                Action::Cancel { job } => self.cancel(&job),
+                Action::Retry { job, scheduled, attempt, at } => {
+                    tracing::info!(%job, %scheduled, attempt, %at, "the run is tried again");
+                }
+                Action::Decline { job, why } => {
+                    let why = match why {
+                        Declined::Unknown => "there is no such job",
+                        Declined::Running => "it runs already",
+                        Declined::Stopping => "the daemon is stopping",
+                    };
+                    tracing::warn!(%job, why, "a run was asked for, and there is none");
+                }
+                Action::Finish => ended = Some(Ended::Drained),
+                Action::Abort => {
+                    ended = Some(Ended::Aborted(self.stopping.unwrap_or(Exit::Terminated)));
+                }
+            }
+        }
+        if !papers.is_empty() || !self.unwritten.is_empty() {
+            self.write_down(papers).await;
+        }
+        ended
+    }
+
+    /// Starts a run, or gives the report of one that could not start.
+    fn start(
+        &mut self,
+        name: &JobName,
+        scheduled: Option<Timestamp>,
+        attempt: u32,
+    ) -> Result<(), (Failure, Box<RunReport>)> {
+        let roster = self.handle.roster();
+        let job = roster.jobs.get(name);
+        let org = job.and_then(|job| roster.orgs.get(&job.org));
+        let started = self.clock.now();
+        let run = match (job, org) {
+            (Some(job), Some(org)) => Run::of_job(job, org, self.clock.as_ref(), scheduled, Extent::Whole),
+            _ => Err(Failure::new(Exit::Configuration, "the job or its org is gone from the configuration")),
+        };
+        let org = job.map_or_else(OrgName::default_org, |job| job.org.clone());
+        let run = run.map_err(|failure| {
+            let run_id = RunId::new(started, self.clock.random() as u32);
+            let mut report = RunReport::begun(name.as_str(), org.as_str(), run_id, started);
+            report.scheduled = scheduled;
+            report.exit_status = failure.exit.code();
+            report.error = Some(failure.what.clone());
+            report.hint = failure.hint.clone();
+            (failure, Box::new(report))
+        })?;
+        let run_id = run.id.clone();
+        tracing::info!(job = %name, %run_id, scheduled = scheduled.map(tracing::field::display), attempt, "a run starts");
+        let (stop_sender, stop) = Stop::new();
+        let edges = Arc::clone(&self.edges);
+        let task = self.runs.spawn(async move { export(run, &edges, &stop).await });
+        let in_flight = InFlight { job: name.clone(), org, run_id, scheduled, started, stop: stop_sender };
+        self.in_flight.insert(task.id(), in_flight);
+        Ok(())
+    }
+
+    fn cancel(&self, job: &JobName) {
+        for run in self.in_flight.values().filter(|run| run.job == *job) {
+            match self.stopping {
+                Some(signal) => run.stop.signalled(signal),
+                None => {
+                    run.stop.stop(Failure::new(Exit::Terminated, "a newer occurrence took its place").hint(
+                        "overlap = \"replace\" says so; runs take longer than the schedule leaves them",
+                    ))
+                }
+            }
+        }
+    }
+
+    async fn run_ended(&mut self, ended: Result<(task::Id, RunReport), JoinError>) -> Option<Event> {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let run = self.in_flight.remove(&id)?;
+        let report = match ended {
+            Ok((_, report)) => report,
+            Err(error) => {
+                // The run could not write its own end down.
+                let mut report =
+                    RunReport::begun(run.job.as_str(), run.org.as_str(), run.run_id.clone(), run.started);
+                report.scheduled = run.scheduled;
+                report.ended = self.clock.now();
+                report.error = Some(format!("a bug in sfexport: the run panicked: {}", panic_text(error)));
+                report.hint = Some("please report it, with the log".to_owned());
+                let papers = Papers { reports: vec![report.clone()], ..Papers::default() };
+                self.write_down(papers).await;
+                report
+            }
+        };
+        log_failure(&report);
+        Some(Event::Ended { job: run.job, exit: Exit::from_code(report.exit_status) })
+    }
+
+    /// The report of occurrences that are not run.
+    fn passed_over(
+        &self,
+        job: &JobName,
+        (first, last): (Timestamp, Timestamp),
+        count: usize,
+        why: PassedOver,
+    ) -> RunReport {
+        let why_not = match why {
+            PassedOver::NotCaughtUp => "missed, and catch_up = \"none\"",
+            PassedOver::Overtaken => "missed, and a later one is due as well",
+            PassedOver::TooMany => "missed, with more after it than are caught up",
+            PassedOver::TooLate => "too late for its start_deadline",
+            PassedOver::ScheduleChanged => "still waiting when its schedule was changed",
+            PassedOver::Overlap => "skipped: the run before it was still going on",
+            PassedOver::Replaced => "skipped: a later one took its place",
+        };
+        let what = match count {
+            0 | 1 => format!("not run: {why_not}"),
+            _ => format!("{count} occurrences since {first} not run: {why_not}"),
+        };
+        let now = self.clock.now();
+        let run_id = RunId::new(now, self.clock.random() as u32);
+        let roster = self.handle.roster();
+        let org = roster.jobs.get(job).map_or(OrgName::DEFAULT, |job| job.org.as_str());
+        let mut report = RunReport::begun(job.as_str(), org, run_id, now);
+        report.scheduled = Some(last);
+        report.status = if why.is_skip() { RunStatus::Skipped } else { RunStatus::Missed };
+        // Not 0, which says that records are in a file; and nothing that a person must mend.
+        report.exit_status = Exit::TryLater.code();
+        tracing::warn!(%job, status = report.status.as_str(), scheduled = %last, "{what}");
+        report.error = Some(what);
+        report
+    }
+
+    /// Writes marks and reports, in a thread that may wait for the disk, and waits for it.
+    async fn write_down(&mut self, papers: Papers) {
+        let mut marks = std::mem::take(&mut self.unwritten);
+        marks.extend(papers.marks);
+        if marks.is_empty() && papers.reports.is_empty() {
+            return;
+        }
+        let (state, reports) = (self.state.clone(), papers.reports);
+        let written = task::spawn_blocking(move || {
+            for report in &reports {
+                if let Err(failure) = state.append(report) {
+                    tracing::error!(job = report.job, error = %failure, "the history could not be written");
+                }
+            }
+            let kept = |(job, mark): &(JobName, Option<Mark>)| {
+                let kept = match mark {
+                    Some(mark) => state.set_mark(job, mark),
+                    None => state.remove_mark(job),
+                };
+                kept.inspect_err(|failure| {
+                    tracing::error!(
+                        %job,
+                        error = %failure,
+                        "how far its schedule has come could not be written: after a crash it may run again"
+                    );
+                })
+                .is_ok()
+            };
+            let unwritten: BTreeMap<_, _> = marks.into_iter().filter(|mark| !kept(mark)).collect();
+            (reports, unwritten)
+        });
+        // It panics only where writing does, and then there is nothing to keep.
+        let Ok((reports, unwritten)) = written.await else { return };
+        self.unwritten = unwritten;
+        for report in &reports {
+            self.monitor.notice(&report.run_id, &monitor::Event::Ended { report });
+        }
+    }
+
+    /// Drops old history, at the start and once a day; nobody waits for it.
+    fn prune(&mut self) {
+        let elapsed = self.clock.elapsed();
+        if self.pruned.is_some_and(|pruned| elapsed.saturating_sub(pruned) < PRUNED_EVERY) {
+            return;
+        }
+        self.pruned = Some(elapsed);
+        let (state, now) = (self.state.clone(), self.clock.now());
+        let keep = self.handle.roster().settings.daemon.history_keep;
+        task::spawn_blocking(move || match state.prune(keep, now) {
+            Ok(0) => {}
+            Ok(dropped) => tracing::info!(dropped, "old runs were dropped from the history"),
+            Err(failure) => tracing::error!(error = %failure, "the history was not pruned"),
+        });
+    }
+}
+
+/// What must be on the disk before the next action.
+#[derive(Default)]
+struct Papers {
+    marks: BTreeMap<JobName, Option<Mark>>,
+    reports: Vec<RunReport>,
+}
+
+impl Papers {
+    fn mark(&mut self, job: JobName, mark: Option<Mark>) {
+        self.marks.insert(job, mark);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.marks.is_empty() && self.reports.is_empty()
+    }
+}
+
+fn edges(roster: &Roster, clock: &Arc<dyn Clock>, monitor: &Arc<dyn Monitor>, state: &State) -> Arc<Edges> {
+    let (clock, monitor, state) = (Arc::clone(clock), Arc::clone(monitor), Some(state.clone()));
+    Arc::new(Edges::new(&roster.settings.http, clock, monitor, state))
+}
+
+/// What was read, where something is being read; else waits for ever.
+async fn reload_done(reload: &mut Option<JoinHandle<Result<Roster, Failure>>>) -> Result<Roster, Failure> {
+    let Some(reading) = reload else { return std::future::pending().await };
+    let read = reading.await;
+    *reload = None;
+    read.unwrap_or_else(|error| {
+        let text = panic_text(error);
+        Err(Failure::new(
+            Exit::General,
+            format!("a bug in sfexport: reading the configuration panicked: {text}"),
+        ))
+    })
+}
+
+fn warn_of(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn log_failure(report: &RunReport) {
+    for warning in &report.warnings {
+        tracing::warn!(job = report.job, run_id = %report.run_id, "{warning}");
+    }
+    if let Some(what) = &report.error {
+        let (job, run_id, hint) = (&report.job, &report.run_id, report.hint.as_deref());
+        tracing::error!(job, %run_id, exit_status = report.exit_status, hint, "{what}");
+    }
+}
+
+fn panic_text(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(panic) => panic
+                .downcast_ref::<&str>()
+                .map_or_else(|| "without a word".to_owned(), |text| (*text).to_owned()),
+        },
+        Err(error) => error.to_string(),
+    }
+}

@@ -1,0 +1,88 @@
+//! One reading of the configuration as the daemon works by it, and what a person should know of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::agenda::{Limits, Plan, PlannedJob};
+use crate::config::{Config, Settings};
+use crate::job::{Job, JobName};
+use crate::org::{Org, OrgName};
+
+/// The jobs, orgs and settings of one reading of the configuration.
+#[derive(Debug)]
+pub struct Roster {
+    /// The settings of the process.
+    pub settings: Settings,
+    /// The orgs by name.
+    pub orgs: BTreeMap<OrgName, Arc<Org>>,
+    /// Every job by name, the disabled ones too.
+    pub jobs: BTreeMap<JobName, Arc<Job>>,
+}
+
+/// Salesforce refuses a user's logins above this many an hour.
+const LOGINS_AN_HOUR: usize = 3_600;
+
+impl Roster {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            settings: config.settings,
+            orgs: config.orgs.into_iter().map(|(name, org)| (name, Arc::new(org))).collect(),
+            jobs: config.jobs.into_iter().map(|job| (job.name.clone(), Arc::new(job))).collect(),
+        }
+    }
+
+    /// What the agenda goes by.
+    pub(super) fn plan(&self) -> Plan {
+        let runs_of =
+            self.orgs.iter().filter_map(|(name, org)| Some((name.clone(), org.max_concurrent_runs?)));
+        Plan {
+            jobs: self.jobs.values().map(|job| PlannedJob::from(job.as_ref())).collect(),
+            limits: Limits {
+                runs: self.settings.daemon.max_concurrent_runs,
+                runs_of: runs_of.collect(),
+                shutdown_grace: self.settings.daemon.shutdown_grace,
+            },
+        }
+    }
+
+    /// The users whose schedules pass what Salesforce allows them, each in a sentence. A run is a login.
+    pub(super) fn too_many_logins(&self, now: Timestamp) -> Vec<String> {
+        let mut jobs_of: BTreeMap<(&str, &str), Vec<&Job>> = BTreeMap::new();
+        for job in self.jobs.values().filter(|job| job.enabled && job.schedule.is_some()) {
+            if let Some(org) = self.orgs.get(&job.org) {
+                jobs_of.entry((&org.username, &org.login_url)).or_default().push(job);
+            }
+        }
+        let mut sentences = Vec::new();
+        for ((user, login_url), jobs) in jobs_of {
+            // No schedule has more than 60 occurrences an hour: hardly anybody is counted.
+            if jobs.len() * 60 <= LOGINS_AN_HOUR {
+                continue;
+            }
+            let most = most_in_an_hour(&jobs, now);
+            if most > LOGINS_AN_HOUR {
+                sentences.push(format!(
+                    "the schedules log {user} in up to {most} times an hour at {login_url}, and Salesforce refuses \
+                     more than {LOGINS_AN_HOUR}: spread the jobs over several users, or run them less often"
+                ));
+            }
+        }
+        sentences
+    }
+}
+
+/// The occurrences in the fullest hour, by the clock, of the day to come.
+fn most_in_an_hour(jobs: &[&Job], now: Timestamp) -> usize {
+    const HOUR: i64 = 3_600;
+    let day = now.saturating_add(Duration::from_secs(24 * 3_600)).unwrap_or(Timestamp::MAX);
+    let mut hours: BTreeMap<i64, usize> = BTreeMap::new();
+    for schedule in jobs.iter().filter_map(|job| job.schedule.as_ref()) {
+        for occurrence in schedule.occurrences(now, day) {
+            *hours.entry(occurrence.as_second().div_euclid(HOUR)).or_default() += 1;
+        }
+    }
+    hours.into_values().max().unwrap_or(0)
+}
