@@ -3,11 +3,15 @@
 mod daemon;
 #[cfg(feature = "demo-org")]
 mod demo;
+mod keygen;
 mod log;
 mod print;
 mod progress;
 mod query;
 mod run;
+mod shell;
+mod token;
+mod whoami;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,9 +70,19 @@ enum Verb {
     /// Run jobs as their schedules say, until a signal: SIGHUP reads the configuration anew, SIGTERM and SIGINT
     /// let runs end, a second one does not
     Daemon,
+    /// Say who the login is: user, org, instance and scopes
+    Whoami(whoami::WhoamiArguments),
+    /// Print an access token for other tools
+    Token(token::TokenArguments),
+    /// Make a private key and the certificate to upload
+    Keygen(keygen::KeygenArguments),
     /// Everything against an embedded Salesforce look-alike: no account, no network
     #[cfg(feature = "demo-org")]
     Demo(demo::DemoArguments),
+    /// Print a shell's completion script
+    Completions(shell::CompletionsArguments),
+    /// Print a page of the manual
+    Man(shell::ManArguments),
 }
 
 /// Reads the arguments, does what they say, and gives the exit status.
@@ -106,12 +120,8 @@ pub fn main() -> ExitCode {
 async fn act(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { common, verb } = arguments;
     let bars = progress::Bars::new();
-    // The demo says itself what it does.
-    let quiet = match &verb {
-        #[cfg(feature = "demo-org")]
-        Verb::Demo(_) => true,
-        _ => false,
-    };
+    // Every other verb says itself what it does.
+    let quiet = !matches!(&verb, Verb::Run(_) | Verb::Query(_));
     log::start(common.log_format, common.log_level, quiet, &bars)?;
     let stop = signals()?;
     let context = Context { common, bars, stop };
@@ -119,6 +129,11 @@ async fn act(arguments: Arguments) -> Result<Exit, Failure> {
         Verb::Run(arguments) => run::run(arguments, &context).await,
         Verb::Query(arguments) => query::query(arguments, &context).await,
         Verb::Daemon => daemon::daemon(&context).await,
+        Verb::Whoami(arguments) => whoami::whoami(&arguments, &context).await,
+        Verb::Token(arguments) => token::token(&arguments, &context).await,
+        Verb::Keygen(arguments) => keygen::keygen(&arguments),
+        Verb::Completions(arguments) => Ok(shell::completions(&arguments)),
+        Verb::Man(arguments) => shell::man(&arguments),
         #[cfg(feature = "demo-org")]
         Verb::Demo(arguments) => demo::demo(arguments, &context).await,
     }

@@ -6,7 +6,7 @@
 //! - [`config`]: what a user wrote, read into the domain's types
 //! - [`salesforce`]: the protocol without sockets; [`sink`]: records in, bytes out
 //! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`]
-//! - engine: [`export`], [`daemon`], [`agenda`], [`retry`], [`stop`]
+//! - engine: [`login`], [`export`], [`daemon`], [`agenda`], [`retry`], [`stop`]
 //! - faces: [`cli`]
 //! - beside them, above the domain alone: `demo_org`, a Salesforce look-alike on loopback
 
@@ -34,6 +34,7 @@ pub mod state;
 pub mod agenda;
 pub mod daemon;
 pub mod export;
+pub mod login;
 pub mod retry;
 pub mod stop;
 

@@ -3,6 +3,7 @@
 pub mod assertion;
 pub mod column_metadata;
 pub mod fault;
+pub mod identity;
 mod json;
 pub mod limits;
 pub mod page;

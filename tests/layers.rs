@@ -18,7 +18,11 @@ const LAYERS: &[Layer] = &[
     Layer { name: "configuration", modules: &["config"], inside: false },
     Layer { name: "protocol and formats", modules: &["salesforce", "sink"], inside: false },
     Layer { name: "edges", modules: &["clock", "http", "key", "monitor", "output", "state"], inside: false },
-    Layer { name: "engine", modules: &["agenda", "daemon", "export", "retry", "stop"], inside: true },
+    Layer {
+        name: "engine",
+        modules: &["agenda", "daemon", "export", "login", "retry", "stop"],
+        inside: true,
+    },
     Layer { name: "faces", modules: &["cli", "notify", "status"], inside: true },
 ];
 

@@ -3,6 +3,8 @@
 
 use std::io::Write;
 
+use serde::Serialize;
+
 use super::log::Form;
 use crate::error::Failure;
 use crate::report::RunReport;
@@ -11,6 +13,20 @@ use crate::report::RunReport;
 pub(super) fn line(text: impl AsRef<str>) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush());
+}
+
+/// An answer that is not only lines: a script, a page.
+pub(super) fn bytes(text: &[u8]) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text).and_then(|()| stdout.flush());
+}
+
+/// An answer as JSON, for people to read as well.
+pub(super) fn json(answer: &impl Serialize) {
+    // Text, numbers and lists of text: nothing that JSON cannot hold.
+    if let Ok(json) = serde_json::to_string_pretty(answer) {
+        line(json);
+    }
 }
 
 /// A failure; `of` is the job that it ended. As text it is for a person to read; where the log is JSON it is an

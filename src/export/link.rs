@@ -9,15 +9,16 @@ use tokio::sync::{Mutex, oneshot};
 use super::Edges;
 use crate::http::{Answer, Request};
 use crate::key::SigningKey;
+use crate::login;
 use crate::monitor::Event;
 use crate::org::Org;
 use crate::report::{ApiLimit, RunId, RunReport};
 use crate::retry::Decision;
-use crate::salesforce::{assertion, column_metadata};
+use crate::salesforce::column_metadata;
 use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::page::next_locator;
 use crate::salesforce::query::QueryLocator;
-use crate::salesforce::token::{self, Session};
+use crate::salesforce::token::Session;
 use crate::soql::Described;
 
 /// How much of a page may have arrived before it is no longer searched for the next one's place: the head has a
@@ -74,22 +75,7 @@ impl Link {
     }
 
     async fn log_in(&self) -> Result<Session, Fault> {
-        let assertion = assertion::sign(&self.org, self.key.encoding_key(), self.edges.clock.now())
-            .map_err(|failure| Fault::new(FaultKind::Configuration, failure.what))?;
-        let request = Request {
-            url: format!("{}{}", self.org.login_url, token::PATH),
-            token: None,
-            form: Some(token::form(&assertion)),
-            batch_size: None,
-        };
-        let mut answer = self.edges.http.send(request).await?;
-        let body = answer.body().await?;
-        let mut fault = match answer.status {
-            200 => return token::read(&body, &self.org),
-            status => token::refusal(status, &body, &self.org),
-        };
-        fault.retry_after = answer.head().retry_after;
-        Err(fault)
+        login::log_in(&self.org, &self.key, &self.edges.http, self.edges.clock.now()).await
     }
 
     /// Forgets a session that the org no longer takes, so that the next request logs in. A second one lost before

@@ -1,9 +1,12 @@
 //! The signed assertion of the OAuth 2.0 JWT bearer flow (RFC 7523), as Salesforce's help describes it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use secrecy::SecretString;
-use serde::Serialize;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::error::{Exit, Failure};
 use crate::org::Org;
@@ -35,4 +38,33 @@ pub fn sign(org: &Org, key: &EncodingKey, now: Timestamp) -> Result<SecretString
     encode(&Header::new(Algorithm::RS256), &claims, key)
         .map(SecretString::from)
         .map_err(|error| Failure::new(Exit::Configuration, format!("the key cannot sign: {error}")))
+}
+
+/// What an assertion says, for its maker to look at; its signature is not verified.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The JOSE header, as it was signed.
+    pub header: Box<RawValue>,
+    /// The claims, as they were signed.
+    pub claims: Box<RawValue>,
+    /// `exp` as an instant.
+    pub expires: Option<Timestamp>,
+}
+
+/// Reads an assertion's header and claims; `None` where it is none.
+#[must_use]
+pub fn decode(assertion: &SecretString) -> Option<Decoded> {
+    #[derive(Deserialize)]
+    struct Expiry {
+        exp: i64,
+    }
+    let mut parts = assertion.expose_secret().split('.');
+    let mut json = || {
+        let bytes = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?;
+        RawValue::from_string(String::from_utf8(bytes).ok()?).ok()
+    };
+    let (header, claims) = (json()?, json()?);
+    let expires = serde_json::from_str::<Expiry>(claims.get()).ok();
+    let expires = expires.and_then(|claims| Timestamp::from_second(claims.exp).ok());
+    Some(Decoded { header, claims, expires })
 }

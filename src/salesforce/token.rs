@@ -19,6 +19,8 @@ pub struct Session {
     pub instance_url: String,
     /// Where the org tells who the user is.
     pub identity_url: Option<String>,
+    /// What the app lets the session do, parted by spaces, where the org told.
+    pub scopes: Option<String>,
 }
 
 /// The form of a token request, as `application/x-www-form-urlencoded`.
@@ -38,6 +40,7 @@ struct Granted {
     access_token: SecretString,
     instance_url: String,
     id: Option<String>,
+    scope: Option<String>,
 }
 
 /// Reads the answer to a token request that was granted.
@@ -57,7 +60,12 @@ pub fn read(body: &[u8], org: &Org) -> Result<Session, Fault> {
             "nothing was sent there; if the host is your org's, add it to instance_hosts of this org",
         ));
     }
-    Ok(Session { access_token: granted.access_token, instance_url, identity_url: granted.id })
+    Ok(Session {
+        access_token: granted.access_token,
+        instance_url,
+        identity_url: granted.id,
+        scopes: granted.scope,
+    })
 }
 
 #[derive(Deserialize)]

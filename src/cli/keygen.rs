@@ -1,0 +1,107 @@
+//! `sfexport keygen`: a private key and the certificate to upload, and what to do with each.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::print;
+use crate::error::{Exit, Failure};
+use crate::key::{self, KeyBits, KeyRequest, Subject};
+
+#[derive(Debug, Args)]
+pub(super) struct KeygenArguments {
+    /// The folder that both files go to, as server.key and server.crt
+    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    out: PathBuf,
+    /// The key's file, where it is to be another
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    key: Option<PathBuf>,
+    /// The certificate's file, where it is to be another
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    cert: Option<PathBuf>,
+    /// The key's length in bits: 2048, 3072 or 4096
+    #[arg(long, default_value = "2048", value_parser = bits, value_name = "N")]
+    bits: KeyBits,
+    /// Whom the certificate names: a name, or CN=...,O=...,OU=...,L=...,ST=...,C=...
+    #[arg(long, default_value = "CN=sfexport", value_name = "NAME")]
+    subject: Subject,
+    /// For how many days the certificate is valid, 1 to 7300
+    #[arg(long, default_value_t = 730, value_parser = clap::value_parser!(u32).range(1..=7300), value_name = "N")]
+    days: u32,
+}
+
+fn bits(text: &str) -> Result<KeyBits, String> {
+    text.parse().ok().and_then(KeyBits::of).ok_or_else(|| "a key has 2048, 3072 or 4096 bits".to_owned())
+}
+
+/// Makes the pair, and says what goes where.
+pub(super) fn keygen(arguments: &KeygenArguments) -> Result<Exit, Failure> {
+    let beside = |name: &str| match arguments.out.as_path() {
+        here if here == Path::new(".") => PathBuf::from(name),
+        folder => folder.join(name),
+    };
+    let key = arguments.key.clone().unwrap_or_else(|| beside("server.key"));
+    let certificate = arguments.cert.clone().unwrap_or_else(|| match &arguments.key {
+        Some(key) => key.with_extension("crt"),
+        None => beside("server.crt"),
+    });
+    let request = KeyRequest {
+        bits: arguments.bits,
+        subject: arguments.subject.clone(),
+        days: arguments.days,
+        not_before: Timestamp::now(),
+    };
+    let made = key::generate(&request)?;
+    key::write_new(&made, &key, &certificate)?;
+
+    let length = match arguments.bits {
+        KeyBits::Rsa2048 => 2048,
+        KeyBits::Rsa3072 => 3072,
+        KeyBits::Rsa4096 => 4096,
+    };
+    let end = made.not_after.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string();
+    let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
+    let width = key.chars().count().max(certificate.chars().count());
+    print::line(format!(
+        "{key:width$}  the private key: RSA, {length} bits, readable by you alone; it stays here"
+    ));
+    print::line(format!("{certificate:width$}  its certificate, to be uploaded; it ends {end}"));
+    print::line(format!("{:width$}  SHA-256 {}", "", made.sha256));
+    print::line(format!("{:width$}  SHA-1   {}", "", made.sha1));
+    print::line(format!(
+        "
+From that day on every login is refused, until a new certificate is uploaded; `sfexport check` warns 30 days before.
+
+Upload {certificate} to the org, in Setup:
+  External client app (new orgs)
+    External Client App Manager > New External Client App (or the app > Edit Settings) > OAuth Settings: enable OAuth,
+    callback URL https://localhost/, scopes \"Manage user data via APIs (api)\" and \"Perform requests at any time
+    (refresh_token, offline_access)\"; under Flow Enablement, Enable JWT Bearer Flow and upload the certificate
+  Connected app (older orgs)
+    App Manager > the app > Edit > Enable OAuth Settings: the same callback URL and scopes; Use digital signatures,
+    and choose the certificate
+Then the app's policies: Permitted Users \"Admin approved users are pre-authorized\", and the user's profile or a
+permission set among those that may use it.
+
+The app shows its Consumer Key; with it, in sfexport.toml:
+
+[org]
+login_url = \"https://login.salesforce.com\"   # https://test.salesforce.com for a sandbox, or the My Domain URL
+client_id = \"the Consumer Key\"
+username  = \"the user's Salesforce username\"
+key_file  = {key}
+cert_file = {cert}
+
+`sfexport check` then says whether the org lets you in.",
+        key = quoted(&key),
+        cert = quoted(&certificate),
+    ));
+    Ok(Exit::Success)
+}
+
+/// A text as a basic string of TOML, whose escapes are those of JSON.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

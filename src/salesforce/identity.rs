@@ -1,0 +1,94 @@
+//! Who a session's user is, as the org tells it.
+
+use serde::Deserialize;
+
+/// The path on the instance that tells it. The identity URL of a login tells nearly the same, but on the login
+/// host, where the token does not go.
+pub const PATH: &str = "/services/oauth2/userinfo";
+
+/// A user and its org.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Identity {
+    /// The user's id, 18 characters.
+    pub user_id: String,
+    /// The org's id, 18 characters.
+    pub organization_id: String,
+    /// The username.
+    #[serde(rename = "preferred_username")]
+    pub username: Option<String>,
+    /// The name shown to people.
+    pub name: Option<String>,
+    /// The address that the user's mail goes to.
+    pub email: Option<String>,
+    /// The kind of user: `STANDARD`, `POWER_PARTNER` ...
+    pub user_type: Option<String>,
+    /// Whether the user has the licence that Salesforce gives for integrations.
+    pub is_salesforce_integration_user: Option<bool>,
+    /// The user's time zone, as an IANA name.
+    #[serde(rename = "zoneinfo")]
+    pub timezone: Option<String>,
+    /// The user's locale, as in `de_DE`.
+    pub locale: Option<String>,
+}
+
+/// Reads the answer of [`PATH`]; `None` where it is none.
+#[must_use]
+pub fn read(body: &[u8]) -> Option<Identity> {
+    serde_json::from_slice(body).ok()
+}
+
+/// What an identity URL, `https://HOST/id/ORG/USER`, says by itself: the two ids.
+#[must_use]
+pub fn of_url(url: &str) -> Option<Identity> {
+    let mut segments = url.rsplit('/');
+    let (user, org, id) = (segments.next()?, segments.next()?, segments.next()?);
+    let is_id = |text: &str, prefix| text.starts_with(prefix) && matches!(text.len(), 15 | 18);
+    (id == "id" && is_id(user, "005") && is_id(org, "00D")).then(|| Identity {
+        user_id: user.to_owned(),
+        organization_id: org.to_owned(),
+        username: None,
+        name: None,
+        email: None,
+        user_type: None,
+        is_salesforce_integration_user: None,
+        timezone: None,
+        locale: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_url_tells_the_two_ids() {
+        let ids = |url| of_url(url).map(|identity| (identity.organization_id, identity.user_id));
+        let (org, user) = ("00Dxx0000001gPLEAY".to_owned(), "005xx000001SwiUAAS".to_owned());
+        assert_eq!(
+            ids("https://login.salesforce.com/id/00Dxx0000001gPLEAY/005xx000001SwiUAAS"),
+            Some((org, user))
+        );
+        for bad in [
+            "",
+            "https://login.salesforce.com/id/00Dxx0000001gPLEAY",
+            "https://login.salesforce.com/id/005xx000001SwiUAAS/00Dxx0000001gPLEAY",
+            "https://login.salesforce.com/ie/00Dxx0000001gPLEAY/005xx000001SwiUAAS",
+        ] {
+            assert_eq!(ids(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_recorded_keys_of_userinfo_are_read() {
+        let body = br#"{"sub":"https://login.salesforce.com/id/00Dxx0000001gPLEAY/005xx000001SwiUAAS",
+            "user_id":"005xx000001SwiUAAS","organization_id":"00Dxx0000001gPLEAY",
+            "preferred_username":"integration@example.com","nickname":"i","name":"Integration User",
+            "email":"ops@example.com","email_verified":true,"zoneinfo":"Europe/Berlin",
+            "is_salesforce_integration_user":false,"user_type":"STANDARD","locale":"de_DE","utcOffset":3600000}"#;
+        let identity = read(body).unwrap();
+        assert_eq!(identity.username.as_deref(), Some("integration@example.com"));
+        assert_eq!(identity.timezone.as_deref(), Some("Europe/Berlin"));
+        assert_eq!(identity.is_salesforce_integration_user, Some(false));
+        assert_eq!(read(b"Bad_OAuth_Token"), None);
+    }
+}
