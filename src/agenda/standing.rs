@@ -167,7 +167,6 @@ impl Standing {
     pub(super) fn remove(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let job = PlannedJob { schedule: None, ..self.job.clone() };
         self.change(job, now, actions);
-        self.waiting.clear();
         self.removed = true;
     }
 

@@ -348,8 +348,9 @@ fn who_asked_waits_for_room_whatever_the_deadline() {
     desk.tick("02:00");
     assert_eq!(desk.apply(Event::RunNow(name("b")), "02:01"), NOTHING);
     assert_eq!(desk.wake().as_deref(), Some("05:00"));
-    assert_eq!(desk.tick("02:10"), NOTHING);
-    assert_eq!(desk.end("a", Exit::Success, "02:11"), ["start b 02:01 by hand"]);
+    assert_eq!(desk.tick("05:00"), NOTHING);
+    assert_eq!(desk.end("a", Exit::Success, "05:00:30"), ["start b 02:01 by hand"]);
+    assert_eq!(desk.end("b", Exit::Success, "05:00:40"), ["start b 05:00 #1"]);
 }
 
 #[test]
@@ -370,6 +371,49 @@ fn starts_are_spread_over_the_window_by_a_hash_of_org_and_job() {
     assert_eq!(desk.tick("02:01"), NOTHING);
     assert_eq!(desk.tick(accounts), ["start accounts 02:00 #1"]);
     assert_eq!(desk.tick(contacts), ["start contacts 02:00 #1"]);
+}
+
+#[test]
+fn what_the_window_puts_off_is_not_missed_yet() {
+    let policy = Policy { jitter: minutes(60), ..Policy::default() };
+    let jobs = || plan(vec![job("accounts", "0 * * * *", policy.clone())]);
+    let mut desk = Desk::open(jobs(), "00:30");
+    desk.tick("00:30");
+    // Its share is 29 minutes and a little: 04:00 starts at 04:29.
+    let mut desk = desk.crash(jobs(), "04:10");
+    assert_eq!(desk.tick("04:10"), ["pass accounts 01:00..02:00 2 Overtaken", "start accounts 03:00 #1"]);
+    assert_eq!(desk.end("accounts", Exit::Success, "04:20"), NOTHING);
+    assert_eq!(desk.tick("04:30"), ["start accounts 04:00 #1"]);
+}
+
+#[test]
+fn occurrences_missed_in_the_middle_of_a_run_are_caught_up_after_it() {
+    let policy = Policy { catch_up: CatchUp::All, ..Policy::default() };
+    let mut desk = Desk::open(plan(vec![job("a", "0 * * * *", policy)]), "01:30");
+    assert_eq!(desk.tick("02:00"), ["start a 02:00 #1"]);
+    // The machine was asleep.
+    assert_eq!(desk.tick("04:30"), NOTHING);
+    assert_eq!(desk.end("a", Exit::Success, "04:31"), ["start a 03:00 #1"]);
+    assert_eq!(desk.tick("05:00"), ["pass a 05:00..05:00 1 Overlap"]);
+    assert_eq!(desk.end("a", Exit::Success, "05:01"), ["start a 04:00 #1"]);
+    assert_eq!(desk.end("a", Exit::Success, "05:02"), NOTHING);
+}
+
+#[test]
+fn who_has_waited_longest_is_first_among_the_orgs_too() {
+    let of = |job_name: &str, org: &str, cron: &str| {
+        let mut job = job(job_name, cron, Policy::default());
+        job.org = OrgName(org.to_owned());
+        job
+    };
+    let mut jobs =
+        plan(vec![of("a", "x", "0 2 * * *"), of("b", "x", "2 2 * * *"), of("c", "y", "1 2 * * *")]);
+    jobs.limits.runs = 1;
+    let mut desk = Desk::open(jobs, "00:00");
+    assert_eq!(desk.tick("02:00"), ["start a 02:00 #1"]);
+    assert_eq!(desk.tick("02:03"), NOTHING);
+    assert_eq!(desk.end("a", Exit::Success, "02:04"), ["start c 02:01 #1"]);
+    assert_eq!(desk.end("c", Exit::Success, "02:05"), ["start b 02:02 #1"]);
 }
 
 #[test]
