@@ -1,6 +1,6 @@
 //! One run of one job: log in, ask, follow the pages to the last, write, check, publish.
 //!
-//! The road of a record is one way: [`link`] brings a page's bytes, [`writer`] reads and encodes them on a thread
+//! The road of a record is one way: `link` brings a page's bytes, `writer` reads and encodes them on a thread
 //! of its own while the next page travels, and only what was whole and counted is published.
 
 mod drift;
