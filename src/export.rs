@@ -162,7 +162,7 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
     report.path = Some(run.target.path().map_or_else(|| "-".to_owned(), |path| path.display().to_string()));
     edges.monitor.notice(&report.run_id, &Event::Began { job: job.name.as_str() });
 
-    let locks = lock(&run, edges);
+    let locks = aside(|| lock(&run, edges));
     let outcome = match &locks {
         Ok(locks) => locked_run(run, edges, stop, locks.as_ref(), &mut report).await,
         Err(failure) => Err(failure.clone().into()),
@@ -186,9 +186,12 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
     if let (Some(state), Ok(Some(locks))) = (&edges.state, &locks) {
         // The stages are gone or have become the outputs: their note has served, but where the job's next run is
         // to publish the rest. The export stands as it is, whatever becomes of the notes.
-        let cleared = if half_published { Ok(()) } else { state.clear(&locks.job) };
-        let appended = if extent == Extent::Whole { state.append(&report) } else { Ok(()) };
-        for noted in [cleared, appended] {
+        let noted = aside(|| {
+            let cleared = if half_published { Ok(()) } else { state.clear(&locks.job) };
+            let appended = if extent == Extent::Whole { state.append(&report) } else { Ok(()) };
+            [cleared, appended]
+        });
+        for noted in noted {
             if let Err(failure) = noted {
                 tracing::error!(job = %job.name, error = %failure, "the state folder could not be written");
                 report.warnings.push(failure.what);
@@ -301,11 +304,16 @@ async fn locked_run(
         }
         Target::Stream(stream) => Outputs::Stream(stream),
     };
-    for path in &paths {
-        output::sweep_siblings(path)?;
-    }
-    outputs.check()?;
-    let key = key::load(&org)?;
+    let key = aside(|| {
+        for path in &paths {
+            // What a dead run left takes room, but keeps nobody from writing beside it.
+            if let Err(failure) = output::sweep_siblings(path) {
+                tracing::warn!(run_id = %id, error = %failure, "a stale stage could not be removed");
+            }
+        }
+        outputs.check()?;
+        key::load(&org)
+    })?;
 
     let link = Arc::new(Link::new(org, key, Arc::clone(edges), id.clone()));
     let mut ended_from_outside = pin!(async {
@@ -343,7 +351,7 @@ async fn locked_run(
     };
     let columns = Arc::new(columns);
     let ahead = !columns.has_children();
-    let stages = outputs.stage(&id, remembered)?;
+    let stages = aside(|| outputs.stage(&id, remembered))?;
     let mut writer = WriterThread::start(&job, Arc::clone(&columns), stages)?;
     let (restarts, end) = tokio::select! {
         biased;
@@ -388,9 +396,21 @@ async fn locked_run(
         });
     }
     if let Some((state, lock)) = remembered {
-        state.set_columns(lock, &drift::noted(&job, &columns))?;
+        // The export is published; whatever becomes of this note, it did not fail.
+        if let Err(failure) = aside(|| state.set_columns(lock, &drift::noted(&job, &columns))) {
+            report.warnings.push(failure.what);
+        }
     }
     Ok(())
+}
+
+/// Does what waits for a disk beside the network's threads: the other tasks of this one move on meanwhile.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        // There is nobody to move on to.
+        _ => work(),
+    }
 }
 
 /// The columns of a job, as far as its query's text tells them: `None` where the org has to be asked. Or why the
