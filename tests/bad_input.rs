@@ -293,7 +293,13 @@ fn what_an_org_forbids_is_told_apart() {
     let at = deployment();
     let rest = "This session is not valid for use with the REST API";
     for (status, code, message, exit, parts) in [
-        (403, "API_DISABLED_FOR_ORG", "The REST API is not enabled for this Organization.", 77, "API Enabled"),
+        (
+            403,
+            "API_DISABLED_FOR_ORG",
+            "The REST API is not enabled for this Organization.",
+            77,
+            "API Enabled",
+        ),
         (403, "API_CURRENTLY_DISABLED", "API is disabled for this User", 77, "API Enabled"),
         (401, "INVALID_SESSION_ID", rest, 77, "scope"),
         (403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", 75, "24 hours"),
@@ -427,10 +433,9 @@ fn a_token_goes_to_no_instance_but_salesforces_own() {
 fn an_output_that_cannot_be_written_is_found_before_the_login() {
     let at = deployment();
     at.write("exports/file", "x");
-    for (output, parts) in [
-        ("file/x.csv", "exports/file"),
-        (&*format!("{}.csv", "x".repeat(300)), "255 bytes"),
-    ] {
+    for (output, parts) in
+        [("file/x.csv", "exports/file"), (&*format!("{}.csv", "x".repeat(300)), "255 bytes")]
+    {
         at.job("odd", "SELECT Id FROM Account", output, "");
         at.run(["run", "odd"]).ended(73).says(&[parts, "hint: "]);
     }

@@ -223,7 +223,9 @@ impl Matrix {
         };
         if !as_told {
             let length = found.map(|bytes| bytes.len());
-            return Some(format!("the file is neither (whole {is_whole}, former {is_former}, {length:?}); {told}"));
+            return Some(format!(
+                "the file is neither (whole {is_whole}, former {is_former}, {length:?}); {told}"
+            ));
         }
         let as_expected = match case.end {
             End::Whole => is_whole && report.exit_status == 0,
@@ -345,7 +347,8 @@ fn passing() -> Vec<(String, Fault, u8, u8)> {
     for status in [406, 420, 429, 500, 502, 503, 504] {
         faults.push((format!("{status} as HTML"), html(status), 69, 69));
         faults.push((format!("{status} and nothing"), empty(status), 69, 69));
-        let fault = Fault::error(status, "UNKNOWN_EXCEPTION", "An unexpected error occurred. ErrorId: 1-2 (3)");
+        let fault =
+            Fault::error(status, "UNKNOWN_EXCEPTION", "An unexpected error occurred. ErrorId: 1-2 (3)");
         faults.push((format!("{status} as JSON"), fault.header("Retry-After", "3"), 69, 69));
     }
     faults.push(("200 as HTML".to_owned(), html(200), 74, 74));
@@ -373,7 +376,11 @@ fn once_thrice_always(
     [once, thrice, always]: [End; 3],
 ) {
     let at = step.at();
-    cases.push(Case::new(format!("{name}, once, at {step:?}"), [Rule::once(at.clone(), fault.clone())], once));
+    cases.push(Case::new(
+        format!("{name}, once, at {step:?}"),
+        [Rule::once(at.clone(), fault.clone())],
+        once,
+    ));
     cases.push(Case::new(
         format!("{name}, three times, at {step:?}"),
         [Rule::times(at.clone(), 3, fault.clone())],
@@ -441,7 +448,11 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
         }
         add("a lost locator", locator.clone(), [Whole, Failed(74), Failed(74)]);
         add("every locator lost", Fault::LostLocator, [Whole, Failed(74), Failed(74)]);
-        add("a query out of time", Fault::error(400, "QUERY_TIMEOUT", "long"), [Whole, Failed(65), Failed(65)]);
+        add(
+            "a query out of time",
+            Fault::error(400, "QUERY_TIMEOUT", "long"),
+            [Whole, Failed(65), Failed(65)],
+        );
         let limit = Fault::error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.");
         add("the daily limit", limit, [Failed(75); 3]);
         add("a retired version", Fault::error(410, "GONE", "no"), [Failed(78); 3]);
@@ -480,7 +491,9 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
         ] {
             add("keys in another order", Fault::KeyOrder(order), [Whole; 3]);
         }
-        for left_out in [vec!["totalSize", "done", "nextRecordsUrl"], vec!["done", "nextRecordsUrl", "records"]] {
+        for left_out in
+            [vec!["totalSize", "done", "nextRecordsUrl"], vec!["done", "nextRecordsUrl", "records"]]
+        {
             add("a key left out", Fault::KeyOrder(left_out), [Failed(74); 3]);
         }
         for body in hostile_bodies() {
@@ -495,7 +508,8 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
         ("done too early", Fault::DoneEarly, 74),
     ] {
         let at = At::ChildPage(2);
-        for (rule, end) in [(Rule::once(at.clone(), fault.clone()), Whole), (Rule::always(at, fault), Failed(status))]
+        for (rule, end) in
+            [(Rule::once(at.clone(), fault.clone()), Whole), (Rule::always(at, fault), Failed(status))]
         {
             cases.push(Case::new(format!("{name}, at a child page"), [rule], end).of(What::Children));
         }
@@ -603,7 +617,11 @@ fn an_answer_cut_at_any_place_is_fetched_again_or_fails() {
             cases.push(Case::new(format!("{fault:?} at the login"), [once], End::Whole));
         }
         let always = Rule::always(Step::Login.at(), Fault::Truncate { after });
-        cases.push(Case::new(format!("truncated at {after}, always, at the login"), [always], End::Failed(74)));
+        cases.push(Case::new(
+            format!("truncated at {after}, always, at the login"),
+            [always],
+            End::Failed(74),
+        ));
     }
     let count = runtime.block_on(Matrix::new().run(cases));
     assert!(count >= 2000 && cuts >= 1200, "{count} cases, {cuts} cuts of plain pages");
@@ -965,7 +983,10 @@ fn nothing_goes_to_another_host() {
     for status in [301, 302, 303, 307, 308] {
         at.script(Rule::times(At::Page(1), 5, Fault::redirect(status, &next)));
         at.run(["run", "accounts"]).ended(69).says(&["elsewhere"]);
-        at.script(Rule::once(At::Login(1), Fault::redirect(status, &format!("{elsewhere}/services/oauth2/token"))));
+        at.script(Rule::once(
+            At::Login(1),
+            Fault::redirect(status, &format!("{elsewhere}/services/oauth2/token")),
+        ));
         at.run(["run", "accounts"]).ended(77).says(&["login_url"]);
     }
     assert_eq!(at.read("exports/accounts.csv"), FORMER);

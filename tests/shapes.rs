@@ -32,7 +32,10 @@ fn cells(row: Row<'_>, paths: &[&str]) -> Vec<String> {
 /// The rows of a child query's file: the parent's id, then these.
 fn family(parents: &[Row<'_>], relationship: &str, paths: &[&str]) -> Vec<Vec<String>> {
     let row = |parent: &Row<'_>, child| [vec![parent.id().to_string()], cells(child, paths)].concat();
-    parents.iter().flat_map(|parent| children(parent, relationship).into_iter().map(move |child| row(parent, child))).collect()
+    parents
+        .iter()
+        .flat_map(|parent| children(parent, relationship).into_iter().map(move |child| row(parent, child)))
+        .collect()
 }
 
 /// The files that [`FAMILIES`] makes, by the part of their name.
@@ -58,7 +61,10 @@ fn families(deployment: &Deployment) -> [(&'static str, Vec<u8>); 4] {
                 family(&accounts, "Contacts", &["Id", "LastName", "Account.Name"]),
             ),
         ),
-        ("families.Contacts.Tasks", csv_of(&["Contacts.Id", "Subject"], family(&contacts, "Tasks", &["Subject"]))),
+        (
+            "families.Contacts.Tasks",
+            csv_of(&["Contacts.Id", "Subject"], family(&contacts, "Tasks", &["Subject"])),
+        ),
         ("families.Opportunities", csv_of(&["Account.Id", "Name", "Amount"], opportunities)),
     ]
 }
@@ -194,8 +200,16 @@ fn address_parts(value: Value) -> Vec<String> {
 }
 
 const ADDRESS: [&str; 10] = [
-    "city", "country", "countryCode", "geocodeAccuracy", "latitude", "longitude", "postalCode", "state",
-    "stateCode", "street",
+    "city",
+    "country",
+    "countryCode",
+    "geocodeAccuracy",
+    "latitude",
+    "longitude",
+    "postalCode",
+    "state",
+    "stateCode",
+    "street",
 ];
 
 #[test]
@@ -207,7 +221,8 @@ fn compound_fields_are_their_parts_where_the_job_asks_for_columns() {
     deployment.run(["run", "parts"]).ended(0);
 
     let of = |name: &str| ADDRESS.iter().map(|part| format!("{name}.{part}")).collect::<Vec<_>>();
-    let mut header = vec!["Id".to_owned(), "headoffice__c.latitude".to_owned(), "headoffice__c.longitude".to_owned()];
+    let mut header =
+        vec!["Id".to_owned(), "headoffice__c.latitude".to_owned(), "headoffice__c.longitude".to_owned()];
     header.extend(of("BillingAddress"));
     header.extend(of("Parent.BillingAddress"));
     let accounts = live(deployment.data(), "Account");
@@ -242,7 +257,8 @@ fn compound_fields_are_their_parts_where_the_job_asks_for_columns() {
 fn an_org_that_does_not_say_what_is_compound_gets_no_query() {
     let deployment = Deployment::new(10);
     deployment.job("parts", "SELECT Id, BillingAddress FROM Account", "p.csv", "compound = \"columns\"");
-    let silent = json!({"columnMetadata": [{"columnName": "Id", "apexType": "Id"}, {"columnName": "BillingAddress"}]});
+    let silent =
+        json!({"columnMetadata": [{"columnName": "Id", "apexType": "Id"}, {"columnName": "BillingAddress"}]});
     let answer = Fault::Answer {
         status: 200,
         headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
@@ -291,7 +307,10 @@ fn fields_are_asked_for_before_the_first_page() {
     let names = field_names(&deployment, "Task", |_| true);
     let accounts = live(deployment.data(), "Account");
     let header = [vec!["Account.Id"], names.clone()].concat();
-    assert_same(&deployment.read("exports/tasks.Tasks.csv"), &csv_of(&header, family(&accounts, "Tasks", &names)));
+    assert_same(
+        &deployment.read("exports/tasks.Tasks.csv"),
+        &csv_of(&header, family(&accounts, "Tasks", &names)),
+    );
 }
 
 #[test]
@@ -304,8 +323,12 @@ fn an_org_that_describes_no_columns_is_told_apart_from_a_cut_answer() {
     assert_eq!(report["retries"], json!(1));
     let records = br#"{"totalSize":0,"done":true,"records":[]}"#.to_vec();
     let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
-    deployment.script(sfexport::demo_org::Rule::once(at(), Fault::Answer { status: 200, headers, body: records }));
-    deployment.run(["run", "all"]).ended(65).says(&["does not describe the query's columns", "name the fields"]);
+    deployment
+        .script(sfexport::demo_org::Rule::once(at(), Fault::Answer { status: 200, headers, body: records }));
+    deployment
+        .run(["run", "all"])
+        .ended(65)
+        .says(&["does not describe the query's columns", "name the fields"]);
 }
 
 #[test]
@@ -369,7 +392,10 @@ fn a_publish_cut_off_between_two_files_is_rolled_forward_by_the_next_run() {
         assert!(output.status.code() == status || status.is_none() && !output.status.success(), "{output:?}");
         let half = read();
         assert!(half[1] != former[1] && half[2] != former[2], "the first two files have appeared");
-        assert!(half[0] == former[0] && half[3] == former[3], "the third has not, and the main one comes last");
+        assert!(
+            half[0] == former[0] && half[3] == former[3],
+            "the third has not, and the main one comes last"
+        );
         // A run that goes no further than the login publishes what is left, and nothing new.
         job(20);
         deployment.run(["run", "families", "--dry-run"]).ended(0);

@@ -22,7 +22,7 @@ use crate::job::{
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
-use crate::soql::{Query, SyntaxError};
+use crate::soql::{Columns, Query, SyntaxError};
 
 /// What every job is read against.
 pub(crate) struct Around<'a> {
@@ -387,8 +387,21 @@ impl Reading {
             },
             ping_url: typed.ping_url.clone(),
         };
+        self.columns(file, section, &job)?;
         let place = section.place("output").unwrap_or_else(|| file.whole());
         Some((job, place))
+    }
+
+    /// A query that is SOQL, but whose export would have no columns of its own kind, is a mistake too, as far as
+    /// its text alone tells.
+    fn columns(&mut self, file: &TextFile, section: &Section<Written>, job: &Job) -> Option<()> {
+        if Columns::need_description(&job.query, job.layout()) {
+            return Some(());
+        }
+        let Err(error) = Columns::laid_out(&job.query, job.layout(), None) else { return Some(()) };
+        let key = if section.is_written("soql") { "soql" } else { "soql_file" };
+        self.mistake(file, section, key, format!("cannot be exported: {error}"));
+        None
     }
 
     fn query(&mut self, file: &TextFile, section: &Section<Written>, around: &Around<'_>) -> Option<Query> {

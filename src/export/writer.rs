@@ -269,7 +269,8 @@ impl Writer {
     ) -> Result<u64, Fault> {
         let begun = self.begun;
         let files = std::iter::once(&mut self.main).chain(&mut self.further);
-        let mut tables = files.map(|file| file.rows(begun)).collect::<Result<Vec<_>, _>>().map_err(encoding)?;
+        let mut tables =
+            files.map(|file| file.rows(begun)).collect::<Result<Vec<_>, _>>().map_err(encoding)?;
         let mut stop = |error| {
             *broken = Some(write_failure(error));
             Fault::new(FaultKind::Contradiction, "the output cannot be written")

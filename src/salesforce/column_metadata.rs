@@ -86,7 +86,8 @@ mod tests {
             {"aggregate":true,"columnName":"Contacts","joinColumns":[{"columnName":"Place__c","apexType":"Location"}]},
             {"aggregate":true,"apexType":"Double","columnName":"expr0","displayName":"SUM(Amount)","joinColumns":[]}],
             "entityName":"Account","groupBy":false,"idSelected":true,"keyPrefix":"001"}"#;
-        let one = |name: &str, computed, kind, inner| Described { name: name.to_owned(), computed, kind, inner };
+        let one =
+            |name: &str, computed, kind, inner| Described { name: name.to_owned(), computed, kind, inner };
         use ValueKind::{Address, Location, Plain, Unknown};
         assert_eq!(
             read(body).unwrap(),
@@ -111,7 +112,12 @@ mod tests {
             (b"", FaultKind::Cut),
             (b"<html>", FaultKind::Cut),
         ] {
-            assert_eq!(read(body).expect_err("no description").kind, kind, "{}", String::from_utf8_lossy(body));
+            assert_eq!(
+                read(body).expect_err("no description").kind,
+                kind,
+                "{}",
+                String::from_utf8_lossy(body)
+            );
         }
     }
 }

@@ -223,7 +223,10 @@ impl Columns {
             if let Node::Children { columns, table: Some(number), .. } = &entry.node {
                 tables.push(Table { number: *number, columns });
                 tables.extend(
-                    columns.tables().into_iter().map(|inner| Table { number: number + inner.number, ..inner }),
+                    columns
+                        .tables()
+                        .into_iter()
+                        .map(|inner| Table { number: number + inner.number, ..inner }),
                 );
             }
         }
@@ -371,7 +374,8 @@ impl<'q> Builder<'q> {
         let mut level = self.described;
         let mut kind = ValueKind::Unknown;
         for name in place {
-            let found = level.and_then(|level| level.iter().find(|known| name.eq_ignore_ascii_case(&known.name)));
+            let found =
+                level.and_then(|level| level.iter().find(|known| name.eq_ignore_ascii_case(&known.name)));
             kind = found.map_or(ValueKind::Unknown, |found| found.kind);
             level = found.map(|found| found.inner.as_slice());
         }
@@ -458,7 +462,8 @@ impl<'q> Builder<'q> {
         // `FROM Contacts` or `FROM Account.Contacts`: the key is the relationship's name.
         let Some(name) = statement.relationship() else { return Ok(()) };
         let described = self.described.and_then(|level| {
-            let found = level.iter().find(|known| known.computed && name.eq_ignore_ascii_case(&known.name))?;
+            let found =
+                level.iter().find(|known| known.computed && name.eq_ignore_ascii_case(&known.name))?;
             Some(found.inner.as_slice())
         });
         let parent_id = if self.layout.child_tables {
@@ -484,9 +489,9 @@ impl<'q> Builder<'q> {
             Item::Field { path, alias: None } => {
                 matches!(self.roots.place(path).as_slice(), [only] if only.eq_ignore_ascii_case("Id"))
             }
-            Item::Function { call, .. } if is_fields(call) => {
-                self.described.is_some_and(|all| all.iter().any(|known| known.name.eq_ignore_ascii_case("Id")))
-            }
+            Item::Function { call, .. } if is_fields(call) => self
+                .described
+                .is_some_and(|all| all.iter().any(|known| known.name.eq_ignore_ascii_case("Id"))),
             _ => false,
         }
     }
