@@ -523,10 +523,7 @@ impl Walk<'_, '_, '_> {
             asked.push(locator);
             let page = PageReader::open(&bytes)?;
             if page.head.total_size != head.total_size {
-                return Err(Fault::new(
-                    FaultKind::Contradiction,
-                    "a child query's pages disagree on totalSize",
-                ));
+                return Err(Fault::new(FaultKind::Miscount, "a child query's pages disagree on totalSize"));
             }
             let mut json = page.json;
             let mut walk = Walk {
@@ -549,7 +546,7 @@ impl Walk<'_, '_, '_> {
         } else {
             let total = head.total_size;
             let what = format!("a child query's result is incomplete: {count} of {total} records arrived");
-            Err(Fault::new(FaultKind::Contradiction, what))
+            Err(Fault::new(FaultKind::Miscount, what))
         }
     }
 
