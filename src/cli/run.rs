@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -18,12 +18,14 @@ use crate::report::RunReport;
 use crate::state::State;
 
 #[derive(Debug, Args)]
+// A group, so that who names no job is told of --all.
+#[command(group = ArgGroup::new("which").args(["jobs", "all"]).required(true))]
 pub(super) struct RunArguments {
     /// The jobs to run, in the order of their names
-    #[arg(required_unless_present = "all", value_name = "JOB")]
+    #[arg(value_name = "JOB")]
     jobs: Vec<String>,
     /// Run every enabled job, scheduled or not
-    #[arg(long, conflicts_with = "jobs")]
+    #[arg(long)]
     all: bool,
     /// Print a run report as a line of JSON for each run
     #[arg(long)]
