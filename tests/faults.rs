@@ -177,7 +177,7 @@ impl Matrix {
         count
     }
 
-    /// Runs a case twice, with a former file and without; gives what went wrong.
+    /// Runs a case; gives what went wrong.
     async fn case(&self, number: usize, case: &Case) -> Option<String> {
         let org = start(case.what).await;
         for rule in &case.rules {
@@ -186,7 +186,7 @@ impl Matrix {
         let folder = self.folder.path().join(number.to_string());
         fs::create_dir(&folder).unwrap();
         let path = folder.join("export.csv");
-        // Every third run has no former file.
+        // Every third case has no former file.
         let former = (number % 3 != 0).then_some(FORMER);
         if let Some(former) = former {
             fs::write(&path, former).unwrap();
@@ -278,7 +278,7 @@ fn edges(settings: config::Http, clock: Arc<TestClock>, state: Option<State>) ->
 }
 
 async fn start(what: What) -> DemoOrg {
-    let page_size = if what == What::Children { 3 } else { PAGE };
+    let page_size = if what == What::Children { 2 } else { PAGE };
     DemoOrg::start(Options { page_size, ..support::options(RECORDS) }).await.unwrap()
 }
 
@@ -482,7 +482,7 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
         ] {
             add(&format!("nextRecordsUrl {url:?}"), Fault::NextUrl(url.to_owned()), [Failed(74); 3]);
         }
-        let unknown = "/services/data/v62.0/query/0r8Zz0000000000QAS-8000".to_owned();
+        let unknown = "/services/data/v62.0/query/0r8Zz0000000000QAS-9999".to_owned();
         add("a locator that nobody knows", Fault::NextUrl(unknown), [Whole, Failed(74), Failed(74)]);
         for order in [
             vec!["records", "totalSize", "done", "nextRecordsUrl"],
@@ -500,6 +500,12 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
             let shown: String = String::from_utf8_lossy(&body).chars().take(80).collect();
             add(&format!("a body of another shape: {shown}"), Fault::body(body), [Failed(74); 3]);
         }
+        // A cell may be an object, as compound fields are; but one record is not what the org counted.
+        for value in ["{\"First\":\"x\"}", "[\"x\"]", &deep(100_000)] {
+            let record = format!("{{\"Id\":\"001\",\"Name\":{value},\"Site\":null}}");
+            let body = Fault::body(format!("{{\"totalSize\":30,\"done\":true,\"records\":[{record}]}}"));
+            add("one record with a value of another shape", body, [Whole, Failed(74), Failed(74)]);
+        }
     }
     for (name, fault, status) in [
         ("a lost session", Fault::error(401, "INVALID_SESSION_ID", "Session expired"), 77),
@@ -507,7 +513,7 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
         ("totalSize", Fault::TotalSize(2000), 74),
         ("done too early", Fault::DoneEarly, 74),
     ] {
-        let at = At::ChildPage(2);
+        let at = At::ChildPage(1);
         for (rule, end) in
             [(Rule::once(at.clone(), fault.clone()), Whole), (Rule::always(at, fault), Failed(status))]
         {
@@ -535,10 +541,15 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
     assert!(count > 800, "{count} cases");
 }
 
+/// Lists in lists.
+fn deep(levels: usize) -> String {
+    "[".repeat(levels) + &"]".repeat(levels)
+}
+
 /// JSON that is whole, and no page of this query.
 fn hostile_bodies() -> Vec<Vec<u8>> {
     let page = |records: &str| format!("{{\"totalSize\":30,\"done\":true,\"records\":[{records}]}}");
-    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let deep = deep(100_000);
     let objects = "{\"Id\":".repeat(50_000) + "1" + &"}".repeat(50_000);
     let row = "{\"Id\":\"001\",\"Name\":\"x\",\"Site\":null}";
     [
@@ -560,9 +571,6 @@ fn hostile_bodies() -> Vec<Vec<u8>> {
         page("{\"Id\":\"001\",\"Name\":\"x\"}"),
         page("{\"Id\":\"001\",\"Id\":\"002\",\"Name\":\"x\",\"Site\":null}"),
         page("{\"Id\":\"001\",\"Name\":\"x\",\"Site\":null,\"Phone\":null}"),
-        page("{\"Id\":\"001\",\"Name\":{\"First\":\"x\"},\"Site\":null}"),
-        page("{\"Id\":\"001\",\"Name\":[\"x\"],\"Site\":null}"),
-        page(&format!("{{\"Id\":\"001\",\"Name\":\"x\",\"Site\":{deep}}}")),
         page(&objects),
         page(&deep),
         deep,
@@ -582,7 +590,7 @@ fn an_answer_cut_at_any_place_is_fetched_again_or_fails() {
         let bodies = runtime.block_on(bodies(what));
         for (step, body) in PAGES.into_iter().zip(&bodies[1..]) {
             let places = places(body);
-            assert!(places.len() > 60, "{} places on a page of {} bytes", places.len(), body.len());
+            assert!(places.len() > 50, "{} places on a page of {} bytes", places.len(), body.len());
             for &after in &places {
                 for fault in cuts_at(after) {
                     let rule = Rule::once(step.at(), fault.clone());
@@ -781,7 +789,7 @@ fn what_was_done_again_is_counted() {
         org.script(Rule::once(Step::Last.at(), Fault::Truncate { after: 50 }));
         org.script(Rule::once(Step::Last.at(), Fault::ExpiredSession));
         org.script(Rule::once(Step::Last.at(), Fault::LostLocator));
-        let path = matrix.folder.path().join("export.csv");
+        let path = matrix.folder.path().join("counted/export.csv");
         let case = Case::new("counted", [], End::Whole);
         let report = matrix.export(&org, &case, &path).await;
         assert_eq!(matrix.judge(&case, &report, &path, None), None);
@@ -930,7 +938,9 @@ fn a_killed_runs_stage_is_swept_by_the_next() {
 fn of_two_processes_on_one_job_the_second_says_that_it_is_locked() {
     let at = deployment(50);
     at.job("contacts", "SELECT Id FROM Contact", "contacts.csv", "");
-    at.job("twin", "SELECT Id FROM Contact", "{date:accounts}.csv", "enabled = false");
+    // Of another configuration, as only two configurations on one state folder can share an output.
+    at.write("other/twin.toml", "soql = \"SELECT Id FROM Contact\"\noutput = \"accounts.csv\"\n");
+    at.write("other.toml", format!("jobs_dir = \"other\"\n{}", at.org_table("org")));
     let stall = Fault::Stall { after: 100, pause: Duration::from_secs(3) };
     at.script(Rule::once(At::Containing("-30".to_owned()), stall));
     let first = spawn(&at, &["run", "accounts"]);
@@ -942,7 +952,7 @@ fn of_two_processes_on_one_job_the_second_says_that_it_is_locked() {
     let told = format!("job accounts is being run already by process {}", first.id());
     assert!(said.contains(&told) && said.contains("hint: "), "{said}");
     // Another job with the same output is kept out by the output's own lock.
-    let twin = at.command(["run", "twin"]).output().unwrap();
+    let twin = at.command(["run", "twin", "--config", "other.toml"]).output().unwrap();
     let said = String::from_utf8(twin.stderr).unwrap();
     assert_eq!(twin.status.code(), Some(75), "{said}");
     assert!(said.contains("accounts.csv is being written already"), "{said}");
@@ -1041,4 +1051,6 @@ fn the_pages_of_the_matrix_hold_what_can_be_cut_badly() {
         }
     }
     assert!(widths[2] > 5 && widths[3] > 5 && widths[4] > 0, "{widths:?}");
+    // And with two records on a page, a list of children that needs three.
+    assert!(live(&data, "Account").iter().any(|row| row.children("Contacts").len() > 4));
 }

@@ -202,7 +202,7 @@ impl Deployment {
             (PathBuf::from("standard output"), outcome.stdout.clone()),
             (PathBuf::from("standard error"), outcome.stderr.clone().into_bytes()),
         ]);
-        said.extend(self.files().into_iter().filter(|(path, _)| !path.ends_with("server.key")));
+        said.extend(self.files().into_iter().filter(|(path, _)| path.extension() != Some(OsStr::new("key"))));
         for (place, bytes) in said {
             let text = String::from_utf8_lossy(&bytes);
             let found = secrets.iter().find(|secret| text.contains(secret.as_str()));
