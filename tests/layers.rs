@@ -1,6 +1,8 @@
 //! The order of the layers (DESIGN, section 1), read from the sources' own imports: each module imports only what
 //! stands above it. And what is reserved for one module is done by no other: printing, reading what a user wrote.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -87,7 +87,7 @@ impl Deployment {
 
     /// Writes the shared file: the org, no waits between attempts, and further text behind them.
     pub(crate) fn configure(&self, more: &str) {
-        self.write("sfexport.toml", &format!("{}\n{NO_WAITS}\n{more}\n", self.org_table("org")));
+        self.write("sfexport.toml", format!("{}\n{NO_WAITS}\n{more}\n", self.org_table("org")));
     }
 
     /// The org's table under this name.
