@@ -45,7 +45,7 @@ LABEL org.opencontainers.image.title="sfexport" \
       org.opencontainers.image.description="Scheduled Salesforce exports that are whole or not there: SOQL to CSV or JSON Lines" \
       org.opencontainers.image.revision="${REVISION}"
 
-# sfexport is process 1: it starts no others, and stops what it does on SIGTERM and SIGINT.
+# sfexport is process 1: it starts no others, and ends by itself on SIGTERM and SIGINT.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/sfexport"]
-CMD ["--help"]
+CMD ["daemon"]
