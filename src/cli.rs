@@ -121,7 +121,7 @@ async fn act(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { common, verb } = arguments;
     let bars = progress::Bars::new();
     // Every other verb says itself what it does.
-    let quiet = !matches!(&verb, Verb::Run(_) | Verb::Query(_));
+    let quiet = !matches!(&verb, Verb::Run(_) | Verb::Query(_) | Verb::Daemon);
     log::start(common.log_format, common.log_level, quiet, &bars)?;
     let stop = signals()?;
     let context = Context { common, bars, stop };
