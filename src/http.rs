@@ -1,13 +1,15 @@
 //! HTTP as a run needs it: bounded in time and size, no redirects, no cookies, and no URL, query or secret in any
 //! error. What the answers mean is read by `salesforce`.
 
+mod body;
+
 use std::error::Error as _;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName,
+    HeaderValue, RETRY_AFTER,
 };
 use reqwest::{Certificate, Client, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -17,6 +19,8 @@ use crate::error::{Exit, Failure};
 use crate::report::ApiLimit;
 use crate::salesforce::fault::{AnswerHead, Fault, FaultKind};
 use crate::salesforce::limits;
+
+use body::{Body, Wrong};
 
 /// One client for the whole process: its connections are kept alive between the requests of all runs.
 pub struct Http {
@@ -46,7 +50,7 @@ impl Http {
     }
 
     /// Sends a request once, and gives the head of its answer, whatever its status; the body follows by
-    /// [`Answer::chunk`].
+    /// [`Answer::more`] or [`Answer::body`].
     ///
     /// # Errors
     /// [`FaultKind::Unreachable`] where no answer came. A `ca_file` that is none fails for good.
@@ -61,6 +65,9 @@ impl Http {
             None => client.get(&request.url),
         };
         builder = builder.header(ACCEPT, "application/json");
+        if self.settings.gzip {
+            builder = builder.header(ACCEPT_ENCODING, "gzip");
+        }
         if let Some(token) = request.token {
             let mut value =
                 HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).map_err(|_| {
@@ -105,7 +112,6 @@ impl Http {
             .redirect(redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
-            .gzip(settings.gzip)
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.idle_timeout)
             .timeout(settings.request_timeout)
@@ -145,7 +151,7 @@ pub struct Answer {
     retry_after: Option<Duration>,
     response: reqwest::Response,
     cap: u64,
-    read: u64,
+    body: Body,
     host: String,
 }
 
@@ -153,24 +159,31 @@ impl Answer {
     fn new(response: reqwest::Response, cap: u64, host: &str) -> Self {
         let headers = response.headers();
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let gzip = text(CONTENT_ENCODING)
+            .is_some_and(|coding| matches!(coding.to_ascii_lowercase().as_str(), "gzip" | "x-gzip"));
         Self {
             status: response.status().as_u16(),
             limit: text(LIMIT_INFO).and_then(limits::read),
             content_type: text(CONTENT_TYPE).map(str::to_owned),
             retry_after: retry_after(headers),
             cap,
-            read: 0,
+            body: Body::new(gzip),
             host: host.to_owned(),
             response,
         }
     }
 
-    /// The next bytes of the body, unpacked; `None` at its end.
+    /// Makes room for a body of so many bytes, where so many are likely.
+    pub fn expect(&mut self, bytes: usize) {
+        self.body.expect(bytes);
+    }
+
+    /// Waits for more of the body; `false` at its end.
     ///
     /// # Errors
-    /// [`FaultKind::Cut`] where the body ends too early, [`FaultKind::Unreachable`] where it stands still,
-    /// [`FaultKind::Contradiction`] where it is larger than `page_cap`.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
+    /// [`FaultKind::Cut`] where the body ends too early or cannot be unpacked, [`FaultKind::Unreachable`] where it
+    /// stands still, [`FaultKind::Contradiction`] where it is larger than `page_cap`.
+    pub async fn more(&mut self) -> Result<bool, Fault> {
         let chunk = self.response.chunk().await.map_err(|error| {
             if error.is_timeout() {
                 Fault::new(
@@ -178,29 +191,42 @@ impl Answer {
                     format!("{} stopped sending in the middle of an answer", self.host),
                 )
             } else {
-                let causes = causes(&error);
-                Fault::new(FaultKind::Cut, format!("the answer of {} was cut short: {causes}", self.host))
+                self.cut(&causes(&error))
             }
         })?;
-        self.read += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-        if self.read > self.cap {
-            let what = format!("an answer is larger than {} bytes, the most that is accepted", self.cap);
-            return Err(Fault::new(FaultKind::Contradiction, what)
-                .hint("raise page_cap in [http], or ask for fewer or smaller fields"));
-        }
-        Ok(chunk)
+        let taken = match &chunk {
+            Some(chunk) => self.body.take_in(chunk, self.cap),
+            None => self.body.end(),
+        };
+        taken.map_err(|wrong| match wrong {
+            Wrong::TooLarge => {
+                let what = format!("an answer is larger than {} bytes, the most that is accepted", self.cap);
+                Fault::new(FaultKind::Contradiction, what)
+                    .hint("raise page_cap in [http], or ask for fewer or smaller fields")
+            }
+            Wrong::Unfinished => self.cut("its packed form has no end"),
+            Wrong::Damaged => self.cut("it cannot be unpacked"),
+        })?;
+        Ok(chunk.is_some())
     }
 
-    /// The rest of the body.
+    fn cut(&self, why: &str) -> Fault {
+        Fault::new(FaultKind::Cut, format!("the answer of {} was cut short: {why}", self.host))
+    }
+
+    /// What has arrived of the body, unpacked.
+    #[must_use]
+    pub fn arrived(&self) -> &[u8] {
+        self.body.bytes()
+    }
+
+    /// The whole body, once the rest has arrived.
     ///
     /// # Errors
-    /// As [`Answer::chunk`].
+    /// As [`Answer::more`].
     pub async fn body(&mut self) -> Result<Vec<u8>, Fault> {
-        let mut body = Vec::new();
-        while let Some(chunk) = self.chunk().await? {
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        while self.more().await? {}
+        Ok(self.body.take())
     }
 
     /// What a fault is read from.

@@ -37,7 +37,7 @@ fn options(records: usize) -> Options {
 }
 
 fn client() -> Client {
-    Client::builder().no_proxy().gzip(false).timeout(Duration::from_secs(20)).build().unwrap()
+    Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap()
 }
 
 fn now() -> u64 {

@@ -2,7 +2,7 @@
 //! are sent again as the retry policy says.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::{Mutex, oneshot};
 
@@ -32,6 +32,8 @@ pub(super) struct Link {
     run: RunId,
     session: Mutex<Option<Arc<Session>>>,
     counts: Counts,
+    /// The size of the largest page so far: what the next one is given room for.
+    largest: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -46,7 +48,15 @@ struct Counts {
 
 impl Link {
     pub(super) fn new(org: Arc<Org>, key: SigningKey, edges: Arc<Edges>, run: RunId) -> Self {
-        Self { org, key, edges, run, session: Mutex::new(None), counts: Counts::default() }
+        Self {
+            org,
+            key,
+            edges,
+            run,
+            session: Mutex::new(None),
+            counts: Counts::default(),
+            largest: AtomicUsize::new(0),
+        }
     }
 
     pub(super) fn run(&self) -> &RunId {
@@ -164,7 +174,12 @@ impl Link {
                 "the org answered with a page of HTML in place of records",
             ));
         }
-        read_page(&mut answer, next).await
+        // Pages differ by a little, and room that is a little short is doubled.
+        let largest = self.largest.load(Ordering::Relaxed);
+        answer.expect(largest + largest / 16);
+        let page = read_page(&mut answer, next).await?;
+        self.largest.fetch_max(page.len(), Ordering::Relaxed);
+        Ok(page)
     }
 
     /// Waits before the next attempt, or gives the fault back where there is to be none.
@@ -201,16 +216,18 @@ async fn read_page(
     answer: &mut Answer,
     next: &mut Option<oneshot::Sender<QueryLocator>>,
 ) -> Result<Vec<u8>, Fault> {
-    let mut page = Vec::new();
-    while let Some(chunk) = answer.chunk().await? {
-        page.extend_from_slice(&chunk);
+    loop {
+        let searched = answer.arrived().len();
+        if !answer.more().await? {
+            return answer.body().await;
+        }
+        let arrived = answer.arrived();
         if next.is_some()
-            && page.len() - chunk.len() < HEAD
-            && let Some(locator) = next_locator(&page[..page.len().min(HEAD)])
+            && searched < HEAD
+            && let Some(locator) = next_locator(&arrived[..arrived.len().min(HEAD)])
         {
             // Nobody listens any more where the run is ending.
             let _ = next.take().map(|next| next.send(locator));
         }
     }
-    Ok(page)
 }

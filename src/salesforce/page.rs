@@ -71,7 +71,7 @@ impl<'p> PageReader<'p> {
     /// Where the bytes are no page: not UTF-8, not JSON, without `totalSize` or `done`, not done and without a
     /// next page, or with a `nextRecordsUrl` that leads elsewhere.
     pub fn open(bytes: &'p [u8]) -> Result<Self, Fault> {
-        if let Err(error) = std::str::from_utf8(bytes) {
+        if let Err(error) = simdutf8::compat::from_utf8(bytes) {
             let at = error.valid_up_to();
             return Err(Fault::new(FaultKind::Cut, format!("the answer is not UTF-8 at byte {at}")));
         }

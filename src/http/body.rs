@@ -1,0 +1,181 @@
+//! A body as it comes off the wire → its bytes, unpacked straight into the one buffer that the page is read from.
+//! Where it comes from and what a wrong one means is left to `http`.
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+/// The room made where it is not known how much comes.
+const ROOM: usize = 64 << 10;
+/// The largest window that gzip allows.
+const WINDOW_BITS: u8 = 15;
+
+/// A body on its way.
+pub(super) struct Body {
+    bytes: Vec<u8>,
+    /// `None`: it comes as it is.
+    gzip: Option<Gzip>,
+}
+
+/// Gzip is a row of members, and may end only between two of them.
+enum Gzip {
+    Between,
+    Within(Box<Decompress>),
+}
+
+/// What is wrong with a body.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// Unpacked it has more bytes than are accepted.
+    TooLarge,
+    /// It ends within a member.
+    Unfinished,
+    /// It is no gzip, or its sum is not that of its bytes.
+    Damaged,
+}
+
+impl Body {
+    pub(super) fn new(gzip: bool) -> Self {
+        Self { bytes: Vec::new(), gzip: gzip.then_some(Gzip::Between) }
+    }
+
+    /// Makes room for so many bytes.
+    pub(super) fn expect(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes);
+    }
+
+    /// What has arrived, unpacked.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What has arrived, unpacked, and nothing of it is kept.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Takes in what has arrived; no more than `most` bytes in all, unpacked.
+    pub(super) fn take_in(&mut self, arrived: &[u8], most: u64) -> Result<(), Wrong> {
+        match &mut self.gzip {
+            Some(gzip) => unpack(gzip, arrived, &mut self.bytes, most),
+            None if self.bytes.len() as u64 + arrived.len() as u64 > most => Err(Wrong::TooLarge),
+            None => {
+                self.bytes.extend_from_slice(arrived);
+                Ok(())
+            }
+        }
+    }
+
+    /// Nothing more is coming.
+    pub(super) fn end(&self) -> Result<(), Wrong> {
+        match self.gzip {
+            Some(Gzip::Within(_)) => Err(Wrong::Unfinished),
+            Some(Gzip::Between) | None => Ok(()),
+        }
+    }
+}
+
+/// Unpacks all of `packed` that can be: nothing is held back, because the first bytes of a page name the next one.
+fn unpack(gzip: &mut Gzip, mut packed: &[u8], bytes: &mut Vec<u8>, most: u64) -> Result<(), Wrong> {
+    loop {
+        let inflate = match gzip {
+            Gzip::Between if packed.is_empty() => return Ok(()),
+            Gzip::Between => {
+                *gzip = Gzip::Within(Box::new(Decompress::new_gzip(WINDOW_BITS)));
+                continue;
+            }
+            Gzip::Within(inflate) => inflate,
+        };
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(ROOM);
+        }
+        let before = inflate.total_in();
+        let status =
+            inflate.decompress_vec(packed, bytes, FlushDecompress::None).map_err(|_| Wrong::Damaged)?;
+        let taken = (inflate.total_in() - before) as usize;
+        packed = &packed[taken..];
+        if bytes.len() as u64 > most {
+            return Err(Wrong::TooLarge);
+        }
+        match status {
+            Status::StreamEnd => *gzip = Gzip::Between,
+            // Full: more may be waiting inside.
+            _ if bytes.len() == bytes.capacity() => {}
+            _ if packed.is_empty() => return Ok(()),
+            // Room on one side, bytes on the other, and nothing moves.
+            _ if taken == 0 => return Err(Wrong::Damaged),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: u64 = u64::MAX;
+
+    /// The letters a to z, four thousand times, and the same packed by Python: `gzip.compress(letters, 9, mtime=0)`.
+    fn letters() -> (Vec<u8>, Vec<u8>) {
+        let packed = [
+            "1f8b0800000000000203edc9b70180200000b05bb17711ecd77b88c99a509455ddb45d3f8cd3bcac714b793fceeb7ede608c",
+            &"31c618638c".repeat(49),
+            "31c61863ccefe70354b1b37e40960100",
+        ]
+        .concat();
+        let byte = |at| u8::from_str_radix(&packed[at..at + 2], 16).unwrap();
+        (b"abcdefghijklmnopqrstuvwxyz".repeat(4_000), (0..packed.len()).step_by(2).map(byte).collect())
+    }
+
+    fn unpacked(packed: &[u8], piece: usize, most: u64) -> Result<Vec<u8>, Wrong> {
+        let mut body = Body::new(true);
+        for piece in packed.chunks(piece) {
+            body.take_in(piece, most)?;
+        }
+        body.end()?;
+        Ok(body.take())
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked_however_it_is_cut_into_pieces() {
+        let (letters, packed) = letters();
+        for piece in [1, 2, 3, 17, 200, 311] {
+            assert!(unpacked(&packed, piece, ALL) == Ok(letters.clone()), "in pieces of {piece}");
+        }
+        let twice = [packed.clone(), packed].concat();
+        assert!(unpacked(&twice, 100, ALL) == Ok(letters.repeat(2)));
+        assert_eq!(unpacked(&[], 1, ALL), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn nothing_that_can_be_unpacked_is_held_back() {
+        let (letters, packed) = letters();
+        let mut body = Body::new(true);
+        // The eight bytes behind the last block are a sum and a length.
+        body.take_in(&packed[..packed.len() - 8], ALL).unwrap();
+        assert!(body.bytes() == letters);
+        assert_eq!(body.end(), Err(Wrong::Unfinished));
+    }
+
+    #[test]
+    fn a_cut_or_damaged_packing_is_no_body() {
+        let (_, packed) = letters();
+        for end in 1..packed.len() {
+            assert_eq!(unpacked(&packed[..end], 64, ALL), Err(Wrong::Unfinished), "cut at {end}");
+        }
+        let mut other_sum = packed.clone();
+        other_sum[packed.len() - 8] ^= 1;
+        let trailed = [packed.as_slice(), b"<html>"].concat();
+        for damaged in [&other_sum[..], &trailed, b"{\"totalSize\":0}"] {
+            assert_eq!(unpacked(damaged, 1_000, ALL), Err(Wrong::Damaged));
+        }
+    }
+
+    #[test]
+    fn the_bound_is_on_what_was_unpacked() {
+        let (letters, packed) = letters();
+        let size = letters.len() as u64;
+        assert!(unpacked(&packed, 311, size) == Ok(letters));
+        assert_eq!(unpacked(&packed, 311, size - 1), Err(Wrong::TooLarge));
+        let mut plain = Body::new(false);
+        assert_eq!((plain.take_in(b"abc", 4), plain.take_in(b"de", 4)), (Ok(()), Err(Wrong::TooLarge)));
+    }
+}
