@@ -3,6 +3,8 @@
 mod daemon;
 #[cfg(feature = "demo-org")]
 mod demo;
+mod history;
+mod jobs;
 mod keygen;
 mod log;
 mod print;
@@ -10,6 +12,7 @@ mod progress;
 mod query;
 mod run;
 mod shell;
+mod table;
 mod token;
 mod whoami;
 
@@ -23,7 +26,7 @@ use crate::clock;
 use crate::config::{FlagValue, Settings, Sources};
 use crate::error::{Exit, Failure};
 use crate::export::Edges;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Several};
 use crate::state::State;
 use crate::stop::Stop;
 
@@ -67,6 +70,10 @@ enum Verb {
     Run(run::RunArguments),
     /// Export the result of one query, without a job file
     Query(query::QueryArguments),
+    /// The jobs: their schedules, next and last runs
+    Jobs(jobs::JobsArguments),
+    /// Past runs, the newest first
+    History(history::HistoryArguments),
     /// Run jobs as their schedules say, until a signal: SIGHUP reads the configuration anew, SIGTERM and SIGINT
     /// let runs end, a second one does not
     Daemon,
@@ -128,6 +135,8 @@ async fn act(arguments: Arguments) -> Result<Exit, Failure> {
     match verb {
         Verb::Run(arguments) => run::run(arguments, &context).await,
         Verb::Query(arguments) => query::query(arguments, &context).await,
+        Verb::Jobs(arguments) => jobs::jobs(&arguments, &context),
+        Verb::History(arguments) => history::history(&arguments, &context),
         Verb::Daemon => daemon::daemon(&context).await,
         Verb::Whoami(arguments) => whoami::whoami(&arguments, &context).await,
         Verb::Token(arguments) => token::token(&arguments, &context).await,
@@ -164,7 +173,18 @@ impl Context {
     }
 
     fn edges(&self, settings: &Settings, state: Option<State>) -> Arc<Edges> {
-        let monitor: Arc<dyn Monitor> = Arc::new(self.bars.clone());
+        self.edges_told(settings, state, Vec::new())
+    }
+
+    /// The world, with more who listen to the runs beside the terminal.
+    fn edges_told(
+        &self,
+        settings: &Settings,
+        state: Option<State>,
+        mut monitors: Vec<Arc<dyn Monitor>>,
+    ) -> Arc<Edges> {
+        monitors.push(Arc::new(self.bars.clone()));
+        let monitor = Arc::new(Several(monitors));
         Arc::new(Edges::new(&settings.http, Arc::new(clock::System::new()), monitor, state))
     }
 }

@@ -6,14 +6,14 @@ mod supervisor;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinHandle, JoinSet};
 
-use crate::agenda::{Action, Agenda, Declined, Event, PassedOver};
+use crate::agenda::{Action, Agenda, Declined, Event, Outlook, PassedOver};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Exit, Failure};
@@ -46,6 +46,8 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Who listens to the runs. Occurrences that are not run are told as the end of a run that never began.
     pub monitor: Arc<dyn Monitor>,
+    /// Told of each reading of the configuration that is taken, the first one too, before any run starts by it.
+    pub on_reading: Arc<dyn Fn(&Roster) + Send + Sync>,
     /// Who is told that the process is ready, reloading, stopping, alive.
     pub supervisor: Supervisor,
 }
@@ -64,6 +66,7 @@ pub struct Daemon {
     load: Loader,
     clock: Arc<dyn Clock>,
     monitor: Arc<dyn Monitor>,
+    on_reading: Arc<dyn Fn(&Roster) + Send + Sync>,
     supervisor: Supervisor,
     state: State,
     agenda: Agenda,
@@ -122,6 +125,13 @@ pub struct Standing {
     pub waiting: usize,
 }
 
+impl Standing {
+    fn of_all(agenda: &Agenda) -> Vec<Self> {
+        let standing = |Outlook { job, next, waiting, .. }| Self { job: Clone::clone(job), next, waiting };
+        agenda.outlook().map(standing).collect()
+    }
+}
+
 /// How others reach a daemon.
 #[derive(Clone)]
 pub struct Handle {
@@ -131,6 +141,7 @@ pub struct Handle {
     clock: Arc<dyn Clock>,
     /// When the loop last turned, in milliseconds of the clock's own time; 0: not yet.
     turned: Arc<AtomicU64>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Handle {
@@ -175,10 +186,10 @@ impl Handle {
         (!turned.is_zero()).then(|| self.clock.elapsed().saturating_sub(turned))
     }
 
-    /// Whether it has ended.
+    /// Whether it is stopping, or has ended: no further run starts.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.orders.is_closed()
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed) || self.orders.is_closed()
     }
 
     fn order(&self, order: Order) {
@@ -194,7 +205,7 @@ impl Daemon {
     /// # Errors
     /// [`Exit::TryLater`] where a daemon runs on that folder, [`Exit::Output`] where it cannot be used.
     pub fn open(config: Config, surroundings: Surroundings) -> Result<Self, Failure> {
-        let Surroundings { load, clock, monitor, supervisor } = surroundings;
+        let Surroundings { load, clock, monitor, on_reading, supervisor } = surroundings;
         let state = State::open(&config.settings.state_dir)?;
         let lock = state.lock_daemon()?;
         let (marks, unread) = state.marks()?;
@@ -209,6 +220,7 @@ impl Daemon {
         for sentence in roster.too_many_logins(now) {
             tracing::warn!("{sentence}");
         }
+        on_reading(&roster);
         let agenda = Agenda::new(roster.plan(), marks, now);
         let edges = edges(&roster, &clock, &monitor, &state);
         let (orders, inbox) = mpsc::unbounded_channel();
@@ -220,11 +232,13 @@ impl Daemon {
             reading: reading_seen,
             clock: Arc::clone(&clock),
             turned: Arc::default(),
+            stopping: Arc::default(),
         };
         Ok(Self {
             load,
             clock,
             monitor,
+            on_reading,
             supervisor,
             state,
             agenda,
@@ -315,18 +329,13 @@ impl Daemon {
                     self.supervisor.stopping();
                 }
                 self.stopping = Some(signal);
+                self.handle.stopping.store(true, Ordering::Relaxed);
                 Some(Event::Signal)
             }
             Order::RunNow(job) => Some(Event::RunNow(job)),
             Order::Look(asked) => {
-                let outlook = self.agenda.outlook();
-                let standings = outlook.map(|outlook| Standing {
-                    job: outlook.job.clone(),
-                    next: outlook.next,
-                    waiting: outlook.waiting,
-                });
                 // Whoever asked may have gone.
-                let _ = asked.send(standings.collect());
+                let _ = asked.send(Standing::of_all(&self.agenda));
                 None
             }
             Order::Reload => {
@@ -381,6 +390,7 @@ impl Daemon {
                 if roster.settings.http != former.settings.http {
                     self.edges = edges(&roster, &self.clock, &self.monitor, &self.state);
                 }
+                (self.on_reading)(&roster);
                 let plan = roster.plan();
                 self.roster.send_replace(roster);
                 self.reading.send_replace(Reading { taken: self.clock.now(), refused: None });

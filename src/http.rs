@@ -90,6 +90,25 @@ impl Http {
         Ok(Answer::new(response, self.settings.page_cap, host))
     }
 
+    /// Posts JSON to a URL that is a secret, once, and waits `limit` for the head of the answer.
+    ///
+    /// # Errors
+    /// Where no answer came, or one that is no success; without the URL.
+    pub async fn tell(&self, url: &SecretString, json: String, limit: Duration) -> Result<(), String> {
+        let parsed = url::Url::parse(url.expose_secret()).map_err(|_| "it is no URL".to_owned())?;
+        let client = self.client(parsed.host_str().unwrap_or_default()).map_err(|fault| fault.what)?;
+        let request = client.post(parsed).header(CONTENT_TYPE, "application/json").body(json).timeout(limit);
+        match request.send().await {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(answer) if answer.status().is_redirection() => {
+                Err(format!("it answered {}, and redirects are not followed", answer.status().as_u16()))
+            }
+            Ok(answer) => Err(format!("it answered {}", answer.status().as_u16())),
+            Err(error) if error.is_timeout() => Err("it did not answer in time".to_owned()),
+            Err(error) => Err(format!("it cannot be reached: {}", causes(&error))),
+        }
+    }
+
     fn client(&self, host: &str) -> Result<&Client, Fault> {
         let loopback = is_loopback(host);
         let cell = if loopback { &self.loopback } else { &self.outside };

@@ -7,7 +7,7 @@
 //! - [`salesforce`]: the protocol without sockets; [`sink`]: records in, bytes out
 //! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`]
 //! - engine: [`login`], [`export`], [`daemon`], [`agenda`], [`retry`], [`stop`]
-//! - faces: [`cli`]
+//! - faces: [`status`], [`notify`], [`cli`]
 //! - beside them, above the domain alone: `demo_org`, a Salesforce look-alike on loopback
 
 pub mod error;
@@ -39,6 +39,8 @@ pub mod retry;
 pub mod stop;
 
 pub mod cli;
+pub mod notify;
+pub mod status;
 
 #[cfg(feature = "demo-org")]
 pub mod demo_org;

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::clock::Clock;
-use crate::http::{Http, Request};
+use crate::http::{Answer, Http, Request};
 use crate::key::SigningKey;
 use crate::org::Org;
 use crate::report::ApiLimit;
@@ -14,20 +14,22 @@ use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::identity::{self, Identity};
 use crate::salesforce::token::{self, Session};
 
-/// Logs in, once: signs an assertion and asks the org's login host for a token.
+/// The request that logs in: a freshly signed assertion for the org's login host.
 ///
 /// # Errors
-/// Whatever kept it from being granted, with what the operator must change where that is known.
-pub async fn log_in(org: &Org, key: &SigningKey, http: &Http, now: Timestamp) -> Result<Session, Fault> {
+/// Where the key cannot sign.
+pub fn request(org: &Org, key: &SigningKey, now: Timestamp) -> Result<Request<'static>, Fault> {
     let assertion = assertion::sign(org, key.encoding_key(), now)
         .map_err(|failure| Fault::new(FaultKind::Configuration, failure.what))?;
-    let request = Request {
-        url: format!("{}{}", org.login_url, token::PATH),
-        token: None,
-        form: Some(token::form(&assertion)),
-        batch_size: None,
-    };
-    let mut answer = http.send(request).await?;
+    let url = format!("{}{}", org.login_url, token::PATH);
+    Ok(Request { url, token: None, form: Some(token::form(&assertion)), batch_size: None })
+}
+
+/// Reads the login host's answer.
+///
+/// # Errors
+/// Whatever kept the login from being granted, with what the operator must change where that is known.
+pub async fn read(mut answer: Answer, org: &Org) -> Result<Session, Fault> {
     let body = answer.body().await?;
     let mut fault = match answer.status {
         200 => return token::read(&body, org),
@@ -35,6 +37,14 @@ pub async fn log_in(org: &Org, key: &SigningKey, http: &Http, now: Timestamp) ->
     };
     fault.retry_after = answer.head().retry_after;
     Err(fault)
+}
+
+/// Logs in, once: signs an assertion and asks the org's login host for a token.
+///
+/// # Errors
+/// As [`request`] and [`read`].
+pub async fn log_in(org: &Org, key: &SigningKey, http: &Http, now: Timestamp) -> Result<Session, Fault> {
+    read(http.send(request(org, key, now)?).await?, org).await
 }
 
 /// Logs in as often as the policy allows, waiting in between.

@@ -1,5 +1,6 @@
 //! What a run tells while it goes on. The engine never prints: a terminal's bar, the status port and tests listen.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::report::{RunId, RunReport};
@@ -29,6 +30,11 @@ pub enum Event<'e> {
         /// Bytes written so far.
         bytes: u64,
     },
+    /// A request was answered, or was not.
+    Answered {
+        /// The answer's HTTP status; `None`: no answer came.
+        status: Option<u16>,
+    },
     /// A request failed and will be sent again.
     Waiting {
         /// Why.
@@ -46,6 +52,17 @@ pub enum Event<'e> {
         /// What it did.
         report: &'e RunReport,
     },
+}
+
+/// Several that listen, each told in turn.
+pub struct Several(pub Vec<Arc<dyn Monitor>>);
+
+impl Monitor for Several {
+    fn notice(&self, run: &RunId, event: &Event<'_>) {
+        for monitor in &self.0 {
+            monitor.notice(run, event);
+        }
+    }
 }
 
 /// Listens to nothing.

@@ -1,6 +1,7 @@
 //! `sfexport run`: jobs, now.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{ArgGroup, Args};
@@ -10,12 +11,17 @@ use tokio::task::JoinSet;
 
 use super::log::Form;
 use super::{Context, print};
+use crate::clock;
 use crate::config::{self, Config, Selection};
+use crate::daemon::{Reading, Roster};
 use crate::error::{Exit, Failure};
 use crate::export::{Edges, Extent, Run, export};
 use crate::job::Job;
+use crate::monitor::Monitor;
+use crate::notify::Notifier;
 use crate::report::RunReport;
 use crate::state::State;
+use crate::status::{Board, Moment, metrics};
 
 #[derive(Debug, Args)]
 // A group, so that who names no job is told of --all.
@@ -36,6 +42,10 @@ pub(super) struct RunArguments {
     /// The instant the runs are for, which the dates in output paths show: 2026-11-22T02:00:00+01:00 [default: now]
     #[arg(long, value_name = "INSTANT")]
     at: Option<Timestamp>,
+    /// Write the runs' metrics to a file, as node_exporter's textfile collector reads them; its name must end in .prom
+    /// for that
+    #[arg(long, value_name = "PATH")]
+    metrics_file: Option<PathBuf>,
 }
 
 /// Runs the jobs named; one that fails stops no other.
@@ -49,12 +59,61 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     let state = State::open(&config.settings.state_dir)?;
     let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };
     let plan = Plan { jobs, at: arguments.at, extent };
+    let board = arguments.metrics_file.is_some().then(|| Arc::new(Board::new(Arc::new(clock::System::new()))));
+    let notifier = Arc::new(Notifier::new(&config.settings, config.jobs.iter()));
+    let mut monitors: Vec<Arc<dyn Monitor>> = Vec::new();
+    if let Some(board) = &board {
+        board.set_jobs(plan.jobs.iter().map(AsRef::as_ref));
+        monitors.push(Arc::clone(board) as _);
+    }
+    // A dry run exports nothing that anybody waits for.
+    if extent == Extent::Whole && !notifier.is_idle() {
+        monitors.push(Arc::clone(&notifier) as _);
+    }
+    if board.is_some() || notifier.wants_history() {
+        for report in state.history()? {
+            let report = report?;
+            notifier.recall(&report);
+            if let Some(board) = &board {
+                board.recall(&report);
+            }
+        }
+    }
     let mut statuses = Vec::new();
-    run_all(plan, &config, context.edges(&config.settings, Some(state)), context, |report| {
+    let edges = context.edges_told(&config.settings, Some(state.clone()), monitors);
+    run_all(plan, &config, edges, context, |report| {
         statuses.push(show(&report, &arguments, context.common.log_format));
     })
     .await?;
+    notifier.finish().await;
+    if let (Some(board), Some(path)) = (&board, &arguments.metrics_file) {
+        // The exports are made, or not, whatever becomes of their figures.
+        if let Err(failure) = write_metrics(path, board, config, &state) {
+            print::warning(context.common.log_format, None, &failure.what);
+        }
+    }
     Ok(Exit::of_all(statuses))
+}
+
+/// Writes the metrics whole: a collector sees the former file or the new one.
+fn write_metrics(path: &Path, board: &Board, config: Config, state: &State) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    let (marks, _) = state.marks()?;
+    let moment = Moment {
+        now,
+        standings: Roster::new(config).outlook(marks, now),
+        reading: Reading { taken: now, refused: None },
+        stopping: false,
+    };
+    // Not `.prom`, so that the collector leaves it alone.
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}.partial", std::process::id()));
+    let written = std::fs::write(&aside, metrics::text(board, &moment))
+        .and_then(|()| std::fs::rename(&aside, path))
+        .inspect_err(|_| {
+            let _ = std::fs::remove_file(&aside);
+        });
+    written.map_err(|error| Failure::of_file(Exit::Output, "cannot write the metrics to", path, &error))
 }
 
 /// The jobs to run, in the order of their names, each once.

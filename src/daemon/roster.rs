@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::agenda::{Limits, Plan, PlannedJob};
+use super::Standing;
+use crate::agenda::{Agenda, Limits, Plan, PlannedJob};
 use crate::config::{Config, Settings};
 use crate::job::{Job, JobName};
 use crate::org::{Org, OrgName};
+use crate::schedule::Mark;
 
 /// The jobs, orgs and settings of one reading of the configuration.
 #[derive(Debug)]
@@ -26,7 +28,9 @@ pub struct Roster {
 const LOGINS_AN_HOUR: usize = 3_600;
 
 impl Roster {
-    pub(super) fn new(config: Config) -> Self {
+    /// What a configuration says.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
         Self {
             settings: config.settings,
             orgs: config.orgs.into_iter().map(|(name, org)| (name, Arc::new(org))).collect(),
@@ -46,6 +50,12 @@ impl Roster {
                 shutdown_grace: self.settings.daemon.shutdown_grace,
             },
         }
+    }
+
+    /// How the jobs of a daemon that started now would stand, by name.
+    #[must_use]
+    pub fn outlook(&self, marks: BTreeMap<JobName, Mark>, now: Timestamp) -> Vec<Standing> {
+        Standing::of_all(&Agenda::new(self.plan(), marks, now))
     }
 
     /// The users whose schedules pass what Salesforce allows them, each in a sentence. A run is a login.

@@ -85,7 +85,14 @@ impl Link {
     }
 
     async fn log_in(&self) -> Result<Session, Fault> {
-        login::log_in(&self.org, &self.key, &self.edges.http, self.edges.clock.now()).await
+        let request = login::request(&self.org, &self.key, self.edges.clock.now())?;
+        login::read(self.send(request).await?, &self.org).await
+    }
+
+    async fn send(&self, request: Request<'_>) -> Result<Answer, Fault> {
+        let answer = self.edges.http.send(request).await;
+        self.notice(&Event::Answered { status: answer.as_ref().ok().map(|answer| answer.status) });
+        answer
     }
 
     /// Forgets a session that the org no longer takes, so that the next request logs in. A second one lost before
@@ -160,7 +167,7 @@ impl Link {
             batch_size: Some(self.edges.batch_size),
         };
         self.counts.api_calls.fetch_add(1, Ordering::Relaxed);
-        let mut answer = self.edges.http.send(request).await?;
+        let mut answer = self.send(request).await?;
         if let (Some(limit), Ok(mut latest)) = (answer.limit, self.counts.limit.lock()) {
             *latest = Some(limit);
         }

@@ -1,0 +1,97 @@
+//! `sfexport history`: past runs, read while others write.
+
+use std::collections::HashMap;
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::{Context, print, table};
+use crate::config::{self, Selection};
+use crate::error::{Exit, Failure};
+use crate::report::RunReport;
+use crate::state::State;
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryArguments {
+    /// Only the runs of this job; it may be gone from the configuration
+    #[arg(value_name = "JOB")]
+    job: Option<String>,
+    /// Print each run's report as a line of JSON
+    #[arg(long)]
+    json: bool,
+    /// How many runs are shown at most; 0 shows all
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    limit: usize,
+}
+
+/// Shows past runs, the newest first.
+pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result<Exit, Failure> {
+    let sources = context.sources()?;
+    // The jobs only bring their zones: a mistake in one of them hides no history.
+    let (settings, zones) = match config::load(&sources, &Selection::All) {
+        Ok(config) => {
+            let zones = config.jobs.iter().map(|job| (job.name.as_str().to_owned(), job.timezone.clone()));
+            let zones: HashMap<_, _> = zones.collect();
+            (config.settings, zones)
+        }
+        Err(_) => (config::load(&sources, &Selection::NoJobs)?.settings, HashMap::new()),
+    };
+    let wanted = |report: &Result<RunReport, Failure>| match (report, &arguments.job) {
+        (Ok(report), Some(job)) => report.job == *job,
+        _ => true,
+    };
+    let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
+    let reports = State::at(&settings.state_dir)?.history()?.filter(wanted).take(limit);
+    if arguments.json {
+        for report in reports {
+            print::report(&report?);
+        }
+        return Ok(Exit::Success);
+    }
+    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
+    for report in reports {
+        let report = report?;
+        rows.push(row(&report, zones.get(&report.job)));
+    }
+    if rows.len() == 1 {
+        print::line("no run yet");
+        return Ok(Exit::Success);
+    }
+    table::lines(&rows).iter().for_each(print::line);
+    Ok(Exit::Success)
+}
+
+const HEADINGS: [&str; 7] = ["ENDED (UTC)", "IN THE JOB'S ZONE", "JOB", "RESULT", "RECORDS", "TOOK", "WHAT"];
+
+fn row(report: &RunReport, timezone: Option<&TimeZone>) -> Vec<String> {
+    let result = match report.exit_status {
+        0 => report.status.as_str().to_owned(),
+        exit_status => format!("{} {exit_status}", report.status.as_str()),
+    };
+    let what = report.error.as_deref().or(report.path.as_deref()).unwrap_or_default();
+    let took = report.ended.duration_since(report.started).as_secs_f64();
+    let (records, took) = match report.status.has_run() {
+        true => (report.records.to_string(), format!("{took:.1} s")),
+        false => Default::default(),
+    };
+    vec![
+        utc(report.ended),
+        timezone.map_or_else(|| "-".to_owned(), |timezone| in_zone(report.ended, timezone)),
+        report.job.clone(),
+        result,
+        records,
+        took,
+        what.lines().next().unwrap_or_default().to_owned(),
+    ]
+}
+
+/// `2026-11-22 01:00:00`.
+pub(super) fn utc(instant: Timestamp) -> String {
+    instant.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// `2026-11-22 02:00:00 +01:00`.
+pub(super) fn in_zone(instant: Timestamp, timezone: &TimeZone) -> String {
+    instant.to_zoned(timezone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}

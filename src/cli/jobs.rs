@@ -1,0 +1,131 @@
+//! `sfexport jobs`: the jobs, their schedules, next and last runs, read while a daemon writes.
+
+use std::collections::HashMap;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::history::{in_zone, utc};
+use super::{Context, print, table};
+use crate::config::{self, Selection};
+use crate::daemon::{Roster, Standing};
+use crate::error::{Exit, Failure};
+use crate::job::Job;
+use crate::report::RunReport;
+use crate::state::State;
+
+#[derive(Debug, Args)]
+pub(super) struct JobsArguments {
+    /// Print each job as a line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A job, as `--json` shows it.
+#[derive(Serialize)]
+struct Line<'a> {
+    job: &'a str,
+    org: &'a str,
+    enabled: bool,
+    schedule: Option<&'a str>,
+    timezone: &'a str,
+    /// In UTC; in the past where it is due, and the daemon catches it up when it starts.
+    next: Option<Timestamp>,
+    /// The same in the job's zone.
+    next_in_zone: Option<String>,
+    last: Option<&'a RunReport>,
+}
+
+/// Shows every job.
+pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit, Failure> {
+    let config = config::load(&context.sources()?, &Selection::All)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let state = State::at(&config.settings.state_dir)?;
+    let (marks, unread) = state.marks()?;
+    for failure in unread {
+        print::warning(context.common.log_format, None, &failure.what);
+    }
+    let roster = Roster::new(config);
+    let last = last_runs(&state, &roster)?;
+    let now = Timestamp::now();
+    let standings = roster.outlook(marks, now);
+    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
+    // Both are in the order of the names.
+    for (job, standing) in roster.jobs.values().zip(&standings) {
+        let last = last.get(job.name.as_str());
+        if arguments.json {
+            let line = serde_json::to_string(&line(job, standing, last));
+            print::line(line.map_err(|error| Failure::new(Exit::General, error.to_string()))?);
+        } else {
+            rows.push(row(job, standing, last, now));
+        }
+    }
+    if !arguments.json {
+        table::lines(&rows).iter().for_each(print::line);
+    }
+    Ok(Exit::Success)
+}
+
+/// The last run of each job, if it is in the history.
+fn last_runs(state: &State, roster: &Roster) -> Result<HashMap<String, RunReport>, Failure> {
+    let mut last = HashMap::new();
+    for report in state.history()? {
+        let report = report?;
+        if report.status.has_run() && !last.contains_key(&report.job) {
+            last.insert(report.job.clone(), report);
+        }
+        if last.len() == roster.jobs.len() && roster.jobs.keys().all(|job| last.contains_key(job.as_str())) {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+fn line<'a>(job: &'a Job, standing: &Standing, last: Option<&'a RunReport>) -> Line<'a> {
+    Line {
+        job: job.name.as_str(),
+        org: job.org.as_str(),
+        enabled: job.enabled,
+        schedule: job.schedule.as_ref().map(|schedule| schedule.text()),
+        timezone: zone_name(job),
+        next: standing.next,
+        next_in_zone: standing.next.map(|next| in_zone(next, &job.timezone)),
+        last,
+    }
+}
+
+const HEADINGS: [&str; 8] =
+    ["JOB", "ORG", "SCHEDULE", "ZONE", "NEXT RUN (UTC)", "IN THE JOB'S ZONE", "LAST RUN (UTC)", "RESULT"];
+
+fn row(job: &Job, standing: &Standing, last: Option<&RunReport>, now: Timestamp) -> Vec<String> {
+    let (next, in_its_zone) = match standing.next {
+        Some(next) if next <= now => (format!("{} (due)", utc(next)), in_zone(next, &job.timezone)),
+        Some(next) => (utc(next), in_zone(next, &job.timezone)),
+        None if !job.enabled => ("disabled".to_owned(), "-".to_owned()),
+        None => ("when asked".to_owned(), "-".to_owned()),
+    };
+    let result = last.map_or_else(|| "-".to_owned(), |report| match report.exit_status {
+        0 => format!("{}, {} records", report.status.as_str(), report.records),
+        exit_status => {
+            let what = report.error.as_deref().unwrap_or_default();
+            format!("{} {exit_status}: {}", report.status.as_str(), what.lines().next().unwrap_or_default())
+        }
+    });
+    vec![
+        job.name.to_string(),
+        job.org.to_string(),
+        job.schedule.as_ref().map_or("-", |schedule| schedule.text()).to_owned(),
+        zone_name(job).to_owned(),
+        next,
+        in_its_zone,
+        last.map_or_else(|| "never".to_owned(), |report| utc(report.ended)),
+        result,
+    ]
+}
+
+fn zone_name(job: &Job) -> &str {
+    job.timezone.iana_name().unwrap_or("UTC")
+}

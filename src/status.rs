@@ -1,0 +1,129 @@
+//! The status port: whether the daemon lives and is ready, its metrics, and a page for people. What it tells is
+//! gathered by [`Board`], a monitor, and asked of the daemon itself.
+
+mod board;
+pub mod metrics;
+pub mod page;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+
+use crate::daemon::{Handle, Reading, Standing};
+
+pub use board::Board;
+
+/// How long the daemon's loop may stand still until it counts as dead: three times its longest sleep.
+const STILL: Duration = Duration::from_secs(90);
+
+/// How long the daemon may take to say how its jobs stand.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What a board does not know by itself.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    /// The time.
+    pub now: Timestamp,
+    /// How the jobs stand, by name.
+    pub standings: Vec<Standing>,
+    /// How the configuration was last read.
+    pub reading: Reading,
+    /// Whether no further run starts.
+    pub stopping: bool,
+}
+
+impl Moment {
+    fn standing(&self, job: &str) -> Option<&Standing> {
+        let place = self.standings.binary_search_by(|standing| standing.job.as_str().cmp(job)).ok()?;
+        self.standings.get(place)
+    }
+}
+
+/// Answers on the status port for as long as it is polled.
+///
+/// # Errors
+/// Where the listener fails for good.
+pub async fn serve(listener: TcpListener, board: Arc<Board>, daemon: Handle) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/", get(the_page))
+        .route("/metrics", get(the_metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .with_state(Face { board, daemon });
+    axum::serve(listener, router).await
+}
+
+#[derive(Clone)]
+struct Face {
+    board: Arc<Board>,
+    daemon: Handle,
+}
+
+impl Face {
+    async fn moment(&self) -> Result<Moment, Response> {
+        let silent = || (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the daemon does not answer\n").into_response();
+        let looked = tokio::time::timeout(LOOK, self.daemon.look()).await;
+        let standings = looked.ok().flatten().ok_or_else(silent)?;
+        Ok(Moment {
+            now: self.board.clock.now(),
+            standings,
+            reading: self.daemon.reading(),
+            stopping: self.daemon.is_stopping(),
+        })
+    }
+}
+
+const PLAIN: [(HeaderName, &str); 2] =
+    [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")];
+
+const METRICS: [(HeaderName, &str); 2] =
+    [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
+
+const HTML: [(HeaderName, &str); 4] = [
+    (CONTENT_TYPE, "text/html; charset=utf-8"),
+    (CACHE_CONTROL, "no-store"),
+    // Nothing is loaded and nothing runs, whatever an org's error text holds.
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+];
+
+async fn the_page(State(face): State<Face>) -> Response {
+    match face.moment().await {
+        Ok(moment) => (HTML, page::html(&face.board, &moment)).into_response(),
+        Err(response) => response,
+    }
+}
+
+async fn the_metrics(State(face): State<Face>) -> Response {
+    match face.moment().await {
+        Ok(moment) => (METRICS, metrics::text(&face.board, &moment)).into_response(),
+        Err(response) => response,
+    }
+}
+
+async fn livez(State(face): State<Face>) -> Response {
+    match face.daemon.last_turn() {
+        Some(still) if still > STILL => {
+            let what = format!("the daemon's loop has not turned for {} s\n", still.as_secs());
+            (StatusCode::SERVICE_UNAVAILABLE, PLAIN, what).into_response()
+        }
+        _ => (PLAIN, "alive\n").into_response(),
+    }
+}
+
+async fn readyz(State(face): State<Face>) -> Response {
+    let (status, what) = match (face.daemon.is_stopping(), face.daemon.last_turn()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        (false, None) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        (false, Some(_)) => (StatusCode::OK, "ready\n"),
+    };
+    (status, PLAIN, what).into_response()
+}

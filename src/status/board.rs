@@ -1,0 +1,232 @@
+//! What a process knows of its runs, gathered as they tell it: the one source of metrics and of the status page.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::clock::Clock;
+use crate::job::Job;
+use crate::monitor::{Event, Monitor};
+use crate::report::{ApiLimit, RunId, RunReport, RunStatus};
+
+/// How many failures the page shows.
+const FAILURES: usize = 20;
+
+/// The results that runs are counted by.
+pub(super) const RESULTS: [RunStatus; 5] =
+    [RunStatus::Ok, RunStatus::Failed, RunStatus::Cancelled, RunStatus::Skipped, RunStatus::Missed];
+
+/// The classes that answers are counted by; the last one stands for requests without any.
+pub(super) const ANSWERS: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "none"];
+
+/// The runs of a process as they stand; give it the jobs and their history, and let it listen.
+pub struct Board {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) started: Timestamp,
+    runs: Mutex<Runs>,
+}
+
+/// Everything that is known, by the names of jobs and orgs.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    pub(super) jobs: BTreeMap<String, JobRuns>,
+    pub(super) orgs: BTreeMap<String, OrgTraffic>,
+    pub(super) running: HashMap<RunId, Running>,
+    /// The newest first.
+    pub(super) failures: VecDeque<RunReport>,
+}
+
+/// One job and what became of its runs.
+#[derive(Debug)]
+pub(super) struct JobRuns {
+    pub(super) org: String,
+    pub(super) schedule: Option<String>,
+    pub(super) timezone: TimeZone,
+    pub(super) enabled: bool,
+    /// By [`RESULTS`].
+    pub(super) results: [u64; RESULTS.len()],
+    pub(super) runs: u64,
+    pub(super) seconds: f64,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    pub(super) last: Option<RunReport>,
+    pub(super) last_success: Option<Timestamp>,
+}
+
+/// What went to and fro between the process and an org.
+#[derive(Debug, Default)]
+pub(super) struct OrgTraffic {
+    /// By [`ANSWERS`].
+    pub(super) answers: [u64; ANSWERS.len()],
+    pub(super) api_calls: u64,
+    pub(super) logins: u64,
+    pub(super) api_limit: Option<ApiLimit>,
+}
+
+/// A run that goes on.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) job: String,
+    pub(super) since: Timestamp,
+    pub(super) doing: Doing,
+}
+
+/// What a run is at.
+#[derive(Debug)]
+pub(super) enum Doing {
+    LoggingIn,
+    Querying,
+    Writing { records: u64, total: u64, bytes: u64 },
+    Waiting { fault: String },
+}
+
+impl Board {
+    /// A board without jobs.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let started = clock.now();
+        Self { clock, started, runs: Mutex::default() }
+    }
+
+    /// From here on these are the jobs; what is known of those that stay is kept.
+    pub fn set_jobs<'j>(&self, jobs: impl Iterator<Item = &'j Job>) {
+        let mut runs = self.runs();
+        let mut former = std::mem::take(&mut runs.jobs);
+        for job in jobs {
+            let name = job.name.as_str().to_owned();
+            let (org, schedule) = (job.org.as_str().to_owned(), job.schedule.as_ref().map(|s| s.text().to_owned()));
+            runs.orgs.entry(org.clone()).or_default();
+            let known = former.remove(&name);
+            let fresh = || JobRuns {
+                org: String::new(),
+                schedule: None,
+                timezone: TimeZone::UTC,
+                enabled: true,
+                results: [0; RESULTS.len()],
+                runs: 0,
+                seconds: 0.0,
+                records: 0,
+                bytes: 0,
+                last: None,
+                last_success: None,
+            };
+            let known = known.unwrap_or_else(fresh);
+            let timezone = job.timezone.clone();
+            runs.jobs.insert(name, JobRuns { org, schedule, timezone, enabled: job.enabled, ..known });
+        }
+        let Runs { jobs, orgs, .. } = &mut *runs;
+        orgs.retain(|org, _| jobs.values().any(|job| job.org == *org));
+    }
+
+    /// Learns from a run of the history, of which it is told the newest first. Nothing is counted.
+    pub fn recall(&self, report: &RunReport) {
+        if !report.status.has_run() {
+            return;
+        }
+        let mut runs = self.runs();
+        let Runs { jobs, failures, orgs, .. } = &mut *runs;
+        let Some(job) = jobs.get_mut(&report.job) else { return };
+        if report.status == RunStatus::Ok && job.last_success.is_none() {
+            job.last_success = Some(report.ended);
+        }
+        if let (Some(org), Some(limit)) = (orgs.get_mut(&report.org), report.api_limit) {
+            org.api_limit.get_or_insert(limit);
+        }
+        if report.status == RunStatus::Failed && failures.len() < FAILURES {
+            failures.push_back(brief(report));
+        }
+        if job.last.is_none() {
+            job.last = Some(brief(report));
+        }
+    }
+
+    pub(super) fn runs(&self) -> MutexGuard<'_, Runs> {
+        // Counters that a panic left half added are as good as any.
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A report without what no face shows: a thousand jobs' columns are megabytes.
+fn brief(report: &RunReport) -> RunReport {
+    RunReport { columns: Vec::new(), warnings: Vec::new(), sha256: None, ..report.clone() }
+}
+
+impl Monitor for Board {
+    fn notice(&self, run: &RunId, event: &Event<'_>) {
+        let mut runs = self.runs();
+        if let Event::Began { job } = event {
+            let running =
+                Running { job: (*job).to_owned(), since: self.clock.now(), doing: Doing::LoggingIn };
+            runs.running.insert(run.clone(), running);
+            return;
+        }
+        if let Event::Ended { report } = event {
+            runs.running.remove(run);
+            runs.ended(report);
+            return;
+        }
+        let Runs { jobs, orgs, running, .. } = &mut *runs;
+        let Some(running) = running.get_mut(run) else { return };
+        match event {
+            Event::LoggedIn | Event::Restarted { .. } => running.doing = Doing::Querying,
+            Event::Progress { records, total, bytes } => {
+                running.doing = Doing::Writing { records: *records, total: *total, bytes: *bytes };
+            }
+            Event::Waiting { fault, .. } => running.doing = Doing::Waiting { fault: (*fault).to_owned() },
+            Event::Answered { status } => {
+                let org = jobs.get(&running.job).and_then(|job| orgs.get_mut(&job.org));
+                if let Some(org) = org {
+                    org.answers[class(*status)] += 1;
+                }
+            }
+            Event::Began { .. } | Event::Ended { .. } => {}
+        }
+    }
+}
+
+/// The place of a status in [`ANSWERS`].
+fn class(status: Option<u16>) -> usize {
+    match status {
+        Some(200..=299) => 0,
+        Some(300..=399) => 1,
+        Some(400..=499) => 2,
+        Some(_) => 3,
+        None => 4,
+    }
+}
+
+impl Runs {
+    fn ended(&mut self, report: &RunReport) {
+        let Some(job) = self.jobs.get_mut(&report.job) else { return };
+        if let Some(place) = RESULTS.iter().position(|result| *result == report.status) {
+            job.results[place] += 1;
+        }
+        if !report.status.has_run() {
+            return;
+        }
+        job.runs += 1;
+        job.seconds += seconds(report);
+        if report.status == RunStatus::Ok {
+            job.records += report.records;
+            job.bytes += report.bytes;
+            job.last_success = Some(report.ended);
+        }
+        job.last = Some(brief(report));
+        if report.status == RunStatus::Failed {
+            self.failures.push_front(brief(report));
+            self.failures.truncate(FAILURES);
+        }
+        if let Some(org) = self.orgs.get_mut(&report.org) {
+            org.api_calls += report.api_calls;
+            org.logins += report.logins;
+            org.api_limit = report.api_limit.or(org.api_limit);
+        }
+    }
+}
+
+/// How long a run took; 0 where the clock was set back meanwhile.
+pub(super) fn seconds(report: &RunReport) -> f64 {
+    report.ended.duration_since(report.started).as_secs_f64().max(0.0)
+}

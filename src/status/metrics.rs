@@ -1,0 +1,166 @@
+//! The board as Prometheus reads it, in its text format; every series is there from the start, so that an alert
+//! can be written before the first failure. Labels hold the names of jobs and orgs, never a query or a path.
+
+use std::fmt::{Display, Write as _};
+
+use jiff::Timestamp;
+
+use super::Moment;
+use super::board::{ANSWERS, Board, JobRuns, RESULTS, seconds};
+
+/// The metrics at a moment.
+#[must_use]
+pub fn text(board: &Board, moment: &Moment) -> String {
+    let runs = board.runs();
+    let mut text = Text(String::new());
+    text.family("build_info", "gauge", "The version of sfexport; always 1.");
+    text.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.family("start_timestamp_seconds", "gauge", "When the process started.");
+    text.sample("start_timestamp_seconds", &[], unix(board.started));
+    text.family(
+        "config_last_reload_successful",
+        "gauge",
+        "Whether the configuration was valid when it was last read.",
+    );
+    text.sample("config_last_reload_successful", &[], u8::from(moment.reading.refused.is_none()));
+    text.family(
+        "config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "When the configuration in use was read.",
+    );
+    text.sample("config_last_reload_success_timestamp_seconds", &[], unix(moment.reading.taken));
+    text.family("jobs", "gauge", "How many jobs there are, the disabled ones too.");
+    text.sample("jobs", &[], runs.jobs.len());
+
+    text.family("runs_total", "counter", "Runs by how they ended, and occurrences that were not run.");
+    for (name, job) in &runs.jobs {
+        for (result, count) in RESULTS.iter().zip(job.results) {
+            let labels = [("job", name.as_str()), ("org", job.org.as_str()), ("result", result.as_str())];
+            text.sample("runs_total", &labels, count);
+        }
+    }
+    let mut by_job = |name: &str, kind: &str, help: &str, value: &dyn Fn(&str, &JobRuns) -> f64| {
+        text.family(name, kind, help);
+        for (job_name, job) in &runs.jobs {
+            text.sample(name, &[("job", job_name), ("org", &job.org)], value(job_name, job));
+        }
+    };
+    let last = |job: &JobRuns, value: &dyn Fn(&crate::report::RunReport) -> f64| {
+        job.last.as_ref().map_or(f64::NAN, value)
+    };
+    by_job("records_total", "counter", "Records in published files.", &|_, job| job.records as f64);
+    by_job("bytes_total", "counter", "Bytes of published files.", &|_, job| job.bytes as f64);
+    by_job("run_in_progress", "gauge", "Whether the job is running.", &|name, _| {
+        f64::from(u8::from(runs.running.values().any(|run| run.job == name)))
+    });
+    by_job(
+        "runs_waiting",
+        "gauge",
+        "Runs that wait for room, for the end of another, or to be tried again.",
+        &|name, _| moment.standing(name).map_or(0.0, |standing| standing.waiting as f64),
+    );
+    by_job(
+        "next_run_timestamp_seconds",
+        "gauge",
+        "When the next run should start; NaN where the job has no schedule.",
+        &|name, _| moment.standing(name).and_then(|standing| standing.next).map_or(f64::NAN, unix),
+    );
+    by_job(
+        "last_run_timestamp_seconds",
+        "gauge",
+        "When the last run ended, well or not; 0 where there was none.",
+        &|_, job| job.last.as_ref().map_or(0.0, |report| unix(report.ended)),
+    );
+    by_job(
+        "last_success_timestamp_seconds",
+        "gauge",
+        "When the last successful run ended; 0 where there was none.",
+        &|_, job| job.last_success.map_or(0.0, unix),
+    );
+    by_job("last_run_exit_status", "gauge", "The exit status of the last run; NaN where there was none.", &|_, job| {
+        last(job, &|report| f64::from(report.exit_status))
+    });
+    by_job("last_run_duration_seconds", "gauge", "How long the last run took; NaN where there was none.", &|_, job| {
+        last(job, &seconds)
+    });
+    by_job("last_run_records", "gauge", "Records that the last run wrote; NaN where there was none.", &|_, job| {
+        last(job, &|report| report.records as f64)
+    });
+    text.family("run_duration_seconds", "summary", "How long runs took.");
+    for (name, job) in &runs.jobs {
+        let labels = [("job", name.as_str()), ("org", job.org.as_str())];
+        text.sample("run_duration_seconds_sum", &labels, job.seconds);
+        text.sample("run_duration_seconds_count", &labels, job.runs);
+    }
+
+    text.family(
+        "http_requests_total",
+        "counter",
+        "Requests to an org by the class of the answer's status; none: no answer came.",
+    );
+    for (org, traffic) in &runs.orgs {
+        for (code, count) in ANSWERS.iter().zip(traffic.answers) {
+            text.sample("http_requests_total", &[("org", org), ("code", code)], count);
+        }
+    }
+    let mut by_org = |name: &str, kind: &str, help: &str, value: &dyn Fn(&super::board::OrgTraffic) -> f64| {
+        text.family(name, kind, help);
+        for (org, traffic) in &runs.orgs {
+            text.sample(name, &[("org", org)], value(traffic));
+        }
+    };
+    by_org("api_calls_total", "counter", "Requests that count against the org's daily limit.", &|org| {
+        org.api_calls as f64
+    });
+    by_org("logins_total", "counter", "Logins.", &|org| org.logins as f64);
+    by_org(
+        "api_limit_used",
+        "gauge",
+        "API requests used of the org's limit of 24 hours, everybody's, as its last answer told; NaN until then.",
+        &|org| org.api_limit.map_or(f64::NAN, |limit| limit.used as f64),
+    );
+    by_org(
+        "api_limit_allowed",
+        "gauge",
+        "API requests that the org allows in 24 hours, as its last answer told; NaN until then.",
+        &|org| org.api_limit.map_or(f64::NAN, |limit| limit.allowed as f64),
+    );
+    text.0
+}
+
+fn unix(instant: Timestamp) -> f64 {
+    instant.as_millisecond() as f64 / 1_000.0
+}
+
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP sfexport_{name} {help}\n# TYPE sfexport_{name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let _ = write!(self.0, "sfexport_{name}");
+        for (number, (label, text)) in labels.iter().enumerate() {
+            let before = if number == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{before}{label}=\"{}\"", escaped(text));
+        }
+        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+}
+
+/// A label's value in its quotes.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn a_labels_value_cannot_leave_its_quotes() {
+        assert_eq!(escaped("a\\b\"c\nd"), r#"a\\b\"c\nd"#);
+    }
+}
