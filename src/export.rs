@@ -351,7 +351,7 @@ async fn locked_run(
     };
     let columns = Arc::new(columns);
     let ahead = !columns.has_children();
-    let stages = aside(|| outputs.stage(&id, remembered))?;
+    let stages = outputs.stage(&id, remembered)?;
     let mut writer = WriterThread::start(&job, Arc::clone(&columns), stages)?;
     let (restarts, end) = tokio::select! {
         biased;

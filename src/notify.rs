@@ -240,6 +240,9 @@ mod tests {
         let with = |url: &str| with_last(&url.to_owned().into(), "fail").expose_secret().to_owned();
         assert_eq!(with("https://hc-ping.com/0a-1b"), "https://hc-ping.com/0a-1b/fail");
         assert_eq!(with("https://hc-ping.com/0a-1b/"), "https://hc-ping.com/0a-1b/fail");
-        assert_eq!(with("https://h.example/ping/k/job?create=1"), "https://h.example/ping/k/job/fail?create=1");
+        assert_eq!(
+            with("https://h.example/ping/k/job?create=1"),
+            "https://h.example/ping/k/job/fail?create=1"
+        );
     }
 }

@@ -69,7 +69,8 @@ struct Face {
 
 impl Face {
     async fn moment(&self) -> Result<Moment, Response> {
-        let silent = || (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the daemon does not answer\n").into_response();
+        let silent =
+            || (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the daemon does not answer\n").into_response();
         let looked = tokio::time::timeout(LOOK, self.daemon.look()).await;
         let standings = looked.ok().flatten().ok_or_else(silent)?;
         Ok(Moment {

@@ -185,6 +185,7 @@ impl World {
             timezone: jiff::tz::TimeZone::UTC,
             timeout: None,
             policy: Policy::default(),
+            ping_url: None,
         };
         let output = LocalFile::new(&path, IfExists::Replace, None).unwrap();
         let run = Run {
@@ -229,7 +230,10 @@ impl Random {
         match self.below(4) {
             0 => name.to_lowercase(),
             1 => name.to_uppercase(),
-            2 => name.chars().map(|c| if self.one_in(2) { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect(),
+            2 => name
+                .chars()
+                .map(|c| if self.one_in(2) { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
+                .collect(),
             _ => name.to_owned(),
         }
     }
@@ -342,7 +346,14 @@ impl Case {
                 Self { meaning: Meaning::Records(select), ..Self::of("children", text, random) }
             }
             _ => {
-                let object = *random.pick(&["Account", "Contact", "Opportunity", "User", "Warehouse__c", "Attachment"]);
+                let object = *random.pick(&[
+                    "Account",
+                    "Contact",
+                    "Opportunity",
+                    "User",
+                    "Warehouse__c",
+                    "Attachment",
+                ]);
                 let (text, select) = select(random, data, object, None, 0);
                 let compound = select.items.iter().any(|item| match &item.what {
                     What::Field(path) => is_compound(data, select.object, path),
@@ -416,7 +427,9 @@ impl Case {
         let subtotals = if chosen.is_empty() { "" } else { *random.pick(&["", "", "ROLLUP", "CUBE"]) };
         let sets: Vec<Vec<bool>> = match (subtotals, chosen.len()) {
             ("ROLLUP", n) => (0..=n).map(|used| (0..n).map(|key| key < used).collect()).collect(),
-            ("CUBE", n) => (0..1_usize << n).map(|bits| (0..n).map(|key| bits >> key & 1 == 1).collect()).collect(),
+            ("CUBE", n) => {
+                (0..1_usize << n).map(|bits| (0..n).map(|key| bits >> key & 1 == 1).collect()).collect()
+            }
             (_, n) => vec![vec![true; n]],
         };
 
@@ -426,7 +439,10 @@ impl Case {
             let last = text.rsplit('.').next().unwrap().to_owned();
             let alias = random.one_in(3).then(|| format!("k{at}"));
             texts.push(format!("{text} {}", alias.as_deref().unwrap_or_default()));
-            columns.push((alias.clone().unwrap_or(last), alias.unwrap_or_else(|| key.rsplit('.').next().unwrap().to_owned())));
+            columns.push((
+                alias.clone().unwrap_or(last),
+                alias.unwrap_or_else(|| key.rsplit('.').next().unwrap().to_owned()),
+            ));
             measures.push(Measure::Key(at));
         }
         let mut expressions = 0;
@@ -488,7 +504,9 @@ impl Case {
                     Measure::Sum if numbers().next().is_none() => Value::Null,
                     Measure::Sum => Value::Double(numbers().sum::<i64>() as f64),
                     Measure::Greatest => numbers().max().map_or(Value::Null, Value::Int),
-                    Measure::Distinct => Value::Int(numbers().collect::<std::collections::BTreeSet<_>>().len() as i64),
+                    Measure::Distinct => {
+                        Value::Int(numbers().collect::<std::collections::BTreeSet<_>>().len() as i64)
+                    }
                     Measure::Grouping(at) => Value::Int(i64::from(!sets[*set][*at])),
                 }
             });
@@ -496,7 +514,8 @@ impl Case {
         }
         let case = Self::of("groups", text, random);
         let jsonl = case.format == Format::Jsonl;
-        let names = columns.into_iter().map(|(spelled, canonical)| if jsonl { canonical } else { spelled }).collect();
+        let names =
+            columns.into_iter().map(|(spelled, canonical)| if jsonl { canonical } else { spelled }).collect();
         Self { meaning: Meaning::Rows(names, rows), unordered: true, ..case }
     }
 
@@ -518,15 +537,19 @@ impl Case {
             }
             (Meaning::Rows(names, rows), Format::Jsonl) => {
                 let line = |row: &Vec<Shown>| {
-                    let pairs = names.iter().zip(row).map(|(name, shown)| format!("\"{name}\":{}", shown.json));
+                    let pairs =
+                        names.iter().zip(row).map(|(name, shown)| format!("\"{name}\":{}", shown.json));
                     format!("{{{}}}\n", pairs.collect::<Vec<_>>().join(","))
                 };
                 let lines: String = rows.iter().map(line).collect();
                 files.insert("export.jsonl".to_owned(), lines.into_bytes());
             }
             (Meaning::Records(select), Format::Jsonl) => {
-                let lines: String =
-                    select.rows(data, None).into_iter().map(|row| record(row, &select.items) + "\n").collect();
+                let lines: String = select
+                    .rows(data, None)
+                    .into_iter()
+                    .map(|row| record(row, &select.items) + "\n")
+                    .collect();
                 files.insert("export.jsonl".to_owned(), lines.into_bytes());
             }
             (Meaning::Records(select), Format::Csv) => {
@@ -703,7 +726,8 @@ fn tasks(random: &mut Random, data: &DataSet) -> (String, Select) {
     let otherwise = vec![spell("Name"), spell("Email")];
     let branches: Vec<_> = branches.into_iter().take(1 + random.below(2)).collect();
     let otherwise = random.one_in(2).then_some(otherwise);
-    let list = |fields: &[Spelled]| fields.iter().map(|field| field.spelled.clone()).collect::<Vec<_>>().join(", ");
+    let list =
+        |fields: &[Spelled]| fields.iter().map(|field| field.spelled.clone()).collect::<Vec<_>>().join(", ");
     let mut text = format!("TYPEOF {}", random.cased("What"));
     for (object, fields) in &branches {
         text.push_str(&format!(" {} {} THEN {}", random.cased("WHEN"), random.cased(object), list(fields)));
@@ -713,15 +737,25 @@ fn tasks(random: &mut Random, data: &DataSet) -> (String, Select) {
     }
     let relationship = text.split(' ').nth(1).unwrap().to_owned();
     let text = format!("SELECT Id, {text} {}, Who.Name, subject FROM Task", random.cased("END"));
-    let plain = |spelled: &str, path: Vec<&'static str>| Item { spelled: spelled.to_owned(), what: What::Field(path) };
+    let plain = |spelled: &str, path: Vec<&'static str>| Item {
+        spelled: spelled.to_owned(),
+        what: What::Field(path),
+    };
     let items = vec![
         plain("Id", vec!["Id"]),
         Item { spelled: relationship, what: What::TypeOf("What", branches, otherwise) },
         plain("Who.Name", vec!["Who", "Name"]),
         plain("subject", vec!["Subject"]),
     ];
-    let select =
-        Select { name: "Task".to_owned(), object, items, order: Order::Id, limit: usize::MAX, offset: 0, filter: None };
+    let select = Select {
+        name: "Task".to_owned(),
+        object,
+        items,
+        order: Order::Id,
+        limit: usize::MAX,
+        offset: 0,
+        filter: None,
+    };
     (text, select)
 }
 
@@ -789,9 +823,10 @@ impl Item {
             What::Field(_) | What::Aliased(_) => vec![spelled.clone()],
             What::Children(..) if apart => Vec::new(),
             What::Children(..) => vec![spelled.clone()],
-            What::TypeOf(_, branches, otherwise) => {
-                union(branches, otherwise).iter().map(|field| format!("{spelled}.{}", field.spelled)).collect()
-            }
+            What::TypeOf(_, branches, otherwise) => union(branches, otherwise)
+                .iter()
+                .map(|field| format!("{spelled}.{}", field.spelled))
+                .collect(),
         }
     }
 
@@ -828,17 +863,27 @@ impl Item {
             }
             What::Children(..) if apart => {}
             What::Children(relationship, select) => {
-                let records: Vec<_> =
-                    select.children(row, relationship).into_iter().map(|child| record(child, &select.items)).collect();
-                cells.push(if records.is_empty() { String::new() } else { format!("[{}]", records.join(",")) });
+                let records: Vec<_> = select
+                    .children(row, relationship)
+                    .into_iter()
+                    .map(|child| record(child, &select.items))
+                    .collect();
+                cells.push(if records.is_empty() {
+                    String::new()
+                } else {
+                    format!("[{}]", records.join(","))
+                });
             }
             What::TypeOf(relationship, branches, otherwise) => {
                 let parent = row.parent(relationship);
                 let chosen = parent.map(|parent| branch(parent, branches, otherwise));
                 for field in union(branches, otherwise) {
-                    let is_there = chosen.is_some_and(|chosen| chosen.iter().any(|known| known.name == field.name));
+                    let is_there =
+                        chosen.is_some_and(|chosen| chosen.iter().any(|known| known.name == field.name));
                     cells.push(match parent {
-                        Some(parent) if is_there => shown_cell(&parent.value(field.name).unwrap_or(Value::Null)),
+                        Some(parent) if is_there => {
+                            shown_cell(&parent.value(field.name).unwrap_or(Value::Null))
+                        }
                         _ => String::new(),
                     });
                 }
@@ -848,7 +893,10 @@ impl Item {
 }
 
 /// The fields of all branches, each where it is first named.
-fn union<'i>(branches: &'i [(&'static str, Vec<Spelled>)], otherwise: &'i Option<Vec<Spelled>>) -> Vec<&'i Spelled> {
+fn union<'i>(
+    branches: &'i [(&'static str, Vec<Spelled>)],
+    otherwise: &'i Option<Vec<Spelled>>,
+) -> Vec<&'i Spelled> {
     let mut all: Vec<&Spelled> = Vec::new();
     for field in branches.iter().map(|(_, fields)| fields).chain(otherwise).flatten() {
         if !all.iter().any(|known| known.name == field.name) {
@@ -981,8 +1029,10 @@ fn shown_cell(value: &Value) -> String {
 fn shown_json(value: &Value) -> String {
     match value {
         Value::Address(at) => {
-            let text = |text: Option<&str>| text.map_or("null".to_owned(), |text| json(&text.to_owned().into()));
-            let number = |number: Option<f64>| number.map_or("null".to_owned(), |number| json(&Value::Double(number)));
+            let text =
+                |text: Option<&str>| text.map_or("null".to_owned(), |text| json(&text.to_owned().into()));
+            let number =
+                |number: Option<f64>| number.map_or("null".to_owned(), |number| json(&Value::Double(number)));
             format!(
                 r#"{{"city":{},"country":{},"geocodeAccuracy":{},"latitude":{},"longitude":{},"postalCode":{},"state":{},"street":{}}}"#,
                 text(at.city),

@@ -663,7 +663,7 @@ fn places(body: &[u8]) -> Vec<usize> {
 /// know where they can be cut.
 async fn bodies(what: What) -> Vec<Vec<u8>> {
     let org = start(what).await;
-    let client = reqwest::Client::builder().no_proxy().gzip(false).build().unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let claims = serde_json::json!({
         "iss": support::CLIENT_ID, "sub": support::USERNAME, "aud": org.url(),
         "exp": Timestamp::now().as_second() + 120

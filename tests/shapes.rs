@@ -164,7 +164,7 @@ fn what_cannot_be_a_file_of_its_own_is_refused_before_the_login() {
     ];
     for (name, soql, reason) in refused {
         deployment.job(name, soql, &format!("{name}.csv"), "children = \"files\"");
-        deployment.run(["run", name]).ended(65).says(&[reason]);
+        deployment.run(["run", name]).ended(78).says(&[reason]);
     }
     deployment.job("e", FAMILIES, "e.csv", "children = \"reject\"");
     deployment.run(["run", "e"]).ended(65).says(&["children = \"reject\""]);

@@ -107,13 +107,20 @@ fn row(job: &Job, standing: &Standing, last: Option<&RunReport>, now: Timestamp)
         None if !job.enabled => ("disabled".to_owned(), "-".to_owned()),
         None => ("when asked".to_owned(), "-".to_owned()),
     };
-    let result = last.map_or_else(|| "-".to_owned(), |report| match report.exit_status {
-        0 => format!("{}, {} records", report.status.as_str(), report.records),
-        exit_status => {
-            let what = report.error.as_deref().unwrap_or_default();
-            format!("{} {exit_status}: {}", report.status.as_str(), what.lines().next().unwrap_or_default())
-        }
-    });
+    let result = last.map_or_else(
+        || "-".to_owned(),
+        |report| match report.exit_status {
+            0 => format!("{}, {} records", report.status.as_str(), report.records),
+            exit_status => {
+                let what = report.error.as_deref().unwrap_or_default();
+                format!(
+                    "{} {exit_status}: {}",
+                    report.status.as_str(),
+                    what.lines().next().unwrap_or_default()
+                )
+            }
+        },
+    );
     vec![
         job.name.to_string(),
         job.org.to_string(),

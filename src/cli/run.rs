@@ -59,7 +59,8 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     let state = State::open(&config.settings.state_dir)?;
     let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };
     let plan = Plan { jobs, at: arguments.at, extent };
-    let board = arguments.metrics_file.is_some().then(|| Arc::new(Board::new(Arc::new(clock::System::new()))));
+    let board =
+        arguments.metrics_file.is_some().then(|| Arc::new(Board::new(Arc::new(clock::System::new()))));
     let notifier = Arc::new(Notifier::new(&config.settings, config.jobs.iter()));
     let mut monitors: Vec<Arc<dyn Monitor>> = Vec::new();
     if let Some(board) = &board {

@@ -21,7 +21,8 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
-        let table = lines(&[row(["JOB", "RESULT", "WHY"]), row(["größer", "ok", ""]), row(["a", "failed", "x"])]);
+        let table =
+            lines(&[row(["JOB", "RESULT", "WHY"]), row(["größer", "ok", ""]), row(["a", "failed", "x"])]);
         assert_eq!(table, ["JOB     RESULT  WHY", "größer  ok", "a       failed  x"]);
     }
 }

@@ -96,7 +96,8 @@ impl Board {
         let mut former = std::mem::take(&mut runs.jobs);
         for job in jobs {
             let name = job.name.as_str().to_owned();
-            let (org, schedule) = (job.org.as_str().to_owned(), job.schedule.as_ref().map(|s| s.text().to_owned()));
+            let (org, schedule) =
+                (job.org.as_str().to_owned(), job.schedule.as_ref().map(|s| s.text().to_owned()));
             runs.orgs.entry(org.clone()).or_default();
             let known = former.remove(&name);
             let fresh = || JobRuns {

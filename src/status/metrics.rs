@@ -77,15 +77,24 @@ pub fn text(board: &Board, moment: &Moment) -> String {
         "When the last successful run ended; 0 where there was none.",
         &|_, job| job.last_success.map_or(0.0, unix),
     );
-    by_job("last_run_exit_status", "gauge", "The exit status of the last run; NaN where there was none.", &|_, job| {
-        last(job, &|report| f64::from(report.exit_status))
-    });
-    by_job("last_run_duration_seconds", "gauge", "How long the last run took; NaN where there was none.", &|_, job| {
-        last(job, &seconds)
-    });
-    by_job("last_run_records", "gauge", "Records that the last run wrote; NaN where there was none.", &|_, job| {
-        last(job, &|report| report.records as f64)
-    });
+    by_job(
+        "last_run_exit_status",
+        "gauge",
+        "The exit status of the last run; NaN where there was none.",
+        &|_, job| last(job, &|report| f64::from(report.exit_status)),
+    );
+    by_job(
+        "last_run_duration_seconds",
+        "gauge",
+        "How long the last run took; NaN where there was none.",
+        &|_, job| last(job, &seconds),
+    );
+    by_job(
+        "last_run_records",
+        "gauge",
+        "Records that the last run wrote; NaN where there was none.",
+        &|_, job| last(job, &|report| report.records as f64),
+    );
     text.family("run_duration_seconds", "summary", "How long runs took.");
     for (name, job) in &runs.jobs {
         let labels = [("job", name.as_str()), ("org", job.org.as_str())];
@@ -103,12 +112,13 @@ pub fn text(board: &Board, moment: &Moment) -> String {
             text.sample("http_requests_total", &[("org", org), ("code", code)], count);
         }
     }
-    let mut by_org = |name: &str, kind: &str, help: &str, value: &dyn Fn(&super::board::OrgTraffic) -> f64| {
-        text.family(name, kind, help);
-        for (org, traffic) in &runs.orgs {
-            text.sample(name, &[("org", org)], value(traffic));
-        }
-    };
+    let mut by_org =
+        |name: &str, kind: &str, help: &str, value: &dyn Fn(&super::board::OrgTraffic) -> f64| {
+            text.family(name, kind, help);
+            for (org, traffic) in &runs.orgs {
+                text.sample(name, &[("org", org)], value(traffic));
+            }
+        };
     by_org("api_calls_total", "counter", "Requests that count against the org's daily limit.", &|org| {
         org.api_calls as f64
     });

@@ -89,7 +89,10 @@ impl Page {
         }
         if let Some(failure) = &moment.reading.refused {
             self.raw("<div class=\"alarm\">");
-            let since = format!("The configuration was changed and is not valid. That of {} holds.", utc(moment.reading.taken));
+            let since = format!(
+                "The configuration was changed and is not valid. That of {} holds.",
+                utc(moment.reading.taken)
+            );
             self.element("b", "", &since);
             self.element("p", " class=\"what\"", &failure.what);
             if let Some(hint) = &failure.hint {
@@ -115,11 +118,18 @@ impl Page {
             match &run.doing {
                 Doing::LoggingIn => self.text("logging in"),
                 Doing::Querying => self.text("waiting for the first page"),
-                Doing::Waiting { fault } => self.element("span", " class=\"what\"", &format!("waiting after: {fault}")),
+                Doing::Waiting { fault } => {
+                    self.element("span", " class=\"what\"", &format!("waiting after: {fault}"))
+                }
                 Doing::Writing { records, total, bytes } => {
-                    let at = format!("{} of {} records, {}", grouped(*records), grouped(*total), size(*bytes));
+                    let at =
+                        format!("{} of {} records, {}", grouped(*records), grouped(*total), size(*bytes));
                     self.text(&at);
-                    let _ = write!(self.0, "</td><td><progress value=\"{records}\" max=\"{}\"></progress>", (*total).max(1));
+                    let _ = write!(
+                        self.0,
+                        "</td><td><progress value=\"{records}\" max=\"{}\"></progress>",
+                        (*total).max(1)
+                    );
                 }
             }
             self.raw("</td></tr>\n");
