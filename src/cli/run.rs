@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 use super::log::Form;
 use super::{Context, print};
@@ -19,6 +18,7 @@ use crate::export::{Edges, Extent, Run, export};
 use crate::job::Job;
 use crate::monitor::Monitor;
 use crate::notify::Notifier;
+use crate::org::OrgName;
 use crate::report::RunReport;
 use crate::state::State;
 use crate::status::{Board, Moment, metrics};
@@ -138,7 +138,8 @@ pub(super) struct Plan {
     pub(super) extent: Extent,
 }
 
-/// Runs jobs side by side, as many as the process and each org allow, and gives every report as its run ends.
+/// Runs jobs in the order of their names, as many side by side as the process and each org allow, and gives every
+/// report as its run ends.
 pub(super) async fn run_all(
     plan: Plan,
     config: &Config,
@@ -146,31 +147,42 @@ pub(super) async fn run_all(
     context: &Context,
     mut ended: impl FnMut(RunReport),
 ) -> Result<(), Failure> {
-    let room = Arc::new(Semaphore::new(config.settings.daemon.max_concurrent_runs));
-    let mut org_rooms: HashMap<_, Arc<Semaphore>> = HashMap::new();
-    let mut runs = JoinSet::new();
+    let mut waiting = Vec::new();
     for job in plan.jobs {
         let org = Arc::new(config.org(Some(job.org.as_str()))?.clone());
-        let org_room = Arc::clone(org_rooms.entry(job.org.clone()).or_insert_with(|| {
-            Arc::new(Semaphore::new(org.max_concurrent_runs.unwrap_or(Semaphore::MAX_PERMITS)))
-        }));
-        let run = Run::of_job(&job, &org, edges.clock.as_ref(), plan.at, plan.extent)?;
-        let (room, edges, stop) = (Arc::clone(&room), Arc::clone(&edges), context.stop.clone());
-        runs.spawn(async move {
-            // The org's own room first: who waits for it keeps nobody else out. Neither is ever closed.
-            let _org_room = org_room.acquire_owned().await;
-            let _room = room.acquire_owned().await;
-            export(run, &edges, &stop).await
-        });
+        waiting.push(Run::of_job(&job, &org, edges.clock.as_ref(), plan.at, plan.extent)?);
     }
+    let mut runs = JoinSet::new();
+    // By task, so that also a run that panics gives its org's room back.
+    let mut running: HashMap<task::Id, OrgName> = HashMap::new();
     let mut panicked = None;
-    while let Some(run) = runs.join_next().await {
-        match run {
-            Ok(report) => ended(report),
-            Err(error) => panicked = Some(Failure::new(Exit::General, format!("a bug in sfexport: {error}"))),
+    loop {
+        // Who waits for room in its org keeps nobody else out.
+        let has_room = |run: &Run, running: &HashMap<task::Id, OrgName>| {
+            let of_org = running.values().filter(|org| **org == run.org.name).count();
+            run.org.max_concurrent_runs.is_none_or(|most| of_org < most)
+        };
+        while running.len() < config.settings.daemon.max_concurrent_runs
+            && let Some(next) = waiting.iter().position(|run| has_room(run, &running))
+        {
+            let run = waiting.remove(next);
+            let (edges, stop, org) = (Arc::clone(&edges), context.stop.clone(), run.org.name.clone());
+            let task = runs.spawn(async move { export(run, &edges, &stop).await });
+            running.insert(task.id(), org);
         }
+        let task = match runs.join_next_with_id().await {
+            None => return panicked.map_or(Ok(()), Err),
+            Some(Ok((task, report))) => {
+                ended(report);
+                task
+            }
+            Some(Err(error)) => {
+                panicked = Some(Failure::new(Exit::General, format!("a bug in sfexport: {error}")));
+                error.id()
+            }
+        };
+        running.remove(&task);
     }
-    panicked.map_or(Ok(()), Err)
 }
 
 /// Prints what a run did, and gives its status.
