@@ -10,10 +10,11 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ use sfexport::report::{RunId, RunReport};
 use sfexport::retry::RetryPolicy;
 use sfexport::state::State;
 use sfexport::stop::Stop;
-use support::{Deployment, assert_same, csv, json, live, value};
+use support::{Deployment, assert_same, cell, csv, inode, json, live, value};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -84,7 +85,10 @@ enum End {
 enum What {
     Csv,
     Jsonl,
+    /// Child records in a column.
     Children,
+    /// Child records in a file of their own, published together with the main one.
+    Files,
 }
 
 #[derive(Debug)]
@@ -127,7 +131,7 @@ struct Matrix {
     folder: TempDir,
     config: Config,
     http: [Arc<Edges>; 3],
-    expected: [Vec<u8>; 3],
+    expected: [Files; 4],
     clock: Arc<TestClock>,
 }
 
@@ -149,12 +153,13 @@ impl Matrix {
         };
         let http = [edges(Wire::Plain), edges(Wire::Gzip), edges(Wire::Impatient)];
         let data = DataSet::new(RECORDS);
-        let expected = [What::Csv, What::Jsonl, What::Children].map(|what| expected(&data, what));
+        let expected =
+            [What::Csv, What::Jsonl, What::Children, What::Files].map(|what| expected(&data, what));
         Self { folder, config, http, expected, clock }
     }
 
     fn job(&self, what: What) -> Arc<Job> {
-        let name = ["csv", "jsonl", "children"][what as usize];
+        let name = ["csv", "jsonl", "children", "files"][what as usize];
         Arc::new(self.config.jobs.iter().find(|job| job.name.as_str() == name).unwrap().clone())
     }
 
@@ -186,16 +191,21 @@ impl Matrix {
         }
         let folder = self.folder.path().join(number.to_string());
         fs::create_dir(&folder).unwrap();
-        let path = folder.join("export.csv");
         // Every third case has no former file.
-        let former = (!number.is_multiple_of(3)).then_some(FORMER);
-        if let Some(former) = former {
-            fs::write(&path, former).unwrap();
+        if !number.is_multiple_of(3) {
+            self.write_former(case.what, &folder);
         }
-        let report = self.export(&org, case, &path).await;
-        let wrong = self.judge(case, &report, &path, former);
+        let former = Standing::of(&folder);
+        let report = self.export(&org, case, &folder.join("export.csv")).await;
+        let wrong = self.judge(case, &report, &former, &Standing::of(&folder));
         fs::remove_dir_all(&folder).unwrap();
         wrong
+    }
+
+    fn write_former(&self, what: What, folder: &Path) {
+        for name in self.expected[what as usize].keys() {
+            fs::write(folder.join(name), FORMER).unwrap();
+        }
     }
 
     async fn export(&self, org: &DemoOrg, case: &Case, path: &Path) -> RunReport {
@@ -205,28 +215,18 @@ impl Matrix {
         export(run, edges, &stop).await
     }
 
-    fn judge(&self, case: &Case, report: &RunReport, path: &Path, former: Option<&[u8]>) -> Option<String> {
+    /// What is wrong with a run's end; a stage that is left makes a folder that is neither.
+    fn judge(&self, case: &Case, report: &RunReport, former: &Standing, found: &Standing) -> Option<String> {
         let told = format!("status {}, {:?}", report.exit_status, report.error);
-        let others: Vec<PathBuf> = fs::read_dir(path.parent().unwrap())
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|other| other != path)
-            .collect();
-        if !others.is_empty() {
-            return Some(format!("{others:?} is left; {told}"));
-        }
-        let found = fs::read(path).ok();
-        let is_whole = found.as_deref() == Some(&self.expected[case.what as usize]);
-        let is_former = found.as_deref() == former;
+        let is_whole = found.files == self.expected[case.what as usize];
+        let is_former = found == former;
         let as_told = match report.exit_status {
             0 => is_whole,
             _ => is_former && report.error.is_some(),
         };
         if !as_told {
-            let length = found.map(|bytes| bytes.len());
-            return Some(format!(
-                "the file is neither (whole {is_whole}, former {is_former}, {length:?}); {told}"
-            ));
+            let sizes: Vec<_> = found.files.iter().map(|(name, bytes)| (name, bytes.len())).collect();
+            return Some(format!("whole: {is_whole}, as before: {is_former}, {sizes:?}; {told}"));
         }
         let as_expected = match case.end {
             End::Whole => is_whole && report.exit_status == 0,
@@ -234,6 +234,30 @@ impl Matrix {
             End::WholeOr(status) => is_whole || report.exit_status == status,
         };
         (!as_expected).then(|| format!("{:?} was expected; {told}", case.end))
+    }
+}
+
+/// Files by their names.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// What a folder holds.
+#[derive(Debug, PartialEq, Eq)]
+struct Standing {
+    files: Files,
+    inodes: Vec<u64>,
+}
+
+impl Standing {
+    fn of(folder: &Path) -> Self {
+        let mut standing = Self { files: Files::new(), inodes: Vec::new() };
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            standing.inodes.push(inode(&path));
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            standing.files.insert(name, fs::read(path).unwrap());
+        }
+        standing.inodes.sort_unstable();
+        standing
     }
 }
 
@@ -251,13 +275,17 @@ fn configuration(folder: &Path) -> Config {
             support::USERNAME
         ),
     );
-    for (name, soql) in [
-        ("csv.csv", "SELECT Id, Name, Site FROM Account"),
-        ("jsonl.jsonl", "SELECT Id, Name, Site FROM Account"),
-        ("children.csv", "SELECT Id, (SELECT Id, LastName FROM Contacts) FROM Account"),
+    let plain = "SELECT Id, Name, Site FROM Account";
+    let children = "SELECT Id, (SELECT Id, LastName FROM Contacts) FROM Account";
+    for (name, soql, more) in [
+        ("csv.csv", plain, ""),
+        ("jsonl.jsonl", plain, ""),
+        ("children.csv", children, ""),
+        ("files.csv", children, "children = \"files\""),
     ] {
         let stem = name.split('.').next().unwrap();
-        write(&format!("jobs/{stem}.toml"), &format!("soql = \"{soql}\"\noutput = \"{name}\"\n"));
+        let text = format!("soql = \"{soql}\"\noutput = \"{name}\"\n{more}\n");
+        write(&format!("jobs/{stem}.toml"), &text);
     }
     let sources = Sources {
         environment: vec![("SFEXPORT_ORG__KEY".into(), support::key_pair().key.clone().into())],
@@ -279,7 +307,7 @@ fn edges(settings: config::Http, clock: Arc<TestClock>, state: Option<State>) ->
 }
 
 async fn start(what: What) -> DemoOrg {
-    let page_size = if what == What::Children { 2 } else { PAGE };
+    let page_size = if matches!(what, What::Children | What::Files) { 2 } else { PAGE };
     DemoOrg::start(Options { page_size, ..support::options(RECORDS) }).await.unwrap()
 }
 
@@ -298,17 +326,13 @@ fn run(config: &Config, org: &DemoOrg, job: Arc<Job>, path: &Path) -> Run {
 }
 
 /// The undisturbed export, out of the data set.
-fn expected(data: &DataSet, what: What) -> Vec<u8> {
+fn expected(data: &DataSet, what: What) -> Files {
     let rows = live(data, "Account");
-    let children = |row: &Row<'_>| {
-        let children: Vec<_> = row.children("Contacts").into_iter().filter(|row| !row.is_deleted()).collect();
-        let one = |row: &Row<'_>| {
-            format!("{{\"Id\":\"{}\",\"LastName\":{}}}", row.id(), json(&value(*row, "LastName")))
-        };
-        let list: Vec<String> = children.iter().map(one).collect();
-        if list.is_empty() { String::new() } else { format!("[{}]", list.join(",")) }
+    let children = |row: &Row<'_>| -> Vec<(String, Value)> {
+        let children = row.children("Contacts").into_iter().filter(|row| !row.is_deleted());
+        children.map(|row| (row.id().to_string(), value(row, "LastName"))).collect()
     };
-    match what {
+    let main = match what {
         What::Csv => csv(&FIELDS, &rows),
         What::Jsonl => rows
             .iter()
@@ -320,10 +344,27 @@ fn expected(data: &DataSet, what: What) -> Vec<u8> {
             .collect::<String>()
             .into_bytes(),
         What::Children => {
-            let cells = rows.iter().map(|row| vec![row.id().to_string(), children(row)]);
+            let list = |row: &Row<'_>| {
+                let one =
+                    |(id, name): &(String, Value)| format!("{{\"Id\":\"{id}\",\"LastName\":{}}}", json(name));
+                let list: Vec<String> = children(row).iter().map(one).collect();
+                if list.is_empty() { String::new() } else { format!("[{}]", list.join(",")) }
+            };
+            let cells = rows.iter().map(|row| vec![row.id().to_string(), list(row)]);
             support::csv_of(&["Id", "Contacts"], cells)
         }
+        What::Files => csv(&["Id"], &rows),
+    };
+    let mut files = Files::from([("export.csv".to_owned(), main)]);
+    if what == What::Files {
+        let cells = rows.iter().flat_map(|row| {
+            let parent = row.id().to_string();
+            children(row).into_iter().map(move |(id, name)| vec![parent.clone(), id, cell(&name)])
+        });
+        let of_children = support::csv_of(&["Account.Id", "Id", "LastName"], cells);
+        files.insert("export.Contacts.csv".to_owned(), of_children);
     }
+    files
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -398,6 +439,7 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
         Case::new("undisturbed", [], Whole).over(Wire::Gzip),
         Case::new("undisturbed", [], Whole).of(What::Jsonl),
         Case::new("undisturbed", [], Whole).of(What::Children),
+        Case::new("undisturbed", [], Whole).of(What::Files),
     ];
     for (name, fault, at_page, at_login) in passing() {
         for step in [Step::Login, Step::First, Step::Middle, Step::Last] {
@@ -414,7 +456,9 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
                 false => (Rule::once(at, fault.clone()), Whole),
                 true => (Rule::always(at, fault.clone()), Failed(at_page)),
             };
-            cases.push(Case::new(format!("{name}, at a child page"), [rule], end).of(What::Children));
+            for what in [What::Children, What::Files] {
+                cases.push(Case::new(format!("{name}, at a child page"), [rule.clone()], end).of(what));
+            }
         }
         let everywhere = [Step::Login, Step::First, Step::Middle, Step::Last];
         let everywhere = everywhere.map(|step| Rule::times(step.at(), 2, fault.clone()));
@@ -518,7 +562,9 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
         for (rule, end) in
             [(Rule::once(at.clone(), fault.clone()), Whole), (Rule::always(at, fault), Failed(status))]
         {
-            cases.push(Case::new(format!("{name}, at a child page"), [rule], end).of(What::Children));
+            for what in [What::Children, What::Files] {
+                cases.push(Case::new(format!("{name}, at a child page"), [rule.clone()], end).of(what));
+            }
         }
     }
     for fault in [Fault::NoNextUrl, Fault::NextUrl("https://example.com/x".to_owned())] {
@@ -790,10 +836,12 @@ fn what_was_done_again_is_counted() {
         org.script(Rule::once(Step::Last.at(), Fault::Truncate { after: 50 }));
         org.script(Rule::once(Step::Last.at(), Fault::ExpiredSession));
         org.script(Rule::once(Step::Last.at(), Fault::LostLocator));
-        let path = matrix.folder.path().join("counted/export.csv");
+        let folder = matrix.folder.path().join("counted");
+        fs::create_dir(&folder).unwrap();
+        let former = Standing::of(&folder);
         let case = Case::new("counted", [], End::Whole);
-        let report = matrix.export(&org, &case, &path).await;
-        assert_eq!(matrix.judge(&case, &report, &path, None), None);
+        let report = matrix.export(&org, &case, &folder.join("export.csv")).await;
+        assert_eq!(matrix.judge(&case, &report, &former, &Standing::of(&folder)), None);
         assert_eq!((report.logins, report.retries, report.restarts, report.pages), (2, 3, 1, 4));
         let calls = org.requests().iter().filter(|request| request.method == "GET").count();
         assert_eq!(report.api_calls, calls as u64);
@@ -818,10 +866,11 @@ fn a_wish_to_stop_is_heard_at_every_step() {
         for step in [Step::Login, Step::First, Step::Middle, Step::Last] {
             let org = start(What::Csv).await;
             org.script(Rule::once(step.at(), Fault::Stall { after: 30, pause: Duration::from_secs(60) }));
-            let path = matrix.folder.path().join(format!("{step:?}/export.csv"));
-            fs::create_dir(path.parent().unwrap()).unwrap();
-            fs::write(&path, FORMER).unwrap();
-            let run = run(&matrix.config, &org, matrix.job(What::Csv), &path);
+            let folder = matrix.folder.path().join(format!("{step:?}"));
+            fs::create_dir(&folder).unwrap();
+            matrix.write_former(What::Csv, &folder);
+            let former = Standing::of(&folder);
+            let run = run(&matrix.config, &org, matrix.job(What::Csv), &folder.join("export.csv"));
             let (sender, stop) = Stop::new();
             let edges = Arc::clone(&matrix.http[0]);
             let running = tokio::spawn(async move { export(run, &edges, &stop).await });
@@ -840,7 +889,8 @@ fn a_wish_to_stop_is_heard_at_every_step() {
             assert!(since.elapsed() < Duration::from_secs(1));
             assert_eq!(report.exit_status, 143);
             let case = Case::new("stopped", [], End::Failed(143));
-            assert_eq!(matrix.judge(&case, &report, &path, Some(FORMER)), None, "{step:?}");
+            let found = Standing::of(&folder);
+            assert_eq!(matrix.judge(&case, &report, &former, &found), None, "{step:?}");
         }
     });
 }

@@ -11,7 +11,7 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sfexport::demo_org::{At, Fault, Options, Row, Rule, Value};
 use support::{CLIENT_ID, Deployment, USERNAME, assert_same, cell, csv, csv_of, inode, json, live, value};
@@ -144,7 +144,7 @@ fn an_empty_result_is_its_header_and_no_line_of_json() {
     let outcome = at.run(["run", "none", "none_jsonl"]).ended(0);
     assert_eq!(at.text("exports/none.csv"), "Id,Name,Owner.Name\n");
     assert_eq!(at.text("exports/none.jsonl"), "");
-    assert!(outcome.stdout().starts_with("none\t0\t"), "{}", outcome.stdout());
+    assert!(outcome.stdout().contains("none\t0\t"), "{}", outcome.stdout());
 }
 
 #[test]
@@ -345,6 +345,25 @@ fn jobs_run_in_the_order_of_their_names_and_one_failure_stops_no_other() {
     // Asked for by its name, a job runs that is switched off for the rest.
     at.run(["run", "off"]).ended(0);
     assert_same(&at.read("exports/off.csv"), &csv(&["Id"], &live(at.data(), "Task")));
+}
+
+#[test]
+fn an_org_is_asked_by_as_many_runs_at_once_as_it_allows() {
+    let at = Deployment::with(Options { think: Duration::from_millis(60), ..support::options(20) });
+    at.write(
+        "sfexport.toml",
+        format!("{}max_concurrent_runs = 1\n{}", at.org_table("org"), support::NO_WAITS),
+    );
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        at.job(name, "SELECT Id FROM Account", "{job}.csv", "");
+    }
+    let outcome = at.run(["run", "e", "d", "c", "b", "a"]).ended(0);
+    let ended: Vec<_> = outcome.stdout().lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(ended, names);
+    // Login, query, login, query: no login came before the query of the run before it.
+    let methods: Vec<_> = at.org().requests().into_iter().map(|request| request.method).collect();
+    assert_eq!(methods, ["POST", "GET"].repeat(5));
 }
 
 #[test]
