@@ -491,7 +491,7 @@ async fn publish(
     let sealed = tokio::task::spawn_blocking(seal).await.map_err(bug)??;
     let renamings: Vec<_> = sealed.iter().filter_map(|sealed| sealed.renaming()).collect();
     if let (Some((state, lock)), true) = (remembered, renamings.len() > 1) {
-        state.note_intent(lock, Intent { renamings, if_exists })?;
+        aside(|| state.note_intent(lock, Intent { renamings, if_exists }))?;
     }
     let published = tokio::task::spawn_blocking(|| output::publish(sealed)).await.map_err(bug)?;
     Ok(published.map_err(|unpublished| match unpublished.begun {

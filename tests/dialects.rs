@@ -90,7 +90,8 @@ fn pythons_readers_and_sqlite_read_what_the_org_holds() {
     let account = deployment.data().object("Account").unwrap();
     let kinds = COLUMNS.map(|name| account.field(name).unwrap().kind);
     let rows = live(deployment.data(), "Account");
-    let values: Vec<Vec<Json>> = rows.iter().map(|row| COLUMNS.map(|name| value(*row, name)).to_vec()).collect();
+    let values: Vec<Vec<Json>> =
+        rows.iter().map(|row| COLUMNS.map(|name| value(*row, name)).to_vec()).collect();
     // SQLite has no booleans: their text stays text.
     let stored = |value: &Json| if value.is_boolean() { json!(value.to_string()) } else { value.clone() };
     let stored: Vec<Vec<Json>> = values.iter().map(|row| row.iter().map(stored).collect()).collect();

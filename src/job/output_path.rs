@@ -306,6 +306,18 @@ mod tests {
     }
 
     #[test]
+    fn a_further_file_lies_beside_the_output_with_its_part_before_the_ending() {
+        for (path, expected) in [
+            ("/x/accounts.csv", "/x/accounts.Contacts.csv"),
+            ("/x/2026.11.22.csv", "/x/2026.11.22.Contacts.csv"),
+            ("/x.d/accounts", "/x.d/accounts.Contacts"),
+            ("/x/.csv", "/x/.csv.Contacts"),
+        ] {
+            assert_eq!(beside(Path::new(path), "Contacts"), Path::new(expected));
+        }
+    }
+
+    #[test]
     fn fields_are_written_in_the_zone_of_the_job() {
         for (template, path) in [
             ("accounts.csv", "accounts.csv"),

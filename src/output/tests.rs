@@ -74,6 +74,28 @@ fn the_output_appears_at_the_rename_and_not_before() {
 }
 
 #[test]
+fn what_was_written_behind_a_mark_can_be_taken_back() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    let mut staged = staged(&output(&path), 1, b"one ");
+    staged.mark();
+    staged.write_all(b"page that was cut").unwrap();
+    staged.back_to_mark().unwrap();
+    staged.write_all(b"two").unwrap();
+    let published = publish(vec![staged.seal().unwrap()]).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"one two");
+    // printf 'one two' | sha256sum
+    assert_eq!(published[0].sha256, "8ab63e29a4ba14e4e1688f9c15e5af90895421358c945b0431f85d66977bd3d2");
+    assert_eq!(published[0].bytes, 7);
+
+    let mut stream = Stream::new(Vec::new());
+    stream.write_all(b"gone").unwrap();
+    assert_eq!(stream.back_to_mark().unwrap_err().exit, Exit::Incomplete);
+    stream.mark();
+    stream.back_to_mark().unwrap();
+}
+
+#[test]
 fn a_dropped_export_leaves_the_former_one_and_no_stage() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a.csv");

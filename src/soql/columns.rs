@@ -760,4 +760,113 @@ mod tests {
             assert_eq!(found.0, column, "{text}");
         }
     }
+
+    const FILES: Layout = Layout { child_tables: true, compound_parts: false };
+    const PARTS: Layout = Layout { child_tables: true, compound_parts: true };
+
+    fn laid_out(text: &str, layout: Layout, described: &[Described]) -> Result<Columns, String> {
+        let query = Query::parse(text).unwrap();
+        Columns::laid_out(&query, layout, Some(described)).map_err(|error| error.reason)
+    }
+
+    fn plain(name: &str) -> Described {
+        Described { name: name.to_owned(), computed: false, kind: ValueKind::Plain, inner: Vec::new() }
+    }
+
+    #[test]
+    fn a_child_query_is_a_table_whose_first_column_is_the_parents_id() {
+        let text = "SELECT id, (SELECT Email, Id, (SELECT Subject FROM Tasks) FROM contacts), Name, (SELECT Id FROM \
+                    a.Cases) FROM Account a";
+        let query = Query::parse(text).unwrap();
+        assert_eq!(query.statement.child_queries(), ["contacts", "contacts.Tasks", "Cases"]);
+        let columns = Columns::laid_out(&query, FILES, None).unwrap();
+        assert_eq!(columns.names(), ["id", "Name"]);
+        assert_eq!((columns.id(), columns.cells()), (Some(0), 4));
+        assert_eq!([2, 3].map(|cell| columns.cell_name(cell)), ["contacts", "Cases"]);
+        let tables: Vec<_> =
+            columns.tables().iter().map(|table| (table.number, table.columns.names())).collect();
+        assert_eq!(tables[0], (1, &["Account.Id", "Email", "Id"].map(str::to_owned)[..]));
+        assert_eq!(tables[1], (2, &["contacts.Id", "Subject"].map(str::to_owned)[..]));
+        assert_eq!(tables[2], (3, &["Account.Id", "Id"].map(str::to_owned)[..]));
+    }
+
+    #[test]
+    fn a_table_without_its_parents_id_is_refused() {
+        for text in [
+            "SELECT Name, (SELECT Id FROM Contacts) FROM Account",
+            "SELECT Owner.Id, (SELECT Id FROM Contacts) FROM Account",
+            "SELECT Id, (SELECT Name, (SELECT Id FROM Tasks) FROM Contacts) FROM Account",
+        ] {
+            let reason = laid_out(text, FILES, &[]).expect_err(text);
+            assert!(reason.contains("select Id beside this child query"), "{text}: {reason}");
+        }
+        assert!(laid_out("SELECT Account.Id, (SELECT Id FROM Contacts) FROM Account", FILES, &[]).is_ok());
+    }
+
+    #[test]
+    fn fields_are_those_that_the_org_describes_and_no_other_item_names() {
+        let custom = |name: &str| plain(&format!("{name}__c"));
+        let owner = Described { inner: vec![plain("Name")], ..plain("Owner") };
+        let count = Described { computed: true, ..plain("Contacts") };
+        let all = [plain("Id"), plain("Name"), custom("Rank"), owner, count];
+        let names = |text: &str| laid_out(text, Layout::default(), &all).map(|columns| columns.names);
+        assert_eq!(
+            names("SELECT owner.NAME, FIELDS(ALL), (SELECT Id FROM Contacts) FROM A").unwrap(),
+            ["owner.NAME", "Id", "Name", "Rank__c", "Contacts"]
+        );
+        assert_eq!(
+            names("SELECT fields(custom), Owner.Name, FIELDS(standard) FROM A").unwrap(),
+            ["Rank__c", "Owner.Name", "Id", "Name"]
+        );
+        assert_eq!(
+            names("SELECT FIELDS(ALL), toLabel(rank__C) FROM A").unwrap(),
+            ["Id", "Name", "Owner", "rank__C"]
+        );
+        let none =
+            laid_out("SELECT FIELDS(ALL) FROM A", Layout::default(), &[]).expect_err("nothing described");
+        assert_eq!(none, "the org describes no field for this FIELDS()");
+    }
+
+    #[test]
+    fn a_compound_field_is_its_parts_where_the_org_says_that_it_is_one() {
+        let of = |kind, name: &str| Described { kind, ..plain(name) };
+        let account = Described { inner: vec![of(ValueKind::Location, "Site__c")], ..plain("Account") };
+        let all =
+            [plain("Id"), account, of(ValueKind::Address, "MailingAddress"), of(ValueKind::Unknown, "Odd")];
+        let columns =
+            laid_out("SELECT Id, account.SITE__c, MailingAddress FROM Contact", PARTS, &all).unwrap();
+        assert_eq!(
+            columns.names()[..4],
+            ["Id", "account.SITE__c.latitude", "account.SITE__c.longitude", "MailingAddress.city"]
+        );
+        assert_eq!(columns.names().len(), 13);
+        for (text, name) in
+            [("SELECT Odd FROM Contact", "Odd"), ("SELECT Id, Owner.City FROM Contact", "Owner.City")]
+        {
+            let reason = laid_out(text, PARTS, &all).expect_err(text);
+            assert!(
+                reason.starts_with(&format!("the org does not say whether {name} is a compound")),
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_org_is_asked_only_where_the_text_does_not_tell() {
+        let asks = |text: &str, layout| Columns::need_description(&Query::parse(text).unwrap(), layout);
+        let json = Layout { child_tables: false, compound_parts: true };
+        for (text, layout, asked) in [
+            ("SELECT Id FROM A", Layout::default(), false),
+            ("SELECT Id, (SELECT FIELDS(ALL) FROM Bs) FROM A", Layout::default(), true),
+            ("SELECT FIELDS(ALL) FROM A", FILES, true),
+            ("SELECT Id FROM A", PARTS, true),
+            ("SELECT COUNT() FROM A", PARTS, false),
+            ("SELECT Name, COUNT(Id) FROM A GROUP BY Name", PARTS, false),
+            ("SELECT toLabel(Name), (SELECT Id FROM Bs) FROM A", PARTS, true),
+            // In JSON compound values stay whole.
+            ("SELECT toLabel(Name), (SELECT Id FROM Bs) FROM A", json, false),
+        ] {
+            assert_eq!(asks(text, layout), asked, "{text} {layout:?}");
+        }
+    }
 }
