@@ -1,0 +1,748 @@
+//! The daemon as a user has it: the binary, started, signalled, killed and started again against the embedded org;
+//! and, where the clock must be moved or a run must panic, the daemon within the test.
+
+#![cfg(feature = "demo-org")]
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value as Json;
+use sfexport::clock::{self, Clock, Sleep};
+use sfexport::config::{self, Selection, Sources};
+use sfexport::daemon::{Daemon, Ended, Handle, Supervisor, Surroundings};
+use sfexport::demo_org::{At, Fault, Options, Rule};
+use sfexport::error::{Exit, Failure};
+use sfexport::job::JobName;
+use sfexport::monitor::{Event, Monitor};
+use sfexport::report::{RunId, RunReport, RunStatus};
+use sfexport::schedule::{Mark, Schedule, Started};
+use sfexport::state::State;
+use support::{Deployment, assert_same, csv, live, options};
+
+const SOQL: &str = "SELECT Id, Name FROM Account";
+const COLUMNS: [&str; 2] = ["Id", "Name"];
+
+/// How long anything may take that takes milliseconds on a machine with nothing else to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A daemon's process, and what it said.
+struct Process {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Process {
+    fn start(at: &Deployment) -> Self {
+        Self::spawn(&mut at.command(["daemon"]))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (mut lines, heard) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&said));
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while lines.read_line(&mut line).unwrap() > 0 {
+                heard.lock().unwrap().push_str(&line);
+                line.clear();
+            }
+        });
+        Self { child, said }
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits for a line that holds this, and gives it.
+    #[track_caller]
+    fn says(&self, text: &str) -> String {
+        wait_for(|| self.said().lines().find(|line| line.contains(text)).map(str::to_owned))
+            .unwrap_or_else(|| panic!("{text:?} is not in:\n{}", self.said()))
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end: the exit status, or 128 and the signal that ended it.
+    fn ended(&mut self) -> i32 {
+        let status = wait_for(|| self.child.try_wait().unwrap());
+        let status = status.unwrap_or_else(|| panic!("it goes on:\n{}", self.said()));
+        status.code().unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&status).unwrap())
+    }
+
+    /// Where its status port is.
+    #[track_caller]
+    fn status_port(&self) -> SocketAddr {
+        let line = self.says("the status port listens");
+        line.split_once("address=").unwrap().1.trim().parse().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if let Some(found) = found() {
+            return Some(found);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    None
+}
+
+/// Status and body of a GET.
+fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// The value of a metric's sample.
+#[track_caller]
+fn sample(metrics: &str, name: &str) -> f64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is not in:\n{metrics}")).parse().unwrap()
+}
+
+fn state(at: &Deployment) -> State {
+    State::at(&at.path("state")).unwrap()
+}
+
+/// The history, the oldest first.
+fn history(at: &Deployment) -> Vec<RunReport> {
+    let mut reports: Vec<_> = state(at).history().unwrap().map(Result::unwrap).collect();
+    reports.reverse();
+    reports
+}
+
+fn name(job: &str) -> JobName {
+    JobName::parse(job).unwrap()
+}
+
+fn ago(hours: i64) -> Timestamp {
+    Timestamp::now() - SignedDuration::from_hours(hours)
+}
+
+/// As if a daemon had settled everything up to some hours ago: an hourly job is due at the next start.
+fn settled(at: &Deployment, job: &str, schedule: &str, settled: Timestamp) {
+    let fingerprint = Schedule::parse(schedule, TimeZone::UTC).unwrap().fingerprint();
+    let mark = Mark { fingerprint, settled, begun: None, started: Started::default() };
+    State::open(&at.path("state")).unwrap().set_mark(&name(job), &mark).unwrap();
+}
+
+/// An hourly job of all accounts that is due when a daemon starts.
+fn due(at: &Deployment, job: &str, more: &str) {
+    at.job(job, SOQL, &format!("{job}.csv"), &format!("schedule = \"@hourly\"\n{more}"));
+    settled(at, job, "@hourly", ago(3));
+}
+
+fn assert_exported(at: &Deployment, path: &str) {
+    assert_same(&at.read(path), &csv(&COLUMNS, &live(at.data(), "Account")));
+}
+
+#[test]
+fn an_occurrence_missed_while_nothing_ran_is_caught_up_at_the_start_and_only_once() {
+    let at = Deployment::new(50);
+    due(&at, "accounts", "timezone = \"UTC\"");
+    for _ in 0..2 {
+        let mut daemon = Process::start(&at);
+        wait_for(|| (!history(&at).is_empty()).then_some(())).unwrap();
+        daemon.says("the daemon has started");
+        daemon.signal("TERM");
+        assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    }
+    assert_exported(&at, "exports/accounts.csv");
+    let runs: Vec<_> = history(&at).into_iter().map(|run| (run.status, run.scheduled.unwrap())).collect();
+    let hour = Timestamp::from_second(Timestamp::now().as_second() / 3600 * 3600).unwrap();
+    let hours = |hours: i64| hour - SignedDuration::from_hours(hours);
+    // The earlier ones are told in one line, and the test may have begun before the full hour.
+    let expected = [(RunStatus::Missed, hours(1)), (RunStatus::Ok, hour)];
+    let an_hour_before = [(RunStatus::Missed, hours(2)), (RunStatus::Ok, hours(1))];
+    assert!(runs.starts_with(&expected) || runs.starts_with(&an_hour_before), "{runs:?}");
+    assert_eq!(at.logins().len(), runs.len() - 1, "a run logs in once");
+    at.assert_no_stage();
+}
+
+#[test]
+fn a_signal_lets_a_run_end_within_the_grace_and_no_other_start() {
+    let at = Deployment::new(50);
+    at.configure("[daemon]\nmax_concurrent_runs = 1");
+    due(&at, "accounts", "");
+    due(&at, "later", "");
+    at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(1))));
+    let mut daemon = Process::start(&at);
+    wait_for(|| (at.queries().len() == 1).then_some(())).unwrap();
+    daemon.signal("INT");
+    assert_eq!(daemon.ended(), 0);
+    assert_exported(&at, "exports/accounts.csv");
+    assert!(!at.path("exports/later.csv").exists());
+    at.assert_no_stage();
+}
+
+#[test]
+fn a_run_that_outlasts_the_grace_is_cancelled_and_done_again_at_the_next_start() {
+    let at = Deployment::new(50);
+    at.configure("[daemon]\nshutdown_grace = \"300ms\"");
+    due(&at, "accounts", "");
+    at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(600))));
+    let mut daemon = Process::start(&at);
+    wait_for(|| (at.queries().len() == 1).then_some(())).unwrap();
+    let begun = Instant::now();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    at.assert_no_stage();
+    let cancelled = history(&at).pop().unwrap();
+    assert_eq!((cancelled.status, cancelled.exit_status), (RunStatus::Cancelled, 143));
+
+    let daemon = Process::start(&at);
+    daemon.says("attempt=2");
+    let again = wait_for(|| history(&at).pop().filter(|run| run.status == RunStatus::Ok)).unwrap();
+    assert_eq!(again.scheduled, cancelled.scheduled);
+    assert_exported(&at, "exports/accounts.csv");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let at = Deployment::new(50);
+    due(&at, "accounts", "");
+    at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(600))));
+    let mut daemon = Process::start(&at);
+    wait_for(|| (at.queries().len() == 1).then_some(())).unwrap();
+    daemon.signal("TERM");
+    daemon.says("stopping");
+    daemon.signal("INT");
+    assert_eq!(daemon.ended(), 130);
+}
+
+#[test]
+fn a_killed_daemon_leaves_the_old_file_and_the_next_one_makes_it_anew() {
+    let at = Deployment::new(50);
+    due(&at, "accounts", "");
+    at.write("exports/accounts.csv", "the night before\n");
+    at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(600))));
+    let mut daemon = Process::start(&at);
+    let has_stage = || at.names_below("exports").iter().any(|name| name.ends_with(".partial"));
+    wait_for(|| has_stage().then_some(())).unwrap();
+    daemon.signal("KILL");
+    assert_eq!(daemon.ended(), 128 + 9);
+    assert_eq!(at.text("exports/accounts.csv"), "the night before\n");
+    assert!(history(&at).iter().all(|run| run.status == RunStatus::Missed), "a killed run tells nothing");
+
+    let _daemon = Process::start(&at);
+    wait_for(|| history(&at).pop().filter(|run| run.status == RunStatus::Ok)).unwrap();
+    assert_exported(&at, "exports/accounts.csv");
+    at.assert_no_stage();
+}
+
+#[test]
+fn one_state_folder_has_one_daemon_and_jobs_and_history_are_read_beside_it() {
+    let at = Deployment::new(50);
+    due(&at, "accounts", "timezone = \"Europe/Berlin\"");
+    settled_in(&at, "accounts", "@hourly", "Europe/Berlin");
+    at.job("by_hand", SOQL, "by_hand.csv", "");
+    let mut daemon = Process::start(&at);
+    wait_for(|| history(&at).pop().filter(|run| run.status == RunStatus::Ok)).unwrap();
+    at.run(["daemon"]).ended(75).says(&["a daemon runs on", &daemon.child.id().to_string(), "state_dir"]);
+
+    let jobs = at.run(["jobs"]).ended(0);
+    let lines: Vec<_> = jobs.stdout().lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[1].starts_with("accounts  default  @hourly   Europe/Berlin"), "{lines:?}");
+    assert!(lines[1].contains("ok, 50 records") || lines[1].contains("ok, 49 records"), "{lines:?}");
+    assert!(lines[2].starts_with("by_hand") && lines[2].contains("when asked") && lines[2].contains("never"));
+    let json = at.run(["jobs", "--json"]).ended(0).reports();
+    let next: Timestamp = json[0]["next"].as_str().unwrap().parse().unwrap();
+    // The full hour after now, in a zone that is whole hours from UTC.
+    assert_eq!(next.as_second() / 3600, Timestamp::now().as_second() / 3600 + 1);
+    assert_eq!((&json[0]["last"]["status"], &json[1]["next"]), (&Json::from("ok"), &Json::Null));
+
+    let all = at.run(["history", "--json", "--limit", "0"]).ended(0).reports();
+    assert_eq!(all.len(), history(&at).len());
+    assert_eq!(all[0]["status"], "ok", "the newest first");
+    let one = at.run(["history", "accounts", "--limit", "1"]).ended(0);
+    assert_eq!(one.stdout().lines().count(), 2);
+    assert!(one.stdout().contains(" +01:00  accounts  ok") || one.stdout().contains(" +02:00  accounts  ok"));
+    assert_eq!(at.run(["history", "nobody"]).ended(0).stdout(), "no run yet\n");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+}
+
+fn settled_in(at: &Deployment, job: &str, schedule: &str, zone: &str) {
+    let fingerprint = Schedule::parse(schedule, TimeZone::get(zone).unwrap()).unwrap().fingerprint();
+    let mark = Mark { fingerprint, settled: ago(3), begun: None, started: Started::default() };
+    state(at).set_mark(&name(job), &mark).unwrap();
+}
+
+#[test]
+fn a_hangup_reads_the_configuration_anew_and_takes_it_whole_or_not_at_all() {
+    let at = Deployment::new(50);
+    at.configure("[status]\nlisten = \"127.0.0.1:0\"");
+    at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
+    let supervisor = UnixDatagram::bind(at.path("notify")).unwrap();
+    supervisor.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = || {
+        let mut buffer = [0; 200];
+        let length = supervisor.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let mut daemon = Process::spawn(at.command(["daemon"]).env("NOTIFY_SOCKET", at.path("notify")));
+    assert_eq!(heard(), "READY=1\nSTATUS=1 jobs");
+    let port = daemon.status_port();
+    let metrics = || get(port, "/metrics").1;
+    assert_eq!(get(port, "/readyz"), (200, "ready\n".to_owned()));
+    assert_eq!(get(port, "/livez").0, 200);
+    assert_eq!(sample(&metrics(), "sfexport_config_last_reload_successful"), 1.0);
+
+    // One sound new job and one broken one: neither is taken.
+    at.job("sound", SOQL, "sound.csv", "schedule = \"@yearly\"");
+    at.job("broken", "SELECT FROM", "broken.csv", "schedul = \"x\"");
+    daemon.signal("HUP");
+    daemon.says("is not taken");
+    assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(heard(), "READY=1\nSTATUS=1 jobs");
+    assert!(daemon.said().contains("schedul"), "{}", daemon.said());
+    let refused = metrics();
+    assert_eq!(sample(&refused, "sfexport_config_last_reload_successful"), 0.0);
+    assert_eq!(sample(&refused, "sfexport_jobs"), 1.0);
+    assert!(get(port, "/").1.contains("is not valid"));
+
+    std::fs::remove_file(at.path("jobs/broken.toml")).unwrap();
+    daemon.signal("HUP");
+    daemon.says("was read anew");
+    assert!(heard().starts_with("RELOADING=1"));
+    assert_eq!(heard(), "READY=1\nSTATUS=2 jobs");
+    let taken = metrics();
+    assert_eq!(sample(&taken, "sfexport_config_last_reload_successful"), 1.0);
+    assert_eq!(sample(&taken, "sfexport_runs_total{job=\"sound\",org=\"default\",result=\"failed\"}"), 0.0);
+    daemon.signal("TERM");
+    assert_eq!(heard(), "STOPPING=1");
+    assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
+fn the_status_port_tells_what_runs_what_ran_and_what_failed() {
+    let at = Deployment::with(Options { page_size: 20, ..options(50) });
+    at.configure("[status]\nlisten = \"127.0.0.1:0\"");
+    due(&at, "accounts", "");
+    due(&at, "refused", "retries = 0");
+    at.job(
+        "refused",
+        "SELECT Nonsense__c FROM Contact",
+        "refused/{job}.csv",
+        "schedule = \"@hourly\"\nretries = 0",
+    );
+    // The second page of the accounts waits until it was looked at.
+    at.script(Rule::once(At::Containing("-20".into()), Fault::Late(Duration::from_secs(3))));
+    let daemon = Process::start(&at);
+    let port = daemon.status_port();
+    let running = "sfexport_run_in_progress{job=\"accounts\",org=\"default\"} 1\n";
+    wait_for(|| get(port, "/metrics").1.contains(running).then_some(())).unwrap();
+    let page =
+        wait_for(|| Some(get(port, "/").1).filter(|page| page.contains("<progress value=\"20\""))).unwrap();
+    assert!(page.contains("<meta http-equiv=\"refresh\"") && !page.contains("<script"));
+
+    let ok = "sfexport_runs_total{job=\"accounts\",org=\"default\",result=\"ok\"}";
+    wait_for(|| get(port, "/metrics").1.contains(&format!("{ok} 1\n")).then_some(())).unwrap();
+    let (status, metrics) = get(port, "/metrics");
+    assert_eq!(status, 200);
+    let count = live(at.data(), "Account").len();
+    assert_eq!(sample(&metrics, "sfexport_records_total{job=\"accounts\",org=\"default\"}"), count as f64);
+    let bytes = at.read("exports/accounts.csv").len();
+    assert_eq!(sample(&metrics, "sfexport_bytes_total{job=\"accounts\",org=\"default\"}"), bytes as f64);
+    assert_eq!(
+        sample(&metrics, "sfexport_runs_total{job=\"refused\",org=\"default\",result=\"failed\"}"),
+        1.0
+    );
+    assert_eq!(sample(&metrics, "sfexport_last_run_exit_status{job=\"refused\",org=\"default\"}"), 65.0);
+    assert_eq!(
+        sample(&metrics, "sfexport_last_success_timestamp_seconds{job=\"refused\",org=\"default\"}"),
+        0.0
+    );
+    let requests = at.org().requests().len();
+    let answered = |code: &str| {
+        sample(&metrics, &format!("sfexport_http_requests_total{{org=\"default\",code=\"{code}\"}}"))
+    };
+    assert_eq!((answered("2xx") + answered("4xx"), answered("4xx")), (requests as f64, 1.0));
+    assert_eq!((answered("3xx"), answered("5xx"), answered("none")), (0.0, 0.0, 0.0));
+    assert_eq!(sample(&metrics, "sfexport_api_limit_allowed{org=\"default\"}"), 15_000.0);
+    let hour = 3600.0;
+    let next = sample(&metrics, "sfexport_next_run_timestamp_seconds{job=\"accounts\",org=\"default\"}");
+    assert!(next % hour == 0.0 && next > ago(0).as_second() as f64 - hour);
+    // Nothing of a query and no path; each family's help and type stand before its samples, once.
+    assert!(!metrics.contains("SELECT") && !metrics.contains("Nonsense") && !metrics.contains(".csv"));
+    let mut families = BTreeMap::new();
+    for line in metrics.lines().filter(|line| line.starts_with("# TYPE")) {
+        *families.entry(line.split(' ').nth(2).unwrap()).or_insert(0) += 1;
+    }
+    assert!(families.values().all(|count| *count == 1) && families.len() > 15, "{families:?}");
+
+    let (status, page) = get(port, "/");
+    assert_eq!(status, 200);
+    for part in ["accounts", "refused", "<b class=\"ok\">ok</b>", "Nonsense__c", "No such column"] {
+        assert!(page.contains(part), "{part} is not in:\n{page}");
+    }
+    assert_eq!(get(port, "/elsewhere").0, 404);
+}
+
+#[test]
+fn a_failed_run_is_tried_again_and_told_to_the_webhook_and_the_ping_url_until_it_works() {
+    let ear = Ear::listen();
+    let at = Deployment::new(50);
+    at.configure(&format!("[notify]\nwebhook = \"{}/hook?token=s3cr3t\"", ear.url));
+    due(
+        &at,
+        "accounts",
+        &format!("retries = 2\nretry_after = \"0s\"\nping_url = \"{}/ping/0a-1b\"", ear.url),
+    );
+    // Five attempts of one run, all of its five requests.
+    at.script(Rule::times(At::Page(1), 5, Fault::error(503, "SERVER_UNAVAILABLE", "maintenance")));
+    let mut daemon = Process::start(&at);
+    wait_for(|| history(&at).pop().filter(|run| run.status == RunStatus::Ok)).unwrap();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+
+    let heard = ear.heard();
+    let paths: Vec<_> = heard.iter().map(|(path, _)| path.as_str()).collect();
+    let (hook, ping) = ("/hook?token=s3cr3t", "/ping/0a-1b");
+    assert_eq!(paths, ["/ping/0a-1b/start", "/ping/0a-1b/fail", hook, "/ping/0a-1b/start", ping, hook]);
+    let report = |at: usize| serde_json::from_str::<Json>(&heard[at].1).unwrap();
+    assert_eq!((&report(1)["exit_status"], &report(4)["status"]), (&Json::from(69), &Json::from("ok")));
+    let (failure, recovery) = (report(2), report(5));
+    assert_eq!((&failure["event"], &recovery["event"]), (&Json::from("failure"), &Json::from("recovery")));
+    assert!(failure["text"].as_str().unwrap().contains("maintenance"), "{failure}");
+    assert_eq!(failure["report"]["job"], "accounts");
+    let last = history(&at).pop().unwrap();
+    assert_eq!(serde_json::from_value::<RunReport>(recovery["report"].clone()).unwrap(), last);
+    assert!(!daemon.said().contains("s3cr3t") && !daemon.said().contains("0a-1b"), "{}", daemon.said());
+}
+
+#[test]
+fn a_notification_that_fails_fails_no_run_and_no_redirect_is_followed() {
+    let ear = Ear::listen();
+    let at = Deployment::new(50);
+    let hook = format!("[notify]\nwebhook = \"{}/redirect\"\non = [\"every\"]", ear.url);
+    at.configure(&hook);
+    at.job("accounts", SOQL, "accounts.csv", "ping_url = \"http://127.0.0.1:9/nobody/s3cr3t\"");
+    let outcome =
+        at.run(["run", "accounts"]).ended(0).says(&["redirects are not followed", "cannot be reached"]);
+    assert!(!outcome.stderr.contains("s3cr3t"), "{}", outcome.stderr);
+    assert_eq!(ear.heard().len(), 1, "{:?}", ear.heard());
+    at.run(["run", "accounts", "--dry-run"]).ended(0);
+    assert_eq!(ear.heard().len(), 1, "a dry run is told to nobody");
+}
+
+#[test]
+fn one_runs_metrics_are_written_whole_and_know_the_history() {
+    let at = Deployment::new(50);
+    at.job("accounts", SOQL, "accounts.csv", "schedule = \"@hourly\"");
+    at.run(["run", "accounts"]).ended(0);
+    at.script(Rule::always(At::Login(1), Fault::login_refused("invalid_grant", "ip restricted")));
+    at.run(["run", "accounts", "--metrics-file", "metrics/sfexport.prom"])
+        .ended(77)
+        .says(&["cannot write the metrics"]);
+    std::fs::create_dir(at.path("metrics")).unwrap();
+    at.run(["run", "accounts", "--metrics-file", "metrics/sfexport.prom"]).ended(77);
+    assert_eq!(at.names_below("metrics"), ["sfexport.prom"]);
+    let metrics = at.text("metrics/sfexport.prom");
+    assert_eq!(
+        sample(&metrics, "sfexport_runs_total{job=\"accounts\",org=\"default\",result=\"failed\"}"),
+        1.0
+    );
+    assert_eq!(sample(&metrics, "sfexport_last_run_exit_status{job=\"accounts\",org=\"default\"}"), 77.0);
+    let success =
+        sample(&metrics, "sfexport_last_success_timestamp_seconds{job=\"accounts\",org=\"default\"}");
+    let first = history(&at).remove(0);
+    assert!((success - first.ended.as_millisecond() as f64 / 1e3).abs() < 0.01);
+}
+
+/// A server that hears what is posted: path and body. `/redirect` leads to `/elsewhere`.
+struct Ear {
+    url: String,
+    heard: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Ear {
+    fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let (mut line, mut length) = (String::new(), 0);
+                stream.read_line(&mut line).unwrap();
+                let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+                while line.trim() != "" {
+                    line.clear();
+                    stream.read_line(&mut line).unwrap();
+                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap();
+                    }
+                }
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).unwrap();
+                let answer = match path.starts_with("/redirect") {
+                    true => "HTTP/1.1 307 See There\r\nLocation: /elsewhere\r\n",
+                    false => "HTTP/1.1 200 OK\r\n",
+                };
+                notes.lock().unwrap().push((path, String::from_utf8(body).unwrap()));
+                write!(stream.get_mut(), "{answer}Content-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+            }
+        });
+        Self { url, heard }
+    }
+
+    fn heard(&self) -> Vec<(String, String)> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+// --- within the test ---
+
+/// The computer's clock, as far ahead as the test says. It sleeps shorter than it is asked to, and notes the longest
+/// sleep that it was asked for.
+struct Ahead {
+    system: clock::System,
+    by: AtomicI64,
+    longest: Mutex<Duration>,
+}
+
+impl Ahead {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { system: clock::System::new(), by: AtomicI64::new(0), longest: Mutex::default() })
+    }
+
+    fn jump(&self, by: SignedDuration) {
+        self.by.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        Timestamp::now() + SignedDuration::from_millis(self.by.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.system.elapsed()
+    }
+
+    fn sleep(&self, wait: Duration) -> Sleep<'_> {
+        let mut longest = self.longest.lock().unwrap();
+        *longest = wait.max(*longest);
+        self.system.sleep(wait.min(Duration::from_millis(20)))
+    }
+
+    fn random(&self) -> u64 {
+        self.system.random()
+    }
+}
+
+/// What was noticed of runs, and a job whose runs panic.
+#[derive(Default)]
+struct Watcher {
+    panics_at: Option<&'static str>,
+    seen: Mutex<Vec<Seen>>,
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    job: String,
+    run: RunId,
+    began: bool,
+}
+
+impl Monitor for Watcher {
+    fn notice(&self, run: &RunId, event: &Event<'_>) {
+        let mut seen = self.seen.lock().unwrap();
+        match event {
+            Event::Began { job } => seen.push(Seen { job: (*job).to_owned(), run: run.clone(), began: true }),
+            Event::Ended { report } if report.status.has_run() => {
+                seen.push(Seen { job: report.job.clone(), run: run.clone(), began: false });
+            }
+            Event::LoggedIn => {
+                let job = seen.iter().find(|seen| seen.run == *run).map(|seen| seen.job.clone());
+                drop(seen);
+                if self.panics_at.is_some_and(|name| job.as_deref() == Some(name)) {
+                    panic!("as the test wants it");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Watcher {
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// The most runs at once of the jobs whose names begin so.
+    fn most(&self, prefix: &str) -> usize {
+        let (mut running, mut most) = (0_usize, 0);
+        for seen in self.seen().iter().filter(|seen| seen.job.starts_with(prefix)) {
+            running = if seen.began { running + 1 } else { running - 1 };
+            most = most.max(running);
+        }
+        most
+    }
+
+    fn ended(&self) -> usize {
+        self.seen().iter().filter(|seen| !seen.began).count()
+    }
+}
+
+/// A daemon of the deployment within this process.
+fn daemon(at: &Deployment, clock: &Arc<Ahead>, watcher: &Arc<Watcher>) -> Result<Daemon, Failure> {
+    let sources = Sources { working_dir: at.path(""), ..Sources::default() };
+    let load = move || Ok(config::load(&sources, &Selection::All)?);
+    let surroundings = Surroundings {
+        load: Arc::new(load.clone()),
+        clock: Arc::clone(clock) as _,
+        monitor: Arc::clone(watcher) as _,
+        on_reading: Arc::new(|_| {}),
+        supervisor: Supervisor::default(),
+    };
+    Daemon::open(load()?, surroundings)
+}
+
+/// Has a daemon run for as long as the story takes, then stops it.
+fn with_daemon(at: &Deployment, clock: &Arc<Ahead>, watcher: &Arc<Watcher>, story: impl FnOnce(&Handle)) {
+    let daemon = daemon(at, clock, watcher).unwrap();
+    let handle = daemon.handle();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let ended = runtime.spawn(daemon.run());
+    story(&handle);
+    handle.stop(Exit::Terminated);
+    assert_eq!(runtime.block_on(ended).unwrap(), Ended::Drained);
+    assert!(handle.is_stopping());
+}
+
+#[test]
+fn a_runs_panic_is_written_down_and_stops_nothing_else() {
+    let at = Deployment::new(50);
+    due(&at, "bad", "");
+    due(&at, "good", "");
+    let (clock, watcher) = (Ahead::new(), Arc::new(Watcher { panics_at: Some("bad"), ..Watcher::default() }));
+    with_daemon(&at, &clock, &watcher, |_| {
+        wait_for(|| (watcher.ended() >= 1 && history(&at).len() >= 4).then_some(())).unwrap();
+    });
+    assert_exported(&at, "exports/good.csv");
+    let bad: Vec<_> =
+        history(&at).into_iter().filter(|run| run.job == "bad" && run.status.has_run()).collect();
+    let error = bad[0].error.clone().unwrap();
+    assert!(bad.len() == 1 && error.contains("as the test wants it"), "{bad:?}");
+    assert_eq!((bad[0].exit_status, bad[0].scheduled.is_some()), (1, true));
+    at.assert_no_stage();
+    // Its lock went with it.
+    assert!(state(&at).lock_job(&name("bad")).is_ok());
+    assert!(state(&at).mark(&name("bad")).unwrap().unwrap().begun.is_none(), "it is not run again for ever");
+}
+
+#[test]
+fn each_org_has_its_own_limit() {
+    let at = Deployment::with(Options { think: Duration::from_millis(150), ..options(20) });
+    at.configure(&format!(
+        "[daemon]\nmax_concurrent_runs = 10\n{}max_concurrent_runs = 1\n{}max_concurrent_runs = 3",
+        at.org_table("orgs.narrow"),
+        at.org_table("orgs.wide")
+    ));
+    for org in ["narrow", "wide"] {
+        for number in 0..6 {
+            due(&at, &format!("{org}{number}"), &format!("org = \"{org}\""));
+        }
+    }
+    let (clock, watcher) = (Ahead::new(), Arc::new(Watcher::default()));
+    with_daemon(&at, &clock, &watcher, |_| {
+        wait_for(|| (watcher.ended() >= 12).then_some(())).unwrap();
+    });
+    assert_eq!((watcher.most("narrow"), watcher.most("wide")), (1, 3));
+}
+
+#[test]
+fn a_job_starts_at_its_instant_and_a_clock_set_forward_is_noticed() {
+    let at = Deployment::new(20);
+    at.job("accounts", SOQL, "{datetime}.csv", "schedule = \"* * * * *\"");
+    let (clock, watcher) = (Ahead::new(), Arc::new(Watcher::default()));
+    let to_next_minute = 60_000 - clock.now().as_millisecond().rem_euclid(60_000);
+    // A second before the full minute: the daemon has begun to wait.
+    clock.jump(SignedDuration::from_millis(to_next_minute + 59_000));
+    let mut late = SignedDuration::ZERO;
+    with_daemon(&at, &clock, &watcher, |handle| {
+        wait_for(|| (watcher.ended() >= 1).then_some(())).unwrap();
+        let first = history(&at).remove(0);
+        late = first.started.duration_since(first.scheduled.unwrap());
+        // Three hours in a moment: the latest of the missed is run, the others are told in one line.
+        clock.jump(SignedDuration::from_hours(3));
+        wait_for(|| (watcher.ended() >= 2).then_some(())).unwrap();
+        assert!(handle.last_turn().unwrap() < Duration::from_secs(5));
+    });
+    assert!(late >= SignedDuration::ZERO && late < SignedDuration::from_secs(2), "{late:?} late");
+    let told: Vec<_> = history(&at).into_iter().map(|run| run.status).take(3).collect();
+    assert_eq!(told, [RunStatus::Ok, RunStatus::Missed, RunStatus::Ok]);
+    let longest = *clock.longest.lock().unwrap();
+    assert!(longest > Duration::from_secs(1) && longest <= Duration::from_secs(30), "{longest:?}");
+}
+
+#[test]
+fn a_run_goes_on_with_what_it_started_with_while_its_job_is_removed() {
+    let at = Deployment::new(20);
+    due(&at, "accounts", "");
+    at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(1))));
+    let (clock, watcher) = (Ahead::new(), Arc::new(Watcher::default()));
+    with_daemon(&at, &clock, &watcher, |handle| {
+        wait_for(|| (at.queries().len() == 1).then_some(())).unwrap();
+        std::fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
+        at.job("other", SOQL, "other.csv", "");
+        handle.reload();
+        wait_for(|| handle.roster().jobs.contains_key(&name("other")).then_some(())).unwrap();
+        handle.run_now(name("other"));
+        wait_for(|| (watcher.ended() >= 2).then_some(())).unwrap();
+    });
+    assert_exported(&at, "exports/accounts.csv");
+    assert_exported(&at, "exports/other.csv");
+    assert!(state(&at).mark(&name("accounts")).unwrap().is_none(), "a job that is gone has no mark");
+}
+
+/// With the real clock: up to a minute.
+#[test]
+#[ignore = "waits for a full minute; run with --ignored"]
+fn a_job_of_every_minute_starts_at_the_full_minute() {
+    let at = Deployment::new(20);
+    at.job("accounts", SOQL, "{datetime}.csv", "schedule = \"* * * * *\"");
+    let _daemon = Process::start(&at);
+    let begun = Instant::now();
+    while history(&at).is_empty() && begun.elapsed() < Duration::from_secs(70) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let run = history(&at).pop().unwrap();
+    let late = run.started.duration_since(run.scheduled.unwrap());
+    println!("started {} ms after its instant", late.as_millis());
+    assert!(late >= SignedDuration::ZERO && late < SignedDuration::from_secs(1), "{late:?}");
+    assert!(Path::new(run.path.as_deref().unwrap()).exists());
+}
