@@ -1,9 +1,11 @@
 //! The command line: one file a verb, and the only place that prints. What a verb does is done by the engine.
 
+mod check;
 mod daemon;
 #[cfg(feature = "demo-org")]
 mod demo;
 mod history;
+mod init;
 mod jobs;
 mod keygen;
 mod log;
@@ -11,6 +13,7 @@ mod print;
 mod progress;
 mod query;
 mod run;
+mod schema;
 mod shell;
 mod table;
 mod token;
@@ -77,12 +80,18 @@ enum Verb {
     /// Run jobs as their schedules say, until a signal: SIGHUP reads the configuration anew, SIGTERM and SIGINT
     /// let runs end, a second one does not
     Daemon,
+    /// Try everything that a run depends on, step by step, without exporting
+    Check(check::CheckArguments),
     /// Say who the login is: user, org, instance and scopes
     Whoami(whoami::WhoamiArguments),
     /// Print an access token for other tools
     Token(token::TokenArguments),
     /// Make a private key and the certificate to upload
     Keygen(keygen::KeygenArguments),
+    /// Write a commented configuration and a first job
+    Init(init::InitArguments),
+    /// Print the JSON Schema of sfexport.toml or of a job file, for editors
+    Schema(schema::SchemaArguments),
     /// Everything against an embedded Salesforce look-alike: no account, no network
     #[cfg(feature = "demo-org")]
     Demo(demo::DemoArguments),
@@ -138,9 +147,12 @@ async fn act(arguments: Arguments) -> Result<Exit, Failure> {
         Verb::Jobs(arguments) => jobs::jobs(&arguments, &context),
         Verb::History(arguments) => history::history(&arguments, &context),
         Verb::Daemon => daemon::daemon(&context).await,
+        Verb::Check(arguments) => check::check(&arguments, &context).await,
         Verb::Whoami(arguments) => whoami::whoami(&arguments, &context).await,
         Verb::Token(arguments) => token::token(&arguments, &context).await,
         Verb::Keygen(arguments) => keygen::keygen(&arguments),
+        Verb::Init(arguments) => init::init(&arguments, &context),
+        Verb::Schema(arguments) => Ok(schema::schema(&arguments)),
         Verb::Completions(arguments) => Ok(shell::completions(&arguments)),
         Verb::Man(arguments) => shell::man(&arguments),
         #[cfg(feature = "demo-org")]

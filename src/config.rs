@@ -7,6 +7,7 @@ mod keys;
 mod layer;
 mod mistake;
 mod orgs;
+mod schema;
 mod settings;
 mod value;
 
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use keys::{Key, Kind, Table, Unwritten, keys, markdown};
 pub use mistake::{Mistake, Mistakes, Place};
+pub use schema::schema;
 pub use settings::{Daemon, Http, Notify, NotifyOn, Settings, Status};
 
 use crate::error::{Exit, Failure};

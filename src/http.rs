@@ -7,6 +7,7 @@ use std::error::Error as _;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName,
     HeaderValue, RETRY_AFTER,
@@ -166,6 +167,8 @@ pub struct Answer {
     pub status: u16,
     /// What the org says of its API limit.
     pub limit: Option<ApiLimit>,
+    /// The sender's clock, to the second, as it sent the head.
+    pub date: Option<Timestamp>,
     content_type: Option<String>,
     retry_after: Option<Duration>,
     response: reqwest::Response,
@@ -183,6 +186,9 @@ impl Answer {
         Self {
             status: response.status().as_u16(),
             limit: text(LIMIT_INFO).and_then(limits::read),
+            date: text(DATE)
+                .and_then(|date| httpdate::parse_http_date(date).ok())
+                .and_then(|date| Timestamp::try_from(date).ok()),
             content_type: text(CONTENT_TYPE).map(str::to_owned),
             retry_after: retry_after(headers),
             cap,

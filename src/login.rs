@@ -12,7 +12,7 @@ use crate::retry::{Decision, RetryPolicy};
 use crate::salesforce::assertion;
 use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::identity::{self, Identity};
-use crate::salesforce::token::{self, Session};
+use crate::salesforce::token::{self, Denied, Session};
 
 /// The request that logs in: a freshly signed assertion for the org's login host.
 ///
@@ -28,22 +28,23 @@ pub fn request(org: &Org, key: &SigningKey, now: Timestamp) -> Result<Request<'s
 /// Reads the login host's answer.
 ///
 /// # Errors
-/// Whatever kept the login from being granted, with what the operator must change where that is known.
-pub async fn read(mut answer: Answer, org: &Org) -> Result<Session, Fault> {
+/// Whatever kept the login from being granted, with what the operator must change where that is known, and which
+/// refusal it was.
+pub async fn read(mut answer: Answer, org: &Org) -> Result<Session, Denied> {
     let body = answer.body().await?;
-    let mut fault = match answer.status {
-        200 => return token::read(&body, org),
-        status => token::refusal(status, &body, org),
+    let mut denied = match answer.status {
+        200 => return Ok(token::read(&body, org)?),
+        status => token::denied(status, &body, org),
     };
-    fault.retry_after = answer.head().retry_after;
-    Err(fault)
+    denied.fault.retry_after = answer.head().retry_after;
+    Err(denied)
 }
 
 /// Logs in, once: signs an assertion and asks the org's login host for a token.
 ///
 /// # Errors
 /// As [`request`] and [`read`].
-pub async fn log_in(org: &Org, key: &SigningKey, http: &Http, now: Timestamp) -> Result<Session, Fault> {
+pub async fn log_in(org: &Org, key: &SigningKey, http: &Http, now: Timestamp) -> Result<Session, Denied> {
     read(http.send(request(org, key, now)?).await?, org).await
 }
 
@@ -62,7 +63,7 @@ pub async fn log_in_patiently(
     loop {
         let fault = match log_in(org, key, http, clock.now()).await {
             Ok(session) => return Ok(session),
-            Err(fault) => fault,
+            Err(denied) => denied.fault,
         };
         // 53 bits are what a double holds.
         let random = (clock.random() >> 11) as f64 / (1_u64 << 53) as f64;

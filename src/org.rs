@@ -89,6 +89,12 @@ pub struct Org {
 }
 
 impl Org {
+    /// Whether its login host is this machine itself.
+    #[must_use]
+    pub fn logs_in_on_loopback(&self) -> bool {
+        Url::parse(&self.login_url).is_ok_and(|login| is_loopback(&login))
+    }
+
     /// Whether the token of this org's login may go to this `instance_url`: https on one of Salesforce's own
     /// domains or on one of [`Org::instance_hosts`]; a loopback address only where the login URL is one too.
     #[must_use]
@@ -99,8 +105,7 @@ impl Org {
             return false;
         }
         if is_loopback(&url) {
-            return matches!(url.scheme(), "http" | "https")
-                && Url::parse(&self.login_url).is_ok_and(|login| is_loopback(&login));
+            return matches!(url.scheme(), "http" | "https") && self.logs_in_on_loopback();
         }
         // `login.salesforce.com.` is the same host; written so by nobody but those who test for it.
         let name = host.trim_end_matches('.');

@@ -1,7 +1,7 @@
 //! What is printed: answers and data to standard output, failures to standard error. A reader that has gone away
 //! is no reason to fail.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -29,6 +29,13 @@ pub(super) fn json(answer: &impl Serialize) {
     }
 }
 
+/// An answer as a line of JSON, for machines.
+pub(super) fn json_line(answer: &impl Serialize) {
+    if let Ok(json) = serde_json::to_string(answer) {
+        line(json);
+    }
+}
+
 /// A failure; `of` is the job that it ended. As text it is for a person to read; where the log is JSON it is an
 /// event of the log, so that standard error stays what its reader expects.
 pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
@@ -38,10 +45,11 @@ pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
         return;
     }
     let mut stderr = std::io::stderr().lock();
+    let colours = colours_of(&stderr);
     let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
-    let _ = writeln!(stderr, "error: {of}{what}");
+    let _ = writeln!(stderr, "{} {of}{what}", coloured("error:", Colour::Red, colours));
     if let Some(hint) = hint {
-        let _ = writeln!(stderr, "  hint: {hint}");
+        let _ = writeln!(stderr, "  {} {hint}", coloured("hint:", Colour::Green, colours));
     }
 }
 
@@ -52,7 +60,36 @@ pub(super) fn warning(form: Form, of: Option<&str>, text: &str) {
         return;
     }
     let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
-    let _ = writeln!(std::io::stderr().lock(), "warning: {of}{text}");
+    let mut stderr = std::io::stderr().lock();
+    let label = coloured("warning:", Colour::Yellow, colours_of(&stderr));
+    let _ = writeln!(stderr, "{label} {of}{text}");
+}
+
+/// The colours in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    Red,
+    Green,
+    Yellow,
+    Grey,
+}
+
+/// A word in a colour, where colours are wanted.
+pub(super) fn coloured(word: &str, colour: Colour, wanted: bool) -> String {
+    let code = match colour {
+        Colour::Red => "1;31",
+        Colour::Green => "32",
+        Colour::Yellow => "33",
+        Colour::Grey => "2",
+    };
+    if wanted { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() }
+}
+
+/// Whether colours are wanted there: on a terminal that has them, unless `NO_COLOR` says otherwise
+/// (<https://no-color.org>).
+pub(super) fn colours_of(stream: &impl IsTerminal) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// A run report as a line of JSON.

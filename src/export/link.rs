@@ -86,7 +86,7 @@ impl Link {
 
     async fn log_in(&self) -> Result<Session, Fault> {
         let request = login::request(&self.org, &self.key, self.edges.clock.now())?;
-        login::read(self.send(request).await?, &self.org).await
+        login::read(self.send(request).await?, &self.org).await.map_err(|denied| denied.fault)
     }
 
     async fn send(&self, request: Request<'_>) -> Result<Answer, Fault> {

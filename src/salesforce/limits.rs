@@ -1,5 +1,7 @@
 //! What an org says of its API limit, beside every answer.
 
+use serde::Deserialize;
+
 use crate::report::ApiLimit;
 
 /// Reads a `Sforce-Limit-Info` header: `api-usage=18/15000`, perhaps among other parts.
@@ -11,9 +13,52 @@ pub fn read(header: &str) -> Option<ApiLimit> {
     Some(ApiLimit { used: used.parse().ok()?, allowed: rest[..end].parse().ok()? })
 }
 
+/// The path of the answer that [`daily`] reads.
+#[must_use]
+pub fn path(api_version: &str) -> String {
+    format!("/services/data/v{api_version}/limits")
+}
+
+/// Reads the limit on API requests in 24 hours out of the answer to [`path`].
+#[must_use]
+pub fn daily(body: &[u8]) -> Option<ApiLimit> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Limits {
+        daily_api_requests: Limit,
+    }
+    // Older orgs nest further objects in it, one an app.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Limit {
+        max: u64,
+        // The limit is a soft one.
+        remaining: i64,
+    }
+    let limit = serde_json::from_slice::<Limits>(body).ok()?.daily_api_requests;
+    Some(ApiLimit {
+        used: limit.max.saturating_add_signed(limit.remaining.saturating_neg()),
+        allowed: limit.max,
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::{daily, read};
+
+    #[test]
+    fn the_daily_limit_is_found_among_the_others() {
+        let daily = |body: &str| daily(body.as_bytes()).map(|limit| (limit.used, limit.allowed));
+        assert_eq!(
+            daily(
+                r#"{"DailyApiRequests":{"Max":15000,"Remaining":14982,"Salesforce Chatter":{"Max":0,"Remaining":0}},
+                    "DailyBulkV2QueryJobs":{"Max":10000,"Remaining":10000}}"#
+            ),
+            Some((18, 15_000))
+        );
+        assert_eq!(daily(r#"{"DailyApiRequests":{"Max":5000,"Remaining":-7}}"#), Some((5_007, 5_000)));
+        assert_eq!(daily("{}"), None);
+    }
 
     #[test]
     fn the_usage_is_found_wherever_it_stands() {

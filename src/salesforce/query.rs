@@ -22,8 +22,19 @@ const HEADERS: usize = 3_072;
 /// # Errors
 /// Where the URL would be longer than Salesforce takes; the org would answer 414 or 431 with a page of HTML.
 pub fn path(api_version: &str, all_rows: bool, soql: &str) -> Result<String, Fault> {
-    let resource = if all_rows { "queryAll" } else { "query" };
-    let path = format!("/services/data/v{api_version}/{resource}?q={}", utf8_percent_encode(soql, ESCAPED));
+    path_of(api_version, if all_rows { "queryAll?q" } else { "query?q" }, soql)
+}
+
+/// The path that asks how the org would run a query, and for none of its records: `query?explain=...`.
+///
+/// # Errors
+/// As [`path`].
+pub fn explain_path(api_version: &str, soql: &str) -> Result<String, Fault> {
+    path_of(api_version, "query?explain", soql)
+}
+
+fn path_of(api_version: &str, resource: &str, soql: &str) -> Result<String, Fault> {
+    let path = format!("/services/data/v{api_version}/{resource}={}", utf8_percent_encode(soql, ESCAPED));
     if path.len() > LONGEST_REQUEST - HEADERS {
         let what = format!(
             "the query is too long for a URL: {} bytes once encoded, where {} fit",

@@ -1,0 +1,302 @@
+//! What is tried of a job: its columns, the org's plan for its query, the records to expect, its output, its
+//! schedule. No question asked here has a record for its answer.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::org::Reached;
+use super::{Check, Name, Outcome, Step, Teller, counted};
+use crate::error::{Exit, Failure};
+use crate::export;
+use crate::job::output_path::Fields;
+use crate::job::{IfExists, Job};
+use crate::login;
+use crate::output::{LocalFile, Output as _};
+use crate::report::RunId;
+use crate::salesforce::fault::{Fault, FaultKind};
+use crate::salesforce::page::PageReader;
+use crate::salesforce::{explain, query};
+use crate::soql::{ClauseKind, Query, TokenKind};
+
+/// How many occurrences of a schedule are shown.
+const OCCURRENCES: usize = 5;
+
+impl Check<'_> {
+    pub(super) async fn job(&self, job: &Job, org: Option<&Reached<'_>>, tell: Teller<'_>) {
+        match export::columns(job) {
+            Ok(columns) => {
+                let names = columns.names();
+                let what = format!("{}: {}", names.len(), names.join(", "));
+                tell(Step::passed(Name::Columns, what).fact("columns", names));
+            }
+            Err(failure) => tell(Step::failed(Name::Columns, failure)),
+        }
+        match org {
+            Some(org) => self.query(job, org, tell).await,
+            None if self.offline => {}
+            None => tell(Step::skipped(Name::Query, "not asked: there is no login")),
+        }
+        tell(self.output(job));
+        tell(schedule(job, self.edges.clock.now()));
+    }
+
+    async fn query(&self, job: &Job, reached: &Reached<'_>, tell: Teller<'_>) {
+        let mut estimate = None;
+        match self.plan(job, reached).await {
+            Ok(Some(plan)) => {
+                let explain::Plan { cardinality, sobject_cardinality, leading_operation_type, .. } = &plan;
+                let what = format!(
+                    "the org takes it: {} of {}, about {cardinality} of {sobject_cardinality} records",
+                    operation(leading_operation_type),
+                    plan.sobject_type
+                );
+                estimate = Some(*cardinality);
+                tell(Step::passed(Name::Query, what).fact("plan", json!(plan)));
+            }
+            Ok(None) => {
+                tell(Step::new(Name::Query, Outcome::Warned, "the org takes it, but tells no plan"));
+            }
+            Err(fault) if is_about_the_plan(&fault) => {
+                let what =
+                    format!("the org does not explain it, so only a run shows whether it takes it: {fault}");
+                tell(Step::new(Name::Query, Outcome::Warned, what));
+            }
+            Err(fault) => {
+                tell(Step::failed(Name::Query, fault.into_failure()));
+                return;
+            }
+        }
+        tell(self.records(job, reached, estimate).await);
+    }
+
+    async fn plan(&self, job: &Job, reached: &Reached<'_>) -> Result<Option<explain::Plan>, Fault> {
+        let version = &reached.org.api_version;
+        // The run's own path too: it may be too long for a URL.
+        query::path(version, job.all_rows, &job.query.text)?;
+        let path = query::explain_path(version, &job.query.text)?;
+        let told = login::ask(&self.edges.http, &reached.session, version, &path).await?;
+        Ok(explain::read(&told.body))
+    }
+
+    /// How many records a run would bring, counted by the org where the query lets itself be counted.
+    async fn records(&self, job: &Job, reached: &Reached<'_>, estimate: Option<u64>) -> Step {
+        let about = |why: &str| match estimate {
+            Some(estimate) => {
+                Step::passed(Name::Records, format!("about {estimate} read, by the plan: {why}"))
+                    .fact("estimate", estimate)
+            }
+            None => Step::skipped(Name::Records, format!("not counted: {why}")),
+        };
+        let Some(count) = Count::of(&job.query) else {
+            return about("the query groups or counts by itself");
+        };
+        let records = match self.count(job, reached, &count).await {
+            Ok(records) => records,
+            Err(fault) => return about(&format!("the org does not count it: {fault}")),
+        };
+        let calls = records.div_ceil(u64::from(self.edges.batch_size)).max(1);
+        let what = format!(
+            "{records} now, in {} or a few more: the org may send smaller pages",
+            counted(calls, "API call")
+        );
+        let left = reached.limit.map(|limit| limit.allowed.saturating_sub(limit.used));
+        let step = match left {
+            Some(left) if left < calls => Step::warned(
+                Name::Records,
+                format!("{what}; only {left} are left"),
+                "the run would end with status 75: wait, or ask for fewer records",
+            ),
+            _ => Step::passed(Name::Records, what),
+        };
+        step.fact("records", records).fact("api_calls", calls)
+    }
+
+    async fn count(&self, job: &Job, reached: &Reached<'_>, count: &Count) -> Result<u64, Fault> {
+        let version = &reached.org.api_version;
+        let path = query::path(version, job.all_rows, &count.soql)?;
+        let told = login::ask(&self.edges.http, &reached.session, version, &path).await?;
+        Ok(PageReader::open(&told.body)?.head().total_size.saturating_sub(count.offset))
+    }
+
+    /// Whether the export could be written, as far as that is seen without writing.
+    fn output(&self, job: &Job) -> Step {
+        let now = self.edges.clock.now();
+        let id = RunId::new(now, 0);
+        let fields = Fields {
+            job: &job.name,
+            org: &job.org,
+            run_id: id.as_str(),
+            instant: now,
+            timezone: &job.timezone,
+        };
+        let path = job.output.expand(&fields).map_err(|error| {
+            Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
+        });
+        let checked = path.and_then(|path| {
+            let output = LocalFile::new(&path, job.if_exists, job.file_mode)?;
+            output.check().map(|()| output)
+        });
+        let output = match checked {
+            Ok(output) => output,
+            Err(failure) => return Step::failed(Name::Output, failure),
+        };
+        let exists = output.path().exists();
+        let fate = match (exists, job.if_exists) {
+            (true, IfExists::Replace) => "is there, and would be replaced",
+            (true, IfExists::Fail) => "is there",
+            (false, _) => "can be written",
+        };
+        let shown = output.path().display().to_string();
+        Step::passed(Name::Output, format!("{shown} {fate}")).fact("path", shown).fact("exists", exists)
+    }
+}
+
+/// Whether a refusal is of the explaining rather than of the query. What the org finds in a query it says by a code
+/// of its own for it; every other refusal may be no more than an object that it has no plans for.
+fn is_about_the_plan(fault: &Fault) -> bool {
+    const OF_THE_QUERY: [&str; 8] = [
+        "MALFORMED_QUERY",
+        "INVALID_FIELD",
+        "INVALID_TYPE",
+        "INVALID_QUERY_FILTER_OPERATOR",
+        "MALFORMED_ID",
+        "QUERY_TOO_COMPLICATED",
+        "NUMBER_OUTSIDE_VALID_RANGE",
+        "too long for a URL",
+    ];
+    match fault.kind {
+        FaultKind::QueryRefused => !OF_THE_QUERY.iter().any(|code| fault.what.contains(code)),
+        FaultKind::Configuration => true,
+        _ => false,
+    }
+}
+
+/// The plan's leading operation, in words.
+fn operation(leading: &str) -> &str {
+    match leading {
+        "TableScan" => "a scan",
+        "Index" => "an index",
+        "Sharing" => "a reading of the sharing rules",
+        _ => "a reading",
+    }
+}
+
+/// The query that counts another one's records.
+#[derive(Debug, PartialEq, Eq)]
+struct Count {
+    soql: String,
+    /// How many of them the other one leaves out.
+    offset: u64,
+}
+
+impl Count {
+    /// `SELECT COUNT()` over the same FROM, USING, WHERE and WITH, as they are written; `None` where the result is
+    /// not the records of these. FOR and UPDATE, which do something, are left out, and so is the order.
+    fn of(query: &Query) -> Option<Self> {
+        let statement = &query.statement;
+        if statement.is_grouped() || statement.is_count() || statement.clause(ClauseKind::Having).is_some() {
+            return None;
+        }
+        let number = |kind| {
+            let clause = statement.clause(kind)?;
+            match clause.tokens.as_slice() {
+                [token] if token.kind == TokenKind::Literal => Some(token.text.parse::<u64>().ok()),
+                _ => Some(None),
+            }
+        };
+        let limit = match number(ClauseKind::Limit) {
+            None => None,
+            Some(limit) => Some(limit?),
+        };
+        let offset = number(ClauseKind::Offset).map_or(Some(0), |offset| offset)?;
+        let (first, last) = (statement.from.first()?, statement.from.last()?);
+        let start = first.path.segments.first()?.span.start;
+        let name = last.alias.as_ref().or_else(|| last.path.segments.last())?;
+        let kept = [ClauseKind::Using, ClauseKind::Where, ClauseKind::With];
+        let end = statement
+            .clauses
+            .iter()
+            .filter(|clause| kept.contains(&clause.kind))
+            .filter_map(|clause| clause.tokens.last())
+            .map(|token| token.span.end)
+            .fold(name.span.end, usize::max);
+        let mut soql = format!("SELECT COUNT() FROM {}", query.text.get(start..end)?);
+        if let Some(limit) = limit {
+            soql.push_str(&format!(" LIMIT {}", limit.saturating_add(offset)));
+        }
+        Some(Self { soql, offset })
+    }
+}
+
+fn schedule(job: &Job, now: Timestamp) -> Step {
+    let Some(schedule) = &job.schedule else {
+        return Step::passed(Name::Schedule, "none: it runs when it is asked to")
+            .fact("schedule", Value::Null);
+    };
+    let next: Vec<_> =
+        std::iter::successors(schedule.next_after(now), |instant| schedule.next_after(*instant))
+            .take(OCCURRENCES)
+            .collect();
+    let zone = schedule.timezone();
+    let name = zone.iana_name().unwrap_or("its zone");
+    let lines = next.iter().map(|instant| {
+        let utc = instant.strftime("%Y-%m-%d %H:%M UTC");
+        match *zone == TimeZone::UTC || name == "UTC" {
+            true => format!("\n{utc}"),
+            false => {
+                format!("\n{}  =  {utc}", instant.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M %Z"))
+            }
+        }
+    });
+    let what = format!("{} in {name}; the next are{}", schedule.text(), lines.collect::<String>());
+    let step = match job.enabled {
+        true => Step::passed(Name::Schedule, what),
+        false => {
+            Step::warned(Name::Schedule, format!("{what}\nbut the job is disabled"), "set enabled = true")
+        }
+    };
+    let next: Vec<_> = next.iter().map(Timestamp::to_string).collect();
+    step.fact("schedule", schedule.text()).fact("timezone", name).fact("next", next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_counted_by_its_own_from_and_where() {
+        for (query, expected) in [
+            ("SELECT Id, Name FROM Account", Some(("SELECT COUNT() FROM Account", 0))),
+            (
+                "SELECT Id FROM Contact c, c.Account a WHERE a.Name = 'x  ORDER BY y' ORDER BY Id LIMIT 10 OFFSET 3",
+                Some((
+                    "SELECT COUNT() FROM Contact c, c.Account a WHERE a.Name = 'x  ORDER BY y' LIMIT 13",
+                    3,
+                )),
+            ),
+            (
+                "SELECT Id, (SELECT Id FROM Contacts WHERE Email != null) FROM Account USING SCOPE mine\nWHERE X = 1 \
+                 WITH SECURITY_ENFORCED ORDER BY Id FOR VIEW",
+                Some(("SELECT COUNT() FROM Account USING SCOPE mine\nWHERE X = 1 WITH SECURITY_ENFORCED", 0)),
+            ),
+            ("SELECT Id FROM Account FOR UPDATE", Some(("SELECT COUNT() FROM Account", 0))),
+            ("SELECT COUNT() FROM Account", None),
+            ("SELECT COUNT(Id) FROM Account", None),
+            ("SELECT StageName FROM Opportunity GROUP BY StageName", None),
+        ] {
+            let count = Count::of(&Query::parse(query).unwrap());
+            let count = count.as_ref().map(|count| (count.soql.as_str(), count.offset));
+            assert_eq!(count, expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_org_says_of_a_query_refuses_it() {
+        let refused = |what: &str| is_about_the_plan(&Fault::new(FaultKind::QueryRefused, what));
+        assert!(!refused("the org refused the query: MALFORMED_QUERY: unexpected token: 'FORM'"));
+        assert!(!refused("the org refused the query: INVALID_TYPE: sObject type 'X' is not supported."));
+        assert!(refused("the org refused the query: UNKNOWN: no plans for this object"));
+        assert!(!is_about_the_plan(&Fault::new(FaultKind::Unwell, "status 503")));
+    }
+}

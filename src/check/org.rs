@@ -1,0 +1,469 @@
+//! What is tried of an org: key, certificate, network, clock, login, identity, API version, limits.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::{Check, Name, Outcome, Step, Teller};
+use crate::error::{Exit, Failure};
+use crate::export::Edges;
+use crate::http::Request;
+use crate::key::{self, Certificate, SigningKey};
+use crate::login;
+use crate::org::{KeySource, LoginUrl, Org};
+use crate::report::ApiLimit;
+use crate::salesforce::advice::{Refusal, approval_url};
+use crate::salesforce::fault::{Fault, FaultKind};
+use crate::salesforce::token::{Denied, Session};
+use crate::salesforce::{limits, versions};
+
+/// An org that let us in.
+pub(super) struct Reached<'o> {
+    pub(super) org: &'o Org,
+    pub(super) session: Session,
+    pub(super) limit: Option<ApiLimit>,
+}
+
+/// How long before its end a certificate is warned of.
+const WARNED_DAYS: i64 = 30;
+
+/// How far apart two clocks may be before it is worth a word, in seconds. The login itself bears three minutes.
+const SKEW: i64 = 60;
+
+impl Check<'_> {
+    pub(super) async fn org<'o>(&self, org: &'o Org, tell: Teller<'_>) -> Option<Reached<'o>> {
+        let key = match key::load(org) {
+            Ok(key) => {
+                let source = match &org.key {
+                    KeySource::File(path) => path.display().to_string(),
+                    KeySource::Inline(_) => "given as text".to_owned(),
+                };
+                let what = format!("RSA, {} bits, and it signs: {source}", key.bits());
+                tell(Step::passed(Name::Key, what).fact("bits", key.bits()));
+                Some(key)
+            }
+            Err(failure) => {
+                tell(Step::failed(Name::Key, failure));
+                None
+            }
+        };
+        tell(certificate(org, key.as_ref(), self.edges.clock.now()));
+        if self.offline {
+            return None;
+        }
+        let is_there = self.network(org, tell).await;
+        let Some(key) = key else {
+            tell(Step::skipped(Name::Login, "not tried: there is no key to sign with"));
+            return None;
+        };
+        if !is_there {
+            tell(Step::skipped(Name::Login, "not tried: the login host was not reached"));
+            return None;
+        }
+        let session = self.login(org, &key, tell).await?;
+        self.identity(org, &session, tell).await;
+        self.api_version(org, &session, tell).await;
+        let limit = self.limits(org, &session, tell).await;
+        Some(Reached { org, session, limit })
+    }
+
+    /// Whether the login host answers at all, and what it says of the time.
+    async fn network(&self, org: &Org, tell: Teller<'_>) -> bool {
+        let clock = &self.edges.clock;
+        let (asked, begun) = (clock.elapsed(), clock.now());
+        let request = Request {
+            url: format!("{}{}", org.login_url, versions::PATH),
+            token: None,
+            form: None,
+            batch_size: None,
+        };
+        let answer = match self.edges.http.send(request).await {
+            Ok(answer) => answer,
+            Err(fault) => {
+                tell(Step::failed(Name::Network, unreached(fault).into_failure()));
+                return false;
+            }
+        };
+        let took = clock.elapsed().saturating_sub(asked);
+        let what = format!("{} answers, after {} ms", org.login_url, took.as_millis());
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let step = match answer.status {
+            // Whatever it says to this question: it is there. Who answers in its place is seen here.
+            407 | 500..=599 => Step::warned(
+                Name::Network,
+                format!("{what}, but with status {}", answer.status),
+                "a proxy may have answered in its place, or Salesforce is in maintenance (status.salesforce.com)",
+            ),
+            _ => Step::passed(Name::Network, what),
+        };
+        tell(step.fact("login_url", org.login_url.as_str()).fact("millis", millis));
+        tell(skew(answer.date, begun + took / 2));
+        true
+    }
+
+    async fn login(&self, org: &Org, key: &SigningKey, tell: Teller<'_>) -> Option<Session> {
+        let Edges { http, clock, .. } = self.edges;
+        let denied = match login::log_in(org, key, http, clock.now()).await {
+            Ok(session) => {
+                let what = format!("{} is let in; the instance is {}", org.username, session.instance_url);
+                let scopes: Vec<_> =
+                    session.scopes.as_deref().unwrap_or_default().split_whitespace().collect();
+                tell(
+                    Step::passed(Name::Login, what)
+                        .fact("username", org.username.as_str())
+                        .fact("audience", org.audience.as_str())
+                        .fact("instance_url", session.instance_url.as_str())
+                        .fact("scopes", scopes),
+                );
+                return Some(session);
+            }
+            Err(denied) => denied,
+        };
+        let Denied { fault, refusal } = denied;
+        let another_host = match refusal {
+            Some(refusal) => refusal.may_be_the_host(),
+            // Neither a token nor a refusal: perhaps it is no login host.
+            None => fault.kind == FaultKind::LoginRefused,
+        };
+        let mut step = Step::failed(Name::Login, fault.into_failure())
+            .fact("login_url", org.login_url.as_str())
+            .fact("audience", org.audience.as_str())
+            .fact("username", org.username.as_str())
+            .fact("client_id", org.client_id.as_str());
+        let mut hints = Vec::new();
+        if another_host {
+            let (works, tried) = self.elsewhere(org, key).await;
+            match &works {
+                Some(elsewhere) => hints.push(what_to_set(org, elsewhere)),
+                None if tried.is_empty() => {}
+                None => hints.push(format!(
+                    "no other pair of login host and audience was let in either ({} tried), so it is not these two",
+                    tried.len()
+                )),
+            }
+            step = step.fact("tried", tried).fact(
+                "works",
+                works.map(|org| json!({"login_url": org.login_url, "audience": org.audience})),
+            );
+        }
+        hints.extend(step.hint.take());
+        if refusal == Some(Refusal::NotApproved) {
+            let url = approval_url(org);
+            hints.push(format!(
+                "where the app lets users authorize themselves, {} may instead open this once, logged in, and allow it \
+                 (its redirect_uri must be the app's callback URL; the page that it leads to need not exist): {url}",
+                org.username
+            ));
+            step = step.fact("approval_url", url);
+        }
+        step.hint = (!hints.is_empty()).then(|| hints.join("\n"));
+        tell(step);
+        None
+    }
+
+    /// Tries the other pairs of login host and audience that Salesforce has, and gives the first that lets us in,
+    /// with what each of them said.
+    async fn elsewhere(&self, org: &Org, key: &SigningKey) -> (Option<Org>, Vec<serde_json::Value>) {
+        let Edges { http, clock, .. } = self.edges;
+        let mut tried = Vec::new();
+        for (login_url, audience) in pairs(org) {
+            let other = Org { login_url, audience, ..org.clone() };
+            let answer = login::log_in(&other, key, http, clock.now()).await;
+            tried.push(json!({
+                "login_url": other.login_url,
+                "audience": other.audience,
+                "answer": answer.as_ref().map_or_else(|fault| fault.what.as_str(), |_| "let in"),
+            }));
+            match answer {
+                Ok(_) => return (Some(other), tried),
+                // More of them would only be more of it.
+                Err(fault) if fault.kind == FaultKind::Limit => break,
+                Err(_) => {}
+            }
+        }
+        (None, tried)
+    }
+
+    async fn identity(&self, org: &Org, session: &Session, tell: Teller<'_>) {
+        let identity = match login::identity(&self.edges.http, session, &org.api_version).await {
+            Ok(identity) => identity,
+            Err(fault) => {
+                // A run does not need it.
+                tell(Step::new(
+                    Name::Identity,
+                    Outcome::Warned,
+                    format!("the org does not tell who this is: {fault}"),
+                ));
+                return;
+            }
+        };
+        let name = identity.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+        let kind = match (&identity.user_type, identity.is_salesforce_integration_user) {
+            (_, Some(true)) => ", with an integration licence".to_owned(),
+            (Some(kind), _) => format!(", {kind}"),
+            _ => String::new(),
+        };
+        let username = identity.username.as_deref().unwrap_or(&org.username);
+        let what =
+            format!("{username}{name}, {}{kind}, in org {}", identity.user_id, identity.organization_id);
+        tell(
+            Step::passed(Name::Identity, what)
+                .fact("username", username)
+                .fact("user_id", identity.user_id.as_str())
+                .fact("organization_id", identity.organization_id.as_str())
+                .fact("user_type", identity.user_type.as_deref()),
+        );
+    }
+
+    async fn api_version(&self, org: &Org, session: &Session, tell: Teller<'_>) {
+        let wanted = &org.api_version;
+        let offered = match login::ask(&self.edges.http, session, wanted, versions::PATH).await {
+            Ok(told) => versions::read(&told.body),
+            Err(_) => None,
+        };
+        let Some(offered) = offered else {
+            tell(Step::new(
+                Name::ApiVersion,
+                Outcome::Warned,
+                "the org does not tell which API versions it has",
+            ));
+            return;
+        };
+        let (oldest, newest) = (offered.first().cloned(), offered.last().cloned());
+        let (oldest, newest) = (oldest.unwrap_or_default(), newest.unwrap_or_default());
+        let step = if offered.contains(wanted) {
+            Step::passed(Name::ApiVersion, format!("{wanted}; the org has {oldest} to {newest}"))
+        } else {
+            let what = format!("the org does not have API version {wanted}, but {oldest} to {newest}");
+            let hint = format!("set api_version = \"{newest}\", or to an older one of these");
+            Step::failed(Name::ApiVersion, Failure::new(Exit::Configuration, what).hint(hint))
+        };
+        tell(step.fact("api_version", wanted.as_str()).fact("oldest", oldest).fact("newest", newest));
+    }
+
+    async fn limits(&self, org: &Org, session: &Session, tell: Teller<'_>) -> Option<ApiLimit> {
+        let version = &org.api_version;
+        let told = match login::ask(&self.edges.http, session, version, &limits::path(version)).await {
+            Ok(told) => told,
+            Err(fault) => {
+                let failure = fault.into_failure();
+                // A wrong version has been told already.
+                let step = match failure.exit {
+                    Exit::Configuration => Step::skipped(Name::Limits, failure.what),
+                    _ => Step::failed(Name::Limits, failure),
+                };
+                tell(step);
+                return None;
+            }
+        };
+        let Some(limit) = limits::daily(&told.body).or(told.limit) else {
+            tell(Step::new(
+                Name::Limits,
+                Outcome::Warned,
+                "the org does not tell how many API requests are left",
+            ));
+            return None;
+        };
+        let left = limit.allowed.saturating_sub(limit.used);
+        let what = format!("{left} of {} API requests are left in these 24 hours", limit.allowed);
+        let step = match () {
+            () if left == 0 => Step::failed(
+                Name::Limits,
+                Failure::new(Exit::TryLater, what).hint("Setup > Company Information shows who may use more"),
+            ),
+            () if left < limit.allowed / 10 => {
+                Step::warned(Name::Limits, what, "runs end with status 75 when they are used up")
+            }
+            () => Step::passed(Name::Limits, what),
+        };
+        tell(step.fact("allowed", limit.allowed).fact("left", left));
+        Some(limit)
+    }
+}
+
+fn certificate(org: &Org, key: Option<&SigningKey>, now: Timestamp) -> Step {
+    let Some(path) = &org.cert_file else {
+        return Step::skipped(
+            Name::Certificate,
+            "cert_file is not set, so its end cannot be seen; name the file that was uploaded to be warned in time",
+        );
+    };
+    let certificate = match Certificate::read(path) {
+        Ok(certificate) => certificate,
+        Err(failure) => return Step::failed(Name::Certificate, failure),
+    };
+    let shown = path.display();
+    let end = certificate.end.strftime("%Y-%m-%d %H:%M UTC");
+    let days = certificate.end.duration_since(now).as_secs().div_euclid(86_400);
+    let renew = "a new pair is made by `sfexport keygen`; upload its certificate where the old one is, in the app's \
+                 OAuth settings";
+    let failed = |what: String, hint: &str| {
+        Step::failed(Name::Certificate, Failure::new(Exit::Login, what).hint(hint))
+    };
+    let step = if key.is_some_and(|key| !certificate.matches(key)) {
+        failed(
+            format!("{shown} is not the certificate of this key: the org would answer `invalid assertion`"),
+            "name the key that belongs to the uploaded certificate by key_file, or upload the certificate of this key \
+             and name it by cert_file",
+        )
+    } else if certificate.end < now {
+        failed(format!("{shown} ended {end}: the org refuses every login since"), renew)
+    } else if certificate.begin > now + SignedDuration::from_secs(SKEW) {
+        let begin = certificate.begin.strftime("%Y-%m-%d %H:%M UTC");
+        failed(
+            format!(
+                "{shown} is valid from {begin} on: this clock is slow, or it was made on one that is fast"
+            ),
+            renew,
+        )
+    } else if days < WARNED_DAYS {
+        Step::warned(Name::Certificate, format!("{shown} ends {end}, in {days} days"), renew)
+    } else {
+        Step::passed(Name::Certificate, format!("{shown}, of this key, ends {end}, in {days} days"))
+    };
+    step.fact("ends", certificate.end.to_string()).fact("days", days)
+}
+
+/// This clock beside the login host's, which tells whole seconds.
+fn skew(theirs: Option<Timestamp>, ours: Timestamp) -> Step {
+    let Some(theirs) = theirs else {
+        return Step::skipped(Name::Clock, "the login host does not tell the time");
+    };
+    let ahead = ours.duration_since(theirs).as_secs();
+    let step = if ahead.abs() <= SKEW {
+        Step::passed(Name::Clock, "within a minute of the login host's")
+    } else {
+        let (seconds, way) = (ahead.abs(), if ahead > 0 { "ahead of" } else { "behind" });
+        Step::warned(
+            Name::Clock,
+            format!("this clock is {seconds} seconds {way} the login host's; a login bears three minutes"),
+            "set it by NTP (`timedatectl` shows it); whole hours are a time zone: the clock itself has to be in UTC",
+        )
+    };
+    step.fact("seconds_ahead", ahead)
+}
+
+/// What keeps from reaching a host, told apart by what the layers below said.
+fn unreached(fault: Fault) -> Fault {
+    let said = fault.what.to_ascii_lowercase();
+    let is = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
+    let hint = if is(&["dns", "name or service", "lookup"]) {
+        "the name is not known here: check login_url to the letter, and this machine's DNS (in a container, its own)"
+    } else if is(&["certificate", "tls", "handshake"]) {
+        "the connection is opened on the way, or the host is not who it says: where a proxy opens TLS, name its \
+         authority by ca_file in [http]; check the clock too"
+    } else if is(&["refused"]) {
+        "nothing listens there, or a firewall refuses: check login_url, and HTTPS_PROXY where a proxy leads outside"
+    } else if is(&["in time", "timed out"]) {
+        "packets go nowhere: a firewall, or a proxy that HTTPS_PROXY does not name; Salesforce's hosts need port 443"
+    } else {
+        return fault;
+    };
+    fault.hint(hint)
+}
+
+/// Pairs of login host and audience beside the configured one: what its own host may want, and Salesforce's two
+/// common hosts. Where the login URL is loopback, the assertion stays there.
+fn pairs(org: &Org) -> Vec<(String, String)> {
+    const LOGIN: &str = "https://login.salesforce.com";
+    const TEST: &str = "https://test.salesforce.com";
+    let own = org.login_url.as_str();
+    let mut pairs = vec![(own, LOGIN), (own, TEST), (own, own)];
+    if !org.logs_in_on_loopback() {
+        pairs.extend([(LOGIN, LOGIN), (TEST, TEST)]);
+    }
+    let mut all: Vec<(String, String)> = Vec::new();
+    for (login_url, audience) in pairs {
+        let pair = (login_url.to_owned(), audience.to_owned());
+        if (login_url, audience) != (own, org.audience.as_str()) && !all.contains(&pair) {
+            all.push(pair);
+        }
+    }
+    all
+}
+
+/// The keys to set so that a run logs in as this did.
+fn what_to_set(org: &Org, works: &Org) -> String {
+    let follows = LoginUrl::parse(&works.login_url).is_ok_and(|login| login.audience == works.audience);
+    let mut set = Vec::new();
+    if works.login_url != org.login_url {
+        set.push(format!("set login_url = \"{}\"", works.login_url));
+    }
+    match (works.audience != org.audience, follows) {
+        (true, true) => set.push(format!("leave audience out (it is then \"{}\")", works.audience)),
+        (_, false) => set.push(format!("set audience = \"{}\"", works.audience)),
+        (false, true) => {}
+    }
+    format!("this lets {} in: {}", org.username, set.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::org::OrgName;
+
+    fn org(login_url: &str, audience: &str) -> Org {
+        Org {
+            name: OrgName::default_org(),
+            login_url: login_url.to_owned(),
+            client_id: "3MVG9".to_owned(),
+            username: "integration@example.com".to_owned(),
+            audience: audience.to_owned(),
+            key: KeySource::File("server.key".into()),
+            key_password: None,
+            key_alias: None,
+            cert_file: None,
+            api_version: "62.0".to_owned(),
+            max_concurrent_runs: None,
+            instance_hosts: Vec::new(),
+        }
+    }
+
+    const LOGIN: &str = "https://login.salesforce.com";
+    const TEST: &str = "https://test.salesforce.com";
+    const MINE: &str = "https://acme--uat.sandbox.my.salesforce.com";
+
+    #[test]
+    fn the_pairs_to_try_are_a_handful_and_never_the_one_that_was_refused() {
+        let pairs = |login_url, audience| {
+            pairs(&org(login_url, audience)).into_iter().map(|(a, b)| format!("{a} {b}")).collect::<Vec<_>>()
+        };
+        let pair = |a: &str, b: &str| format!("{a} {b}");
+        assert_eq!(pairs(LOGIN, LOGIN), [pair(LOGIN, TEST), pair(TEST, TEST)]);
+        assert_eq!(
+            pairs(MINE, TEST),
+            [pair(MINE, LOGIN), pair(MINE, MINE), pair(LOGIN, LOGIN), pair(TEST, TEST)]
+        );
+        assert_eq!(pairs(MINE, "https://typo").len(), 5);
+        let loopback = "http://127.0.0.1:8443";
+        assert_eq!(pairs(loopback, loopback), [pair(loopback, LOGIN), pair(loopback, TEST)]);
+    }
+
+    #[test]
+    fn what_to_set_is_the_least_that_makes_it_work() {
+        for (configured, works, expected) in [
+            (
+                (LOGIN, LOGIN),
+                (TEST, TEST),
+                "set login_url = \"https://test.salesforce.com\" and leave audience out (it is then \"https://test.salesforce.com\")",
+            ),
+            ((MINE, LOGIN), (MINE, TEST), "leave audience out (it is then \"https://test.salesforce.com\")"),
+            ((MINE, TEST), (MINE, MINE), "set audience = \"https://acme--uat.sandbox.my.salesforce.com\""),
+        ] {
+            let set = what_to_set(&org(configured.0, configured.1), &org(works.0, works.1));
+            assert_eq!(set, format!("this lets integration@example.com in: {expected}"));
+        }
+    }
+
+    #[test]
+    fn a_clock_is_named_when_it_is_more_than_a_minute_off() {
+        let theirs: Timestamp = "2026-11-22T02:00:00Z".parse().unwrap();
+        let at = |ours: &str| skew(Some(theirs), ours.parse().unwrap());
+        assert_eq!(at("2026-11-22T02:01:00Z").outcome, Outcome::Passed);
+        assert_eq!(at("2026-11-22T01:59:00Z").outcome, Outcome::Passed);
+        let slow = at("2026-11-22T01:00:00Z");
+        assert_eq!(slow.outcome, Outcome::Warned);
+        assert!(slow.what.contains("3600 seconds behind"), "{}", slow.what);
+        assert!(at("2026-11-22T02:01:01Z").what.contains("61 seconds ahead of"));
+        assert_eq!(skew(None, theirs).outcome, Outcome::Skipped);
+    }
+}

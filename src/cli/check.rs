@@ -1,0 +1,115 @@
+//! `sfexport check`: what a run depends on, step by step; told as it is found.
+
+use clap::Args;
+
+use super::Context;
+use super::print::{self, Colour};
+use crate::check::{Check, Name, Outcome, Step};
+use crate::config::{self, Selection};
+use crate::error::{Exit, Failure};
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    /// The jobs to check, and their orgs [default: everything]
+    #[arg(value_name = "JOB")]
+    jobs: Vec<String>,
+    /// Ask no org: configuration, keys, certificates, columns, outputs and schedules only
+    #[arg(long)]
+    offline: bool,
+    /// Print each step as a line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks, and ends with the status of the first step that failed.
+pub(super) async fn check(arguments: &CheckArguments, context: &Context) -> Result<Exit, Failure> {
+    let mut shown = Shown::new(arguments.json);
+    let everything = arguments.jobs.is_empty();
+    let selection = if everything { Selection::All } else { Selection::Jobs(arguments.jobs.clone()) };
+    let config = match config::load(&context.sources()?, &selection) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            shown.step(Step::failed(Name::Configuration, mistakes.into()));
+            shown.end();
+            return Ok(Exit::Configuration);
+        }
+    };
+    let edges = context.edges(&config.settings, None);
+    let check =
+        Check { config: &config, every_org: everything, offline: arguments.offline, edges: edges.as_ref() };
+    let mut tell = |step| shown.step(step);
+    let exit = tokio::select! {
+        biased;
+        failure = context.stop.requested() => return Err(failure),
+        exit = check.run(&mut tell) => exit,
+    };
+    shown.end();
+    Ok(exit)
+}
+
+/// Steps on standard output: under a heading for each org and job, or as JSON.
+struct Shown {
+    json: bool,
+    colour: bool,
+    heading: String,
+    failed: usize,
+    warned: usize,
+}
+
+/// As wide as the longest name of a step.
+const WIDTH: usize = 13;
+
+impl Shown {
+    fn new(json: bool) -> Self {
+        let colour = print::colours_of(&std::io::stdout());
+        Self { json, colour, heading: String::new(), failed: 0, warned: 0 }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step.outcome {
+            Outcome::Failed => self.failed += 1,
+            Outcome::Warned => self.warned += 1,
+            Outcome::Passed | Outcome::Skipped => {}
+        }
+        if self.json {
+            print::json_line(&step);
+            return;
+        }
+        let heading = match (&step.job, &step.org) {
+            (Some(job), _) => format!("job {job}"),
+            (None, Some(org)) => format!("org {org}"),
+            (None, None) => String::new(),
+        };
+        if heading != self.heading {
+            print::line(format!("\n{heading}"));
+            self.heading = heading;
+        }
+        let (mark, colour) = match step.outcome {
+            Outcome::Passed => ("✓", Colour::Green),
+            Outcome::Warned => ("!", Colour::Yellow),
+            Outcome::Failed => ("✗", Colour::Red),
+            Outcome::Skipped => ("-", Colour::Grey),
+        };
+        let mark = print::coloured(mark, colour, self.colour);
+        let indent = format!("\n{:1$}", "", WIDTH + 5);
+        let what = step.what.trim_end().replace('\n', &indent);
+        print::line(format!("  {mark} {:WIDTH$} {what}", step.step.as_str()));
+        for hint in step.hint.iter().flat_map(|hint| hint.lines()) {
+            print::line(format!("{:1$}→ {hint}", "", WIDTH + 5));
+        }
+    }
+
+    fn end(&self) {
+        if self.json {
+            return;
+        }
+        let text = match (self.failed, self.warned) {
+            (0, 0) => "\nAll is well.".to_owned(),
+            (0, warned) => format!("\nNothing failed; marked with !: {warned}."),
+            (failed, warned) => {
+                format!("\nMarked with ✗, which a run would fail at: {failed}; with !: {warned}.")
+            }
+        };
+        print::line(text);
+    }
+}

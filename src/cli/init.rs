@@ -1,0 +1,172 @@
+//! `sfexport init`: a commented configuration and a first job, to be edited.
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::keygen::quoted;
+use super::{Context, print};
+use crate::config::{FILE_NAME, Key, Kind, Table, Unwritten, keys};
+use crate::error::{Exit, Failure};
+
+#[derive(Debug, Args)]
+pub(super) struct InitArguments {
+    /// The folder to write sfexport.toml and jobs/accounts.toml to
+    #[arg(default_value = ".", value_name = "DIR")]
+    dir: PathBuf,
+    /// Where the login goes: login.salesforce.com, test.salesforce.com for a sandbox, or the My Domain URL
+    #[arg(long, value_name = "URL", default_value = "https://login.salesforce.com")]
+    login_url: String,
+    /// The app's Consumer Key
+    #[arg(long, value_name = "KEY")]
+    client_id: Option<String>,
+    /// The integration user's Salesforce username
+    #[arg(long, value_name = "USERNAME")]
+    username: Option<String>,
+}
+
+/// The name of the first job.
+const JOB: &str = "accounts";
+
+/// Writes what is missing, and says what it wrote and what comes next. Nothing is overwritten.
+pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit, Failure> {
+    let config = match &context.common.config {
+        Some(file) => file.clone(),
+        None if arguments.dir == Path::new(".") => PathBuf::from(FILE_NAME),
+        None => arguments.dir.join(FILE_NAME),
+    };
+    let folder = config.parent().unwrap_or(Path::new(""));
+    let job = folder.join("jobs").join(format!("{JOB}.toml"));
+    for (path, text) in [(&config, configuration(arguments)), (&job, job_file())] {
+        match create(path, &text) {
+            Ok(()) => print::line(format!("wrote {}", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                print::line(format!("{} is there already, and was left as it is", path.display()));
+            }
+            Err(error) => return Err(Failure::of_file(Exit::Output, "cannot write", path, &error)),
+        }
+    }
+    let flag = match config.as_path() == Path::new(FILE_NAME) {
+        true => String::new(),
+        false => format!(" --config {}", config.display()),
+    };
+    let out = match folder.as_os_str().is_empty() {
+        true => String::new(),
+        false => format!(" --out {}", folder.display()),
+    };
+    print::line("\nNext:");
+    if !folder.join("server.key").exists() {
+        print::line(format!("  sfexport keygen{out}"));
+        print::line("      makes the key and the certificate, and says where in Setup to upload it");
+    }
+    if arguments.client_id.is_none() || arguments.username.is_none() {
+        print::line(format!("  write client_id and username into {}", config.display()));
+    }
+    print::line(format!("  sfexport{flag} check"));
+    print::line("      says what is still missing, and whether the org lets you in");
+    print::line(format!("  sfexport{flag} run {JOB}"));
+    Ok(Exit::Success)
+}
+
+/// Writes a new file, whole or not at all.
+fn create(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes()).inspect_err(|_| {
+        // It was made here: what is half written helps nobody.
+        let _ = fs::remove_file(path);
+    })
+}
+
+fn configuration(arguments: &InitArguments) -> String {
+    let given = |name: &str, value: &Option<String>, example: &str, about: &str| match value {
+        Some(value) => format!("{name:<9} = {}   # {about}\n", quoted(value)),
+        None => format!("#{name:<9} = {}   # {about}\n", quoted(example)),
+    };
+    let mut text = String::from(
+        "# The configuration of sfexport. What begins with # is a comment: keys that are left out have the value that\n\
+         # stands here. `sfexport check` says what is wrong; docs/configuration.md explains every key. Each file in\n\
+         # jobs/ is a job.\n\n",
+    );
+    let of = |table| keys().filter(move |key: &&Key| key.table == table);
+    for key in of(Table::Settings).filter(|key| !key.name.contains('.')) {
+        commented(&mut text, key, key.name);
+    }
+    let _ = write!(
+        text,
+        "\n[org]\nlogin_url = {}   # https://test.salesforce.com for a sandbox, or the My Domain URL\n{}{}{}{}",
+        quoted(&arguments.login_url),
+        given("client_id", &arguments.client_id, "3MVG9...", "the app's Consumer Key"),
+        given(
+            "username",
+            &arguments.username,
+            "integration@example.com",
+            "the integration user's Salesforce username"
+        ),
+        "key_file  = \"server.key\"   # the private key; `sfexport keygen` makes it and its certificate\n",
+        "cert_file = \"server.crt\"   # the certificate that was uploaded: `sfexport check` warns before it ends\n",
+    );
+    let written = ["login_url", "client_id", "username", "key_file", "cert_file"];
+    // Passwords stand in no file.
+    for key in of(Table::Org).filter(|key| !written.contains(&key.name) && key.kind != Kind::Secret) {
+        commented(&mut text, key, key.name);
+    }
+    let mut table = "";
+    for key in of(Table::Settings) {
+        let Some((in_table, name)) = key.name.split_once('.') else { continue };
+        if in_table != table {
+            let _ = writeln!(text, "\n#[{in_table}]");
+            table = in_table;
+        }
+        commented(&mut text, key, name);
+    }
+    text
+}
+
+/// A key with its default, as a comment that becomes the key when its # is taken away.
+fn commented(text: &mut String, key: &Key, name: &str) {
+    let about = key.about;
+    let _ = match (key.default, key.kind) {
+        (Unwritten::Is(value), Kind::Whole(..) | Kind::Flag) => {
+            writeln!(text, "#{name} = {value}   # {about}")
+        }
+        (Unwritten::Is(value), Kind::Choices(_)) => {
+            let words: Vec<_> = value.split(',').map(|word| quoted(word.trim())).collect();
+            writeln!(text, "#{name} = [{}]   # {about}", words.join(", "))
+        }
+        (Unwritten::Is(value), _) => writeln!(text, "#{name} = {}   # {about}", quoted(value)),
+        (Unwritten::Otherwise(words), _) => writeln!(text, "#{name} = ...   # {about} Unless set: {words}."),
+        (Unwritten::Required, _) => writeln!(text, "#{name} = ...   # {about}"),
+    };
+}
+
+fn job_file() -> String {
+    let mut text = format!(
+        "# The job {JOB}: `sfexport run {JOB}` exports it now, `sfexport daemon` as the schedule says.\n\
+         soql = \"\"\"\nSELECT Id, Name, Type, CreatedDate, LastModifiedDate\nFROM Account\n\"\"\"\n\
+         output   = \"{JOB}/{{date}}.csv\"   # below output_root; .csv or .jsonl says the format\n\
+         schedule = \"0 2 * * *\"   # minute, hour, day of month, month, day of week\n\
+         timezone = \"UTC\"   # of the schedule and of the date in output, as in \"Europe/Berlin\"\n\n\
+         # Everything else, with what holds unless it is set.\n"
+    );
+    let written = ["soql", "soql_file", "output", "schedule", "timezone"];
+    let mut table = "";
+    for key in keys().filter(|key| key.table == Table::Job && !written.contains(&key.name)) {
+        match key.name.split_once('.') {
+            None => commented(&mut text, key, key.name),
+            Some((in_table, name)) => {
+                if in_table != table {
+                    let _ = writeln!(text, "\n#[{in_table}]");
+                    table = in_table;
+                }
+                commented(&mut text, key, name);
+            }
+        }
+    }
+    text
+}

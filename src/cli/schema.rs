@@ -1,0 +1,31 @@
+//! `sfexport schema`: the JSON Schemas of the two files.
+
+use clap::{Args, ValueEnum};
+
+use super::print;
+use crate::config::{self, Table};
+use crate::error::Exit;
+
+#[derive(Debug, Args)]
+pub(super) struct SchemaArguments {
+    /// Which file the schema is for
+    #[arg(value_enum)]
+    file: FileArgument,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FileArgument {
+    /// sfexport.toml
+    Config,
+    /// A job file
+    Job,
+}
+
+/// Prints a schema.
+pub(super) fn schema(arguments: &SchemaArguments) -> Exit {
+    print::json(&config::schema(match arguments.file {
+        FileArgument::Config => Table::Settings,
+        FileArgument::Job => Table::Job,
+    }));
+    Exit::Success
+}

@@ -1,0 +1,121 @@
+//! Every key → the JSON Schemas (draft 2020-12) of the shared file and of a job file, for editors that complete
+//! and check. What takes two keys to judge, the readers alone know.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{self, Key, Kind, Table, Unwritten};
+
+/// The schema of a file: of `sfexport.toml` for [`Table::Settings`], of one org's table, or of a job file.
+#[must_use]
+pub fn schema(table: Table) -> Value {
+    let mut schema = match table {
+        Table::Settings => {
+            let mut schema = object(table, "");
+            if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+                let org = org("The org of a job that names none.");
+                let orgs = json!({
+                    "type": "object",
+                    "description": "Any number of further orgs, by name.",
+                    "propertyNames": {"pattern": "^(?!default$)(?!.*__)[a-z0-9_]+$"},
+                    "additionalProperties": self::org("An org that jobs name by `org`."),
+                });
+                properties.insert("org".to_owned(), org);
+                properties.insert("orgs".to_owned(), orgs);
+            }
+            schema
+        }
+        Table::Org => org("An org."),
+        Table::Job => {
+            let mut schema = object(table, "");
+            insert(&mut schema, "required", json!(["output"]));
+            insert(&mut schema, "oneOf", json!([{"required": ["soql"]}, {"required": ["soql_file"]}]));
+            schema
+        }
+    };
+    let title = match table {
+        Table::Settings => "sfexport.toml",
+        Table::Org => "An org of sfexport.toml",
+        Table::Job => "A job of sfexport",
+    };
+    insert(&mut schema, "$schema", json!("https://json-schema.org/draft/2020-12/schema"));
+    insert(&mut schema, "title", json!(title));
+    schema
+}
+
+fn org(about: &str) -> Value {
+    let mut schema = object(Table::Org, "");
+    insert(&mut schema, "description", json!(about));
+    insert(&mut schema, "not", json!({"required": ["key_password_file", "key_password"]}));
+    schema
+}
+
+/// The table of the keys below a prefix (`""`, `"http."`).
+fn object(table: Table, prefix: &str) -> Value {
+    let mut properties = Map::new();
+    for name in keys::children(table, prefix) {
+        let path = format!("{prefix}{name}");
+        let property = match keys::find(table, &path) {
+            Some(key) => property(key),
+            None => object(table, &format!("{path}.")),
+        };
+        properties.insert(name.to_owned(), property);
+    }
+    json!({"type": "object", "properties": properties, "additionalProperties": false})
+}
+
+fn property(key: &Key) -> Value {
+    let mut schema = value(key.kind);
+    let about = match key.default {
+        Unwritten::Otherwise(words) => format!("{} Default: {words}.", key.about),
+        Unwritten::Required | Unwritten::Is(_) => key.about.to_owned(),
+    };
+    insert(&mut schema, "description", json!(about));
+    if let Unwritten::Is(default) = key.default {
+        let default = match key.kind {
+            Kind::Whole(..) => default.parse::<u64>().map_or(Value::Null, Value::from),
+            Kind::Flag => Value::from(default == "true"),
+            Kind::Choices(_) | Kind::Words => default.split(',').map(str::trim).collect(),
+            _ => Value::from(default),
+        };
+        insert(&mut schema, "default", default);
+    }
+    schema
+}
+
+/// What a value of this type looks like in a file.
+fn value(kind: Kind) -> Value {
+    match kind {
+        Kind::Text => json!({"type": "string", "pattern": "\\S"}),
+        Kind::Word => json!({"type": "string", "pattern": "^\\S+$"}),
+        Kind::Literal => json!({"type": "string"}),
+        // A secret that stands in a file is a mistake, whatever it is.
+        Kind::Secret => json!({"not": {}}),
+        Kind::Path => json!({"type": "string", "minLength": 1, "pattern": "^(?!~/)"}),
+        Kind::Duration(_) => json!({
+            "type": "string",
+            "pattern": "^\\s*\\d[\\d.]*\\s*[A-Za-zµ]+([\\s,]*\\d[\\d.]*\\s*[A-Za-zµ]+)*\\s*$",
+        }),
+        Kind::Size => json!({"type": "string", "pattern": "^\\s*\\d+\\s*([kKmMgG][iI]?)?[bB]\\s*$"}),
+        Kind::Whole(min, u64::MAX) => json!({"type": "integer", "minimum": min}),
+        Kind::Whole(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
+        Kind::Flag => json!({"type": "boolean"}),
+        Kind::Mode => json!({"type": "string", "pattern": "^0?[0-7]{3}$"}),
+        Kind::Choice(choices) => json!({"enum": choices}),
+        Kind::Choices(choices) => json!({"anyOf": [
+            {"enum": choices},
+            {"type": "array", "items": {"enum": choices}, "minItems": 1},
+        ]}),
+        Kind::Words => json!({"anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}},
+        ]}),
+        Kind::Address => json!({"type": "string", "pattern": ":\\d+$"}),
+        Kind::Webhook => json!({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"}),
+    }
+}
+
+fn insert(schema: &mut Value, key: &str, value: Value) {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert(key.to_owned(), value);
+    }
+}

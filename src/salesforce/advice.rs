@@ -1,0 +1,366 @@
+//! The pairs of `error` and `error_description` by which the token endpoint refuses, and what each one asks of the
+//! operator. Salesforce's own words mislead: `expired authorization code` is about a clock.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::org::Org;
+
+/// Why a login was refused, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The user has not approved the app, or is unknown to this login host.
+    NotApproved,
+    /// The app is for users whom an administrator chose, and this is none.
+    NotAssigned,
+    /// The audience is not one that this host takes for this org.
+    Audience,
+    /// The signature is not that of the app's certificate.
+    Signature,
+    /// The assertion had expired when it arrived.
+    Expired,
+    /// No app has this consumer key, at this host.
+    UnknownApp,
+    /// The app's certificate has expired or is invalid.
+    Certificate,
+    /// The app is not in this org.
+    AppNotInstalled,
+    /// The user logs in too often.
+    LoginRate,
+    /// The profile's or the app's rules on addresses and hours.
+    AddressOrHours,
+    /// The user is deactivated or frozen.
+    InactiveUser,
+    /// The org is locked, closed or suspended.
+    InactiveOrg,
+    /// The org wants its own My Domain host.
+    WrongHost,
+    /// The user's own state: locked out, or no such user.
+    Authentication,
+    /// The answer to a request that was not ours, or not of this flow.
+    OtherRequest,
+    /// Salesforce does not know either.
+    Passing,
+}
+
+impl Refusal {
+    /// The refusal of this pair, where it is known; upper and lower case are the same.
+    #[must_use]
+    pub fn of(error: &str, description: &str) -> Option<Self> {
+        let description = description.to_ascii_lowercase();
+        let is = |text: &str| description.contains(text);
+        Some(match error {
+            "invalid_app_access" => Self::NotAssigned,
+            "invalid_client_id" => Self::UnknownApp,
+            "invalid_client" if is("certificate") => Self::Certificate,
+            "invalid_client" => Self::UnknownApp,
+            "app_not_found" => Self::AppNotInstalled,
+            "inactive_user" => Self::InactiveUser,
+            "inactive_org" => Self::InactiveOrg,
+            "rate_limit_exceeded" => Self::LoginRate,
+            "unsupported_grant_type" | "invalid_request" => Self::OtherRequest,
+            "unknown_error" => Self::Passing,
+            "invalid_grant" if is("approved") => Self::NotApproved,
+            "invalid_grant" if is("audience") => Self::Audience,
+            "invalid_grant" if is("invalid assertion") => Self::Signature,
+            "invalid_grant" if is("certificate") => Self::Certificate,
+            "invalid_grant" if is("expired authorization code") => Self::Expired,
+            "invalid_grant" if is("login rate") => Self::LoginRate,
+            "invalid_grant" if is("ip restricted") || is("login hours") => Self::AddressOrHours,
+            "invalid_grant" if is("inactive org") || is("organization is") => Self::InactiveOrg,
+            "invalid_grant" if is("inactive user") || is("user is inactive") => Self::InactiveUser,
+            "invalid_grant" if is("not supported on this domain") => Self::WrongHost,
+            "invalid_grant" if is("authentication failure") => Self::Authentication,
+            "invalid_grant" if is("refresh token") || is("client credentials user") => Self::OtherRequest,
+            _ => return None,
+        })
+    }
+
+    /// Whether another login host or another audience may be what is missing.
+    #[must_use]
+    pub fn may_be_the_host(self) -> bool {
+        matches!(
+            self,
+            Self::NotApproved | Self::Audience | Self::UnknownApp | Self::AppNotInstalled | Self::WrongHost
+        )
+    }
+
+    /// What to change, and where it is in Setup, with the values that matter.
+    #[must_use]
+    pub fn advice(self, org: &Org) -> String {
+        let Org { client_id, username, audience, login_url, .. } = org;
+        match self {
+            Self::NotApproved => format!(
+                "{username} has not approved the app, or is unknown to this login host. In Setup, {POLICIES}: set \
+                 Permitted Users to \"Admin approved users are pre-authorized\" and assign {username}'s profile or a \
+                 permission set. If that is done already, check that {login_url} (audience {audience}) is the host \
+                 that this user logs in at, and username to the letter"
+            ),
+            Self::NotAssigned => format!(
+                "the app is for users whom an administrator chose, and {username} is none. In Setup, {POLICIES}: \
+                 assign {username}'s profile or a permission set"
+            ),
+            Self::Audience => format!(
+                "the audience {audience} does not belong to this org at {login_url}: set login_url to \
+                 https://test.salesforce.com for a sandbox or a scratch org, to https://login.salesforce.com for every \
+                 other org, Developer Edition included; where the login URL is a My Domain, set audience to that host"
+            ),
+            Self::Signature => format!(
+                "the key is not the one whose certificate the app {client_id} holds. In Setup, {SETTINGS}: upload the \
+                 certificate that belongs to this key (`sfexport check` says whether cert_file does), or name the \
+                 right key by key_file"
+            ),
+            Self::Expired => {
+                "the assertion had expired when it arrived: this machine's clock is slow, or set to local time as if \
+                 it were UTC. Set it by NTP (`timedatectl` shows it); `sfexport check` measures it against the org's"
+                    .to_owned()
+            }
+            Self::UnknownApp => format!(
+                "no app has the consumer key {client_id} at {login_url}. In Setup, {SETTINGS} shows it: compare \
+                 client_id; a sandbox needs https://test.salesforce.com or its My Domain as login_url, and after a \
+                 refresh its apps have keys of their own; a new app needs 2 to 10 minutes"
+            ),
+            Self::Certificate => format!(
+                "the certificate in the app {client_id} has expired or is invalid: make a new pair (`sfexport keygen`) \
+                 or a new certificate of this key (openssl req -x509 -key server.key -days 730 -subj /CN=sfexport \
+                 -out server.crt). In Setup, {SETTINGS}: upload it"
+            ),
+            Self::AppNotInstalled => format!(
+                "the app {client_id} is not in this org: an external client app is at home in one org, and a sandbox \
+                 made before it lacks it. Create or install it there (Setup > External Client App Manager), or set \
+                 login_url to the My Domain URL of the org that has it (Setup > My Domain); it is now {login_url}"
+            ),
+            Self::LoginRate => format!(
+                "one user may log in 3,600 times an hour, by all of its tools together. Wait, and find what logs in so \
+                 often: Setup > Login History, for {username}"
+            ),
+            Self::AddressOrHours => format!(
+                "this machine's address or the hour is not allowed for {username}. In Setup: Profiles > the user's \
+                 profile > Login IP Ranges, and Login Hours; or {POLICIES}: IP Relaxation \"Relax IP restrictions\". \
+                 Setup > Login History shows the address that Salesforce saw"
+            ),
+            Self::InactiveUser => format!(
+                "{username} is deactivated or frozen. In Setup, Users > {username}: Edit > Active, or Unfreeze"
+            ),
+            Self::InactiveOrg => format!(
+                "the org behind {login_url} is locked, closed or suspended (a trial that ended, a sandbox that was \
+                 deleted): ask its administrator, or set login_url to the org that took its place"
+            ),
+            Self::WrongHost => format!(
+                "{login_url} does not serve this org: set login_url to the URL under Setup > My Domain, Current My \
+                 Domain URL"
+            ),
+            Self::Authentication => format!(
+                "check username ({username}) and whether the user is locked out: Setup > Users > {username} > Unlock; \
+                 Setup > Login History shows the attempt and its status"
+            ),
+            Self::OtherRequest => format!(
+                "that answers a request which sfexport did not send: something on the way changed it (a proxy?), or \
+                 {login_url} is no Salesforce login host"
+            ),
+            Self::Passing => "Salesforce asks to try again".to_owned(),
+        }
+    }
+}
+
+/// What to do about a refusal that no table knows.
+pub(super) fn unknown(org: &Org) -> String {
+    format!(
+        "Setup > Login History, for {}, shows the attempt at {} and its status; client_id is {}",
+        org.username, org.login_url, org.client_id
+    )
+}
+
+/// Where an app's policies are.
+const POLICIES: &str = "External Client App Manager > the app > Edit Policies > OAuth Policies (a connected app: Manage \
+                        Connected Apps > the app > Edit Policies)";
+
+/// Where an app's OAuth settings are: its consumer key and its certificate.
+const SETTINGS: &str = "External Client App Manager > the app > Edit Settings > OAuth Settings (a connected app: App \
+                        Manager > the app > Edit)";
+
+/// The page on which the user approves the app by hand, once, where the app's policy lets users do that. The
+/// redirection has to be the app's own callback URL; what it leads to need not exist.
+#[must_use]
+pub fn approval_url(org: &Org) -> String {
+    // A consumer key holds dots and underscores, and is to be recognised.
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    let escaped = |text| utf8_percent_encode(text, ESCAPED);
+    format!(
+        "{}/services/oauth2/authorize?response_type=code&client_id={}&redirect_uri={}&scope=api%20refresh_token",
+        org.login_url,
+        escaped(&org.client_id),
+        escaped(CALLBACK_URL)
+    )
+}
+
+/// The callback URL that the set-up asks for.
+pub const CALLBACK_URL: &str = "https://localhost/";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::org::{KeySource, OrgName};
+
+    fn org() -> Org {
+        Org {
+            name: OrgName::default_org(),
+            login_url: "https://acme.my.salesforce.com".to_owned(),
+            client_id: "3MVG9.KEY_1".to_owned(),
+            username: "nightly@acme.example".to_owned(),
+            audience: "https://login.salesforce.com".to_owned(),
+            key: KeySource::File("server.key".into()),
+            key_password: None,
+            key_alias: None,
+            cert_file: None,
+            api_version: "62.0".to_owned(),
+            max_concurrent_runs: None,
+            instance_hosts: Vec::new(),
+        }
+    }
+
+    /// Every pair of which somebody has told: the error, the description, and what the advice must name.
+    const PAIRS: &[(&str, &str, Refusal, &[&str])] = &[
+        (
+            "invalid_grant",
+            "user hasn't approved this consumer",
+            Refusal::NotApproved,
+            &[
+                "nightly@acme.example",
+                "Permitted Users",
+                "Admin approved users are pre-authorized",
+                "External Client App Manager > the app > Edit Policies",
+                "Manage Connected Apps > the app > Edit Policies",
+                "permission set",
+                "https://acme.my.salesforce.com",
+                "https://login.salesforce.com",
+            ],
+        ),
+        (
+            "invalid_app_access",
+            "user is not admin approved to access this app",
+            Refusal::NotAssigned,
+            &["nightly@acme.example", "Edit Policies", "profile or a permission set"],
+        ),
+        (
+            "invalid_grant",
+            "audience is invalid",
+            Refusal::Audience,
+            &[
+                "https://login.salesforce.com",
+                "https://test.salesforce.com",
+                "sandbox",
+                "login_url",
+                "set audience",
+            ],
+        ),
+        ("invalid_grant", "Audience validation failed", Refusal::Audience, &["https://test.salesforce.com"]),
+        (
+            "invalid_grant",
+            "invalid assertion",
+            Refusal::Signature,
+            &[
+                "3MVG9.KEY_1",
+                "certificate",
+                "Edit Settings > OAuth Settings",
+                "App Manager > the app > Edit",
+                "key_file",
+            ],
+        ),
+        (
+            "invalid_grant",
+            "expired authorization code",
+            Refusal::Expired,
+            &["clock", "NTP", "sfexport check"],
+        ),
+        (
+            "invalid_client_id",
+            "client identifier invalid",
+            Refusal::UnknownApp,
+            &["3MVG9.KEY_1", "https://acme.my.salesforce.com", "2 to 10 minutes", "refresh", "client_id"],
+        ),
+        ("invalid_client", "invalid client credentials", Refusal::UnknownApp, &["3MVG9.KEY_1"]),
+        (
+            "invalid_client",
+            "certificate has expired",
+            Refusal::Certificate,
+            &["sfexport keygen", "3MVG9.KEY_1", "OAuth Settings", "upload"],
+        ),
+        ("invalid_client", "invalid certificate", Refusal::Certificate, &["upload"]),
+        (
+            "app_not_found",
+            "External client app is not installed in this org",
+            Refusal::AppNotInstalled,
+            &["3MVG9.KEY_1", "External Client App Manager", "My Domain", "https://acme.my.salesforce.com"],
+        ),
+        ("invalid_grant", "login rate exceeded", Refusal::LoginRate, &["3,600", "Login History"]),
+        ("rate_limit_exceeded", "number of logins exceeded", Refusal::LoginRate, &["3,600"]),
+        (
+            "invalid_grant",
+            "ip restricted",
+            Refusal::AddressOrHours,
+            &["Login IP Ranges", "Relax IP restrictions", "nightly@acme.example"],
+        ),
+        ("invalid_grant", "IP restricted or invalid login hours", Refusal::AddressOrHours, &["Login Hours"]),
+        (
+            "inactive_user",
+            "user is inactive",
+            Refusal::InactiveUser,
+            &["nightly@acme.example", "Unfreeze", "Active"],
+        ),
+        ("invalid_grant", "inactive user", Refusal::InactiveUser, &["Unfreeze"]),
+        (
+            "inactive_org",
+            "organization is locked, closed, or suspended",
+            Refusal::InactiveOrg,
+            &["https://acme.my.salesforce.com", "administrator"],
+        ),
+        ("invalid_grant", "inactive organization", Refusal::InactiveOrg, &["administrator"]),
+        (
+            "invalid_grant",
+            "request not supported on this domain",
+            Refusal::WrongHost,
+            &["Setup > My Domain", "login_url", "https://acme.my.salesforce.com"],
+        ),
+        ("invalid_grant", "authentication failure", Refusal::Authentication, &["username", "Login History"]),
+        (
+            "invalid_grant",
+            "authentication failure - Invalid Password",
+            Refusal::Authentication,
+            &["username"],
+        ),
+        ("invalid_grant", "authentication failure - user locked out", Refusal::Authentication, &["Unlock"]),
+        (
+            "invalid_grant",
+            "expired access/refresh token",
+            Refusal::OtherRequest,
+            &["https://acme.my.salesforce.com"],
+        ),
+        ("invalid_grant", "no client credentials user enabled", Refusal::OtherRequest, &["proxy"]),
+        ("unsupported_grant_type", "grant type not supported", Refusal::OtherRequest, &["proxy"]),
+        ("invalid_request", "must use HTTP POST", Refusal::OtherRequest, &["proxy"]),
+        ("invalid_request", "HTTPS required", Refusal::OtherRequest, &["proxy"]),
+        ("unknown_error", "retry your request", Refusal::Passing, &["try again"]),
+    ];
+
+    #[test]
+    fn every_known_pair_says_what_to_change_and_where() {
+        for (error, description, refusal, parts) in PAIRS {
+            assert_eq!(Refusal::of(error, description), Some(*refusal), "{error}: {description}");
+            let advice = refusal.advice(&org());
+            for part in *parts {
+                assert!(advice.contains(part), "{error}: {description}: {part:?} is not in {advice:?}");
+            }
+        }
+        assert_eq!(Refusal::of("invalid_grant", "something new"), None);
+        assert!(unknown(&org()).contains("Login History"));
+    }
+
+    #[test]
+    fn the_page_of_approval_names_the_app_the_callback_and_the_scopes() {
+        assert_eq!(
+            approval_url(&org()),
+            "https://acme.my.salesforce.com/services/oauth2/authorize?response_type=code&client_id=3MVG9.KEY_1\
+             &redirect_uri=https%3A%2F%2Flocalhost%2F&scope=api%20refresh_token"
+        );
+    }
+}
