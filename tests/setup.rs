@@ -1,0 +1,540 @@
+//! The verbs of a set-up, through the binary: keygen, init, check, whoami, token, schema, completions and man,
+//! against the embedded org.
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use serde_json::Value;
+use sfexport::demo_org::{At, Fault, Options, Rule};
+
+use support::{CLIENT_ID, Deployment, Outcome, USERNAME, key_pair, live, options};
+
+const SOQL: &str = "SELECT Id, Name FROM Account";
+
+/// The steps that `check --json` told: of each its org or job, its name, its outcome and its exit status.
+fn steps(outcome: &Outcome) -> Vec<(String, String, String, u64)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let of = |step: &Value| if step["job"].is_null() { text(&step["org"]) } else { text(&step["job"]) };
+    outcome
+        .reports()
+        .iter()
+        .map(|step| {
+            (of(step), text(&step["step"]), text(&step["outcome"]), step["exit_status"].as_u64().unwrap())
+        })
+        .collect()
+}
+
+/// The one step of this name, as JSON.
+#[track_caller]
+fn step(outcome: &Outcome, name: &str) -> Value {
+    let mut found = outcome.reports().into_iter().filter(|step| step["step"] == name);
+    let step = found.next().unwrap_or_else(|| panic!("no step {name} in\n{}", outcome.stdout()));
+    assert!(found.next().is_none(), "several steps {name}");
+    step
+}
+
+fn hint(step: &Value) -> &str {
+    step["hint"].as_str().unwrap_or_default()
+}
+
+/// A deployment whose `[org]` has these keys in place of the right ones.
+fn with_org(keys: &[(&str, &str)]) -> Deployment {
+    let deployment = Deployment::new(10);
+    let mut text = deployment.text("sfexport.toml");
+    for (key, value) in keys {
+        text =
+            text.lines().filter(|line| !line.starts_with(&format!("{key} ="))).collect::<Vec<_>>().join("\n");
+        text = text.replacen("[org]\n", &format!("[org]\n{key} = \"{value}\"\n"), 1);
+    }
+    deployment.write("sfexport.toml", text);
+    deployment
+}
+
+#[test]
+fn check_tries_every_step_and_asks_for_no_record() {
+    let deployment = Deployment::new(3000);
+    deployment.job(
+        "accounts",
+        SOQL,
+        "accounts/{date}.csv",
+        "schedule = \"0 2 * * *\"\ntimezone = \"Europe/Berlin\"",
+    );
+    let outcome = deployment.run(["check", "--json"]).ended(0);
+    let passed = |of: &str, step: &str| (of.to_owned(), step.to_owned(), "passed".to_owned(), 0);
+    assert_eq!(
+        steps(&outcome),
+        [
+            passed("", "configuration"),
+            passed("", "state"),
+            passed("default", "key"),
+            ("default".to_owned(), "certificate".to_owned(), "skipped".to_owned(), 0),
+            passed("default", "network"),
+            passed("default", "clock"),
+            passed("default", "login"),
+            passed("default", "identity"),
+            passed("default", "api_version"),
+            passed("default", "limits"),
+            passed("accounts", "columns"),
+            passed("accounts", "query"),
+            passed("accounts", "records"),
+            passed("accounts", "output"),
+            passed("accounts", "schedule"),
+        ]
+    );
+    let accounts = live(deployment.data(), "Account").len();
+    let records = step(&outcome, "records");
+    assert_eq!(records["facts"]["records"], accounts);
+    assert_eq!(records["facts"]["api_calls"], accounts.div_ceil(2000));
+    assert_eq!(step(&outcome, "columns")["facts"]["columns"], serde_json::json!(["Id", "Name"]));
+    assert_eq!(step(&outcome, "identity")["facts"]["username"], USERNAME);
+    let next = step(&outcome, "schedule")["facts"]["next"].clone();
+    let next: Vec<_> =
+        next.as_array().unwrap().iter().map(|next| next.as_str().unwrap().to_owned()).collect();
+    assert_eq!(next.len(), 5);
+    // 02:00 in Berlin is 01:00 or 00:00 UTC.
+    assert!(next.iter().all(|next| next.ends_with("T01:00:00Z") || next.ends_with("T00:00:00Z")), "{next:?}");
+
+    // Nothing was exported, and what was asked of the query brings no record.
+    assert!(deployment.names_below("exports").is_empty());
+    let asked = deployment.requests_to("/services/data/v62.0/query");
+    assert_eq!(asked.len(), 2);
+    assert!(asked.iter().all(|request| {
+        request.query().starts_with("explain=")
+            || request.query().starts_with("q=SELECT%20COUNT%28%29%20FROM")
+    }));
+    assert_eq!(deployment.logins().len(), 1);
+}
+
+#[test]
+fn check_shows_people_a_mark_a_step_and_no_colours_in_a_file() {
+    let deployment = Deployment::new(10);
+    deployment.job("accounts", SOQL, "accounts.csv", "schedule = \"30 6 * * 1-5\"");
+    let outcome = deployment.run(["check", "accounts"]).ended(0);
+    let text = outcome.stdout();
+    for part in ["\norg default\n", "\njob accounts\n", "✓ login", "2: Id, Name", "06:30 UTC", "All is well."]
+    {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert!(!text.contains('\u{1b}'));
+}
+
+#[test]
+fn check_offline_asks_nothing_of_anybody() {
+    let deployment = Deployment::new(10);
+    deployment.job("accounts", SOQL, "accounts.csv", "");
+    let outcome = deployment.run(["check", "--offline", "--json"]).ended(0);
+    assert!(deployment.org().requests().is_empty());
+    let names: Vec<_> = steps(&outcome).into_iter().map(|(_, step, ..)| step).collect();
+    assert_eq!(
+        names,
+        ["configuration", "state", "key", "certificate", "columns", "output", "schedule"].map(str::to_owned)
+    );
+}
+
+#[test]
+fn check_names_every_mistake_of_the_configuration() {
+    let deployment = Deployment::new(10);
+    deployment.job("a", SOQL, "a.csv", "timezone = \"Europe/Berln\"");
+    deployment.job("b", SOQL, "b.txt", "scheduel = \"0 2 * * *\"");
+    let outcome = deployment.run(["check", "--json"]).ended(78);
+    let what = step(&outcome, "configuration")["what"].as_str().unwrap().to_owned();
+    for part in ["Europe/Berlin", "jobs/b.toml", "schedule", "format"] {
+        assert!(what.contains(part), "{part:?} is not in {what}");
+    }
+    // A job that is right is checked although others are not.
+    deployment.job("c", SOQL, "c.csv", "");
+    let outcome = deployment.run(["check", "c", "--json"]).ended(0);
+    assert!(
+        steps(&outcome).iter().any(|(_, step, outcome, _)| step == "configuration" && outcome == "warned")
+    );
+}
+
+#[test]
+fn check_ends_with_the_status_of_the_first_step_that_failed_and_goes_on_behind_it() {
+    let deployment = Deployment::new(10);
+    deployment.job("a_refused", "SELECT Id, Nope FROM Account", "a.csv", "");
+    deployment.job("b_blocked", SOQL, "blocked/b.csv", "");
+    deployment.write("exports/blocked", "a file where a folder has to be");
+    let outcome = deployment.run(["check", "--json"]).ended(65);
+    let failed: Vec<_> = steps(&outcome).into_iter().filter(|step| step.2 == "failed").collect();
+    assert_eq!(
+        failed,
+        [
+            ("a_refused".to_owned(), "query".to_owned(), "failed".to_owned(), 65),
+            ("b_blocked".to_owned(), "output".to_owned(), "failed".to_owned(), 73),
+        ]
+    );
+    let refused = outcome.reports().into_iter().find(|step| step["outcome"] == "failed").unwrap();
+    assert!(refused["what"].as_str().unwrap().contains("No such column 'Nope'"), "{refused}");
+    deployment.run(["check", "b_blocked"]).ended(73);
+}
+
+#[test]
+fn a_query_that_groups_or_that_the_org_does_not_explain_is_checked_as_far_as_it_goes() {
+    let deployment = Deployment::new(10);
+    deployment.job(
+        "groups",
+        "SELECT StageName, COUNT(Id) n FROM Opportunity GROUP BY StageName",
+        "g.csv",
+        "",
+    );
+    let outcome = deployment.run(["check", "groups", "--json"]).ended(0);
+    assert!(step(&outcome, "records")["what"].as_str().unwrap().contains("groups"));
+
+    deployment.job("plain", SOQL, "p.csv", "");
+    deployment.script(Rule::always(
+        At::Containing("explain=".to_owned()),
+        Fault::Answer {
+            status: 400,
+            headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
+            body: br#"[{"message":"no plans here","errorCode":"UNSUPPORTED"}]"#.to_vec(),
+        },
+    ));
+    let outcome = deployment.run(["check", "plain", "--json"]).ended(0);
+    assert_eq!(step(&outcome, "query")["outcome"], "warned");
+    assert_eq!(step(&outcome, "records")["facts"]["records"], live(deployment.data(), "Account").len());
+}
+
+#[test]
+fn an_audience_of_another_org_is_found_out_by_check_and_never_by_a_run() {
+    let deployment = with_org(&[("audience", "https://wrong.example.com")]);
+    deployment.job("accounts", SOQL, "accounts.csv", "");
+    deployment.run(["run", "accounts"]).ended(77).says(&["audience is invalid", "https://wrong.example.com"]);
+    assert_eq!(deployment.logins().len(), 1);
+
+    let outcome = deployment.run(["check", "--json"]).ended(77);
+    let login = step(&outcome, "login");
+    assert_eq!(login["facts"]["works"]["audience"], "https://login.salesforce.com");
+    assert!(hint(&login).contains("set audience = \"https://login.salesforce.com\""), "{}", hint(&login));
+    // The run's login, the check's own, and the first pair that was let in.
+    assert_eq!(deployment.logins().len(), 3);
+    // What follows is not tried, and said not to be.
+    assert_eq!(step(&outcome, "query")["outcome"], "skipped");
+}
+
+#[test]
+fn a_user_who_has_not_approved_gets_the_page_of_approval() {
+    let deployment = with_org(&[("username", "somebody@example.com")]);
+    let outcome = deployment.run(["check", "--json"]).ended(77);
+    let login = step(&outcome, "login");
+    let url = format!(
+        "{}/services/oauth2/authorize?response_type=code&client_id={CLIENT_ID}\
+         &redirect_uri=https%3A%2F%2Flocalhost%2F&scope=api%20refresh_token",
+        deployment.org().url()
+    );
+    assert_eq!(login["facts"]["approval_url"], url);
+    for part in ["somebody@example.com", "Permitted Users", "no other pair", &url] {
+        assert!(hint(&login).contains(part), "{part:?} is not in {}", hint(&login));
+    }
+    assert!(login["facts"]["works"].is_null());
+    // Itself and the two other audiences: on loopback nothing leaves the machine.
+    assert_eq!(deployment.logins().len(), 3);
+}
+
+#[test]
+fn a_key_of_another_app_is_no_matter_of_hosts() {
+    let deployment = Deployment::with(Options { public_key: String::new(), ..options(10) });
+    let outcome = deployment.run(["check", "--json"]).ended(77);
+    let login = step(&outcome, "login");
+    assert!(hint(&login).contains("upload the certificate that belongs to this key"), "{}", hint(&login));
+    assert!(login["facts"]["tried"].is_null());
+    assert_eq!(deployment.logins().len(), 1);
+}
+
+#[test]
+fn an_org_that_is_not_there_ends_with_69() {
+    let deployment = with_org(&[("login_url", "http://127.0.0.1:9")]);
+    let outcome = deployment.run(["check", "--json"]).ended(69);
+    assert!(hint(&step(&outcome, "network")).contains("nothing listens there"));
+    assert_eq!(step(&outcome, "login")["outcome"], "skipped");
+}
+
+#[test]
+fn an_api_version_that_the_org_lacks_is_named_with_the_newest_that_it_has() {
+    let deployment = with_org(&[("api_version", "99.0")]);
+    let outcome = deployment.run(["check", "--json"]).ended(78);
+    let version = step(&outcome, "api_version");
+    assert!(hint(&version).contains("api_version = \"66.0\""), "{}", hint(&version));
+}
+
+#[test]
+fn a_clock_that_is_off_by_hours_is_named() {
+    let deployment = Deployment::new(10);
+    deployment.script(Rule::once(
+        At::Containing("/services/data".to_owned()),
+        Fault::Answer {
+            status: 200,
+            headers: vec![("Date".to_owned(), "Sun, 22 Nov 2020 02:00:00 GMT".to_owned())],
+            body: b"[]".to_vec(),
+        },
+    ));
+    let outcome = deployment.run(["check", "--json"]).ended(0);
+    let clock = step(&outcome, "clock");
+    assert_eq!(clock["outcome"], "warned");
+    assert!(clock["what"].as_str().unwrap().contains("seconds ahead of"), "{clock}");
+}
+
+#[test]
+fn limits_that_are_used_up_are_75_and_a_job_that_is_too_large_for_the_rest_is_told() {
+    let used_up = Deployment::with(Options { api_calls: (15_000, 15_000), ..options(10) });
+    used_up.run(["check"]).ended(75);
+    // 8 calls are left of 100, and each question takes one.
+    let few = Deployment::with(Options { api_calls: (92, 100), ..options(30_000) });
+    few.job("accounts", SOQL, "accounts.csv", "");
+    let outcome = few.run(["check", "--json"]).ended(0);
+    assert_eq!(step(&outcome, "limits")["outcome"], "warned");
+    assert_eq!(step(&outcome, "records")["outcome"], "warned");
+}
+
+#[test]
+fn a_certificate_is_warned_of_before_it_ends_and_refused_when_it_is_another_keys() {
+    let deployment = with_org(&[("cert_file", "new.crt"), ("key_file", "new.key")]);
+    deployment.run(["keygen", "--key", "new.key", "--days", "31"]).ended(0);
+    let outcome = deployment.run(["check", "--offline", "--json"]).ended(0);
+    assert_eq!(step(&outcome, "certificate")["outcome"], "passed");
+
+    deployment.run(["keygen", "--key", "short.key", "--cert", "short.crt", "--days", "10"]).ended(0);
+    let deployment_text = deployment.text("sfexport.toml").replace("new.", "short.");
+    deployment.write("sfexport.toml", &deployment_text);
+    let outcome = deployment.run(["check", "--offline", "--json"]).ended(0);
+    let certificate = step(&outcome, "certificate");
+    assert_eq!(certificate["outcome"], "warned");
+    // It was made a moment ago, so of its tenth day a little is gone.
+    assert_eq!(certificate["facts"]["days"], 9);
+
+    deployment.write("sfexport.toml", deployment_text.replace("short.key", "new.key"));
+    let outcome = deployment.run(["check", "--offline", "--json"]).ended(77);
+    assert!(
+        step(&outcome, "certificate")["what"].as_str().unwrap().contains("not the certificate of this key")
+    );
+}
+
+#[test]
+fn keygen_makes_a_private_key_for_its_owner_alone_and_never_overwrites_one() {
+    let deployment = Deployment::new(10);
+    let outcome =
+        deployment.run(["keygen", "--key", "k.pem", "--subject", "CN=nightly,O=Example,C=de"]).ended(0);
+    let mode = deployment.path("k.pem").metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let text = outcome.stdout();
+    for part in ["k.pem", "k.crt", "External client app", "Connected app", "SHA-256", "[org]", "it ends 20"] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let (key, certificate) = (deployment.read("k.pem"), deployment.read("k.crt"));
+    deployment.run(["keygen", "--key", "k.pem"]).ended(73).says(&["k.pem exists", "mv k.pem k.pem.old"]);
+    // The certificate alone is enough to stop it, and then no key is left behind either.
+    deployment.run(["keygen", "--key", "other.pem", "--cert", "k.crt"]).ended(73).says(&["k.crt exists"]);
+    assert!(!deployment.path("other.pem").exists());
+    assert_eq!((deployment.read("k.pem"), deployment.read("k.crt")), (key, certificate));
+    deployment.run(["keygen", "--bits", "1024"]).ended(2).says(&["2048, 3072 or 4096"]);
+    deployment.run(["keygen", "--days", "0"]).ended(2);
+
+    // What is to be pasted is what the configuration takes.
+    let pasted = text.split_once("[org]\n").unwrap().1.split_once("\n\n").unwrap().0;
+    deployment.write(
+        "sfexport.toml",
+        format!(
+            "[org]\n{}",
+            pasted.replace("the Consumer Key", "3MVG9").replace("the user's Salesforce username", "u@e.x")
+        ),
+    );
+    deployment.run(["check", "--offline"]).ended(0);
+}
+
+#[test]
+fn init_writes_what_check_then_completes_and_leaves_alone_what_is_there() {
+    let deployment = Deployment::new(10);
+    let outcome = deployment.run(["init", "fresh"]).ended(0);
+    for part in ["wrote fresh/sfexport.toml", "wrote fresh/jobs/accounts.toml", "sfexport keygen --out fresh"]
+    {
+        assert!(outcome.stdout().contains(part), "{part:?} is not in\n{}", outcome.stdout());
+    }
+    deployment.run(["keygen", "--out", "fresh"]).ended(0);
+    let config = ["--config", "fresh/sfexport.toml"];
+    let outcome = deployment.run(config.into_iter().chain(["check", "--offline"])).ended(78);
+    for part in ["org.client_id: is missing", "org.username: is missing"] {
+        assert!(outcome.stdout().contains(part), "{part:?} is not in\n{}", outcome.stdout());
+    }
+    let before = deployment.text("fresh/sfexport.toml");
+    let again = deployment.run(["init", "fresh", "--username", "other@example.com"]).ended(0);
+    assert!(again.stdout().contains("was left as it is"));
+    assert_eq!(deployment.text("fresh/sfexport.toml"), before);
+}
+
+#[test]
+fn what_init_was_given_stands_in_the_file_and_every_comment_is_a_key_that_works() {
+    let deployment = Deployment::new(10);
+    let url = deployment.org().url().to_owned();
+    let given = ["--login-url", &url, "--client-id", CLIENT_ID, "--username", USERNAME];
+    deployment.run(["init", "fresh"].into_iter().chain(given)).ended(0);
+    deployment.write("fresh/server.key", &key_pair().key);
+    deployment.write("fresh/server.crt", &key_pair().certificate);
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(deployment.path("fresh/server.key"), private).unwrap();
+    let config = ["--config", "fresh/sfexport.toml"];
+    deployment.run(config.into_iter().chain(["check"])).ended(0);
+    let outcome = deployment.run(config.into_iter().chain(["run", "accounts", "--json"])).ended(0);
+    assert_eq!(outcome.reports()[0]["records"], live(deployment.data(), "Account").len());
+
+    // Without their #, the comments set what holds anyway.
+    for file in ["fresh/sfexport.toml", "fresh/jobs/accounts.toml"] {
+        let text = deployment.text(file);
+        let is_key = |line: &str| {
+            line.starts_with("#[")
+                || (line.starts_with('#') && line.contains(" = ") && !line.contains(" = ..."))
+        };
+        let uncommented: Vec<_> = text
+            .lines()
+            .map(|line| if is_key(line) && !line.starts_with("# ") { &line[1..] } else { line })
+            .collect();
+        assert_ne!(uncommented.join("\n"), text);
+        deployment.write(file, uncommented.join("\n"));
+    }
+    deployment.run(config.into_iter().chain(["check", "--offline"])).ended(0);
+}
+
+#[test]
+fn whoami_says_who_and_where() {
+    let deployment = Deployment::new(10);
+    let outcome = deployment.run(["whoami"]).ended(0);
+    for part in
+        [USERNAME, &deployment.org().user_id(), &deployment.org().organization_id(), deployment.org().url()]
+    {
+        assert!(outcome.stdout().contains(part), "{part:?} is not in\n{}", outcome.stdout());
+    }
+    let outcome = deployment.run(["whoami", "--json"]).ended(0);
+    let who: Value = serde_json::from_str(outcome.stdout()).unwrap();
+    assert_eq!(who["organization_id"], deployment.org().organization_id());
+    assert_eq!(who["scopes"], serde_json::json!(["api", "web"]));
+    deployment.run(["whoami", "--user", "other@example.com"]).ended(77).says(&["other@example.com"]);
+    deployment.run(["whoami", "--org", "defualt"]).ended(78).says(&["default"]);
+}
+
+#[test]
+fn a_token_is_good_for_other_tools_as_json_and_as_a_shells_lines() {
+    let deployment = Deployment::new(10);
+    let outcome = deployment.run(["token"]).ended(0);
+    assert_eq!(outcome.stderr, "");
+    let granted: Value = serde_json::from_str(outcome.stdout()).unwrap();
+    assert!(granted["expires"].is_null());
+    assert!(granted["expiry"].as_str().unwrap().contains("session timeout"));
+    let shell = deployment.run(["token", "--shell"]).ended(0);
+    let script = format!("{}printf '%s\\n%s\\n' \"$SF_ACCESS_TOKEN\" \"$SF_INSTANCE_URL\"", shell.stdout());
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (token, instance) = said.trim_end().split_once('\n').unwrap();
+
+    for (token, instance) in [
+        (granted["access_token"].as_str().unwrap(), granted["instance_url"].as_str().unwrap()),
+        (token, instance),
+    ] {
+        let url = format!("{instance}/services/data/v62.0/limits");
+        let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(url).bearer_auth(token);
+        let status = deployment.block_on(async { answer.send().await.unwrap().status().as_u16() });
+        assert_eq!(status, 200);
+    }
+}
+
+#[test]
+fn an_assertion_is_shown_with_what_it_claims_and_nobody_is_asked() {
+    let deployment = Deployment::new(10);
+    let outcome = deployment.run(["token", "--assertion", "--user", "other@example.com"]).ended(0);
+    let shown: Value = serde_json::from_str(outcome.stdout()).unwrap();
+    assert_eq!(shown["header"]["alg"], "RS256");
+    assert_eq!(shown["claims"]["iss"], CLIENT_ID);
+    assert_eq!(shown["claims"]["sub"], "other@example.com");
+    assert_eq!(shown["claims"]["aud"], deployment.org().url());
+    assert_eq!(shown["assertion"].as_str().unwrap().split('.').count(), 3);
+    assert!(deployment.org().requests().is_empty());
+}
+
+#[test]
+fn a_passing_fault_of_the_login_host_is_waited_out() {
+    let deployment = Deployment::new(10);
+    deployment.script(Rule::once(
+        At::Login(1),
+        Fault::Answer { status: 503, headers: Vec::new(), body: Vec::new() },
+    ));
+    deployment.run(["token"]).ended(0);
+    assert_eq!(deployment.logins().len(), 2);
+}
+
+#[test]
+fn the_schemas_take_what_is_right_and_refuse_what_is_wrong() {
+    let deployment = Deployment::new(10);
+    deployment.run(["init", "."]).ended(0);
+    deployment.configure(
+        "[orgs.emea]\nclient_id = \"3MVG9\"\nusername = \"u@e.x\"\nkey_file = \"k\"\ninstance_hosts = [\"a\", \"b\"]\n\
+         [daemon]\nhistory_keep = \"90 days\"\n[notify]\non = [\"failure\"]",
+    );
+    for (name, file) in [("config", "sfexport.toml"), ("job", "jobs/accounts.toml")] {
+        let schema = deployment.run(["schema", name]).ended(0);
+        deployment.write(&format!("{name}.schema.json"), schema.stdout());
+        let instance: Value = toml::from_str(&deployment.text(file)).unwrap();
+        deployment.write(&format!("{name}.json"), instance.to_string());
+    }
+    deployment.write(
+        "wrong.json",
+        r#"[["config", {"jobs_dri": "jobs"}], ["config", {"http": {"attempts": "5"}}],
+            ["config", {"http": {"attempts": 0}}], ["config", {"http": {"idle_timeout": 10}}],
+            ["config", {"org": {"key": "-----BEGIN"}}], ["config", {"orgs": {"EMEA": {}}}],
+            ["config", {"orgs": {"emea": {"usrname": "x"}}}],
+            ["job", {"soql": "SELECT Id FROM A"}], ["job", {"output": "a.csv"}],
+            ["job", {"soql": "x", "soql_file": "x", "output": "a.csv"}],
+            ["job", {"soql": "x", "output": "a.csv", "overlap": "never"}],
+            ["job", {"soql": "x", "output": "a.csv", "csv": {"bom": "yes"}}]]"#,
+    );
+    let script = "
+import json, sys
+try:
+    from jsonschema import Draft202012Validator
+except ImportError:
+    sys.exit(9)
+schemas = {name: json.load(open(f'{name}.schema.json')) for name in ('config', 'job')}
+for name, schema in schemas.items():
+    Draft202012Validator.check_schema(schema)
+    errors = [error.message for error in Draft202012Validator(schema).iter_errors(json.load(open(f'{name}.json')))]
+    assert not errors, (name, errors)
+for name, instance in json.load(open('wrong.json')):
+    assert not Draft202012Validator(schemas[name]).is_valid(instance), (name, instance)
+";
+    let output = Command::new("python3").args(["-c", script]).current_dir(deployment.path(".")).output();
+    match output {
+        Ok(output) if output.status.code() == Some(9) => eprintln!("skipped: python3 has no jsonschema"),
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(_) => eprintln!("skipped: there is no python3"),
+    }
+}
+
+#[test]
+fn shells_and_man_know_every_verb_and_a_misspelt_one_is_recognised() {
+    let deployment = Deployment::new(10);
+    for shell in ["bash", "zsh", "fish"] {
+        let script = deployment.run(["completions", shell]).ended(0);
+        for verb in ["keygen", "check", "whoami", "token", "init", "schema"] {
+            assert!(script.stdout().contains(verb), "{shell} does not know {verb}");
+        }
+    }
+    deployment.run(["man", "--out", "pages"]).ended(0);
+    let pages = deployment.names_below("pages");
+    for page in ["sfexport.1", "sfexport-run.1", "sfexport-check.1"] {
+        assert!(pages.contains(&page.to_owned()), "{pages:?}");
+    }
+    assert!(deployment.run(["man", "check"]).ended(0).stdout().contains("offline"));
+    deployment.run(["man", "chekc"]).ended(2);
+    deployment.run(["keygem"]).ended(2).says(&["keygen"]);
+    deployment.run(["check", "acounts"]).ended(78);
+}
+
+#[test]
+fn a_dead_state_folder_is_found_before_a_run_finds_it() {
+    let deployment = Deployment::new(10);
+    deployment.configure("");
+    let text = deployment.text("sfexport.toml");
+    deployment.write("sfexport.toml", format!("state_dir = \"occupied\"\n{text}"));
+    deployment.write("occupied", "a file");
+    let outcome = deployment.run(["check", "--offline", "--json"]).ended(73);
+    assert_eq!(step(&outcome, "state")["outcome"], "failed");
+}
