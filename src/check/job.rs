@@ -16,22 +16,15 @@ use crate::output::{LocalFile, Output as _};
 use crate::report::RunId;
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::page::PageReader;
-use crate::salesforce::{explain, query};
-use crate::soql::{ClauseKind, Query, TokenKind};
+use crate::salesforce::{column_metadata, explain, query};
+use crate::soql::{ClauseKind, Described, Query, TokenKind};
 
 /// How many occurrences of a schedule are shown.
 const OCCURRENCES: usize = 5;
 
 impl Check<'_> {
     pub(super) async fn job(&self, job: &Job, org: Option<&Reached<'_>>, tell: Teller<'_>) {
-        match export::columns(job) {
-            Ok(columns) => {
-                let names = columns.names();
-                let what = format!("{}: {}", names.len(), names.join(", "));
-                tell(Step::passed(Name::Columns, what).fact("columns", names));
-            }
-            Err(failure) => tell(Step::failed(Name::Columns, failure)),
-        }
+        tell(self.columns(job, org).await);
         match org {
             Some(org) => self.query(job, org, tell).await,
             None if self.offline => {}
@@ -39,6 +32,34 @@ impl Check<'_> {
         }
         tell(self.output(job));
         tell(schedule(job, self.edges.clock.now()));
+    }
+
+    /// The columns, from the query's text or, where that does not tell, from the org's own description.
+    async fn columns(&self, job: &Job, org: Option<&Reached<'_>>) -> Step {
+        let columns = match (export::columns(job), org) {
+            (Ok(Some(columns)), _) => Ok(columns),
+            (Ok(None), Some(reached)) => match self.described(job, reached).await {
+                Ok(described) => export::described_columns(job, &described),
+                Err(fault) => Err(fault.into_failure()),
+            },
+            (Ok(None), None) => return Step::skipped(Name::Columns, "only the org can tell them"),
+            (Err(failure), _) => Err(failure),
+        };
+        match columns {
+            Ok(columns) => {
+                let names = columns.names();
+                let what = format!("{}: {}", names.len(), names.join(", "));
+                Step::passed(Name::Columns, what).fact("columns", names)
+            }
+            Err(failure) => Step::failed(Name::Columns, failure),
+        }
+    }
+
+    async fn described(&self, job: &Job, reached: &Reached<'_>) -> Result<Vec<Described>, Fault> {
+        let version = &reached.org.api_version;
+        let path = query::description_path(version, job.all_rows, &job.query.text)?;
+        let told = login::ask(&self.edges.http, &reached.session, version, &path).await?;
+        column_metadata::read(&told.body)
     }
 
     async fn query(&self, job: &Job, reached: &Reached<'_>, tell: Teller<'_>) {

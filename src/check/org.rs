@@ -171,12 +171,12 @@ impl Check<'_> {
             tried.push(json!({
                 "login_url": other.login_url,
                 "audience": other.audience,
-                "answer": answer.as_ref().map_or_else(|fault| fault.what.as_str(), |_| "let in"),
+                "answer": answer.as_ref().map_or_else(|denied| denied.fault.what.as_str(), |_| "let in"),
             }));
             match answer {
                 Ok(_) => return (Some(other), tried),
                 // More of them would only be more of it.
-                Err(fault) if fault.kind == FaultKind::Limit => break,
+                Err(denied) if denied.fault.kind == FaultKind::Limit => break,
                 Err(_) => {}
             }
         }
