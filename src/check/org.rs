@@ -129,11 +129,11 @@ impl Check<'_> {
             .fact("audience", org.audience.as_str())
             .fact("username", org.username.as_str())
             .fact("client_id", org.client_id.as_str());
-        let mut hints = Vec::new();
+        let mut hints: Vec<String> = step.hint.take().into_iter().collect();
         if another_host {
             let (works, tried) = self.elsewhere(org, key).await;
             match &works {
-                Some(elsewhere) => hints.push(what_to_set(org, elsewhere)),
+                Some(elsewhere) => hints.insert(0, what_to_set(org, elsewhere)),
                 None if tried.is_empty() => {}
                 None => hints.push(format!(
                     "no other pair of login host and audience was let in either ({} tried), so it is not these two",
@@ -145,7 +145,6 @@ impl Check<'_> {
                 works.map(|org| json!({"login_url": org.login_url, "audience": org.audience})),
             );
         }
-        hints.extend(step.hint.take());
         if refusal == Some(Refusal::NotApproved) {
             let url = approval_url(org);
             hints.push(format!(

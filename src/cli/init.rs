@@ -97,19 +97,20 @@ fn configuration(arguments: &InitArguments) -> String {
     for key in of(Table::Settings).filter(|key| !key.name.contains('.')) {
         commented(&mut text, key, key.name);
     }
-    let _ = write!(
-        text,
-        "\n[org]\nlogin_url = {}   # https://test.salesforce.com for a sandbox, or the My Domain URL\n{}{}{}{}",
-        quoted(&arguments.login_url),
-        given("client_id", &arguments.client_id, "3MVG9...", "the app's Consumer Key"),
-        given(
-            "username",
-            &arguments.username,
-            "integration@example.com",
-            "the integration user's Salesforce username"
-        ),
-        "key_file  = \"server.key\"   # the private key; `sfexport keygen` makes it and its certificate\n",
-        "cert_file = \"server.crt\"   # the certificate that was uploaded: `sfexport check` warns before it ends\n",
+    text.push_str("\n[org]\n");
+    let login_url = Some(arguments.login_url.clone());
+    text.push_str(&given(
+        "login_url",
+        &login_url,
+        "",
+        "https://test.salesforce.com for a sandbox, or the My Domain URL",
+    ));
+    text.push_str(&given("client_id", &arguments.client_id, "3MVG9...", "the app's Consumer Key"));
+    let about = "the integration user's Salesforce username";
+    text.push_str(&given("username", &arguments.username, "integration@example.com", about));
+    text.push_str(
+        "key_file  = \"server.key\"   # the private key; `sfexport keygen` makes it and its certificate\n\
+         cert_file = \"server.crt\"   # the certificate that was uploaded: `sfexport check` warns before it ends\n",
     );
     let written = ["login_url", "client_id", "username", "key_file", "cert_file"];
     // Passwords stand in no file.
