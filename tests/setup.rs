@@ -1,6 +1,8 @@
 //! The verbs of a set-up, through the binary: keygen, init, check, whoami, token, schema, completions and man,
 //! against the embedded org.
 
+#![cfg(feature = "demo-org")]
+
 mod support;
 
 use std::os::unix::fs::PermissionsExt as _;

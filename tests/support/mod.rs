@@ -3,6 +3,7 @@
 //! from the org's answers, and never through the SOQL parser.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
