@@ -526,6 +526,37 @@ fn the_environment_alone_is_enough() {
 }
 
 #[test]
+fn the_most_talkative_log_holds_no_secret_and_no_failure_the_querys_literals() {
+    // `Deployment::outcome` looks for the secrets in all that is said and written.
+    let at = Deployment::with(Options { page_size: 10, ..support::options(40) });
+    at.job("accounts", "SELECT Id FROM Account WHERE Name != 'canary literal'", "accounts.csv", "");
+    let run = |status: i32| {
+        for level in ["trace", "trace,hyper=trace,reqwest=trace"] {
+            let output =
+                at.command(["run", "accounts", "--json"]).env("SFEXPORT_LOG", level).output().unwrap();
+            let outcome = at.outcome(output).ended(status);
+            assert!(
+                outcome.stderr.contains("DEBUG") || outcome.stderr.contains("TRACE"),
+                "{}",
+                outcome.stderr
+            );
+        }
+        let outcome = at.run(["run", "accounts", "--json"]).ended(status);
+        let said = format!("{}{}{}", outcome.stderr, outcome.stdout(), at.text("state/runs.jsonl"));
+        assert!(!said.contains("canary"), "{said}");
+    };
+    run(0);
+    at.script(Rule::times(At::Containing("-10".into()), 15, Fault::Close));
+    run(69);
+    at.script(Rule::times(At::Page(1), 15, Fault::html(503, "<html>SELECT canary</html>")));
+    run(69);
+    at.script(Rule::times(At::Page(1), 15, Fault::Truncate { after: 20 }));
+    run(74);
+    at.script(Rule::times(At::Login(1), 3, Fault::login_refused("invalid_grant", "invalid assertion")));
+    run(77);
+}
+
+#[test]
 fn a_query_writes_a_file_like_a_job_does() {
     let at = Deployment::with(Options { page_size: 30, ..support::options(100) });
     at.write("out/accounts.csv", "the former export\n");
