@@ -2,7 +2,12 @@
 //! and, where the clock must be moved or a run must panic, the daemon within the test.
 
 #![cfg(feature = "demo-org")]
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a helper that fails is a test that fails"
+)]
 
 mod support;
 

@@ -6,7 +6,7 @@
 //! locks, memory) runs the binary.
 
 #![cfg(feature = "demo-org")]
-#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 mod support;
 

@@ -2,7 +2,7 @@
 //! compared byte for byte with the data set, what it sent read from the org's record of requests.
 
 #![cfg(feature = "demo-org")]
-#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 mod support;
 
