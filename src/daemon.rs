@@ -80,6 +80,7 @@ pub struct Daemon {
     /// Known before anything else is waited for.
     known: VecDeque<Event>,
     reload: Option<JoinHandle<Result<Roster, Failure>>>,
+    reload_begun: Duration,
     reload_again: bool,
     stopping: Option<Exit>,
     /// Marks that could not be written; `None` stands for one to be removed.
@@ -251,6 +252,7 @@ impl Daemon {
             in_flight: HashMap::new(),
             known: VecDeque::from([Event::Tick]),
             reload: None,
+            reload_begun: Duration::ZERO,
             reload_again: false,
             stopping: None,
             unwritten: BTreeMap::new(),
@@ -353,6 +355,7 @@ impl Daemon {
 
     /// Reads the configuration on another thread: files may be slow, and runs must start meanwhile.
     fn begin_reload(&mut self) {
+        self.reload_begun = self.clock.elapsed();
         let (load, now) = (Arc::clone(&self.load), self.clock.now());
         let state_dir = self.handle.roster().settings.state_dir.clone();
         self.reload = Some(task::spawn_blocking(move || {
@@ -385,7 +388,8 @@ impl Daemon {
                 if roster.settings.status.listen != former.settings.status.listen {
                     tracing::warn!("[status] listen has changed: it is heeded at the next start");
                 }
-                tracing::info!(jobs = roster.jobs.len(), "the configuration was read anew");
+                let seconds = self.clock.elapsed().saturating_sub(self.reload_begun).as_secs_f64();
+                tracing::info!(jobs = roster.jobs.len(), seconds, "the configuration was read anew");
                 let roster = Arc::new(roster);
                 if roster.settings.http != former.settings.http {
                     self.edges = edges(&roster, &self.clock, &self.monitor, &self.state);

@@ -96,3 +96,41 @@ fn most_in_an_hour(jobs: &[&Job], now: Timestamp) -> usize {
     }
     hours.into_values().max().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::Roster;
+    use crate::config::{self, Selection, Sources};
+
+    /// A project of so many jobs with this schedule.
+    fn roster(folder: &Path, jobs: usize, schedule: impl Fn(usize) -> String) -> Roster {
+        std::fs::create_dir_all(folder.join("jobs")).unwrap();
+        let org = "[org]\nclient_id = 'x'\nusername = 'nightly@example.com'\nkey_file = 'k'\n";
+        std::fs::write(folder.join("sfexport.toml"), org).unwrap();
+        for number in 0..jobs {
+            let soql = "soql = 'SELECT Id FROM Account'\noutput = '{job}.csv'";
+            let text = format!("{soql}\nschedule = '{}'\n", schedule(number));
+            std::fs::write(folder.join(format!("jobs/{number}.toml")), text).unwrap();
+        }
+        let sources = Sources { working_dir: folder.to_owned(), ..Sources::default() };
+        Roster::new(config::load(&sources, &Selection::All).unwrap())
+    }
+
+    #[test]
+    fn schedules_that_pass_the_orgs_limit_of_logins_are_warned_of() {
+        let now = "2026-11-22T00:30:00Z".parse().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let every_minute = |_| "* * * * *".to_owned();
+        let warnings = roster(dir.path(), 61, every_minute).too_many_logins(now);
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("nightly@example.com") && warnings[0].contains("3660"), "{warnings:?}");
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(roster(dir.path(), 60, every_minute).too_many_logins(now), Vec::<String>::new());
+        // As many jobs, each for an hour of its own or nearly.
+        let dir = tempfile::tempdir().unwrap();
+        let hourwise = |number| format!("* {} * * *", number % 24);
+        assert_eq!(roster(dir.path(), 61, hourwise).too_many_logins(now), Vec::<String>::new());
+    }
+}

@@ -22,7 +22,7 @@ th,td{padding:.35rem .8rem .35rem 0;border-bottom:1px solid var(--line);vertical
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}\
 code{font:.93em ui-monospace,monospace}progress{width:100%;min-width:8rem}\
 b.ok{color:var(--ok)}b.failed,.alarm{color:var(--bad)}b.running{color:var(--run)}\
-.what{white-space:pre-wrap;overflow-wrap:anywhere}.alarm{border:1px solid;border-radius:.4rem;padding:.6rem .8rem;margin-top:1rem}";
+.what{white-space:pre-wrap;overflow-wrap:anywhere;font:.88em/1.45 ui-monospace,monospace}.alarm{border:1px solid;border-radius:.4rem;padding:.6rem .8rem;margin-top:1rem}";
 
 /// The page at a moment.
 #[must_use]
