@@ -10,8 +10,11 @@ work=$(mktemp -d)
 org=
 daemon=
 end() {
-    for process in $daemon $org; do kill "$process" 2>/dev/null || true; done
-    wait 2>/dev/null || true
+    # One after the other: a run that goes on needs its org.
+    for process in $daemon $org; do
+        kill "$process" 2>/dev/null || true
+        wait "$process" 2>/dev/null || true
+    done
     rm -rf "$work"
 }
 trap end EXIT

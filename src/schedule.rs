@@ -2,6 +2,7 @@
 //! occurrence that was missed or overlaps is the business of `agenda`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp, civil};
@@ -25,7 +26,8 @@ pub struct Schedule {
     text: String,
     timezone: TimeZone,
     fields: Fields,
-    civil_times: CivilTimes,
+    /// Some kilobytes of sets, which the job and the agenda share.
+    civil_times: Arc<CivilTimes>,
 }
 
 impl Schedule {
@@ -37,7 +39,7 @@ impl Schedule {
     /// error names every field that is wrong, what was found there and what is allowed.
     pub fn parse(text: &str, timezone: TimeZone) -> Result<Self, ScheduleError> {
         let fields = Fields::parse(text)?;
-        let civil_times = CivilTimes::new(&fields)?;
+        let civil_times = Arc::new(CivilTimes::new(&fields)?);
         Ok(Self { text: text.trim().to_owned(), timezone, fields, civil_times })
     }
 
