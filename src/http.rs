@@ -198,9 +198,9 @@ impl Answer {
         }
     }
 
-    /// Makes room for a body of so many bytes, where so many are likely.
-    pub fn expect(&mut self, bytes: usize) {
-        self.body.expect(bytes);
+    /// Gives the body a buffer in place of its own; what is in it goes away. Before the first [`Answer::more`].
+    pub fn fill(&mut self, buffer: Vec<u8>) {
+        self.body.fill(buffer);
     }
 
     /// Waits for more of the body; `false` at its end.

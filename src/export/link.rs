@@ -2,7 +2,7 @@
 //! are sent again as the retry policy says.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, oneshot};
 
@@ -32,8 +32,9 @@ pub(super) struct Link {
     run: RunId,
     session: Mutex<Option<Arc<Session>>>,
     counts: Counts,
-    /// The size of the largest page so far: what the next one is given room for.
-    largest: AtomicUsize,
+    /// Pages that were written, to be filled again: there are two at most, the written one and the one ahead. New
+    /// memory for each, asked for on one thread and given back on another, grows the process by a third.
+    spare: std::sync::Mutex<Vec<Vec<u8>>>,
 }
 
 #[derive(Default)]
@@ -55,7 +56,7 @@ impl Link {
             run,
             session: Mutex::new(None),
             counts: Counts::default(),
-            largest: AtomicUsize::new(0),
+            spare: std::sync::Mutex::default(),
         }
     }
 
@@ -116,6 +117,13 @@ impl Link {
     /// A page was accepted: a session lost from here on is a new one.
     pub(super) fn page_accepted(&self) {
         self.counts.lost.store(0, Ordering::Relaxed);
+    }
+
+    /// Takes a page back that was written, for another to be read into it.
+    pub(super) fn take_back(&self, page: Vec<u8>) {
+        if let Ok(mut spare) = self.spare.lock() {
+            spare.push(page);
+        }
     }
 
     /// Fetches a page, trying as often as the policy allows. `next` is told the next page's place as soon as the
@@ -181,12 +189,10 @@ impl Link {
                 "the org answered with a page of HTML in place of records",
             ));
         }
-        // Pages differ by a little, and room that is a little short is doubled.
-        let largest = self.largest.load(Ordering::Relaxed);
-        answer.expect(largest + largest / 16);
-        let page = read_page(&mut answer, next).await?;
-        self.largest.fetch_max(page.len(), Ordering::Relaxed);
-        Ok(page)
+        if let Some(page) = self.spare.lock().ok().and_then(|mut spare| spare.pop()) {
+            answer.fill(page);
+        }
+        read_page(&mut answer, next).await
     }
 
     /// Waits before the next attempt, or gives the fault back where there is to be none.

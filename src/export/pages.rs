@@ -79,9 +79,10 @@ async fn pass(link: &Arc<Link>, first: &str, ahead: bool, writer: &mut WriterThr
         let page = current.page().await?;
         let accepted = write(link, &current.path, page, writer).await?;
         link.page_accepted();
-        let Accepted { records, total, bytes, .. } = accepted;
+        let Accepted { page, next, records, total, bytes } = accepted;
+        link.take_back(page);
         link.notice(&Event::Progress { records, total, bytes });
-        current = match (accepted.next, following) {
+        current = match (next, following) {
             (None, _) => return Ok(()),
             (Some(next), Some((following, locator))) if locator == next => following,
             (Some(next), _) => Fetch::start(link, next.path().to_owned()),

@@ -50,6 +50,8 @@ pub(super) enum Reply {
 
 /// What is known behind a page that was written.
 pub(super) struct Accepted {
+    /// The page itself, to be filled again.
+    pub(super) page: Vec<u8>,
     pub(super) next: Option<QueryLocator>,
     pub(super) records: u64,
     pub(super) total: u64,
@@ -157,7 +159,7 @@ impl Writer {
     fn work(mut self, mut told: Receiver<Command>, answers: &Sender<Reply>) -> Result<Written, Failure> {
         while let Some(command) = told.blocking_recv() {
             let reply = match command {
-                Command::Page(page) => self.page(&page, &mut told, answers)?,
+                Command::Page(page) => self.page(page, &mut told, answers)?,
                 Command::Restart => {
                     self.files().try_for_each(File::restart)?;
                     (self.begun, self.count, self.lone_surrogates) = (false, Count::default(), 0);
@@ -183,14 +185,14 @@ impl Writer {
 
     fn page(
         &mut self,
-        page: &[u8],
+        page: Vec<u8>,
         told: &mut Receiver<Command>,
         answers: &Sender<Reply>,
     ) -> Result<Reply, Failure> {
         let mut fetching_failed = false;
         let mut broken = None;
         self.files().for_each(File::mark);
-        let read = self.read(page, &mut broken, &mut |locator| {
+        let read = self.read(&page, &mut broken, &mut |locator| {
             let gone = || Fault::new(FaultKind::Unreachable, "the run ended");
             answers.blocking_send(Reply::NeedChildren(locator.clone())).map_err(|_| gone())?;
             match told.blocking_recv() {
@@ -214,7 +216,7 @@ impl Writer {
         self.begun = true;
         self.lone_surrogates += lone_surrogates;
         let (records, bytes) = (self.count.records(), self.files().map(|file| file.bytes).sum());
-        Ok(Reply::Accepted(Accepted { next: head.next, records, total: head.total_size, bytes }))
+        Ok(Reply::Accepted(Accepted { page, next: head.next, records, total: head.total_size, bytes }))
     }
 
     /// Encodes a page, to its end, and counts it. Where an output breaks on the way, that is in `broken`.

@@ -37,9 +37,10 @@ impl Body {
         Self { bytes: Vec::new(), gzip: gzip.then_some(Gzip::Between) }
     }
 
-    /// Makes room for so many bytes.
-    pub(super) fn expect(&mut self, bytes: usize) {
-        self.bytes.reserve_exact(bytes);
+    /// Takes this buffer in place of its own.
+    pub(super) fn fill(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.bytes = buffer;
     }
 
     /// What has arrived, unpacked.
@@ -143,6 +144,17 @@ mod tests {
         let twice = [packed.clone(), packed].concat();
         assert!(unpacked(&twice, 100, ALL) == Ok(letters.repeat(2)));
         assert_eq!(unpacked(&[], 1, ALL), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_buffer_that_was_used_before_leaves_nothing_behind() {
+        let (letters, packed) = letters();
+        for (gzip, arrived) in [(true, &packed), (false, &letters)] {
+            let mut body = Body::new(gzip);
+            body.fill(b"an earlier page".to_vec());
+            body.take_in(arrived, ALL).unwrap();
+            assert!(body.take() == letters);
+        }
     }
 
     #[test]
