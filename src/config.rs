@@ -125,7 +125,7 @@ impl Config {
     }
 }
 
-const NO_FILE_HINT: &str = "write sfexport.toml, name another file by --config or SFEXPORT_CONFIG, or set \
+const NO_FILE_HINT: &str = "write sfexport.toml (`sfexport init` does), name another file by --config or SFEXPORT_CONFIG, or set \
                             SFEXPORT_ORG__CLIENT_ID, SFEXPORT_ORG__USERNAME and SFEXPORT_ORG__KEY_FILE";
 
 /// Reads the configuration: flag over environment over file over default.

@@ -438,7 +438,7 @@ fn a_file_that_is_named_must_be_there() {
 #[test]
 fn no_configuration_at_all_says_what_to_write() {
     let project = Project::empty();
-    let told = "there is no sfexport.toml in DIR; write sfexport.toml, name another file by --config or \
+    let told = "there is no sfexport.toml in DIR; write sfexport.toml (`sfexport init` does), name another file by --config or \
                 SFEXPORT_CONFIG, or set SFEXPORT_ORG__CLIENT_ID, SFEXPORT_ORG__USERNAME and \
                 SFEXPORT_ORG__KEY_FILE";
     assert_eq!(project.mistakes(), [told]);

@@ -205,6 +205,22 @@ fn a_query_that_groups_or_that_the_org_does_not_explain_is_checked_as_far_as_it_
 }
 
 #[test]
+fn the_columns_of_fields_are_those_that_the_org_describes() {
+    let deployment = Deployment::new(10);
+    deployment.job("all", "SELECT FIELDS(STANDARD) FROM Contact LIMIT 5", "all.csv", "");
+    let outcome = deployment.run(["check", "--offline", "--json"]).ended(0);
+    assert_eq!(step(&outcome, "columns")["outcome"], "skipped");
+    let outcome = deployment.run(["check", "--json"]).ended(0);
+    let columns = step(&outcome, "columns")["facts"]["columns"].clone();
+    assert!(columns.as_array().unwrap().contains(&Value::from("LastName")), "{columns}");
+    assert_eq!(step(&outcome, "records")["facts"]["records"], 5);
+    let asked = deployment.requests_to("/services/data/v62.0/query");
+    assert!(asked.iter().all(|request| {
+        ["explain=", "columns=true", "COUNT%28%29"].iter().any(|part| request.query().contains(part))
+    }));
+}
+
+#[test]
 fn an_audience_of_another_org_is_found_out_by_check_and_never_by_a_run() {
     let deployment = with_org(&[("audience", "https://wrong.example.com")]);
     deployment.job("accounts", SOQL, "accounts.csv", "");

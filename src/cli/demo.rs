@@ -165,6 +165,7 @@ async fn serve(folder: &Folder, org: DemoOrg, context: &Context) -> Result<Exit,
     print::line(text.trim_end());
     print::line("");
     print::line("In another terminal:");
+    print::line(format!("  sfexport --config {config} check"));
     print::line(format!("  sfexport --config {config} run --all"));
     print::line(format!("  sfexport --config {config} query 'SELECT Id, Name FROM Account LIMIT 5' -o -"));
     print::line("The org is up until this is interrupted.");
@@ -225,7 +226,8 @@ impl Folder {
 
     fn configuration(&self, org: &DemoOrg) -> String {
         format!(
-            "[org]\nlogin_url = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nusername  = \"{USERNAME}\"\nkey_file  = \"server.key\"\n",
+            "[org]\nlogin_url = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nusername  = \"{USERNAME}\"\nkey_file  = \"server.key\"\n\
+             cert_file = \"server.crt\"\n",
             org.url()
         )
     }

@@ -356,6 +356,21 @@ mod tests {
     }
 
     #[test]
+    fn every_known_pair_is_in_the_documentation() {
+        let page = include_str!("../../docs/setup.md");
+        for (error, description, ..) in PAIRS {
+            // What follows the dash is in the same row.
+            let description = description.split(" - ").next().unwrap_or_default().to_ascii_lowercase();
+            let row = page.lines().find(|row| {
+                row.starts_with("| `")
+                    && row.contains(&format!("`{error}`"))
+                    && row.to_ascii_lowercase().contains(&format!("`{description}`"))
+            });
+            assert!(row.is_some(), "{error}: {description}");
+        }
+    }
+
+    #[test]
     fn the_page_of_approval_names_the_app_the_callback_and_the_scopes() {
         assert_eq!(
             approval_url(&org()),
