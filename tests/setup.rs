@@ -264,6 +264,14 @@ fn a_key_of_another_app_is_no_matter_of_hosts() {
     assert!(hint(&login).contains("upload the certificate that belongs to this key"), "{}", hint(&login));
     assert!(login["facts"]["tried"].is_null());
     assert_eq!(deployment.logins().len(), 1);
+    // Where the certificate at hand is this key's, it is the one to upload.
+    deployment.write("mine.crt", &key_pair().certificate);
+    deployment.write(
+        "sfexport.toml",
+        deployment.text("sfexport.toml").replace("key_file", "cert_file = \"mine.crt\"\nkey_file"),
+    );
+    let outcome = deployment.run(["check", "--json"]).ended(77);
+    assert!(hint(&step(&outcome, "login")).contains("mine.crt is this key's certificate"));
 }
 
 #[test]

@@ -130,6 +130,16 @@ impl Check<'_> {
             .fact("username", org.username.as_str())
             .fact("client_id", org.client_id.as_str());
         let mut hints: Vec<String> = step.hint.take().into_iter().collect();
+        if refusal == Some(Refusal::Signature)
+            && let Some(path) = &org.cert_file
+            && Certificate::read(path).is_ok_and(|certificate| certificate.matches(key))
+        {
+            let path = path.display();
+            hints.insert(
+                0,
+                format!("{path} is this key's certificate, so the app holds another: upload {path}"),
+            );
+        }
         if another_host {
             let (works, tried) = self.elsewhere(org, key).await;
             match &works {

@@ -103,12 +103,16 @@ impl Shown {
         if self.json {
             return;
         }
+        let steps = |number, one, more| {
+            if number == 1 { format!("1 step {one}") } else { format!("{number} steps {more}") }
+        };
+        let failed = steps(self.failed, "failed (✗)", "failed (✗)");
+        let warned = steps(self.warned, "is to be looked at (!)", "are to be looked at (!)");
         let text = match (self.failed, self.warned) {
             (0, 0) => "\nAll is well.".to_owned(),
-            (0, warned) => format!("\nNothing failed; marked with !: {warned}."),
-            (failed, warned) => {
-                format!("\nMarked with ✗, which a run would fail at: {failed}; with !: {warned}.")
-            }
+            (0, _) => format!("\nNothing failed; {warned}."),
+            (_, 0) => format!("\n{failed}."),
+            (..) => format!("\n{failed}, {warned}."),
         };
         print::line(text);
     }

@@ -68,6 +68,8 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
     print::line(format!("  sfexport{flag} check"));
     print::line("      says what is still missing, and whether the org lets you in");
     print::line(format!("  sfexport{flag} run {JOB}"));
+    print::line(format!("  sfexport{flag} daemon"));
+    print::line("      runs it each night, as its schedule says; or let cron start `run`");
     Ok(Exit::Success)
 }
 
