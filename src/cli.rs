@@ -130,6 +130,13 @@ pub fn main() -> ExitCode {
             print::failure(form, None, &failure);
             failure.exit
         });
+    let exit = match print::lost() {
+        Some(failure) if exit == Exit::Success => {
+            print::failure(form, None, &failure);
+            failure.exit
+        }
+        _ => exit,
+    };
     ExitCode::from(exit.code())
 }
 

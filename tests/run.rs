@@ -612,3 +612,57 @@ fn a_reader_that_goes_away_ends_a_stream_quietly() {
     assert!(!outcome.stderr.contains("error: "), "{}", outcome.stderr);
     assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
 }
+
+/// The binary with a standard stream that is always full.
+fn full(deployment: &Deployment, arguments: &[&str], stdout: bool) -> std::process::Output {
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = deployment.command(arguments);
+    if stdout {
+        command.stdout(full())
+    } else {
+        command.stderr(full())
+    };
+    command.output().unwrap()
+}
+
+#[test]
+fn a_log_that_cannot_be_written_changes_nothing_about_a_run() {
+    let deployment = Deployment::new(10);
+    deployment.job("users", "SELECT Id FROM User", "users.csv", "");
+    for form in ["text", "json"] {
+        let output = full(&deployment, &["run", "users", "--log-format", form], false);
+        assert_eq!(output.status.code(), Some(0), "{form}");
+        assert!(String::from_utf8(output.stdout).unwrap().starts_with("users\t"), "{form}");
+        let refused = full(&deployment, &["query", "SELECT Nope FROM User", "-o", "x.csv"], false);
+        assert_eq!(refused.status.code(), Some(65));
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success() {
+    let deployment = Deployment::new(10);
+    deployment.job("users", "SELECT Id FROM User", "users.csv", "");
+    for arguments in [&["run", "users"][..], &["run", "users", "--json"], &["token"], &["jobs"]] {
+        let output = full(&deployment, arguments, true);
+        assert_eq!(output.status.code(), Some(73), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("standard output"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_names_of_open_files_are_no_outputs() {
+    let deployment = Deployment::new(10);
+    let link = std::fs::read_link("/dev/stdout").ok();
+    deployment.run(["query", "SELECT Id FROM User", "--format", "csv", "-o", "/dev/stdout"]).ended(73);
+    deployment.run(["query", "SELECT Id FROM User", "--format", "csv", "-o", "/proc/self/fd/1"]).ended(73);
+    assert_eq!(std::fs::read_link("/dev/stdout").ok(), link);
+}
+
+#[test]
+fn a_wrong_log_level_is_told_in_words_also_where_the_log_is_json() {
+    let deployment = Deployment::new(10);
+    let mut command = deployment.command(["jobs", "--log-format", "json"]);
+    let output = command.env("SFEXPORT_LOG", "bogus").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("bogus"));
+}

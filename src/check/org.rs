@@ -355,11 +355,12 @@ fn skew(theirs: Option<Timestamp>, ours: Timestamp) -> Step {
 fn unreached(fault: Fault) -> Fault {
     let said = fault.what.to_ascii_lowercase();
     let is = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
-    let hint = if is(&["dns", "name or service", "lookup"]) {
-        "the name is not known here: check login_url to the letter, and this machine's DNS (in a container, its own)"
-    } else if is(&["certificate", "tls", "handshake"]) {
+    // Of a certificate first: what names it carries is told as DNS names.
+    let hint = if is(&["certificate", "tls", "handshake"]) {
         "the connection is opened on the way, or the host is not who it says: where a proxy opens TLS, name its \
          authority by ca_file in [http]; check the clock too"
+    } else if is(&["dns", "name or service", "lookup"]) {
+        "the name is not known here: check login_url to the letter, and this machine's DNS (in a container, its own)"
     } else if is(&["refused"]) {
         "nothing listens there, or a firewall refuses: check login_url, and HTTPS_PROXY where a proxy leads outside"
     } else if is(&["in time", "timed out"]) {

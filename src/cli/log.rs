@@ -36,8 +36,12 @@ pub(super) fn start(
         Failure::new(Exit::Usage, format!("SFEXPORT_LOG {wanted:?} is no log level: {error}"))
             .hint("use error, warn, info, debug or trace")
     })?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(bars.clone()).with_target(false);
+    // A log that cannot be written is lost, and nothing else: the library would tell of it by a panic.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(bars.clone())
+        .with_target(false)
+        .log_internal_errors(false);
     match form {
         Form::Text => builder.with_ansi(false).init(),
         Form::Json => builder.json().flatten_event(true).init(),

@@ -1,24 +1,42 @@
 //! What is printed: answers and data to standard output, failures to standard error. A reader that has gone away
-//! is no reason to fail.
+//! is no reason to fail; an answer that a full disk swallowed is.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
 use super::log::Form;
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::report::RunReport;
+
+/// Why an answer could not be printed, if one could not: the first reason.
+static LOST: OnceLock<String> = OnceLock::new();
 
 /// A line of an answer.
 pub(super) fn line(text: impl AsRef<str>) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush());
+    let mut stdout = io::stdout().lock();
+    noted(writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush()));
 }
 
 /// An answer that is not only lines: a script, a page.
 pub(super) fn bytes(text: &[u8]) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text).and_then(|()| stdout.flush());
+    let mut stdout = io::stdout().lock();
+    noted(stdout.write_all(text).and_then(|()| stdout.flush()));
+}
+
+fn noted(printed: io::Result<()>) {
+    if let Err(error) = printed
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error.to_string());
+    }
+}
+
+/// The failure of a command whose answer did not reach standard output, where it did not.
+pub(super) fn lost() -> Option<Failure> {
+    let why = LOST.get()?;
+    Some(Failure::new(Exit::Output, format!("the answer could not be written to standard output: {why}")))
 }
 
 /// An answer as JSON, for people to read as well.
@@ -40,11 +58,11 @@ pub(super) fn json_line(answer: &impl Serialize) {
 /// event of the log, so that standard error stays what its reader expects.
 pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
     let Failure { what, hint, exit } = failure;
-    if form == Form::Json {
+    if form == Form::Json && tracing::dispatcher::has_been_set() {
         tracing::error!(job = of, hint = hint.as_deref(), exit_status = exit.code(), "{what}");
         return;
     }
-    let mut stderr = std::io::stderr().lock();
+    let mut stderr = io::stderr().lock();
     let colours = colours_of(&stderr);
     let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
     let _ = writeln!(stderr, "{} {of}{what}", coloured("error:", Colour::Red, colours));
@@ -60,7 +78,7 @@ pub(super) fn warning(form: Form, of: Option<&str>, text: &str) {
         return;
     }
     let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
-    let mut stderr = std::io::stderr().lock();
+    let mut stderr = io::stderr().lock();
     let label = coloured("warning:", Colour::Yellow, colours_of(&stderr));
     let _ = writeln!(stderr, "{label} {of}{text}");
 }
@@ -103,6 +121,6 @@ pub(super) fn report(report: &RunReport) {
 /// A run report beside data: to standard error.
 pub(super) fn report_aside(report: &RunReport) {
     if let Ok(json) = serde_json::to_string(report) {
-        let _ = writeln!(std::io::stderr().lock(), "{json}");
+        let _ = writeln!(io::stderr().lock(), "{json}");
     }
 }

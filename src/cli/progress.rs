@@ -90,8 +90,9 @@ pub(super) struct BesideBars<'a>(&'a MultiProgress);
 
 impl Write for BesideBars<'_> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        // An event comes in one piece.
-        self.0.suspend(|| io::stderr().lock().write(event))
+        // An event comes in one piece. Where it cannot be written it is lost: no export fails for its log.
+        let _ = self.0.suspend(|| io::stderr().lock().write_all(event));
+        Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -111,6 +111,11 @@ impl OutputTemplate {
         if text.is_empty() {
             return Err(TemplateError::new("is empty").hint("name a file, as in \"accounts/{date}.csv\""));
         }
+        if text == "~" || text.starts_with("~/") {
+            return Err(
+                TemplateError::new("begins with `~`, which is a shell's").hint("write the folder out")
+            );
+        }
         // Beside NUL, a tab or a line break would tear the line that a run prints.
         if let Some(c) = text.chars().find(|c| c.is_control()) {
             return Err(TemplateError::new(format!("holds the control character {c:?}")));

@@ -247,6 +247,17 @@ fn check_target(path: &Path, if_exists: IfExists) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failure("cannot write", path, &error)),
     }
+    // What a system's own folders hold are names of devices and of open files, also where they lead to a file.
+    let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
+    if parent.is_some_and(|parent| {
+        ["/dev", "/proc", "/sys"].iter().any(|system| parent.starts_with(system))
+            && !parent.starts_with("/dev/shm")
+    }) {
+        let what = format!("cannot write {}: it is no place for files", path.display());
+        return Err(
+            Failure::new(Exit::Output, what).hint("name a file; `query -o -` writes to standard output")
+        );
+    }
     // A link is replaced, whatever it points at; but who writes to /dev/stdout or to a linked folder by name did
     // not mean to have it replaced by a file.
     if let Ok(target) = fs::metadata(path) {
