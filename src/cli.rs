@@ -146,7 +146,8 @@ async fn act(arguments: Arguments) -> Result<Exit, Failure> {
     // Every other verb says itself what it does.
     let quiet = !matches!(&verb, Verb::Run(_) | Verb::Query(_) | Verb::Daemon);
     log::start(common.log_format, common.log_level, quiet, &bars)?;
-    let stop = signals()?;
+    // The daemon counts its signals itself.
+    let stop = signals(matches!(&verb, Verb::Daemon))?;
     let context = Context { common, bars, stop };
     match verb {
         Verb::Run(arguments) => run::run(arguments, &context).await,
@@ -213,8 +214,8 @@ fn working_dir() -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(Exit::General, format!("cannot tell the working directory: {error}")))
 }
 
-/// Listens for SIGINT and SIGTERM; the first one stops what is going on.
-fn signals() -> Result<Stop, Failure> {
+/// Listens for SIGINT and SIGTERM; the first one stops what is going on, the second one ends the process.
+fn signals(daemon: bool) -> Result<Stop, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| {
         signal(kind)
@@ -228,8 +229,17 @@ fn signals() -> Result<Stop, Failure> {
             _ = terminate.recv() => Exit::Terminated,
         };
         sender.signalled(exit);
-        // The word stays said for as long as anybody may ask.
-        std::future::pending::<()>().await;
+        if daemon {
+            // The word stays said for as long as anybody may ask.
+            return std::future::pending().await;
+        }
+        let exit = tokio::select! {
+            _ = interrupt.recv() => Exit::Interrupted,
+            _ = terminate.recv() => Exit::Terminated,
+        };
+        // Whatever hangs, a disk or a reader, a second signal ends. A stage left so is swept by the next run.
+        #[expect(clippy::exit, reason = "nothing else is sure to end a process with a thread that hangs")]
+        std::process::exit(i32::from(exit.code()));
     });
     Ok(stop)
 }

@@ -129,6 +129,9 @@ pub enum Extent {
 /// The failure of a run whose records went to a reader that stopped reading.
 pub const READER_GONE: &str = "the reader of standard output has gone";
 
+/// How long a run that was stopped waits for its writer.
+const PATIENCE: Duration = Duration::from_millis(800);
+
 /// Where an export goes.
 pub enum Target {
     /// To a place where it appears whole.
@@ -183,6 +186,12 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
         }
     }
     // A run that another's lock kept out is none: the other one writes the history.
+    if let (Some(state), Err(failure)) = (&edges.state, &locks)
+        && failure.exit != Exit::TryLater
+        && let Err(failure) = aside(|| state.append(&report))
+    {
+        report.warnings.push(failure.what);
+    }
     if let (Some(state), Ok(Some(locks))) = (&edges.state, &locks) {
         // The stages are gone or have become the outputs: their note has served, but where the job's next run is
         // to publish the rest. The export stands as it is, whatever becomes of the notes.
@@ -270,10 +279,17 @@ fn lock(run: &Run, edges: &Edges) -> Result<Option<Locks>, Failure> {
     if let Some(intent) = &left.intent {
         output::roll_forward(&intent.renamings, intent.if_exists)?;
     }
+    let mut swept = true;
     for stage in &left.stages {
-        output::sweep(stage)?;
+        if let Err(failure) = output::sweep(stage) {
+            // It may lie where nobody gets any more; it stays noted, and keeps nobody from writing elsewhere.
+            tracing::warn!(job = %run.job.name, error = %failure, "a stale stage could not be removed");
+            swept = false;
+        }
     }
-    state.clear(&job)?;
+    if swept {
+        state.clear(&job)?;
+    }
     Ok(Some(Locks { job, _outputs: outputs }))
 }
 
@@ -290,7 +306,7 @@ async fn locked_run(
     let known = columns(&job)?;
     if let Some(columns) = &known {
         report.columns = columns.names().to_vec();
-        drift::look(&job, columns, remembered, report)?;
+        aside(|| drift::look(&job, columns, remembered, report))?;
     }
     let first = query::path(&org.api_version, job.all_rows, &job.query.text).map_err(Fault::into_failure)?;
     let description = query::description_path(&org.api_version, job.all_rows, &job.query.text)
@@ -345,21 +361,27 @@ async fn locked_run(
             link.report(report);
             let columns = described_columns(&job, &described?)?;
             report.columns = columns.names().to_vec();
-            drift::look(&job, &columns, remembered, report)?;
+            aside(|| drift::look(&job, &columns, remembered, report))?;
             columns
         }
     };
     let columns = Arc::new(columns);
     let ahead = !columns.has_children();
-    let stages = outputs.stage(&id, remembered)?;
+    let stages = aside(|| outputs.stage(&id, remembered))?;
     let mut writer = WriterThread::start(&job, Arc::clone(&columns), stages)?;
     let (restarts, end) = tokio::select! {
         biased;
         failure = &mut ended_from_outside => (0, Err(End::Failure(failure))),
         end = pages::transfer(&link, &first, ahead, &mut writer) => end,
     };
-    // Whatever happened: from here on nobody but this function holds the stages.
-    let written = writer.end().await;
+    // Whatever happened: from here on nobody but this function holds the stages. But a run that was stopped does not
+    // wait for a reader or a disk that hangs: its thread is left behind, and a stage with it, for the next run to sweep.
+    let stopped = matches!(end, Err(End::Failure(_)));
+    let written =
+        match tokio::time::timeout(if stopped { PATIENCE } else { Duration::MAX }, writer.end()).await {
+            Ok(written) => written,
+            Err(_) => Err(Failure::new(Exit::Output, "what was being written hangs")),
+        };
     link.report(report);
     report.restarts = restarts;
     let written = match end {

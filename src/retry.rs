@@ -15,6 +15,10 @@ pub struct RetryPolicy {
     pub wait_max: Duration,
 }
 
+/// The longest wait that an org may ask for by Retry-After. A run that slept longer would hold its job's lock and
+/// its place among the runs; whoever started it knows better when to come again.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
 /// What to do about a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -36,13 +40,14 @@ impl RetryPolicy {
             FaultKind::QueryTimeout => self.attempts.min(2),
             _ => return Decision::GiveUp,
         };
-        if attempt >= attempts {
+        let asked = fault.retry_after.unwrap_or_default();
+        if attempt >= attempts || asked > LONGEST {
             return Decision::GiveUp;
         }
         let doubled = 2_u32.checked_pow(attempt - 1).and_then(|factor| self.wait_min.checked_mul(factor));
         let bound = doubled.unwrap_or(self.wait_max).min(self.wait_max);
         let wait = bound.mul_f64(random.clamp(0.0, 1.0));
-        Decision::Wait(wait.max(fault.retry_after.unwrap_or_default()))
+        Decision::Wait(wait.max(asked))
     }
 }
 
@@ -80,6 +85,8 @@ mod tests {
     fn what_the_org_asks_for_is_waited_at_least() {
         let fault = Fault { retry_after: Some(Duration::from_secs(90)), ..Fault::new(FaultKind::Unwell, "") };
         assert_eq!(POLICY.decide(&fault, 1, 0.5), Decision::Wait(Duration::from_secs(90)));
+        let week = Fault { retry_after: Some(Duration::from_secs(604_800)), ..fault };
+        assert_eq!(POLICY.decide(&week, 1, 0.5), Decision::GiveUp);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sfexport::demo_org::{At, Fault, Options, Row, Rule, Value};
 use support::{CLIENT_ID, Deployment, USERNAME, assert_same, cell, csv, csv_of, inode, json, live, value};
@@ -615,7 +616,7 @@ fn a_reader_that_goes_away_ends_a_stream_quietly() {
 
 /// The binary with a standard stream that is always full.
 fn full(deployment: &Deployment, arguments: &[&str], stdout: bool) -> std::process::Output {
-    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = deployment.command(arguments);
     if stdout {
         command.stdout(full())
@@ -652,10 +653,10 @@ fn an_answer_that_cannot_be_written_is_no_success() {
 #[test]
 fn the_names_of_open_files_are_no_outputs() {
     let deployment = Deployment::new(10);
-    let link = std::fs::read_link("/dev/stdout").ok();
+    let link = fs::read_link("/dev/stdout").ok();
     deployment.run(["query", "SELECT Id FROM User", "--format", "csv", "-o", "/dev/stdout"]).ended(73);
     deployment.run(["query", "SELECT Id FROM User", "--format", "csv", "-o", "/proc/self/fd/1"]).ended(73);
-    assert_eq!(std::fs::read_link("/dev/stdout").ok(), link);
+    assert_eq!(fs::read_link("/dev/stdout").ok(), link);
 }
 
 #[test]
@@ -665,4 +666,23 @@ fn a_wrong_log_level_is_told_in_words_also_where_the_log_is_json() {
     let output = command.env("SFEXPORT_LOG", "bogus").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("bogus"));
+}
+
+#[test]
+fn a_signal_ends_a_run_whose_reader_has_stopped_reading() {
+    let deployment = Deployment::new(3000);
+    let query = ["query", "SELECT Id, Name, Description FROM Account", "-o", "-"];
+    let mut command = deployment.command(query);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // Nobody reads: the pipe fills, and the writer waits in the kernel.
+    while deployment.queries().is_empty() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "the pipe takes it all, and the test tests nothing");
+    let begun = Instant::now();
+    let sent = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(begun.elapsed() < Duration::from_secs(20), "not by a time-out of somebody else's");
 }

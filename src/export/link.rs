@@ -180,7 +180,14 @@ impl Link {
             *latest = Some(limit);
         }
         if answer.status != 200 {
-            let body = answer.body().await?;
+            let body = match answer.body().await {
+                Ok(body) => body,
+                // These statuses say enough by themselves, also where what explains them was cut.
+                Err(_) if matches!(answer.status, 401 | 410 | 414 | 420 | 429 | 431 | 500..=599) => {
+                    Vec::new()
+                }
+                Err(fault) => return Err(fault),
+            };
             return Err(fault::read(answer.head(), &body, &self.org.api_version));
         }
         if answer.is_html() {

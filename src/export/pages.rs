@@ -97,7 +97,13 @@ async fn write(link: &Link, path: &str, page: Vec<u8>, writer: &mut WriterThread
     loop {
         command = match writer.ask(command).await {
             Some(Reply::Accepted(accepted)) => return Ok(accepted),
-            Some(Reply::NeedChildren(locator)) => Command::Children(link.page(locator.path(), None).await),
+            Some(Reply::NeedChildren(locator)) => {
+                let children = link.page(locator.path(), None).await;
+                if children.is_ok() {
+                    link.page_accepted();
+                }
+                Command::Children(children)
+            }
             Some(Reply::Rejected { fault, again: true }) => {
                 link.wait_after(fault, &mut attempt).await?;
                 Command::Page(link.page(path, None).await?)
