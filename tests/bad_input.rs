@@ -187,8 +187,11 @@ fn a_key_that_this_user_may_not_read_is_told_with_the_command_that_mends_it() {
     let mut command = at.command(["run", "accounts"]);
     // Who made the folder is who runs the tests.
     if fs::metadata(at.path("")).unwrap().uid() == 0 {
-        // The build's folder may be closed to others: a copy is not.
-        fs::copy(env!("CARGO_BIN_EXE_sfexport"), at.path("sfexport")).unwrap();
+        // The build's folder may be closed to others: a copy is not. Another process makes it, because a child that
+        // another test starts meanwhile would inherit the open copy, and what is open for writing cannot be run.
+        let copied =
+            Command::new("cp").arg(env!("CARGO_BIN_EXE_sfexport")).arg(at.path("sfexport")).status().unwrap();
+        assert!(copied.success());
         let mut copy = Command::new(at.path("sfexport"));
         copy.env_clear().current_dir(at.path("")).args(["run", "accounts"]).uid(NOBODY).gid(NOBODY);
         command = copy;
