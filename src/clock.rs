@@ -26,6 +26,12 @@ pub trait Clock: Send + Sync {
 
     /// A random number; good enough to tell runs apart and to spread waits, not to keep a secret.
     fn random(&self) -> u64;
+
+    /// A random number of at least 0 and less than 1.
+    fn fraction(&self) -> f64 {
+        // 53 bits are what a double holds.
+        (self.random() >> 11) as f64 / (1_u64 << 53) as f64
+    }
 }
 
 /// The computer's clocks. [`Clock::sleep`] needs a tokio runtime.

@@ -65,9 +65,7 @@ pub async fn log_in_patiently(
             Ok(session) => return Ok(session),
             Err(denied) => denied.fault,
         };
-        // 53 bits are what a double holds.
-        let random = (clock.random() >> 11) as f64 / (1_u64 << 53) as f64;
-        let Decision::Wait(wait) = retry.decide(&fault, attempt, random) else { return Err(fault) };
+        let Decision::Wait(wait) = retry.decide(&fault, attempt, clock.fraction()) else { return Err(fault) };
         tracing::warn!(attempt, wait = wait.as_secs_f64(), fault = %fault, "trying again");
         attempt += 1;
         clock.sleep(wait).await;

@@ -204,8 +204,7 @@ impl Link {
 
     /// Waits before the next attempt, or gives the fault back where there is to be none.
     pub(super) async fn wait_after(&self, fault: Fault, attempt: &mut u32) -> Result<(), Fault> {
-        // 53 bits are what a double holds.
-        let random = (self.edges.clock.random() >> 11) as f64 / (1_u64 << 53) as f64;
+        let random = self.edges.clock.fraction();
         let Decision::Wait(wait) = self.edges.retry.decide(&fault, *attempt, random) else {
             let attempts = *attempt;
             return Err(if attempts > 1 {
