@@ -480,7 +480,7 @@ impl Daemon {
         };
         let org = job.map_or_else(OrgName::default_org, |job| job.org.clone());
         let run = run.map_err(|failure| {
-            let run_id = RunId::new(started, self.clock.random() as u32);
+            let run_id = RunId::new(started, self.clock.random());
             let mut report = RunReport::begun(name.as_str(), org.as_str(), run_id, started);
             report.scheduled = scheduled;
             report.exit_status = failure.exit.code();
@@ -558,7 +558,7 @@ impl Daemon {
             _ => format!("{count} occurrences since {first} not run: {why_not}"),
         };
         let now = self.clock.now();
-        let run_id = RunId::new(now, self.clock.random() as u32);
+        let run_id = RunId::new(now, self.clock.random());
         let roster = self.handle.roster();
         let org = roster.jobs.get(job).map_or(OrgName::DEFAULT, |job| job.org.as_str());
         let mut report = RunReport::begun(job.as_str(), org, run_id, now);

@@ -100,7 +100,7 @@ impl Run {
     ) -> Result<Self, Failure> {
         let now = clock.now();
         // Half of 64 random bits tell runs of one second apart.
-        let id = RunId::new(now, clock.random() as u32);
+        let id = RunId::new(now, clock.random());
         let fields = Fields {
             job: &job.name,
             org: &job.org,

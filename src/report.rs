@@ -191,10 +191,11 @@ pub struct ApiLimit {
 pub struct RunId(String);
 
 impl RunId {
-    /// The id of a run that began at `started`. `random` tells runs of one second apart; it need not be secret.
+    /// The id of a run that began at `started`. The lower half of `random` tells runs of one second apart; it need
+    /// not be secret.
     #[must_use]
-    pub fn new(started: Timestamp, random: u32) -> Self {
-        Self(format!("{}-{random:08x}", started.strftime("%Y%m%dT%H%M%SZ")))
+    pub fn new(started: Timestamp, random: u64) -> Self {
+        Self(format!("{}-{:08x}", started.strftime("%Y%m%dT%H%M%SZ"), random as u32))
     }
 
     /// The length of every id, in bytes.
@@ -235,7 +236,7 @@ mod tests {
         let started = jiff::Timestamp::from_second(1_795_309_200).unwrap();
         assert_eq!(RunId::new(started, 0x1f).as_str(), "20261122T010000Z-0000001f");
         let later = jiff::Timestamp::from_second(1_795_309_201).unwrap();
-        assert!(RunId::new(started, u32::MAX) < RunId::new(later, 0));
+        assert!(RunId::new(started, u32::MAX.into()) < RunId::new(later, 0));
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         ping_url: None,
     };
     let edges = context.edges(&config.settings, None);
-    let id = RunId::new(edges.clock.now(), edges.clock.random() as u32);
+    let id = RunId::new(edges.clock.now(), edges.clock.random());
     let run = Run { job: Arc::new(job), org, id, scheduled: None, target, extent: Extent::Whole };
     let report = export(run, &edges, &context.stop).await;
     if report.error.as_deref() == Some(READER_GONE) {

@@ -13,7 +13,7 @@ use super::*;
 use crate::job::IfExists;
 
 fn run(n: u32) -> RunId {
-    RunId::new(jiff::Timestamp::from_second(1_795_309_200).unwrap(), n)
+    RunId::new(jiff::Timestamp::from_second(1_795_309_200).unwrap(), n.into())
 }
 
 fn output(path: impl AsRef<Path>) -> LocalFile {

@@ -32,7 +32,7 @@ fn open(dir: &TempDir) -> State {
 
 fn report(n: u32) -> RunReport {
     let started = at(START + i64::from(n) * DAY);
-    let mut report = RunReport::begun("accounts", "default", RunId::new(started, n), started);
+    let mut report = RunReport::begun("accounts", "default", RunId::new(started, n.into()), started);
     report.records = u64::from(n);
     // Characters of several bytes, so that a cut goes through one.
     report.error = Some("Übergröße \u{1F600}\n".to_owned());
