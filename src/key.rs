@@ -147,17 +147,8 @@ mod tests {
     fn a_failure_names_the_org_and_its_own_variables() {
         let mut org = Org {
             name: OrgName("emea".to_owned()),
-            login_url: String::new(),
-            client_id: String::new(),
-            username: String::new(),
-            audience: String::new(),
             key: KeySource::Inline("no key".into()),
-            key_password: None,
-            key_alias: None,
-            cert_file: None,
-            api_version: String::new(),
-            max_concurrent_runs: None,
-            instance_hosts: Vec::new(),
+            ..Org::sample("https://login.salesforce.com")
         };
         let what = load(&org).unwrap_err().what;
         assert!(

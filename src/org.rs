@@ -275,11 +275,10 @@ pub enum PasswordSource {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn org(login_url: &str, instance_hosts: &[&str]) -> Org {
-        Org {
+impl Org {
+    /// An org for tests, its own audience.
+    pub(crate) fn sample(login_url: &str) -> Self {
+        Self {
             name: OrgName::default_org(),
             login_url: login_url.to_owned(),
             client_id: "3MVG9".to_owned(),
@@ -291,7 +290,19 @@ mod tests {
             cert_file: None,
             api_version: "62.0".to_owned(),
             max_concurrent_runs: None,
+            instance_hosts: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn org(login_url: &str, instance_hosts: &[&str]) -> Org {
+        Org {
             instance_hosts: instance_hosts.iter().map(|host| (*host).to_owned()).collect(),
+            ..Org::sample(login_url)
         }
     }
 

@@ -409,23 +409,9 @@ fn what_to_set(org: &Org, works: &Org) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::org::OrgName;
 
     fn org(login_url: &str, audience: &str) -> Org {
-        Org {
-            name: OrgName::default_org(),
-            login_url: login_url.to_owned(),
-            client_id: "3MVG9".to_owned(),
-            username: "integration@example.com".to_owned(),
-            audience: audience.to_owned(),
-            key: KeySource::File("server.key".into()),
-            key_password: None,
-            key_alias: None,
-            cert_file: None,
-            api_version: "62.0".to_owned(),
-            max_concurrent_runs: None,
-            instance_hosts: Vec::new(),
-        }
+        Org { audience: audience.to_owned(), ..Org::sample(login_url) }
     }
 
     const LOGIN: &str = "https://login.salesforce.com";

@@ -199,22 +199,13 @@ pub const CALLBACK_URL: &str = "https://localhost/";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::org::{KeySource, OrgName};
 
     fn org() -> Org {
         Org {
-            name: OrgName::default_org(),
-            login_url: "https://acme.my.salesforce.com".to_owned(),
             client_id: "3MVG9.KEY_1".to_owned(),
             username: "nightly@acme.example".to_owned(),
             audience: "https://login.salesforce.com".to_owned(),
-            key: KeySource::File("server.key".into()),
-            key_password: None,
-            key_alias: None,
-            cert_file: None,
-            api_version: "62.0".to_owned(),
-            max_concurrent_runs: None,
-            instance_hosts: Vec::new(),
+            ..Org::sample("https://acme.my.salesforce.com")
         }
     }
 
