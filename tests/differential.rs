@@ -33,7 +33,7 @@ use sfexport::report::{RunId, RunReport};
 use sfexport::retry::RetryPolicy;
 use sfexport::soql::Query;
 use sfexport::stop::Stop;
-use support::{CLIENT_ID, USERNAME, assert_same, cell, csv_of, json, key_pair, options};
+use support::{ADDRESS_PARTS, CLIENT_ID, USERNAME, assert_same, cell, csv_of, json, key_pair, options};
 
 /// The queries of one seed, for each of the sizes of page.
 const QUERIES: usize = 130;
@@ -804,26 +804,13 @@ fn is_compound(data: &DataSet, object: &'static Object, path: &[&'static str]) -
     matches!(kind_of(data, object, path), Some(Kind::Address | Kind::Location))
 }
 
-const ADDRESS: [&str; 10] = [
-    "city",
-    "country",
-    "countryCode",
-    "geocodeAccuracy",
-    "latitude",
-    "longitude",
-    "postalCode",
-    "state",
-    "stateCode",
-    "street",
-];
-
 impl Item {
     /// The columns that it has in a CSV file.
     fn columns(&self, data: &DataSet, object: &'static Object, parts: bool, apart: bool) -> Vec<String> {
         let spelled = &self.spelled;
         match &self.what {
             What::Field(path) if parts => match kind_of(data, object, path) {
-                Some(Kind::Address) => ADDRESS.map(|part| format!("{spelled}.{part}")).to_vec(),
+                Some(Kind::Address) => ADDRESS_PARTS.map(|part| format!("{spelled}.{part}")).to_vec(),
                 Some(Kind::Location) => vec![format!("{spelled}.latitude"), format!("{spelled}.longitude")],
                 _ => vec![spelled.clone()],
             },

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
 use sfexport::demo_org::{At, Fault, Options, Row, Value};
-use support::{Deployment, assert_same, cell, csv, csv_of, live, options, value};
+use support::{ADDRESS_PARTS, Deployment, assert_same, cell, csv, csv_of, live, options, value};
 
 const FAMILIES: &str = "SELECT Id, Name, (SELECT Id, LastName, Account.Name, (SELECT Subject FROM Tasks) \
                         FROM Contacts), (SELECT Name, Amount FROM Opportunities ORDER BY Amount NULLS LAST, Id LIMIT 3) \
@@ -204,19 +204,6 @@ fn address_parts(value: Value) -> Vec<String> {
     ]
 }
 
-const ADDRESS: [&str; 10] = [
-    "city",
-    "country",
-    "countryCode",
-    "geocodeAccuracy",
-    "latitude",
-    "longitude",
-    "postalCode",
-    "state",
-    "stateCode",
-    "street",
-];
-
 #[test]
 fn compound_fields_are_their_parts_where_the_job_asks_for_columns() {
     let deployment = Deployment::with(small_pages(40));
@@ -225,7 +212,7 @@ fn compound_fields_are_their_parts_where_the_job_asks_for_columns() {
     deployment.job("parts", soql, "parts.csv", "compound = \"columns\"\nchildren = \"files\"");
     deployment.run(["run", "parts"]).ended(0);
 
-    let of = |name: &str| ADDRESS.iter().map(|part| format!("{name}.{part}")).collect::<Vec<_>>();
+    let of = |name: &str| ADDRESS_PARTS.iter().map(|part| format!("{name}.{part}")).collect::<Vec<_>>();
     let mut header =
         vec!["Id".to_owned(), "headoffice__c.latitude".to_owned(), "headoffice__c.longitude".to_owned()];
     header.extend(of("BillingAddress"));

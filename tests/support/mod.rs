@@ -21,6 +21,20 @@ use tokio::runtime::Runtime;
 pub(crate) const CLIENT_ID: &str = "3MVG9demo";
 pub(crate) const USERNAME: &str = "integration@example.com";
 
+/// What an address is made of, in the order of its columns.
+pub(crate) const ADDRESS_PARTS: [&str; 10] = [
+    "city",
+    "country",
+    "countryCode",
+    "geocodeAccuracy",
+    "latitude",
+    "longitude",
+    "postalCode",
+    "state",
+    "stateCode",
+    "street",
+];
+
 /// Private key and certificate, both PEM.
 pub(crate) struct KeyPair {
     pub(crate) key: String,
