@@ -70,13 +70,10 @@ impl State {
     /// [`Exit::Output`] where it cannot be made or written to.
     pub fn open(folder: &Path) -> Result<Self, Failure> {
         let state = Self::at(folder)?;
-        state.make_folder().map_err(|error| failure("cannot make", &state.folder, &error))?;
+        // Only the folder itself is private: exports may lie beside it.
+        make_folder(&state.folder, 0o700)?;
         for inner in ["locks", "locks/outputs", "unfinished", "marks", "columns"] {
-            let inner = state.folder.join(inner);
-            match fs::create_dir(&inner) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => made.map_err(|error| failure("cannot make", &inner, &error))?,
-            }
+            make_folder(&state.folder.join(inner), 0o777)?;
         }
         // A run finds out before it begins, not when it has a report to write.
         history::probe(&state.folder)?;
@@ -283,17 +280,6 @@ impl State {
         file::write(&self.job_file("columns", job.job()), &columns)
     }
 
-    fn make_folder(&self) -> io::Result<()> {
-        // Only the folder itself is private: exports may lie beside it.
-        if let Some(parent) = self.folder.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        match fs::DirBuilder::new().mode(0o700).create(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            made => made,
-        }
-    }
-
     fn amend(&self, job: &JobLock, change: impl FnOnce(&mut Unfinished)) -> Result<(), Failure> {
         let mut unfinished = self.unfinished(job)?;
         change(&mut unfinished);
@@ -306,6 +292,24 @@ impl State {
 
     fn job_file(&self, kind: &str, job: &JobName) -> PathBuf {
         self.folder.join(kind).join(format!("{job}.json"))
+    }
+}
+
+/// Makes a folder, and those above it, each flushed into the one that holds it: with a folder that a power cut takes
+/// away go the notes in it, however well they were flushed.
+fn make_folder(folder: &Path, mode: u32) -> Result<(), Failure> {
+    let make = || fs::DirBuilder::new().mode(mode).create(folder);
+    let made = match (make(), folder.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            make_folder(parent, 0o777)?;
+            make()
+        }
+        (made, _) => made,
+    };
+    match made {
+        Ok(()) => file::flush_folder_of(folder),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failure("cannot make", folder, &error)),
     }
 }
 
