@@ -1,6 +1,7 @@
 //! What went wrong, as a person reads it: a sentence, a hint, and the exit status it ends with.
 //! How each verb prints it is the business of `cli`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 mod files;
@@ -125,9 +126,30 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// A text that others wrote, as a terminal may show it: a control character, which could hide or forge what stands
+/// around it, is escaped; line breaks and tabs stay.
+#[must_use]
+pub fn plain(text: &str) -> Cow<'_, str> {
+    let is_hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_hidden(c) { plain.extend(c.escape_default()) } else { plain.push(c) }
+    }
+    Cow::Owned(plain)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Exit;
+    use super::{Exit, plain};
+
+    #[test]
+    fn what_others_wrote_can_neither_hide_nor_forge_a_line() {
+        assert_eq!(plain("SELECT\tId\n  FROM Ä"), "SELECT\tId\n  FROM Ä");
+        assert_eq!(plain("\u{1b}[2Kall is well\r\0 \u{9b}1m"), "\\u{1b}[2Kall is well\\r\\u{0} \\u{9b}1m");
+    }
 
     #[test]
     fn several_runs_end_with_the_status_an_outer_scheduler_can_act_on() {

@@ -269,21 +269,18 @@ impl SyntaxError {
 impl fmt::Display for SyntaxError {
     /// Three lines: the reason with its place, the source line, the caret under the place.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "line {}, column {}: {}\n  {}\n  {}^",
-            self.line,
-            self.column,
-            self.reason,
-            self.source,
-            // A tab stays a tab, so that the caret stands under its place.
-            self.source
-                .chars()
-                .take(self.column - 1)
-                .map(|c| if c == '\t' { c } else { ' ' })
-                .collect::<String>()
-        )
+        let Self { line, column, reason, source } = self;
+        // Of a long line its part around the place.
+        let first = if source.chars().count() > WINDOW { (column - 1).saturating_sub(WINDOW / 2) } else { 0 };
+        let shown: String = source.chars().skip(first).take(WINDOW).collect();
+        // A tab stays a tab, so that the caret stands under its place.
+        let before = source.chars().skip(first).take(column - 1 - first);
+        let before: String = before.map(|c| if c == '\t' { c } else { ' ' }).collect();
+        write!(f, "line {line}, column {column}: {reason}\n  {shown}\n  {before}^")
     }
 }
+
+/// How many characters of a line are shown around an error.
+const WINDOW: usize = 160;
 
 impl std::error::Error for SyntaxError {}

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, plain};
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,13 +28,13 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Anywhere => {}
-            place => write!(f, "{place}: ")?,
+            place => write!(f, "{}: ", plain(&place.to_string()))?,
         }
         // A variable's name says the key already.
         if let (Some(key), false) = (&self.key, matches!(self.place, Place::Variable(_) | Place::Flag(_))) {
-            write!(f, "{key}: ")?;
+            write!(f, "{}: ", plain(key))?;
         }
-        f.write_str(&self.what)
+        f.write_str(&plain(&self.what))
     }
 }
 

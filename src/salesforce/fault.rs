@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, plain};
 
 /// Something that kept a request from giving its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,11 +103,12 @@ pub struct AnswerHead<'a> {
 pub fn read(head: AnswerHead<'_>, body: &[u8], api_version: &str) -> Fault {
     let status = head.status;
     let (code, message) = error_of(body).unwrap_or_default();
+    let (said_code, said) = (words(&code), words(message.trim_end()));
     let said = match (code.is_empty(), message.is_empty()) {
         // A message with a window of the query begins on a line of its own.
-        (false, _) if message.starts_with('\n') => format!("{code}:{}", message.trim_end()),
-        (false, _) => format!("{code}: {}", message.trim_end()),
-        (true, false) => message.trim_end().to_owned(),
+        (false, _) if message.starts_with('\n') => format!("{said_code}:{said}"),
+        (false, _) => format!("{said_code}: {said}"),
+        (true, false) => said,
         (true, true) => format!("status {status} with {}", described(head.content_type, body)),
     };
     let fault = |kind, what: &str| Fault::new(kind, format!("{what}: {said}"));
@@ -163,6 +164,16 @@ fn error_of(body: &[u8]) -> Option<(String, String)> {
     Some((said.code, said.message))
 }
 
+/// An org's own words as a person reads them: its messages have some hundred characters, so that what is far longer
+/// is no message, and would fill a log.
+pub(super) fn words(text: &str) -> String {
+    const LONGEST: usize = 2_000;
+    match text.char_indices().nth(LONGEST) {
+        None => plain(text).into_owned(),
+        Some((end, _)) => format!("{}...", plain(&text[..end])),
+    }
+}
+
 /// A body that says nothing, described: its text may hold anything, even the query, and is not shown.
 fn described(content_type: Option<&str>, body: &[u8]) -> String {
     let html = content_type.is_some_and(|value| value.starts_with("text/html"));
@@ -170,5 +181,24 @@ fn described(content_type: Option<&str>, body: &[u8]) -> String {
         (0, _) => "nothing else".to_owned(),
         (_, true) => "a page of HTML".to_owned(),
         (length, false) => format!("{length} bytes that are no error of Salesforce's"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_orgs_words_are_cut_where_they_are_no_message_and_forge_nothing() {
+        let said = |message: &str| {
+            let body = serde_json::json!([{"errorCode": "MALFORMED_QUERY", "message": message}]).to_string();
+            read(AnswerHead { status: 400, ..AnswerHead::default() }, body.as_bytes(), "62.0").what
+        };
+        assert_eq!(
+            said("\nFROM\u{1b}[2K A\n     ^\nunexpected token\n"),
+            "the org refused the query: MALFORMED_QUERY:\nFROM\\u{1b}[2K A\n     ^\nunexpected token"
+        );
+        let long = said(&"ä".repeat(100_000));
+        assert_eq!(long, format!("the org refused the query: MALFORMED_QUERY: {}...", "ä".repeat(2_000)));
     }
 }

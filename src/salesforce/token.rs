@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::advice::{self, Refusal};
-use super::fault::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind, words};
 use crate::org::Org;
 
 /// The path of the token endpoint on every login host.
@@ -55,8 +55,8 @@ pub fn read(body: &[u8], org: &Org) -> Result<Session, Fault> {
     })?;
     let instance_url = granted.instance_url.trim_end_matches('/').to_owned();
     if !org.allows_instance(&instance_url) {
-        let what =
-            format!("the login names an instance that is not Salesforce's: {:?}", granted.instance_url);
+        let named = words(&granted.instance_url);
+        let what = format!("the login names an instance that is not Salesforce's: \"{named}\"");
         return Err(Fault::new(FaultKind::LoginRefused, what).hint(
             "nothing was sent there; if the host is your org's, add it to instance_hosts of this org",
         ));
@@ -106,7 +106,8 @@ pub fn denied(status: u16, body: &[u8], org: &Org) -> Denied {
         _ => FaultKind::LoginRefused,
     };
     let advice = refusal.map_or_else(|| advice::unknown(org), |refusal| refusal.advice(org));
-    let fault = Fault::new(kind, format!("the login was refused: {error}: {description}")).hint(advice);
+    let what = format!("the login was refused: {}: {}", words(&error), words(&description));
+    let fault = Fault::new(kind, what).hint(advice);
     Denied { fault, refusal }
 }
 

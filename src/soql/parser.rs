@@ -433,6 +433,16 @@ mod tests {
     }
 
     #[test]
+    fn of_a_long_line_the_part_around_the_mistake_is_shown() {
+        let text = format!("SELECT Id, {}, Na!me, {} FROM Account", "A, ".repeat(3_000), "B, ".repeat(3_000));
+        let shown = Query::parse(&text).expect_err("no query").to_string();
+        let lines: Vec<_> = shown.lines().collect();
+        assert!(lines[0].starts_with("line 1, column 9016: "), "{}", lines[0]);
+        assert_eq!(lines[1].chars().count(), 2 + 160);
+        assert_eq!(lines[1].find('!'), lines[2].find('^'));
+    }
+
+    #[test]
     fn nesting_without_end_is_refused_and_exhausts_nothing() {
         let deep = format!("SELECT {} FROM A", "(SELECT ".repeat(20_000));
         assert_eq!(refused(&deep).2, "this is nested too deeply (found SELECT)");
