@@ -1,0 +1,108 @@
+//! Any body with any status, read by everything that reads an answer but the pages: no panic, bounded text that a
+//! terminal can show, no word of a body that is no error of Salesforce's, and never the token.
+#![no_main]
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use sfexport::org::{KeySource, Org, OrgName};
+use sfexport::salesforce::fault::{self, AnswerHead, Fault};
+use sfexport::salesforce::{column_metadata, explain, identity, limits, token, versions};
+
+/// The most bytes of the org's own words that are worth showing, and of ours around them.
+const LONGEST: usize = 8_000;
+
+static ORG: LazyLock<Org> = LazyLock::new(|| Org {
+    name: OrgName::default_org(),
+    login_url: "https://acme.my.salesforce.com".to_owned(),
+    client_id: "3MVG9.KEY_1".to_owned(),
+    username: "nightly@acme.example".to_owned(),
+    audience: "https://login.salesforce.com".to_owned(),
+    key: KeySource::File("server.key".into()),
+    key_password: None,
+    key_alias: None,
+    cert_file: None,
+    api_version: "62.0".to_owned(),
+    max_concurrent_runs: None,
+    instance_hosts: vec!["proxy.example.com".to_owned()],
+});
+
+const TYPES: [Option<&str>; 4] =
+    [None, Some("text/html; charset=utf-8"), Some("application/json;charset=UTF-8"), Some("")];
+
+const DOMAINS: [&str; 5] =
+    ["salesforce.com", "force.com", "salesforce.mil", "cloudforce.com", "proxy.example.com"];
+
+fuzz_target!(|data: &[u8]| {
+    let [high, low, kind, body @ ..] = data else { return };
+    let head = AnswerHead {
+        status: u16::from_be_bytes([*high, *low]) % 700,
+        content_type: TYPES[usize::from(*kind % 4)],
+        retry_after: (*kind & 4 != 0).then(|| Duration::from_secs(u64::from(*low))),
+    };
+    // What is passed over need not be UTF-8, nor a number that a double can hold.
+    let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
+
+    let fault = fault::read(head, body, "62.0");
+    is_fit(&fault);
+    assert_eq!(fault.retry_after, head.retry_after);
+    // What is no JSON is only measured.
+    if !is_json {
+        assert_eq!(fault, fault::read(head, &vec![b'.'; body.len()], "62.0"));
+    }
+    let status = fault.into_failure().exit.code();
+    assert!([65, 69, 74, 75, 77, 78].contains(&status), "{status}");
+
+    let denied = token::denied(head.status, body, &ORG);
+    is_fit(&denied.fault);
+    if !is_json {
+        assert_eq!(denied, token::denied(head.status, b"", &ORG));
+    }
+
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    let token = said["access_token"].as_str().filter(|token| token.len() > 11);
+    // The token alone, in no other value of the answer.
+    let token = token.filter(|token| {
+        said.to_string().matches(*token).count() == 1 && !"identity_url instance_url".contains(*token)
+    });
+    match token::read(body, &ORG) {
+        Ok(session) => {
+            let host = session.instance_url.to_ascii_lowercase();
+            let host = host.trim_start().strip_prefix("https:").expect("https").trim_start_matches('/');
+            let host = host.split(['/', ':', '?', '#']).next().unwrap_or_default().trim_end_matches('.');
+            assert!(
+                DOMAINS.iter().any(|domain| host == *domain || host.ends_with(&format!(".{domain}"))),
+                "{host}"
+            );
+            let shown = format!("{session:?}");
+            assert!(token.is_none_or(|token| !shown.contains(token)), "{shown}");
+        }
+        Err(fault) => {
+            is_fit(&fault);
+            assert!(token.is_none_or(|token| !fault.what.contains(token)), "{fault}");
+        }
+    }
+
+    if let Err(fault) = column_metadata::read(body) {
+        is_fit(&fault);
+    }
+    let _ = explain::read(body);
+    let _ = identity::read(body);
+    let _ = limits::daily(body);
+    let _ = versions::read(body);
+    if let Ok(text) = std::str::from_utf8(body) {
+        let _ = limits::read(text);
+        let _ = identity::of_url(text);
+    }
+});
+
+fn is_fit(fault: &Fault) {
+    assert!(!fault.what.trim().is_empty());
+    for text in [Some(&fault.what), fault.hint.as_ref()].into_iter().flatten() {
+        assert!(text.len() < LONGEST, "{} bytes", text.len());
+        assert!(!text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')), "{text:?}");
+    }
+}
