@@ -8,7 +8,7 @@ use crate::http::{Answer, Http, Request};
 use crate::key::SigningKey;
 use crate::org::Org;
 use crate::report::ApiLimit;
-use crate::retry::{Decision, RetryPolicy};
+use crate::retry::{Decision, RetryPolicy, Tries};
 use crate::salesforce::assertion;
 use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::identity::{self, Identity};
@@ -59,15 +59,14 @@ pub async fn log_in_patiently(
     clock: &dyn Clock,
     retry: &RetryPolicy,
 ) -> Result<Session, Fault> {
-    let mut attempt = 1;
+    let mut tries = Tries::default();
     loop {
         let fault = match log_in(org, key, http, clock.now()).await {
             Ok(session) => return Ok(session),
             Err(denied) => denied.fault,
         };
-        let Decision::Wait(wait) = retry.decide(&fault, attempt, clock.fraction()) else { return Err(fault) };
-        tracing::warn!(attempt, wait = wait.as_secs_f64(), fault = %fault, "trying again");
-        attempt += 1;
+        let Decision::Wait(wait) = tries.after(&fault, retry, clock.fraction()) else { return Err(fault) };
+        tracing::warn!(attempt = tries.spent(), wait = wait.as_secs_f64(), fault = %fault, "trying again");
         clock.sleep(wait).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Attempt and fault → wait or give up. Pure: the caller brings the randomness and does the waiting.
+//! The tries of a request and a fault → wait or give up. Pure: the caller brings the randomness and does the waiting.
 
 use std::time::Duration;
 
@@ -28,26 +28,46 @@ pub enum Decision {
     GiveUp,
 }
 
-impl RetryPolicy {
-    /// What to do after the attempt of this number (from 1) ended with a fault. `random` is in `0.0..=1.0`: full
-    /// jitter, as the AWS architecture blog's comparison of backoff recommends it. What the org asks for by
+/// The tries of one request that failed so far, whatever they failed by: a status, a broken connection or an answer
+/// that was seen to be cut only when it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tries {
+    spent: u32,
+    /// How many of them the query ran for too long.
+    timed_out: u32,
+}
+
+impl Tries {
+    /// Counts a further try, which ended with this fault, and tells what to do about it. `random` is in `0.0..=1.0`:
+    /// full jitter, as the AWS architecture blog's comparison of backoff recommends it. What the org asks for by
     /// Retry-After is a lower bound of the wait.
     #[must_use]
-    pub fn decide(&self, fault: &Fault, attempt: u32, random: f64) -> Decision {
-        let attempts = match fault.kind {
-            FaultKind::Unreachable | FaultKind::Unwell | FaultKind::Cut => self.attempts,
+    pub fn after(&mut self, fault: &Fault, policy: &RetryPolicy, random: f64) -> Decision {
+        self.spent += 1;
+        let again = match fault.kind {
+            FaultKind::Unreachable | FaultKind::Unwell | FaultKind::Cut => true,
             // Once more, because the org's load may have been the reason; the query itself rarely is faster.
-            FaultKind::QueryTimeout => self.attempts.min(2),
-            _ => return Decision::GiveUp,
+            FaultKind::QueryTimeout => {
+                self.timed_out += 1;
+                self.timed_out < 2
+            }
+            _ => false,
         };
         let asked = fault.retry_after.unwrap_or_default();
-        if attempt >= attempts || asked > LONGEST {
+        if !again || self.spent >= policy.attempts || asked > LONGEST {
             return Decision::GiveUp;
         }
-        let doubled = 2_u32.checked_pow(attempt - 1).and_then(|factor| self.wait_min.checked_mul(factor));
-        let bound = doubled.unwrap_or(self.wait_max).min(self.wait_max);
+        let factor = 2_u32.checked_pow(self.spent - 1);
+        let doubled = factor.and_then(|factor| policy.wait_min.checked_mul(factor));
+        let bound = doubled.unwrap_or(policy.wait_max).min(policy.wait_max);
         let wait = bound.mul_f64(random.clamp(0.0, 1.0));
         Decision::Wait(wait.max(asked))
+    }
+
+    /// How many tries were spent.
+    #[must_use]
+    pub fn spent(self) -> u32 {
+        self.spent
     }
 }
 
@@ -58,35 +78,52 @@ mod tests {
     const POLICY: RetryPolicy =
         RetryPolicy { attempts: 5, wait_min: Duration::from_secs(1), wait_max: Duration::from_secs(6) };
 
-    fn decide(kind: FaultKind, attempt: u32, random: f64) -> Option<f64> {
-        match POLICY.decide(&Fault::new(kind, ""), attempt, random) {
+    /// The waits, in seconds, after faults of these kinds, one after the other.
+    fn waits(policy: RetryPolicy, kinds: &[FaultKind], random: f64) -> Vec<Option<f64>> {
+        let mut tries = Tries::default();
+        let mut after = |kind: &FaultKind| match tries.after(&Fault::new(*kind, ""), &policy, random) {
             Decision::Wait(wait) => Some(wait.as_secs_f64()),
             Decision::GiveUp => None,
-        }
+        };
+        kinds.iter().map(&mut after).collect()
     }
 
     #[test]
     fn waits_double_up_to_their_bound_and_end_with_the_attempts() {
-        let waits: Vec<_> = (1..=5).map(|attempt| decide(FaultKind::Unwell, attempt, 1.0)).collect();
-        assert_eq!(waits, [Some(1.0), Some(2.0), Some(4.0), Some(6.0), None]);
-        assert_eq!(decide(FaultKind::Cut, 3, 0.25), Some(1.0));
-        assert_eq!(decide(FaultKind::Unreachable, 1, 0.0), Some(0.0));
-        let many = RetryPolicy { attempts: 200, ..POLICY };
-        assert_eq!(many.decide(&Fault::new(FaultKind::Cut, ""), 150, 1.0), Decision::Wait(POLICY.wait_max));
+        use FaultKind as K;
+        let mixed = [K::Unwell, K::Cut, K::Unreachable, K::Cut, K::Unwell];
+        assert_eq!(waits(POLICY, &mixed, 1.0), [Some(1.0), Some(2.0), Some(4.0), Some(6.0), None]);
+        assert_eq!(waits(POLICY, &[K::Cut; 3], 0.25), [Some(0.25), Some(0.5), Some(1.0)]);
+        assert_eq!(waits(POLICY, &[K::Unreachable], 0.0), [Some(0.0)]);
+        let many = waits(RetryPolicy { attempts: 200, ..POLICY }, &[K::Cut; 200], 1.0);
+        assert_eq!((many[150], many[198], many[199]), (Some(6.0), Some(6.0), None));
+        assert_eq!(waits(RetryPolicy { attempts: 1, ..POLICY }, &[K::Unwell], 1.0), [None]);
     }
 
     #[test]
-    fn a_query_that_ran_out_of_time_is_asked_once_more() {
-        assert_eq!(decide(FaultKind::QueryTimeout, 1, 1.0), Some(1.0));
-        assert_eq!(decide(FaultKind::QueryTimeout, 2, 1.0), None);
+    fn a_query_that_ran_out_of_time_is_asked_once_more_whatever_went_wrong_beside_it() {
+        use FaultKind as K;
+        assert_eq!(waits(POLICY, &[K::QueryTimeout; 2], 1.0), [Some(1.0), None]);
+        assert_eq!(
+            waits(POLICY, &[K::Unwell, K::Cut, K::QueryTimeout, K::QueryTimeout], 1.0),
+            [Some(1.0), Some(2.0), Some(4.0), None]
+        );
+        assert_eq!(
+            waits(POLICY, &[K::QueryTimeout, K::Unwell, K::Unwell, K::QueryTimeout], 1.0),
+            [Some(1.0), Some(2.0), Some(4.0), None]
+        );
+        // Never more often than any request.
+        let twice = RetryPolicy { attempts: 2, ..POLICY };
+        assert_eq!(waits(twice, &[K::Unwell, K::QueryTimeout], 1.0), [Some(1.0), None]);
     }
 
     #[test]
     fn what_the_org_asks_for_is_waited_at_least() {
         let fault = Fault { retry_after: Some(Duration::from_secs(90)), ..Fault::new(FaultKind::Unwell, "") };
-        assert_eq!(POLICY.decide(&fault, 1, 0.5), Decision::Wait(Duration::from_secs(90)));
+        let after = |fault: &Fault| Tries::default().after(fault, &POLICY, 0.5);
+        assert_eq!(after(&fault), Decision::Wait(Duration::from_secs(90)));
         let week = Fault { retry_after: Some(Duration::from_secs(604_800)), ..fault };
-        assert_eq!(POLICY.decide(&week, 1, 0.5), Decision::GiveUp);
+        assert_eq!(after(&week), Decision::GiveUp);
     }
 
     #[test]
@@ -103,7 +140,7 @@ mod tests {
             K::Contradiction,
             K::Miscount,
         ] {
-            assert_eq!(decide(kind, 1, 1.0), None, "{kind:?}");
+            assert_eq!(waits(POLICY, &[kind], 1.0), [None], "{kind:?}");
         }
     }
 }

@@ -827,6 +827,51 @@ fn what_the_org_asks_for_is_waited() {
 }
 
 #[test]
+fn a_page_is_tried_as_often_as_the_attempts_say_whatever_goes_wrong() {
+    let matrix = Matrix::new();
+    let middle = || At::Containing("-8".to_owned());
+    let child = || At::ChildPage(1);
+    let (cut, down, late) =
+        (Fault::Truncate { after: 40 }, html(503), Fault::error(400, "QUERY_TIMEOUT", "long"));
+    let rest = |at: At| Rule::always(at, Fault::Truncate { after: 40 });
+    let once = |at: At, fault: &Fault| Rule::once(at, fault.clone());
+    let stories = [
+        ("cut for ever", What::Csv, vec![rest(middle())], 74, 3),
+        ("down, then cut", What::Csv, vec![once(middle(), &down), rest(middle())], 74, 3),
+        (
+            "cut, then down",
+            What::Csv,
+            vec![once(middle(), &cut), Rule::always(middle(), down.clone())],
+            69,
+            3,
+        ),
+        ("cut, down, whole", What::Csv, vec![once(middle(), &cut), once(middle(), &down)], 0, 3),
+        ("children cut for ever", What::Children, vec![rest(child())], 74, 3),
+        // The org's load is no reason to take a query's one further chance away.
+        ("down, then out of time", What::Csv, vec![once(middle(), &down), once(middle(), &late)], 0, 3),
+        ("out of time for ever", What::Csv, vec![Rule::always(middle(), late.clone())], 65, 2),
+    ];
+    runtime().block_on(async {
+        for (number, (name, what, rules, status, sent)) in stories.into_iter().enumerate() {
+            let org = start(what).await;
+            let children = what == What::Children;
+            rules.into_iter().for_each(|rule| org.script(rule));
+            let case = Case::new(name, [], End::Whole).of(what);
+            let path = matrix.folder.path().join(format!("tried-{number}.csv"));
+            let report = matrix.export(&org, &case, &path).await;
+            assert_eq!(report.exit_status, status, "{name}: {:?}", report.error);
+            let requests = org.requests();
+            let mut asked: BTreeMap<&str, usize> = BTreeMap::new();
+            for request in requests.iter().filter(|request| request.method == "GET") {
+                *asked.entry(&request.target).or_default() += 1;
+            }
+            let most = asked.iter().filter(|(target, _)| children || target.contains("-8"));
+            assert_eq!(most.map(|(_, times)| *times).max(), Some(sent), "{name}: {asked:?}");
+        }
+    });
+}
+
+#[test]
 fn what_was_done_again_is_counted() {
     let matrix = Matrix::new();
     runtime().block_on(async {

@@ -13,7 +13,7 @@ use crate::login;
 use crate::monitor::Event;
 use crate::org::Org;
 use crate::report::{ApiLimit, RunId, RunReport};
-use crate::retry::Decision;
+use crate::retry::{Decision, Tries};
 use crate::salesforce::column_metadata;
 use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::page::next_locator;
@@ -74,11 +74,11 @@ impl Link {
         if let Some(session) = &*session {
             return Ok(Arc::clone(session));
         }
-        let mut attempt = 1;
+        let mut tries = Tries::default();
         let granted = loop {
             match self.log_in().await {
                 Ok(granted) => break Arc::new(granted),
-                Err(fault) => self.wait_after(fault, &mut attempt).await?,
+                Err(fault) => self.wait_after(fault, &mut tries).await?,
             }
         };
         self.counts.logins.fetch_add(1, Ordering::Relaxed);
@@ -126,29 +126,29 @@ impl Link {
         }
     }
 
-    /// Fetches a page, trying as often as the policy allows. `next` is told the next page's place as soon as the
-    /// page's first bytes name it, while the rest is still on its way.
+    /// Fetches a page, trying as often as the policy allows, the tries counted that were spent on it before. `next`
+    /// is told the next page's place as soon as the page's first bytes name it, while the rest is still on its way.
     pub(super) async fn page(
         &self,
         path: &str,
         mut next: Option<oneshot::Sender<QueryLocator>>,
+        tries: &mut Tries,
     ) -> Result<Vec<u8>, Fault> {
-        let mut attempt = 1;
         loop {
             let session = self.session().await?;
             match self.try_page(&session, path, &mut next).await {
                 Ok(page) => return Ok(page),
                 Err(fault) if fault.kind == FaultKind::SessionLost => self.lose(&session, fault).await?,
-                Err(fault) => self.wait_after(fault, &mut attempt).await?,
+                Err(fault) => self.wait_after(fault, tries).await?,
             }
         }
     }
 
     /// Fetches the org's description of a query's columns, trying as often as the policy allows.
     pub(super) async fn description(&self, path: &str) -> Result<Vec<Described>, Fault> {
-        let mut attempt = 1;
+        let mut tries = Tries::default();
         loop {
-            let fault = match column_metadata::read(&self.page(path, None).await?) {
+            let fault = match column_metadata::read(&self.page(path, None, &mut tries).await?) {
                 Ok(described) => {
                     self.page_accepted();
                     return Ok(described);
@@ -156,7 +156,7 @@ impl Link {
                 Err(fault) => fault,
             };
             match fault.kind {
-                FaultKind::Cut => self.wait_after(fault, &mut attempt).await?,
+                FaultKind::Cut => self.wait_after(fault, &mut tries).await?,
                 _ => return Err(fault),
             }
         }
@@ -202,21 +202,20 @@ impl Link {
         read_page(&mut answer, next).await
     }
 
-    /// Waits before the next attempt, or gives the fault back where there is to be none.
-    pub(super) async fn wait_after(&self, fault: Fault, attempt: &mut u32) -> Result<(), Fault> {
-        let random = self.edges.clock.fraction();
-        let Decision::Wait(wait) = self.edges.retry.decide(&fault, *attempt, random) else {
-            let attempts = *attempt;
-            return Err(if attempts > 1 {
-                Fault { what: format!("{} (after {attempts} attempts)", fault.what), ..fault }
+    /// Counts a try that failed, and waits before the next, or gives the fault back where there is to be none.
+    pub(super) async fn wait_after(&self, fault: Fault, tries: &mut Tries) -> Result<(), Fault> {
+        let decision = tries.after(&fault, &self.edges.retry, self.edges.clock.fraction());
+        let attempt = tries.spent();
+        let Decision::Wait(wait) = decision else {
+            return Err(if attempt > 1 {
+                Fault { what: format!("{} (after {attempt} attempts)", fault.what), ..fault }
             } else {
                 fault
             });
         };
-        tracing::warn!(run_id = %self.run, attempt = *attempt, wait = wait.as_secs_f64(), fault = %fault, "trying again");
+        tracing::warn!(run_id = %self.run, attempt, wait = wait.as_secs_f64(), fault = %fault, "trying again");
         self.notice(&Event::Waiting { fault: &fault.what, wait });
         self.counts.retries.fetch_add(1, Ordering::Relaxed);
-        *attempt += 1;
         self.edges.clock.sleep(wait).await;
         Ok(())
     }

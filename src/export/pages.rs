@@ -1,6 +1,7 @@
 //! From the first page to the last: each is asked for as soon as the head of the one before names it, so that the
 //! org works on the next page while this one travels and is written. One page is ahead at most.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -10,6 +11,7 @@ use super::link::Link;
 use super::writer::{Accepted, Command, Reply, WriterThread};
 use crate::error::Failure;
 use crate::monitor::Event;
+use crate::retry::Tries;
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::query::QueryLocator;
 
@@ -76,8 +78,8 @@ async fn pass(link: &Arc<Link>, first: &str, ahead: bool, writer: &mut WriterThr
             Some(locator) if ahead => Some((Fetch::start(link, locator.path().to_owned()), locator)),
             _ => None,
         };
-        let page = current.page().await?;
-        let accepted = write(link, &current.path, page, writer).await?;
+        let (page, tries) = current.page().await?;
+        let accepted = write(link, &current.path, page, tries, writer).await?;
         link.page_accepted();
         let Accepted { page, next, records, total, bytes } = accepted;
         link.take_back(page);
@@ -90,23 +92,31 @@ async fn pass(link: &Arc<Link>, first: &str, ahead: bool, writer: &mut WriterThr
     }
 }
 
-/// Gives a page to the writer, fetches what it needs for it, and asks for the page again where it was cut.
-async fn write(link: &Link, path: &str, page: Vec<u8>, writer: &mut WriterThread) -> Result<Accepted, End> {
-    let mut attempt = 1;
+/// Gives a page to the writer, fetches what it needs for it, and asks for the page again where it was cut: the tries
+/// that it took to arrive count with those that its reading takes, for a page of children too.
+async fn write(
+    link: &Link,
+    path: &str,
+    page: Vec<u8>,
+    mut tries: Tries,
+    writer: &mut WriterThread,
+) -> Result<Accepted, End> {
+    let mut tries_of_children: HashMap<QueryLocator, Tries> = HashMap::new();
     let mut command = Command::Page(page);
     loop {
         command = match writer.ask(command).await {
             Some(Reply::Accepted(accepted)) => return Ok(accepted),
             Some(Reply::NeedChildren(locator)) => {
-                let children = link.page(locator.path(), None).await;
+                let path = locator.path().to_owned();
+                let children = link.page(&path, None, tries_of_children.entry(locator).or_default()).await;
                 if children.is_ok() {
                     link.page_accepted();
                 }
                 Command::Children(children)
             }
             Some(Reply::Rejected { fault, again: true }) => {
-                link.wait_after(fault, &mut attempt).await?;
-                Command::Page(link.page(path, None).await?)
+                link.wait_after(fault, &mut tries).await?;
+                Command::Page(link.page(path, None, &mut tries).await?)
             }
             Some(Reply::Rejected { fault, again: false }) => return Err(fault.into()),
             Some(Reply::Restarted) | None => return Err(End::Writer),
@@ -118,7 +128,7 @@ async fn write(link: &Link, path: &str, page: Vec<u8>, writer: &mut WriterThread
 struct Fetch {
     path: String,
     next: Option<oneshot::Receiver<QueryLocator>>,
-    task: JoinHandle<Result<Vec<u8>, Fault>>,
+    task: JoinHandle<Result<(Vec<u8>, Tries), Fault>>,
 }
 
 impl Fetch {
@@ -126,7 +136,11 @@ impl Fetch {
         let (head, next) = oneshot::channel();
         let task = tokio::spawn({
             let (link, path) = (Arc::clone(link), path.clone());
-            async move { link.page(&path, Some(head)).await }
+            async move {
+                let mut tries = Tries::default();
+                let page = link.page(&path, Some(head), &mut tries).await?;
+                Ok((page, tries))
+            }
         });
         Self { path, next: Some(next), task }
     }
@@ -136,7 +150,8 @@ impl Fetch {
         self.next.take()?.await.ok()
     }
 
-    async fn page(&mut self) -> Result<Vec<u8>, Fault> {
+    /// The page, and the tries that failed before it came.
+    async fn page(&mut self) -> Result<(Vec<u8>, Tries), Fault> {
         match (&mut self.task).await {
             Ok(page) => page,
             Err(error) => Err(Fault::new(FaultKind::Contradiction, format!("a bug in sfexport: {error}"))),
