@@ -93,7 +93,7 @@ pub enum Event {
     },
     /// The configuration was read anew, and is valid as a whole. Nothing changes while the agenda is stopping.
     Reload(Plan),
-    /// SIGTERM or SIGINT.
+    /// SIGTERM or SIGINT, the first one; a further one is nothing to the agenda.
     Signal,
     /// Somebody asks for a run now, beside the schedule.
     RunNow(JobName),
@@ -163,8 +163,6 @@ pub enum Action {
     },
     /// Every run has ended: end the process, with status 0.
     Finish,
-    /// End the process at once: a second signal came.
-    Abort,
 }
 
 /// Why occurrences are not run.
@@ -342,13 +340,8 @@ impl Agenda {
     }
 
     fn signal(&mut self) {
-        match self.stopping {
-            Some(_) => self.actions.push(Action::Abort),
-            None => {
-                let cancel_at = later(self.now, self.limits.shutdown_grace);
-                self.stopping = Some(Stopping { cancel_at, cancelled: false, finished: false });
-            }
-        }
+        let cancel_at = later(self.now, self.limits.shutdown_grace);
+        self.stopping.get_or_insert(Stopping { cancel_at, cancelled: false, finished: false });
     }
 
     fn run_now(&mut self, job: JobName) {

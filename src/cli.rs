@@ -122,7 +122,7 @@ pub fn main() -> ExitCode {
     let exit = runtime
         .and_then(|runtime| {
             let exit = runtime.block_on(act(arguments));
-            // A second signal ends the daemon at once, whatever still waits for a disk.
+            // What still waits for a disk, as the pruning of the history may, keeps no process from its end.
             runtime.shutdown_background();
             exit
         })
@@ -146,8 +146,7 @@ async fn act(arguments: Arguments) -> Result<Exit, Failure> {
     // Every other verb says itself what it does.
     let quiet = !matches!(&verb, Verb::Run(_) | Verb::Query(_) | Verb::Daemon);
     log::start(common.log_format, common.log_level, quiet, &bars)?;
-    // The daemon counts its signals itself.
-    let stop = signals(matches!(&verb, Verb::Daemon))?;
+    let stop = signals()?;
     let context = Context { common, bars, stop };
     match verb {
         Verb::Run(arguments) => run::run(arguments, &context).await,
@@ -215,7 +214,7 @@ fn working_dir() -> Result<PathBuf, Failure> {
 }
 
 /// Listens for SIGINT and SIGTERM; the first one stops what is going on, the second one ends the process.
-fn signals(daemon: bool) -> Result<Stop, Failure> {
+fn signals() -> Result<Stop, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| {
         signal(kind)
@@ -229,10 +228,6 @@ fn signals(daemon: bool) -> Result<Stop, Failure> {
             _ = terminate.recv() => Exit::Terminated,
         };
         sender.signalled(exit);
-        if daemon {
-            // The word stays said for as long as anybody may ask.
-            return std::future::pending().await;
-        }
         let exit = tokio::select! {
             _ = interrupt.recv() => Exit::Interrupted,
             _ = terminate.recv() => Exit::Terminated,

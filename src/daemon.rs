@@ -1,21 +1,23 @@
 //! The daemon: waits for one event, gives it to the agenda, does what it answers. When a job is due and what
 //! follows from a run's end is the agenda's business; signals, the status port and notifications are its callers'.
 
+mod reader;
 mod roster;
 mod supervisor;
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{self, JoinError, JoinHandle, JoinSet};
+use tokio::task::{self, JoinError, JoinSet};
 
 use crate::agenda::{Action, Agenda, Declined, Event, Outlook, PassedOver};
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::error::{Exit, Failure};
 use crate::export::{Edges, Extent, Run, export};
 use crate::job::JobName;
@@ -26,6 +28,7 @@ use crate::schedule::Mark;
 use crate::state::{Lock, State};
 use crate::stop::{Stop, StopSender};
 
+pub use reader::Reader;
 pub use roster::Roster;
 pub use supervisor::Supervisor;
 
@@ -35,13 +38,10 @@ pub const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// How often old history is dropped.
 const PRUNED_EVERY: Duration = Duration::from_secs(24 * 3_600);
 
-/// Reads the configuration anew.
-pub type Loader = Arc<dyn Fn() -> Result<Config, Failure> + Send + Sync>;
-
 /// What a daemon is given.
 pub struct Surroundings {
-    /// How the configuration is read again.
-    pub load: Loader,
+    /// Who reads the configuration again.
+    pub reader: Reader,
     /// The time, and waiting.
     pub clock: Arc<dyn Clock>,
     /// Who listens to the runs. Occurrences that are not run are told as the end of a run that never began.
@@ -52,18 +52,9 @@ pub struct Surroundings {
     pub supervisor: Supervisor,
 }
 
-/// How a daemon ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Every run has ended.
-    Drained,
-    /// A second signal came, this one: what runs is left as it is.
-    Aborted(Exit),
-}
-
 /// Runs jobs as their schedules say.
 pub struct Daemon {
-    load: Loader,
+    reader: Reader,
     clock: Arc<dyn Clock>,
     monitor: Arc<dyn Monitor>,
     on_reading: Arc<dyn Fn(&Roster) + Send + Sync>,
@@ -79,7 +70,7 @@ pub struct Daemon {
     in_flight: HashMap<task::Id, InFlight>,
     /// Known before anything else is waited for.
     known: VecDeque<Event>,
-    reload: Option<JoinHandle<Result<Roster, Failure>>>,
+    reload: Option<oneshot::Receiver<Result<Roster, Failure>>>,
     reload_begun: Duration,
     reload_again: bool,
     stopping: Option<Exit>,
@@ -146,7 +137,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Stops it, as a signal with this status would; a second time at once.
+    /// Stops it, as a signal with this status would: no further run starts, and what runs may go on for the grace.
     pub fn stop(&self, signal: Exit) {
         self.order(Order::Stop(signal));
     }
@@ -200,14 +191,14 @@ impl Handle {
 }
 
 impl Daemon {
-    /// A daemon on the configuration's state folder, which goes on where the marks there say. It does nothing
+    /// A daemon of this configuration on its state folder, which goes on where the marks there say. It does nothing
     /// before [`Daemon::run`].
     ///
     /// # Errors
     /// [`Exit::TryLater`] where a daemon runs on that folder, [`Exit::Output`] where it cannot be used.
-    pub fn open(config: Config, surroundings: Surroundings) -> Result<Self, Failure> {
-        let Surroundings { load, clock, monitor, on_reading, supervisor } = surroundings;
-        let state = State::open(&config.settings.state_dir)?;
+    pub fn open(roster: Roster, surroundings: Surroundings) -> Result<Self, Failure> {
+        let Surroundings { reader, clock, monitor, on_reading, supervisor } = surroundings;
+        let state = State::open(&roster.settings.state_dir)?;
         let lock = state.lock_daemon()?;
         let (marks, unread) = state.marks()?;
         for failure in unread {
@@ -215,12 +206,8 @@ impl Daemon {
             let hint = failure.hint.as_deref();
             tracing::error!(error = %failure, hint, "a job's schedule begins anew, and catches up nothing");
         }
-        warn_of(&config);
         let now = clock.now();
-        let roster = Arc::new(Roster::new(config));
-        for sentence in roster.too_many_logins(now) {
-            tracing::warn!("{sentence}");
-        }
+        let roster = Arc::new(roster);
         on_reading(&roster);
         let agenda = Agenda::new(roster.plan(), marks, now);
         let edges = edges(&roster, &clock, &monitor, &state);
@@ -236,7 +223,7 @@ impl Daemon {
             stopping: Arc::default(),
         };
         Ok(Self {
-            load,
+            reader,
             clock,
             monitor,
             on_reading,
@@ -273,8 +260,8 @@ impl Daemon {
         &self.state
     }
 
-    /// Runs jobs until it is stopped. No job's failure ends it.
-    pub async fn run(mut self) -> Ended {
+    /// Runs jobs until it is stopped and every run has ended. No job's failure ends it.
+    pub async fn run(mut self) {
         let jobs = self.handle.roster().jobs.len();
         tracing::info!(jobs, "the daemon has started");
         let mut is_told = false;
@@ -282,18 +269,19 @@ impl Daemon {
             let event = self.event().await;
             if let Some(event) = event {
                 let actions = self.agenda.apply(event, self.clock.now());
-                if let Some(ended) = self.carry_out(actions).await {
-                    return ended;
+                if self.carry_out(actions).await.is_break() {
+                    return;
                 }
             }
+            let turned = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.handle.turned.store(turned.max(1), Ordering::Relaxed);
+            // After that: who hears that it is ready may ask /readyz.
             if !is_told {
                 self.tell_ready();
                 is_told = true;
             }
             self.prune();
             self.supervisor.alive();
-            let turned = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.handle.turned.store(turned.max(1), Ordering::Relaxed);
         }
     }
 
@@ -353,25 +341,9 @@ impl Daemon {
         }
     }
 
-    /// Reads the configuration on another thread: files may be slow, and runs must start meanwhile.
     fn begin_reload(&mut self) {
         self.reload_begun = self.clock.elapsed();
-        let (load, now) = (Arc::clone(&self.load), self.clock.now());
-        let state_dir = self.handle.roster().settings.state_dir.clone();
-        self.reload = Some(task::spawn_blocking(move || {
-            let config = load()?;
-            if config.settings.state_dir != state_dir {
-                let what =
-                    format!("state_dir cannot change from {} while the daemon runs", state_dir.display());
-                return Err(Failure::new(Exit::Configuration, what).hint("restart it"));
-            }
-            warn_of(&config);
-            let roster = Roster::new(config);
-            for sentence in roster.too_many_logins(now) {
-                tracing::warn!("{sentence}");
-            }
-            Ok(roster)
-        }));
+        self.reload = Some(self.reader.ask(self.clock.now()));
     }
 
     /// Takes a configuration that was read and is valid as a whole; any other changes nothing.
@@ -381,7 +353,7 @@ impl Daemon {
             self.begin_reload();
             return None;
         }
-        let event = match read {
+        let event = match read.and_then(|roster| self.same_state_dir(roster)) {
             _ if self.stopping.is_some() => None,
             Ok(roster) => {
                 let former = self.handle.roster();
@@ -416,13 +388,22 @@ impl Daemon {
         event
     }
 
+    fn same_state_dir(&self, roster: Roster) -> Result<Roster, Failure> {
+        let state_dir = &self.handle.roster().settings.state_dir;
+        if roster.settings.state_dir == *state_dir {
+            return Ok(roster);
+        }
+        let what = format!("state_dir cannot change from {} while the daemon runs", state_dir.display());
+        Err(Failure::new(Exit::Configuration, what).hint("restart it"))
+    }
+
     fn tell_ready(&self) {
         self.supervisor.ready(&format!("{} jobs", self.handle.roster().jobs.len()));
     }
 
-    async fn carry_out(&mut self, actions: Vec<Action>) -> Option<Ended> {
+    async fn carry_out(&mut self, actions: Vec<Action>) -> ControlFlow<()> {
         let mut papers = Papers::default();
-        let mut ended = None;
+        let mut next = ControlFlow::Continue(());
         for action in actions {
             match action {
                 Action::Mark { job, mark } => papers.mark(job, Some(mark)),
@@ -451,16 +432,13 @@ impl Daemon {
                     };
                     tracing::warn!(%job, why, "a run was asked for, and there is none");
                 }
-                Action::Finish => ended = Some(Ended::Drained),
-                Action::Abort => {
-                    ended = Some(Ended::Aborted(self.stopping.unwrap_or(Exit::Terminated)));
-                }
+                Action::Finish => next = ControlFlow::Break(()),
             }
         }
         if !papers.is_empty() || !self.unwritten.is_empty() {
             self.write_down(papers).await;
         }
-        ended
+        next
     }
 
     /// Starts a run, or gives the report of one that could not start.
@@ -525,7 +503,10 @@ impl Daemon {
                     RunReport::begun(run.job.as_str(), run.org.as_str(), run.run_id.clone(), run.started);
                 report.scheduled = run.scheduled;
                 report.ended = self.clock.now();
-                report.error = Some(format!("a bug in sfexport: the run panicked: {}", panic_text(error)));
+                // No run is aborted: its task ends by itself or by a panic.
+                let panic = error.try_into_panic().unwrap_or_else(|error| Box::new(error.to_string()));
+                let text = panic_text(panic.as_ref());
+                report.error = Some(format!("a bug in sfexport: the run panicked: {text}"));
                 report.hint = Some("please report it, with the log".to_owned());
                 let papers = Papers { reports: vec![report.clone()], ..Papers::default() };
                 self.write_down(papers).await;
@@ -650,23 +631,13 @@ fn edges(roster: &Roster, clock: &Arc<dyn Clock>, monitor: &Arc<dyn Monitor>, st
 }
 
 /// What was read, where something is being read; else waits for ever.
-async fn reload_done(reload: &mut Option<JoinHandle<Result<Roster, Failure>>>) -> Result<Roster, Failure> {
+async fn reload_done(
+    reload: &mut Option<oneshot::Receiver<Result<Roster, Failure>>>,
+) -> Result<Roster, Failure> {
     let Some(reading) = reload else { return std::future::pending().await };
     let read = reading.await;
     *reload = None;
-    read.unwrap_or_else(|error| {
-        let text = panic_text(error);
-        Err(Failure::new(
-            Exit::General,
-            format!("a bug in sfexport: reading the configuration panicked: {text}"),
-        ))
-    })
-}
-
-fn warn_of(config: &Config) {
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    reader::answer(read)
 }
 
 fn log_failure(report: &RunReport) {
@@ -679,14 +650,7 @@ fn log_failure(report: &RunReport) {
     }
 }
 
-fn panic_text(error: JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(panic) => match panic.downcast::<String>() {
-            Ok(text) => *text,
-            Err(panic) => panic
-                .downcast_ref::<&str>()
-                .map_or_else(|| "without a word".to_owned(), |text| (*text).to_owned()),
-        },
-        Err(error) => error.to_string(),
-    }
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
 }

@@ -102,7 +102,6 @@ impl Desk {
                 }
                 Action::Decline { job, why } => format!("decline {job} {why:?}"),
                 Action::Finish => "finish".to_owned(),
-                Action::Abort => "abort".to_owned(),
             });
         }
         told
@@ -690,13 +689,14 @@ fn the_first_signal_starts_nothing_more_cancels_after_the_grace_and_ends_when_al
 }
 
 #[test]
-fn a_signal_ends_an_idle_process_and_a_second_one_any() {
+fn a_signal_ends_an_idle_process_and_a_second_one_gives_no_new_grace() {
     let jobs = || plan(vec![job("a", "0 2 * * *", Policy::default())]);
     assert_eq!(Desk::open(jobs(), "00:00").apply(Event::Signal, "00:01"), ["finish"]);
     let mut desk = Desk::open(jobs(), "00:00");
     desk.tick("02:00");
     assert_eq!(desk.apply(Event::Signal, "02:00:50"), NOTHING);
-    assert_eq!(desk.apply(Event::Signal, "02:00:51"), ["abort"]);
+    assert_eq!(desk.apply(Event::Signal, "02:01:10"), NOTHING);
+    assert_eq!(desk.wake().as_deref(), Some("02:01:15"));
 }
 
 #[test]

@@ -8,27 +8,31 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Context;
 use crate::clock::{self, Clock};
 use crate::config::{self, Selection};
-use crate::daemon::{Daemon, Ended, Handle, Supervisor, Surroundings};
+use crate::daemon::{Daemon, Handle, Reader, Supervisor, Surroundings};
 use crate::error::{Exit, Failure};
 use crate::monitor::{Monitor, Several};
 use crate::notify::Notifier;
 use crate::status::{self, Board};
+use crate::stop::Stop;
 
-/// Runs the daemon until it is stopped; 0 when every run has ended, the signal's status when a second one came.
+/// Runs the daemon until it is stopped; 0 when every run has ended.
 pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
-    let signals = Signals::listen()?;
+    // Before anything else: process 1 of a container hears only the signals that it listens for.
+    let hangups = signal(SignalKind::hangup())
+        .map_err(|error| Failure::new(Exit::General, format!("cannot listen for signals: {error}")))?;
     let sources = context.sources()?;
-    let config = config::load(&sources, &Selection::All)?;
-    let listen = config.settings.status.listen;
     let clock: Arc<dyn Clock> = Arc::new(clock::System::new());
+    let reader = Reader::new(move || Ok(config::load(&sources, &Selection::All)?))?;
+    let roster = reader.read(clock.now()).await?;
+    let listen = roster.settings.status.listen;
     let board = Arc::new(Board::new(Arc::clone(&clock)));
-    let notifier = Arc::new(Notifier::new(&config.settings, config.jobs.iter()));
+    let notifier = Arc::new(Notifier::new(&roster.settings, roster.jobs.values().map(AsRef::as_ref)));
     let listeners: Vec<Arc<dyn Monitor>> = vec![Arc::clone(&board) as _, Arc::clone(&notifier) as _];
     let (told_board, told_notifier) = (Arc::clone(&board), Arc::clone(&notifier));
     let daemon = Daemon::open(
-        config,
+        roster,
         Surroundings {
-            load: Arc::new(move || Ok(config::load(&sources, &Selection::All)?)),
+            reader,
             clock,
             monitor: Arc::new(Several(listeners)),
             on_reading: Arc::new(move |roster| {
@@ -52,14 +56,10 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
         tracing::info!(%address, "the status port listens");
         tokio::spawn(serve_status(listener, board, daemon.handle()));
     }
-    tokio::spawn(signals.pass_on(daemon.handle()));
-    Ok(match daemon.run().await {
-        Ended::Drained => {
-            notifier.finish().await;
-            Exit::Success
-        }
-        Ended::Aborted(signal) => signal,
-    })
+    tokio::spawn(pass_on(hangups, context.stop.clone(), daemon.handle()));
+    daemon.run().await;
+    notifier.finish().await;
+    Ok(Exit::Success)
 }
 
 async fn serve_status(listener: TcpListener, board: Arc<Board>, daemon: Handle) {
@@ -69,32 +69,14 @@ async fn serve_status(listener: TcpListener, board: Arc<Board>, daemon: Handle) 
     }
 }
 
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// Before anything else: process 1 of a container hears only the signals that it listens for.
-    fn listen() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::new(Exit::General, format!("cannot listen for signals: {error}")))
-        };
-        Ok(Self {
-            hangup: listen(SignalKind::hangup())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn pass_on(mut self, daemon: Handle) {
-        loop {
-            tokio::select! {
-                _ = self.hangup.recv() => daemon.reload(),
-                _ = self.interrupt.recv() => daemon.stop(Exit::Interrupted),
-                _ = self.terminate.recv() => daemon.stop(Exit::Terminated),
+/// Has the daemon heed signals: each hangup, and the first that stops. The second ends the process elsewhere.
+async fn pass_on(mut hangups: Signal, stop: Stop, daemon: Handle) {
+    loop {
+        tokio::select! {
+            _ = hangups.recv() => daemon.reload(),
+            failure = stop.requested() => {
+                daemon.stop(failure.exit);
+                return;
             }
         }
     }

@@ -1,0 +1,87 @@
+//! Reads the configuration for the daemon, every time on the same thread. What a reading is worth is decided by the
+//! daemon.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc;
+use std::thread;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use super::{Roster, panic_text};
+use crate::config::Config;
+use crate::error::{Exit, Failure};
+
+/// Reads the configuration when it is asked to, on a thread of its own, for files may be slow.
+///
+/// On one thread, because glibc keeps what is freed for the thread that had asked for it: read on any of the runtime's
+/// threads, the configurations of 1,000 jobs left up to 20 MiB behind; here one fills the room of the one before the
+/// last (docs/performance.md).
+#[derive(Debug)]
+pub struct Reader {
+    asked: mpsc::Sender<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    now: Timestamp,
+    answer: oneshot::Sender<Result<Roster, Failure>>,
+}
+
+impl Reader {
+    /// One that reads so. Its thread ends with it.
+    ///
+    /// # Errors
+    /// [`Exit::General`] where there is no thread to be had.
+    pub fn new(load: impl Fn() -> Result<Config, Failure> + Send + 'static) -> Result<Self, Failure> {
+        let (asked, orders) = mpsc::channel::<Asked>();
+        let read = move || {
+            for Asked { now, answer } in orders {
+                let read = panic::catch_unwind(AssertUnwindSafe(|| read(&load, now)));
+                // Who asked may have gone.
+                let _ = answer.send(read.unwrap_or_else(|panic| Err(bug(panic_text(panic.as_ref())))));
+            }
+        };
+        let started = thread::Builder::new().name("configuration".to_owned()).spawn(read);
+        started.map_err(|error| Failure::new(Exit::General, format!("cannot start a thread: {error}")))?;
+        Ok(Self { asked })
+    }
+
+    /// Reads the configuration now, and says in the log what a person should know of it.
+    ///
+    /// # Errors
+    /// [`Exit::Configuration`] where it is not valid as a whole.
+    pub async fn read(&self, now: Timestamp) -> Result<Roster, Failure> {
+        answer(self.ask(now).await)
+    }
+
+    pub(super) fn ask(&self, now: Timestamp) -> oneshot::Receiver<Result<Roster, Failure>> {
+        let (answer, answered) = oneshot::channel();
+        // A thread that has ended drops what it is asked, and so says that it has.
+        let _ = self.asked.send(Asked { now, answer });
+        answered
+    }
+}
+
+/// What was answered. The thread outlives every question, as far as anybody knows.
+pub(super) fn answer(
+    answered: Result<Result<Roster, Failure>, oneshot::error::RecvError>,
+) -> Result<Roster, Failure> {
+    answered.unwrap_or_else(|_| Err(bug("its thread has ended")))
+}
+
+fn bug(text: &str) -> Failure {
+    Failure::new(Exit::General, format!("a bug in sfexport: reading the configuration panicked: {text}"))
+}
+
+fn read(load: &impl Fn() -> Result<Config, Failure>, now: Timestamp) -> Result<Roster, Failure> {
+    let config = load()?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let roster = Roster::new(config);
+    for sentence in roster.too_many_logins(now) {
+        tracing::warn!("{sentence}");
+    }
+    Ok(roster)
+}
