@@ -17,6 +17,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use keys::{Key, Kind, Table, Unwritten, keys, markdown};
+pub(crate) use mistake::did_you_mean;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use schema::schema;
 pub use settings::{Daemon, Http, Notify, NotifyOn, Settings, Status};
@@ -108,7 +109,7 @@ impl Config {
             let names: Vec<_> = self.orgs.keys().map(OrgName::as_str).collect();
             let failure = match name {
                 Some(name) => {
-                    let near = mistake::did_you_mean(name, names.iter().copied());
+                    let near = did_you_mean(name, names.iter().copied());
                     Failure::new(
                         Exit::Configuration,
                         format!("there is no org {}{near}", mistake::quoted(name)),

@@ -311,6 +311,14 @@ fn one_state_folder_has_one_daemon_and_jobs_and_history_are_read_beside_it() {
     let one = at.run(["history", "accounts", "--limit", "1"]).ended(0);
     assert_eq!(one.stdout().lines().count(), 2);
     assert!(one.stdout().contains(" +01:00  accounts  ok") || one.stdout().contains(" +02:00  accounts  ok"));
+    assert_eq!(at.run(["history", "by_hand"]).ended(0).stdout(), "no run yet\n");
+    at.run(["history", "acounts"])
+        .ended(78)
+        .says(&["there is no job \"acounts\"", "did you mean \"accounts\"?"]);
+    // One that is gone is known by its runs, and one with a mistake somewhere else hides nothing.
+    std::fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
+    assert!(at.run(["history", "accounts"]).ended(0).stdout().contains("  accounts  ok"));
+    at.job("broken", SOQL, "broken.csv", "schedul = \"x\"");
     assert_eq!(at.run(["history", "nobody"]).ended(0).stdout(), "no run yet\n");
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
@@ -380,6 +388,10 @@ fn the_status_port_tells_what_runs_what_ran_and_what_failed() {
         "refused/{job}.csv",
         "schedule = \"@hourly\"\nretries = 0",
     );
+    due(&at, "hostile", "retries = 0");
+    at.job("hostile", "SELECT Id FROM Opportunity", "hostile.csv", "schedule = \"@hourly\"\nretries = 0");
+    let said = "no </td><script>alert('x')</script> & <img src=x>";
+    at.script(Rule::always(At::Containing("Opportunity".into()), Fault::error(400, "MALFORMED_QUERY", said)));
     // The second page of the accounts waits until it was looked at.
     at.script(Rule::once(At::Containing("-20".into()), Fault::Late(Duration::from_secs(3))));
     let daemon = Process::start(&at);
@@ -390,8 +402,12 @@ fn the_status_port_tells_what_runs_what_ran_and_what_failed() {
         wait_for(|| Some(get(port, "/").1).filter(|page| page.contains("<progress value=\"20\""))).unwrap();
     assert!(page.contains("<meta http-equiv=\"refresh\"") && !page.contains("<script"));
 
-    let ok = "sfexport_runs_total{job=\"accounts\",org=\"default\",result=\"ok\"}";
-    wait_for(|| get(port, "/metrics").1.contains(&format!("{ok} 1\n")).then_some(())).unwrap();
+    let ended = |metrics: &str, job: &str, result: &str| {
+        metrics.contains(&format!("runs_total{{job=\"{job}\",org=\"default\",result=\"{result}\"}} 1\n"))
+    };
+    let all = [("accounts", "ok"), ("refused", "failed"), ("hostile", "failed")];
+    let have_ended = |metrics: &str| all.iter().all(|(job, result)| ended(metrics, job, result));
+    wait_for(|| have_ended(&get(port, "/metrics").1).then_some(())).unwrap();
     let (status, metrics) = get(port, "/metrics");
     assert_eq!(status, 200);
     let count = live(at.data(), "Account").len();
@@ -411,7 +427,7 @@ fn the_status_port_tells_what_runs_what_ran_and_what_failed() {
     let answered = |code: &str| {
         sample(&metrics, &format!("sfexport_http_requests_total{{org=\"default\",code=\"{code}\"}}"))
     };
-    assert_eq!((answered("2xx") + answered("4xx"), answered("4xx")), (requests as f64, 1.0));
+    assert_eq!((answered("2xx") + answered("4xx"), answered("4xx")), (requests as f64, 2.0));
     assert_eq!((answered("3xx"), answered("5xx"), answered("none")), (0.0, 0.0, 0.0));
     assert_eq!(sample(&metrics, "sfexport_api_limit_allowed{org=\"default\"}"), 15_000.0);
     let hour = 3600.0;
@@ -430,6 +446,9 @@ fn the_status_port_tells_what_runs_what_ran_and_what_failed() {
     for part in ["accounts", "refused", "<b class=\"ok\">ok</b>", "Nonsense__c", "No such column"] {
         assert!(page.contains(part), "{part} is not in:\n{page}");
     }
+    let escaped = "no &lt;/td&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &lt;img src=x&gt;";
+    assert!(page.contains(escaped) && !page.contains("<script") && !page.contains("<img"), "{page}");
+    assert!(page.contains("<title>sfexport: 3 jobs, 0 running, 2 failing</title>"), "{page}");
     assert_eq!(get(port, "/elsewhere").0, 404);
 }
 

@@ -1,6 +1,6 @@
 //! `sfexport history`: past runs, read while others write.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -29,20 +29,24 @@ pub(super) struct HistoryArguments {
 pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result<Exit, Failure> {
     let sources = context.sources()?;
     // The jobs only bring their zones: a mistake in one of them hides no history.
-    let (settings, zones) = match config::load(&sources, &Selection::All) {
+    let (settings, zones, jobs_are_known) = match config::load(&sources, &Selection::All) {
         Ok(config) => {
             let zones = config.jobs.iter().map(|job| (job.name.as_str().to_owned(), job.timezone.clone()));
             let zones: HashMap<_, _> = zones.collect();
-            (config.settings, zones)
+            (config.settings, zones, true)
         }
-        Err(_) => (config::load(&sources, &Selection::NoJobs)?.settings, HashMap::new()),
+        Err(_) => (config::load(&sources, &Selection::NoJobs)?.settings, HashMap::new(), false),
     };
+    let state = State::at(&settings.state_dir)?;
+    if let Some(job) = arguments.job.as_deref().filter(|job| jobs_are_known && !zones.contains_key(*job)) {
+        known(job, &state, zones.keys().map(String::as_str))?;
+    }
     let wanted = |report: &Result<RunReport, Failure>| match (report, &arguments.job) {
         (Ok(report), Some(job)) => report.job == *job,
         _ => true,
     };
     let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
-    let reports = State::at(&settings.state_dir)?.history()?.filter(wanted).take(limit);
+    let reports = state.history()?.filter(wanted).take(limit);
     if arguments.json {
         for report in reports {
             print::report(&report?);
@@ -60,6 +64,21 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
     }
     table::lines(&rows).iter().for_each(print::line);
     Ok(Exit::Success)
+}
+
+/// Whether the history knows a job that the configuration does not.
+fn known<'a>(job: &str, state: &State, configured: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+    let mut names: BTreeSet<String> = configured.map(str::to_owned).collect();
+    for report in state.history()? {
+        let report = report?;
+        if report.job == job {
+            return Ok(());
+        }
+        names.insert(report.job);
+    }
+    let near = config::did_you_mean(job, names.iter().map(String::as_str));
+    let what = format!("there is no job {job:?}, and the history knows none{near}");
+    Err(Failure::new(Exit::Configuration, what).hint("`sfexport jobs` shows the jobs"))
 }
 
 const HEADINGS: [&str; 7] = ["ENDED (UTC)", "IN THE JOB'S ZONE", "JOB", "RESULT", "RECORDS", "TOOK", "WHAT"];

@@ -55,6 +55,13 @@ pub(super) struct JobRuns {
     pub(super) last_success: Option<Timestamp>,
 }
 
+impl JobRuns {
+    /// Whether its last run failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.last.as_ref().is_some_and(|report| report.status == RunStatus::Failed)
+    }
+}
+
 /// What went to and fro between the process and an org.
 #[derive(Debug, Default)]
 pub(super) struct OrgTraffic {

@@ -12,34 +12,53 @@ use crate::report::{RunReport, RunStatus};
 /// After how many seconds the page loads itself again.
 const REFRESH: u32 = 10;
 
+/// Two colour schemes, as the browser prefers; below 48rem, a phone's width, each row of a table is a card whose
+/// cells bear their headings.
 const STYLE: &str = "\
-:root{color-scheme:light dark;--line:#8884;--soft:#8888;--ok:#2a7d3f;--bad:#c0392b;--run:#1f6fb2}\
-body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding:0 1rem}\
-h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .5rem}p{margin:.2rem 0 0}\
-.soft,small{color:GrayText;font-size:.86em}table{border-collapse:collapse;width:100%}\
-th{text-align:left;font-weight:600;font-size:.86em;color:GrayText}\
-th,td{padding:.35rem .8rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}\
-td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}\
-code{font:.93em ui-monospace,monospace}progress{width:100%;min-width:8rem}\
-b.ok{color:var(--ok)}b.failed,.alarm{color:var(--bad)}b.running{color:var(--run)}\
-.what{white-space:pre-wrap;overflow-wrap:anywhere;font:.88em/1.45 ui-monospace,monospace}.alarm{border:1px solid;border-radius:.4rem;padding:.6rem .8rem;margin-top:1rem}";
+:root{color-scheme:light dark;--soft:#5d6670;--line:#8883;--ok:#1a7f37;--bad:#c62828;--run:#0b63b5}\
+@media(prefers-color-scheme:dark){:root{--soft:#9aa4ae;--ok:#56c272;--bad:#ff7b72;--run:#6cb6ff}}\
+body{font:15px/1.45 system-ui,sans-serif;margin:1.5rem auto;max-width:80rem;padding:0 1rem;overflow-wrap:anywhere}\
+h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .4rem}p{margin:.2rem 0 0}\
+.soft,small,th{color:var(--soft);font-size:.86em}table{border-collapse:collapse;width:100%}\
+th{text-align:left;font-weight:600}td,th{padding:.4rem 1.2rem .4rem 0;vertical-align:top}\
+tr{border-bottom:1px solid var(--line)}td:last-child,th:last-child{padding-right:0}\
+.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.instant{white-space:nowrap}\
+.name{min-width:7rem}.wide{width:45%}code,.what{font:.88em/1.5 ui-monospace,monospace}\
+progress{width:100%;height:.9rem;accent-color:var(--run)}.what{white-space:pre-wrap}\
+.ok{color:var(--ok)}.bad,.alarm b{color:var(--bad)}.running{color:var(--run)}\
+.alarm{border:1px solid var(--bad);border-radius:.4rem;padding:.6rem .8rem;margin-top:1rem}\
+@media(max-width:48rem){thead{display:none}tr{display:block;padding:.5rem 0}\
+td,td:last-child{display:block;position:relative;padding:.1rem 0 .1rem 6rem;width:auto}\
+td::before{content:attr(data-label);position:absolute;left:0;color:var(--soft);font-size:.86em}\
+td.number{text-align:left}.instant{white-space:normal}}";
 
 /// The page at a moment.
 #[must_use]
 pub fn html(board: &Board, moment: &Moment) -> String {
     let runs = board.runs();
+    let counts = counts(&runs);
     let mut page = Page(String::new());
     page.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     page.raw(&format!("<meta http-equiv=\"refresh\" content=\"{REFRESH}\">\n"));
-    page.raw("<meta name=\"viewport\" content=\"width=device-width\">\n<title>sfexport</title>\n<style>");
+    page.raw("<meta name=\"viewport\" content=\"width=device-width\">\n");
+    // A tab in the background tells it too.
+    page.element("title", "", &format!("sfexport: {counts}"));
+    page.raw("\n<style>");
     page.raw(STYLE);
     page.raw("</style>\n</head>\n<body>\n");
-    page.head(board, moment, &runs);
+    page.head(board, moment, &runs, &counts);
     page.running(moment, &runs);
     page.jobs(moment, &runs);
     page.failures(moment, &runs);
     page.raw("</body>\n</html>\n");
     page.0
+}
+
+/// `12 jobs, 1 running, 2 failing`: what an operator looks for first.
+fn counts(runs: &Runs) -> String {
+    let failing = runs.jobs.values().filter(|job| job.is_failing()).count();
+    let jobs = if runs.jobs.len() == 1 { "job" } else { "jobs" };
+    format!("{} {jobs}, {} running, {failing} failing", runs.jobs.len(), runs.running.len())
 }
 
 struct Page(String);
@@ -70,22 +89,57 @@ impl Page {
         let _ = write!(self.0, "</{name}>");
     }
 
-    fn head(&mut self, board: &Board, moment: &Moment, runs: &Runs) {
+    /// A table's beginning: the headings, and the class of each column.
+    fn table(&mut self, columns: &[(&str, &str)]) {
+        self.raw("<table>\n<thead><tr>");
+        for (heading, class) in columns {
+            self.element("th", &format!(" class=\"{class}\""), heading);
+        }
+        self.raw("</tr></thead>\n<tbody>\n");
+    }
+
+    /// A row of as many cells as there are columns.
+    fn row<const N: usize>(&mut self, columns: &[(&str, &str); N], cells: [&dyn Fn(&mut Self); N]) {
+        self.raw("<tr>");
+        for ((heading, class), fill) in columns.iter().zip(cells) {
+            let _ = write!(self.0, "<td class=\"{class}\" data-label=\"{heading}\">");
+            fill(self);
+            self.raw("</td>");
+        }
+        self.raw("</tr>\n");
+    }
+
+    fn end_of_table(&mut self) {
+        self.raw("</tbody>\n</table>\n");
+    }
+
+    /// A second line in a cell.
+    fn second_line(&mut self, text: &str) {
+        self.raw("<br>");
+        self.element("small", "", text);
+    }
+
+    fn head(&mut self, board: &Board, moment: &Moment, runs: &Runs, counts: &str) {
         self.element("h1", "", "sfexport");
-        let state = if moment.stopping { "stopping: no further run starts" } else { "up" };
+        self.element("p", "", counts);
         let about = format!(
-            "{} · {state} since {} · {} jobs · seen {}, again every {REFRESH} s",
+            "{} · up since {} · seen {}, again every {REFRESH} s",
             env!("CARGO_PKG_VERSION"),
             utc(board.started),
-            runs.jobs.len(),
             utc(moment.now),
         );
         self.element("p", " class=\"soft\"", &about);
         for (org, traffic) in &runs.orgs {
             if let Some(limit) = traffic.api_limit {
-                let about = format!("org {org}: {} of {} API requests used", limit.used, limit.allowed);
+                let (used, allowed) = (grouped(limit.used), grouped(limit.allowed));
+                let about = format!("org {org}: {used} of {allowed} API requests used in 24 hours");
                 self.element("p", " class=\"soft\"", &about);
             }
+        }
+        if moment.stopping {
+            self.raw("<div class=\"alarm\">");
+            self.element("b", "", "Stopping: no further run starts.");
+            self.raw("</div>\n");
         }
         if let Some(failure) = &moment.reading.refused {
             self.raw("<div class=\"alarm\">");
@@ -106,138 +160,165 @@ impl Page {
         if runs.running.is_empty() {
             return;
         }
-        self.raw("<h2>Running</h2>\n<table><tr><th>job</th><th>for</th><th>at</th><th></th></tr>\n");
+        const COLUMNS: [(&str, &str); 4] =
+            [("job", "name"), ("for", "instant"), ("doing", ""), ("progress", "wide")];
+        self.element("h2", "", "Running");
+        self.table(&COLUMNS);
         let mut running: Vec<&Running> = runs.running.values().collect();
         running.sort_by(|a, b| (a.since, &a.job).cmp(&(b.since, &b.job)));
         for run in running {
-            self.raw("<tr><td>");
-            self.element("b", " class=\"running\"", &run.job);
-            self.raw("</td><td>");
-            self.text(&length(moment.now.duration_since(run.since).as_secs_f64()));
-            self.raw("</td><td>");
-            match &run.doing {
-                Doing::LoggingIn => self.text("logging in"),
-                Doing::Querying => self.text("waiting for the first page"),
-                Doing::Waiting { fault } => {
-                    self.element("span", " class=\"what\"", &format!("waiting after: {fault}"))
-                }
-                Doing::Writing { records, total, bytes } => {
-                    let at =
-                        format!("{} of {} records, {}", grouped(*records), grouped(*total), size(*bytes));
-                    self.text(&at);
-                    let _ = write!(
-                        self.0,
-                        "</td><td><progress value=\"{records}\" max=\"{}\"></progress>",
-                        (*total).max(1)
-                    );
-                }
-            }
-            self.raw("</td></tr>\n");
+            self.row(
+                &COLUMNS,
+                [
+                    &|page| page.element("b", " class=\"running\"", &run.job),
+                    &|page| page.text(&length(moment.now.duration_since(run.since).as_secs_f64())),
+                    &|page| page.doing(&run.doing),
+                    &|page| {
+                        if let Doing::Writing { records, total, .. } = &run.doing {
+                            let of = (*total).max(1);
+                            let _ = write!(page.0, "<progress value=\"{records}\" max=\"{of}\"></progress>");
+                        }
+                    },
+                ],
+            );
         }
-        self.raw("</table>\n");
+        self.end_of_table();
+    }
+
+    fn doing(&mut self, doing: &Doing) {
+        match doing {
+            Doing::LoggingIn => self.text("logging in"),
+            Doing::Querying => self.text("waiting for the first page"),
+            Doing::Waiting { fault } => {
+                self.element("span", " class=\"what\"", &format!("waiting after: {fault}"));
+            }
+            Doing::Writing { records, total, bytes } => {
+                self.text(&format!("{} of {} records", grouped(*records), grouped(*total)));
+                self.second_line(&size(*bytes));
+            }
+        }
     }
 
     fn jobs(&mut self, moment: &Moment, runs: &Runs) {
-        self.raw("<h2>Jobs</h2>\n<table><tr><th>job</th><th>schedule</th><th>next run</th><th>last run</th>");
-        self.raw("<th class=\"number\">records</th><th class=\"number\">took</th></tr>\n");
+        const COLUMNS: [(&str, &str); 6] = [
+            ("job", "name"),
+            ("schedule", ""),
+            ("next run", "instant"),
+            ("last run", "instant"),
+            ("records", "number"),
+            ("took", "number"),
+        ];
+        self.element("h2", "", "Jobs");
+        self.table(&COLUMNS);
         for (name, job) in &runs.jobs {
-            self.raw("<tr><td>");
-            self.element("b", "", name);
-            self.raw("<br>");
-            self.element("small", "", &format!("org {}", job.org));
-            self.raw("</td><td>");
-            match &job.schedule {
-                Some(schedule) => {
-                    self.element("code", "", schedule);
-                    self.raw("<br>");
-                    self.element("small", "", &zone_name(&job.timezone));
-                }
-                None => self.element("small", "", "only when asked"),
-            }
-            self.raw("</td><td>");
-            self.next(moment, name, job);
-            self.raw("</td><td>");
-            match &job.last {
-                Some(report) => self.last(report, job),
-                None => self.element("small", "", "never"),
-            }
-            self.raw("</td><td class=\"number\">");
             let last = job.last.as_ref();
-            self.text(&last.map(|report| grouped(report.records)).unwrap_or_default());
-            self.raw("</td><td class=\"number\">");
-            self.text(&last.map(|report| length(seconds(report))).unwrap_or_default());
-            self.raw("</td></tr>\n");
+            self.row(
+                &COLUMNS,
+                [
+                    &|page| {
+                        page.element("b", "", name);
+                        page.second_line(&format!("org {}", job.org));
+                    },
+                    &|page| match &job.schedule {
+                        Some(schedule) => {
+                            page.element("code", "", schedule);
+                            page.second_line(&zone_name(&job.timezone));
+                        }
+                        None => page.element("small", "", "when asked"),
+                    },
+                    &|page| page.next(moment, name, job),
+                    &|page| match last {
+                        Some(report) => page.last(report, job, moment.now),
+                        None => page.element("small", "", "never"),
+                    },
+                    &|page| page.text(&last.map(|report| grouped(report.records)).unwrap_or_default()),
+                    &|page| page.text(&last.map(|report| length(seconds(report))).unwrap_or_default()),
+                ],
+            );
         }
-        self.raw("</table>\n");
+        self.end_of_table();
     }
 
     fn next(&mut self, moment: &Moment, name: &str, job: &JobRuns) {
         let standing = moment.standing(name);
         match standing.and_then(|standing| standing.next) {
-            Some(next) => self.instant(next, &job.timezone),
+            Some(next) => self.instant(next, job, moment.now),
             None if !job.enabled => self.element("small", "", "disabled"),
             None => self.element("small", "", "–"),
         }
         if let Some(waiting) = standing.map(|standing| standing.waiting).filter(|waiting| *waiting > 0) {
-            self.raw("<br>");
-            self.element("small", "", &format!("{waiting} waiting"));
+            let runs = if waiting == 1 { "run waits" } else { "runs wait" };
+            self.second_line(&format!("{waiting} {runs}"));
         }
     }
 
-    fn last(&mut self, report: &RunReport, job: &JobRuns) {
-        let class = if report.status == RunStatus::Ok { " class=\"ok\"" } else { " class=\"failed\"" };
+    fn last(&mut self, report: &RunReport, job: &JobRuns, now: Timestamp) {
+        let class = match report.status {
+            RunStatus::Ok => " class=\"ok\"",
+            _ => " class=\"bad\"",
+        };
         self.element("b", class, report.status.as_str());
         self.raw(" ");
-        self.instant(report.ended, &job.timezone);
+        self.instant(report.ended, job, now);
         if report.status != RunStatus::Ok {
-            self.raw("<br>");
             let before = match job.last_success {
                 Some(success) => format!("last success {}", utc(success)),
                 None => "no success yet".to_owned(),
             };
-            self.element("small", "", &before);
+            self.second_line(&before);
         }
     }
 
     fn failures(&mut self, moment: &Moment, runs: &Runs) {
-        self.raw("<h2>Last failures</h2>\n");
+        const COLUMNS: [(&str, &str); 4] =
+            [("job", "name"), ("when", "instant"), ("status", "number"), ("what", "wide")];
+        self.element("h2", "", "Last failures");
         if runs.failures.is_empty() {
             return self.element("p", " class=\"soft\"", "None in the history.");
         }
-        self.raw("<table><tr><th>job</th><th>when</th><th class=\"number\">status</th><th>what</th></tr>\n");
+        self.table(&COLUMNS);
         for report in &runs.failures {
-            self.raw("<tr><td>");
-            self.element("b", "", &report.job);
-            self.raw("</td><td>");
-            self.text(&utc(report.ended));
-            self.raw("<br>");
-            let ago = format!("{} ago", length(moment.now.duration_since(report.ended).as_secs_f64()));
-            self.element("small", "", &ago);
-            self.raw("</td><td class=\"number\">");
-            self.text(&report.exit_status.to_string());
-            self.raw("</td><td>");
-            self.element("div", " class=\"what\"", report.error.as_deref().unwrap_or_default());
-            if let Some(hint) = &report.hint {
-                self.element("small", "", hint);
-            }
-            self.raw("</td></tr>\n");
+            self.row(
+                &COLUMNS,
+                [
+                    &|page| page.element("b", "", &report.job),
+                    &|page| {
+                        page.text(&utc(report.ended));
+                        page.second_line(&from_now(report.ended, moment.now));
+                    },
+                    &|page| page.text(&report.exit_status.to_string()),
+                    &|page| {
+                        page.element("div", " class=\"what\"", report.error.as_deref().unwrap_or_default());
+                        if let Some(hint) = &report.hint {
+                            page.element("small", "", hint);
+                        }
+                    },
+                ],
+            );
         }
-        self.raw("</table>\n");
+        self.end_of_table();
     }
 
-    /// An instant in UTC, and in the job's zone where that is another.
-    fn instant(&mut self, instant: Timestamp, timezone: &TimeZone) {
+    /// An instant in UTC; below it, in the job's zone where that is another, and how far off it is.
+    fn instant(&mut self, instant: Timestamp, job: &JobRuns, now: Timestamp) {
         self.text(&utc(instant));
-        if *timezone != TimeZone::UTC {
-            self.raw("<br>");
-            let here = instant.to_zoned(timezone.clone()).strftime("%Y-%m-%d %H:%M %:z").to_string();
-            self.element("small", "", &here);
+        let far = from_now(instant, now);
+        if job.timezone == TimeZone::UTC {
+            return self.second_line(&far);
         }
+        let here = instant.to_zoned(job.timezone.clone()).strftime("%Y-%m-%d %H:%M %:z");
+        self.second_line(&format!("{here} · {far}"));
     }
 }
 
+/// `in 5 min`, `5 min ago`.
+fn from_now(instant: Timestamp, now: Timestamp) -> String {
+    let ahead = instant.duration_since(now).as_secs_f64();
+    if ahead > 0.0 { format!("in {}", length(ahead)) } else { format!("{} ago", length(-ahead)) }
+}
+
 fn utc(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+    instant.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 fn zone_name(timezone: &TimeZone) -> String {
