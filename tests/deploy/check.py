@@ -1,0 +1,405 @@
+"""Tries the files of docs/deploy and docs/moving.md; see the script `run` beside this."""
+
+import ast
+import csv
+import datetime
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import kubernetes_validate
+import yaml
+
+ROOT, BINARY = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+DEPLOY = ROOT / "docs" / "deploy"
+KUBERNETES = ("1.31", "1.37")
+# By docs/deploy.md and the README's table.
+NEEDS_A_PERSON = {2, 65, 73, 77, 78}
+WORTH_A_RETRY = {69, 74, 75}
+# What a pod or a service has of the environment: nothing of this one.
+PATH = {"PATH": f"{BINARY.parent}:/usr/local/bin:/usr/bin:/bin"}
+
+
+def told(what):
+    print(f"ok  {what}", flush=True)
+
+
+def expect(holds, what):
+    if not holds:
+        sys.exit(f"tests/deploy: {what}")
+
+
+def run(*command, env=None, status=0, **more):
+    """Runs a command, wants its status, and gives its standard output."""
+    ended = subprocess.run(command, env=PATH | (env or {}), capture_output=True, text=True, timeout=120, **more)
+    expect(
+        ended.returncode == status,
+        f"{command} ended with {ended.returncode}, not {status}:\n{ended.stdout}{ended.stderr}",
+    )
+    return ended.stdout
+
+
+class Org:
+    """`sfexport demo --serve`, and what a configuration needs to log in there."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        log = folder.with_suffix(".log")
+        with open(log, "w") as out:
+            command = [BINARY, "demo", "--serve", "--records", "3000", "--dir", folder]
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=PATH)
+        for _ in range(300):
+            if "The org is up" in log.read_text():
+                break
+            time.sleep(0.1)
+        else:
+            sys.exit(f"tests/deploy: the org did not start:\n{log.read_text()}")
+        text = (folder / "sfexport.toml").read_text()
+        self.login = {name: re.search(rf'^{name} *= *"(.*)"$', text, re.M)[1] for name in ("login_url", "client_id")}
+        self.key = folder / "server.key"
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+
+    def pointed_at(self, text):
+        """A configuration of the documentation, with this org's URL and client id in place of its own."""
+        for name, value in self.login.items():
+            text, found = re.subn(rf'(?m)^(\s*{name}\s*=\s*)"[^"]*"', rf'\g<1>"{value}"', text)
+            expect(found == 1, f"{found} lines {name} in:\n{text}")
+        return text
+
+
+def records(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def manifests():
+    return {file.name: list(yaml.safe_load_all(file.read_text())) for file in sorted((DEPLOY / "kubernetes").iterdir())}
+
+
+def validate(resource):
+    for version in KUBERNETES:
+        kubernetes_validate.validate(resource, version, strict=True)
+
+
+def each_key(node, path=()):
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield (*path, key)
+            yield from each_key(value, (*path, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from each_key(value, (*path, index))
+
+
+# Below these any key is right.
+FREE = {"labels", "matchLabels", "selector", "data", "requests", "limits"}
+
+
+def schemas():
+    files = manifests()
+    # A patch holds what it changes: it is validated within what it patches.
+    patch = files.pop("at-the-scheduled-time.yaml")
+    misspelt = 0
+    for documents in files.values():
+        for resource in documents:
+            validate(resource)
+            for path in each_key(resource):
+                if FREE & set(path[:-1]) and path[-2] != "labelSelector":
+                    continue
+                wrong = json.loads(json.dumps(resource))
+                *above, key = path
+                parent = wrong
+                for step in above:
+                    parent = parent[step]
+                parent[key + "x"] = parent.pop(key)
+                try:
+                    validate(wrong)
+                except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError, KeyError):
+                    misspelt += 1
+                else:
+                    sys.exit(f"tests/deploy: a misspelt {path} passes")
+    told(f"manifests: valid for Kubernetes {' and '.join(KUBERNETES)}; each of {misspelt} keys misspelt is refused")
+    return files, patch
+
+
+def pod(resource):
+    spec = resource["spec"]
+    spec = spec["jobTemplate"]["spec"]["template"]["spec"] if resource["kind"] == "CronJob" else spec["template"]["spec"]
+    (container,) = spec["containers"]
+    return spec, container
+
+
+def of_kind(files, kind):
+    (found,) = (resource for documents in files.values() for resource in documents if resource["kind"] == kind)
+    return found
+
+
+def data(files, name):
+    (found,) = (r["data"] for d in files.values() for r in d if r["kind"] == "ConfigMap" and r["metadata"]["name"] == name)
+    return found
+
+
+class Volumes:
+    """The volumes of a pod as folders, and the pod's paths in any text turned into theirs."""
+
+    def __init__(self, folder, files, spec, container, org):
+        self.paths = {"/exports": folder / "exports", "/state": folder / "state"}
+        for volume in spec["volumes"]:
+            (mount,) = (m for m in container["volumeMounts"] if m["name"] == volume["name"])
+            here = folder / volume["name"]
+            here.mkdir(parents=True)
+            self.paths[mount["mountPath"]] = here
+            if "configMap" in volume:
+                # As the kubelet does it: links into a hidden folder.
+                (here / "..data").mkdir()
+                for name, text in data(files, volume["configMap"]["name"]).items():
+                    (here / "..data" / name).write_text(text)
+                    (here / name).symlink_to(f"..data/{name}")
+            if "secret" in volume:
+                expect(volume["secret"]["defaultMode"] == 0o440, "the key's mode")
+                shutil.copy(org.key, here / "server.key")
+                (here / "server.key").chmod(0o440)
+        config = self.paths["/etc/sfexport"] / "..data" / "sfexport.toml"
+        config.write_text(self.here(org.pointed_at(config.read_text())))
+        # The image's own variables, and the pod's.
+        self.env = {"SFEXPORT_OUTPUT_ROOT": "/exports", "SFEXPORT_STATE_DIR": "/state"}
+        self.env |= {one["name"]: one["value"] for one in container["env"] if "value" in one}
+        self.env = {name: self.here(value) for name, value in self.env.items()}
+
+    def here(self, text):
+        pattern = "|".join(re.escape(path) for path in sorted(self.paths, key=len, reverse=True))
+        return re.sub(rf"(?<![\w/])({pattern})(?![\w])", lambda found: str(self.paths[found[1]]), text)
+
+
+def cron_job(files, patch, org, folder):
+    resource = of_kind(files, "CronJob")
+    spec, container = pod(resource)
+    rules = resource["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    (fails,) = (rule["onExitCodes"]["values"] for rule in rules if rule["action"] == "FailJob")
+    expect(set(fails) == NEEDS_A_PERSON, f"podFailurePolicy fails the Job on {fails}")
+    expect(not set(fails) & WORTH_A_RETRY and spec["restartPolicy"] == "Never", "what is tried again")
+
+    volumes = Volumes(folder / "cronjob", files, spec, container, org)
+    inside = {"env": volumes.env, "cwd": volumes.paths["/etc/sfexport"]}
+    run(str(BINARY), *container["args"], **inside)
+    (export,) = volumes.paths["/exports"].glob("accounts/*.csv")
+    expect(len(records(export)) > 2900, f"{export} has {len(records(export))} records")
+    told(f"CronJob: {' '.join(container['args'])}: {len(records(export))} records by its own configuration, key of mode 0440")
+
+    (patched,) = (resource["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] for resource in patch)
+    (patched,) = patched
+    expect(patched["name"] == container["name"], "the patch's container")
+    export.unlink()
+    # 2026-11-22 03:15 UTC, by Python.
+    minutes = int(datetime.datetime(2026, 11, 22, 3, 15, tzinfo=datetime.timezone.utc).timestamp()) // 60
+    inside["env"] |= {"JOB_NAME": f"sfexport-{minutes}"}
+    run(*patched["command"], *patched["args"], **inside)
+    export = volumes.paths["/exports"] / "accounts" / "2026-11-22.csv"
+    expect(export.exists(), f"no {export}")
+    inside["env"] |= {"JOB_NAME": "sfexport-now"}
+    run(*patched["command"], *patched["args"], **inside)
+    today = datetime.datetime.now(datetime.timezone.utc).year
+    dates = sorted(path.stem for path in volumes.paths["/exports"].glob("accounts/*.csv"))
+    expect(dates[-1].startswith(str(today)) and all(d > "2026" for d in dates), f"dates {dates}")
+    told(f"CronJob with --at: Job sfexport-{minutes} exports for 2026-11-22; one made by hand for now")
+
+
+def deployment(files, org, folder):
+    resource = of_kind(files, "Deployment")
+    spec, container = pod(resource)
+    expect(resource["spec"]["replicas"] == 1 and resource["spec"]["strategy"]["type"] == "Recreate", "one at a time")
+    grace = re.search(r"`daemon.shutdown_grace` \| duration \| `(\d+)s`", (ROOT / "docs/configuration.md").read_text())[1]
+    expect(spec["terminationGracePeriodSeconds"] > int(grace), "terminationGracePeriodSeconds beside shutdown_grace")
+    service = of_kind(files, "Service")
+    labels = resource["spec"]["template"]["metadata"]["labels"]
+    expect(service["spec"]["selector"].items() <= labels.items(), "the Service's selector")
+
+    volumes = Volumes(folder / "deployment", files, spec, container, org)
+    port = container["ports"][0]["containerPort"]
+    expect(volumes.env["SFEXPORT_STATUS__LISTEN"] == f"0.0.0.0:{port}", "the status port")
+    # Any free port in its place.
+    volumes.env["SFEXPORT_STATUS__LISTEN"] = "127.0.0.1:0"
+    log = folder / "daemon.log"
+    with open(log, "w") as out:
+        daemon = subprocess.Popen(
+            [BINARY, *container["args"]], env=PATH | volumes.env, cwd=volumes.paths["/etc/sfexport"], stderr=out
+        )
+    try:
+        address = None
+        for _ in range(100):
+            found = re.search(r"127\.0\.0\.1:(\d+)", log.read_text())
+            if found and found[1] != "0":
+                address = found[0]
+                break
+            time.sleep(0.1)
+        expect(address, f"the daemon did not say where it listens:\n{log.read_text()}")
+        for probe in ("livenessProbe", "readinessProbe"):
+            path = container[probe]["httpGet"]["path"]
+            expect(container[probe]["httpGet"]["port"] == container["ports"][0]["name"], probe)
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+                expect(answer.status == 200, f"{path} gives {answer.status}")
+        daemon.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        daemon.send_signal(signal.SIGTERM)
+        expect(daemon.wait(20) == 0, "the daemon's status")
+    finally:
+        daemon.kill()
+    told(f"Deployment: {' '.join(container['args'])}: both probes answer 200; SIGHUP; SIGTERM ends it with 0")
+
+
+def systemd(folder):
+    units = ("sfexport.service", "sfexport-run.service", "sfexport-run.timer")
+    system = folder / "system"
+    (system / "etc/systemd/system").mkdir(parents=True)
+    for command in ("usr/local/bin/sfexport", "bin/kill"):
+        (system / command).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(BINARY, system / command)
+    library = pathlib.Path("/usr/lib/systemd/system")
+    library = library if library.exists() else pathlib.Path("/lib/systemd/system")
+    shutil.copytree(library, system / "usr/lib/systemd/system", symlinks=True)
+    (system / "lib").symlink_to("usr/lib")
+
+    def verify(wrong=None):
+        for name in units:
+            text = (DEPLOY / "systemd" / name).read_text()
+            if wrong:
+                text = text.replace(*wrong)
+            (system / "etc/systemd/system" / name).write_text(text)
+        command = ["systemd-analyze", "verify", "--man=no", f"--root={system}", *units]
+        ended = subprocess.run(command, capture_output=True, text=True)
+        said = [line for line in ended.stderr.splitlines() if "sfexport" in line]
+        return said or ([] if ended.returncode == 0 else [ended.stderr])
+
+    said = verify()
+    expect(not said, f"systemd-analyze verify says {said}")
+    for wrong in (("\nWatchdogSec=", "\nWachdogSec="), ("/usr/local/bin/sfexport ", "/usr/local/bin/sfexporter "),
+                  ("OnCalendar=*-*-* 04:15:00", "OnCalendar=*-*-* 24:15:00")):
+        expect(verify(wrong), f"systemd-analyze verify does not see {wrong}")
+    verify()
+    text = (DEPLOY / "systemd" / "sfexport-run.service").read_text()
+    prevents = {int(status) for status in re.search(r"^RestartPreventExitStatus=(.*)$", text, re.M)[1].split()}
+    expect(prevents == NEEDS_A_PERSON | {1}, f"RestartPreventExitStatus {prevents}")
+    calendar = re.search(r"^OnCalendar=(.*)$", (DEPLOY / "systemd" / "sfexport-run.timer").read_text(), re.M)[1]
+    run("systemd-analyze", "calendar", calendar)
+    security = []
+    for name in units[:2]:
+        table = run("systemd-analyze", "security", "--offline=yes", "--no-pager", f"--root={system}", name)
+        security.append(re.search(r"exposure level for \S+ (\S+)", table)[1])
+    expect(all(float(level) <= 2 for level in security), f"exposure {security}")
+    told(f"systemd: three units verified, three mistakes seen; exposure {' and '.join(security)}")
+
+
+def cron(org, folder):
+    (line,) = (
+        line for line in (DEPLOY / "cron" / "sfexport").read_text().splitlines() if re.match(r"[\d*]", line)
+    )
+    *times, user, command = line.split(maxsplit=6)
+    expect(len(times) == 5 and user == "sfexport", f"cron's line {line}")
+    expect(re.findall(r"(?<!\\)%", command) == [], "a % in cron's line")
+    conf = configured(org, folder / "cron", "")
+    ran = subprocess.run(
+        ["/bin/sh", "-c", command.replace("/etc/sfexport", str(conf))], env=PATH, capture_output=True, text=True
+    )
+    expect(
+        (ran.returncode, ran.stdout, ran.stderr) == (0, "", ""),
+        f"cron would send mail: {ran.returncode} {ran.stdout}{ran.stderr}",
+    )
+    (conf / "jobs" / "accounts.toml").write_text('soql = "SELECT Nope FROM Account"\noutput = "a.csv"\n')
+    ran = subprocess.run(
+        ["/bin/sh", "-c", command.replace("/etc/sfexport", str(conf))], env=PATH, capture_output=True, text=True
+    )
+    expect(ran.returncode == 65 and "Nope" in ran.stderr, f"cron's mail: {ran.returncode} {ran.stderr}")
+    told("cron: its line is silent after a success, and has something to send after a failure")
+
+
+def configured(org, conf, more):
+    (conf / "jobs").mkdir(parents=True)
+    shutil.copy(org.key, conf / "server.key")
+    text = '[org]\nlogin_url = ""\nclient_id = ""\nusername = "integration@example.com"\nkey_file = "server.key"\n'
+    (conf / "sfexport.toml").write_text(org.pointed_at(text) + more)
+    (conf / "jobs" / "accounts.toml").write_text(
+        'soql = "SELECT Id, Name FROM Account"\noutput = "accounts-{date}.csv"\ntimezone = "Europe/Berlin"\n'
+    )
+    return conf
+
+
+def airflow(org, folder):
+    text = (DEPLOY / "airflow" / "sfexport_dag.py").read_text()
+    tree = ast.parse(text)
+    constants = {n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign)}
+    expect(set(ast.literal_eval(constants["NEEDS_A_PERSON"])) == NEEDS_A_PERSON, "NEEDS_A_PERSON")
+    # In both spellings of an instant that Airflow's templates have: isoformat() and str().
+    end = datetime.datetime(2026, 11, 21, 23, 30, tzinfo=datetime.timezone.utc)
+    conf = configured(org, folder / "airflow", "")
+    for instant in (end.isoformat(), str(end)):
+        said = run(str(BINARY), "--config", str(conf / "sfexport.toml"), "run", "accounts", "--at", instant)
+        expect(said.rstrip().endswith("accounts-2026-11-22.csv"), f"--at {instant}: {said}")
+    told(f"Airflow: --at takes {end.isoformat()} and {end}; the date is the job's zone's")
+
+
+def moving(org, folder):
+    text = (ROOT / "docs" / "moving.md").read_text()
+    blocks = dict(re.findall(r"```toml\n# (\S+)\n(.*?)```", text, re.S))
+    expect(set(blocks) == {"sfexport.toml", "jobs/account_extract.toml"}, f"blocks {set(blocks)}")
+    conf = folder / "moving"
+    (conf / "jobs").mkdir(parents=True)
+    shutil.copy(org.key, conf / "server.key")
+    for name, block in blocks.items():
+        (conf / name).write_text(org.pointed_at(block) if name == "sfexport.toml" else block)
+    said = json.loads(run(str(BINARY), "run", "account_extract", "--json", cwd=conf))
+    rows = records(conf / "exports" / "extract.csv")
+    # All 3,000: with those in the recycle bin.
+    expect(len(rows) == 3000 and list(rows[0]) == ["Id", "Name", "Owner.Name"], f"{len(rows)} rows, {list(rows[0])}")
+    expect(said["pages"] == 6, f"{said['pages']} pages of 500")
+    # The keys in the tables' right columns exist: each `key` of `[org]`, `[http]`, `[csv]` there.
+    known = (ROOT / "docs" / "configuration.md").read_text()
+    for table, key in re.findall(r"`\[(org|http|csv|daemon)\] (\w+)", text):
+        name = key if table == "org" else f"{table}.{key}"
+        expect(f"| `{name}` |" in known, f"moving.md names [{table}] {key}")
+    # The script for `sf data query`, its last line.
+    (conf / "accounts.soql").write_text("SELECT Id FROM Account\n")
+    (script,) = re.findall(r"```sh\n(export SFEXPORT_ORG__CLIENT_ID.*?)```", text, re.S)
+    script = script.replace("https://login.salesforce.com", org.login["login_url"])
+    other = folder / "script"
+    other.mkdir()
+    shutil.copy(org.key, other / "server.key")
+    (other / "accounts.soql").write_text("SELECT Id FROM Account\n")
+    run("/bin/sh", "-ec", script, env={"ID": org.login["client_id"]}, cwd=other)
+    expect(len(records(other / "accounts.csv")) == 3000, "the script's records")
+    told("moving: Data Loader's process as a job, 3,000 records in 6 pages of 500; the script of sf data query")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        # Whatever the binary is called.
+        (folder / "bin").mkdir()
+        (folder / "bin" / "sfexport").symlink_to(BINARY)
+        PATH["PATH"] = f"{folder}/bin:/usr/local/bin:/usr/bin:/bin"
+        files, patch = schemas()
+        systemd(folder)
+        org = Org(folder / "org")
+        try:
+            cron_job(files, patch, org, folder)
+            deployment(files, org, folder)
+            cron(org, folder)
+            airflow(org, folder)
+            moving(org, folder)
+        finally:
+            org.stop()
+    print("deploy/run: everything held")
+
+
+main()
