@@ -5,6 +5,7 @@
 
 mod drift;
 mod file;
+mod leftovers;
 mod link;
 mod pages;
 mod writer;
@@ -25,15 +26,16 @@ use crate::job::{Children, Format, IfExists, Job, output_path};
 use crate::key;
 use crate::monitor::{Event, Monitor};
 use crate::org::Org;
-use crate::output::{self, LocalFile, Output, Sealed, Staged, Unpublished};
+use crate::output::{self, LocalFile, Output, Owner, Reached, Sealed, Staged};
 use crate::report::{FurtherFile, RunId, RunReport, RunStatus};
 use crate::retry::RetryPolicy;
 use crate::salesforce::fault::Fault;
 use crate::salesforce::query;
 use crate::soql::{Columns, Described};
-use crate::state::{Intent, JobLock, Lock, State};
+use crate::state::{Intent, JobLock, State};
 use crate::stop::Stop;
 
+use leftovers::OutputLocks;
 use link::Link;
 use pages::End;
 use writer::WriterThread;
@@ -170,7 +172,7 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
         Ok(locks) => locked_run(run, edges, stop, locks.as_ref(), &mut report).await,
         Err(failure) => Err(failure.clone().into()),
     };
-    let half_published = matches!(&outcome, Err(Broken { half_published: true, .. }));
+    let keeps_note = matches!(&outcome, Err(Broken { keeps_note: true, .. }));
     report.ended = clock.now();
     match outcome {
         Ok(()) => {
@@ -196,7 +198,7 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
         // The stages are gone or have become the outputs: their note has served, but where the job's next run is
         // to publish the rest. The export stands as it is, whatever becomes of the notes.
         let noted = aside(|| {
-            let cleared = if half_published { Ok(()) } else { state.clear(&locks.job) };
+            let cleared = if keeps_note { Ok(()) } else { leftovers::forget(state, &locks.job) };
             let appended = if extent == Extent::Whole { state.append(&report) } else { Ok(()) };
             [cleared, appended]
         });
@@ -241,26 +243,21 @@ fn log_summary(report: &RunReport, seconds: f64) {
 /// Why a run broke off.
 struct Broken {
     failure: Failure,
-    /// Whether some of its files have appeared, and the others wait for the job's next run to publish them.
-    half_published: bool,
+    /// Whether its files wait for the job's next run to look after them: some have appeared and others not, or a
+    /// power cut may make it so.
+    keeps_note: bool,
 }
 
 impl From<Failure> for Broken {
     fn from(failure: Failure) -> Self {
-        Self { failure, half_published: false }
-    }
-}
-
-impl From<Unpublished> for Broken {
-    fn from(Unpublished { failure, begun }: Unpublished) -> Self {
-        Self { failure, half_published: begun }
+        Self { failure, keeps_note: false }
     }
 }
 
 /// What keeps other processes away from a run's job and outputs.
 struct Locks {
     job: JobLock,
-    _outputs: Vec<Lock>,
+    _outputs: OutputLocks,
 }
 
 /// The paths of all the files that a run writes, the main one first; none of a stream.
@@ -273,22 +270,12 @@ fn paths(run: &Run) -> Vec<PathBuf> {
 fn lock(run: &Run, edges: &Edges) -> Result<Option<Locks>, Failure> {
     let Some(state) = &edges.state else { return Ok(None) };
     let job = state.lock_job(&run.job.name)?;
-    let outputs = paths(run).iter().map(|path| state.lock_output(path)).collect::<Result<_, _>>()?;
-    // What a crash left of this job's earlier runs: a publish half done goes forward, a stage goes away.
-    let left = state.unfinished(&job)?;
-    if let Some(intent) = &left.intent {
-        output::roll_forward(&intent.renamings, intent.if_exists)?;
-    }
-    let mut swept = true;
-    for stage in &left.stages {
-        if let Err(failure) = output::sweep(stage) {
-            // It may lie where nobody gets any more; it stays noted, and keeps nobody from writing elsewhere.
-            tracing::warn!(job = %run.job.name, error = %failure, "a stale stage could not be removed");
-            swept = false;
-        }
-    }
-    if swept {
-        state.clear(&job)?;
+    let (paths, mut outputs) = (paths(run), OutputLocks::default());
+    outputs.lock(state, &paths)?;
+    leftovers::settle(state, &job, &mut outputs)?;
+    for other in state.intents_on(&paths, &job)? {
+        // Its outputs are this job's now. What it left comes first, or it would come later, over what is newer.
+        leftovers::settle(state, &state.lock_job(&other)?, &mut outputs)?;
     }
     Ok(Some(Locks { job, _outputs: outputs }))
 }
@@ -323,7 +310,8 @@ async fn locked_run(
     let key = aside(|| {
         for path in &paths {
             // What a dead run left takes room, but keeps nobody from writing beside it.
-            if let Err(failure) = output::sweep_siblings(path) {
+            let by = if remembered.is_some() { Owner::Job } else { Owner::Query };
+            if let Err(failure) = output::sweep_siblings(path, by) {
                 tracing::warn!(run_id = %id, error = %failure, "a stale stage could not be removed");
             }
         }
@@ -512,17 +500,18 @@ async fn publish(
     let seal = move || group.into_iter().map(Staged::seal).collect::<Result<Vec<Box<dyn Sealed>>, _>>();
     let sealed = tokio::task::spawn_blocking(seal).await.map_err(bug)??;
     let renamings: Vec<_> = sealed.iter().filter_map(|sealed| sealed.renaming()).collect();
-    if let (Some((state, lock)), true) = (remembered, renamings.len() > 1) {
+    let is_noted = renamings.len() > 1;
+    if let (Some((state, lock)), true) = (remembered, is_noted) {
         aside(|| state.note_intent(lock, Intent { renamings, if_exists }))?;
     }
     let published = tokio::task::spawn_blocking(|| output::publish(sealed)).await.map_err(bug)?;
-    Ok(published.map_err(|unpublished| match unpublished.begun {
-        true => {
-            let failure = unpublished.failure.context("not all of the run's files could be published");
-            Unpublished { failure, begun: true }
-        }
-        false => unpublished,
-    })?)
+    published.map_err(|unpublished| {
+        let failure = match unpublished.reached {
+            Reached::Some => unpublished.failure.context("not all of the run's files could be published"),
+            Reached::Nothing | Reached::All => unpublished.failure,
+        };
+        Broken { failure, keeps_note: is_noted && unpublished.reached != Reached::Nothing }
+    })
 }
 
 async fn deadline(edges: &Edges, timeout: Option<Duration>) -> Failure {

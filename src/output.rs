@@ -16,7 +16,16 @@ mod sweep;
 
 pub use local::LocalFile;
 pub use stream::Stream;
-pub use sweep::{Swept, roll_forward, sweep, sweep_siblings};
+pub use sweep::{RolledForward, Swept, roll_forward, sweep, sweep_siblings};
+
+/// Whose stages lie beside an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// A job's: noted in its state folder, and kept there where a publish broke off half done.
+    Job,
+    /// A query's without a job: nobody knows of them but by their names.
+    Query,
+}
 
 /// A place that an export goes to. An open set: local files now, object stores later. Everything here blocks;
 /// it belongs on the thread that writes.
@@ -122,14 +131,26 @@ pub struct Published {
 pub struct Unpublished {
     /// What went wrong.
     pub failure: Failure,
-    /// Whether one of them has appeared already. If not, nothing was changed and every stage is gone. If so, the
-    /// stages that are left stay for [`roll_forward`], and the note of the intent must stay with them.
-    pub begun: bool,
+    /// How far it came.
+    pub reached: Reached,
+}
+
+/// How far a group of outputs came that was not published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// Nothing was changed, and every stage is gone.
+    Nothing,
+    /// Some have appeared. The stages of the others stay for [`roll_forward`], and the note of the intent must stay
+    /// with them.
+    Some,
+    /// All have appeared, and a power cut may take back some of them or all. The note of an intent must stay until
+    /// somebody has looked again.
+    All,
 }
 
 /// Publishes the files of one run together, in their order: the one that readers wait for comes last. The
 /// intent (their [`Sealed::renaming`]s) must have been noted before, if there is more than one, and may be
-/// forgotten after, unless [`Unpublished::begun`].
+/// forgotten after, unless [`Reached`] says otherwise.
 ///
 /// # Errors
 ///
@@ -137,21 +158,23 @@ pub struct Unpublished {
 pub fn publish(mut group: Vec<Box<dyn Sealed>>) -> Result<Vec<Published>, Unpublished> {
     // What would fail is found before anything has changed.
     for sealed in &group {
-        sealed.check().map_err(|failure| Unpublished { failure, begun: false })?;
+        sealed.check().map_err(|failure| Unpublished { failure, reached: Reached::Nothing })?;
     }
     for at in 0..group.len() {
         if let Err(failure) = group[at].appear() {
             if at > 0 {
                 group.drain(at..).for_each(Sealed::keep);
             }
-            return Err(Unpublished { failure, begun: at > 0 });
+            return Err(Unpublished {
+                failure,
+                reached: if at > 0 { Reached::Some } else { Reached::Nothing },
+            });
         }
     }
-    group
-        .iter_mut()
-        .map(|sealed| sealed.settle())
-        .collect::<Result<_, _>>()
-        .map_err(|failure| Unpublished { failure, begun: true })
+    // Each is tried: what can be flushed is to be.
+    let settled: Vec<_> = group.iter_mut().map(|sealed| sealed.settle()).collect();
+    let settled: Result<_, _> = settled.into_iter().collect();
+    settled.map_err(|failure| Unpublished { failure, reached: Reached::All })
 }
 
 /// The failure that an error of a [`Staged`]'s [`Write`] carries. An error from elsewhere becomes one without a

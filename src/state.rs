@@ -111,10 +111,7 @@ impl State {
     ///
     /// [`Exit::TryLater`] where another run writes it, [`Exit::Output`] where the lock cannot be made.
     pub fn lock_output(&self, path: &Path) -> Result<Lock, Failure> {
-        let resolved = resolved(path);
-        let digest = digest::digest(&digest::SHA256, resolved.as_os_str().as_bytes());
-        let hash: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        match lock::try_lock(&self.folder.join("locks/outputs").join(hash))? {
+        match lock::try_lock(&self.output_lock(path))? {
             // One file a path would be a file a night where the path holds the date.
             Ok(lock) => Ok(lock.removed_at_end()),
             Err(held) => {
@@ -123,6 +120,12 @@ impl State {
                     .hint("wait for the end of that run; two jobs should not have one output"))
             }
         }
+    }
+
+    /// Whether `lock` is [`State::lock_output`]'s of this output.
+    #[must_use]
+    pub fn is_lock_of(&self, lock: &Lock, output: &Path) -> bool {
+        lock.is_at_path(&self.output_lock(output))
     }
 
     /// Locks the state folder for the one daemon that it may have.
@@ -157,6 +160,24 @@ impl State {
         self.amend(job, |unfinished| unfinished.intent = Some(intent))
     }
 
+    /// The other jobs whose runs left an intent on one of these outputs, by name: the job may have been renamed since,
+    /// or its output moved. Notes that cannot be read belong to nobody's run but their own job's.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where the notes cannot be listed.
+    pub fn intents_on(&self, outputs: &[PathBuf], but: &JobLock) -> Result<Vec<JobName>, Failure> {
+        let outputs: Vec<_> = outputs.iter().map(|path| resolved(path)).collect();
+        let mut jobs = self.jobs_in("unfinished")?;
+        jobs.retain(|job| {
+            let noted: Option<Unfinished> = file::read(&self.job_file("unfinished", job)).ok().flatten();
+            let intent = noted.and_then(|noted| noted.intent);
+            let mut renamings = intent.iter().flat_map(|intent| &intent.renamings);
+            job != but.job() && renamings.any(|(_, output)| outputs.contains(&resolved(output)))
+        });
+        Ok(jobs)
+    }
+
     /// What earlier runs of the job, all dead since the lock is held, did not end: the intent, to be rolled
     /// forward first, and the stages, to be swept after it.
     ///
@@ -167,13 +188,18 @@ impl State {
         Ok(file::read(&self.unfinished_path(job))?.unwrap_or_default())
     }
 
-    /// Forgets what was noted, after all of it is published, swept or discarded.
+    /// Forgets what was noted, after all of it is published, swept or discarded, but for those stages that `remain`.
     ///
     /// # Errors
     ///
-    /// [`Exit::Output`] where the note cannot be removed.
-    pub fn clear(&self, job: &JobLock) -> Result<(), Failure> {
-        file::remove(&self.unfinished_path(job))
+    /// [`Exit::Output`] where the note cannot be removed or written.
+    pub fn clear(&self, job: &JobLock, remain: impl Fn(&Path) -> bool) -> Result<(), Failure> {
+        let mut stages = self.unfinished(job)?.stages;
+        stages.retain(|stage| remain(stage));
+        if stages.is_empty() {
+            return file::remove(&self.unfinished_path(job));
+        }
+        file::write(&self.unfinished_path(job), &Unfinished { stages, intent: None })
     }
 
     /// Appends a run to the history; on the disk when it returns.
@@ -220,18 +246,8 @@ impl State {
     ///
     /// [`Exit::Output`] where their folder cannot be listed.
     pub fn marks(&self) -> Result<(BTreeMap<JobName, Mark>, Vec<Failure>), Failure> {
-        let folder = self.folder.join("marks");
-        let unlisted = |error: io::Error| failure("cannot list", &folder, &error);
         let (mut marks, mut unread) = (BTreeMap::new(), Vec::new());
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((marks, unread)),
-            entries => entries.map_err(unlisted)?,
-        };
-        for entry in entries {
-            let name = entry.map_err(unlisted)?.file_name();
-            let stem = name.to_str().and_then(|name| name.strip_suffix(".json"));
-            // What a crash left aside is no mark.
-            let Some(job) = stem.and_then(|stem| JobName::parse(stem).ok()) else { continue };
+        for job in self.jobs_in("marks")? {
             match self.mark(&job) {
                 Ok(mark) => marks.extend(mark.map(|mark| (job, mark))),
                 Err(failure) => unread.push(failure),
@@ -286,8 +302,34 @@ impl State {
         file::write(&self.unfinished_path(job), &unfinished)
     }
 
+    fn output_lock(&self, path: &Path) -> PathBuf {
+        let resolved = resolved(path);
+        let digest = digest::digest(&digest::SHA256, resolved.as_os_str().as_bytes());
+        let hash: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        self.folder.join("locks/outputs").join(hash)
+    }
+
     fn unfinished_path(&self, job: &JobLock) -> PathBuf {
         self.job_file("unfinished", job.job())
+    }
+
+    /// The jobs that have a file of this kind, by name.
+    fn jobs_in(&self, kind: &str) -> Result<Vec<JobName>, Failure> {
+        let folder = self.folder.join(kind);
+        let unlisted = |error: io::Error| failure("cannot list", &folder, &error);
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(unlisted)?,
+        };
+        let mut jobs = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(unlisted)?.file_name();
+            // What a crash left aside is nobody's.
+            let stem = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            jobs.extend(stem.and_then(|stem| JobName::parse(stem).ok()));
+        }
+        jobs.sort();
+        Ok(jobs)
     }
 
     fn job_file(&self, kind: &str, job: &JobName) -> PathBuf {

@@ -56,7 +56,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     let (target, path) = if streamed {
         (Target::Stream(Box::new(Stream::new(std::io::stdout()))), working_dir()?.join("-"))
     } else {
-        let output = LocalFile::new(Path::new(&arguments.output), IfExists::Replace, None)?;
+        let output = LocalFile::new(Path::new(&arguments.output), IfExists::Replace, None)?.of_query();
         let path = output.path().to_owned();
         (Target::Output { path: path.clone(), output: Box::new(output) }, path)
     };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::fs::{Access, CWD, RenameFlags};
 
-use super::{Output, Published, Sealed, Staged, Tally, stage_name};
+use super::{Output, Owner, Published, Sealed, Staged, Tally, stage_name};
 use crate::error::{Exit, Failure};
 use crate::job::{IfExists, output_path};
 use crate::report::RunId;
@@ -22,10 +22,11 @@ pub struct LocalFile {
     folder: PathBuf,
     if_exists: IfExists,
     file_mode: Option<u32>,
+    owner: Owner,
 }
 
 impl LocalFile {
-    /// The output at `path`; a relative one is taken from the working directory. `file_mode` are its permission
+    /// A job's output at `path`; a relative one is taken from the working directory. `file_mode` are its permission
     /// bits; with `None` it has the former file's, or 0666 less the umask where there is none.
     ///
     /// # Errors
@@ -37,7 +38,13 @@ impl LocalFile {
             (Some(parent), Some(_)) if !path.as_os_str().as_bytes().ends_with(b"/") => parent.to_owned(),
             _ => return Err(no_file(&path)),
         };
-        Ok(Self { path, folder, if_exists, file_mode })
+        Ok(Self { path, folder, if_exists, file_mode, owner: Owner::Job })
+    }
+
+    /// The same output of a query that nobody notes.
+    #[must_use]
+    pub fn of_query(self) -> Self {
+        Self { owner: Owner::Query, ..self }
     }
 
     /// Its path, absolute.
@@ -57,7 +64,7 @@ impl LocalFile {
     }
 
     fn stage_in_folder(&self, run: &RunId) -> PathBuf {
-        self.folder.join(stage_name::of(self.path.file_name().unwrap_or_default(), run))
+        self.folder.join(stage_name::of(self.path.file_name().unwrap_or_default(), run, self.owner))
     }
 
     /// Opens the stage, exclusively, and locks it.

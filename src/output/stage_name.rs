@@ -1,37 +1,42 @@
-//! The names of stages: `.NAME.RUNID.partial`, beside the output NAME.
+//! The names of stages: `.NAME.RUNID.partial`, beside the output NAME; a query's is `.NAME.RUNID.query.partial`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use aws_lc_rs::digest;
 
+use super::Owner;
 use crate::report::RunId;
 
-const SUFFIX: &[u8] = b".partial";
+/// Each owner's ending. No other's ends with it, since a run's id holds no point.
+const SUFFIXES: [(Owner, &[u8]); 2] = [(Owner::Job, b".partial"), (Owner::Query, b".query.partial")];
 
 /// The longest file name that Linux's and macOS's own file systems take.
 const NAME_MAX: usize = 255;
 
 /// The name of the stage of the output called `output`, for `run`.
-pub(super) fn of(output: &OsStr, run: &RunId) -> OsString {
+pub(super) fn of(output: &OsStr, run: &RunId, owner: Owner) -> OsString {
     let mut name = prefix(output);
     name.extend_from_slice(run.as_str().as_bytes());
-    name.extend_from_slice(SUFFIX);
+    for (_, suffix) in SUFFIXES.iter().filter(|(whose, _)| *whose == owner) {
+        name.extend_from_slice(suffix);
+    }
     OsString::from_vec(name)
 }
 
-/// Whether `name` is a stage's of the output called `output`, of whatever run.
-pub(super) fn is_of(output: &OsStr, name: &OsStr) -> bool {
-    name.as_bytes()
-        .strip_prefix(prefix(output).as_slice())
-        .and_then(|rest| rest.strip_suffix(SUFFIX))
-        .and_then(|run| str::from_utf8(run).ok())
-        .is_some_and(|run| RunId::parse(run).is_some())
+/// Whose stage of the output called `output` has this name, of whatever run; `None` where it is no stage of it.
+pub(super) fn owner(output: &OsStr, name: &OsStr) -> Option<Owner> {
+    let rest = name.as_bytes().strip_prefix(prefix(output).as_slice())?;
+    let is_stage = |suffix: &[u8]| {
+        let run = rest.strip_suffix(suffix).and_then(|run| str::from_utf8(run).ok());
+        run.is_some_and(|run| RunId::parse(run).is_some())
+    };
+    SUFFIXES.into_iter().find(|(_, suffix)| is_stage(suffix)).map(|(owner, _)| owner)
 }
 
 /// `.NAME.`; a name too long for it is cut and ends with a hash of the whole.
 fn prefix(output: &OsStr) -> Vec<u8> {
-    const ROOM: usize = NAME_MAX - 2 - RunId::LEN - SUFFIX.len();
+    const ROOM: usize = NAME_MAX - 2 - RunId::LEN - SUFFIXES[1].1.len();
     const HASH: usize = 8;
     let name = output.as_bytes();
     let mut prefix = vec![b'.'];
@@ -60,7 +65,8 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
-    use super::{is_of, of};
+    use super::{of, owner};
+    use crate::output::Owner;
     use crate::report::RunId;
 
     fn run() -> RunId {
@@ -69,35 +75,41 @@ mod tests {
 
     #[test]
     fn a_stage_is_a_hidden_sibling_named_after_its_output_and_run() {
-        assert_eq!(of(OsStr::new("a.csv"), &run()), ".a.csv.20261122T010000Z-1f2e3d4c.partial");
+        let name = |owner| of(OsStr::new("a.csv"), &run(), owner);
+        assert_eq!(name(Owner::Job), ".a.csv.20261122T010000Z-1f2e3d4c.partial");
+        assert_eq!(name(Owner::Query), ".a.csv.20261122T010000Z-1f2e3d4c.query.partial");
     }
 
     #[test]
     fn a_stage_belongs_to_one_output_only() {
-        let stage = of(OsStr::new("a.csv"), &run());
-        assert!(is_of(OsStr::new("a.csv"), &stage));
-        assert!(!is_of(OsStr::new("a"), &stage));
-        assert!(!is_of(OsStr::new("b.csv"), &stage));
-        assert!(!is_of(OsStr::new("a.csv"), OsStr::new(".a.csv.old.partial")));
-        // The output called `a.csv.RUNID.partial` has stages that look like the stages of `a.csv`, one longer.
-        let longer = of(OsStr::new("a.csv.20261122T010000Z-1f2e3d4c.partial"), &run());
-        assert!(!is_of(OsStr::new("a.csv"), &longer));
+        for whose in [Owner::Job, Owner::Query] {
+            let stage = of(OsStr::new("a.csv"), &run(), whose);
+            assert_eq!(owner(OsStr::new("a.csv"), &stage), Some(whose));
+            assert_eq!(owner(OsStr::new("a"), &stage), None);
+            assert_eq!(owner(OsStr::new("b.csv"), &stage), None);
+            // The output called `a.csv.RUNID.partial` has stages that look like the stages of `a.csv`, one longer.
+            let longer = of(OsStr::new("a.csv.20261122T010000Z-1f2e3d4c.partial"), &run(), whose);
+            assert_eq!(owner(OsStr::new("a.csv"), &longer), None);
+        }
+        assert_eq!(owner(OsStr::new("a.csv"), OsStr::new(".a.csv.old.partial")), None);
     }
 
     #[test]
     fn a_name_too_long_for_a_stage_is_cut_between_characters_and_told_apart_by_its_hash() {
-        for len in 215..=255 {
-            let stage = of(OsStr::new(&"n".repeat(len)), &run());
-            assert!(stage.len() <= 255, "{len}: {}", stage.len());
-            assert!(is_of(OsStr::new(&"n".repeat(len)), &stage));
-            assert!(!is_of(OsStr::new(&"n".repeat(len - 1)), &stage));
+        for len in 205..=255 {
+            for whose in [Owner::Job, Owner::Query] {
+                let stage = of(OsStr::new(&"n".repeat(len)), &run(), whose);
+                assert!(stage.len() <= 255, "{len}: {}", stage.len());
+                assert_eq!(owner(OsStr::new(&"n".repeat(len)), &stage), Some(whose));
+                assert_eq!(owner(OsStr::new(&"n".repeat(len - 1)), &stage), None);
+            }
         }
         for shift in 0..4 {
             let name = format!("{}{}", "n".repeat(shift), "\u{1F600}".repeat(62));
-            let stage = of(OsStr::new(&name), &run());
+            let stage = of(OsStr::new(&name), &run(), Owner::Query);
             assert!(stage.len() <= 255 && str::from_utf8(stage.as_bytes()).is_ok(), "{stage:?}");
         }
         // No character at all: cut anywhere.
-        assert!(of(OsStr::from_bytes(&[0x80; 255]), &run()).len() <= 255);
+        assert!(of(OsStr::from_bytes(&[0x80; 255]), &run(), Owner::Query).len() <= 255);
     }
 }

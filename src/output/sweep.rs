@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::local::{failure, flush_folder, is_at, rename};
-use super::stage_name;
+use super::{Owner, stage_name};
 use crate::error::{Exit, Failure};
 use crate::job::IfExists;
 
@@ -37,13 +37,14 @@ pub fn sweep(stage: &Path) -> Result<Swept, Failure> {
     }
 }
 
-/// Removes the stages that dead runs left beside `output`; those of live runs stay. Gives the paths removed. Not
-/// to be called while a half-done publish of `output` waits to be rolled forward.
+/// Removes the stages that dead runs left beside `output`; those of live runs stay. Gives the paths removed. On
+/// behalf of a query only queries' stages go: a job's may wait to be rolled forward, by a note that only who holds the
+/// job's state folder can read. On behalf of a job all go, so that none of those notes may name `output` then.
 ///
 /// # Errors
 ///
 /// [`Exit::Output`] where the folder cannot be read or a stale stage not removed.
-pub fn sweep_siblings(output: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub fn sweep_siblings(output: &Path, by: Owner) -> Result<Vec<PathBuf>, Failure> {
     let (Some(folder), Some(name)) = (output.parent(), output.file_name()) else { return Ok(Vec::new()) };
     let cannot_read = |error| failure("cannot look for stale stages in", folder, &error);
     let entries = match fs::read_dir(folder) {
@@ -54,22 +55,37 @@ pub fn sweep_siblings(output: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut removed = Vec::new();
     for entry in entries {
         let entry = entry.map_err(cannot_read)?;
-        if stage_name::is_of(name, &entry.file_name()) && sweep(&entry.path())? == Swept::Removed {
+        let may_go = match stage_name::owner(name, &entry.file_name()) {
+            Some(Owner::Query) => true,
+            Some(Owner::Job) => by == Owner::Job,
+            None => false,
+        };
+        if may_go && sweep(&entry.path())? == Swept::Removed {
             removed.push(entry.path());
         }
     }
     Ok(removed)
 }
 
-/// Ends a publish that a crash interrupted: renames those of the (stage, output) pairs whose stage is still
-/// there, in their order. Gives the outputs that appeared. Called under the job's lock, before anything is swept.
+/// What became of the outputs of a publish that was interrupted.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct RolledForward {
+    /// They have appeared now.
+    pub appeared: Vec<PathBuf>,
+    /// What stands there is newer than the stage, which is gone: nothing older takes its place.
+    pub overtaken: Vec<PathBuf>,
+}
+
+/// Ends a publish that a crash interrupted: renames those of the (stage, output) pairs whose stage is still there, in
+/// their order, but over no file that was written after the stage. Called under the locks of the job and of these
+/// outputs, before anything is swept.
 ///
 /// # Errors
 ///
 /// [`Exit::Output`] where one cannot be renamed, [`Exit::TryLater`] where a stage's writer lives; the later ones
 /// are left then, for the next try.
-pub fn roll_forward(renamings: &[(PathBuf, PathBuf)], if_exists: IfExists) -> Result<Vec<PathBuf>, Failure> {
-    let mut appeared = Vec::new();
+pub fn roll_forward(renamings: &[(PathBuf, PathBuf)], if_exists: IfExists) -> Result<RolledForward, Failure> {
+    let mut done = RolledForward::default();
     for (stage, output) in renamings {
         let _lock = match take(stage)? {
             Taken::Ours(lock) => Some(lock),
@@ -81,7 +97,8 @@ pub fn roll_forward(renamings: &[(PathBuf, PathBuf)], if_exists: IfExists) -> Re
                 return Err(Failure::new(Exit::TryLater, what).hint("wait for its end"));
             }
         };
-        if is_one_file(stage, output) {
+        let is_overtaken = if_exists == IfExists::Replace && is_newer(output, stage)?;
+        if is_overtaken || is_one_file(stage, output) {
             // Killed between the link and the unlink; a rename of one file to itself would leave both names.
             fs::remove_file(stage).map_err(|error| failure("cannot remove the stage", stage, &error))?;
         } else {
@@ -95,9 +112,20 @@ pub fn roll_forward(renamings: &[(PathBuf, PathBuf)], if_exists: IfExists) -> Re
         if let Some(folder) = output.parent() {
             flush_folder(folder)?;
         }
-        appeared.push(output.clone());
+        if is_overtaken { &mut done.overtaken } else { &mut done.appeared }.push(output.clone());
     }
-    Ok(appeared)
+    Ok(done)
+}
+
+/// Whether what stands at `output` was written after `stage`.
+fn is_newer(output: &Path, stage: &Path) -> Result<bool, Failure> {
+    let written = |path: &Path| fs::symlink_metadata(path).and_then(|found| found.modified());
+    let cannot_look = |path, error| failure("cannot look at", path, &error);
+    match written(output) {
+        Ok(output) => Ok(output > written(stage).map_err(|error| cannot_look(stage, error))?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(cannot_look(output, error)),
+    }
 }
 
 enum Taken {

@@ -241,7 +241,7 @@ fn if_exists_fail_is_seen_before_the_run_and_holds_at_the_rename() {
     let failure = output.check().unwrap_err();
     assert!(failure.what.contains("exists already") && failure.exit == Exit::Output, "{failure}");
     let refused = publish(vec![sealed]).unwrap_err();
-    assert!(refused.failure.what.contains("exists already") && !refused.begun);
+    assert!(refused.failure.what.contains("exists already") && refused.reached == Reached::Nothing);
     assert!(late.appear().unwrap_err().what.contains("exists already"));
     drop(late);
     assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["a.csv".to_owned()], b"theirs".to_vec()));
@@ -303,13 +303,13 @@ fn the_stages_of_dead_runs_are_swept_and_nothing_else() {
     }
     let before = names(dir.path());
     let live = staged(&output, 2, b"half");
-    assert_eq!(sweep_siblings(output.path()).unwrap(), std::slice::from_ref(&dead));
+    assert_eq!(sweep_siblings(output.path(), Owner::Job).unwrap(), std::slice::from_ref(&dead));
     assert_eq!(sweep(&output.stage_path(&run(2)).unwrap()).unwrap(), Swept::Live);
     assert_eq!(sweep(&dead).unwrap(), Swept::Gone);
     publish(vec![live.seal().unwrap()]).unwrap();
     let after: Vec<_> = before.into_iter().filter(|name| dir.path().join(name) != dead).collect();
     assert_eq!(names(dir.path()), after);
-    assert_eq!(sweep_siblings(&dir.path().join("no/folder")).unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(sweep_siblings(&dir.path().join("no/folder"), Owner::Job).unwrap(), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -319,12 +319,12 @@ fn a_live_stage_of_another_process_is_left_until_the_process_is_killed() {
     let mut other = child("hold", &path, "umask 022");
     let mut said = io::BufReader::new(other.stdout.as_mut().unwrap()).lines();
     assert!(said.any(|line| line.unwrap().ends_with("the stage is open")));
-    assert_eq!(sweep_siblings(&path).unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(sweep_siblings(&path, Owner::Job).unwrap(), Vec::<PathBuf>::new());
     assert_eq!(names(dir.path()).len(), 1);
     other.kill().unwrap();
     other.wait().unwrap();
     assert_eq!(names(dir.path()).len(), 1, "SIGKILL leaves the stage");
-    assert_eq!(sweep_siblings(&path).unwrap().len(), 1);
+    assert_eq!(sweep_siblings(&path, Owner::Job).unwrap().len(), 1);
     assert!(names(dir.path()).is_empty());
 }
 
@@ -338,7 +338,7 @@ fn sweepers_never_take_a_stage_that_is_being_opened() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    sweep_siblings(&path).unwrap();
+                    sweep_siblings(&path, Owner::Job).unwrap();
                 }
             });
         }
@@ -366,7 +366,7 @@ fn a_group_appears_in_its_order_or_not_at_all() {
     let group = vec![sealed(&child, 2, b"child 2"), sealed(&main, 2, b"main 2")];
     fs::remove_file(main.path()).unwrap();
     fs::create_dir(main.path()).unwrap();
-    assert!(!publish(group).unwrap_err().begun);
+    assert_eq!(publish(group).unwrap_err().reached, Reached::Nothing);
     assert_eq!(fs::read(child.path()).unwrap(), b"child");
     assert_eq!(names(dir.path()), ["a.Contacts.csv", "a.csv"]);
 }
@@ -379,8 +379,8 @@ fn a_group_that_fails_in_its_middle_keeps_what_is_needed_to_end_it() {
     let group =
         vec![sealed(&child, 1, b"child"), Box::new(Refused(sealed(&main, 1, b"main"))) as Box<dyn Sealed>];
     let intent: Vec<_> = group.iter().filter_map(|sealed| sealed.renaming()).collect();
-    assert!(publish(group).unwrap_err().begun);
-    assert_eq!(roll_forward(&intent, IfExists::Replace).unwrap(), [main.path()]);
+    assert_eq!(publish(group).unwrap_err().reached, Reached::Some);
+    assert_eq!(roll_forward(&intent, IfExists::Replace).unwrap().appeared, [main.path()]);
     assert_eq!(fs::read(main.path()).unwrap(), b"main");
     assert_eq!(names(dir.path()), ["a.Contacts.csv", "a.csv"]);
 }
@@ -410,6 +410,77 @@ impl Sealed for Refused {
     }
 }
 
+/// A sealed export whose folder cannot be flushed after the rename.
+struct Unsettled(Box<dyn Sealed>);
+
+impl Sealed for Unsettled {
+    fn renaming(&self) -> Option<(PathBuf, PathBuf)> {
+        self.0.renaming()
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        self.0.check()
+    }
+
+    fn appear(&mut self) -> Result<(), Failure> {
+        self.0.appear()
+    }
+
+    fn settle(&mut self) -> Result<Published, Failure> {
+        Err(Failure::new(Exit::Output, "refused"))
+    }
+
+    fn keep(self: Box<Self>) {
+        self.0.keep();
+    }
+}
+
+#[test]
+fn an_output_that_has_appeared_and_may_be_lost_is_told_from_one_that_has_not() {
+    let dir = TempDir::new().unwrap();
+    let output = output(dir.path().join("a.csv"));
+    let refused = publish(vec![Box::new(Unsettled(sealed(&output, 1, b"new")))]).unwrap_err();
+    assert_eq!(
+        refused,
+        Unpublished { failure: Failure::new(Exit::Output, "refused"), reached: Reached::All }
+    );
+    assert_eq!(
+        (names(dir.path()), fs::read(output.path()).unwrap()),
+        (vec!["a.csv".to_owned()], b"new".to_vec())
+    );
+}
+
+#[test]
+fn a_file_that_is_newer_than_the_stage_is_not_replaced_by_rolling_forward() {
+    let dir = TempDir::new().unwrap();
+    let output = output(dir.path().join("a.csv"));
+    let stage = leave_stage(&output, 1, b"of the night before");
+    let intent = [(stage.clone(), output.path().to_owned())];
+    // The stage as it was an hour ago.
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    File::options().write(true).open(&stage).unwrap().set_modified(hour_ago).unwrap();
+    fs::write(output.path(), "newer").unwrap();
+    let done = roll_forward(&intent, IfExists::Replace).unwrap();
+    assert_eq!((done.appeared, done.overtaken), (Vec::new(), vec![output.path().to_owned()]));
+    assert_eq!(
+        (names(dir.path()), fs::read(output.path()).unwrap()),
+        (vec!["a.csv".to_owned()], b"newer".to_vec())
+    );
+}
+
+#[test]
+fn a_query_sweeps_the_stages_of_queries_and_a_job_all() {
+    let dir = TempDir::new().unwrap();
+    let output = output(dir.path().join("a.csv"));
+    let jobs = leave_stage(&output, 1, b"half");
+    let queries = leave_stage(&output.clone().of_query(), 1, b"half");
+    assert_eq!(sweep_siblings(output.path(), Owner::Query).unwrap(), std::slice::from_ref(&queries));
+    fs::write(&queries, "half").unwrap();
+    let mut swept = sweep_siblings(output.path(), Owner::Job).unwrap();
+    swept.sort();
+    assert_eq!(swept, [jobs, queries]);
+}
+
 #[test]
 fn a_crash_at_any_rename_is_rolled_forward() {
     for renamed in 0..=3 {
@@ -429,15 +500,13 @@ fn a_crash_at_any_rename_is_rolled_forward() {
             for (stage, output) in &intent[..renamed] {
                 fs::rename(stage, output).unwrap();
             }
-            assert_eq!(roll_forward(&intent, if_exists).unwrap().len(), 3 - renamed);
+            assert_eq!(roll_forward(&intent, if_exists).unwrap().appeared.len(), 3 - renamed);
             assert_eq!(names(dir.path()), ["a.csv", "a.x.csv", "a.y.csv"]);
             for output in &outputs {
                 assert_eq!(fs::read(output.path()).unwrap(), output.path().as_os_str().as_encoded_bytes());
             }
-            assert!(
-                roll_forward(&intent, if_exists).unwrap().is_empty(),
-                "a second time there is nothing to do"
-            );
+            let again = roll_forward(&intent, if_exists).unwrap();
+            assert_eq!(again, RolledForward::default(), "a second time there is nothing to do");
         }
     }
 }

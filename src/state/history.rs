@@ -159,7 +159,8 @@ fn prune_file(path: &Path, aside: &Path, before: Timestamp) -> io::Result<u64> {
         Ok(())
     })?;
     if dropped == 0 {
-        return Ok(0);
+        // What a crash left is as long as the history, and nobody else comes by.
+        return fs::remove_file(aside).map_or_else(not_there, |()| Ok(0));
     }
     let mut kept = BufWriter::new(File::create(aside)?);
     number = 0;
@@ -173,6 +174,10 @@ fn prune_file(path: &Path, aside: &Path, before: Timestamp) -> io::Result<u64> {
     kept.sync_all()?;
     fs::rename(aside, path)?;
     Ok(dropped)
+}
+
+fn not_there(error: io::Error) -> io::Result<u64> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(0) } else { Err(error) }
 }
 
 /// Calls `each` with every line from the file's start, closed by a line break whether it was or not.

@@ -25,6 +25,11 @@ impl Lock {
         &mut self.file
     }
 
+    /// Whether it is the lock at this path.
+    pub(super) fn is_at_path(&self, path: &Path) -> bool {
+        self.path == path
+    }
+
     /// The same lock, whose file goes with it.
     pub(super) fn removed_at_end(mut self) -> Self {
         self.removed_at_end = true;

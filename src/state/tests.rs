@@ -197,8 +197,8 @@ fn what_a_dead_run_noted_is_found_by_the_next_one_until_it_is_cleared() {
     assert_eq!(found.intent, Some(intent));
     let other = state.lock_job(&job("contacts")).unwrap();
     assert_eq!(state.unfinished(&other).unwrap(), Unfinished::default());
-    state.clear(&lock).unwrap();
-    state.clear(&lock).unwrap();
+    state.clear(&lock, |_| false).unwrap();
+    state.clear(&lock, |_| false).unwrap();
     assert_eq!(state.unfinished(&lock).unwrap(), Unfinished::default());
 }
 

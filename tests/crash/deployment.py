@@ -1,5 +1,7 @@
 """An embedded org, folders that are exported into from it, and what must hold of each after a crash."""
 
+import calendar
+import collections
 import contextlib
 import json
 import os
@@ -8,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 from tracer import trace
@@ -60,6 +63,7 @@ class Deployment:
 
     def __init__(self, binary, folder, org, job, outputs, arguments=("run", "job")):
         self.binary, self.folder, self.arguments = binary, folder, arguments
+        self.must_be_new = 'if_exists = "fail"' in job
         url, key = org
         # The main file last, as they are published.
         self.outputs = [folder / "exports" / output for output in outputs]
@@ -95,11 +99,12 @@ class Deployment:
         """Puts what a power cut left into the folder."""
         shutil.rmtree(self.folder)
         self.folder.mkdir()
-        for path, contents in sorted(tree.items()):
-            if contents is None:
+        for path, file in sorted(tree.items()):
+            if file is None:
                 (self.folder / path).mkdir()
             else:
-                (self.folder / path).write_bytes(contents)
+                (self.folder / path).write_bytes(file[0])
+                os.utime(self.folder / path, ns=(file[1], file[1]))
 
     def environment(self):
         return {"PATH": os.environ["PATH"]}
@@ -107,8 +112,9 @@ class Deployment:
     def command(self, *arguments):
         return [os.fspath(self.binary), *arguments]
 
-    def trace(self, decide=lambda number, call: None):
-        return trace(self.command(*self.arguments), self.folder, decide, self.folder, self.environment())
+    def trace(self, decide=lambda number, call: None, arguments=None):
+        command = self.command(*(arguments or self.arguments))
+        return trace(command, self.folder, decide, self.folder, self.environment())
 
     def run(self, *arguments):
         return subprocess.run(
@@ -121,14 +127,10 @@ class Deployment:
         )
 
     def start(self, *arguments):
-        return subprocess.Popen(
-            self.command(*(arguments or self.arguments)),
-            cwd=self.folder,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        """The same without waiting for its end. It says nothing: nobody reads along."""
+        quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        command = self.command(*(arguments or self.arguments))
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment(), **quiet)
 
     def now(self):
         return {output: output.read_bytes() for output in self.outputs if output.exists()}
@@ -187,7 +189,7 @@ class Deployment:
             tried = self.run("run", "job", "--dry-run")
             promise(tried.returncode == 0, f"a dry run ended {tried.returncode}: {tried.stderr.decode()}")
             promise(self.now() == self.new, "a publish that was half done is still half done")
-        if 'if_exists = "fail"' in (self.folder / "jobs/job.toml").read_text():
+        if self.must_be_new:
             self.outputs[-1].unlink(missing_ok=True)
         again = self.run()
         promise(again.returncode == 0, f"the next run ended {again.returncode}: {again.stderr.decode()}")
@@ -196,3 +198,110 @@ class Deployment:
         if self.arguments[0] == "run":
             promise(self.state() == self.state_of_success, f"in the state folder: {self.state()}")
             promise(len(self.history_is_whole()) == len(told) + 1, "the next run is not in the history")
+
+
+class Daemon(Deployment):
+    """One whose job is due as soon as a daemon starts."""
+
+    def is_due(self):
+        """As if a daemon had stopped three hours ago, with a history so old that some of it is pruned."""
+        promise(self.run("run", "job").returncode == 0, "the first run failed")
+        self.until(self.mark)
+        self.due = int(time.time()) // 3600 * 3600
+        mark = self.mark() | {"settled": instant(self.due - 3 * 3600), "begun": None, "started": []}
+        (self.folder / "state/marks/job.json").write_text(json.dumps(mark))
+        history = self.folder / "state/runs.jsonl"
+        line = json.loads(history.read_text())
+        old = line | {"run_id": "20200101T000000Z-00000000", "ended": "2020-01-01T00:00:00Z"}
+        history.write_text(f"{json.dumps(old)}\n{json.dumps(line)}\n")
+        self.former = {self.outputs[0]: FORMER}
+        self.outputs[0].write_bytes(FORMER)
+
+    def settle(self):
+        calls = super().settle()
+        self.flushed = self.flushed[:1]
+        return calls
+
+    def mark(self):
+        file = self.folder / "state/marks/job.json"
+        return json.loads(file.read_text()) if file.exists() else None
+
+    def is_done(self):
+        """Whether the occurrence that is due is settled."""
+        mark = self.mark()
+        return mark["begun"] is None and seconds(mark["settled"]) >= self.due
+
+    def until(self, reached):
+        """Runs a daemon until it has `reached` something, and drains it."""
+        running = self.start("daemon")
+        try:
+            promise(wait_for(lambda: reached() and drains(running.pid)), "the daemon does not do its work")
+        finally:
+            running.terminate()
+            status = running.wait()
+        promise(status == 0, f"the daemon ended {status}")
+
+    def trace(self, decide=lambda number, call: None):
+        def drain_when_done(process):
+            wait_for(lambda: self.is_done() and drains(process), while_there_is=process)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGTERM)
+
+        watch = []
+
+        def started(process):
+            watch.append(threading.Thread(target=drain_when_done, args=[process]))
+            watch[0].start()
+
+        ended = trace(self.command("daemon"), self.folder, decide, self.folder, self.environment(), started)
+        watch[0].join()
+        return ended
+
+    def occurrences(self, status):
+        """How many lines of the history each occurrence has that ended so."""
+        shown = self.run("history", "--json", "--limit", "0")
+        reports = map(json.loads, shown.stdout.splitlines())
+        return collections.Counter(report["scheduled"] for report in reports if report["status"] == status)
+
+    def recovers(self):
+        """After a crash: the next daemon does what is due, and nothing that was done and noted."""
+        self.holds_the_promise()
+        told, done, was_settled = self.history_is_whole(), self.occurrences("ok"), self.is_done()
+        self.until(self.is_done)
+        promise(set(told) - set(self.history()) <= {"20200101T000000Z-00000000"}, "the next daemon lost a run")
+        now, due = self.occurrences("ok"), instant(self.due)
+        promise(now[due] >= 1, "the occurrence that was due has no run that worked")
+        promise(now[due] == done[due] + (not was_settled), f"it ran {now[due]} times, {done[due]} of them before")
+        promise(all(count <= 2 for count in self.occurrences("missed").values()), "a missed one is told again")
+        promise(self.now() == self.new, "the export is not the new one")
+        promise(self.stages() == [], f"stages are left: {self.stages()}")
+        left = [path for path in self.state() if "unfinished/" in path or path.endswith(".aside")]
+        promise(left == [], f"in the state folder: {left}")
+
+
+def wait_for(reached, while_there_is=None):
+    """Whether it came, within a time that is long for what takes milliseconds."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        # A mark that is being written, or a process that has gone.
+        with contextlib.suppress(ValueError, OSError):
+            if reached():
+                return True
+        if while_there_is and not os.path.exists(f"/proc/{while_there_is}"):
+            break
+        time.sleep(0.002)
+    return False
+
+
+def drains(process):
+    """Whether a process has come so far that SIGTERM does not simply end it."""
+    caught = re.search(r"^SigCgt:\s*(\w+)$", pathlib.Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    return int(caught[1], 16) >> (signal.SIGTERM - 1) & 1 == 1
+
+
+def instant(second):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+
+
+def seconds(text):
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))

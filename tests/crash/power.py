@@ -35,7 +35,7 @@ class Disk:
     def flush_file(self, path):
         inode = self.hold(path)
         with open(path, "rb") as file:
-            self.bytes[inode] = file.read()
+            self.bytes[inode] = (file.read(), os.fstat(file.fileno()).st_mtime_ns)
 
     def flush_folder(self, path):
         inode = self.hold(path)
@@ -46,7 +46,7 @@ class Disk:
         return os.fstat(self.held[-1]).st_ino
 
     def left(self, reached=lambda folder: False):
-        """Path and bytes of every file (None for a folder), where only what was flushed is there; but all of the names
+        """Path, and bytes and time of every file (None for a folder), where only what was flushed is there; but all of the names
         in those folders that `reached` says, by their paths below the root."""
         tree = {}
 
@@ -57,7 +57,7 @@ class Disk:
             else:
                 names = self.names.get(inode, {})
             for name, (inner, is_folder) in names.items():
-                tree[path / name] = None if is_folder else self.bytes.get(inner, b"")
+                tree[path / name] = None if is_folder else self.bytes.get(inner, (b"", 0))
                 if is_folder:
                     walk(inner, path / name)
 

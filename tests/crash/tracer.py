@@ -93,8 +93,8 @@ class Ended:
         self.status, self.calls, self.stdout, self.stderr = status, calls, stdout, stderr
 
 
-def trace(command, root, decide=lambda number, call: None, cwd=None, env=None):
-    """Runs `command`. Before each call on a file below `root`, calls `decide` with its number, from 1, and the call:
+def trace(command, root, decide=lambda number, call: None, cwd=None, env=None, started=lambda process: None):
+    """Runs `command`, and tells `started` its process. Before each call on a file below `root`, calls `decide` with its number, from 1, and the call:
     None lets it be made, KILL kills the process, HALF writes half of it, and a number is the error it fails with.
     While `decide` works, the thread stands still."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
@@ -104,6 +104,7 @@ def trace(command, root, decide=lambda number, call: None, cwd=None, env=None):
         os.waitpid(leader, 0)
         _ptrace(SETOPTIONS, leader, 0, OPTIONS)
         _ptrace(CONT, leader, 0, 0)
+        started(leader)
         calls, status = _follow(leader, str(root), decide)
         stdout.seek(0), stderr.seek(0)
         return Ended(status, calls, stdout.read(), stderr.read().decode())
