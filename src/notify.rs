@@ -83,7 +83,7 @@ impl Notifier {
     #[must_use]
     pub fn wants_history(&self) -> bool {
         let addresses = self.addresses();
-        addresses.webhook.is_some() && addresses.on.contains(&NotifyOn::Recovery)
+        addresses.webhook.is_some() && addresses.hears_of(News::Recovery)
     }
 
     /// Learns from a run of the history, of which it is told the newest first.

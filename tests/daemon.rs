@@ -17,7 +17,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,7 @@ use sfexport::monitor::{Event, Monitor};
 use sfexport::report::{RunId, RunReport, RunStatus};
 use sfexport::schedule::{Mark, Schedule, Started};
 use sfexport::state::State;
+use sfexport::status::{self, Board};
 use support::{Deployment, assert_same, csv, live, options};
 
 const SOQL: &str = "SELECT Id, Name FROM Account";
@@ -195,13 +196,16 @@ fn an_occurrence_missed_while_nothing_ran_is_caught_up_at_the_start_and_only_onc
 #[test]
 fn a_signal_lets_a_run_end_within_the_grace_and_no_other_start() {
     let at = Deployment::new(50);
-    at.configure("[daemon]\nmax_concurrent_runs = 1");
+    at.configure("[daemon]\nmax_concurrent_runs = 1\n[status]\nlisten = \"127.0.0.1:0\"");
     due(&at, "accounts", "");
     due(&at, "later", "");
-    at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(1))));
+    at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(2))));
     let mut daemon = Process::start(&at);
     wait_for(|| (at.queries().len() == 1).then_some(())).unwrap();
     daemon.signal("INT");
+    daemon.says("stopping");
+    assert_eq!(get(daemon.status_port(), "/readyz"), (503, "stopping\n".to_owned()));
+    assert_eq!(get(daemon.status_port(), "/livez").0, 200);
     assert_eq!(daemon.ended(), 0);
     assert_exported(&at, "exports/accounts.csv");
     assert!(!at.path("exports/later.csv").exists());
@@ -244,13 +248,18 @@ fn a_second_signal_ends_at_once() {
     assert_eq!(daemon.ended(), 130);
 }
 
+/// Who changes the history waits for this lock, as for a disk that does not answer.
+fn hanging_disk(at: &Deployment) -> std::fs::File {
+    let lock = std::fs::File::create(at.path("state/runs.lock")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
 #[test]
 fn a_second_signal_ends_at_once_while_the_state_folders_disk_hangs() {
     let at = Deployment::new(50);
     due(&at, "accounts", "");
-    // Who changes the history waits for this lock, as for a disk that does not answer.
-    let lock = std::fs::File::create(at.path("state/runs.lock")).unwrap();
-    lock.lock().unwrap();
+    let _disk = hanging_disk(&at);
     let mut daemon = Process::start(&at);
     // A missed hour is to be written down before the run starts.
     daemon.says("not run: missed");
@@ -396,6 +405,12 @@ fn the_status_port_tells_what_runs_what_ran_and_what_failed() {
     at.script(Rule::once(At::Containing("-20".into()), Fault::Late(Duration::from_secs(3))));
     let daemon = Process::start(&at);
     let port = daemon.status_port();
+    let series = || -> Vec<String> {
+        let metrics = get(port, "/metrics").1;
+        let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+        samples.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+    };
+    let at_first = series();
     let running = "sfexport_run_in_progress{job=\"accounts\",org=\"default\"} 1\n";
     wait_for(|| get(port, "/metrics").1.contains(running).then_some(())).unwrap();
     let page =
@@ -410,6 +425,7 @@ fn the_status_port_tells_what_runs_what_ran_and_what_failed() {
     wait_for(|| have_ended(&get(port, "/metrics").1).then_some(())).unwrap();
     let (status, metrics) = get(port, "/metrics");
     assert_eq!(status, 200);
+    assert_eq!(series(), at_first, "every series is there from the start");
     let count = live(at.data(), "Account").len();
     assert_eq!(sample(&metrics, "sfexport_records_total{job=\"accounts\",org=\"default\"}"), count as f64);
     let bytes = at.read("exports/accounts.csv").len();
@@ -450,6 +466,115 @@ fn the_status_port_tells_what_runs_what_ran_and_what_failed() {
     assert!(page.contains(escaped) && !page.contains("<script") && !page.contains("<img"), "{page}");
     assert!(page.contains("<title>sfexport: 3 jobs, 0 running, 2 failing</title>"), "{page}");
     assert_eq!(get(port, "/elsewhere").0, 404);
+}
+
+#[test]
+fn each_org_has_its_own_limit() {
+    let at = Deployment::with(Options { think: Duration::from_millis(200), ..options(20) });
+    at.configure(&format!(
+        "[daemon]\nmax_concurrent_runs = 10\n{}max_concurrent_runs = 1\n{}max_concurrent_runs = 3",
+        at.org_table("orgs.narrow"),
+        at.org_table("orgs.wide")
+    ));
+    for org in ["narrow", "wide"] {
+        for number in 0..6 {
+            due(&at, &format!("{org}{number}"), &format!("org = \"{org}\""));
+        }
+    }
+    let _daemon = Process::start(&at);
+    let ran = |run: &RunReport| run.status == RunStatus::Ok;
+    wait_for(|| (history(&at).into_iter().filter(ran).count() == 12).then_some(())).unwrap();
+    let runs: Vec<_> = history(&at).into_iter().filter(ran).collect();
+    // At the start of the run that finds most company.
+    let most = |org: &str| {
+        let of_org = || runs.iter().filter(|run| run.org == org);
+        let beside = |run: &RunReport| {
+            of_org().filter(|other| other.started <= run.started && run.started < other.ended).count()
+        };
+        of_org().map(beside).max().unwrap()
+    };
+    assert_eq!((most("narrow"), most("wide")), (1, 3));
+}
+
+#[test]
+fn old_runs_are_dropped_from_the_history_at_the_start_as_the_setting_says() {
+    let at = Deployment::new(20);
+    at.configure("[daemon]\nhistory_keep = \"2 days\"");
+    at.job("accounts", SOQL, "accounts.csv", "");
+    let state = State::open(&at.path("state")).unwrap();
+    for hours in [100, 60, 40, 20] {
+        let ended = ago(hours);
+        let mut report = RunReport::begun("accounts", "default", RunId::new(ended, 7), ended);
+        report.records = hours.unsigned_abs();
+        state.append(&report).unwrap();
+    }
+    let _daemon = Process::start(&at);
+    wait_for(|| (history(&at).len() < 4).then_some(())).unwrap();
+    assert_eq!(history(&at).iter().map(|run| run.records).collect::<Vec<_>>(), [40, 20]);
+}
+
+#[test]
+fn schedules_that_could_pass_the_orgs_limit_of_logins_are_warned_of_at_the_start() {
+    let at = Deployment::new(20);
+    let hour = (Timestamp::now().as_second() / 3600 + 12) % 24;
+    for number in 0..61 {
+        let schedule = format!("schedule = \"* {hour} * * *\"");
+        at.job(&format!("job{number}"), SOQL, "{job}.csv", &schedule);
+    }
+    let daemon = Process::start(&at);
+    let warning = daemon.says("log integration@example.com in up to 3660 times an hour");
+    assert!(warning.contains("WARN") && warning.contains("3600"), "{warning}");
+}
+
+#[test]
+fn a_watchdog_hears_that_an_idle_daemon_is_alive() {
+    let at = Deployment::new(20);
+    at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
+    let supervisor = UnixDatagram::bind(at.path("notify")).unwrap();
+    supervisor.set_read_timeout(Some(PATIENCE)).unwrap();
+    let variables =
+        [("NOTIFY_SOCKET", at.path("notify").into_os_string()), ("WATCHDOG_USEC", "400000".into())];
+    let _daemon = Process::spawn(at.command(["daemon"]).envs(variables));
+    let heard = || {
+        let mut buffer = [0; 200];
+        let length = supervisor.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    assert_eq!(heard(), "READY=1\nSTATUS=1 jobs");
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(heard(), "WATCHDOG=1");
+    }
+    // Twice in its time: five words in a second, and none sooner than they are wanted but the first.
+    assert!((Duration::from_millis(700)..PATIENCE).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+/// In a process namespace of its own, as in a container without an init.
+#[test]
+fn as_process_1_it_hears_its_signals() {
+    let at = Deployment::new(50);
+    let namespace = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child"];
+    if !Command::new("unshare").args(namespace).arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("not tried: no process namespace is to be had here");
+        return;
+    }
+    due(&at, "accounts", "");
+    let own = at.command(["daemon"]);
+    let mut command = Command::new("unshare");
+    command.args(namespace).arg(own.get_program()).args(own.get_args());
+    command.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut unshare = Process::spawn(command.current_dir(at.path("")).stdin(Stdio::null()));
+    wait_for(|| history(&at).pop().filter(|run| run.status == RunStatus::Ok)).unwrap();
+    let parent = unshare.child.id();
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+    let daemon = children.trim();
+    let status = std::fs::read_to_string(format!("/proc/{daemon}/status")).unwrap();
+    assert!(status.contains(&format!("\nNSpid:\t{daemon}\t1\n")), "{status}");
+    let send = |name: &str| Command::new("kill").args([&format!("-{name}"), daemon]).status().unwrap();
+    assert!(send("HUP").success());
+    unshare.says("was read anew");
+    assert!(send("TERM").success());
+    assert_eq!(unshare.ended(), 0);
 }
 
 #[test]
@@ -497,6 +622,42 @@ fn a_notification_that_fails_fails_no_run_and_no_redirect_is_followed() {
     assert_eq!(ear.heard().len(), 1, "{:?}", ear.heard());
     at.run(["run", "accounts", "--dry-run"]).ended(0);
     assert_eq!(ear.heard().len(), 1, "a dry run is told to nobody");
+}
+
+#[test]
+fn a_notification_that_is_not_answered_is_given_up_after_five_seconds() {
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = Deployment::new(20);
+    at.configure(&format!(
+        "[notify]\nwebhook = \"http://{}/s3cr3t\"\non = [\"every\"]",
+        deaf.local_addr().unwrap()
+    ));
+    at.job("accounts", SOQL, "accounts.csv", "");
+    let begun = Instant::now();
+    let outcome = at.run(["run", "accounts"]).ended(0).says(&["could not be told"]);
+    assert!(!outcome.stderr.contains("s3cr3t"), "{}", outcome.stderr);
+    assert!(begun.elapsed() >= Duration::from_secs(5) && begun.elapsed() < Duration::from_secs(20));
+    assert_exported(&at, "exports/accounts.csv");
+}
+
+#[test]
+fn a_webhook_hears_what_it_asked_for_over_many_processes() {
+    let told = |on: &str| {
+        let ear = Ear::listen();
+        let at = Deployment::new(20);
+        at.configure(&format!("[notify]\nwebhook = \"{}/hook\"\non = {on}", ear.url));
+        at.job("accounts", SOQL, "accounts.csv", "");
+        at.script(Rule::times(At::Login(2), 2, Fault::login_refused("invalid_grant", "ip restricted")));
+        for status in [0, 77, 77, 0, 0] {
+            at.run(["run", "accounts"]).ended(status);
+        }
+        let heard = ear.heard().into_iter().map(|(_, body)| serde_json::from_str::<Json>(&body).unwrap());
+        heard.map(|body| body["event"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told("[\"failure\"]"), ["failure", "failure"]);
+    assert_eq!(told("[\"recovery\"]"), ["recovery"]);
+    assert_eq!(told("[\"failure\", \"recovery\"]"), ["failure", "failure", "recovery"]);
+    assert_eq!(told("[\"every\"]"), ["success", "failure", "failure", "recovery", "success"]);
 }
 
 #[test]
@@ -573,12 +734,19 @@ impl Ear {
 struct Ahead {
     system: clock::System,
     by: AtomicI64,
+    /// How many seconds more have passed.
+    passed: AtomicU64,
     longest: Mutex<Duration>,
 }
 
 impl Ahead {
     fn new() -> Arc<Self> {
-        Arc::new(Self { system: clock::System::new(), by: AtomicI64::new(0), longest: Mutex::default() })
+        Arc::new(Self {
+            system: clock::System::new(),
+            by: AtomicI64::new(0),
+            passed: AtomicU64::new(0),
+            longest: Mutex::default(),
+        })
     }
 
     fn jump(&self, by: SignedDuration) {
@@ -592,7 +760,7 @@ impl Clock for Ahead {
     }
 
     fn elapsed(&self) -> Duration {
-        self.system.elapsed()
+        self.system.elapsed() + Duration::from_secs(self.passed.load(Ordering::SeqCst))
     }
 
     fn sleep(&self, wait: Duration) -> Sleep<'_> {
@@ -643,16 +811,6 @@ impl Monitor for Watcher {
 impl Watcher {
     fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
-    }
-
-    /// The most runs at once of the jobs whose names begin so.
-    fn most(&self, prefix: &str) -> usize {
-        let (mut running, mut most) = (0_usize, 0);
-        for seen in self.seen().iter().filter(|seen| seen.job.starts_with(prefix)) {
-            running = if seen.began { running + 1 } else { running - 1 };
-            most = most.max(running);
-        }
-        most
     }
 
     fn ended(&self) -> usize {
@@ -709,26 +867,6 @@ fn a_runs_panic_is_written_down_and_stops_nothing_else() {
 }
 
 #[test]
-fn each_org_has_its_own_limit() {
-    let at = Deployment::with(Options { think: Duration::from_millis(150), ..options(20) });
-    at.configure(&format!(
-        "[daemon]\nmax_concurrent_runs = 10\n{}max_concurrent_runs = 1\n{}max_concurrent_runs = 3",
-        at.org_table("orgs.narrow"),
-        at.org_table("orgs.wide")
-    ));
-    for org in ["narrow", "wide"] {
-        for number in 0..6 {
-            due(&at, &format!("{org}{number}"), &format!("org = \"{org}\""));
-        }
-    }
-    let (clock, watcher) = (Ahead::new(), Arc::new(Watcher::default()));
-    with_daemon(&at, &clock, &watcher, |_| {
-        wait_for(|| (watcher.ended() >= 12).then_some(())).unwrap();
-    });
-    assert_eq!((watcher.most("narrow"), watcher.most("wide")), (1, 3));
-}
-
-#[test]
 fn a_job_starts_at_its_instant_and_a_clock_set_forward_is_noticed() {
     let at = Deployment::new(20);
     at.job("accounts", SOQL, "{datetime}.csv", "schedule = \"* * * * *\"");
@@ -751,6 +889,36 @@ fn a_job_starts_at_its_instant_and_a_clock_set_forward_is_noticed() {
     assert_eq!(told, [RunStatus::Ok, RunStatus::Missed, RunStatus::Ok]);
     let longest = *clock.longest.lock().unwrap();
     assert!(longest > Duration::from_secs(1) && longest <= Duration::from_secs(30), "{longest:?}");
+}
+
+#[test]
+fn a_loop_that_has_not_turned_for_long_is_not_alive() {
+    let at = Deployment::new(20);
+    at.job("accounts", SOQL, "accounts.csv", "schedule = \"0 * * * *\"");
+    let (clock, watcher) = (Ahead::new(), Arc::new(Watcher::default()));
+    with_daemon(&at, &clock, &watcher, |handle| {
+        let listener = at.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap();
+        let board = Arc::new(Board::new(Arc::clone(&clock) as _));
+        let status = std::thread::spawn({
+            let handle = handle.clone();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            move || runtime.block_on(status::serve(listener, board, handle))
+        });
+        wait_for(|| (get(port, "/readyz").0 == 200).then_some(())).unwrap();
+        let disk = hanging_disk(&at);
+        // Hours are missed, which is to be written down.
+        clock.jump(SignedDuration::from_hours(5));
+        wait_for(|| handle.last_turn().filter(|still| *still > Duration::from_secs(1))).unwrap();
+        clock.passed.fetch_add(85, Ordering::SeqCst);
+        assert_eq!(get(port, "/livez").0, 200);
+        clock.passed.fetch_add(10, Ordering::SeqCst);
+        let (code, text) = get(port, "/livez");
+        assert!(code == 503 && text.contains("has not turned for"), "{text}");
+        drop(disk);
+        wait_for(|| (get(port, "/livez").0 == 200).then_some(())).unwrap();
+        assert!(!status.is_finished());
+    });
 }
 
 #[test]

@@ -23,14 +23,14 @@ h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .4rem}p{margin:.
 th{text-align:left;font-weight:600}td,th{padding:.4rem 1.2rem .4rem 0;vertical-align:top}\
 tr{border-bottom:1px solid var(--line)}td:last-child,th:last-child{padding-right:0}\
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.instant{white-space:nowrap}\
-.name{min-width:7rem}.wide{width:45%}code,.what{font:.88em/1.5 ui-monospace,monospace}\
+.name{min-width:7rem}.wide{width:56%}code,.what{font:.88em/1.5 ui-monospace,monospace}\
 progress{width:100%;height:.9rem;accent-color:var(--run)}.what{white-space:pre-wrap}\
 .ok{color:var(--ok)}.bad,.alarm b{color:var(--bad)}.running{color:var(--run)}\
 .alarm{border:1px solid var(--bad);border-radius:.4rem;padding:.6rem .8rem;margin-top:1rem}\
 @media(max-width:48rem){thead{display:none}tr{display:block;padding:.5rem 0}\
 td,td:last-child{display:block;position:relative;padding:.1rem 0 .1rem 6rem;width:auto}\
 td::before{content:attr(data-label);position:absolute;left:0;color:var(--soft);font-size:.86em}\
-td.number{text-align:left}.instant{white-space:normal}}";
+td:empty{display:none}td.number{text-align:left}.instant{white-space:normal}}";
 
 /// The page at a moment.
 #[must_use]
@@ -122,13 +122,10 @@ impl Page {
     fn head(&mut self, board: &Board, moment: &Moment, runs: &Runs, counts: &str) {
         self.element("h1", "", "sfexport");
         self.element("p", "", counts);
-        let about = format!(
-            "{} · up since {} · seen {}, again every {REFRESH} s",
-            env!("CARGO_PKG_VERSION"),
-            utc(board.started),
-            utc(moment.now),
-        );
-        self.element("p", " class=\"soft\"", &about);
+        let up = format!("{} · up since {}", env!("CARGO_PKG_VERSION"), utc(board.started));
+        self.element("p", " class=\"soft\"", &up);
+        let seen = format!("seen {}, again every {REFRESH} s", utc(moment.now));
+        self.element("p", " class=\"soft\"", &seen);
         for (org, traffic) in &runs.orgs {
             if let Some(limit) = traffic.api_limit {
                 let (used, allowed) = (grouped(limit.used), grouped(limit.allowed));
