@@ -7,6 +7,7 @@ pub mod number;
 pub struct Record {
     bytes: Vec<u8>,
     cells: Vec<Option<Cell>>,
+    delimiter: Option<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +15,20 @@ struct Cell {
     start: usize,
     end: usize,
     kind: CellKind,
+    clean: bool,
+}
+
+/// A cell as its encoder sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct CellText<'r> {
+    /// What its bytes are.
+    pub kind: CellKind,
+    /// Its bytes.
+    pub text: &'r [u8],
+    /// Whether it is known to hold neither [`Record::delimiter`] nor `"` nor a control character.
+    pub clean: bool,
+    /// Its bytes and what stands behind them: a whole block is moved faster than some of its bytes.
+    pub from: &'r [u8],
 }
 
 /// What a cell's bytes are.
@@ -32,6 +47,18 @@ pub enum CellKind {
 }
 
 impl Record {
+    /// A record for CSV whose cells are parted by this byte.
+    #[must_use]
+    pub fn parted_by(delimiter: u8) -> Self {
+        Self { delimiter: Some(delimiter), ..Self::default() }
+    }
+
+    /// The byte that text is watched for while it is read.
+    #[must_use]
+    pub fn delimiter(&self) -> Option<u8> {
+        self.delimiter
+    }
+
     /// Empties the record and sets its width.
     pub fn clear(&mut self, columns: usize) {
         self.bytes.clear();
@@ -50,7 +77,18 @@ impl Record {
         let Some(cell @ None) = self.cells.get_mut(column) else { return false };
         let start = self.bytes.len();
         write(&mut self.bytes);
-        *cell = Some(Cell { start, end: self.bytes.len(), kind });
+        *cell = Some(Cell { start, end: self.bytes.len(), kind, clean: false });
+        true
+    }
+
+    /// The same with a text, by a `write` that can fail, and tells whether it met neither the byte that it is given
+    /// nor `"` nor a control character.
+    pub fn fill_text(&mut self, column: usize, write: impl FnOnce(&mut Vec<u8>, u8) -> Option<bool>) -> bool {
+        let Some(cell @ None) = self.cells.get_mut(column) else { return false };
+        let start = self.bytes.len();
+        let Some(clean) = write(&mut self.bytes, self.delimiter.unwrap_or_default()) else { return false };
+        let clean = clean && self.delimiter.is_some();
+        *cell = Some(Cell { start, end: self.bytes.len(), kind: CellKind::Text, clean });
         true
     }
 
@@ -68,9 +106,16 @@ impl Record {
 
     /// The cells in column order; one that was never filled counts as null.
     pub fn cells(&self) -> impl ExactSizeIterator<Item = (CellKind, &[u8])> {
-        self.cells.iter().map(|cell| match cell {
-            Some(cell) => (cell.kind, &self.bytes[cell.start..cell.end]),
-            None => (CellKind::Null, &[][..]),
+        self.cell_texts().map(|cell| (cell.kind, cell.text))
+    }
+
+    /// The same with what an encoder wants to know.
+    pub fn cell_texts(&self) -> impl ExactSizeIterator<Item = CellText<'_>> {
+        self.cells.iter().map(|cell| match *cell {
+            Some(Cell { start, end, kind, clean }) => {
+                CellText { kind, text: &self.bytes[start..end], clean, from: &self.bytes[start..] }
+            }
+            None => CellText { kind: CellKind::Null, text: &[], clean: false, from: &[] },
         })
     }
 }

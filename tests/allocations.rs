@@ -26,20 +26,18 @@ impl Path {
     fn of(soql: &str, numbers: Numbers) -> Self {
         let columns = Columns::of(&Query::parse(soql).unwrap()).unwrap();
         let csv = Csv::new(CsvDialect::default(), numbers);
-        Self { columns, record: Record::default(), csv, out: Vec::new() }
+        Self { columns, record: Record::parted_by(b','), csv, out: Vec::new() }
     }
 
     fn rows(&mut self, page: &[u8]) -> usize {
         self.out.clear();
         let form = JsonForm { numbers: Numbers::Plain, attributes: false };
         let mut reader = PageReader::open(page).unwrap();
-        let mut rows = self.csv.rows(&mut self.out);
         let mut count = 0;
         while reader.read(&self.columns, &mut self.record, form, &mut |_| unreachable!()).unwrap() {
-            rows.write(&self.record).unwrap();
+            self.csv.row(&self.record, &mut self.out);
             count += 1;
         }
-        rows.finish().unwrap();
         count
     }
 

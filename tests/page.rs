@@ -695,13 +695,17 @@ fn random_record() -> impl Strategy<Value = Random> {
     let text = || prop::option::of(any::<String>());
     let owner = prop::option::of((text(), prop::option::of(text())));
     let amount = prop::option::of("-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,2})?");
-    let order = Just((0..8).collect::<Vec<usize>>()).prop_shuffle();
-    let space = prop::sample::select(vec!["", " ", "\n", "\r\n\t "]);
+    // The usual form, which has a road of its own, as often as any other.
+    let usual = (Just(vec![1, 0, 2, 3, 4, 5, 6, 7]), Just(""));
+    let other = (
+        Just((0..8).collect::<Vec<usize>>()).prop_shuffle(),
+        prop::sample::select(vec!["", " ", "\n", "\r\n\t "]),
+    );
     (
         (text(), text(), amount, prop::option::of(any::<bool>()), owner),
-        (prop::option::of((any::<i32>(), any::<String>())), order, space, any::<bool>()),
+        (prop::option::of((any::<i32>(), any::<String>())), prop_oneof![usual, other], any::<bool>()),
     )
-        .prop_map(|((id, name, amount, flag, owner), (place, order, space, escaped))| {
+        .prop_map(|((id, name, amount, flag, owner), (place, (order, space), escaped))| {
             let or_null = |text: Option<String>| text.unwrap_or_else(|| "null".to_owned());
             let string = |text: &Option<String>| or_null(text.as_ref().map(|text| quoted(text, escaped)));
             let attributes = ("attributes", r#"{"type":"A","url":"/a"}"#.to_owned());
@@ -714,7 +718,7 @@ fn random_record() -> impl Strategy<Value = Random> {
             };
             let owner_text = or_null(owner.as_ref().map(|(name, boss)| {
                 object(
-                    &[attributes.clone(), ("Manager", manager(boss)), ("name", string(name))],
+                    &[("name", string(name)), attributes.clone(), ("Manager", manager(boss))],
                     &order,
                     space,
                 )

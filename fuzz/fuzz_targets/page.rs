@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use sfexport::job::Numbers;
+use sfexport::job::{CsvDialect, Numbers};
 use sfexport::record::{CellKind, Record};
 use sfexport::salesforce::fault::{Fault, FaultKind};
 use sfexport::salesforce::page::{JsonForm, PageReader, next_locator};
+use sfexport::sink::csv::Csv;
 use sfexport::soql::{Columns, Query};
 
 static COLUMNS: LazyLock<Columns> = LazyLock::new(|| {
@@ -70,9 +71,20 @@ type Cells = Vec<Vec<(CellKind, Vec<u8>)>>;
 
 fn cells(page: &[u8], form: JsonForm) -> Result<(Cells, u64, Option<String>), Fault> {
     let mut reader = PageReader::open(page)?;
-    let (mut record, mut rows) = (Record::default(), Vec::new());
+    let (mut record, mut rows) = (Record::parted_by(b','), Cells::new());
+    let (mut csv, mut encoded) = (Csv::new(CsvDialect::default(), Numbers::AsSent), Vec::new());
     while reader.read(&COLUMNS, &mut record, form, &mut no_pages)? {
         rows.push(record.cells().map(|(kind, cell)| (kind, cell.to_vec())).collect());
+        csv.row(&record, &mut encoded);
+    }
+    // That reader takes a byte order mark at the start for no part of the first cell.
+    if !encoded.starts_with("\u{FEFF}".as_bytes()) {
+        let read = ::csv::ReaderBuilder::new().has_headers(false).from_reader(encoded.as_slice()).into_byte_records();
+        let read: Vec<_> = read.map(|row| row.expect("a row")).collect();
+        assert_eq!(read.len(), rows.len());
+        for (read, row) in read.iter().zip(&rows) {
+            assert!(read.iter().eq(row.iter().map(|(_, cell)| cell.as_slice())), "{read:?} {row:?}");
+        }
     }
     let next = reader.head().next.as_ref().map(|next| next.path().to_owned());
     Ok((rows, reader.lone_surrogates(), next))

@@ -1,11 +1,12 @@
 //! One of the files that a run writes: what is encoded for it, and its stage.
 
-use std::io::{self, Write};
+use std::io;
 
 use super::writer::write_failure;
 use crate::error::Failure;
 use crate::output::Staged;
-use crate::sink::csv::{Csv, Rows};
+use crate::record::Record;
+use crate::sink::csv::Csv;
 
 /// How much of a file is held back while its rows come, in bytes.
 const HELD: usize = 1 << 20;
@@ -28,13 +29,16 @@ impl File {
         Self { names, csv, staged, encoded: Vec::new(), records: 0, bytes: 0, marked: (0, 0) }
     }
 
-    /// Begins its rows, behind its head where it has not `begun`; with the count to be raised by who writes them.
-    pub(super) fn rows(&mut self, begun: bool) -> io::Result<(Rows<'_, Spill<'_>>, &mut u64)> {
-        let Self { names, csv, staged, encoded, records, bytes, .. } = self;
-        if !begun {
-            csv.head(names, encoded)?;
-        }
-        Ok((csv.rows(Spill { encoded, staged: staged.as_mut(), bytes }), records))
+    /// Encodes what stands before its first record.
+    pub(super) fn head(&mut self) {
+        self.csv.head(&self.names, &mut self.encoded);
+    }
+
+    /// Encodes a record as a row, and writes what is encoded once it is much.
+    pub(super) fn row(&mut self, record: &Record) -> io::Result<()> {
+        self.csv.row(record, &mut self.encoded);
+        self.records += 1;
+        if self.encoded.len() > HELD { self.write() } else { Ok(()) }
     }
 
     /// Marks this place, before a page.
@@ -59,37 +63,13 @@ impl File {
 
     /// Writes what is encoded.
     pub(super) fn write_out(&mut self) -> Result<(), Failure> {
-        let Self { staged, encoded, bytes, .. } = self;
-        Spill { encoded, staged: staged.as_mut(), bytes }.write_out().map_err(write_failure)
+        self.write().map_err(write_failure)
     }
-}
 
-/// Holds back a little of what is written, and writes the rest to the stage.
-pub(super) struct Spill<'f> {
-    encoded: &'f mut Vec<u8>,
-    staged: &'f mut dyn Staged,
-    bytes: &'f mut u64,
-}
-
-impl Spill<'_> {
-    fn write_out(&mut self) -> io::Result<()> {
-        self.staged.write_all(self.encoded)?;
-        *self.bytes += self.encoded.len() as u64;
+    fn write(&mut self) -> io::Result<()> {
+        self.staged.write_all(&self.encoded)?;
+        self.bytes += self.encoded.len() as u64;
         self.encoded.clear();
-        Ok(())
-    }
-}
-
-impl Write for Spill<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.encoded.extend_from_slice(bytes);
-        if self.encoded.len() > HELD {
-            self.write_out()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

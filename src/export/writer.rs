@@ -18,7 +18,7 @@ use crate::record::{CellKind, Record};
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::page::{Head, JsonForm, PageReader};
 use crate::salesforce::query::{Count, QueryLocator};
-use crate::sink::csv::{Csv, Rows};
+use crate::sink::csv::Csv;
 use crate::soql::Columns;
 
 /// What the writer is told.
@@ -144,7 +144,7 @@ impl Writer {
             main,
             further: files.collect(),
             columns,
-            record: Record::default(),
+            record: Record::parted_by(shape.csv.delimiter),
             begun: false,
             count: Count::default(),
             lone_surrogates: 0,
@@ -243,21 +243,19 @@ impl Writer {
     ) -> Result<u64, Fault> {
         let File { names, csv, encoded, .. } = &mut self.main;
         if !self.begun {
-            csv.head(names, encoded).map_err(encoding)?;
+            csv.head(names, encoded);
         }
-        let mut rows = csv.rows(encoded);
         let mut records = 0;
         while page.read(&self.columns, &mut self.record, self.form, fetch)? {
-            rows.write(&self.record).map_err(encoding)?;
+            csv.row(&self.record, encoded);
             records += 1;
         }
         if self.columns.is_count() {
             self.record.clear(1);
             let total = page.head().total_size.to_string();
             self.record.fill(0, CellKind::Number, |cell| cell.extend_from_slice(total.as_bytes()));
-            rows.write(&self.record).map_err(encoding)?;
+            csv.row(&self.record, encoded);
         }
-        rows.finish().map_err(encoding)?;
         Ok(records)
     }
 
@@ -269,21 +267,18 @@ impl Writer {
         broken: &mut Option<Failure>,
         fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
     ) -> Result<u64, Fault> {
-        let begun = self.begun;
-        let files = std::iter::once(&mut self.main).chain(&mut self.further);
-        let mut tables =
-            files.map(|file| file.rows(begun)).collect::<Result<Vec<_>, _>>().map_err(encoding)?;
-        let mut stop = |error| {
-            *broken = Some(write_failure(error));
-            Fault::new(FaultKind::Contradiction, "the output cannot be written")
-        };
-        let records = page.rows(&self.columns, self.form, fetch, &mut |table, record| {
-            let Some((rows, count)) = tables.get_mut(table) else { return Ok(()) };
-            **count += 1;
-            rows.write(record).map_err(&mut stop)
-        })?;
-        tables.into_iter().try_for_each(|(rows, _)| Rows::finish(rows)).map_err(stop)?;
-        Ok(records)
+        if !self.begun {
+            self.files().for_each(File::head);
+        }
+        let Self { columns, form, main, further, .. } = self;
+        page.rows(columns, *form, fetch, &mut |table, record| {
+            let file = if table == 0 { Some(&mut *main) } else { further.get_mut(table - 1) };
+            let Some(file) = file else { return Ok(()) };
+            file.row(record).map_err(|error| {
+                *broken = Some(write_failure(error));
+                Fault::new(FaultKind::Contradiction, "the output cannot be written")
+            })
+        })
     }
 
     fn json_lines(
@@ -310,9 +305,4 @@ pub(super) fn write_failure(error: std::io::Error) -> Failure {
         ErrorKind::BrokenPipe => Failure::new(Exit::General, READER_GONE),
         _ => output::write_failure(error),
     }
-}
-
-/// A row that cannot be encoded into memory: the csv crate names the reason, and there is none to be expected.
-fn encoding(error: std::io::Error) -> Fault {
-    Fault::new(FaultKind::Contradiction, format!("a record cannot be written as CSV: {error}"))
 }

@@ -31,7 +31,9 @@ impl<'a> Json<'a> {
 
     pub(super) fn seek(&mut self, position: usize) {
         self.base = position.min(self.bytes.len());
-        self.jiter = Jiter::new(&self.bytes[self.base..]);
+        // The room for unescaped text is kept.
+        let tape = std::mem::replace(&mut self.jiter, Jiter::new(&[])).into_tape();
+        self.jiter = Jiter::with_tape(&self.bytes[self.base..], tape);
     }
 
     pub(super) fn bytes(&self) -> &'a [u8] {

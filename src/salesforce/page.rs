@@ -3,6 +3,7 @@
 //! It is strict where leniency would lose data: a column that the org left out, a field that the query did not
 //! ask for, a key sent twice, a record of another shape are all faults, never guesses.
 
+mod steady;
 mod tables;
 
 pub use tables::TakeRow;
@@ -41,6 +42,9 @@ pub struct JsonForm {
     pub attributes: bool,
 }
 
+/// After so many records that were not as they usually are, a page is no longer expected to hold such.
+const UNSTEADY: u32 = 16;
+
 /// Reads a page's records one after the other.
 pub struct PageReader<'p> {
     json: Json<'p>,
@@ -50,6 +54,8 @@ pub struct PageReader<'p> {
     /// Whether white space stands between the tokens; then JSON that is copied is compacted.
     loose: bool,
     state: State,
+    /// How many records in a row were not as they usually are.
+    unsteady: u32,
     /// One record a level of child queries, to see what each child holds.
     scratch: Vec<Record>,
 }
@@ -78,7 +84,7 @@ impl<'p> PageReader<'p> {
         let mut json = Json::new(bytes);
         let (head, ahead) = open_envelope(&mut json)?;
         let loose = is_loose(&bytes[..json.position()]);
-        Ok(Self { json, head, ahead, loose, state: State::Before, scratch: Vec::new() })
+        Ok(Self { json, head, ahead, loose, state: State::Before, unsteady: 0, scratch: Vec::new() })
     }
 
     /// What the page says about the whole result.
@@ -109,6 +115,11 @@ impl<'p> PageReader<'p> {
             return Ok(false);
         }
         record.clear(columns.cells());
+        if self.steadily(|bytes, at| steady::cells(bytes, at, columns.shape(), record)) {
+            complete(columns, record)?;
+            return Ok(true);
+        }
+        record.clear(columns.cells());
         let mut walk = self.walk(form, fetch);
         walk.cells(columns.shape(), record)?;
         complete(columns, record)?;
@@ -130,9 +141,36 @@ impl<'p> PageReader<'p> {
         if !self.advance()? {
             return Ok(false);
         }
+        let start = out.len();
+        if self.steadily(|bytes, at| {
+            let plain = form.numbers == Numbers::Plain;
+            let line = steady::Line { out, copied: at, attributes: form.attributes, plain };
+            steady::line(bytes, at, columns.shape(), line)
+        }) {
+            return Ok(true);
+        }
+        out.truncate(start);
         let mut walk = self.walk(form, fetch);
         walk.record(columns, record, out)?;
         Ok(true)
+    }
+
+    /// Reads a record in one go where it is as records usually are; `read` takes the page and a record's place in
+    /// it, and gives the place behind. Gives whether it was; if not, nothing was read.
+    #[inline]
+    fn steadily(&mut self, read: impl FnOnce(&[u8], usize) -> Option<usize>) -> bool {
+        if self.loose || self.unsteady == UNSTEADY {
+            return false;
+        }
+        let end = read(self.json.bytes(), self.json.position());
+        match end {
+            Some(end) => {
+                self.unsteady = 0;
+                self.json.seek(end);
+            }
+            None => self.unsteady += 1,
+        }
+        end.is_some()
     }
 
     fn walk<'w, 'f>(&'w mut self, form: JsonForm, fetch: &'w mut FetchChildren<'f>) -> Walk<'w, 'p, 'f> {

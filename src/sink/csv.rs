@@ -1,115 +1,131 @@
 //! Records → CSV by a job's dialect: RFC 4180, quotes only where a reader needs them.
 
-use std::io::{self, Write};
-
-use ::csv::{ByteRecord, ErrorKind, QuoteStyle, Terminator, Writer, WriterBuilder};
-
 use crate::job::{CsvDialect, Numbers};
 use crate::record::number::write_plain;
-use crate::record::{CellKind, Record};
+use crate::record::{CellKind, CellText, Record};
 
-/// The encoder's own buffer. The csv crate's fast path takes a record that fits into what is left of it.
-const BUFFER: usize = 64 * 1024;
+/// How many bytes of a cell are moved together, and up to which length that is faster than the system's own way.
+const BLOCK: usize = 16;
+const SHORT: usize = 64;
 
 /// Encodes records as rows.
 pub struct Csv {
     dialect: CsvDialect,
     numbers: Numbers,
-    builder: WriterBuilder,
-    row: ByteRecord,
-    cell: Vec<u8>,
+    /// For every byte, whether a cell that holds it needs quotes.
+    special: [bool; 256],
+    /// A cell that is not written as it stands in its record.
+    changed: Vec<u8>,
 }
 
 impl Csv {
     /// An encoder for a dialect.
     #[must_use]
     pub fn new(dialect: CsvDialect, numbers: Numbers) -> Self {
-        let mut builder = WriterBuilder::new();
-        builder
-            .delimiter(dialect.delimiter)
-            .quote(dialect.quote)
-            .quote_style(QuoteStyle::Necessary)
-            .terminator(if dialect.crlf { Terminator::CRLF } else { Terminator::Any(b'\n') })
-            .has_headers(false)
-            .buffer_capacity(BUFFER);
-        Self { dialect, numbers, builder, row: ByteRecord::new(), cell: Vec::new() }
+        let mut special = [false; 256];
+        for byte in [dialect.delimiter, dialect.quote, b'\r', b'\n'] {
+            special[usize::from(byte)] = true;
+        }
+        Self { dialect, numbers, special, changed: Vec::new() }
     }
 
     /// Appends what stands before the first record: the byte order mark and the header, where the dialect has them.
-    pub fn head(&self, names: &[String], out: &mut Vec<u8>) -> io::Result<()> {
+    pub fn head(&self, names: &[String], out: &mut Vec<u8>) {
         if self.dialect.bom {
             out.extend_from_slice("\u{FEFF}".as_bytes());
         }
         if self.dialect.header {
-            let mut writer = self.builder.from_writer(out);
-            writer.write_record(names)?;
-            writer.flush()?;
-        }
-        Ok(())
-    }
-
-    /// Begins to append rows; they are all in `out` after [`Rows::finish`].
-    pub fn rows<W: Write>(&mut self, out: W) -> Rows<'_, W> {
-        let writer = self.builder.from_writer(out);
-        Rows {
-            writer,
-            dialect: &self.dialect,
-            numbers: self.numbers,
-            row: &mut self.row,
-            cell: &mut self.cell,
+            let start = out.len();
+            for name in names {
+                self.cell(name.as_bytes(), out);
+            }
+            self.end_row(start, out);
         }
     }
-}
 
-/// Rows on their way out.
-pub struct Rows<'o, W: Write> {
-    writer: Writer<W>,
-    dialect: &'o CsvDialect,
-    numbers: Numbers,
-    row: &'o mut ByteRecord,
-    cell: &'o mut Vec<u8>,
-}
-
-impl<W: Write> Rows<'_, W> {
     /// Appends a record as a row.
-    ///
-    /// # Errors
-    /// Those of what is written to; a buffer has none.
-    pub fn write(&mut self, record: &Record) -> io::Result<()> {
-        self.row.clear();
-        for (kind, bytes) in record.cells() {
+    pub fn row(&mut self, record: &Record, out: &mut Vec<u8>) {
+        let start = out.len();
+        let watched = record.delimiter() == Some(self.dialect.delimiter) && self.dialect.quote == b'"';
+        for CellText { kind, text, clean, from } in record.cell_texts() {
             match kind {
-                CellKind::Null => self.row.push_field(self.dialect.null.as_bytes()),
-                CellKind::Number
-                    if self.numbers == Numbers::Plain && bytes.iter().any(|b| matches!(b, b'e' | b'E')) =>
-                {
-                    self.cell.clear();
-                    write_plain(bytes, self.cell);
-                    self.row.push_field(self.cell);
+                CellKind::Null => self.cell(self.dialect.null.as_bytes(), out),
+                CellKind::Text if self.dialect.formula_guard && runs_in_a_spreadsheet(text) => {
+                    self.changed.clear();
+                    self.changed.push(b'\'');
+                    self.changed.extend_from_slice(text);
+                    self.cell(&self.changed, out);
                 }
-                CellKind::Text if self.dialect.formula_guard && runs_in_a_spreadsheet(bytes) => {
-                    self.cell.clear();
-                    self.cell.push(b'\'');
-                    self.cell.extend_from_slice(bytes);
-                    self.row.push_field(self.cell);
+                CellKind::Number if self.numbers == Numbers::Plain && has_exponent(text) => {
+                    self.changed.clear();
+                    write_plain(text, &mut self.changed);
+                    self.cell(&self.changed, out);
                 }
-                _ => self.row.push_field(bytes),
+                _ if clean && watched => {
+                    append(from, text.len(), out);
+                    out.push(self.dialect.delimiter);
+                }
+                _ => self.cell(text, out),
             }
         }
-        self.writer.write_byte_record(self.row).map_err(|error| match error.into_kind() {
-            // As it was: what a stage's error holds is not to be wrapped away.
-            ErrorKind::Io(error) => error,
-            other => io::Error::other(format!("{other:?}")),
-        })
+        self.end_row(start, out);
     }
 
-    /// Puts the last rows where they go.
-    ///
-    /// # Errors
-    /// Those of what is written to; a buffer has none.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.writer.flush()
+    /// Appends a cell and a delimiter.
+    #[inline]
+    fn cell(&self, text: &[u8], out: &mut Vec<u8>) {
+        let quote = self.dialect.quote;
+        if text.iter().any(|byte| self.special[usize::from(*byte)]) {
+            out.push(quote);
+            let mut rest = text;
+            while let Some(at) = memchr::memchr(quote, rest) {
+                out.extend_from_slice(&rest[..=at]);
+                out.push(quote);
+                rest = &rest[at + 1..];
+            }
+            out.extend_from_slice(rest);
+            out.push(quote);
+        } else {
+            out.extend_from_slice(text);
+        }
+        out.push(self.dialect.delimiter);
     }
+
+    /// Ends the row that began at `start`, in the place of the delimiter behind its last cell.
+    fn end_row(&self, start: usize, out: &mut Vec<u8>) {
+        if out.len() > start {
+            out.pop();
+        }
+        // A line without anything on it would be no row.
+        if out.len() == start {
+            out.extend_from_slice(&[self.dialect.quote; 2]);
+        }
+        out.extend_from_slice(if self.dialect.crlf { b"\r\n" } else { b"\n" });
+    }
+}
+
+/// Appends the first `length` bytes.
+#[inline]
+fn append(from: &[u8], length: usize, out: &mut Vec<u8>) {
+    let end = out.len() + length;
+    let mut rest = from;
+    if length <= SHORT {
+        while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>()
+            && out.len() < end
+        {
+            out.extend_from_slice(block);
+            rest = behind;
+        }
+        out.truncate(end);
+    }
+    let left = end - out.len();
+    if left > 0 {
+        out.extend_from_slice(&rest[..left]);
+    }
+}
+
+fn has_exponent(number: &[u8]) -> bool {
+    number.iter().any(|byte| matches!(byte, b'e' | b'E'))
 }
 
 /// The first characters that make Excel, Sheets and LibreOffice read a cell as a formula, after OWASP's page on
@@ -120,24 +136,25 @@ fn runs_in_a_spreadsheet(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ::csv::{QuoteStyle, Terminator, WriterBuilder};
+    use proptest::prelude::*;
+
     use super::*;
 
     fn encoded(dialect: CsvDialect, rows: &[&[(CellKind, &str)]]) -> String {
         let mut out = Vec::new();
         let mut csv = Csv::new(dialect, Numbers::Plain);
         let names: Vec<_> = (0..rows[0].len()).map(|n| format!("c{n}")).collect();
-        csv.head(&names, &mut out).unwrap();
+        csv.head(&names, &mut out);
         let mut record = Record::default();
-        let mut writer = csv.rows(&mut out);
         for row in rows {
             record.clear(row.len());
             // In reverse: the order of arrival is not the order of columns.
             for (column, (kind, text)) in row.iter().enumerate().rev() {
                 assert!(record.fill(column, *kind, |out| out.extend_from_slice(text.as_bytes())));
             }
-            writer.write(&record).unwrap();
+            csv.row(&record, &mut out);
         }
-        writer.finish().unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -187,9 +204,50 @@ mod tests {
     }
 
     #[test]
-    fn a_row_longer_than_the_buffer_is_written_whole() {
-        let long = "x\"".repeat(BUFFER);
-        let expected = format!("c0,c1\n\"{}\",y\n", "x\"\"".repeat(BUFFER));
+    fn a_long_cell_is_written_whole() {
+        let long = "x\"".repeat(70_000);
+        let expected = format!("c0,c1\n\"{}\",y\n", "x\"\"".repeat(70_000));
         assert_eq!(encoded(CsvDialect::default(), &[&[text(&long), text("y")]]), expected);
+    }
+    /// The rows as the csv crate writes them.
+    fn by_the_csv_crate(dialect: &CsvDialect, rows: &[Vec<String>]) -> Vec<u8> {
+        let mut writer = WriterBuilder::new()
+            .delimiter(dialect.delimiter)
+            .quote(dialect.quote)
+            .quote_style(QuoteStyle::Necessary)
+            .terminator(if dialect.crlf { Terminator::CRLF } else { Terminator::Any(b'\n') })
+            .from_writer(Vec::new());
+        rows.iter().for_each(|row| writer.write_record(row).unwrap());
+        writer.into_inner().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_those_of_the_csv_crate(
+            rows in (1_usize..5).prop_flat_map(|width| {
+                let cell = prop_oneof!["[a,;'\"\r\n\t|ö]{0,40}", "[a-z0-9 ö]{0,90}", any::<String>()];
+                prop::collection::vec(prop::collection::vec(cell, width), 1..6)
+            }),
+            (delimiter, quote) in (prop::sample::select(b",;\t|a'".to_vec()), prop::sample::select(b"\"'".to_vec()))
+                .prop_filter("two characters", |(delimiter, quote)| delimiter != quote),
+            (crlf, watched) in (any::<bool>(), any::<bool>()),
+        ) {
+            let dialect = CsvDialect { delimiter, quote, crlf, ..CsvDialect::default() };
+            let mut csv = Csv::new(dialect.clone(), Numbers::AsSent);
+            let mut record = if watched { Record::parted_by(delimiter) } else { Record::parted_by(b'#') };
+            let mut out = Vec::new();
+            for row in &rows {
+                record.clear(row.len());
+                for (column, text) in row.iter().enumerate() {
+                    assert!(record.fill_text(column, |out, watched| {
+                        out.extend_from_slice(text.as_bytes());
+                        Some(!text.bytes().any(|byte| byte == watched || byte == b'"' || byte < 0x20))
+                    }));
+                }
+                csv.row(&record, &mut out);
+            }
+            let expected = by_the_csv_crate(&dialect, &rows);
+            prop_assert_eq!(String::from_utf8(out), String::from_utf8(expected));
+        }
     }
 }
