@@ -77,7 +77,10 @@ fn object<T: Take>(bytes: &[u8], at: usize, level: &Level, take: &mut T) -> Opti
                 literal(bytes, at, b"null")?
             }
             Node::Parent(parent) => object(bytes, at, parent, take)?,
-            Node::Children { .. } => return None,
+            Node::Children { column, .. } => {
+                take.null(*column)?;
+                literal(bytes, at, b"null")?
+            }
         };
     }
     literal(bytes, at, b"}")
@@ -493,7 +496,9 @@ mod tests {
             assert_eq!((read(other, soql), copied(other, soql, false, false)), (None, None), "{other}");
         }
         let children = "SELECT Id, (SELECT Id FROM Contacts) FROM A";
-        assert_eq!(read(r#"{"Id":"1","Contacts":null}"#, children), None);
+        assert!(read(r#"{"Id":"1","Contacts":null}"#, children).is_some());
+        let with = r#"{"Id":"1","Contacts":{"totalSize":1,"done":true,"records":[{"Id":"2"}]}}"#;
+        assert_eq!((read(with, children), copied(with, children, false, false)), (None, None));
         // A column of this name cannot be told from what describes the record.
         assert_eq!(read(r#"{"attributes":"x"}"#, "SELECT attributes FROM A"), None);
         assert!(read(r#"{"Attributes":"x"}"#, "SELECT Attributes FROM A").is_some());
