@@ -43,12 +43,12 @@ pub(super) fn line(bytes: &[u8], at: usize, level: &Level, mut line: Line<'_>) -
     Some(end)
 }
 
-/// What becomes of a record's values.
+/// What becomes of a record's values: the two ways of reading a record differ in nothing else.
 trait Take {
     /// Takes the value at `at`; gives the place behind it.
     fn value(&mut self, bytes: &[u8], at: usize, column: usize) -> Option<usize>;
 
-    /// Takes a column whose parent is null.
+    /// Takes a column that is null because its parent is, or that has no children.
     fn null(&mut self, column: usize) -> Option<()>;
 
     /// Takes the place of an object's `attributes`, with the comma behind them.
@@ -62,6 +62,7 @@ fn object<T: Take>(bytes: &[u8], at: usize, level: &Level, take: &mut T) -> Opti
         take.attributes(bytes, at..behind);
         at = behind;
     }
+    // Then the comma behind the attributes would stand before nothing.
     if level.entries().is_empty() {
         return None;
     }
@@ -103,23 +104,11 @@ fn key(bytes: &[u8], at: usize, key: &[u8]) -> Option<usize> {
     let end = at + key.len();
     let sent = bytes.get(at..end)?;
     // A column of that name would be taken for what describes the record.
-    let known = (same(sent, key) || sent.eq_ignore_ascii_case(key)) && sent != b"attributes";
+    let known = (sent == key || sent.eq_ignore_ascii_case(key)) && sent != b"attributes";
     if known { literal(bytes, end, b"\":") } else { None }
 }
 
-/// Whether two keys of one length are the same: without a call, whose cost is a multiple of the comparison's.
-#[inline]
-fn same(one: &[u8], other: &[u8]) -> bool {
-    let word = |bytes: &[u8; BLOCK]| u64::from_le_bytes(*bytes);
-    match (one.as_chunks(), other.as_chunks(), one.last_chunk(), other.last_chunk()) {
-        // The last eight overlap the chunks before.
-        ((ones, _), (others, _), Some(one), Some(other)) => {
-            word(one) == word(other) && ones.iter().zip(others).all(|(one, other)| word(one) == word(other))
-        }
-        _ => one.iter().zip(other).all(|(one, other)| one == other),
-    }
-}
-
+/// The place behind these bytes, if they stand at `at`.
 #[inline]
 fn literal(bytes: &[u8], at: usize, literal: &[u8]) -> Option<usize> {
     bytes.get(at..)?.starts_with(literal).then_some(at + literal.len())
