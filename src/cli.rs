@@ -114,8 +114,7 @@ pub fn main() -> ExitCode {
     };
     let form = arguments.common.log_format;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // The network needs little: pages are read and written on threads of their own.
-        .worker_threads(2)
+        .worker_threads(network_threads(&arguments.verb))
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::General, format!("cannot start: {error}")));
@@ -138,6 +137,16 @@ pub fn main() -> ExitCode {
         _ => exit,
     };
     ExitCode::from(exit.code())
+}
+
+/// How many threads the network has; pages are read and written on threads of their own. A second one saves a single
+/// export no time, and costs it 1.5 MiB and the CPU of waking each other (docs/performance.md).
+fn network_threads(verb: &Verb) -> usize {
+    match verb {
+        Verb::Query(_) => 1,
+        Verb::Run(arguments) if arguments.is_one_job() => 1,
+        _ => 2,
+    }
 }
 
 async fn act(arguments: Arguments) -> Result<Exit, Failure> {

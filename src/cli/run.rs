@@ -48,6 +48,13 @@ pub(super) struct RunArguments {
     metrics_file: Option<PathBuf>,
 }
 
+impl RunArguments {
+    /// Whether there is but one run to be done.
+    pub(super) fn is_one_job(&self) -> bool {
+        !self.all && self.jobs.len() == 1
+    }
+}
+
 /// Runs the jobs named; one that fails stops no other.
 pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Exit, Failure> {
     let selection = if arguments.all { Selection::All } else { Selection::Jobs(arguments.jobs.clone()) };
