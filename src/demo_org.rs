@@ -52,7 +52,7 @@ pub struct Options {
     pub client_id: String,
     /// The user's name, an assertion's `sub`.
     pub username: String,
-    /// The certificate or public key (RSA, PEM) that verifies assertions.
+    /// The certificate or public key (RSA, PEM) that verifies assertions; of several, each does.
     pub public_key: String,
     /// Whether an `exp` more than three minutes ahead is refused, as the documentation says and the real
     /// service does not.
@@ -213,7 +213,7 @@ impl Request {
 struct Org {
     options: Options,
     url: String,
-    key: DecodingKey,
+    keys: Vec<DecodingKey>,
     data: DataSet,
     requests: Mutex<Vec<Request>>,
     rules: Mutex<Vec<Rule>>,
@@ -236,18 +236,10 @@ impl std::fmt::Debug for Org {
 
 impl Org {
     fn new(options: Options, url: String) -> io::Result<Self> {
-        let key = if options.public_key.is_empty() {
-            // No signature fits an empty key.
-            DecodingKey::from_rsa_der(&[])
-        } else {
-            DecodingKey::from_rsa_pem(options.public_key.as_bytes()).map_err(|error| {
-                let what = format!("the app's certificate or public key cannot be read: {error}");
-                io::Error::new(io::ErrorKind::InvalidInput, what)
-            })?
-        };
+        let keys = keys(&options.public_key)?;
         Ok(Self {
             url,
-            key,
+            keys,
             data: DataSet::with_username(options.records, options.username.clone()),
             requests: Mutex::default(),
             rules: Mutex::default(),
@@ -278,6 +270,32 @@ impl Org {
     /// A number that no other call gets.
     fn serial(&self) -> usize {
         self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// The keys of the certificates and public keys in a text of PEM.
+fn keys(pem: &str) -> io::Result<Vec<DecodingKey>> {
+    let wrong = |why: String| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("the app's certificate or public key cannot be read: {why}"),
+        )
+    };
+    let (mut keys, mut block) = (Vec::new(), String::new());
+    for line in pem.lines() {
+        block.push_str(line);
+        block.push('\n');
+        if line.starts_with("-----END") {
+            let key =
+                DecodingKey::from_rsa_pem(block.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+            keys.push(key);
+            block.clear();
+        }
+    }
+    // What is left is a block without its end, or no PEM at all.
+    match block.trim().is_empty() {
+        true => Ok(keys),
+        false => Err(wrong("it is no whole PEM".to_owned())),
     }
 }
 

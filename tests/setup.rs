@@ -10,8 +10,9 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use sfexport::demo_org::{At, Fault, Options, Rule};
@@ -568,4 +569,52 @@ fn a_dead_state_folder_is_found_before_a_run_finds_it() {
     deployment.write("occupied", "a file");
     let outcome = deployment.run(["check", "--offline", "--json"]).ended(73);
     assert_eq!(step(&outcome, "state")["outcome"], "failed");
+}
+
+#[test]
+fn a_new_user_gets_from_nothing_to_an_export_of_the_demo_org_with_a_key_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let sfexport = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sfexport"));
+        command.env_clear().current_dir(folder.path()).args(arguments).stdin(Stdio::null());
+        command
+    };
+    let said = |arguments: &[&str]| {
+        let output = sfexport(arguments).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    assert_eq!(said(&["keygen"]).0, Some(0));
+    let serve = ["demo", "--serve", "--records", "20", "--certificate", "server.crt"];
+    let mut org = sfexport(&serve).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(org.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut told: Vec<String> = Vec::new();
+    while !told.last().is_some_and(|line| line.starts_with("The org is up")) {
+        told.push(lines.next().expect("the org is up"));
+    }
+    let init = told.iter().find_map(|line| line.trim().strip_prefix("sfexport init ")).expect("the command");
+    let init: Vec<&str> = ["init"].into_iter().chain(init.split(' ')).collect();
+    assert_eq!(said(&init).0, Some(0));
+    let (status, checked) = said(&["check"]);
+    assert_eq!(status, Some(0), "{checked}");
+    assert!(checked.contains("All is well."), "{checked}");
+    let (status, ran) = said(&["run", "accounts"]);
+    assert_eq!(status, Some(0), "{ran}");
+    // The demo's own key is let in as before, and a key that was not uploaded is not.
+    assert_eq!(said(&["--config", "demo/sfexport.toml", "whoami"]).0, Some(0));
+    assert_eq!(said(&["keygen", "--out", "other"]).0, Some(0));
+    let mut refused = sfexport(&["whoami"]);
+    refused.env("SFEXPORT_ORG__KEY_FILE", "other/server.key");
+    assert_eq!(refused.output().unwrap().status.code(), Some(77));
+    org.kill().unwrap();
+    org.wait().unwrap();
+}
+
+#[test]
+fn a_file_that_is_no_certificate_is_not_served() {
+    let deployment = Deployment::new(10);
+    deployment.write("no.crt", "certainly none");
+    let serve = ["demo", "--serve", "--records", "1", "--certificate"];
+    deployment.run(serve.iter().chain(&["no.crt"])).ended(1).says(&["certificate", "PEM"]);
+    deployment.run(serve.iter().chain(&["missing.crt"])).ended(78).says(&["missing.crt"]);
 }

@@ -31,6 +31,9 @@ pub(super) struct DemoArguments {
     /// The port of the org; 0 takes any free one
     #[arg(long, default_value_t = 0, requires = "serve", value_name = "PORT")]
     port: u16,
+    /// A certificate of yours, as keygen makes it: the org takes its key's logins too, as after an upload in Setup
+    #[arg(long, requires = "serve", value_name = "FILE")]
+    certificate: Option<PathBuf>,
     /// How long the org thinks before each page, in milliseconds: for benchmarks
     #[arg(long, default_value_t = 0, hide = true)]
     think: u64,
@@ -60,13 +63,19 @@ const JOBS: [(&str, &str); 5] = [
 /// Sets the demo up; then runs its jobs, or serves its org until it is interrupted.
 pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<Exit, Failure> {
     let folder = Folder::prepare(&arguments.dir)?;
-    let certificate = folder.certificate()?;
+    let mut certificates = folder.certificate()?;
+    if let Some(path) = &arguments.certificate {
+        let yours = std::fs::read_to_string(path)
+            .map_err(|error| Failure::of_file(Exit::Configuration, "cannot read", path, &error))?;
+        certificates.push('\n');
+        certificates.push_str(&yours);
+    }
     let options = Options {
         port: arguments.port,
         records: arguments.records,
         client_id: CLIENT_ID.to_owned(),
         username: USERNAME.to_owned(),
-        public_key: certificate,
+        public_key: certificates,
         think: Duration::from_millis(arguments.think),
         bytes_per_second: arguments.bytes_per_second,
         prerender: arguments.prerender,
@@ -87,7 +96,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
         folder.show("jobs")
     ));
     if arguments.serve {
-        return serve(&folder, org, context).await;
+        return serve(&folder, org, arguments.certificate.as_deref(), context).await;
     }
     let exit = run_jobs(&folder, context).await?;
     org.stop().await;
@@ -158,16 +167,42 @@ fn grouped(number: u64) -> String {
     text
 }
 
-async fn serve(folder: &Folder, org: DemoOrg, context: &Context) -> Result<Exit, Failure> {
+async fn serve(
+    folder: &Folder,
+    org: DemoOrg,
+    certificate: Option<&Path>,
+    context: &Context,
+) -> Result<Exit, Failure> {
     let config = folder.show("sfexport.toml");
-    let text = folder.configuration(&org);
     print::line("");
-    print::line(text.trim_end());
+    print::line(folder.configuration(&org).trim_end());
     print::line("");
-    print::line("In another terminal:");
+    print::line("In another terminal, from the same folder:");
     print::line(format!("  sfexport --config {config} check"));
     print::line(format!("  sfexport --config {config} run --all"));
     print::line(format!("  sfexport --config {config} query 'SELECT Id, Name FROM Account LIMIT 5' -o -"));
+    print::line("");
+    match certificate {
+        None => {
+            print::line(
+                "To set up a configuration and a key of your own against it: `sfexport keygen` first, then",
+            );
+            print::line("this again with --certificate server.crt, which is what an upload in Setup does.");
+        }
+        Some(path) => {
+            print::line(format!(
+                "{} is uploaded: its key is let in too. With your own files:",
+                path.display()
+            ));
+            print::line(format!(
+                "  sfexport init --login-url {} --client-id {CLIENT_ID} --username {USERNAME}",
+                org.url()
+            ));
+            print::line(
+                "or, where there is a sfexport.toml, these three in its [org], and key_file for your key.",
+            );
+        }
+    }
     print::line("The org is up until this is interrupted.");
     context.stop.requested().await;
     org.stop().await;

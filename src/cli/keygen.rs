@@ -54,6 +54,10 @@ pub(super) fn keygen(arguments: &KeygenArguments) -> Result<Exit, Failure> {
         not_before: Timestamp::now(),
     };
     let made = key::generate(&request)?;
+    for folder in [&key, &certificate].into_iter().filter_map(|path| path.parent()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::of_file(Exit::Output, "cannot make the folder", folder, &error))?;
+    }
     key::write_new(&made, &key, &certificate)?;
 
     let length = match arguments.bits {

@@ -48,7 +48,10 @@ fn check_assertion(org: &Org, assertion: &str) -> Result<(), LoginRefusal> {
     }
     let (message, signature) = assertion.rsplit_once('.').ok_or(invalid)?;
     let signed = token.header.alg == Algorithm::RS256
-        && crypto::verify(signature, message.as_bytes(), &org.key, Algorithm::RS256).unwrap_or(false);
+        && org
+            .keys
+            .iter()
+            .any(|key| crypto::verify(signature, message.as_bytes(), key, Algorithm::RS256).unwrap_or(false));
     if !signed {
         return Err(invalid);
     }
