@@ -108,6 +108,13 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and the version go to standard output and are no failure; clap knows.
+            if error.use_stderr() && log::wants_json(std::env::args_os()) {
+                let level = Some(tracing::Level::ERROR);
+                if log::start(log::Form::Json, level, true, &progress::Bars::new()).is_ok() {
+                    print::failure(log::Form::Json, None, &misused(&error));
+                    return ExitCode::from(Exit::Usage.code());
+                }
+            }
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
         }
@@ -146,6 +153,18 @@ fn network_threads(verb: &Verb) -> usize {
         Verb::Query(_) => 1,
         Verb::Run(arguments) if arguments.is_one_job() => 1,
         _ => 2,
+    }
+}
+
+/// What clap says of a command line, as a failure: its first sentence, and the rest as the hint.
+fn misused(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let on_one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (what, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let failure = Failure::new(Exit::Usage, on_one_line(what.trim_start_matches("error: ")));
+    match on_one_line(rest) {
+        hint if hint.is_empty() => failure,
+        hint => failure.hint(hint),
     }
 }
 

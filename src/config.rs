@@ -155,7 +155,8 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
 
     // Where the shared file cannot be read, or not wholly, nobody knows which orgs there are; what would be
     // said of them is an echo of its mistake.
-    let orgs_known = !file.as_ref().is_some_and(|(_, text)| text.is_none()) && !from_file.is_unread();
+    let file_unread = file.as_ref().is_some_and(|(_, text)| text.is_none());
+    let orgs_known = !file_unread && !from_file.is_unread();
     let mut org_mistakes = Vec::new();
     let orgs = orgs::read(&[&from_file, &environment], &mut org_mistakes);
     if orgs_known {
@@ -168,6 +169,7 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
         working_dir,
         jobs_dir: &section.typed.jobs_dir,
         jobs_dir_place: section.place("jobs_dir"),
+        jobs_dir_known: !file_unread || section.place("jobs_dir").is_some(),
         // Below `/` lies every path: no job is blamed for a root that was written wrongly.
         output_root: if section.is_mistaken("output_root") {
             Path::new("/")

@@ -113,7 +113,7 @@ impl Run {
         let path = job.output.expand(&fields).map_err(|error| {
             Failure::new(Exit::Configuration, format!("{}: output {:?} {error}", job.name, job.output.text()))
         })?;
-        let output = LocalFile::new(&path, job.if_exists, job.file_mode)?;
+        let output = LocalFile::new(&path, job.if_exists, job.file_mode)?.within(job.output.root());
         let target = Target::Output { path: output.path().to_owned(), output: Box::new(output) };
         Ok(Self { job: Arc::clone(job), org: Arc::clone(org), id, scheduled: at, target, extent })
     }

@@ -14,6 +14,7 @@ use reqwest::header::{
 };
 use reqwest::{Certificate, Client, redirect};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpStream;
 
 use crate::config;
 use crate::error::{Exit, Failure};
@@ -86,7 +87,10 @@ impl Http {
         // The path alone: the rest of the URL is the query.
         let path = request.url.split('?').next().unwrap_or_default().trim_start_matches("https://");
         tracing::debug!(path, "request");
-        let response = builder.send().await.map_err(|error| unreachable(host, error))?;
+        let response = match builder.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(self.unreachable(&request.url, host, error).await),
+        };
         tracing::debug!(path, status = response.status().as_u16(), "answer");
         Ok(Answer::new(response, self.settings.page_cap, host))
     }
@@ -108,6 +112,28 @@ impl Http {
             Err(error) if error.is_timeout() => Err("it did not answer in time".to_owned()),
             Err(error) => Err(format!("it cannot be reached: {}", causes(&error))),
         }
+    }
+
+    async fn unreachable(&self, url: &str, host: &str, error: reqwest::Error) -> Fault {
+        // Connecting includes TLS: whether it was the one or the other that took too long, only a connection tells.
+        if error.is_timeout() && error.is_connect() && self.takes_connections(url).await {
+            let what = format!("cannot reach {host}: it takes the connection and speaks no TLS");
+            return Fault::new(FaultKind::Unreachable, what)
+                .hint("check the port in login_url: https is at 443, where no port need be written");
+        }
+        unreachable(host, error)
+    }
+
+    /// Whether something listens where an https URL leads, past any proxy.
+    async fn takes_connections(&self, url: &str) -> bool {
+        let Ok(url) = url::Url::parse(url) else { return false };
+        let (Some(host), Some(port), "https") = (url.host_str(), url.port_or_known_default(), url.scheme())
+        else {
+            return false;
+        };
+        let connecting = TcpStream::connect((host.trim_matches(['[', ']']), port));
+        let limit = self.settings.connect_timeout.min(Duration::from_secs(2));
+        matches!(tokio::time::timeout(limit, connecting).await, Ok(Ok(_)))
     }
 
     fn client(&self, host: &str) -> Result<&Client, Fault> {

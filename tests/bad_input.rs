@@ -8,7 +8,7 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -447,4 +447,131 @@ fn an_output_that_cannot_be_written_is_found_before_the_login() {
     at.job("odd", "SELECT Id FROM Account", "folder.csv", "");
     at.run(["run", "odd"]).ended(73).says(&["exports/folder.csv", "folder", "hint: "]);
     assert_eq!(at.logins().len(), 0);
+}
+
+#[test]
+fn a_linked_folder_leads_no_output_out_of_its_root() {
+    let at = deployment();
+    fs::create_dir_all(at.path("exports/inside")).unwrap();
+    fs::create_dir_all(at.path("elsewhere")).unwrap();
+    symlink(at.path("elsewhere"), at.path("exports/out")).unwrap();
+    symlink("inside", at.path("exports/in")).unwrap();
+    at.job("thief", "SELECT Id FROM Account", "out/deeper/x.csv", "");
+    let told = ["leads out of output_root", "elsewhere", "is a link", "hint: ", "mount"];
+    at.run(["run", "thief"]).ended(73).says(&told);
+    assert!(at.run(["check", "--offline", "thief"]).ended(73).stdout().contains("leads out of output_root"));
+    assert!(at.names_below("elsewhere").is_empty());
+    assert_eq!(at.logins().len(), 0);
+    // One that stays below it is a folder like any other, and so is a root that is a link itself.
+    at.job("thief", "SELECT Id FROM Account", "in/deeper/x.csv", "");
+    at.run(["run", "thief"]).ended(0);
+    assert!(at.path("exports/inside/deeper/x.csv").exists());
+    symlink("elsewhere", at.path("linked")).unwrap();
+    at.run(["run", "thief", "--output-root", "linked"]).ended(0);
+    assert!(at.path("elsewhere/in/deeper/x.csv").exists());
+}
+
+#[test]
+fn a_misused_command_line_is_an_event_where_the_log_is_json() {
+    let at = deployment();
+    for (arguments, what, hint) in [
+        (&["--log-format", "json", "runn"][..], "unrecognized subcommand 'runn'", "'run'"),
+        (&["run", "--log-format=json"], "required arguments were not provided", "--all"),
+        (&["run", "--al", "--log-format", "json"], "unexpected argument '--al'", "--all"),
+        (&["run", "--all", "--at", "noon", "--log-format", "json"], "'noon'", "--help"),
+    ] {
+        let outcome = at.run(arguments).ended(2);
+        assert_eq!(outcome.stdout(), "");
+        let events: Vec<serde_json::Value> =
+            outcome.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(events.len(), 1, "{}", outcome.stderr);
+        let text = |key: &str| events[0][key].as_str().unwrap_or_default().to_owned();
+        assert_eq!((text("level").as_str(), events[0]["exit_status"].as_u64()), ("ERROR", Some(2)));
+        assert!(text("message").contains(what) && !text("message").starts_with("error"), "{events:?}");
+        assert!(text("hint").contains(hint), "{events:?}");
+    }
+    // Help is an answer, whatever form the log has.
+    assert!(at.run(["run", "--help", "--log-format", "json"]).ended(0).stdout().contains("--dry-run"));
+    at.run(["runn"]).ended(2).says(&["error: unrecognized subcommand"]);
+}
+
+#[test]
+fn each_mistake_is_one_line_and_none_is_an_echo() {
+    let at = deployment();
+    at.write("jobs/bad.toml", "soql = \"SELECT Id FROM Account\"\noutput = \"b.csv\"\nretires = 1\n");
+    let outcome = at.run(["run", "nosuch", "bad"]).ended(78).says(&["2 mistakes", "retires"]);
+    assert_eq!(outcome.stderr.lines().count(), 3, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("there is no job \"nosuch\"; jobs holds accounts, bad"));
+    // Which jobs there are, the file that cannot be read would have said.
+    let outcome = at.run(["run", "nosuch", "--config", "nope.toml"]).ended(78).says(&["--config: nope.toml"]);
+    assert!(!outcome.stderr.contains("no job"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_querys_file_is_not_put_below_a_root_that_is_for_jobs() {
+    let at = deployment();
+    for arguments in [
+        &["query", "SELECT Id FROM Account", "-o", "x.csv", "--output-root", "elsewhere"][..],
+        &["--output-root", "elsewhere", "query", "SELECT Id FROM Account", "-o", "x.csv"],
+    ] {
+        refused_unasked(&at, arguments, 2, &["--output-root", "-o"]);
+    }
+    assert!(!at.run(["query", "--help"]).ended(0).stdout().contains("--output-root"));
+    assert!(at.run(["run", "--help"]).ended(0).stdout().contains("--output-root"));
+}
+
+#[test]
+fn an_ending_says_the_format_in_any_case() {
+    let at = deployment();
+    at.run(["query", "SELECT Id FROM Account LIMIT 1", "-o", "A.CSV"]).ended(0);
+    assert!(at.text("A.CSV").starts_with("Id\n"));
+    at.run(["query", "SELECT Id FROM Account LIMIT 1", "-o", "A.JsonL"]).ended(0);
+    assert!(at.text("A.JsonL").starts_with("{\"Id\":"));
+    at.job("upper", "SELECT Id FROM Account LIMIT 1", "upper.JSONL", "");
+    at.run(["run", "upper"]).ended(0);
+    assert!(at.text("exports/upper.JSONL").starts_with("{\"Id\":"));
+}
+
+#[test]
+fn a_path_in_the_keys_own_variable_is_told_from_a_key() {
+    let at = deployment();
+    let mut command = at.command(["run", "accounts"]);
+    command.env("SFEXPORT_ORG__KEY", "/run/secrets/server.key");
+    let told = ["SFEXPORT_ORG__KEY is the key itself", "SFEXPORT_ORG__KEY_FILE"];
+    let outcome = refused_by(&at, &mut command, 78, &told);
+    assert!(!outcome.stderr.contains("/run/secrets"), "{}", outcome.stderr);
+    assert!(!outcome.stderr.contains(" KEY_FILE"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_mode_without_quotes_is_told_to_have_them() {
+    let at = deployment();
+    at.job("odd", "SELECT Id FROM Account", "odd.csv", "file_mode = 0640");
+    refused_unasked(&at, &["run", "odd"], 78, &["jobs/odd.toml:3:", "in quotes: file_mode = \"0640\""]);
+    at.job("odd", "SELECT Id FROM Account", "odd.csv", "retries = 03");
+    let outcome = at.run(["run", "odd"]).ended(78).says(&["jobs/odd.toml:3:"]);
+    assert!(!outcome.stderr.contains("file_mode"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_port_that_speaks_no_tls_is_told_from_one_that_does_not_answer() {
+    let at = deployment();
+    // It takes connections, by the kernel's hand, and says nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let table = at.org_table("org").replace(at.org().url(), &url);
+    at.write(
+        "sfexport.toml",
+        format!("{table}{}\nattempts = 1\nconnect_timeout = \"1s\"\n", support::NO_WAITS),
+    );
+    refused_unasked(
+        &at,
+        &["run", "accounts"],
+        69,
+        &["takes the connection and speaks no TLS", "port", "443"],
+    );
+    let outcome = at.run(["check", "accounts", "--json"]).ended(69);
+    let step = outcome.reports().into_iter().find(|step| step["step"] == "network").unwrap();
+    assert!(step["what"].as_str().unwrap().contains("speaks no TLS"), "{step}");
+    assert!(step["hint"].as_str().unwrap().contains("443"), "{step}");
 }

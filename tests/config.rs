@@ -782,7 +782,7 @@ fn an_octal_number_as_a_file_mode_is_told_to_be_text() {
     for line in ["file_mode = 0o640", "file_mode = 640"] {
         assert_eq!(
             job_mistakes(&format!("{JOB}{line}\n")),
-            ["jobs/a.toml:3: file_mode: is written as text, as in \"0640\""]
+            ["jobs/a.toml:3: file_mode: is written in quotes, as in \"0640\""]
         );
     }
 }
@@ -969,12 +969,12 @@ fn an_unknown_job_is_told_with_the_nearest_and_the_list() {
     let told = |name: &str| project.shown(project.named(&[name]).unwrap_err().as_slice()).join("\n");
     assert_eq!(
         told("acounts"),
-        "there is no job \"acounts\"; did you mean \"accounts\"?\njobs holds accounts, contacts"
+        "there is no job \"acounts\"; did you mean \"accounts\"? jobs holds accounts, contacts"
     );
-    assert_eq!(told("zebra"), "there is no job \"zebra\"\njobs holds accounts, contacts");
+    assert_eq!(told("zebra"), "there is no job \"zebra\"; jobs holds accounts, contacts");
     assert_eq!(
         told("jobs/contacts.toml"),
-        "there is no job \"jobs/contacts.toml\"; a job's name is its file's without the ending: \"contacts\"\n\
+        "there is no job \"jobs/contacts.toml\"; a job's name is its file's without the ending: \"contacts\"; \
          jobs holds accounts, contacts"
     );
 }

@@ -155,7 +155,7 @@ impl Check<'_> {
             Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
         });
         let checked = path.and_then(|path| {
-            let output = LocalFile::new(&path, job.if_exists, job.file_mode)?;
+            let output = LocalFile::new(&path, job.if_exists, job.file_mode)?.within(job.output.root());
             output.check().map(|()| output)
         });
         let output = match checked {

@@ -356,6 +356,10 @@ fn unreached(fault: Fault) -> Fault {
     let said = fault.what.to_ascii_lowercase();
     let is = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
     // Of a certificate first: what names it carries is told as DNS names.
+    // The connection itself has told what is wrong.
+    if is(&["speaks no tls"]) {
+        return fault;
+    }
     let hint = if is(&["certificate", "tls", "handshake"]) {
         "the connection is opened on the way, or the host is not who it says: where a proxy opens TLS, name its \
          authority by ca_file in [http]; check the clock too"

@@ -15,6 +15,13 @@ pub(super) enum Form {
     Json,
 }
 
+/// Whether these arguments ask for a log of JSON: for where they cannot be parsed.
+pub(super) fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let arguments: Vec<_> = arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let asked = |pair: &[String]| pair[0] == "--log-format" && pair[1] == "json";
+    arguments.windows(2).any(asked) || arguments.iter().any(|argument| argument == "--log-format=json")
+}
+
 /// Starts to log. `level` overrules `SFEXPORT_LOG`, which may also hold directives for single modules; where
 /// neither is given it is `info`, or `warn` for a verb that tells by itself what it does.
 pub(super) fn start(

@@ -34,6 +34,9 @@ pub(super) struct QueryArguments {
     /// Ask for deleted and archived rows too (queryAll)
     #[arg(long)]
     all_rows: bool,
+    /// Stands in the way of the flag that every verb takes: a query's file goes where -o says
+    #[arg(long, hide = true)]
+    output_root: Option<String>,
     /// Print a run report as a line of JSON; to standard error where the records go to standard output
     #[arg(long)]
     json: bool,
@@ -47,6 +50,10 @@ enum FormatArgument {
 
 /// Exports one query's result. The file is staged and published like a job's; a stream cannot be taken back.
 pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Result<Exit, Failure> {
+    if arguments.output_root.is_some() {
+        let what = "--output-root is for jobs: a query's file goes where -o says, from the working directory";
+        return Err(Failure::new(Exit::Usage, what));
+    }
     let query = Query::parse(&arguments.soql)
         .map_err(|error| Failure::new(Exit::Query, format!("the query is not SOQL: {error}")))?;
     let config = config::load(&context.sources()?, &Selection::NoJobs)?;
@@ -105,7 +112,8 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
 }
 
 fn format(arguments: &QueryArguments, streamed: bool) -> Result<Format, Failure> {
-    match (arguments.format, Path::new(&arguments.output).extension().and_then(|ending| ending.to_str())) {
+    let ending = Path::new(&arguments.output).extension().and_then(|ending| ending.to_str());
+    match (arguments.format, ending.map(str::to_ascii_lowercase).as_deref()) {
         (Some(FormatArgument::Csv), _) => Ok(Format::Csv),
         (Some(FormatArgument::Jsonl), _) => Ok(Format::Jsonl),
         (None, _) if streamed => Ok(Format::Csv),

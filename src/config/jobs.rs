@@ -30,6 +30,8 @@ pub(crate) struct Around<'a> {
     pub(crate) jobs_dir: &'a Path,
     /// Where `jobs_dir` was written; `None`: nowhere, and then the folder need not be there.
     pub(crate) jobs_dir_place: Option<Place>,
+    /// Whether the folder is known to be the one that was meant: a shared file that cannot be read may name another.
+    pub(crate) jobs_dir_known: bool,
     pub(crate) output_root: &'a Path,
     /// `None`: nobody knows, and every org that a job names may be there.
     pub(crate) orgs: Option<&'a Orgs>,
@@ -70,7 +72,7 @@ pub(crate) fn read(around: &Around<'_>, selection: &Selection) -> Jobs {
         Selection::All | Selection::NoJobs => None,
     };
     let is_selected = |stem: &str| selected.as_ref().is_none_or(|names| names.contains(stem));
-    if let Some(names) = &selected {
+    if let (Some(names), true) = (&selected, around.jobs_dir_known) {
         all.mistakes.extend(names.iter().filter_map(|name| missing(name, &files, around)));
     }
 
@@ -152,6 +154,8 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, around: &Around<'_>) -
     } else if let Some(near) = nearest(name, files.keys().map(String::as_str)) {
         what.push_str(&format!("; did you mean {}?", quoted(near)));
     }
+    // Behind a question mark a new sentence begins.
+    let and = if what.ends_with('?') { "" } else { ";" };
     const MOST: usize = 20;
     let jobs_dir = shown(around.jobs_dir, around.working_dir);
     if files.is_empty() {
@@ -160,7 +164,7 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, around: &Around<'_>) -
         let some: Vec<_> = files.keys().take(MOST).map(String::as_str).collect();
         let more =
             if files.len() > MOST { format!(" and {} more", files.len() - MOST) } else { String::new() };
-        what.push_str(&format!("\n{} holds {}{more}", jobs_dir.display(), some.join(", ")));
+        what.push_str(&format!("{and} {} holds {}{more}", jobs_dir.display(), some.join(", ")));
     }
     if let (Err(hint), true) = (around.shared_file, files.is_empty()) {
         what.push_str(&format!("\n{hint}"));

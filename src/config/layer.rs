@@ -258,10 +258,17 @@ impl<'a> FileReader<'a> {
             let before = self.file.text.get(..start).unwrap_or_default();
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
             let place = Place::File { path: self.file.shown.clone(), line: Some(line), column: Some(column) };
+            // The one number that people write with a leading zero.
+            let remedy = match before.rsplit('\n').next().unwrap_or_default().trim_start() {
+                line if line.starts_with("file_mode") => {
+                    "; a mode is written in quotes: file_mode = \"0640\""
+                }
+                _ => "",
+            };
             self.mistakes.push(Mistake::new(
                 place,
                 None,
-                format!("is no TOML: {}", error.message().trim_end_matches(", expected nothing")),
+                format!("is no TOML: {}{remedy}", error.message().trim_end_matches(", expected nothing")),
             ));
         }
         (root.into_inner(), sound)

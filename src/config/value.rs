@@ -58,7 +58,7 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Stri
                 Some(mode) => Ok(mode.into()),
                 None => Err(format!("{} is no file mode; write it in octal, as in \"0640\"", shown())),
             },
-            Err(_) => Err("is written as text, as in \"0640\"".to_owned()),
+            Err(_) => Err("is written in quotes, as in \"0640\"".to_owned()),
         },
         Kind::Secret => match raw {
             Raw::Text(text) => Ok((*text).into()),

@@ -1,5 +1,5 @@
 //! The output's path: a template with fields, checked when it is read and expanded for each run. Pure: it
-//! looks at no file system, so a link below the root is the business of whoever writes there.
+//! looks at no file system: whether a link below the root leads out of it, `output` finds out.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};

@@ -76,7 +76,7 @@ impl Place {
         let (subject, path) = match key {
             KeySource::File(path) => (format!("the key file {}", path.display()), shell_word(path)),
             KeySource::Inline(_) => {
-                (format!("the key given as text (`key`, {variables}KEY)"), "KEY_FILE".to_owned())
+                (format!("the key given as text (`key`, {variables}KEY)"), INLINE.to_owned())
             }
         };
         Self { subject, path, prefix, variables }
@@ -88,6 +88,9 @@ impl Place {
     }
 }
 
+/// What stands for the file in a command where the key came from no file.
+const INLINE: &str = "KEY_IN_A_FILE";
+
 impl Refusal {
     pub(super) fn explain(self, place: &Place) -> Failure {
         let Place { subject, path, variables, .. } = place;
@@ -97,6 +100,14 @@ impl Refusal {
                        the app in Salesforce";
         let (what, hint) = match self {
             Self::Empty => (format!("{subject} is empty"), new_key.to_owned()),
+            // Most of the time a path that was meant for the other variable.
+            Self::Unknown if path == INLINE => (
+                format!("{subject} holds no private key: it is no PEM"),
+                format!(
+                    "{variables}KEY is the key itself, from its `-----BEGIN` to its last `-----END` line; a file is \
+                     named by {variables}KEY_FILE"
+                ),
+            ),
             Self::Unknown => (
                 format!("{subject} holds no private key: it is neither PEM nor DER, PKCS#12 or JKS"),
                 format!("see what it is: file {path}; a new key: {new_key}"),

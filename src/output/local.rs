@@ -23,6 +23,7 @@ pub struct LocalFile {
     if_exists: IfExists,
     file_mode: Option<u32>,
     owner: Owner,
+    root: Option<PathBuf>,
 }
 
 impl LocalFile {
@@ -38,13 +39,20 @@ impl LocalFile {
             (Some(parent), Some(_)) if !path.as_os_str().as_bytes().ends_with(b"/") => parent.to_owned(),
             _ => return Err(no_file(&path)),
         };
-        Ok(Self { path, folder, if_exists, file_mode, owner: Owner::Job })
+        Ok(Self { path, folder, if_exists, file_mode, owner: Owner::Job, root: None })
     }
 
     /// The same output of a query that nobody notes.
     #[must_use]
     pub fn of_query(self) -> Self {
         Self { owner: Owner::Query, ..self }
+    }
+
+    /// The same output, refused where a linked folder leads it out of `root`, at whose path it must lie. `root`
+    /// itself may be a link.
+    #[must_use]
+    pub fn within(self, root: &Path) -> Self {
+        Self { root: Some(root.to_owned()), ..self }
     }
 
     /// Its path, absolute.
@@ -104,6 +112,9 @@ impl Output for LocalFile {
     fn check(&self) -> Result<(), Failure> {
         check_target(&self.path, self.if_exists)?;
         let existing = nearest_existing(&self.folder)?;
+        if let Some(root) = &self.root {
+            stays_below(root, existing)?;
+        }
         // Reading it is part of it: a folder is opened to be flushed, and read to be swept.
         rustix::fs::access(existing, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
             .map_err(|error| failure("cannot make a file for the export in", existing, &error.into()))
@@ -320,6 +331,30 @@ pub(super) fn link_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
 }
 
 /// Makes `folder` and those above it that are missing, each flushed into its parent.
+/// Refuses a folder below `root` that lies elsewhere once its links are followed. It keeps a path from meaning
+/// another place than it says; it is no wall against who may change the folders between this look and the rename.
+fn stays_below(root: &Path, folder: &Path) -> Result<(), Failure> {
+    // Where the root is not there yet, no link below it is.
+    if !folder.starts_with(root) {
+        return Ok(());
+    }
+    let real = |path: &Path| fs::canonicalize(path).map_err(|error| failure("cannot resolve", path, &error));
+    let (real_root, real_folder) = (real(root)?, real(folder)?);
+    if real_folder.starts_with(&real_root) {
+        return Ok(());
+    }
+    let what = format!(
+        "{} leads out of output_root, to {}: a folder on the way is a link",
+        folder.display(),
+        real_folder.display()
+    );
+    let hint = format!(
+        "set output_root to a folder that holds both, or mount the other place at {}; output_root itself may be a link",
+        folder.display()
+    );
+    Err(Failure::new(Exit::Output, what).hint(hint))
+}
+
 fn make_folders(folder: &Path) -> Result<(), Failure> {
     let existing = nearest_existing(folder)?;
     let missing = folder.ancestors().take_while(|ancestor| *ancestor != existing).collect::<Vec<_>>();
