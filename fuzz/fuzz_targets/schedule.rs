@@ -92,7 +92,9 @@ fn agrees(schedule: &Schedule, after: Timestamp, next: Timestamp) {
 }
 
 fn without_names(field: &str, names: &[&str], first: usize) -> String {
+    // At a range's end Sunday is the day after Saturday, unless the range begins with it.
     let field = field.to_ascii_lowercase();
+    let field = field.replace("0-sun", "0").replace("sun-sun", "0").replace("-sun", "-7");
     names.iter().enumerate().fold(field, |field, (at, name)| field.replace(name, &(at + first).to_string()))
 }
 
