@@ -197,6 +197,7 @@ class Deployment:
         promise(self.stages() == [], f"stages are left: {self.stages()}")
         if self.arguments[0] == "run":
             promise(self.state() == self.state_of_success, f"in the state folder: {self.state()}")
+            promise(not any("unfinished/" in path for path in self.state()), f"notes are left: {self.state()}")
             promise(len(self.history_is_whole()) == len(told) + 1, "the next run is not in the history")
 
 
@@ -204,11 +205,14 @@ class Daemon(Deployment):
     """One whose job is due as soon as a daemon starts."""
 
     def is_due(self):
-        """As if a daemon had stopped three hours ago, with a history so old that some of it is pruned."""
+        """As if a daemon had stopped three days ago, with a history so old that some of it is pruned."""
+        # Once a day, half an hour ago: no other falls due while this lasts.
+        self.due = int(time.time()) // 60 * 60 - 1800
+        with (self.folder / "jobs/job.toml").open("a") as job:
+            job.write(time.strftime('schedule = "%M %H * * *"\n', time.gmtime(self.due)))
         promise(self.run("run", "job").returncode == 0, "the first run failed")
         self.until(self.mark)
-        self.due = int(time.time()) // 3600 * 3600
-        mark = self.mark() | {"settled": instant(self.due - 3 * 3600), "begun": None, "started": []}
+        mark = self.mark() | {"settled": instant(self.due - 3 * 86400), "begun": None, "started": []}
         (self.folder / "state/marks/job.json").write_text(json.dumps(mark))
         history = self.folder / "state/runs.jsonl"
         line = json.loads(history.read_text())
