@@ -380,6 +380,23 @@ fn a_hangup_reads_the_configuration_anew_and_takes_it_whole_or_not_at_all() {
     let taken = metrics();
     assert_eq!(sample(&taken, "sfexport_config_last_reload_successful"), 1.0);
     assert_eq!(sample(&taken, "sfexport_runs_total{job=\"sound\",org=\"default\",result=\"failed\"}"), 0.0);
+
+    // What is heeded at the next start only.
+    at.configure("state_dir = \"elsewhere\"\n[status]\nlisten = \"127.0.0.1:0\"");
+    // A key of the top level stands before the first table.
+    let text = at.text("sfexport.toml").replace("state_dir = \"elsewhere\"\n", "");
+    at.write("sfexport.toml", format!("state_dir = \"elsewhere\"\n{text}"));
+    daemon.signal("HUP");
+    daemon.says("state_dir cannot change");
+    assert_eq!(sample(&metrics(), "sfexport_config_last_reload_successful"), 0.0);
+    at.configure("[status]\nlisten = \"127.0.0.1:1\"");
+    daemon.signal("HUP");
+    daemon.says("listen has changed: it is heeded at the next start");
+    assert_eq!(get(port, "/readyz").0, 200);
+    for _ in 0..2 {
+        assert!(heard().starts_with("RELOADING=1"));
+        assert_eq!(heard(), "READY=1\nSTATUS=2 jobs");
+    }
     daemon.signal("TERM");
     assert_eq!(heard(), "STOPPING=1");
     assert_eq!(daemon.ended(), 0);
@@ -607,6 +624,10 @@ fn a_failed_run_is_tried_again_and_told_to_the_webhook_and_the_ping_url_until_it
     let last = history(&at).pop().unwrap();
     assert_eq!(serde_json::from_value::<RunReport>(recovery["report"].clone()).unwrap(), last);
     assert!(!daemon.said().contains("s3cr3t") && !daemon.said().contains("0a-1b"), "{}", daemon.said());
+    // Looked through for keys, tokens and assertions, as all files are after a run.
+    let bodies: Vec<_> = heard.into_iter().map(|(_, body)| body).collect();
+    at.write("what-others-were-told", bodies.join("\n"));
+    at.run(["history"]).ended(0);
 }
 
 #[test]
@@ -818,11 +839,26 @@ impl Watcher {
     }
 }
 
-/// A daemon of the deployment within this process.
-fn daemon(at: &Deployment, clock: &Arc<Ahead>, watcher: &Arc<Watcher>) -> Result<Daemon, Failure> {
+/// Reads the deployment's configuration.
+fn load(at: &Deployment) -> impl Fn() -> Result<config::Config, Failure> + Send + 'static {
     let sources = Sources { working_dir: at.path(""), ..Sources::default() };
-    let reader = Reader::new(move || Ok(config::load(&sources, &Selection::All)?))?;
-    let roster = at.block_on(reader.read(clock.now()))?;
+    move || Ok(config::load(&sources, &Selection::All)?)
+}
+
+/// Has a daemon within this process run for as long as the story takes, then stops it.
+fn with_daemon(at: &Deployment, clock: &Arc<Ahead>, watcher: &Arc<Watcher>, story: impl FnOnce(&Handle)) {
+    with_daemon_that_reads(load(at), at, clock, watcher, story);
+}
+
+fn with_daemon_that_reads(
+    load: impl Fn() -> Result<config::Config, Failure> + Send + 'static,
+    at: &Deployment,
+    clock: &Arc<Ahead>,
+    watcher: &Arc<Watcher>,
+    story: impl FnOnce(&Handle),
+) {
+    let reader = Reader::new(load).unwrap();
+    let roster = at.block_on(reader.read(clock.now())).unwrap();
     let surroundings = Surroundings {
         reader,
         clock: Arc::clone(clock) as _,
@@ -830,12 +866,7 @@ fn daemon(at: &Deployment, clock: &Arc<Ahead>, watcher: &Arc<Watcher>) -> Result
         on_reading: Arc::new(|_| {}),
         supervisor: Supervisor::default(),
     };
-    Daemon::open(roster, surroundings)
-}
-
-/// Has a daemon run for as long as the story takes, then stops it.
-fn with_daemon(at: &Deployment, clock: &Arc<Ahead>, watcher: &Arc<Watcher>, story: impl FnOnce(&Handle)) {
-    let daemon = daemon(at, clock, watcher).unwrap();
+    let daemon = Daemon::open(roster, surroundings).unwrap();
     let handle = daemon.handle();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let ended = runtime.spawn(daemon.run());
@@ -843,6 +874,45 @@ fn with_daemon(at: &Deployment, clock: &Arc<Ahead>, watcher: &Arc<Watcher>, stor
     handle.stop(Exit::Terminated);
     runtime.block_on(ended).unwrap();
     assert!(handle.is_stopping());
+}
+
+#[test]
+fn hangups_during_a_reading_are_one_more_reading_and_a_reading_that_panics_is_not_taken() {
+    let at = Deployment::new(20);
+    at.job("first", SOQL, "first.csv", "");
+    let readings = Arc::new(AtomicU64::new(0));
+    let slowly = {
+        let (readings, load) = (Arc::clone(&readings), load(&at));
+        move || {
+            let number = readings.fetch_add(1, Ordering::SeqCst);
+            let config = load();
+            assert!(number != 3, "as the test wants it");
+            std::thread::sleep(Duration::from_millis(if number == 0 { 0 } else { 400 }));
+            config
+        }
+    };
+    let (clock, watcher) = (Ahead::new(), Arc::new(Watcher::default()));
+    with_daemon_that_reads(slowly, &at, &clock, &watcher, |handle| {
+        let has = |job: &str| handle.roster().jobs.contains_key(&name(job));
+        handle.reload();
+        wait_for(|| (readings.load(Ordering::SeqCst) == 2).then_some(())).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        at.job("second", SOQL, "second.csv", "");
+        for _ in 0..5 {
+            handle.reload();
+        }
+        wait_for(|| has("second").then_some(())).unwrap();
+        assert_eq!(readings.load(Ordering::SeqCst), 3);
+
+        at.job("third", SOQL, "third.csv", "");
+        handle.reload();
+        let refused = wait_for(|| handle.reading().refused).unwrap();
+        assert!(refused.what.contains("panicked: as the test wants it"), "{refused}");
+        assert!(!has("third"));
+        handle.reload();
+        wait_for(|| has("third").then_some(())).unwrap();
+        assert!(handle.reading().refused.is_none());
+    });
 }
 
 #[test]
