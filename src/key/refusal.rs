@@ -102,10 +102,10 @@ impl Refusal {
             Self::Empty => (format!("{subject} is empty"), new_key.to_owned()),
             // Most of the time a path that was meant for the other variable.
             Self::Unknown if path == INLINE => (
-                format!("{subject} holds no private key: it is no PEM"),
+                format!("{subject} holds no private key: it is neither PEM nor base64 of a key file"),
                 format!(
                     "{variables}KEY is the key itself, from its `-----BEGIN` to its last `-----END` line; a file is \
-                     named by {variables}KEY_FILE"
+                     named by {variables}KEY_FILE; a new key: {new_key}"
                 ),
             ),
             Self::Unknown => (
