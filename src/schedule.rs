@@ -161,7 +161,12 @@ pub struct ScheduleError(String);
 
 impl fmt::Display for ScheduleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        // Each field that is wrong is repeated with its mistake: what is longer was no schedule.
+        const LONGEST: usize = 600;
+        match self.0.char_indices().nth(LONGEST) {
+            None => f.write_str(&self.0),
+            Some((end, _)) => write!(f, "{}...", &self.0[..end]),
+        }
     }
 }
 
