@@ -8,6 +8,7 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -178,29 +179,61 @@ fn a_key_that_is_none_is_told_with_what_it_is_and_the_command_that_mends_it() {
 #[test]
 fn a_key_that_this_user_may_not_read_is_told_with_the_command_that_mends_it() {
     let at = deployment();
-    const NOBODY: u32 = 65_534;
-    fs::set_permissions(at.path(""), fs::Permissions::from_mode(0o777)).unwrap();
-    for path in ["exports", "exports/accounts.csv"] {
-        // Fails where the tests run as somebody else than root, and is not needed there.
-        let _ = chown(at.path(path), Some(NOBODY), Some(NOBODY));
-    }
-    let mut command = at.command(["run", "accounts"]);
-    // Who made the folder is who runs the tests.
-    if fs::metadata(at.path("")).unwrap().uid() == 0 {
-        // The build's folder may be closed to others: a copy is not. Another process makes it, because a child that
-        // another test starts meanwhile would inherit the open copy, and what is open for writing cannot be run.
-        let copied =
-            Command::new("cp").arg(env!("CARGO_BIN_EXE_sfexport")).arg(at.path("sfexport")).status().unwrap();
-        assert!(copied.success());
-        let mut copy = Command::new(at.path("sfexport"));
-        copy.env_clear().current_dir(at.path("")).args(["run", "accounts"]).uid(NOBODY).gid(NOBODY);
-        command = copy;
-    } else {
+    let mut command = not_as_root(&at);
+    if !is_root(&at) {
         fs::set_permissions(at.path("server.key"), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let told = ["server.key may not be read", "hint: ", "ls -l ", "chmod 600"];
     refused_by(&at, &mut command, 78, &told);
     assert_eq!(at.logins().len(), 0);
+}
+
+/// Root may read everything, so that its word is worth little here.
+#[test]
+fn a_key_file_that_everybody_can_read_is_refused_and_one_that_a_group_can_is_not() {
+    let at = deployment();
+    let mode = |mode| {
+        fs::set_permissions(at.path("server.key"), fs::Permissions::from_mode(mode)).unwrap();
+        not_as_root(&at)
+    };
+    if is_root(&at) {
+        // As secret mounts make it: root's file, and the group's whose member runs.
+        chown(at.path("server.key"), Some(0), Some(NOBODY)).unwrap();
+    }
+    for open in [0o644, 0o444] {
+        refused_by(&at, &mut mode(open), 78, &["can be read by everybody", "hint: ", "chmod o-r "]);
+    }
+    assert_eq!(at.logins().len(), 0);
+    for closed in [0o640, 0o440] {
+        at.outcome(mode(closed).output().unwrap()).ended(0);
+    }
+}
+
+const NOBODY: u32 = 65_534;
+
+/// Who made the folder is who runs the tests.
+fn is_root(at: &Deployment) -> bool {
+    fs::metadata(at.path("")).unwrap().uid() == 0
+}
+
+/// `run accounts` as a user who is not root, whoever runs the tests.
+fn not_as_root(at: &Deployment) -> Command {
+    if !is_root(at) {
+        return at.command(["run", "accounts"]);
+    }
+    fs::set_permissions(at.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    for path in ["exports", "exports/accounts.csv"] {
+        chown(at.path(path), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    // The build's folder may be closed to others: a copy is not. Another process makes it, because a child that
+    // another test starts meanwhile would inherit the open copy, and what is open for writing cannot be run.
+    if !at.path("sfexport").exists() {
+        let binary = env!("CARGO_BIN_EXE_sfexport");
+        assert!(Command::new("cp").arg(binary).arg(at.path("sfexport")).status().unwrap().success());
+    }
+    let mut copy = Command::new(at.path("sfexport"));
+    copy.env_clear().current_dir(at.path("")).args(["run", "accounts"]).uid(NOBODY).gid(NOBODY);
+    copy
 }
 
 #[test]
@@ -327,7 +360,7 @@ fn what_an_org_forbids_is_told_apart() {
 fn an_unreachable_login_url_is_named_with_what_to_check() {
     let at = deployment();
     // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let table = at.org_table("org").replace(at.org().url(), &format!("http://127.0.0.1:{port}"));
     at.write("sfexport.toml", format!("{table}{}\nattempts = 2\n", support::NO_WAITS));
     let told = [&format!("127.0.0.1:{port}"), "cannot reach", "hint: ", "login_url", "HTTPS_PROXY"];
@@ -415,12 +448,19 @@ fn what_the_org_itself_refuses_is_told_with_what_to_change() {
 #[test]
 fn a_token_goes_to_no_instance_but_salesforces_own() {
     let at = deployment();
+    // What is sent to it is recorded: nothing.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let address = other.local_addr().unwrap();
     for instance in [
         "http://example.my.salesforce.com",
         "https://example.com",
         "https://salesforce.com.example.com",
         "https://user@example.my.salesforce.com",
         "https://evilsalesforce.com",
+        &format!("http://user@{address}"),
+        &format!("https://:password@{address}/"),
+        &format!("ftp://{address}"),
     ] {
         let body = format!(
             "{{\"access_token\":\"00Dxx!secret.token.of.the.test\",\"instance_url\":\"{instance}\",\
@@ -431,6 +471,7 @@ fn a_token_goes_to_no_instance_but_salesforces_own() {
         assert!(!outcome.stderr.contains("secret.token"), "{}", outcome.stderr);
     }
     assert_eq!(at.queries().len(), 0);
+    assert_eq!(other.accept().expect_err("somebody connected").kind(), std::io::ErrorKind::WouldBlock);
 }
 
 #[test]
