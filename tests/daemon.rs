@@ -69,7 +69,9 @@ impl Process {
     }
 
     fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        let said = self.said.lock().unwrap().clone();
+        assert_eq!(support::secret_in(&said), None);
+        said
     }
 
     /// Waits for a line that holds this, and gives it.

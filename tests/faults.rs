@@ -16,7 +16,8 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -135,8 +136,43 @@ struct Matrix {
     clock: Arc<TestClock>,
 }
 
+/// What this process has logged at the most talkative level, all crates' events, and not been looked through.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static LOOKED_THROUGH: AtomicUsize = AtomicUsize::new(0);
+
+struct ToLog;
+
+impl std::io::Write for ToLog {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn log_everything() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let level = tracing_subscriber::filter::LevelFilter::TRACE;
+        tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(|| ToLog).init();
+    });
+}
+
+/// No secret is in it.
+fn look_through_the_log() {
+    let log = std::mem::take(&mut *LOG.lock().unwrap());
+    LOOKED_THROUGH.fetch_add(log.len(), Ordering::Relaxed);
+    let log = String::from_utf8_lossy(&log);
+    assert_eq!(support::secret_in(&log), None);
+    assert!(LOOKED_THROUGH.load(Ordering::Relaxed) > 10_000, "nothing was logged");
+}
+
 impl Matrix {
     fn new() -> Self {
+        log_everything();
         // Flushing to memory takes no time; what flushing is worth is another test's question.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let config = configuration(folder.path());
@@ -179,6 +215,7 @@ impl Matrix {
             });
         }
         let wrong: Vec<String> = running.join_all().await.into_iter().flatten().collect();
+        look_through_the_log();
         assert!(wrong.is_empty(), "{} of {count} cases went wrong:\n{}", wrong.len(), wrong.join("\n"));
         count
     }
@@ -218,6 +255,13 @@ impl Matrix {
     /// What is wrong with a run's end; a stage that is left makes a folder that is neither.
     fn judge(&self, case: &Case, report: &RunReport, former: &Standing, found: &Standing) -> Option<String> {
         let told = format!("status {}, {:?}", report.exit_status, report.error);
+        let whole = serde_json::to_string(report).unwrap();
+        if let Some(secret) = support::secret_in(&whole) {
+            return Some(format!("the report holds {secret}: {whole}"));
+        }
+        if whole.contains("canary") {
+            return Some(format!("the report holds the query's text: {whole}"));
+        }
         let is_whole = found.files == self.expected[case.what as usize];
         let is_former = found == former;
         let as_told = match report.exit_status {
@@ -275,8 +319,9 @@ fn configuration(folder: &Path) -> Config {
             support::USERNAME
         ),
     );
-    let plain = "SELECT Id, Name, Site FROM Account";
-    let children = "SELECT Id, (SELECT Id, LastName FROM Contacts) FROM Account";
+    // A literal that no failure may repeat.
+    let plain = "SELECT Id, Name, Site FROM Account WHERE Name != 'canary'";
+    let children = "SELECT Id, (SELECT Id, LastName FROM Contacts) FROM Account WHERE Name != 'canary'";
     for (name, soql, more) in [
         ("csv.csv", plain, ""),
         ("jsonl.jsonl", plain, ""),
@@ -395,6 +440,15 @@ fn passing() -> Vec<(String, Fault, u8, u8)> {
     }
     faults.push(("200 as HTML".to_owned(), html(200), 74, 74));
     faults.push(("200 and nothing".to_owned(), Fault::body(""), 74, 74));
+    for (content_type, body) in
+        [("application/xml", &b"<?xml version=\"1.0\"?><records/>"[..]), ("image/png", b"\x89PNG\r\n\x1a\n")]
+    {
+        let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
+        let fault = Fault::Answer { status: 200, headers, body: body.to_vec() };
+        faults.push((format!("200 as {content_type}"), fault, 74, 74));
+    }
+    let unpacked = Fault::body("{}").header("Content-Encoding", "gzip");
+    faults.push(("200, said to be packed".to_owned(), unpacked, 74, 74));
     faults.push(("200 and half a word".to_owned(), Fault::body("tru"), 74, 74));
     faults.push(("200 and no UTF-8".to_owned(), Fault::body(&b"{\"totalSize\":1,\"\xff\xfe"[..]), 74, 74));
     let mut flood = Fault::body("{}");
@@ -998,6 +1052,10 @@ fn a_signal_ends_a_run_within_a_second_and_leaves_nothing() {
         let child = spawn(&at, &["run", "accounts", "--json"]);
         wait_for_pages(&at, 4);
         assert_eq!(at.names_below("exports").len(), 2, "the stage is there while the run goes on");
+        // Everybody on the machine can read a process's arguments.
+        let arguments = fs::read_to_string(format!("/proc/{}/cmdline", child.id())).unwrap();
+        assert!(arguments.contains("accounts"), "{arguments:?}");
+        assert_eq!(support::secret_in(&arguments), None);
         let since = Instant::now();
         signal(&child, name);
         let output = child.wait_with_output().unwrap();
@@ -1055,6 +1113,7 @@ fn of_two_processes_on_one_job_the_second_says_that_it_is_locked() {
     // A job of its own goes on beside it, and sweeps no live stage.
     let other = at.command(["run", "contacts"]).output().unwrap();
     assert_eq!(other.status.code(), Some(0));
+    assert_eq!(support::secret_in(&(said + &String::from_utf8(other.stderr).unwrap())), None);
     assert_same(&at.read("exports/contacts.csv"), &csv(&["Id"], &live(at.data(), "Contact")));
 
     at.outcome(first.wait_with_output().unwrap()).ended(0);

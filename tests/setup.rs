@@ -447,7 +447,8 @@ fn whoami_says_who_and_where() {
 #[test]
 fn a_token_is_good_for_other_tools_as_json_and_as_a_shells_lines() {
     let deployment = Deployment::new(10);
-    let outcome = deployment.run(["token"]).ended(0);
+    let quiet = deployment.command(["token"]).env_remove("SFEXPORT_LOG").output().unwrap();
+    let outcome = deployment.outcome(quiet).ended(0);
     assert_eq!(outcome.stderr, "");
     let granted: Value = serde_json::from_str(outcome.stdout()).unwrap();
     assert!(granted["expires"].is_null());

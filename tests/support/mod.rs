@@ -173,6 +173,10 @@ impl Deployment {
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
+        // A second pass of the checks makes every run as talkative as it gets.
+        if let Some(level) = std::env::var_os("SFEXPORT_TESTS_LOG") {
+            command.env("SFEXPORT_LOG", level);
+        }
         command
     }
 
@@ -191,7 +195,10 @@ impl Deployment {
             stderr: String::from_utf8(output.stderr).unwrap(),
         };
         self.assert_no_stage();
-        self.assert_no_secret(&outcome);
+        self.assert_no_secret(&[
+            ("standard output", &outcome.stdout),
+            ("standard error", outcome.stderr.as_bytes()),
+        ]);
         outcome
     }
 
@@ -204,7 +211,8 @@ impl Deployment {
         assert!(stages.is_empty(), "stages are left: {stages:?}");
     }
 
-    fn assert_no_secret(&self, outcome: &Outcome) {
+    /// Looks for keys, assertions and tokens in what was said and in every file.
+    fn assert_no_secret(&self, said: &[(&str, &[u8])]) {
         let mut secrets = Vec::new();
         for request in self.org.requests() {
             let token = request.header("authorization").and_then(|value| value.split_once(' '));
@@ -217,10 +225,8 @@ impl Deployment {
             }
         }
         secrets.extend(key_pair().key.lines().filter(|line| line.len() > 40).map(str::to_owned));
-        let mut said = BTreeMap::from([
-            (PathBuf::from("standard output"), outcome.stdout.clone()),
-            (PathBuf::from("standard error"), outcome.stderr.clone().into_bytes()),
-        ]);
+        let said = said.iter().map(|(name, text)| (PathBuf::from(name), text.to_vec()));
+        let mut said: BTreeMap<_, _> = said.collect();
         said.extend(self.files().into_iter().filter(|(path, _)| path.extension() != Some(OsStr::new("key"))));
         for (place, bytes) in said {
             let text = String::from_utf8_lossy(&bytes);
@@ -257,6 +263,30 @@ impl Deployment {
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
+}
+
+impl Drop for Deployment {
+    /// Whatever was run, and however: no secret is in a file that is left.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_no_secret(&[]);
+        }
+    }
+}
+
+/// The first thing in a text that looks like a secret of this test binary's: a token of the embedded org's, an
+/// assertion, a line of the key.
+pub(crate) fn secret_in(text: &str) -> Option<String> {
+    let token = text.match_indices('!').find(|(at, _)| {
+        let id = at.checked_sub(15).and_then(|start| text.get(start..*at));
+        id.is_some_and(|id| id.starts_with("00D") && id.bytes().all(|b| b.is_ascii_alphanumeric()))
+    });
+    if token.is_some() {
+        return Some("a token".to_owned());
+    }
+    let key = key_pair().key.lines().filter(|line| line.len() > 40);
+    let mut known = key.chain(["eyJ", "Bearer "]);
+    known.find(|known| text.contains(known)).map(str::to_owned)
 }
 
 /// A matter of the tests' time alone.
