@@ -86,6 +86,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
             Exit::General,
             format!("the embedded org cannot start on port {}: {error}", arguments.port),
         )
+        .hint("where the port is taken, name another by --port; without --port any free one is taken")
     })?;
     folder.configure(&org)?;
     print::line(format!("A key pair:       {} and {}", folder.show("server.key"), folder.show("server.crt")));
