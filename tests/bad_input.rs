@@ -598,7 +598,7 @@ fn a_mode_without_quotes_is_told_to_have_them() {
 fn a_port_that_speaks_no_tls_is_told_from_one_that_does_not_answer() {
     let at = deployment();
     // It takes connections, by the kernel's hand, and says nothing.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let table = at.org_table("org").replace(at.org().url(), &url);
     at.write(
