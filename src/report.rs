@@ -266,6 +266,23 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_the_report_names_every_field_in_order() {
+        let page = include_str!("../docs/report.md");
+        let table = page.split("<!-- fields -->").nth(1).unwrap().split("<!-- end -->").next().unwrap();
+        let first_cells = table.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        let named: Vec<_> =
+            first_cells.flat_map(|cell| cell.split(", ")).map(|name| name.replace('`', "")).collect();
+        let started = jiff::Timestamp::from_second(1_795_309_200).unwrap();
+        let report = RunReport::begun("accounts", "emea", RunId::new(started, 1), started);
+        let json = serde_json::to_string(&report).unwrap();
+        let mut keys: Vec<_> = json.split('"').filter(|part| named.iter().any(|name| name == part)).collect();
+        keys.dedup();
+        assert_eq!(keys, named);
+        let fields = serde_json::to_value(&report).unwrap().as_object().unwrap().len();
+        assert_eq!(named.len(), fields);
+    }
+
+    #[test]
     fn a_report_of_a_later_version_is_read_for_what_is_known() {
         let report: RunReport = serde_json::from_str(
             r#"{"job":"a","run_id":"x","org":"default","started":"2026-11-22T01:00:00Z","colour":"blue",

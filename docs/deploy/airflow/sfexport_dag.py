@@ -8,6 +8,7 @@ from airflow.exceptions import AirflowException, AirflowFailException
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import dag, task
 
+# sfexport.toml says where exports and state lie, and the key is readable for the workers' user: docs/deploy.md.
 SFEXPORT = "sfexport --config /etc/sfexport/sfexport.toml"
 
 # The interval's end is the instant that the run is for: a retry after midnight, a backfill and a cleared task give the
