@@ -405,6 +405,67 @@ fn a_hangup_reads_the_configuration_anew_and_takes_it_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_daemon_whose_folder_of_jobs_is_gone_keeps_its_jobs_and_does_not_start_without_one() {
+    let at = Deployment::new(50);
+    at.configure("[status]\nlisten = \"127.0.0.1:0\"");
+    // A run that needs no job file needs no folder of them.
+    at.run(["query", SOQL, "-o", "-"]).ended(0);
+    at.run(["daemon"]).ended(78).says(&[
+        &format!("jobs_dir {} cannot be read: No such file", at.path("jobs").display()),
+        "the daemon takes its jobs from there",
+    ]);
+    at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
+    let mut daemon = Process::start(&at);
+    let port = daemon.status_port();
+    daemon.says("jobs=1");
+    assert!(!get(port, "/").1.contains("nothing to do"));
+
+    std::fs::rename(at.path("jobs"), at.path("elsewhere")).unwrap();
+    daemon.signal("HUP");
+    daemon.says("is not taken; the former one holds");
+    assert!(daemon.says("jobs cannot be read: No such file").contains("ERROR"), "{}", daemon.said());
+    let metrics = get(port, "/metrics").1;
+    assert_eq!(sample(&metrics, "sfexport_jobs"), 1.0);
+    assert_eq!(sample(&metrics, "sfexport_config_last_reload_successful"), 0.0);
+    assert!(get(port, "/").1.contains("<b>accounts</b>"));
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
+fn a_daemon_that_has_nothing_to_do_says_so_in_the_log_and_on_its_page() {
+    let at = Deployment::new(50);
+    at.configure("[status]\nlisten = \"127.0.0.1:0\"");
+    std::fs::create_dir(at.path("jobs")).unwrap();
+    let mut daemon = Process::start(&at);
+    let port = daemon.status_port();
+    let warned = daemon.says("the daemon has nothing to do: ");
+    assert!(warned.contains("WARN") && warned.ends_with("/jobs holds no job"), "{warned}");
+    assert!(get(port, "/").1.contains("<b>The daemon has nothing to do: there is no job.</b>"));
+    assert_eq!(sample(&get(port, "/metrics").1, "sfexport_jobs"), 0.0);
+
+    at.job("by_hand", SOQL, "by_hand.csv", "");
+    at.job("off", SOQL, "off.csv", "schedule = \"@yearly\"\nenabled = false");
+    daemon.signal("HUP");
+    let warned = daemon.says("is enabled and has a schedule");
+    assert!(
+        warned.contains("WARN") && warned.contains("the daemon has nothing to do: no job in"),
+        "{warned}"
+    );
+    daemon.says("jobs=2");
+    let alarm = "<b>The daemon has nothing to do: no job is enabled and has a schedule.</b>";
+    wait_for(|| get(port, "/").1.contains(alarm).then_some(())).unwrap();
+
+    at.job("on", SOQL, "on.csv", "schedule = \"@yearly\"");
+    daemon.signal("HUP");
+    daemon.says("jobs=3");
+    wait_for(|| (!get(port, "/").1.contains("nothing to do")).then_some(())).unwrap();
+    assert_eq!(daemon.said().matches("nothing to do").count(), 2, "{}", daemon.said());
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
 fn the_status_port_tells_what_runs_what_ran_and_what_failed() {
     let at = Deployment::with(Options { page_size: 20, ..options(50) });
     at.configure("[status]\nlisten = \"127.0.0.1:0\"");

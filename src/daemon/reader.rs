@@ -2,6 +2,7 @@
 //! daemon.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
@@ -50,7 +51,7 @@ impl Reader {
     /// Reads the configuration now, and says in the log what a person should know of it.
     ///
     /// # Errors
-    /// [`Exit::Configuration`] where it is not valid as a whole.
+    /// [`Exit::Configuration`] where it is not valid as a whole, or the folder of the jobs is not there.
     pub async fn read(&self, now: Timestamp) -> Result<Roster, Failure> {
         answer(self.ask(now).await)
     }
@@ -80,8 +81,21 @@ fn read(load: &impl Fn() -> Result<Config, Failure>, now: Timestamp) -> Result<R
         tracing::warn!("{warning}");
     }
     let roster = Roster::new(config);
-    for sentence in roster.too_many_logins(now) {
+    is_there(&roster.settings.jobs_dir)?;
+    for sentence in roster.nothing_to_do().into_iter().chain(roster.too_many_logins(now)) {
         tracing::warn!("{sentence}");
     }
     Ok(roster)
+}
+
+/// What runs once can do without job files; a daemon that found their folder gone would lose every job, and nobody
+/// would hear of it. So it is a mistake, whether the folder is named or not.
+fn is_there(jobs_dir: &Path) -> Result<(), Failure> {
+    let what = |error| format!("jobs_dir {} cannot be read: {error}", jobs_dir.display());
+    std::fs::read_dir(jobs_dir).map(drop).map_err(|error| {
+        Failure::new(Exit::Configuration, what(error)).hint(
+            "the daemon takes its jobs from there: put the folder back, or name another by jobs_dir; an empty one is \
+             allowed",
+        )
+    })
 }

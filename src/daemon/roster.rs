@@ -58,6 +58,17 @@ impl Roster {
         Standing::of_all(&Agenda::new(self.plan(), marks, now))
     }
 
+    /// What a person should know where no job would ever be started, in a sentence.
+    pub(super) fn nothing_to_do(&self) -> Option<String> {
+        let folder = self.settings.jobs_dir.display();
+        let why = match self.jobs.len() {
+            0 => format!("{folder} holds no job"),
+            _ if self.jobs.values().any(|job| job.enabled && job.schedule.is_some()) => return None,
+            _ => format!("no job in {folder} is enabled and has a schedule"),
+        };
+        Some(format!("the daemon has nothing to do: {why}"))
+    }
+
     /// The users whose schedules pass what Salesforce allows them, each in a sentence. A run is a login.
     pub(super) fn too_many_logins(&self, now: Timestamp) -> Vec<String> {
         let mut jobs_of: BTreeMap<(&str, &str), Vec<&Job>> = BTreeMap::new();

@@ -61,6 +61,16 @@ fn counts(runs: &Runs) -> String {
     format!("{} {jobs}, {} running, {failing} failing", runs.jobs.len(), runs.running.len())
 }
 
+/// Why no run will ever start, where none will.
+fn nothing_to_do(runs: &Runs) -> Option<&'static str> {
+    let is_scheduled = |job: &JobRuns| job.enabled && job.schedule.is_some();
+    match runs.jobs.len() {
+        0 => Some("there is no job"),
+        _ if runs.jobs.values().any(is_scheduled) => None,
+        _ => Some("no job is enabled and has a schedule"),
+    }
+}
+
 struct Page(String);
 
 impl Page {
@@ -136,6 +146,11 @@ impl Page {
         if moment.stopping {
             self.raw("<div class=\"alarm\">");
             self.element("b", "", "Stopping: no further run starts.");
+            self.raw("</div>\n");
+        }
+        if let Some(why) = nothing_to_do(runs) {
+            self.raw("<div class=\"alarm\">");
+            self.element("b", "", &format!("The daemon has nothing to do: {why}."));
             self.raw("</div>\n");
         }
         if let Some(failure) = &moment.reading.refused {
