@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use sfexport::job::{CsvDialect, Numbers};
 use sfexport::record::{CellKind, Record};
@@ -37,13 +38,14 @@ fn agree(page: &[u8], columns: &Columns) {
     }
     let whole: Value = match serde_json::from_slice(page) {
         Ok(whole) => whole,
-        Err(error)
-            if error.to_string().contains("recursion limit")
-                || error.to_string().contains("out of range") =>
-        {
-            return;
-        }
-        Err(error) => panic!("read, but no JSON: {error}"),
+        Err(error) if is_its_own(&error) => return,
+        // In what nobody reads a lone surrogate is passed over, and not counted: with letters in its place it must be
+        // JSON all the same.
+        Err(error) => match serde_json::from_slice::<IgnoredAny>(&without_surrogates(page)) {
+            Ok(_) => return,
+            Err(error) if is_its_own(&error) => return,
+            Err(_) => panic!("read, but no JSON: {error}"),
+        },
     };
     let records = whole["records"].as_array().expect("a list");
     assert_eq!((records.len(), records.len()), (cells.len(), copied.len()));
@@ -66,6 +68,27 @@ fn agree(page: &[u8], columns: &Columns) {
             assert!(same, "{path}: {kind:?} {cell:?}");
         }
     }
+}
+
+/// Whether serde_json's own bounds are what it goes by.
+fn is_its_own(error: &serde_json::Error) -> bool {
+    let error = error.to_string();
+    error.contains("recursion limit") || error.contains("out of range")
+}
+
+/// Each escape of a surrogate as that of a letter.
+fn without_surrogates(page: &[u8]) -> Vec<u8> {
+    let mut page = page.to_vec();
+    for at in 0..page.len().saturating_sub(5) {
+        let is_surrogate = page[at..].starts_with(b"\\u")
+            && page[at + 2].eq_ignore_ascii_case(&b'd')
+            && matches!(page[at + 3].to_ascii_lowercase(), b'8' | b'9' | b'a'..=b'f')
+            && page[at + 4..at + 6].iter().all(u8::is_ascii_hexdigit);
+        if is_surrogate {
+            page[at + 2..at + 6].copy_from_slice(b"0041");
+        }
+    }
+    page
 }
 
 fn no_pages(_: &sfexport::salesforce::query::QueryLocator) -> Result<Vec<u8>, Fault> {
