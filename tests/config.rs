@@ -696,6 +696,31 @@ fn what_an_org_lacks_or_has_wrongly_is_told() {
 }
 
 #[test]
+fn an_org_of_the_environment_is_told_the_variables_that_it_lacks_and_not_the_one_that_it_has() {
+    let project = Project::empty()
+        .variable("SFEXPORT_ORG__CLIENT_ID", "x")
+        .variable("SFEXPORT_ORGS__EMEA__USERNAME", "y");
+    assert_eq!(
+        project.mistakes(),
+        [
+            "SFEXPORT_ORGS__EMEA__CLIENT_ID: is missing",
+            "SFEXPORT_ORGS__EMEA__KEY_FILE: is missing; name the private key's file, or set \
+             SFEXPORT_ORGS__EMEA__KEY to the PEM itself",
+            "SFEXPORT_ORG__KEY_FILE: is missing; name the private key's file, or set SFEXPORT_ORG__KEY to the \
+             PEM itself",
+            "SFEXPORT_ORG__USERNAME: is missing",
+        ]
+    );
+    // Where the file has the table, it is the file that lacks the key.
+    let project =
+        Project::with("[org]\nkey_file = \"server.key\"\n").variable("SFEXPORT_ORG__CLIENT_ID", "x");
+    assert_eq!(
+        project.mistakes(),
+        ["sfexport.toml:1: org.username: is missing; write it, or set SFEXPORT_ORG__USERNAME"]
+    );
+}
+
+#[test]
 fn no_message_repeats_a_secret() {
     let project = Project::with(
         "[org]\nclient_id='x'\nusername='y'\nkey='TOPSECRET'\nkey_password='TOPSECRET'\n\

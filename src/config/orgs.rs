@@ -67,11 +67,18 @@ fn org(name: &OrgName, place: &Place, layers: &[&Layer], mistakes: &mut Vec<Mist
     let defaults = Layer::of_defaults(Table::Org, &prefix, Path::new(""));
     let all: Vec<_> = std::iter::once(&defaults).chain(layers.iter().copied()).collect();
     let section = Section::<Written>::merge(&all, &prefix, mistakes)?;
+    let variable = |key: &str| variable(&prefix, key);
+    // An org that only variables know lacks a variable: the one that is set is not blamed for it.
+    let lacks = |key: &str, file: String, environment: String| match place {
+        Place::Variable(_) => {
+            Mistake::new(Place::Variable(variable(key)), format!("{prefix}{key}"), environment)
+        }
+        place => section.mistake(key, place, file),
+    };
     let missing = |key: &str, value: &Option<String>, mistakes: &mut Vec<Mistake>| {
         if value.is_none() && !section.is_written(key) {
-            let variable =
-                format!("SFEXPORT_{}", format!("{prefix}{key}").replace('.', "__").to_ascii_uppercase());
-            mistakes.push(section.mistake(key, place, format!("is missing; write it, or set {variable}")));
+            let file = format!("is missing; write it, or set {}", variable(key));
+            mistakes.push(lacks(key, file, "is missing".to_owned()));
         }
     };
     let typed = &section.typed;
@@ -102,9 +109,11 @@ fn org(name: &OrgName, place: &Place, layers: &[&Layer], mistakes: &mut Vec<Mist
     }
     let key = either(&section, "key", "key_file", place, mistakes);
     if key.is_none() && !section.is_written("key") && !section.is_written("key_file") {
-        let variable = format!("SFEXPORT_{}KEY", prefix.replace('.', "__").to_ascii_uppercase());
-        let what = format!("is missing; name the private key's file, or set {variable} to its PEM");
-        mistakes.push(section.mistake("key_file", place, what));
+        let inline = variable("key");
+        let file = format!("is missing; name the private key's file, or set {inline} to its PEM");
+        let environment =
+            format!("is missing; name the private key's file, or set {inline} to the PEM itself");
+        mistakes.push(lacks("key_file", file, environment));
     }
     let key_password = either(&section, "key_password", "key_password_file", place, mistakes);
 
@@ -134,6 +143,11 @@ fn org(name: &OrgName, place: &Place, layers: &[&Layer], mistakes: &mut Vec<Mist
         max_concurrent_runs: typed.max_concurrent_runs,
         instance_hosts: hosts,
     })
+}
+
+/// The variable of an org's key.
+fn variable(prefix: &str, key: &str) -> String {
+    format!("SFEXPORT_{}", format!("{prefix}{key}").replace('.', "__").to_ascii_uppercase())
 }
 
 #[derive(Clone, Copy)]
