@@ -171,35 +171,36 @@ impl LoginUrl {
         match url.scheme() {
             "https" => {}
             "http" if loopback => {}
-            "http" => return refuse("is not https", format!("write \"https://{host}\"")),
+            "http" => {
+                let host = my_domain(host).map_or_else(|| host.to_owned(), |(_, host)| host);
+                return refuse("is not https", format!("write \"https://{host}\""));
+            }
             _ => return refuse("is no https URL", FORM.to_owned()),
         }
         if !url.username().is_empty() || url.password().is_some() {
             return refuse("holds a user or a password", "the user goes into `username`".to_owned());
         }
-        if url.query().is_some() || url.fragment().is_some() {
-            return refuse("goes on after the path", format!("write \"https://{host}\""));
+        if let (Some((reason, my_domain)), false) = (my_domain(host), loopback) {
+            return refuse(reason, format!("write the My Domain: \"https://{my_domain}\""));
         }
         let kind = HostKind::of(host, loopback);
-        if kind == HostKind::Lightning {
-            let domain = host.split('.').next().unwrap_or(host);
-            return refuse(
-                "is the address of the user interface",
-                format!("write the My Domain: \"https://{domain}.my.salesforce.com\""),
-            );
-        }
+        let origin = url.origin().ascii_serialization();
         let path = url.path().trim_end_matches('/');
+        if url.query().is_some() || url.fragment().is_some() {
+            let path = if kind == HostKind::Site { path } else { "" };
+            return refuse("goes on after the path", format!("write \"{origin}{path}\""));
+        }
         if !path.is_empty() && kind != HostKind::Site {
             return refuse(
                 "has a path, as only an Experience Cloud site's has",
-                format!("write \"https://{host}\""),
+                format!("write \"{origin}\""),
             );
         }
-        let login = format!("{}{path}", url.origin().ascii_serialization());
+        let login = format!("{origin}{path}");
         let audience = match kind {
             HostKind::Sandbox => "https://test.salesforce.com".to_owned(),
             HostKind::Production => "https://login.salesforce.com".to_owned(),
-            HostKind::Site | HostKind::Loopback | HostKind::Lightning => login.clone(),
+            HostKind::Site | HostKind::Loopback => login.clone(),
         };
         Ok(Self { url: login, audience })
     }
@@ -227,7 +228,6 @@ impl std::error::Error for LoginUrlError {}
 enum HostKind {
     Production,
     Sandbox,
-    Lightning,
     Site,
     Loopback,
 }
@@ -237,9 +237,6 @@ impl HostKind {
         let host = host.trim_end_matches('.');
         if loopback {
             return Self::Loopback;
-        }
-        if host.ends_with(".lightning.force.com") {
-            return Self::Lightning;
         }
         let own = ["salesforce.com", "salesforce.mil", "cloudforce.com"];
         if !own.iter().any(|domain| is_within(host, domain)) {
@@ -254,6 +251,16 @@ impl HostKind {
             || sandbox_name;
         if sandbox { Self::Sandbox } else { Self::Production }
     }
+}
+
+/// The My Domain that belongs to a host where only browsers go, and what that host is; `None` for any other.
+fn my_domain(host: &str) -> Option<(&'static str, String)> {
+    let host = host.trim_end_matches('.');
+    // What stands before is the same: the name, and the partition (`sandbox`, `develop`, `scratch` ...).
+    let of = |ending: &str| host.strip_suffix(ending).map(|name| format!("{name}.my.salesforce.com"));
+    of(".lightning.force.com")
+        .map(|host| ("is the address of the user interface", host))
+        .or_else(|| of(".my.salesforce-setup.com").map(|host| ("is the address of a page of Setup", host)))
 }
 
 /// Where the private key comes from.
@@ -376,6 +383,34 @@ mod tests {
             (
                 "https://acme.lightning.force.com/lightning/page/home",
                 "is the address of the user interface; write the My Domain: \"https://acme.my.salesforce.com\"",
+            ),
+            (
+                "https://acme--uat.sandbox.lightning.force.com?x=1",
+                "is the address of the user interface; write the My Domain: \
+                 \"https://acme--uat.sandbox.my.salesforce.com\"",
+            ),
+            (
+                "https://acme-dev-ed.develop.lightning.force.com",
+                "is the address of the user interface; write the My Domain: \
+                 \"https://acme-dev-ed.develop.my.salesforce.com\"",
+            ),
+            (
+                "https://acme--uat.sandbox.my.salesforce-setup.com/lightning/setup/SetupOneHome/home",
+                "is the address of a page of Setup; write the My Domain: \
+                 \"https://acme--uat.sandbox.my.salesforce.com\"",
+            ),
+            ("http://acme.lightning.force.com", "is not https; write \"https://acme.my.salesforce.com\""),
+            (
+                "http://127.0.0.1:8088/services/oauth2/token",
+                "has a path, as only an Experience Cloud site's has; write \"http://127.0.0.1:8088\"",
+            ),
+            (
+                "https://login.salesforce.com:8443/?x=1",
+                "goes on after the path; write \"https://login.salesforce.com:8443\"",
+            ),
+            (
+                "https://acme.my.site.com/customers/?x=1#top",
+                "goes on after the path; write \"https://acme.my.site.com/customers\"",
             ),
         ] {
             assert_eq!(LoginUrl::parse(text).unwrap_err().to_string(), expected, "{text}");

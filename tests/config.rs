@@ -637,6 +637,16 @@ fn what_an_org_lacks_or_has_wrongly_is_told() {
             "login_url: \"http://login.salesforce.com\" is not https; write \"https://login.salesforce.com\"",
         ),
         (
+            "login_url = \"https://acme--uat.sandbox.lightning.force.com\"",
+            "login_url: \"https://acme--uat.sandbox.lightning.force.com\" is the address of the user interface; \
+             write the My Domain: \"https://acme--uat.sandbox.my.salesforce.com\"",
+        ),
+        (
+            "login_url = \"http://127.0.0.1:8088/services/oauth2/token\"",
+            "login_url: \"http://127.0.0.1:8088/services/oauth2/token\" has a path, as only an Experience Cloud \
+             site's has; write \"http://127.0.0.1:8088\"",
+        ),
+        (
             "login_url = \"https://u:hunter2@login.salesforce.com\"",
             "login_url: holds a user or a password; the user goes into `username`",
         ),
