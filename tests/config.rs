@@ -731,6 +731,40 @@ fn an_org_of_the_environment_is_told_the_variables_that_it_lacks_and_not_the_one
 }
 
 #[test]
+fn a_key_that_lost_its_table_is_told_the_table() {
+    for (text, expected) in [
+        (
+            format!("{ORG}listen = \"127.0.0.1:9090\"\n"),
+            "5: org.listen: unknown key; `listen` stands in `[status]`",
+        ),
+        (format!("{ORG}attempts = 3\n"), "5: org.attempts: unknown key; `attempts` stands in `[http]`"),
+        (
+            format!("{ORG}[http]\nlisten = \"127.0.0.1:9090\"\n"),
+            "6: http.listen: unknown key here; `listen` stands in `[status]`",
+        ),
+        (format!("attempts = 3\n{ORG}"), "1: attempts: unknown key here; `attempts` stands in `[http]`"),
+        (
+            format!("max_concurrent_runs = 3\n{ORG}"),
+            "1: max_concurrent_runs: unknown key here; `max_concurrent_runs` stands in `[daemon]` or in `[org]` of \
+             sfexport.toml",
+        ),
+        (format!("output = \"x\"\n{ORG}"), "1: output: unknown key; `output` stands in a job's file"),
+        (
+            format!("{ORG}delimiter = \";\"\n"),
+            "5: org.delimiter: unknown key; `delimiter` stands in `[csv]` of a job's file",
+        ),
+    ] {
+        assert_eq!(shared_mistakes(&text), [format!("sfexport.toml:{expected}")], "{text}");
+    }
+    for (line, expected) in [
+        ("delimiter = \";\"", "delimiter: unknown key here; `delimiter` stands in `[csv]`"),
+        ("attempts = 3", "attempts: unknown key; `attempts` stands in `[http]` of sfexport.toml"),
+    ] {
+        assert_eq!(job_mistakes(&format!("{JOB}{line}\n")), [format!("jobs/a.toml:3: {expected}")], "{line}");
+    }
+}
+
+#[test]
 fn no_message_repeats_a_secret() {
     let project = Project::with(
         "[org]\nclient_id='x'\nusername='y'\nkey='TOPSECRET'\nkey_password='TOPSECRET'\n\

@@ -380,26 +380,37 @@ fn unknown(kind: Table, inner: &str, name: &str, is_table: bool) -> String {
     if kind == Table::Settings && inner.is_empty() {
         known.extend(["org", "orgs"]);
     }
-    if let Some(near) = nearest(name, known.iter().copied()) {
-        return format!("unknown {word}; did you mean `{near}`?");
+    // In TOML a key belongs to the table above it, whatever the blank lines say: one of another table is most
+    // often a line that lost its table, or took one on.
+    let homes: Vec<(Table, String)> = keys::keys()
+        .filter_map(|key| {
+            let (table, own) = key.name.rsplit_once('.').unwrap_or(("", key.name));
+            (own == name).then(|| (key.table, home(key.table, table, kind, inner)))
+        })
+        .collect();
+    if let Some((table, _)) = homes.first() {
+        let here = if *table == kind { " here" } else { "" };
+        let homes: Vec<_> = homes.iter().map(|(_, home)| home.as_str()).collect();
+        return format!("unknown {word}{here}; `{name}` stands {}", homes.join(" or "));
     }
-    // In TOML a key belongs to the table above it, whatever the blank lines say.
-    if !inner.is_empty() && keys::find(kind, name).is_some() {
-        return format!(
-            "unknown key here; `{name}` stands at the top, above `[{}]`",
-            inner.trim_end_matches('.')
-        );
-    }
-    let elsewhere = [Table::Settings, Table::Org, Table::Job]
-        .into_iter()
-        .find(|other| *other != kind && keys::find(*other, name).is_some());
-    match elsewhere {
-        Some(Table::Settings) => {
-            format!("unknown {word}; `{name}` stands in sfexport.toml, above every table")
-        }
-        Some(Table::Org) => format!("unknown {word}; `{name}` stands in `[org]` of sfexport.toml"),
-        Some(Table::Job) => format!("unknown {word}; `{name}` stands in a job's file"),
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("unknown {word}; did you mean `{near}`?"),
         None => format!("unknown {word}; known here are {}", known.join(", ")),
+    }
+}
+
+/// Where the keys of a table stand, for somebody who wrote one below `inner` of another.
+fn home(of: Table, table: &str, written: Table, inner: &str) -> String {
+    match (of, table) {
+        (_, "") if of == written => format!("at the top, above `[{}]`", inner.trim_end_matches('.')),
+        (Table::Settings, "") => "in sfexport.toml, above every table".to_owned(),
+        (Table::Org, _) => "in `[org]` of sfexport.toml".to_owned(),
+        (Table::Job, "") => "in a job's file".to_owned(),
+        _ if of == written => format!("in `[{table}]`"),
+        // An org's table is of the same file.
+        (Table::Settings, table) if written == Table::Org => format!("in `[{table}]`"),
+        (Table::Settings, table) => format!("in `[{table}]` of sfexport.toml"),
+        (Table::Job, table) => format!("in `[{table}]` of a job's file"),
     }
 }
 
