@@ -61,7 +61,15 @@ fn at(
     password: Option<&PasswordSource>,
     alias: Option<&str>,
 ) -> Result<SigningKey, Failure> {
-    let bytes = source::key(key, place)?;
+    let (bytes, open) = source::key(key, place)?;
+    if let Some(open) = open {
+        // What the file holds counts first: a certificate need not be hidden, and its mode is not the mistake.
+        let locked = Unlock { password: None, alias };
+        return Err(match form::rsa_key(&bytes, &locked) {
+            Err(refusal) if refusal.holds_no_key() => refusal.explain(place),
+            _ => open,
+        });
+    }
     let password = password.map(|password| source::password(password, place)).transpose()?;
     let unlock = Unlock { password: password.as_ref().map(ExposeSecret::expose_secret), alias };
     form::rsa_key(&bytes, &unlock)

@@ -512,6 +512,10 @@ fn what_is_no_rsa_private_key_is_named_with_what_to_do() {
     let curves = ("is a private key for elliptic curves; Salesforce takes RSA keys only", "sfexport keygen");
     let damaged = ("is damaged", "copy it again, whole");
     let unknown = ("holds no private key: it is neither PEM nor DER", "see what it is: file ");
+    let text = (
+        "holds no private key: it is text without a `-----BEGIN` line",
+        "name the file with the private key",
+    );
     let empty = ("is empty", "sfexport keygen");
     let short = "Salesforce asks for 2048 at least";
     for (name, (what, hint)) in [
@@ -543,7 +547,7 @@ fn what_is_no_rsa_private_key_is_named_with_what_to_do() {
         ("cut.der", damaged),
         ("crl.pem", ("holds no private key, only X509 CRL", "sfexport keygen")),
         ("noise", unknown),
-        ("hello", unknown),
+        ("hello", text),
         ("empty", empty),
         ("blank", empty),
     ] {
@@ -625,6 +629,38 @@ fn a_key_file_that_everybody_can_read_is_refused_and_the_command_in_the_hint_men
     folder.assert_loads("link", None);
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
     folder.assert_refused("link", None, "can be read by everybody", "chmod o-r ");
+}
+
+#[test]
+fn a_file_without_a_private_key_is_named_as_what_it_is_whoever_may_read_it() {
+    needs!("openssl");
+    let folder = Folder::new();
+    folder.write("sfexport.toml", "[org]\nclient_id = \"3MVG9\"\n");
+    folder.write("empty", "");
+    folder.run(
+        "openssl rsa -in a.pem -aes256 -passout pass:s3cret -out encrypted.pem
+         openssl ecparam -genkey -name prime256v1 -out ec.pem
+         cat a.crt a.pem > both.pem
+         head -c 1000 a.pem > cut.pem
+         chmod 644 a.crt a.pub sfexport.toml empty encrypted.pem ec.pem both.pem cut.pem",
+    );
+    folder.assert_refused("a.crt", None, "is a certificate, not a private key", "openssl x509 -in ");
+    folder.assert_refused("a.pub", None, "is a public key, not a private one", "openssl pkey ");
+    folder.assert_refused("sfexport.toml", None, "it is text without a `-----BEGIN` line", "name the file");
+    folder.assert_refused("empty", None, "is empty", "sfexport keygen");
+    // A key is to be hidden before anything else is said of it: also one that is locked, of another kind, or cut.
+    for name in ["encrypted.pem", "ec.pem", "both.pem", "cut.pem"] {
+        folder.assert_refused(name, Some("s3cret"), "can be read by everybody", "chmod o-r ");
+    }
+    let hint = folder.load("both.pem", None).unwrap_err().hint.unwrap();
+    let path = folder.path("both.pem");
+    assert_eq!(
+        hint,
+        format!(
+            "chmod o-r {} (a mounted secret's mode is set where it is mounted: docs/docker.md)",
+            path.display()
+        )
+    );
 }
 
 #[test]

@@ -40,7 +40,10 @@ pub(super) fn rsa_key(bytes: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, 
     }
     // What an environment variable can hold of a binary file, or of one with line ends: its base64.
     let packed: Zeroizing<String> = Zeroizing::new(text.split_ascii_whitespace().collect());
-    let Some(inner) = pem::decode_base64(&packed) else { return Err(Refusal::Unknown) };
+    let Some(inner) = pem::decode_base64(&packed) else {
+        let is_text = !text.contains(|c: char| c.is_control() && !c.is_ascii_whitespace() || c == '\u{fffd}');
+        return Err(if is_text { Refusal::Text } else { Refusal::Unknown });
+    };
     if let Some(key) = binary(&inner, unlock) {
         return key;
     }

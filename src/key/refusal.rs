@@ -10,6 +10,8 @@ use crate::org::{KeySource, Org, OrgName};
 pub(super) enum Refusal {
     Empty,
     Unknown,
+    /// Text of no form that is known here.
+    Text,
     /// PEM of nothing that is known here, by its labels.
     OtherPem(Vec<String>),
     /// Begins as what it says, and is cut short or has been altered.
@@ -92,6 +94,22 @@ impl Place {
 const INLINE: &str = "KEY_IN_A_FILE";
 
 impl Refusal {
+    /// Whether what was found is nothing that must be kept from others.
+    pub(super) fn holds_no_key(&self) -> bool {
+        matches!(
+            self,
+            Self::Empty
+                | Self::Unknown
+                | Self::Text
+                | Self::OtherPem(_)
+                | Self::Certificate
+                | Self::CertificateRequest
+                | Self::CertificateBundle
+                | Self::PublicKey
+                | Self::NoEntry(_)
+        )
+    }
+
     pub(super) fn explain(self, place: &Place) -> Failure {
         let Place { subject, path, variables, .. } = place;
         // Every command writes to a name of its own: pasted, it must not overwrite what was found.
@@ -101,7 +119,7 @@ impl Refusal {
         let (what, hint) = match self {
             Self::Empty => (format!("{subject} is empty"), new_key.to_owned()),
             // Most of the time a path that was meant for the other variable.
-            Self::Unknown if path == INLINE => (
+            Self::Unknown | Self::Text if path == INLINE => (
                 format!("{subject} holds no private key: it is neither PEM nor base64 of a key file"),
                 format!(
                     "{variables}KEY is the key itself, from its `-----BEGIN` to its last `-----END` line; a file is \
@@ -111,6 +129,10 @@ impl Refusal {
             Self::Unknown => (
                 format!("{subject} holds no private key: it is neither PEM nor DER, PKCS#12 or JKS"),
                 format!("see what it is: file {path}; a new key: {new_key}"),
+            ),
+            Self::Text => (
+                format!("{subject} holds no private key: it is text without a `-----BEGIN` line"),
+                format!("name the file with the private key; a new key: {new_key}"),
             ),
             Self::OtherPem(labels) => (
                 format!("{subject} holds no private key, only {}", labels.join(", ")),

@@ -15,16 +15,20 @@ use crate::org::{KeySource, PasswordSource};
 /// Far above any key or bundle, far below what would hurt: a wrong path may name an export.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// The key's bytes, as they are.
-pub(super) fn key(source: &KeySource, place: &Place) -> Result<SecretBytes, Failure> {
-    match source {
-        KeySource::Inline(text) => Ok(Zeroizing::new(text.expose_secret().as_bytes().to_vec())),
-        KeySource::File(path) => read(path, Access::Secret).map_err(|fault| {
-            let hint =
-                fault.hint(path, "make a key and its certificate with `sfexport keygen`, or set key_file");
-            place.failure(fault.what(&place.subject), hint)
-        }),
-    }
+/// The key's bytes, as they are; and, of a file that everybody can read, the failure that this is if it holds a key.
+pub(super) fn key(source: &KeySource, place: &Place) -> Result<(SecretBytes, Option<Failure>), Failure> {
+    let path = match source {
+        KeySource::Inline(text) => {
+            return Ok((Zeroizing::new(text.expose_secret().as_bytes().to_vec()), None));
+        }
+        KeySource::File(path) => path,
+    };
+    let explain = |fault: Fault| {
+        let hint = fault.hint(path, "make a key and its certificate with `sfexport keygen`, or set key_file");
+        place.failure(fault.what(&place.subject), hint)
+    };
+    let (bytes, metadata) = read_with_metadata(path).map_err(explain)?;
+    Ok((bytes, only_for_some(&metadata).err().map(explain)))
 }
 
 /// The password: a file's first line, or the text itself.
@@ -96,10 +100,11 @@ impl Fault {
             Self::Denied(_) => format!(
                 "see whose it is: ls -l {word}; then, as its owner or root: chown THAT_USER {word} && chmod 600 {word}"
             ),
-            Self::Everybody(_) => format!(
-                "chmod o-r {word} (a mounted secret has its mode set where it is mounted: `defaultMode: 0440` in \
-                 Kubernetes, `mode=0440` in Podman and Swarm; Compose leaves a file the mode it has on the host)"
-            ),
+            Self::Everybody(_) => {
+                format!(
+                    "chmod o-r {word} (a mounted secret's mode is set where it is mounted: docs/docker.md)"
+                )
+            }
             Self::Folder | Self::NoFile | Self::Large(_) => {
                 format!("{otherwise}; this is what was named: ls -ld {word}")
             }
@@ -111,6 +116,15 @@ impl Fault {
 /// The whole of a regular file that others cannot read. Links are followed, as secret mounts are made of them:
 /// the mode is that of the file they end at.
 pub(super) fn read(path: &Path, access: Access) -> Result<SecretBytes, Fault> {
+    let (bytes, metadata) = read_with_metadata(path)?;
+    if access == Access::Secret {
+        only_for_some(&metadata)?;
+    }
+    Ok(bytes)
+}
+
+/// The whole of a regular file, whoever may read it.
+fn read_with_metadata(path: &Path) -> Result<(SecretBytes, fs::Metadata), Fault> {
     let fault = |what: &'static str| {
         move |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Fault::Missing,
@@ -129,9 +143,6 @@ pub(super) fn read(path: &Path, access: Access) -> Result<SecretBytes, Fault> {
     }
     let file = File::open(path).map_err(fault("read"))?;
     let metadata = file.metadata().map_err(Fault::Other)?;
-    if access == Access::Secret {
-        only_for_some(&metadata)?;
-    }
     if metadata.len() > MOST_BYTES {
         return Err(Fault::Large(metadata.len()));
     }
@@ -141,7 +152,7 @@ pub(super) fn read(path: &Path, access: Access) -> Result<SecretBytes, Fault> {
     if read as u64 > MOST_BYTES {
         return Err(Fault::Large(read as u64));
     }
-    Ok(bytes)
+    Ok((bytes, metadata))
 }
 
 #[cfg(unix)]
