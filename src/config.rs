@@ -9,6 +9,7 @@ mod mistake;
 mod orgs;
 mod schema;
 mod settings;
+mod syntax;
 mod value;
 
 use std::collections::BTreeMap;

@@ -464,6 +464,83 @@ fn broken_toml_is_shown_with_line_and_column_in_every_file() {
 }
 
 #[test]
+fn text_that_is_no_toml_is_told_with_what_was_meant() {
+    for (line, expected) in [
+        ("timezone = Europe/Berlin", "text stands in quotes: timezone = \"...\""),
+        ("timeout = 10m", "text stands in quotes: timeout = \"...\""),
+        ("org = emea", "text stands in quotes: org = \"...\""),
+        ("org = inf4", "text stands in quotes: org = \"...\""),
+        ("org =", "`org` has no value; text stands in quotes: org = \"...\""),
+        ("enabled = yes", "`enabled` is true or false"),
+        ("retries = three", "`retries` is a whole number, 0 to 100"),
+        ("file_mode = 0640", "a mode is written in quotes: file_mode = \"0640\""),
+        ("org: emea", "`=` parts a key from its value: org = \"...\""),
+        ("timezone = “Europe/Berlin”", "the quotes are not straight ones; write timezone = \"...\""),
+        (
+            "soql_file = \"a \"b\" c\"",
+            "the text ends at its second \"; text that holds quotes stands between three: \
+             soql_file = \"\"\"...\"\"\"",
+        ),
+        (
+            "soql_file = 'Name = 'x''",
+            "the text ends at its second '; text that holds quotes stands between three: \
+             soql_file = \"\"\"...\"\"\"",
+        ),
+        (
+            "soql_file = \"C:\\queries\\a.soql\"",
+            "between double quotes a backslash begins an escape; write single ones: soql_file = '...'",
+        ),
+        (
+            "soql_file = \"\\\\host\\\"",
+            "between double quotes a backslash begins an escape; write single ones: soql_file = '...'",
+        ),
+    ] {
+        let mistakes = job_mistakes(&format!("{JOB}{line}\n"));
+        let lines: Vec<_> = mistakes[0].lines().collect();
+        let (place, what) = lines[0].split_once(": is no TOML: ").unwrap();
+        assert!(place.starts_with("jobs/a.toml:3:"), "{mistakes:#?}");
+        assert_eq!((what, lines[1]), (expected, format!("  {line}").as_str()), "{mistakes:#?}");
+        assert_eq!(lines[2].trim(), "^");
+        assert_eq!((mistakes.len(), lines.len()), (1, 3), "{mistakes:#?}");
+    }
+    assert_eq!(
+        job_mistakes(&format!("{JOB}output = \"b.csv\"\n")),
+        ["jobs/a.toml:3:1: is no TOML: the key \"output\" is written twice; keep one of them\n  \
+             output = \"b.csv\"\n  ^"]
+    );
+    assert_eq!(
+        job_mistakes("output = \"a.csv\"\nsoql = \"SELECT Id\n"),
+        [
+            "jobs/a.toml:2:18: is no TOML: the closing \" is missing; text of several lines stands between \"\"\" and \
+             \"\"\"\n  soql = \"SELECT Id\n                   ^"
+        ]
+    );
+    assert_eq!(
+        shared_mistakes(&format!("{ORG}[http]\n[org]\n")),
+        [
+            "sfexport.toml:6:2: is no TOML: the table \"org\" is written twice; put its keys into one\n  [org]\n   ^"
+        ]
+    );
+}
+
+#[test]
+fn text_that_is_no_toml_is_not_shown_where_it_may_hold_a_secret() {
+    for line in [
+        "key = hunter2",
+        "key_password = \"hunter2",
+        "key_password_file = hunter2",
+        "login_url = https://me:hunter2@example.com",
+        "passwort = hunter2",
+        "hunter2",
+    ] {
+        let mistakes = shared_mistakes(&format!("{ORG}{line}\n"));
+        assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
+        assert!(mistakes[0].starts_with("sfexport.toml:5:"), "{mistakes:#?}");
+        assert!(!mistakes[0].contains("hunter2") && !mistakes[0].contains('\n'), "{mistakes:#?}");
+    }
+}
+
+#[test]
 fn jobs_are_judged_by_themselves_where_the_shared_file_is_broken() {
     let project = Project::with("jobs_dir = \"tasks\"\n[org]\nclient_id =\n")
         .file("tasks/good.toml", format!("{JOB}org = \"emea\"\n"))

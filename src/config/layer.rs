@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::FlagValue;
 use super::keys::{self, Key, Kind, Table, Unwritten};
 use super::mistake::{Mistake, Place, nearest};
+use super::syntax;
 use super::value::{self, Raw};
 use crate::org::OrgName;
 
@@ -258,18 +259,9 @@ impl<'a> FileReader<'a> {
             let before = self.file.text.get(..start).unwrap_or_default();
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
             let place = Place::File { path: self.file.shown.clone(), line: Some(line), column: Some(column) };
-            // The one number that people write with a leading zero.
-            let remedy = match before.rsplit('\n').next().unwrap_or_default().trim_start() {
-                line if line.starts_with("file_mode") => {
-                    "; a mode is written in quotes: file_mode = \"0640\""
-                }
-                _ => "",
-            };
-            self.mistakes.push(Mistake::new(
-                place,
-                None,
-                format!("is no TOML: {}{remedy}", error.message().trim_end_matches(", expected nothing")),
-            ));
+            let found = start..error.span().map_or(start, |span| span.end.max(start));
+            let what = syntax::explain(&self.file.text, found, error.message());
+            self.mistakes.push(Mistake::new(place, None, what));
         }
         (root.into_inner(), sound)
     }
