@@ -537,6 +537,28 @@ fn a_misused_command_line_is_an_event_where_the_log_is_json() {
 }
 
 #[test]
+fn an_instant_that_is_none_is_told_what_it_lacks() {
+    let at = deployment();
+    let form = "write it as in 2026-11-22T02:00:00+01:00";
+    let zone = "zone (Z, or an offset as in +01:00)";
+    for (instant, told) in [
+        ("rubbish", "it is no instant; ".to_owned()),
+        ("2026-11-22T02:00:00", format!("its {zone} is missing; ")),
+        ("2026-11-22 02:00", format!("its {zone} is missing; ")),
+        ("2026-11-22T02:00:00[Europe/Berlin]", format!("its {zone} is missing; ")),
+        ("2026-11-22", format!("its time and its {zone} are missing; ")),
+        ("02:00", format!("its date and its {zone} are missing; ")),
+        ("02:00Z", "its date is missing; ".to_owned()),
+        ("2026-02-30T02:00:00Z", "out of range".to_owned()),
+        ("2026-11-22T25:00:00Z", "out of range".to_owned()),
+    ] {
+        let told = format!("'{instant}' for '--at <INSTANT>': {told}");
+        let told = if told.contains("range") { "it is out of range" } else { told.as_str() };
+        refused_unasked(&at, &["run", "accounts", "--at", instant], 2, &[told, form]);
+    }
+}
+
+#[test]
 fn each_mistake_is_one_line_and_none_is_an_echo() {
     let at = deployment();
     at.write("jobs/bad.toml", "soql = \"SELECT Id FROM Account\"\noutput = \"b.csv\"\nretires = 1\n");

@@ -40,7 +40,7 @@ pub(super) struct RunArguments {
     #[arg(long)]
     dry_run: bool,
     /// The instant the runs are for, which the dates in output paths show: 2026-11-22T02:00:00+01:00 [default: now]
-    #[arg(long, value_name = "INSTANT")]
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
     at: Option<Timestamp>,
     /// Write the runs' metrics to a file, as node_exporter's textfile collector reads them; its name must end in .prom
     /// for that
@@ -53,6 +53,47 @@ impl RunArguments {
     pub(super) fn is_one_job(&self) -> bool {
         !self.all && self.jobs.len() == 1
     }
+}
+
+/// Reads an instant, and tells what one lacks.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    const FORM: &str = "write it as in 2026-11-22T02:00:00+01:00";
+    let error: jiff::Error = match text.parse() {
+        Ok(instant) => return Ok(instant),
+        Err(error) => error,
+    };
+    let mut rest = text.trim();
+    let date = skip(&mut rest, "0000-00-00");
+    rest = rest.trim_start_matches(['T', 't', ' ']);
+    let time = skip(&mut rest, "00:00");
+    if time && skip(&mut rest, ":00") {
+        rest = rest.trim_start_matches(['.', ',', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+    }
+    let zone = rest.eq_ignore_ascii_case("z") || rest.starts_with(['+', '-']);
+    let missing: Vec<_> = [(date, "date"), (time, "time"), (zone, "zone (Z, or an offset as in +01:00)")]
+        .into_iter()
+        .filter_map(|(there, part)| (!there).then_some(part))
+        .collect();
+    Err(match missing.as_slice() {
+        // `2026-02-30`, `25:00`: the parser knows which of them, and up to where they go.
+        [] => format!("it is out of range, or its offset is no offset: {error}; {FORM}"),
+        _ if !date && !time => format!("it is no instant; {FORM}"),
+        [part] => format!("its {part} is missing; {FORM}"),
+        parts => format!("its {} are missing; {FORM}", parts.join(" and its ")),
+    })
+}
+
+/// Takes a form off the beginning of a text, `0` for any digit.
+fn skip(text: &mut &str, form: &str) -> bool {
+    let fits = text.len() >= form.len()
+        && text
+            .bytes()
+            .zip(form.bytes())
+            .all(|(byte, form)| if form == b'0' { byte.is_ascii_digit() } else { byte == form });
+    if fits {
+        *text = text.get(form.len()..).unwrap_or_default();
+    }
+    fits
 }
 
 /// Runs the jobs named; one that fails stops no other.
