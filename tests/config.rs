@@ -859,7 +859,10 @@ fn no_message_repeats_a_secret() {
 fn a_job_s_mistakes_are_told_with_line_and_key() {
     for (line, expected) in [
         ("timezone = \"berlin\"", "timezone: \"berlin\" is no time zone; did you mean \"Europe/Berlin\"?"),
-        ("timezone = \"local\"", "timezone: \"local\" is no time zone; write it as in \"Europe/Berlin\""),
+        (
+            "timezone = \"local\"",
+            "timezone: \"local\" is no time zone; a zone is a city, as in \"Europe/Berlin\"",
+        ),
         (
             "children = \"file\"",
             "children: \"file\" is none of \"json\", \"files\", \"reject\"; did you mean \"files\"?",
@@ -911,6 +914,34 @@ fn a_job_s_mistakes_are_told_with_line_and_key() {
         ("soql_file = \"x.soql\"", "soql_file: `soql` and `soql_file` are both set; keep one of them"),
     ] {
         assert_eq!(job_mistakes(&format!("{JOB}{line}\n")), [format!("jobs/a.toml:3: {expected}")], "{line}");
+    }
+}
+
+#[test]
+fn no_zone_is_suggested_that_would_be_hours_off() {
+    const CITY: &str = "a zone is a city, as in \"Europe/Berlin\"";
+    for (zone, expected) in [
+        ("PST", format!("{CITY}; for this one write \"America/Los_Angeles\"")),
+        ("pdt", format!("{CITY}; for this one write \"America/Los_Angeles\"")),
+        ("CST", format!("{CITY}; for this one write \"America/Chicago\" or \"Asia/Shanghai\"")),
+        ("MEZ", format!("{CITY}; for this one write \"Europe/Berlin\"")),
+        ("BST", format!("{CITY}; for this one write \"Europe/London\"")),
+        (
+            "IST",
+            format!("{CITY}; for this one write \"Asia/Kolkata\" or \"Asia/Jerusalem\" or \"Europe/Dublin\""),
+        ),
+        ("GMT+1", CITY.to_owned()),
+        ("CET-1", CITY.to_owned()),
+        ("+01:00", CITY.to_owned()),
+        ("XST", CITY.to_owned()),
+        ("Rome", "did you mean \"Europe/Rome\"?".to_owned()),
+        ("Europe/Berln", "did you mean \"Europe/Berlin\"?".to_owned()),
+        ("Germany/Berlin", "did you mean \"Europe/Berlin\"?".to_owned()),
+    ] {
+        assert_eq!(
+            job_mistakes(&format!("{JOB}timezone = \"{zone}\"\n")),
+            [format!("jobs/a.toml:3: timezone: \"{zone}\" is no time zone; {expected}")]
+        );
     }
 }
 

@@ -574,11 +574,7 @@ impl Reading {
         match TimeZone::get(name) {
             Ok(zone) if !zone.is_unknown() => Some(zone),
             _ => {
-                let known: Vec<_> = jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
-                let near = did_you_mean(name, known.iter().map(String::as_str));
-                let near = if near.is_empty() { nearest_city(name, &known) } else { near };
-                let near =
-                    if near.is_empty() { "; write it as in \"Europe/Berlin\"".to_owned() } else { near };
+                let near = meant_zone(name);
                 self.mistake(file, section, "timezone", format!("{} is no time zone{near}", quoted(name)));
                 None
             }
@@ -700,18 +696,49 @@ fn no_org(around: &Around<'_>) -> String {
     }
 }
 
-/// A zone of this city, whatever the user wrote before it.
-fn nearest_city(text: &str, zones: &[String]) -> String {
-    fn city(zone: &str) -> &str {
-        zone.rsplit('/').next().unwrap_or(zone)
+/// What zones' abbreviations stand for that are no names of zones; several where that depends on who writes it.
+const ABBREVIATIONS: [(&[&str], &[&str]); 11] = [
+    (&["PST", "PDT", "PT"], &["America/Los_Angeles"]),
+    (&["MST", "MDT", "MT"], &["America/Denver"]),
+    (&["CST"], &["America/Chicago", "Asia/Shanghai"]),
+    (&["CDT", "CT"], &["America/Chicago"]),
+    (&["EST", "EDT", "ET"], &["America/New_York"]),
+    (&["MEZ", "MESZ", "CEST"], &["Europe/Berlin"]),
+    (&["BST"], &["Europe/London"]),
+    (&["IST"], &["Asia/Kolkata", "Asia/Jerusalem", "Europe/Dublin"]),
+    (&["JST"], &["Asia/Tokyo"]),
+    (&["AEST", "AEDT"], &["Australia/Sydney"]),
+    (&["NZST", "NZDT"], &["Pacific/Auckland"]),
+];
+
+/// `Berlin` of `Europe/Berlin`.
+fn city(zone: &str) -> &str {
+    zone.rsplit('/').next().unwrap_or(zone)
+}
+
+/// The zone that was meant by what is none; nothing is guessed that would be hours off.
+fn meant_zone(text: &str) -> String {
+    const CITY: &str = "; a zone is a city, as in \"Europe/Berlin\"";
+    let meant = ABBREVIATIONS.iter().find(|(short, _)| short.iter().any(|s| s.eq_ignore_ascii_case(text)));
+    if let Some((_, zones)) = meant {
+        let zones: Vec<_> = zones.iter().map(|zone| quoted(zone)).collect();
+        return format!("{CITY}; for this one write {}", zones.join(" or "));
     }
-    match nearest(city(text), zones.iter().map(|zone| city(zone))) {
-        Some(near) => zones
-            .iter()
-            .find(|zone| city(zone) == near)
-            .map_or_else(String::new, |zone| format!("; did you mean {}?", quoted(zone))),
-        None => String::new(),
+    // `GMT+1`, `CET-1`: whatever is like them is another offset.
+    if text.contains(|c: char| c.is_ascii_digit() || c == '+') {
+        return CITY.to_owned();
     }
+    let zones: Vec<_> = jiff::tz::db().available().map(|zone| zone.as_str().to_owned()).collect();
+    let of_city = |wanted: &str| zones.iter().find(|zone| city(zone).eq_ignore_ascii_case(wanted));
+    let near = match of_city(city(text)) {
+        Some(zone) => Some(zone.as_str()),
+        // A short word is as near to any abbreviation as to what it stands for.
+        None if text.len() <= 4 => None,
+        None => nearest(text, zones.iter().map(String::as_str)).or_else(|| {
+            nearest(city(text), zones.iter().map(|zone| city(zone))).and_then(&of_city).map(String::as_str)
+        }),
+    };
+    near.map_or_else(|| CITY.to_owned(), |zone| format!("; did you mean {}?", quoted(zone)))
 }
 
 /// The reason, the line and the caret, without the line's number: the place says it.
