@@ -547,7 +547,7 @@ fn jobs_are_judged_by_themselves_where_the_shared_file_is_broken() {
         .file("tasks/bad.toml", format!("{JOB}retries = -1\n"));
     let mistakes = project.mistakes();
     assert!(mistakes[0].starts_with("sfexport.toml:3:"), "{mistakes:#?}");
-    assert_eq!(mistakes[1..], ["tasks/bad.toml:3: retries: -1 is no whole number, 0 to 100"]);
+    assert_eq!(mistakes[1..], ["tasks/bad.toml:3: retries: -1 is out of range: 0 to 100"]);
 }
 
 #[test]
@@ -581,11 +581,13 @@ fn unknown_variables_of_an_org_are_mistakes() {
         .variable("SFEXPORT_ORGS__EMEA", "x")
         .variable("SFEXPORT_ORGS__E-U__USERNAME", "x")
         .variable("SFEXPORT_ORGS__DEFAULT__USERNAME", "x")
-        .variable("SFEXPORT_HTTP__ATTEMPTS", "many");
+        .variable("SFEXPORT_HTTP__ATTEMPTS", "many")
+        .variable("SFEXPORT_HTTP__BATCH_SIZE", "0");
     assert_eq!(
         project.mistakes(),
         [
             "SFEXPORT_HTTP__ATTEMPTS: \"many\" is no whole number, 1 to 100",
+            "SFEXPORT_HTTP__BATCH_SIZE: \"0\" is out of range: 200 to 2000",
             "SFEXPORT_ORGS__DEFAULT__USERNAME: the org without a name is SFEXPORT_ORG__USERNAME",
             "SFEXPORT_ORGS__E-U__USERNAME: an org's name holds small letters, digits and single `_`",
             "SFEXPORT_ORGS__EMEA: names no key; write SFEXPORT_ORGS__NAME__CLIENT_ID for the org NAME",
@@ -633,7 +635,7 @@ fn every_mistake_in_every_file_is_told_at_once() {
   sfexport.toml:2: org.key_file: is missing; name the private key's file, or set SFEXPORT_ORG__KEY to its PEM
   sfexport.toml:2: org.username: is missing; write it, or set SFEXPORT_ORG__USERNAME
   sfexport.toml:3: org.client_id: 5 is not text; write it in quotes: \"5\"
-  sfexport.toml:5: http.attempts: 0 is no whole number, 1 to 100"
+  sfexport.toml:5: http.attempts: 0 is out of range: 1 to 100"
     );
 }
 
@@ -660,9 +662,14 @@ fn each_setting_is_held_to_its_type() {
             "http.page_cap: \"lots\" is no size; write it as in \"256 MB\" or \"1 GiB\"",
         ),
         ("http.attempts = \"5\"", "http.attempts: \"5\" is text; write the number without quotes"),
-        ("http.attempts = -1", "http.attempts: -1 is no whole number, 1 to 100"),
+        ("http.attempts = -1", "http.attempts: -1 is out of range: 1 to 100"),
         ("http.attempts = 2026-11-22", "http.attempts: 2026-11-22 is no whole number, 1 to 100"),
-        ("http.batch_size = 100", "http.batch_size: 100 is no whole number, 200 to 2000"),
+        ("http.batch_size = 100", "http.batch_size: 100 is out of range: 200 to 2000"),
+        (
+            "http.attempts = 99999999999999999999",
+            "http.attempts: 99999999999999999999 is out of range: 1 to 100",
+        ),
+        ("http.attempts = 5.5", "http.attempts: 5.5 is no whole number, 1 to 100"),
         ("http.gzip = \"true\"", "http.gzip: \"true\" is text; write it without quotes"),
         ("http.gzip = 1", "http.gzip: 1 is neither true nor false"),
         ("http.wait_max = \"500ms\"", "http.wait_max: wait_min, 1s, is longer than wait_max, 500ms"),
@@ -739,7 +746,7 @@ fn what_an_org_lacks_or_has_wrongly_is_told() {
             "instance_hosts = [5]",
             "instance_hosts: [5] holds an entry that is not text; write it as in [\"a\", \"b\"]",
         ),
-        ("max_concurrent_runs = 0", "max_concurrent_runs: 0 is no whole number, 1 to 1000"),
+        ("max_concurrent_runs = 0", "max_concurrent_runs: 0 is out of range: 1 to 1000"),
         (
             "key = \"-----BEGIN PRIVATE KEY-----\"",
             "key: a secret does not belong in a file that others read; set SFEXPORT_ORG__KEY, or name a file by \

@@ -98,10 +98,10 @@ impl Kind {
             Self::Word => "text without white space".to_owned(),
             Self::Secret => "text, only in the environment".to_owned(),
             Self::Path => "path".to_owned(),
-            Self::Duration(_) => "duration".to_owned(),
+            Self::Duration(0) => "duration".to_owned(),
+            Self::Duration(least) => format!("duration, at least {least}s"),
             Self::Size => "size".to_owned(),
-            Self::Whole(min, u64::MAX) => format!("whole number from {min}"),
-            Self::Whole(min, max) => format!("whole number, {min} to {max}"),
+            Self::Whole(min, max) => format!("whole number, {}", range(min, max)),
             Self::Flag => "true or false".to_owned(),
             Self::Mode => "permissions in octal, as text".to_owned(),
             Self::Choice(choices) => format!("one of {}", words(choices)),
@@ -111,6 +111,11 @@ impl Kind {
             Self::Webhook => "http or https URL".to_owned(),
         }
     }
+}
+
+/// The numbers between these two, in words.
+pub(crate) fn range(min: u64, max: u64) -> String {
+    if max == u64::MAX { format!("{min} or more") } else { format!("{min} to {max}") }
 }
 
 /// Every key, in the order of the documentation.
@@ -171,7 +176,7 @@ static KEYS: &[Key] = keys! {
         "http.request_timeout" Duration(1), Is("10m"), "How long one request and its whole answer may take.";
         "http.attempts" Whole(1, 100), Is("5"), "How many times a request is sent that fails in a way worth another try.";
         "http.wait_min" Duration(0), Is("1s"), "The wait before the second attempt; it doubles with each further one.";
-        "http.wait_max" Duration(0), Is("60s"), "The longest wait between two attempts.";
+        "http.wait_max" Duration(0), Is("60s"), "The longest wait between two attempts; not below `wait_min`.";
         "http.page_cap" Size, Is("256 MB"), "The largest page that is accepted, unpacked.";
         "http.batch_size" Whole(200, 2000), Is("2000"), "The records a page that the org is asked for.";
         "http.gzip" Flag, Is("true"), "Whether answers may come packed.";

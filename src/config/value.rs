@@ -9,7 +9,7 @@ use figment::value::Value;
 use jiff::{Span, SpanRelativeTo};
 use toml::de::DeValue;
 
-use super::keys::Kind;
+use super::keys::{Kind, range};
 use super::mistake::{did_you_mean, quoted};
 
 /// A value as written.
@@ -130,6 +130,7 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Stri
             };
             match number {
                 Some(number) if (min..=max).contains(&number) => Ok(number.into()),
+                _ if is_whole(raw) => Err(format!("{} is out of range: {}", shown(), range(min, max))),
                 _ => Err(format!("{} is no {}", shown(), kind.describe())),
             }
         }
@@ -166,6 +167,15 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Stri
             // Such URLs hold tokens: the message does not repeat it.
             _ => Err("is no http or https URL".to_owned()),
         },
+    }
+}
+
+/// Whether a value is a whole number, of whatever size.
+fn is_whole(raw: &Raw<'_>) -> bool {
+    match raw {
+        Raw::Toml(DeValue::Integer(_), _) => true,
+        Raw::Toml(..) => false,
+        Raw::Text(text) => text.trim().parse::<i128>().is_ok(),
     }
 }
 
