@@ -1112,15 +1112,14 @@ fn two_jobs_of_one_output_are_told_by_name() {
     assert_eq!(
         project.mistakes(),
         [
-            "jobs/a.toml:2: output: \"x/{date}.csv\" is also the output of b; give each its own, as in \
-             \"{job}.csv\"",
-            "jobs/b.toml:2: output: \"./x/{date:%Y-%m-%d}.csv\" is also the output of a; give each its own, as in \
-             \"{job}.csv\"",
+            "jobs/a.toml:2: output: \"x/{date}.csv\" is also the output of b (jobs/b.toml:2); give each its own, as \
+             in \"{job}.csv\"",
         ]
     );
     // A named job fails on a clash of its own, and not on one of others.
-    assert_eq!(project.named(&["a"]).unwrap_err().as_slice().len(), 2);
-    assert_eq!(project.named(&["c"]).unwrap().warnings.len(), 2);
+    assert_eq!(project.named(&["a"]).unwrap_err().as_slice().len(), 1);
+    assert_eq!(project.named(&["b"]).unwrap_err().as_slice().len(), 1);
+    assert_eq!(project.named(&["c"]).unwrap().warnings.len(), 1);
 }
 
 #[test]
@@ -1160,6 +1159,16 @@ fn an_unknown_job_is_told_with_the_nearest_and_the_list() {
         told("jobs/contacts.toml"),
         "there is no job \"jobs/contacts.toml\"; a job's name is its file's without the ending: \"contacts\"; \
          jobs holds accounts, contacts"
+    );
+}
+
+#[test]
+fn several_unknown_jobs_are_no_mistakes_of_the_configuration() {
+    let project = Project::with(ORG).job("accounts", JOB);
+    assert_eq!(
+        project.named(&["nix", "nax"]).unwrap_err().to_string(),
+        "there are 2 mistakes:\n  there is no job \"nax\"; jobs holds accounts\n  \
+         there is no job \"nix\"; jobs holds accounts"
     );
 }
 

@@ -172,7 +172,7 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, around: &Around<'_>) -
     Some(Mistake::new(Place::Anywhere, None, what))
 }
 
-/// Two jobs of one output: a mistake for each that comes after the first, with all their names.
+/// Jobs of one output: a mistake at the first of them, with where the others are and all their names.
 fn clashes(readings: &[(Job, Place)]) -> Vec<(Mistake, Vec<JobName>)> {
     // All at one instant. Which one is all the same, but no date that a user might write by hand.
     let instant = Timestamp::from_second(1_044_102_896).unwrap_or_default();
@@ -193,21 +193,20 @@ fn clashes(readings: &[(Job, Place)]) -> Vec<(Mistake, Vec<JobName>)> {
     let mut clashes = Vec::new();
     for (path, sharing) in outputs.iter().filter(|(_, sharing)| sharing.len() > 1) {
         let names: Vec<_> = sharing.iter().map(|(job, _)| job.name.clone()).collect();
-        for (job, place) in sharing {
-            let others: Vec<_> =
-                names.iter().filter(|name| **name != job.name).map(JobName::as_str).collect();
-            let others = others.join(", ");
-            let what = if sharing.iter().all(|(job, _)| job.child_files().is_empty()) {
-                let output = quoted(job.output.text());
-                format!("{output} is also the output of {others}; give each its own, as in \"{{job}}.csv\"")
-            } else {
-                let path = path.display();
-                format!(
-                    "{path} is a file of {others} too, since a child query's file lies beside its output; give each its own folder"
-                )
-            };
-            clashes.push((Mistake::new(place.clone(), "output".to_owned(), what), names.clone()));
-        }
+        let Some(((job, place), others)) = sharing.split_first() else { continue };
+        let others: Vec<_> =
+            others.iter().map(|(other, place)| format!("{} ({place})", other.name)).collect();
+        let others = others.join(", ");
+        let what = if sharing.iter().all(|(job, _)| job.child_files().is_empty()) {
+            let output = quoted(job.output.text());
+            format!("{output} is also the output of {others}; give each its own, as in \"{{job}}.csv\"")
+        } else {
+            let path = path.display();
+            format!(
+                "{path} is a file of {others} too, since a child query's file lies beside its output; give each its own folder"
+            )
+        };
+        clashes.push((Mistake::new(place.clone(), "output".to_owned(), what), names));
     }
     clashes
 }

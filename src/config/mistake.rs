@@ -100,7 +100,10 @@ impl fmt::Display for Mistakes {
         let indent = if let [only] = self.0.as_slice() {
             return only.fmt(f);
         } else {
-            writeln!(f, "the configuration has {} mistakes:", self.0.len())?;
+            // A job that was asked for and is not there is no mistake of the configuration's.
+            let asked = |mistake: &Mistake| mistake.place == Place::Anywhere && mistake.key.is_none();
+            let subject = if self.0.iter().any(asked) { "there are" } else { "the configuration has" };
+            writeln!(f, "{subject} {} mistakes:", self.0.len())?;
             "  "
         };
         for (at, mistake) in self.0.iter().enumerate() {
