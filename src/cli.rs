@@ -19,6 +19,7 @@ mod table;
 mod token;
 mod whoami;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -170,7 +171,12 @@ fn misused(error: &clap::Error) -> Failure {
 
 async fn act(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { common, verb } = arguments;
-    let bars = progress::Bars::new();
+    // Records on the very terminal that a bar is drawn on would stand behind it, and be wiped off with it.
+    let is_streamed = matches!(&verb, Verb::Query(arguments) if arguments.is_streamed());
+    let bars = match is_streamed && std::io::stdout().is_terminal() {
+        true => progress::Bars::hidden(),
+        false => progress::Bars::new(),
+    };
     // Every other verb says itself what it does.
     let quiet = !matches!(&verb, Verb::Run(_) | Verb::Query(_) | Verb::Daemon);
     log::start(common.log_format, common.log_level, quiet, &bars)?;

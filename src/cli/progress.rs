@@ -20,10 +20,16 @@ pub(super) struct Bars {
 impl Bars {
     pub(super) fn new() -> Self {
         // indicatif draws nothing where standard error is no terminal.
-        Self {
-            drawn: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)),
-            of_runs: Arc::default(),
-        }
+        Self::on(ProgressDrawTarget::stderr_with_hz(10))
+    }
+
+    /// Bars that nobody sees.
+    pub(super) fn hidden() -> Self {
+        Self::on(ProgressDrawTarget::hidden())
+    }
+
+    fn on(target: ProgressDrawTarget) -> Self {
+        Self { drawn: MultiProgress::with_draw_target(target), of_runs: Arc::default() }
     }
 }
 

@@ -42,6 +42,13 @@ pub(super) struct QueryArguments {
     json: bool,
 }
 
+impl QueryArguments {
+    /// Whether the records go to standard output.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.output == "-"
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum FormatArgument {
     Csv,
@@ -58,7 +65,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         .map_err(|error| Failure::new(Exit::Query, format!("the query is not SOQL: {error}")))?;
     let config = config::load(&context.sources()?, &Selection::NoJobs)?;
     let org = Arc::new(config.org(arguments.org.as_deref())?.clone());
-    let streamed = arguments.output == "-";
+    let streamed = arguments.is_streamed();
     let format = format(&arguments, streamed)?;
     let (target, path) = if streamed {
         (Target::Stream(Box::new(Stream::new(std::io::stdout()))), working_dir()?.join("-"))

@@ -186,6 +186,33 @@ impl Deployment {
         self.outcome(self.command(arguments).output().unwrap())
     }
 
+    /// Runs the binary on a pseudo-terminal of 100 columns, which stands as its standard output; its standard error
+    /// is there too, unless `redirected`, a shell's words, sends it or the output elsewhere. `None`, said loudly,
+    /// where there is no `script` of util-linux.
+    pub(crate) fn on_terminal(
+        &self,
+        arguments: &[&str],
+        redirected: &str,
+        variables: &[(&str, &str)],
+    ) -> Option<Outcome> {
+        let words = std::iter::once(env!("CARGO_BIN_EXE_sfexport")).chain(arguments.iter().copied());
+        let words: Vec<_> = words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+        let line = format!("stty cols 100 rows 30; {} {redirected}", words.join(" "));
+        let mut command = Command::new("script");
+        command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "xterm-256color");
+        command.envs(variables.iter().copied()).args(["-qec", &line, "/dev/null"]);
+        let is_util_linux = Command::new("script").arg("--version").output();
+        match is_util_linux {
+            Ok(output) if output.stdout.windows(10).any(|words| words == b"util-linux") => {}
+            _ => {
+                eprintln!("SKIPPED: no terminal can be had without `script` of util-linux");
+                return None;
+            }
+        }
+        Some(self.outcome(command.output().unwrap()))
+    }
+
     /// What a process ended with that was run otherwise, looked at as [`Deployment::run`] does.
     pub(crate) fn outcome(&self, output: Output) -> Outcome {
         let outcome = Outcome {
