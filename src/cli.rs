@@ -15,16 +15,19 @@ mod query;
 mod run;
 mod schema;
 mod shell;
+mod stderr;
 mod table;
 mod token;
 mod whoami;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock;
 use crate::config::{FlagValue, Settings, Sources};
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
                 let level = Some(tracing::Level::ERROR);
                 if log::start(log::Form::Json, level, true, &progress::Bars::new()).is_ok() {
                     print::failure(log::Form::Json, None, &misused(&error));
+                    stderr::flush();
                     return ExitCode::from(Exit::Usage.code());
                 }
             }
@@ -121,22 +125,10 @@ pub fn main() -> ExitCode {
         }
     };
     let form = arguments.common.log_format;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(network_threads(&arguments.verb))
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::General, format!("cannot start: {error}")));
-    let exit = runtime
-        .and_then(|runtime| {
-            let exit = runtime.block_on(act(arguments));
-            // What still waits for a disk, as the pruning of the history may, keeps no process from its end.
-            runtime.shutdown_background();
-            exit
-        })
-        .unwrap_or_else(|failure| {
-            print::failure(form, None, &failure);
-            failure.exit
-        });
+    let exit = signals().and_then(|stop| within_a_runtime(arguments, stop)).unwrap_or_else(|failure| {
+        print::failure(form, None, &failure);
+        failure.exit
+    });
     let exit = match print::lost() {
         Some(failure) if exit == Exit::Success => {
             print::failure(form, None, &failure);
@@ -144,7 +136,20 @@ pub fn main() -> ExitCode {
         }
         _ => exit,
     };
+    stderr::flush();
     ExitCode::from(exit.code())
+}
+
+fn within_a_runtime(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(network_threads(&arguments.verb))
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::General, format!("cannot start: {error}")))?;
+    let exit = runtime.block_on(act(arguments, stop));
+    // What still waits for a disk, as the pruning of the history may, keeps no process from its end.
+    runtime.shutdown_background();
+    exit
 }
 
 /// How many threads the network has; pages are read and written on threads of their own. A second one saves a single
@@ -169,18 +174,17 @@ fn misused(error: &clap::Error) -> Failure {
     }
 }
 
-async fn act(arguments: Arguments) -> Result<Exit, Failure> {
+async fn act(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
     let Arguments { common, verb } = arguments;
     // Records on the very terminal that a bar is drawn on would stand behind it, and be wiped off with it.
     let is_streamed = matches!(&verb, Verb::Query(arguments) if arguments.is_streamed());
-    let bars = match is_streamed && std::io::stdout().is_terminal() {
+    let bars = match is_streamed && io::stdout().is_terminal() {
         true => progress::Bars::hidden(),
         false => progress::Bars::new(),
     };
     // Every other verb says itself what it does.
     let quiet = !matches!(&verb, Verb::Run(_) | Verb::Query(_) | Verb::Daemon);
     log::start(common.log_format, common.log_level, quiet, &bars)?;
-    let stop = signals()?;
     let context = Context { common, bars, stop };
     match verb {
         Verb::Run(arguments) => run::run(arguments, &context).await,
@@ -247,28 +251,32 @@ fn working_dir() -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(Exit::General, format!("cannot tell the working directory: {error}")))
 }
 
-/// Listens for SIGINT and SIGTERM; the first one stops what is going on, the second one ends the process.
+/// Listens for SIGINT and SIGTERM; the first one stops what is going on, the second one ends the process. On a thread
+/// of its own: whatever keeps the network's threads, signals are heard.
 fn signals() -> Result<Stop, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| {
-        signal(kind)
-            .map_err(|error| Failure::new(Exit::General, format!("cannot listen for signals: {error}")))
+    let cannot =
+        |error: io::Error| Failure::new(Exit::General, format!("cannot listen for signals: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(cannot)?;
+    let (mut interrupt, mut terminate) = {
+        let _within = runtime.enter();
+        (signal(SignalKind::interrupt()).map_err(cannot)?, signal(SignalKind::terminate()).map_err(cannot)?)
     };
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let (sender, stop) = Stop::new();
-    tokio::spawn(async move {
-        let exit = tokio::select! {
-            _ = interrupt.recv() => Exit::Interrupted,
-            _ = terminate.recv() => Exit::Terminated,
+    let listen = async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => Exit::Interrupted,
+                _ = terminate.recv() => Exit::Terminated,
+            }
         };
-        sender.signalled(exit);
-        let exit = tokio::select! {
-            _ = interrupt.recv() => Exit::Interrupted,
-            _ = terminate.recv() => Exit::Terminated,
-        };
+        sender.signalled(next().await);
+        next().await
+    };
+    let listener = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let exit = runtime.block_on(listen);
         // Whatever hangs, a disk or a reader, a second signal ends. A stage left so is swept by the next run.
         #[expect(clippy::exit, reason = "nothing else is sure to end a process with a thread that hangs")]
         std::process::exit(i32::from(exit.code()));
     });
-    Ok(stop)
+    listener.map(|_| stop).map_err(cannot)
 }

@@ -250,6 +250,27 @@ fn a_second_signal_ends_at_once() {
     assert_eq!(daemon.ended(), 130);
 }
 
+#[test]
+fn a_second_signal_ends_at_once_although_nobody_reads_the_log() {
+    let at = Deployment::new(50);
+    due(&at, "accounts", "");
+    at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(600))));
+    let (_reader, writer) = std::io::pipe().unwrap();
+    // Nobody reads: what fits is used up before the daemon says its first word.
+    let mut filler = writer.try_clone().unwrap();
+    std::thread::spawn(move || while filler.write_all(&[b'.'; 4096]).is_ok() {});
+    let mut command = at.command(["daemon", "--log-level", "debug"]);
+    let mut child = command.stdout(Stdio::null()).stderr(writer).spawn().unwrap();
+    wait_for(|| (at.queries().len() == 1).then_some(())).expect("the log holds up the export");
+    let signal = || assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    signal();
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    signal();
+    assert_eq!(wait_for(|| child.try_wait().unwrap()).unwrap().code(), Some(143));
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
 /// Who changes the history waits for this lock, as for a disk that does not answer.
 fn hanging_disk(at: &Deployment) -> std::fs::File {
     let lock = std::fs::File::create(at.path("state/runs.lock")).unwrap();

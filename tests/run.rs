@@ -8,7 +8,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -685,4 +685,56 @@ fn a_signal_ends_a_run_whose_reader_has_stopped_reading() {
     assert!(sent.success());
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert!(begun.elapsed() < Duration::from_secs(20), "not by a time-out of somebody else's");
+}
+
+/// A pipe for standard error that is full and stays so: nobody reads it. Its other end has to be held.
+fn stuck_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut filler = writer.try_clone().unwrap();
+    // Ends when the reader is dropped.
+    thread::spawn(move || while filler.write_all(&[b'.'; 4096]).is_ok() {});
+    thread::sleep(Duration::from_millis(200));
+    (reader, writer)
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_no_export_and_no_signal() {
+    let at = Deployment::new(300);
+    at.job("users", "SELECT Id FROM User", "users.csv", "");
+    let (reader, writer) = stuck_pipe();
+    let mut command = at.command(["run", "users", "--log-level", "debug"]);
+    let begun = Instant::now();
+    let output = command.stderr(writer.try_clone().unwrap()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert!(!at.read("exports/users.csv").is_empty());
+
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    at.script(Rule::always(At::Page(1), Fault::Late(Duration::from_secs(600))));
+    let mut command = at.command(["run", "accounts", "--log-level", "debug"]);
+    let asked = at.queries().len();
+    let mut child = command.stdout(Stdio::null()).stderr(writer).spawn().unwrap();
+    while at.queries().len() == asked {
+        thread::sleep(Duration::from_millis(20));
+        assert!(begun.elapsed() < Duration::from_secs(60), "the log holds up the query");
+    }
+    let begun = Instant::now();
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(begun.elapsed() < Duration::from_secs(10), "it waited for who does not read");
+    assert!(!at.path("exports/accounts.csv").exists());
+    drop(reader);
+}
+
+#[test]
+fn nothing_of_a_log_that_is_read_is_lost_at_the_end() {
+    let at = Deployment::with(Options { page_size: 1, ..support::options(900) });
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    let pages = live(at.data(), "Account").len();
+    let outcome = at.run(["run", "accounts", "--log-level", "debug"]).ended(0);
+    let said = outcome.stderr;
+    // Of a login and each page: that it was asked for, and that it came.
+    assert_eq!(said.matches(" request ").count(), pages + 1);
+    assert_eq!(said.matches(" answer ").count(), pages + 1);
+    assert!(said.lines().last().unwrap().contains(" INFO run job=\"accounts\""), "{said}");
 }

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 use super::progress::Bars;
+use super::stderr;
 use crate::error::{Exit, Failure};
 
 /// The form of a log.
@@ -43,10 +44,11 @@ pub(super) fn start(
         Failure::new(Exit::Usage, format!("SFEXPORT_LOG {wanted:?} is no log level: {error}"))
             .hint("use error, warn, info, debug or trace")
     })?;
+    stderr::start(bars.drawn());
     // A log that cannot be written is lost, and nothing else: the library would tell of it by a panic.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(bars.clone())
+        .with_writer(|| stderr::Events)
         .with_target(false)
         .log_internal_errors(false);
     match form {

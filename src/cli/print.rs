@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use serde::Serialize;
 
 use super::log::Form;
+use super::stderr;
 use crate::error::{Exit, Failure};
 use crate::report::RunReport;
 
@@ -62,13 +63,13 @@ pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
         tracing::error!(job = of, hint = hint.as_deref(), exit_status = exit.code(), "{what}");
         return;
     }
-    let mut stderr = io::stderr().lock();
-    let colours = colours_of(&stderr);
+    let colours = colours_of(&io::stderr());
     let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
-    let _ = writeln!(stderr, "{} {of}{what}", coloured("error:", Colour::Red, colours));
+    let mut text = format!("{} {of}{what}\n", coloured("error:", Colour::Red, colours));
     if let Some(hint) = hint {
-        let _ = writeln!(stderr, "  {} {hint}", coloured("hint:", Colour::Green, colours));
+        text += &format!("  {} {hint}\n", coloured("hint:", Colour::Green, colours));
     }
+    stderr::say(text.as_bytes());
 }
 
 /// What a person should know although nothing failed.
@@ -78,9 +79,8 @@ pub(super) fn warning(form: Form, of: Option<&str>, text: &str) {
         return;
     }
     let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
-    let mut stderr = io::stderr().lock();
-    let label = coloured("warning:", Colour::Yellow, colours_of(&stderr));
-    let _ = writeln!(stderr, "{label} {of}{text}");
+    let label = coloured("warning:", Colour::Yellow, colours_of(&io::stderr()));
+    stderr::say(format!("{label} {of}{text}\n").as_bytes());
 }
 
 /// The colours in use.
@@ -121,6 +121,6 @@ pub(super) fn report(report: &RunReport) {
 /// A run report beside data: to standard error.
 pub(super) fn report_aside(report: &RunReport) {
     if let Ok(json) = serde_json::to_string(report) {
-        let _ = writeln!(io::stderr().lock(), "{json}");
+        stderr::say(format!("{json}\n").as_bytes());
     }
 }

@@ -1,11 +1,9 @@
-//! The progress bars of a terminal, and standard error shared between them and the log.
+//! The progress bars of a terminal.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::monitor::{Event, Monitor};
 use crate::report::RunId;
@@ -14,6 +12,8 @@ use crate::report::RunId;
 #[derive(Clone)]
 pub(super) struct Bars {
     drawn: MultiProgress,
+    /// Nothing is drawn. Asking indicatif would wait for who writes there.
+    hidden: bool,
     of_runs: Arc<Mutex<HashMap<RunId, ProgressBar>>>,
 }
 
@@ -29,13 +29,19 @@ impl Bars {
     }
 
     fn on(target: ProgressDrawTarget) -> Self {
-        Self { drawn: MultiProgress::with_draw_target(target), of_runs: Arc::default() }
+        let drawn = MultiProgress::with_draw_target(target);
+        Self { hidden: drawn.is_hidden(), drawn, of_runs: Arc::default() }
+    }
+
+    /// Where they are drawn, if they are, for who writes there too.
+    pub(super) fn drawn(&self) -> Option<MultiProgress> {
+        (!self.hidden).then(|| self.drawn.clone())
     }
 }
 
 impl Monitor for Bars {
     fn notice(&self, run: &RunId, event: &Event<'_>) {
-        if self.drawn.is_hidden() {
+        if self.hidden {
             return;
         }
         let mut bars = self.of_runs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,27 +87,4 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("rate", rate)
-}
-
-/// Standard error for the log: the bars step aside for each event.
-impl<'a> MakeWriter<'a> for Bars {
-    type Writer = BesideBars<'a>;
-
-    fn make_writer(&'a self) -> BesideBars<'a> {
-        BesideBars(&self.drawn)
-    }
-}
-
-pub(super) struct BesideBars<'a>(&'a MultiProgress);
-
-impl Write for BesideBars<'_> {
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        // An event comes in one piece. Where it cannot be written it is lost: no export fails for its log.
-        let _ = self.0.suspend(|| io::stderr().lock().write_all(event));
-        Ok(event.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,0 +1,137 @@
+//! Standard error, written on a thread of its own: a reader that hangs holds up no export, no signal and no end.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use indicatif::MultiProgress;
+
+/// How many bytes may wait for the reader.
+const ROOM: usize = 1 << 20;
+
+/// How long a reader that takes nothing is waited for: where the room is used up, and at the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One of a process, as standard error is.
+static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
+    served: false,
+    lines: VecDeque::new(),
+    bytes: 0,
+    written: 0,
+    hangs: false,
+    lost: 0,
+});
+
+/// Something of [`WAITING`] is not as it was.
+static CHANGED: Condvar = Condvar::new();
+
+struct Waiting {
+    /// A thread writes. Where none does, whoever has something to say writes it.
+    served: bool,
+    lines: VecDeque<Vec<u8>>,
+    /// Of all the lines, and of the one that is being written.
+    bytes: usize,
+    /// Lines so far.
+    written: u64,
+    /// The reader took nothing for as long as it is waited for, and nothing since.
+    hangs: bool,
+    /// Lines that there was no room for, and of which the log has not told yet.
+    lost: u64,
+}
+
+impl Waiting {
+    fn has_room(&self, line: &[u8]) -> bool {
+        self.bytes == 0 || self.bytes + line.len() <= ROOM
+    }
+
+    fn is_done(&self) -> bool {
+        self.bytes == 0 && self.lost == 0
+    }
+}
+
+/// Starts the thread that writes; bars that are drawn step aside for each line.
+pub(super) fn start(drawn: Option<MultiProgress>) {
+    let serving = thread::Builder::new().name("stderr".to_owned()).spawn(move || serve(drawn.as_ref()));
+    lock().served = serving.is_ok();
+}
+
+/// Says a line, or several in one piece. It is written in its turn, or lost where the reader hangs.
+pub(super) fn say(line: &[u8]) {
+    let mut waiting = lock();
+    if !waiting.served {
+        drop(waiting);
+        let _ = io::stderr().lock().write_all(line);
+        return;
+    }
+    if !waiting.has_room(line) && !waiting.hangs {
+        // A reader that is only slow loses nothing: it is waited for.
+        let waited = CHANGED.wait_timeout_while(waiting, PATIENCE, |waiting| !waiting.has_room(line));
+        let (after, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        waiting = after;
+        waiting.hangs = result.timed_out();
+    }
+    if !waiting.has_room(line) {
+        waiting.lost += 1;
+        return;
+    }
+    waiting.bytes += line.len();
+    waiting.lines.push_back(line.to_vec());
+    CHANGED.notify_all();
+}
+
+/// Waits until everything is written, or the reader takes nothing for a second.
+pub(super) fn flush() {
+    let mut waiting = lock();
+    while waiting.served && !waiting.is_done() {
+        let before = waiting.written;
+        let stands = |waiting: &mut Waiting| !waiting.is_done() && waiting.written == before;
+        let waited = CHANGED.wait_timeout_while(waiting, PATIENCE, stands);
+        let (after, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        if result.timed_out() {
+            return;
+        }
+        waiting = after;
+    }
+}
+
+fn serve(drawn: Option<&MultiProgress>) {
+    loop {
+        let waited = CHANGED.wait_while(lock(), |waiting| waiting.lines.is_empty());
+        let line = waited.unwrap_or_else(PoisonError::into_inner).lines.pop_front().unwrap_or_default();
+        // Where it cannot be written it is lost: no export fails for its log.
+        let write = || io::stderr().lock().write_all(&line);
+        let _ = drawn.map_or_else(write, |drawn| drawn.suspend(write));
+        let mut waiting = lock();
+        waiting.bytes -= line.len();
+        waiting.written += 1;
+        waiting.hangs = false;
+        let lost = if waiting.lines.is_empty() { waiting.lost } else { 0 };
+        CHANGED.notify_all();
+        drop(waiting);
+        if lost > 0 {
+            tracing::warn!(lines = lost, "lines of the log were lost: nobody read them in time");
+            lock().lost -= lost;
+            CHANGED.notify_all();
+        }
+    }
+}
+
+fn lock() -> MutexGuard<'static, Waiting> {
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Standard error for the log, which gives each event in one piece.
+pub(super) struct Events;
+
+impl Write for Events {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        say(event);
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
