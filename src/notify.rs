@@ -16,17 +16,30 @@ use crate::job::Job;
 use crate::monitor::{Event, Monitor};
 use crate::report::{RunId, RunReport, RunStatus};
 
-/// How long one notification may take.
+/// How long one notification may take, and all of those that are left at the end.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Listens to runs, and tells others of them, each job's news in their order.
+/// How long the last ones may take where a signal ends the process.
+const LIMIT_AFTER_SIGNAL: Duration = Duration::from_secs(1);
+
+/// How long a start that was not told yet keeps an end waiting.
+const START_LIMIT: Duration = Duration::from_millis(500);
+
+/// Listens to runs, and tells others of them, each job's news in their order: to its ping URL, and to the webhook.
 pub struct Notifier {
     runtime: runtime::Handle,
     addresses: Mutex<Arc<Addresses>>,
     /// The job's last run failed, as far as is known.
     failed: Mutex<HashMap<String, bool>>,
-    /// The last notification of each job, which its next one waits for.
-    last: Mutex<HashMap<String, JoinHandle<()>>>,
+    /// The last notification of each job to each, which its next one there waits for.
+    last: Mutex<HashMap<(String, Whom), JoinHandle<()>>>,
+}
+
+/// Who is told. They do not wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Whom {
+    Ping,
+    Webhook,
 }
 
 /// Whom to tell.
@@ -93,11 +106,24 @@ impl Notifier {
         }
     }
 
-    /// Waits until everybody was told, or could not be.
-    pub async fn finish(&self) {
+    /// Waits until everybody was told, or could not be: five seconds in all, and one after `hurry`.
+    pub async fn finish(&self, hurry: impl Future) {
         let last: Vec<_> = lock(&self.last).drain().map(|(_, told)| told).collect();
-        for told in last {
-            let _ = told.await;
+        let told = async {
+            for told in last {
+                let _ = told.await;
+            }
+        };
+        let hurried = async {
+            hurry.await;
+            tokio::time::sleep(LIMIT_AFTER_SIGNAL).await;
+        };
+        let done = tokio::select! {
+            told = tokio::time::timeout(LIMIT, told) => told.is_ok(),
+            () = hurried => false,
+        };
+        if !done {
+            tracing::warn!(why = "the process ends", "somebody could not be told of a run");
         }
     }
 
@@ -108,7 +134,8 @@ impl Notifier {
     fn began(&self, job: &str) {
         let addresses = self.addresses();
         if let Some(url) = addresses.pings.get(job).cloned() {
-            self.send(job, addresses, vec![(with_last(&url, "start"), String::new())]);
+            let message = (with_last(&url, "start"), String::new());
+            self.send((job.to_owned(), Whom::Ping), addresses, message, Duration::MAX);
         }
     }
 
@@ -116,7 +143,6 @@ impl Notifier {
         let Some(news) = self.news(report) else { return };
         let addresses = self.addresses();
         let json = |told: &dyn Fn() -> serde_json::Result<String>| told().unwrap_or_default();
-        let mut messages = Vec::new();
         if let Some(url) = addresses.pings.get(&report.job) {
             let url = match news {
                 News::Failure => Some(with_last(url, "fail")),
@@ -124,14 +150,15 @@ impl Notifier {
                 // It will be run again, or its end is known to who stopped it; if not, the check's grace runs out.
                 News::Cancelled => None,
             };
-            messages.extend(url.map(|url| (url, json(&|| serde_json::to_string(report)))));
+            if let Some(url) = url {
+                let message = (url, json(&|| serde_json::to_string(report)));
+                self.send((report.job.clone(), Whom::Ping), Arc::clone(&addresses), message, START_LIMIT);
+            }
         }
         if let Some(url) = addresses.webhook.as_ref().filter(|_| addresses.hears_of(news)) {
             let told = Told { event: news, text: text(news, report), report };
-            messages.push((url.clone(), json(&|| serde_json::to_string(&told))));
-        }
-        if !messages.is_empty() {
-            self.send(&report.job, addresses, messages);
+            let message = (url.clone(), json(&|| serde_json::to_string(&told)));
+            self.send((report.job.clone(), Whom::Webhook), Arc::clone(&addresses), message, Duration::MAX);
         }
     }
 
@@ -150,21 +177,30 @@ impl Notifier {
         }
     }
 
-    fn send(&self, job: &str, addresses: Arc<Addresses>, messages: Vec<(SecretString, String)>) {
+    /// Sends a message when the one before it was sent, or was not within `patience`: then it is given up.
+    fn send(
+        &self,
+        to: (String, Whom),
+        addresses: Arc<Addresses>,
+        (url, json): (SecretString, String),
+        patience: Duration,
+    ) {
         let mut last = lock(&self.last);
-        let before = last.remove(job);
-        let name = job.to_owned();
+        let before = last.remove(&to);
+        let job = to.0.clone();
         let told = self.runtime.spawn(async move {
-            if let Some(before) = before {
-                let _ = before.await;
+            let untold = |why| tracing::warn!(job, why, "somebody could not be told of a run");
+            if let Some(mut before) = before
+                && tokio::time::timeout(patience, &mut before).await.is_err()
+            {
+                before.abort();
+                untold("it did not answer while the run went on".to_owned());
             }
-            for (url, json) in messages {
-                if let Err(why) = addresses.http.tell(&url, json, LIMIT).await {
-                    tracing::warn!(job = name, why, "somebody could not be told of a run");
-                }
+            if let Err(why) = addresses.http.tell(&url, json, LIMIT).await {
+                untold(why);
             }
         });
-        last.insert(job.to_owned(), told);
+        last.insert(to, told);
     }
 }
 

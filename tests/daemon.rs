@@ -698,10 +698,18 @@ fn a_failed_run_is_tried_again_and_told_to_the_webhook_and_the_ping_url_until_it
     let heard = ear.heard();
     let paths: Vec<_> = heard.iter().map(|(path, _)| path.as_str()).collect();
     let (hook, ping) = ("/hook?token=s3cr3t", "/ping/0a-1b");
-    assert_eq!(paths, ["/ping/0a-1b/start", "/ping/0a-1b/fail", hook, "/ping/0a-1b/start", ping, hook]);
-    let report = |at: usize| serde_json::from_str::<Json>(&heard[at].1).unwrap();
-    assert_eq!((&report(1)["exit_status"], &report(4)["status"]), (&Json::from(69), &Json::from("ok")));
-    let (failure, recovery) = (report(2), report(5));
+    // Each hears its own in their order, and waits for no other.
+    let (hooks, pings): (Vec<_>, Vec<_>) = paths.iter().copied().partition(|path| *path == hook);
+    assert_eq!(pings, ["/ping/0a-1b/start", "/ping/0a-1b/fail", "/ping/0a-1b/start", ping]);
+    assert_eq!(hooks.len(), 2, "{paths:?}");
+    let reports = |path: &str| -> Vec<Json> {
+        let bodies = heard.iter().filter(|(to, _)| to == path).map(|(_, body)| body);
+        bodies.map(|body| serde_json::from_str(body).unwrap()).collect()
+    };
+    assert_eq!(reports("/ping/0a-1b/fail")[0]["exit_status"], 69);
+    assert_eq!(reports(ping)[0]["status"], "ok");
+    let told = reports(hook);
+    let (failure, recovery) = (&told[0], &told[1]);
     assert_eq!((&failure["event"], &recovery["event"]), (&Json::from("failure"), &Json::from("recovery")));
     assert!(failure["text"].as_str().unwrap().contains("maintenance"), "{failure}");
     assert_eq!(failure["report"]["job"], "accounts");
@@ -743,6 +751,49 @@ fn a_notification_that_is_not_answered_is_given_up_after_five_seconds() {
     assert!(!outcome.stderr.contains("s3cr3t"), "{}", outcome.stderr);
     assert!(begun.elapsed() >= Duration::from_secs(5) && begun.elapsed() < Duration::from_secs(20));
     assert_exported(&at, "exports/accounts.csv");
+}
+
+/// A server that takes connections, and answers none. What came first on each is kept.
+fn deaf() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, notes) = (stream.unwrap(), Arc::clone(&notes));
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(stream);
+                let mut line = String::new();
+                lines.read_line(&mut line).unwrap();
+                notes.lock().unwrap().push(line.split(' ').nth(1).unwrap_or_default().to_owned());
+                let _ = lines.read_to_string(&mut line);
+            });
+        }
+    });
+    (address, heard)
+}
+
+#[test]
+fn who_answers_no_notification_holds_up_a_run_for_five_seconds_in_all_and_for_one_after_a_signal() {
+    let (address, heard) = deaf();
+    let at = Deployment::new(20);
+    at.configure(&format!("[notify]\nwebhook = \"http://{address}/hook\"\non = [\"every\"]"));
+    at.job("accounts", SOQL, "accounts.csv", &format!("ping_url = \"http://{address}/ping\""));
+    let begun = Instant::now();
+    at.run(["run", "accounts"]).ended(0).says(&["could not be told"]);
+    assert!(begun.elapsed() < Duration::from_secs(9), "they waited for each other");
+    let mut paths = heard.lock().unwrap().clone();
+    paths.sort();
+    // The end is told although the start was not heard.
+    assert_eq!(paths, ["/hook", "/ping", "/ping/start"]);
+
+    let mut run = Process::spawn(&mut at.command(["run", "accounts"]));
+    wait_for(|| (heard.lock().unwrap().len() > 4).then_some(())).unwrap();
+    let begun = Instant::now();
+    run.signal("TERM");
+    assert_eq!(run.ended(), 0, "the export was made");
+    assert!(begun.elapsed() < Duration::from_millis(2500), "it waited for who does not answer");
 }
 
 #[test]

@@ -58,7 +58,8 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
     }
     tokio::spawn(pass_on(hangups, context.stop.clone(), daemon.handle()));
     daemon.run().await;
-    notifier.finish().await;
+    // A drain has let runs end well; they may be told of, too, unless a second signal ends everything.
+    notifier.finish(std::future::pending::<()>()).await;
     Ok(Exit::Success)
 }
 

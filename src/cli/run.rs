@@ -134,7 +134,7 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
         statuses.push(show(&report, &arguments, context.common.log_format));
     })
     .await?;
-    notifier.finish().await;
+    notifier.finish(context.stop.requested()).await;
     if let (Some(board), Some(path)) = (&board, &arguments.metrics_file) {
         // The exports are made, or not, whatever becomes of their figures.
         if let Err(failure) = write_metrics(path, board, config, &state) {
