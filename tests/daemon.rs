@@ -797,6 +797,26 @@ fn who_answers_no_notification_holds_up_a_run_for_five_seconds_in_all_and_for_on
 }
 
 #[test]
+fn a_history_that_cannot_be_read_keeps_nothing_from_being_exported() {
+    let at = Deployment::new(50);
+    at.configure("[notify]\nwebhook = \"http://127.0.0.1:9/nobody\"");
+    due(&at, "accounts", "");
+    std::fs::create_dir(at.path("state/runs.jsonl")).unwrap();
+    let unread = "it goes on without the runs of the past";
+    at.run(["run", "accounts", "--metrics-file", "sfexport.prom"]).ended(0).says(&[unread, "runs.jsonl"]);
+    assert_exported(&at, "exports/accounts.csv");
+    assert!(!at.read("sfexport.prom").is_empty());
+
+    std::fs::remove_file(at.path("exports/accounts.csv")).unwrap();
+    let mut daemon = Process::start(&at);
+    daemon.says(unread);
+    wait_for(|| at.path("exports/accounts.csv").exists().then_some(())).unwrap();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    assert_exported(&at, "exports/accounts.csv");
+}
+
+#[test]
 fn a_webhook_hears_what_it_asked_for_over_many_processes() {
     let told = |on: &str| {
         let ear = Ear::listen();

@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Context;
+use super::run::recall;
 use crate::clock::{self, Clock};
 use crate::config::{self, Selection};
 use crate::daemon::{Daemon, Handle, Reader, Supervisor, Surroundings};
@@ -42,11 +43,10 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
             supervisor: Supervisor::of_environment(|name| std::env::var_os(name)),
         },
     )?;
-    for report in daemon.state().history()? {
-        let report = report?;
-        board.recall(&report);
-        notifier.recall(&report);
-    }
+    recall(daemon.state(), |report| {
+        board.recall(report);
+        notifier.recall(report);
+    });
     if let Some(address) = listen {
         let listener = TcpListener::bind(address).await.map_err(|error| {
             Failure::new(Exit::General, format!("the status port cannot listen on {address}: {error}"))

@@ -120,13 +120,12 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
         monitors.push(Arc::clone(&notifier) as _);
     }
     if board.is_some() || notifier.wants_history() {
-        for report in state.history()? {
-            let report = report?;
-            notifier.recall(&report);
+        recall(&state, |report| {
+            notifier.recall(report);
             if let Some(board) = &board {
-                board.recall(&report);
+                board.recall(report);
             }
-        }
+        });
     }
     let mut statuses = Vec::new();
     let edges = context.edges_told(&config.settings, Some(state.clone()), monitors);
@@ -142,6 +141,14 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
         }
     }
     Ok(Exit::of_all(statuses))
+}
+
+/// Gives the runs of the history, the newest first. No export is left undone for those that cannot be read.
+pub(super) fn recall(state: &State, mut learn: impl FnMut(&RunReport)) {
+    let mut reports = || state.history()?.try_for_each(|report| report.map(|report| learn(&report)));
+    if let Err(failure) = reports() {
+        tracing::warn!(why = failure.what, "it goes on without the runs of the past");
+    }
 }
 
 /// Writes the metrics whole: a collector sees the former file or the new one.
