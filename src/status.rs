@@ -14,8 +14,13 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::Listener;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::daemon::{Handle, Reading, Standing};
 
@@ -26,6 +31,12 @@ const STILL: Duration = Duration::from_secs(90);
 
 /// How long the daemon may take to say how its jobs stand.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How many connections are open at once; the system lets more wait.
+const ROOM: usize = 64;
+
+/// How long a connection is open: twice as long as an answer may take.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// What a board does not know by itself.
 #[derive(Debug, Clone)]
@@ -47,18 +58,28 @@ impl Moment {
     }
 }
 
-/// Answers on the status port for as long as it is polled.
-///
-/// # Errors
-/// Where the listener fails for good.
-pub async fn serve(listener: TcpListener, board: Arc<Board>, daemon: Handle) -> std::io::Result<()> {
+/// Answers on the status port for as long as it is polled: one request a connection, which has [`LIMIT`] for it, and
+/// no more than [`ROOM`] at once. Who says nothing, or does not listen, keeps no descriptor from the exports.
+pub async fn serve(mut listener: TcpListener, board: Arc<Board>, daemon: Handle) {
     let router = Router::new()
         .route("/", get(the_page))
         .route("/metrics", get(the_metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(Face { board, daemon });
-    axum::serve(listener, router).await
+    let mut server = Builder::new();
+    server.keep_alive(false);
+    let room = Arc::new(Semaphore::new(ROOM));
+    // Nobody closes it.
+    while let Ok(place) = Arc::clone(&room).acquire_owned().await {
+        // The trait's own, which waits where there is no descriptor to be had.
+        let (stream, _) = Listener::accept(&mut listener).await;
+        let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(LIMIT, serving).await;
+            drop(place);
+        });
+    }
 }
 
 #[derive(Clone)]

@@ -817,6 +817,34 @@ fn a_history_that_cannot_be_read_keeps_nothing_from_being_exported() {
 }
 
 #[test]
+fn connections_that_say_nothing_use_up_no_descriptors_and_make_room_in_time() {
+    let at = Deployment::new(20);
+    at.configure("[status]\nlisten = \"127.0.0.1:0\"");
+    at.job("accounts", SOQL, "accounts.csv", "");
+    let mut daemon = Process::start(&at);
+    let address = daemon.status_port();
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", daemon.child.id())).unwrap().count();
+    let before = open();
+    let half_sent = || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /livez HTT").unwrap();
+        stream
+    };
+    let mut half: Vec<_> = (0..100).map(|_| half_sent()).collect();
+    wait_for(|| (open() >= before + 64).then_some(())).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(open() <= before + 66, "{} more are open", open() - before);
+    // All are given up in time, and who comes after them is heard.
+    let begun = Instant::now();
+    half.truncate(64);
+    assert_eq!(get(address, "/livez"), (200, "alive\n".to_owned()));
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    wait_for(|| (open() <= before + 1).then_some(())).expect("idle connections stay open");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
 fn a_webhook_hears_what_it_asked_for_over_many_processes() {
     let told = |on: &str| {
         let ear = Ear::listen();

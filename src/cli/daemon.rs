@@ -54,20 +54,13 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
         })?;
         let address = listener.local_addr().unwrap_or(address);
         tracing::info!(%address, "the status port listens");
-        tokio::spawn(serve_status(listener, board, daemon.handle()));
+        tokio::spawn(status::serve(listener, board, daemon.handle()));
     }
     tokio::spawn(pass_on(hangups, context.stop.clone(), daemon.handle()));
     daemon.run().await;
     // A drain has let runs end well; they may be told of, too, unless a second signal ends everything.
     notifier.finish(std::future::pending::<()>()).await;
     Ok(Exit::Success)
-}
-
-async fn serve_status(listener: TcpListener, board: Arc<Board>, daemon: Handle) {
-    if let Err(error) = status::serve(listener, board, daemon).await {
-        // Exports go on unseen rather than not at all; whoever watches sees the port gone.
-        tracing::error!(%error, "the status port is closed");
-    }
 }
 
 /// Has the daemon heed signals: each hangup, and the first that stops. The second ends the process elsewhere.

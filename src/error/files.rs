@@ -4,18 +4,37 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::{Exit, Failure};
 
 impl Failure {
     /// A failure of `doing` (`cannot write`, `cannot lock` ...) to the file or folder at `path`, with a hint
-    /// where the kind of `error` has a known remedy.
+    /// where the kind of `error` has a known remedy. Where only too many files are open it is [`Exit::TryLater`].
     #[must_use]
     pub fn of_file(exit: Exit, doing: impl fmt::Display, path: &Path, error: &io::Error) -> Self {
-        let failure = Self::new(exit, format!("{doing} {}: {error}", path.display()));
+        let what = format!("{doing} {}: {error}", path.display());
+        if let Some(hint) = hint_of_too_many(error) {
+            return Self::new(Exit::TryLater, what).hint(hint);
+        }
+        let failure = Self::new(exit, what);
         match hint(path, error.kind()) {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
+    }
+}
+
+fn hint_of_too_many(error: &io::Error) -> Option<&'static str> {
+    match Errno::from_io_error(error)? {
+        Errno::MFILE => Some(
+            "this process has as many files and connections open as it may (ulimit -n, systemd's LimitNOFILE): \
+             raise the limit, or run fewer jobs at once",
+        ),
+        Errno::NFILE => Some(
+            "the machine has as many files open as it may (fs.file-max): end what holds so many, or raise the limit",
+        ),
+        _ => None,
     }
 }
 
@@ -72,5 +91,15 @@ mod tests {
         assert!(hint(13).unwrap().contains("/data"));
         assert!(hint(36).unwrap().contains("255 bytes"));
         assert_eq!(hint(5), None);
+    }
+
+    #[test]
+    fn too_many_open_files_are_a_matter_of_time() {
+        for (errno, said) in [(24, "ulimit -n"), (23, "fs.file-max")] {
+            let error = io::Error::from_raw_os_error(errno);
+            let failure = Failure::of_file(Exit::Output, "cannot write", Path::new("/data/a.csv"), &error);
+            assert_eq!(failure.exit, Exit::TryLater);
+            assert!(failure.hint.unwrap().contains(said));
+        }
     }
 }
