@@ -167,7 +167,7 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
     report.path = Some(run.target.path().map_or_else(|| "-".to_owned(), |path| path.display().to_string()));
     edges.monitor.notice(&report.run_id, &Event::Began { job: job.name.as_str() });
 
-    let locks = aside(|| lock(&run, edges));
+    let locks = aside(|| lock(&run, edges, &mut report.warnings));
     let outcome = match &locks {
         Ok(locks) => locked_run(run, edges, stop, locks.as_ref(), &mut report).await,
         Err(failure) => Err(failure.clone().into()),
@@ -267,15 +267,15 @@ fn paths(run: &Run) -> Vec<PathBuf> {
     std::iter::once(main.to_owned()).chain(further).collect()
 }
 
-fn lock(run: &Run, edges: &Edges) -> Result<Option<Locks>, Failure> {
+fn lock(run: &Run, edges: &Edges, warnings: &mut Vec<String>) -> Result<Option<Locks>, Failure> {
     let Some(state) = &edges.state else { return Ok(None) };
     let job = state.lock_job(&run.job.name)?;
     let (paths, mut outputs) = (paths(run), OutputLocks::default());
     outputs.lock(state, &paths)?;
-    leftovers::settle(state, &job, &mut outputs)?;
+    leftovers::settle(state, &job, &mut outputs, warnings)?;
     for other in state.intents_on(&paths, &job)? {
         // Its outputs are this job's now. What it left comes first, or it would come later, over what is newer.
-        leftovers::settle(state, &state.lock_job(&other)?, &mut outputs)?;
+        leftovers::settle(state, &state.lock_job(&other)?, &mut outputs, warnings)?;
     }
     Ok(Some(Locks { job, _outputs: outputs }))
 }
@@ -502,7 +502,11 @@ async fn publish(
     let renamings: Vec<_> = sealed.iter().filter_map(|sealed| sealed.renaming()).collect();
     let is_noted = renamings.len() > 1;
     if let (Some((state, lock)), true) = (remembered, is_noted) {
-        aside(|| state.note_intent(lock, Intent { renamings, if_exists }))?;
+        aside(|| {
+            let known = renamings.iter().map(|(stage, output)| output::known_files(stage, output));
+            let known = known.collect::<Result<_, _>>()?;
+            state.note_intent(lock, Intent { renamings, known, if_exists })
+        })?;
     }
     let published = tokio::task::spawn_blocking(|| output::publish(sealed)).await.map_err(bug)?;
     published.map_err(|unpublished| {

@@ -11,8 +11,10 @@ use crate::org::OrgName;
 use crate::schedule::Schedule;
 use crate::soql::{Layout, Query};
 
+mod known_file;
 pub mod output_path;
 
+pub use known_file::{FileIdentity, KnownFiles};
 pub use output_path::OutputTemplate;
 
 /// A job's name, the stem of its file: `[A-Za-z0-9._-]+`, without a dot at its start.

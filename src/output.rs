@@ -16,7 +16,7 @@ mod sweep;
 
 pub use local::LocalFile;
 pub use stream::Stream;
-pub use sweep::{RolledForward, Swept, roll_forward, sweep, sweep_siblings};
+pub use sweep::{RolledForward, Swept, known_files, roll_forward, sweep, sweep_siblings};
 
 /// Whose stages lie beside an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use sfexport::job::{IfExists, JobName};
+use sfexport::output::known_files;
 use sfexport::state::{Intent, JobLock, State};
 use support::{Deployment, assert_same, csv, live};
 
@@ -33,7 +34,9 @@ fn died(at: &Deployment, job: &str, output: &str) -> PathBuf {
     fs::write(&stage, COMPLETE).unwrap();
     let (state, lock) = (state(at), lock(at, job));
     state.note_stages(&lock, std::slice::from_ref(&stage)).unwrap();
-    let intent = Intent { renamings: vec![(stage.clone(), output)], if_exists: IfExists::Replace };
+    let known = vec![known_files(&stage, &output).unwrap()];
+    let renamings = vec![(stage.clone(), output)];
+    let intent = Intent { renamings, known, if_exists: IfExists::Replace };
     state.note_intent(&lock, intent).unwrap();
     stage
 }

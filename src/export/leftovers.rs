@@ -24,13 +24,18 @@ impl OutputLocks {
 }
 
 /// Brings what was noted of the job's earlier runs to its end, and locks the outputs that this needs: they may be
-/// others than the job's own by now, and another job's.
-pub(super) fn settle(state: &State, job: &JobLock, outputs: &mut OutputLocks) -> Result<(), Failure> {
+/// others than the job's own by now, and another job's. What can be mended by nobody any more is said in `warnings`.
+pub(super) fn settle(
+    state: &State,
+    job: &JobLock,
+    outputs: &mut OutputLocks,
+    warnings: &mut Vec<String>,
+) -> Result<(), Failure> {
     let left = state.unfinished(job)?;
     if let Some(intent) = &left.intent {
         let targets: Vec<_> = intent.renamings.iter().map(|(_, output)| output.clone()).collect();
         outputs.lock(state, &targets)?;
-        let done = output::roll_forward(&intent.renamings, intent.if_exists)?;
+        let done = output::roll_forward(&intent.renamings, &intent.known, intent.if_exists)?;
         for path in done.appeared {
             tracing::info!(job = %job.job(), path = %path.display(), "a publish that was interrupted is done");
         }
@@ -38,6 +43,18 @@ pub(super) fn settle(state: &State, job: &JobLock, outputs: &mut OutputLocks) ->
             let path = path.display();
             tracing::warn!(job = %job.job(), %path, "a publish that was interrupted is given up: a newer file has come");
         }
+        for path in done.given_up {
+            let path = path.display();
+            tracing::warn!(job = %job.job(), %path, "a publish that was interrupted is given up with its other files");
+        }
+        warnings.extend(done.missing.iter().map(|path| {
+            format!(
+                "{} is not what an interrupted run of {} was to publish with its other files, and its stage is gone: \
+                 until the next whole run they may not belong together",
+                path.display(),
+                job.job()
+            )
+        }));
     }
     for stage in &left.stages {
         let what = match output::sweep(stage) {

@@ -416,7 +416,7 @@ fn no_file(path: &Path) -> Failure {
     Failure::new(Exit::Output, what).hint("name a file in it")
 }
 
-fn exists(path: &Path) -> Failure {
+pub(super) fn exists(path: &Path) -> Failure {
     let what = format!("{} exists already, and if_exists = \"fail\" forbids replacing it", path.display());
     Failure::new(Exit::Output, what)
         .hint("move it away, put {run_id} or {datetime} in the output's path, or set if_exists = \"replace\"")

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::local::{failure, flush_folder, is_at, rename};
+use super::local::{exists, failure, flush_folder, is_at, rename};
 use super::{Owner, stage_name};
 use crate::error::{Exit, Failure};
-use crate::job::IfExists;
+use crate::job::{FileIdentity, IfExists, KnownFiles};
 
 /// What became of a stage that was to be swept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,49 +73,198 @@ pub fn sweep_siblings(output: &Path, by: Owner) -> Result<Vec<PathBuf>, Failure>
 pub struct RolledForward {
     /// They have appeared now.
     pub appeared: Vec<PathBuf>,
-    /// What stands there is newer than the stage, which is gone: nothing older takes its place.
+    /// Another file has taken the place of the former one: their stages are gone, since nothing replaces what is newer.
     pub overtaken: Vec<PathBuf>,
+    /// They were waiting with those, and their stages are gone too.
+    pub given_up: Vec<PathBuf>,
+    /// Neither their stage nor what it would have become is there.
+    pub missing: Vec<PathBuf>,
 }
 
-/// Ends a publish that a crash interrupted: renames those of the (stage, output) pairs whose stage is still there, in
-/// their order, but over no file that was written after the stage. Called under the locks of the job and of these
-/// outputs, before anything is swept.
+/// What stands at an output of a publish that was interrupted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// What stood there before, or nothing; the stage is there.
+    Waiting,
+    /// What nobody knew of when the intent was noted; the stage is there.
+    Overtaken,
+    /// What was to be published.
+    Appeared,
+    /// The same as [`Place::Overtaken`], but the stage is gone.
+    Replaced,
+    /// The former file, and the stage is gone.
+    Lost,
+    /// Nothing, and the stage is gone: whoever fetches the exports may have taken it.
+    Empty,
+}
+
+/// What stands at `stage` and `output` now, before the one is renamed to the other: for [`roll_forward`].
 ///
 /// # Errors
 ///
-/// [`Exit::Output`] where one cannot be renamed, [`Exit::TryLater`] where a stage's writer lives; the later ones
-/// are left then, for the next try.
-pub fn roll_forward(renamings: &[(PathBuf, PathBuf)], if_exists: IfExists) -> Result<RolledForward, Failure> {
-    let mut done = RolledForward::default();
+/// [`Exit::Output`] where one of them cannot be looked at.
+pub fn known_files(stage: &Path, output: &Path) -> Result<KnownFiles, Failure> {
+    let gone = || failure("cannot look at the stage", stage, &io::Error::from(io::ErrorKind::NotFound));
+    Ok(KnownFiles { stage: identity(stage)?.ok_or_else(gone)?, former: identity(output)? })
+}
+
+fn identity(path: &Path) -> Result<Option<FileIdentity>, Failure> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some(FileIdentity {
+            device: found.dev(),
+            inode: found.ino(),
+            bytes: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failure("cannot look at", path, &error)),
+    }
+}
+
+/// Ends a publish that a crash interrupted: renames those of the (stage, output) pairs whose stage is still there, in
+/// their order. What is done is decided for all of them before the first is touched, by what was `known` of each when
+/// the intent was noted (nothing, in old notes: then the times of the files decide). Where another file has taken the
+/// place of one and none has appeared yet, all are given up. Called under the locks of the job and of these outputs,
+/// before anything is swept.
+///
+/// # Errors
+///
+/// [`Exit::TryLater`] where a stage's writer lives. [`Exit::Output`] where one cannot be renamed, or where some have
+/// appeared and what waits would make no whole set of them any more: the stages stay, until somebody decides.
+pub fn roll_forward(
+    renamings: &[(PathBuf, PathBuf)],
+    known: &[KnownFiles],
+    if_exists: IfExists,
+) -> Result<RolledForward, Failure> {
+    let (mut locks, mut is_there) = (Vec::new(), Vec::new());
     for (stage, output) in renamings {
-        let _lock = match take(stage)? {
-            Taken::Ours(lock) => Some(lock),
+        is_there.push(match take(stage)? {
+            Taken::Ours(lock) => {
+                locks.push(lock);
+                true
+            }
             // The job's lock says that no other run of it lives.
-            Taken::Unknown => None,
-            Taken::Gone => continue,
+            Taken::Unknown => true,
+            Taken::Gone => false,
             Taken::Live => {
                 let what = format!("another process is about to publish {}", output.display());
                 return Err(Failure::new(Exit::TryLater, what).hint("wait for its end"));
             }
+        });
+    }
+    // A stage that has its noted number shows that the numbers still mean what they did.
+    let mut by_number = false;
+    for ((stage, _), known) in renamings.iter().zip(known) {
+        by_number |= identity(stage)? == Some(known.stage);
+    }
+    let mut places = Vec::new();
+    for (at, (stage, output)) in renamings.iter().enumerate() {
+        places.push(place(stage, output, is_there[at], known.get(at), by_number, if_exists)?);
+    }
+
+    let any = |place: Place| places.contains(&place);
+    let at = |place: Place| {
+        let found = renamings.iter().zip(&places).filter(move |(_, found)| **found == place);
+        found.map(|(renaming, _)| renaming)
+    };
+    if let (Some((stage, output)), IfExists::Fail) = (at(Place::Overtaken).next(), if_exists) {
+        return Err(or_give_up(exists(output), stage));
+    }
+    let mut done = RolledForward::default();
+    for place in [Place::Replaced, Place::Lost, Place::Empty] {
+        done.missing.extend(at(place).map(|(_, output)| output.clone()));
+    }
+    if !any(Place::Overtaken) && !any(Place::Replaced) && !any(Place::Lost) {
+        for (at, (stage, output)) in renamings.iter().enumerate() {
+            match places[at] {
+                Place::Waiting => {
+                    rename(stage, output, if_exists).map_err(|failure| or_give_up(failure, stage))?;
+                }
+                // Killed between the link and the unlink; a rename of one file to itself would leave both names.
+                Place::Appeared if is_there[at] => remove(stage)?,
+                _ => continue,
+            }
+            flush_folder_of(output)?;
+            done.appeared.push(output.clone());
+        }
+    } else if !any(Place::Appeared) && !(any(Place::Replaced) && any(Place::Waiting)) {
+        // None of the group is in place. Those that wait go first: what is overtaken tells why, also after a crash.
+        for (place, gone) in [(Place::Waiting, &mut done.given_up), (Place::Overtaken, &mut done.overtaken)] {
+            for (stage, output) in at(place) {
+                remove(stage)?;
+                flush_folder_of(output)?;
+                gone.push(output.clone());
+            }
+        }
+    } else if any(Place::Waiting) || any(Place::Overtaken) {
+        let shown = |paths: Vec<&PathBuf>| {
+            paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
         };
-        let is_overtaken = if_exists == IfExists::Replace && is_newer(output, stage)?;
-        if is_overtaken || is_one_file(stage, output) {
-            // Killed between the link and the unlink; a rename of one file to itself would leave both names.
-            fs::remove_file(stage).map_err(|error| failure("cannot remove the stage", stage, &error))?;
-        } else {
-            rename(stage, output, if_exists).map_err(|failure| {
-                let hint = format!("or remove {} to give that export up", stage.display());
-                let hint =
-                    failure.hint.as_ref().map_or_else(|| hint.clone(), |first| format!("{first}; {hint}"));
-                failure.context("cannot finish the publishing that was interrupted").hint(hint)
-            })?;
+        let outputs = |place: Place| at(place).map(|(_, output)| output);
+        let stages =
+            at(Place::Waiting).chain(at(Place::Overtaken)).map(|(stage, _)| stage).collect::<Vec<_>>();
+        let others = outputs(Place::Overtaken).chain(outputs(Place::Replaced)).chain(outputs(Place::Lost));
+        let what = format!(
+            "cannot finish the publishing that was interrupted: some of the run's files are in place, but {} is of \
+             another run, so that what waits would make no whole set",
+            shown(others.collect())
+        );
+        let mut hint =
+            format!("remove {} to give that export up: the next run replaces every file", shown(stages));
+        if any(Place::Overtaken) {
+            let overtaken = shown(outputs(Place::Overtaken).collect());
+            hint = format!("move {overtaken} away to have that export finished, or {hint}");
         }
-        if let Some(folder) = output.parent() {
-            flush_folder(folder)?;
-        }
-        if is_overtaken { &mut done.overtaken } else { &mut done.appeared }.push(output.clone());
+        return Err(Failure::new(Exit::Output, what).hint(hint));
     }
     Ok(done)
+}
+
+fn place(
+    stage: &Path,
+    output: &Path,
+    is_there: bool,
+    known: Option<&KnownFiles>,
+    by_number: bool,
+    if_exists: IfExists,
+) -> Result<Place, Failure> {
+    let found = identity(output)?;
+    let is = |noted: &FileIdentity| found.is_some_and(|found| found.is(noted, by_number));
+    let is_former = known.and_then(|known| known.former).is_some_and(|former| is(&former));
+    if !is_there {
+        return Ok(match known {
+            None => Place::Appeared,
+            Some(known) if is(&known.stage) => Place::Appeared,
+            Some(_) if found.is_none() => Place::Empty,
+            Some(_) if is_former => Place::Lost,
+            Some(_) => Place::Replaced,
+        });
+    }
+    let may_be_replaced = match known {
+        _ if found.is_none() => true,
+        _ if if_exists == IfExists::Fail => false,
+        Some(_) => is_former,
+        None => !is_newer(output, stage)?,
+    };
+    Ok(match () {
+        () if is_one_file(stage, output) => Place::Appeared,
+        () if may_be_replaced => Place::Waiting,
+        () => Place::Overtaken,
+    })
+}
+
+fn or_give_up(failure: Failure, stage: &Path) -> Failure {
+    let hint = format!("or remove {} to give that export up", stage.display());
+    let hint = failure.hint.as_ref().map_or_else(|| hint.clone(), |first| format!("{first}; {hint}"));
+    failure.context("cannot finish the publishing that was interrupted").hint(hint)
+}
+
+fn remove(stage: &Path) -> Result<(), Failure> {
+    fs::remove_file(stage).map_err(|error| failure("cannot remove the stage", stage, &error))
+}
+
+fn flush_folder_of(output: &Path) -> Result<(), Failure> {
+    output.parent().map_or(Ok(()), flush_folder)
 }
 
 /// Whether what stands at `output` was written after `stage`.

@@ -10,7 +10,7 @@ use std::{env, thread};
 use tempfile::TempDir;
 
 use super::*;
-use crate::job::IfExists;
+use crate::job::{IfExists, KnownFiles};
 
 fn run(n: u32) -> RunId {
     RunId::new(jiff::Timestamp::from_second(1_795_309_200).unwrap(), n.into())
@@ -380,7 +380,7 @@ fn a_group_that_fails_in_its_middle_keeps_what_is_needed_to_end_it() {
         vec![sealed(&child, 1, b"child"), Box::new(Refused(sealed(&main, 1, b"main"))) as Box<dyn Sealed>];
     let intent: Vec<_> = group.iter().filter_map(|sealed| sealed.renaming()).collect();
     assert_eq!(publish(group).unwrap_err().reached, Reached::Some);
-    assert_eq!(roll_forward(&intent, IfExists::Replace).unwrap().appeared, [main.path()]);
+    assert_eq!(roll_forward(&intent, &[], IfExists::Replace).unwrap().appeared, [main.path()]);
     assert_eq!(fs::read(main.path()).unwrap(), b"main");
     assert_eq!(names(dir.path()), ["a.Contacts.csv", "a.csv"]);
 }
@@ -460,12 +460,140 @@ fn a_file_that_is_newer_than_the_stage_is_not_replaced_by_rolling_forward() {
     let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
     File::options().write(true).open(&stage).unwrap().set_modified(hour_ago).unwrap();
     fs::write(output.path(), "newer").unwrap();
-    let done = roll_forward(&intent, IfExists::Replace).unwrap();
+    let done = roll_forward(&intent, &[], IfExists::Replace).unwrap();
     assert_eq!((done.appeared, done.overtaken), (Vec::new(), vec![output.path().to_owned()]));
     assert_eq!(
         (names(dir.path()), fs::read(output.path()).unwrap()),
         (vec!["a.csv".to_owned()], b"newer".to_vec())
     );
+}
+
+/// A group of two, the child's file first, over a former set; and what its note knows.
+struct Group {
+    dir: TempDir,
+    intent: Vec<(PathBuf, PathBuf)>,
+    known: Vec<KnownFiles>,
+}
+
+impl Group {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let mut intent = Vec::new();
+        for name in ["a.Contacts.csv", "a.csv"] {
+            let output = output(dir.path().join(name));
+            fs::write(output.path(), "former").unwrap();
+            intent.push((leave_stage(&output, 1, b"ours"), output.path().to_owned()));
+        }
+        let known = intent.iter().map(|(stage, output)| known_files(stage, output).unwrap()).collect();
+        Self { dir, intent, known }
+    }
+
+    fn publish(&self, at: usize) {
+        fs::rename(&self.intent[at].0, &self.intent[at].1).unwrap();
+    }
+
+    /// Another file at an output, which looks as if it had been written long before.
+    fn replace(&self, at: usize) {
+        let aside = self.dir.path().join("aside");
+        fs::write(&aside, "theirs").unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        File::options().write(true).open(&aside).unwrap().set_modified(long_ago).unwrap();
+        fs::rename(aside, &self.intent[at].1).unwrap();
+    }
+
+    fn roll(&self) -> Result<RolledForward, Failure> {
+        roll_forward(&self.intent, &self.known, IfExists::Replace)
+    }
+
+    fn stages(&self) -> Vec<bool> {
+        self.intent.iter().map(|(stage, _)| stage.exists()).collect()
+    }
+
+    fn contents(&self) -> Vec<String> {
+        self.intent.iter().map(|(_, output)| fs::read_to_string(output).unwrap()).collect()
+    }
+}
+
+#[test]
+fn what_was_there_when_the_intent_was_noted_is_replaced_whatever_its_time() {
+    let group = Group::new();
+    group.publish(0);
+    // The main file was from a clock that was ahead: it is noted so.
+    let ahead = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    File::options().write(true).open(&group.intent[1].1).unwrap().set_modified(ahead).unwrap();
+    let mut known = group.known.clone();
+    known[1] = known_files(&group.intent[1].0, &group.intent[1].1).unwrap();
+    let done = roll_forward(&group.intent, &known, IfExists::Replace).unwrap();
+    assert_eq!(done.appeared, [group.intent[1].1.clone()]);
+    assert_eq!(group.contents(), ["ours", "ours"]);
+}
+
+#[test]
+fn a_group_of_which_nothing_has_appeared_is_given_up_whole_where_one_is_overtaken() {
+    for overtaken in 0..2 {
+        let group = Group::new();
+        group.replace(overtaken);
+        let done = group.roll().unwrap();
+        assert_eq!(done.overtaken, [group.intent[overtaken].1.clone()]);
+        assert_eq!(done.given_up, [group.intent[1 - overtaken].1.clone()]);
+        assert_eq!((done.appeared, done.missing), (Vec::new(), Vec::new()));
+        assert_eq!(group.stages(), [false, false]);
+        assert_eq!(group.contents()[1 - overtaken], "former");
+    }
+}
+
+#[test]
+fn a_group_of_which_some_has_appeared_and_another_is_overtaken_waits_for_a_person() {
+    let group = Group::new();
+    group.publish(0);
+    group.replace(1);
+    let failure = group.roll().unwrap_err();
+    assert_eq!(failure.exit, Exit::Output);
+    assert!(failure.what.contains("a.csv is of another run"), "{failure}");
+    let (stage, output) = &group.intent[1];
+    let hint = failure.hint.unwrap();
+    assert!(hint.contains(&format!("move {} away", output.display())), "{hint}");
+    assert!(hint.contains(&format!("remove {}", stage.display())), "{hint}");
+    assert_eq!(group.contents(), ["ours", "theirs"]);
+    assert_eq!(group.stages(), [false, true]);
+    // Either of the two that the hint names ends it.
+    fs::remove_file(output).unwrap();
+    assert_eq!(group.roll().unwrap().appeared, std::slice::from_ref(output));
+    assert_eq!(group.contents(), ["ours", "ours"]);
+}
+
+#[test]
+fn a_stage_that_is_gone_without_having_appeared_is_told() {
+    let group = Group::new();
+    group.publish(0);
+    fs::remove_file(&group.intent[1].0).unwrap();
+    let done = group.roll().unwrap();
+    assert_eq!(done, RolledForward { missing: vec![group.intent[1].1.clone()], ..RolledForward::default() });
+    // The main file waits, and the child's stage is gone: what has not begun to appear does not.
+    let group = Group::new();
+    fs::remove_file(&group.intent[0].0).unwrap();
+    let done = group.roll().unwrap();
+    assert_eq!(done.given_up, [group.intent[1].1.clone()]);
+    assert_eq!(group.contents(), ["former", "former"]);
+    // The whole set is another run's: nothing waits any more.
+    let group = Group::new();
+    group.publish(0);
+    group.replace(0);
+    group.replace(1);
+    assert_eq!(group.roll().unwrap().overtaken, [group.intent[1].1.clone()]);
+    assert_eq!(group.contents(), ["theirs", "theirs"]);
+}
+
+#[test]
+fn files_that_have_other_numbers_since_a_remount_are_known_by_size_and_time() {
+    let mut group = Group::new();
+    for known in &mut group.known {
+        known.stage.inode += 1_000_000;
+        known.former.as_mut().unwrap().inode += 1_000_000;
+    }
+    group.publish(0);
+    assert_eq!(group.roll().unwrap().appeared, [group.intent[1].1.clone()]);
+    assert_eq!(group.contents(), ["ours", "ours"]);
 }
 
 #[test]
@@ -488,7 +616,7 @@ fn a_crash_at_any_rename_is_rolled_forward() {
             let dir = TempDir::new().unwrap();
             let outputs: Vec<_> =
                 ["a.x.csv", "a.y.csv", "a.csv"].map(|name| output(dir.path().join(name))).into();
-            let intent: Vec<_> = outputs
+            let intent: Vec<(PathBuf, PathBuf)> = outputs
                 .iter()
                 .map(|output| {
                     (
@@ -497,15 +625,19 @@ fn a_crash_at_any_rename_is_rolled_forward() {
                     )
                 })
                 .collect();
+            let looked: Vec<_> =
+                intent.iter().map(|(stage, output)| known_files(stage, output).unwrap()).collect();
+            // Old notes know of nothing.
+            let known = if renamed % 2 == 0 { looked.as_slice() } else { &[] };
             for (stage, output) in &intent[..renamed] {
                 fs::rename(stage, output).unwrap();
             }
-            assert_eq!(roll_forward(&intent, if_exists).unwrap().appeared.len(), 3 - renamed);
+            assert_eq!(roll_forward(&intent, known, if_exists).unwrap().appeared.len(), 3 - renamed);
             assert_eq!(names(dir.path()), ["a.csv", "a.x.csv", "a.y.csv"]);
             for output in &outputs {
                 assert_eq!(fs::read(output.path()).unwrap(), output.path().as_os_str().as_encoded_bytes());
             }
-            let again = roll_forward(&intent, if_exists).unwrap();
+            let again = roll_forward(&intent, known, if_exists).unwrap();
             assert_eq!(again, RolledForward::default(), "a second time there is nothing to do");
         }
     }
@@ -518,7 +650,7 @@ fn a_crash_between_link_and_unlink_leaves_one_name_after_rolling_forward() {
         let output = output(dir.path().join("a.csv"));
         let stage = leave_stage(&output, 1, b"new");
         fs::hard_link(&stage, output.path()).unwrap();
-        roll_forward(&[(stage, output.path().into())], if_exists).unwrap();
+        roll_forward(&[(stage, output.path().into())], &[], if_exists).unwrap();
         assert_eq!(names(dir.path()), ["a.csv"]);
     }
 }
@@ -529,7 +661,7 @@ fn rolling_forward_replaces_nothing_where_that_is_forbidden_and_says_how_to_go_o
     let output = new_only(dir.path().join("a.csv"));
     let stage = leave_stage(&output, 1, b"new");
     fs::write(output.path(), "theirs").unwrap();
-    let failure = roll_forward(&[(stage.clone(), output.path().into())], IfExists::Fail).unwrap_err();
+    let failure = roll_forward(&[(stage.clone(), output.path().into())], &[], IfExists::Fail).unwrap_err();
     assert_eq!(failure.exit, Exit::Output);
     assert!(failure.hint.unwrap().contains(&format!("remove {}", stage.display())));
     assert_eq!(fs::read(output.path()).unwrap(), b"theirs");

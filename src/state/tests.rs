@@ -10,7 +10,7 @@ use std::{env, thread};
 use tempfile::TempDir;
 
 use super::*;
-use crate::job::IfExists;
+use crate::job::{FileIdentity, IfExists, KnownFiles};
 use crate::report::{ApiLimit, RunId, RunStatus};
 use crate::schedule::{Begun, Schedule, Started};
 
@@ -174,6 +174,22 @@ fn a_state_folder_has_one_daemon() {
     assert!(failure.hint.unwrap().contains("state_dir"));
 }
 
+fn found(n: u64) -> FileIdentity {
+    FileIdentity { device: 64, inode: n, bytes: 10 * n, modified: (1_795_309_200, 999_999_999) }
+}
+
+#[test]
+fn a_note_of_a_version_that_did_not_look_at_the_outputs_is_read() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let note = r#"{"stages":[{"path":"/x/.s.partial"}],"intent":{"renamings":[[{"path":"/x/.s.partial"},{"path":"/x/s"}]],"if_exists":"replace"}}"#;
+    std::fs::write(dir.path().join("state/unfinished/accounts.json"), note).unwrap();
+    let lock = state.lock_job(&job("accounts")).unwrap();
+    let intent = state.unfinished(&lock).unwrap().intent.unwrap();
+    assert_eq!(intent.renamings, [("/x/.s.partial".into(), "/x/s".into())]);
+    assert!(intent.known.is_empty());
+}
+
 #[test]
 fn what_a_dead_run_noted_is_found_by_the_next_one_until_it_is_cleared() {
     let dir = TempDir::new().unwrap();
@@ -181,6 +197,10 @@ fn what_a_dead_run_noted_is_found_by_the_next_one_until_it_is_cleared() {
     let not_utf8 = PathBuf::from(OsString::from_vec(b"/x/\xFF.csv".to_vec()));
     let intent = Intent {
         renamings: vec![("/x/.s.partial".into(), not_utf8.clone()), ("/x/.t.partial".into(), "/x/t".into())],
+        known: vec![
+            KnownFiles { stage: found(1), former: None },
+            KnownFiles { stage: found(2), former: Some(found(3)) },
+        ],
         if_exists: IfExists::Fail,
     };
     {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::IfExists;
+use crate::job::{IfExists, KnownFiles};
 
 /// What a run left behind when it was killed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,10 @@ pub struct Intent {
     /// Stage and output of each, in the order of the renames.
     #[serde(with = "path_pairs")]
     pub renamings: Vec<(PathBuf, PathBuf)>,
+    /// What stood at each of them when this was noted, in the same order; empty in the notes of versions that did not
+    /// look.
+    #[serde(default)]
+    pub known: Vec<KnownFiles>,
     /// What is done where an output exists.
     #[serde(with = "replacing")]
     pub if_exists: IfExists,
