@@ -431,6 +431,21 @@ fn a_report_tells_what_the_run_did_and_the_history_keeps_it() {
 }
 
 #[test]
+fn the_history_tells_the_whole_reason_of_a_failure_on_its_line() {
+    let at = Deployment::new(10);
+    at.job("accounts", "SELECT Id, Nme FROM Account", "accounts.csv", "schedule = \"@yearly\"");
+    at.run(["run", "accounts"]).ended(65);
+    for verb in ["history", "jobs"] {
+        let outcome = at.run([verb]).ended(0);
+        let lines: Vec<_> = outcome.stdout().lines().collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[1].contains("the org refused the query: INVALID_FIELD: "), "{lines:?}");
+        assert!(lines[1].contains("No such column 'Nme' on entity 'Account'"), "{lines:?}");
+        assert!(!lines[1].contains('^'), "{lines:?}");
+    }
+}
+
+#[test]
 fn a_dry_run_logs_in_and_writes_nothing() {
     let at = Deployment::new(20);
     at.job("accounts", "SELECT Id FROM Account", "deep/er/accounts.csv", "");

@@ -101,8 +101,14 @@ fn row(report: &RunReport, timezone: Option<&TimeZone>) -> Vec<String> {
         result,
         records,
         took,
-        what.lines().next().unwrap_or_default().to_owned(),
+        on_one_line(what),
     ]
+}
+
+/// An error text on one line. The line that only points to a place in the one above it says nothing there.
+pub(super) fn on_one_line(text: &str) -> String {
+    let lines = text.lines().filter(|line| line.trim() != "^");
+    lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
 }
 
 /// `2026-11-22 01:00:00`.

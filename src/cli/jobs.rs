@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::history::{in_zone, utc};
+use super::history::{in_zone, on_one_line, utc};
 use super::{Context, print, table};
 use crate::config::{self, Selection};
 use crate::daemon::{Roster, Standing};
@@ -113,11 +113,7 @@ fn row(job: &Job, standing: &Standing, last: Option<&RunReport>, now: Timestamp)
             0 => format!("{}, {} records", report.status.as_str(), report.records),
             exit_status => {
                 let what = report.error.as_deref().unwrap_or_default();
-                format!(
-                    "{} {exit_status}: {}",
-                    report.status.as_str(),
-                    what.lines().next().unwrap_or_default()
-                )
+                format!("{} {exit_status}: {}", report.status.as_str(), on_one_line(what))
             }
         },
     );
