@@ -446,6 +446,15 @@ fn the_history_tells_the_whole_reason_of_a_failure_on_its_line() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_made_comes_with_what_to_do() {
+    let at = Deployment::new(10);
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    // Nobody may make a folder there, also who may do everything else.
+    let failed = at.run(["run", "accounts", "--output-root", "/proc/x"]).ended(73);
+    failed.says(&["/proc", "hint: "]);
+}
+
+#[test]
 fn a_dry_run_logs_in_and_writes_nothing() {
     let at = Deployment::new(20);
     at.job("accounts", "SELECT Id FROM Account", "deep/er/accounts.csv", "");

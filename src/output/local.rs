@@ -363,6 +363,11 @@ fn make_folders(folder: &Path) -> Result<(), Failure> {
             Ok(()) => {}
             // Another run was quicker.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // Its parent is there: the file system, as that of /proc, makes no folders.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(failure("cannot make the folder", made, &error)
+                    .hint("no folder can be made there: choose another output_root or output"));
+            }
             Err(error) => return Err(failure("cannot make the folder", made, &error)),
         }
         if let Some(parent) = made.parent() {
