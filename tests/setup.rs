@@ -391,7 +391,17 @@ fn init_writes_what_check_then_completes_and_leaves_alone_what_is_there() {
     }
     let before = deployment.text("fresh/sfexport.toml");
     let again = deployment.run(["init", "fresh", "--username", "other@example.com"]).ended(0);
-    assert!(again.stdout().contains("was left as it is"));
+    for part in [
+        "fresh/sfexport.toml is there already, and was left as it is\n",
+        "fresh/jobs/accounts.toml is there already, and was left as it is\n",
+        "\nnothing was written\n",
+        "sfexport --config fresh/sfexport.toml check",
+    ] {
+        assert!(again.stdout().contains(part), "{part:?} is not in\n{}", again.stdout());
+    }
+    assert!(!again.stdout().contains("client_id") && !again.stdout().contains("wrote"), "{}", again.stdout());
+    let again = again.says(&["what --username said stands in no file"]);
+    assert!(!again.stderr.contains("--client-id"), "{}", again.stderr);
     assert_eq!(deployment.text("fresh/sfexport.toml"), before);
 }
 

@@ -40,14 +40,28 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
     };
     let folder = config.parent().unwrap_or(Path::new(""));
     let job = folder.join("jobs").join(format!("{JOB}.toml"));
+    let mut wrote = Vec::new();
     for (path, text) in [(&config, configuration(arguments)), (&job, job_file())] {
         match create(path, &text) {
-            Ok(()) => print::line(format!("wrote {}", path.display())),
+            Ok(()) => {
+                print::line(format!("wrote {}", path.display()));
+                wrote.push(path);
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 print::line(format!("{} is there already, and was left as it is", path.display()));
             }
             Err(error) => return Err(Failure::of_file(Exit::Output, "cannot write", path, &error)),
         }
+    }
+    if wrote.is_empty() {
+        print::line("nothing was written");
+    }
+    let is_fresh = wrote.contains(&&config);
+    let given = [("--client-id", &arguments.client_id), ("--username", &arguments.username)];
+    let unheeded: Vec<_> = given.iter().filter(|(_, value)| value.is_some()).map(|(flag, _)| *flag).collect();
+    if !is_fresh && !unheeded.is_empty() {
+        let what = format!("what {} said stands in no file", unheeded.join(" and "));
+        print::warning(context.common.log_format, None, &what);
     }
     let flag = match config.as_path() == Path::new(FILE_NAME) {
         true => String::new(),
@@ -58,11 +72,12 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
         false => format!(" --out {}", folder.display()),
     };
     print::line("\nNext:");
-    if !folder.join("server.key").exists() {
+    // Where the key of a configuration that was there is, and what it says of the org, is for `check` to see.
+    if is_fresh && !folder.join("server.key").exists() {
         print::line(format!("  sfexport keygen{out}"));
         print::line("      makes the key and the certificate, and says where in Setup to upload it");
     }
-    if arguments.client_id.is_none() || arguments.username.is_none() {
+    if is_fresh && (arguments.client_id.is_none() || arguments.username.is_none()) {
         print::line(format!("  write client_id and username into {}", config.display()));
     }
     print::line(format!("  sfexport{flag} check"));
