@@ -455,6 +455,20 @@ fn a_folder_that_cannot_be_made_comes_with_what_to_do() {
 }
 
 #[test]
+fn where_every_job_is_disabled_all_of_them_says_how_to_enable_one() {
+    let at = Deployment::new(10);
+    fs::create_dir(at.path("jobs")).unwrap();
+    at.run(["run", "--all"])
+        .ended(78)
+        .says(&["there is no enabled job in", "a job is a file NAME.toml there"]);
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "enabled = false");
+    let outcome = at.run(["run", "--all"]).ended(78);
+    let outcome = outcome.says(&["there is no enabled job in", "enabled = true", "`sfexport run accounts`"]);
+    assert!(!outcome.stderr.contains("NAME.toml"), "{}", outcome.stderr);
+    at.run(["run", "accounts"]).ended(0);
+}
+
+#[test]
 fn a_dry_run_logs_in_and_writes_nothing() {
     let at = Deployment::new(20);
     at.job("accounts", "SELECT Id FROM Account", "deep/er/accounts.csv", "");

@@ -180,8 +180,15 @@ fn chosen(config: &Config, arguments: &RunArguments) -> Result<Vec<Arc<Job>>, Fa
     let jobs: Vec<_> = config.jobs.iter().filter(wanted).cloned().map(Arc::new).collect();
     if jobs.is_empty() {
         let folder = config.settings.jobs_dir.display();
-        return Err(Failure::new(Exit::Configuration, format!("there is no enabled job in {folder}"))
-            .hint("a job is a file NAME.toml there with soql and output"));
+        let hint = match config.jobs.first() {
+            None => "a job is a file NAME.toml there with soql and output".to_owned(),
+            Some(job) => format!(
+                "write enabled = true into those that --all is to run; `sfexport run {}` runs one that is disabled",
+                job.name
+            ),
+        };
+        let what = format!("there is no enabled job in {folder}");
+        return Err(Failure::new(Exit::Configuration, what).hint(hint));
     }
     Ok(jobs)
 }
