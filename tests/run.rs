@@ -469,6 +469,23 @@ fn where_every_job_is_disabled_all_of_them_says_how_to_enable_one() {
 }
 
 #[test]
+fn a_state_folder_that_is_not_there_is_told_from_one_without_a_run() {
+    let at = Deployment::new(10);
+    let folder = at.path("state");
+    let none = format!("no run yet: there is no state folder {}\n", folder.display());
+    assert_eq!(at.run(["history"]).ended(0).stdout(), none);
+    let json = at.run(["history", "--json"]).ended(0).says(&[none.trim_end()]);
+    assert_eq!(json.stdout(), "");
+    // Who names a folder means one that is there.
+    at.run(["history", "--state-dir", "elsewhere"]).ended(78).says(&[
+        &format!("there is no state folder {}", at.path("elsewhere").display()),
+        "--state-dir names it",
+    ]);
+    fs::create_dir(&folder).unwrap();
+    assert_eq!(at.run(["history", "--state-dir", "state"]).ended(0).stdout(), "no run yet\n");
+}
+
+#[test]
 fn a_dry_run_logs_in_and_writes_nothing() {
     let at = Deployment::new(20);
     at.job("accounts", "SELECT Id FROM Account", "deep/er/accounts.csv", "");

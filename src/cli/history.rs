@@ -37,7 +37,22 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
         }
         Err(_) => (config::load(&sources, &Selection::NoJobs)?.settings, HashMap::new(), false),
     };
-    let state = State::at(&settings.state_dir)?;
+    let folder = &settings.state_dir;
+    if matches!(folder.try_exists(), Ok(false)) {
+        let what = format!("there is no state folder {}", folder.display());
+        if context.common.state_dir.is_some() {
+            return Err(Failure::new(Exit::Configuration, what).hint(
+                "--state-dir names it; it holds the history of the runs and of the daemon that were given it",
+            ));
+        }
+        // Before the first run it is not there. What a program reads stays a report a line.
+        match arguments.json {
+            true => print::warning(context.common.log_format, None, &format!("no run yet: {what}")),
+            false => print::line(format!("no run yet: {what}")),
+        }
+        return Ok(Exit::Success);
+    }
+    let state = State::at(folder)?;
     if let Some(job) = arguments.job.as_deref().filter(|job| jobs_are_known && !zones.contains_key(*job)) {
         known(job, &state, zones.keys().map(String::as_str))?;
     }
