@@ -134,10 +134,29 @@ impl State {
     ///
     /// [`Exit::TryLater`] where a daemon runs on it, [`Exit::Output`] where the lock cannot be made.
     pub fn lock_daemon(&self) -> Result<Lock, Failure> {
-        lock::try_lock(&self.folder.join("daemon.lock"))?.map_err(|held| {
+        let path = self.folder.join("daemon.lock");
+        let mut tried = lock::try_lock(&path)?;
+        for _ in 0..5 {
+            if tried.is_ok() {
+                break;
+            }
+            // Who only looks whether a daemon runs holds it for a moment.
+            std::thread::sleep(Duration::from_millis(10));
+            tried = lock::try_lock(&path)?;
+        }
+        tried.map_err(|held| {
             let what = format!("a daemon runs on {} already{held}", self.folder.display());
             Failure::new(Exit::TryLater, what).hint("end that one, or give this one a state_dir of its own")
         })
+    }
+
+    /// Whether a daemon runs on it. Nothing is made or written.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Output`] where the lock cannot be looked at.
+    pub fn has_daemon(&self) -> Result<bool, Failure> {
+        lock::is_held(&self.folder.join("daemon.lock"))
     }
 
     /// Notes a run's stages before they are opened, so that a later run finds them if this one dies. On the disk

@@ -331,6 +331,7 @@ fn one_state_folder_has_one_daemon_and_jobs_and_history_are_read_beside_it() {
     assert!(lines[1].starts_with("accounts  default  @hourly   Europe/Berlin"), "{lines:?}");
     assert!(lines[1].contains("ok, 50 records") || lines[1].contains("ok, 49 records"), "{lines:?}");
     assert!(lines[2].starts_with("by_hand") && lines[2].contains("when asked") && lines[2].contains("never"));
+    assert!(!jobs.stderr.contains("no daemon"), "{}", jobs.stderr);
     let json = at.run(["jobs", "--json"]).ended(0).reports();
     let next: Timestamp = json[0]["next"].as_str().unwrap().parse().unwrap();
     // The full hour after now, in a zone that is whole hours from UTC.
@@ -354,6 +355,27 @@ fn one_state_folder_has_one_daemon_and_jobs_and_history_are_read_beside_it() {
     assert_eq!(at.run(["history", "nobody"]).ended(0).stdout(), "no run yet\n");
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
+fn who_asks_for_the_next_runs_is_told_that_no_daemon_is_there_to_start_them() {
+    let at = Deployment::new(10);
+    at.job("by_hand", SOQL, "by_hand.csv", "");
+    let nothing = at.run(["jobs"]).ended(0);
+    assert!(!nothing.stderr.contains("no daemon"), "{}", nothing.stderr);
+    at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
+    let folder = at.path("state");
+    let none = format!("no daemon is running on {}", folder.display());
+    at.run(["jobs"]).ended(0).says(&[&none]);
+    assert!(!folder.exists(), "looking makes nothing");
+    let mut daemon = Process::start(&at);
+    daemon.says("has started");
+    assert!(!at.run(["jobs", "--json"]).ended(0).stderr.contains("no daemon"));
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+    // Its lock's file is still there.
+    assert!(at.path("state/daemon.lock").exists());
+    assert_eq!(at.run(["jobs", "--json"]).ended(0).says(&[&none]).reports().len(), 2);
 }
 
 fn settled_in(at: &Deployment, job: &str, schedule: &str, zone: &str) {

@@ -66,6 +66,12 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
     if !arguments.json {
         table::lines(&rows).iter().for_each(print::line);
     }
+    // Where the lock cannot be looked at, nobody knows, and nothing is said.
+    if standings.iter().any(|standing| standing.next.is_some()) && matches!(state.has_daemon(), Ok(false)) {
+        let folder = roster.settings.state_dir.display();
+        let what = format!("no daemon is running on {folder}: none of these next runs starts by itself");
+        print::warning(context.common.log_format, None, &what);
+    }
     Ok(Exit::Success)
 }
 

@@ -80,6 +80,21 @@ pub(super) fn try_lock(path: &Path) -> Result<Result<Lock, Held>, Failure> {
     }
 }
 
+/// Whether somebody has the lock at `path`; nothing is made and nothing is written. To find out it is held for a
+/// moment, shared.
+pub(super) fn is_held(path: &Path) -> Result<bool, Failure> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failure("cannot open", path, &error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(failure("cannot lock", path, &error)),
+    }
+}
+
 /// Takes the lock at `path`, waiting for it; for work of milliseconds.
 pub(super) fn lock(path: &Path) -> Result<Lock, Failure> {
     loop {
