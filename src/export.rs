@@ -291,9 +291,11 @@ async fn locked_run(
     let Run { job, org, id, target, extent, .. } = run;
     let remembered = edges.state.as_ref().zip(locks.map(|locks| &locks.job));
     let known = columns(&job)?;
+    // Told at the end: a run that fails leaves the file and its columns as they were, and the next one warns again.
+    let mut drifted = None;
     if let Some(columns) = &known {
         report.columns = columns.names().to_vec();
-        aside(|| drift::look(&job, columns, remembered, report))?;
+        drifted = aside(|| drift::look(&job, columns, remembered))?;
     }
     let first = query::path(&org.api_version, job.all_rows, &job.query.text).map_err(Fault::into_failure)?;
     let description = query::description_path(&org.api_version, job.all_rows, &job.query.text)
@@ -335,6 +337,7 @@ async fn locked_run(
     granted?;
     link.notice(&Event::LoggedIn);
     if extent == Extent::Login {
+        report.warnings.extend(drifted);
         return Ok(());
     }
 
@@ -349,7 +352,7 @@ async fn locked_run(
             link.report(report);
             let columns = described_columns(&job, &described?)?;
             report.columns = columns.names().to_vec();
-            aside(|| drift::look(&job, &columns, remembered, report))?;
+            drifted = aside(|| drift::look(&job, &columns, remembered))?;
             columns
         }
     };
@@ -391,6 +394,7 @@ async fn locked_run(
     group.push(written.staged);
     let mut published = publish(group, job.if_exists, remembered).await?;
     let main = published.pop().ok_or_else(|| Failure::new(Exit::Output, "nothing was published"))?;
+    report.warnings.extend(drifted);
     report.bytes = main.bytes;
     report.sha256 = Some(main.sha256);
     for (((of, table), records), file) in

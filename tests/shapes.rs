@@ -339,8 +339,16 @@ fn changed_columns_are_a_warning_and_where_they_are_pinned_the_end_of_the_run() 
     // As often as it is tried: a run that failed changes nothing of what is remembered.
     deployment.run(["run", "users"]).ended(65);
     job("Id, Email", "");
-    let report = deployment.run(["run", "users", "--json"]).ended(0).reports().remove(0);
     let warning = "the columns are not those of the last successful run: gone: Name; new: Email";
+    let dry = deployment.run(["run", "users", "--json", "--dry-run"]).ended(0).reports().remove(0);
+    assert_eq!(dry["warnings"], json!([warning]));
+    // A run that fails changes no columns: its error stands alone, and the run that succeeds warns.
+    job("Id, Emial", "");
+    let failed = deployment.run(["run", "users", "--json"]).ended(65);
+    assert_eq!(failed.reports().remove(0)["warnings"], json!([]));
+    assert!(!failed.stderr.contains("warning:"), "{}", failed.stderr);
+    job("Id, Email", "");
+    let report = deployment.run(["run", "users", "--json"]).ended(0).reports().remove(0);
     assert_eq!(report["warnings"], json!([warning]));
     job("Id, Email", "columns_pinned = true");
     let report = deployment.run(["run", "users", "--json"]).ended(0).reports().remove(0);

@@ -2,12 +2,11 @@
 
 use crate::error::{Exit, Failure};
 use crate::job::Job;
-use crate::report::RunReport;
 use crate::soql::Columns;
 use crate::state::{JobLock, State};
 
-/// Looks whether the columns have changed since the job's last successful run: a warning in the report, or, where
-/// they are pinned, the run's end.
+/// Looks whether the columns have changed since the job's last successful run: a warning for the report of a run that
+/// succeeds, or, where they are pinned, the run's end.
 ///
 /// # Errors
 /// [`Exit::Query`] with the difference where they are pinned; [`Exit::Output`] where the former ones cannot be read.
@@ -15,18 +14,16 @@ pub(super) fn look(
     job: &Job,
     columns: &Columns,
     remembered: Option<(&State, &JobLock)>,
-    report: &mut RunReport,
-) -> Result<(), Failure> {
-    let Some((state, _)) = remembered else { return Ok(()) };
-    let Some(former) = state.columns(&job.name)? else { return Ok(()) };
-    let Some(difference) = difference(&former, &noted(job, columns)) else { return Ok(()) };
+) -> Result<Option<String>, Failure> {
+    let Some((state, _)) = remembered else { return Ok(None) };
+    let Some(former) = state.columns(&job.name)? else { return Ok(None) };
+    let Some(difference) = difference(&former, &noted(job, columns)) else { return Ok(None) };
     let what = format!("the columns are not those of the last successful run: {difference}");
     if job.shape.columns_pinned {
         return Err(Failure::new(Exit::Query, format!("{what}; columns_pinned = true forbids it"))
             .hint("if the new columns are meant, let the job run once with columns_pinned = false"));
     }
-    report.warnings.push(what);
-    Ok(())
+    Ok(Some(what))
 }
 
 /// The columns of all of a run's files as they are remembered: those of child queries' files by `Contacts: Email`.
