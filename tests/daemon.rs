@@ -355,6 +355,8 @@ fn one_state_folder_has_one_daemon_and_jobs_and_history_are_read_beside_it() {
     assert_eq!(at.run(["history", "nobody"]).ended(0).stdout(), "no run yet\n");
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
+    let said = wait_for(|| Some(daemon.said()).filter(|said| said.ends_with(" stopped\n")));
+    assert!(said.is_some(), "it is not the last line of\n{}", daemon.said());
 }
 
 #[test]

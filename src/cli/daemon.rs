@@ -60,6 +60,8 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
     daemon.run().await;
     // A drain has let runs end well; they may be told of, too, unless a second signal ends everything.
     notifier.finish(std::future::pending::<()>()).await;
+    // The last line: whoever reads a log sees that it ended, and was not ended.
+    tracing::info!("stopped");
     Ok(Exit::Success)
 }
 
