@@ -486,6 +486,16 @@ fn a_state_folder_that_is_not_there_is_told_from_one_without_a_run() {
 }
 
 #[test]
+fn json_is_one_object_a_line_and_the_help_says_so() {
+    let at = Deployment::new(10);
+    for verb in ["run", "jobs", "history", "check"] {
+        let help = at.run([verb, "--help"]).ended(0);
+        let words = help.stdout().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("as JSON, one object a line"), "{verb}: {words}");
+    }
+}
+
+#[test]
 fn a_dry_run_logs_in_and_writes_nothing() {
     let at = Deployment::new(20);
     at.job("accounts", "SELECT Id FROM Account", "deep/er/accounts.csv", "");

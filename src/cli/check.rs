@@ -16,7 +16,7 @@ pub(super) struct CheckArguments {
     /// Ask no org: configuration, keys, certificates, columns, outputs and schedules only
     #[arg(long)]
     offline: bool,
-    /// Print each step as a line of JSON
+    /// Print each step as JSON, one object a line
     #[arg(long)]
     json: bool,
 }

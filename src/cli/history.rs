@@ -17,7 +17,7 @@ pub(super) struct HistoryArguments {
     /// Only the runs of this job; it may be gone from the configuration
     #[arg(value_name = "JOB")]
     job: Option<String>,
-    /// Print each run's report as a line of JSON
+    /// Print each run's report as JSON, one object a line
     #[arg(long)]
     json: bool,
     /// How many runs are shown at most; 0 shows all

@@ -17,7 +17,7 @@ use crate::state::State;
 
 #[derive(Debug, Args)]
 pub(super) struct JobsArguments {
-    /// Print each job as a line of JSON
+    /// Print each job as JSON, one object a line
     #[arg(long)]
     json: bool,
 }

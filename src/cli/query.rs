@@ -37,7 +37,7 @@ pub(super) struct QueryArguments {
     /// Stands in the way of the flag that every verb takes: a query's file goes where -o says
     #[arg(long, hide = true)]
     output_root: Option<String>,
-    /// Print a run report as a line of JSON; to standard error where the records go to standard output
+    /// Print a run report as JSON, one object on one line; to standard error where the records go to standard output
     #[arg(long)]
     json: bool,
 }

@@ -33,7 +33,7 @@ pub(super) struct RunArguments {
     /// Run every enabled job, scheduled or not
     #[arg(long)]
     all: bool,
-    /// Print a run report as a line of JSON for each run
+    /// Print a run report for each run as JSON, one object a line
     #[arg(long)]
     json: bool,
     /// Check and log in, but stop before the query
