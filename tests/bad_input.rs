@@ -551,9 +551,14 @@ fn an_instant_that_is_none_is_told_what_it_lacks() {
         ("02:00Z", "its date is missing; ".to_owned()),
         ("2026-02-30T02:00:00Z", "out of range".to_owned()),
         ("2026-11-22T25:00:00Z", "out of range".to_owned()),
+        ("2026-11-22T02:00:00+1", format!("its {zone} is missing; ")),
     ] {
         let told = format!("'{instant}' for '--at <INSTANT>': {told}");
-        let told = if told.contains("range") { "it is out of range" } else { told.as_str() };
+        let told = if told.contains("range") {
+            "a number in it is out of range: months go from 01 to 12, "
+        } else {
+            told.as_str()
+        };
         refused_unasked(&at, &["run", "accounts", "--at", instant], 2, &[told, form]);
     }
 }

@@ -58,10 +58,9 @@ impl RunArguments {
 /// Reads an instant, and tells what one lacks.
 fn instant(text: &str) -> Result<Timestamp, String> {
     const FORM: &str = "write it as in 2026-11-22T02:00:00+01:00";
-    let error: jiff::Error = match text.parse() {
-        Ok(instant) => return Ok(instant),
-        Err(error) => error,
-    };
+    if let Ok(instant) = text.parse() {
+        return Ok(instant);
+    }
     let mut rest = text.trim();
     let date = skip(&mut rest, "0000-00-00");
     rest = rest.trim_start_matches(['T', 't', ' ']);
@@ -69,14 +68,20 @@ fn instant(text: &str) -> Result<Timestamp, String> {
     if time && skip(&mut rest, ":00") {
         rest = rest.trim_start_matches(['.', ',', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
     }
-    let zone = rest.eq_ignore_ascii_case("z") || rest.starts_with(['+', '-']);
+    let zone = rest.eq_ignore_ascii_case("z")
+        || rest.strip_prefix(['+', '-']).is_some_and(|mut offset| {
+            skip(&mut offset, "00")
+                && (offset.is_empty() || skip(&mut offset, ":00") || skip(&mut offset, "00"))
+        });
     let missing: Vec<_> = [(date, "date"), (time, "time"), (zone, "zone (Z, or an offset as in +01:00)")]
         .into_iter()
         .filter_map(|(there, part)| (!there).then_some(part))
         .collect();
     Err(match missing.as_slice() {
-        // `2026-02-30`, `25:00`: the parser knows which of them, and up to where they go.
-        [] => format!("it is out of range, or its offset is no offset: {error}; {FORM}"),
+        [] => format!(
+            "a number in it is out of range: months go from 01 to 12, days to the month's last, hours to 23, minutes \
+             and seconds to 59; {FORM}"
+        ),
         _ if !date && !time => format!("it is no instant; {FORM}"),
         [part] => format!("its {part} is missing; {FORM}"),
         parts => format!("its {} are missing; {FORM}", parts.join(" and its ")),
