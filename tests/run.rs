@@ -803,3 +803,30 @@ fn nothing_of_a_log_that_is_read_is_lost_at_the_end() {
     assert_eq!(said.matches(" answer ").count(), pages + 1);
     assert!(said.lines().last().unwrap().contains(" INFO run job=\"accounts\""), "{said}");
 }
+
+#[test]
+fn a_log_whose_reader_comes_late_says_how_much_of_it_is_lost() {
+    let at = Deployment::with(Options { page_size: 1, ..support::options(5000) });
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    let pages = live(at.data(), "Account").len();
+    at.script(Rule::once(At::Page(pages), Fault::Late(Duration::from_secs(5))));
+    let mut command = at.command(["run", "accounts", "--log-level", "debug", "--log-format", "json"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while at.queries().len() < pages {
+        thread::sleep(Duration::from_millis(200));
+        assert!(begun.elapsed() < Duration::from_secs(120), "the log holds up the export");
+    }
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let events: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = events
+        .iter()
+        .find(|event| event["message"] == "lines of the log were lost: nobody read them in time");
+    let lost = usize::try_from(told.unwrap()["lines"].as_u64().unwrap()).unwrap();
+    // A login and each page are two lines; the run's summary and the warning are one each.
+    assert_eq!(events.len() + lost, 2 * (pages + 1) + 2);
+    assert_eq!(events.last().unwrap()["message"], "run");
+}
