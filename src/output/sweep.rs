@@ -187,7 +187,7 @@ pub fn roll_forward(
             flush_folder_of(output)?;
             done.appeared.push(output.clone());
         }
-    } else if !any(Place::Appeared) && !(any(Place::Replaced) && any(Place::Waiting)) {
+    } else if !(any(Place::Appeared) || any(Place::Replaced) && any(Place::Waiting)) {
         // None of the group is in place. Those that wait go first: what is overtaken tells why, also after a crash.
         for (place, gone) in [(Place::Waiting, &mut done.given_up), (Place::Overtaken, &mut done.overtaken)] {
             for (stage, output) in at(place) {
