@@ -310,7 +310,8 @@ async fn locked_run(
         Target::Stream(stream) => Outputs::Stream(stream),
     };
     let key = aside(|| {
-        for path in &paths {
+        // A dry run takes away nothing: what was noted for its job is settled by now.
+        for path in paths.iter().filter(|_| extent == Extent::Whole) {
             // What a dead run left takes room, but keeps nobody from writing beside it.
             let by = if remembered.is_some() { Owner::Job } else { Owner::Query };
             if let Err(failure) = output::sweep_siblings(path, by) {
@@ -462,7 +463,10 @@ enum Outputs {
 }
 
 impl Outputs {
-    fn of(main: Box<dyn Output>, job: &Job) -> Self {
+    fn of(mut main: Box<dyn Output>, job: &Job) -> Self {
+        if !job.child_files().is_empty() {
+            main.join_group();
+        }
         let mut places: Vec<_> = job.child_files().iter().map(|part| main.beside(part)).collect();
         places.insert(0, main);
         Self::Places(places)
@@ -485,7 +489,11 @@ impl Outputs {
             Self::Places(places) => places,
             Self::Stream(stream) => return Ok(vec![stream]),
         };
-        let paths: Vec<_> = places.iter().filter_map(|place| place.stage_path(id)).collect();
+        let paths: Vec<_> = places
+            .iter()
+            .flat_map(|place| [place.stage_path(id), place.waiting_path(id)])
+            .flatten()
+            .collect();
         if let (Some((state, lock)), false) = (remembered, paths.is_empty()) {
             state.note_stages(lock, &paths)?;
         }

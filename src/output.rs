@@ -25,6 +25,8 @@ pub enum Owner {
     Job,
     /// A query's without a job: nobody knows of them but by their names.
     Query,
+    /// A job's, whole, and waiting to be published together with others: only who holds their note may touch them.
+    Group,
 }
 
 /// A place that an export goes to. An open set: local files now, object stores later. Everything here blocks;
@@ -40,6 +42,13 @@ pub trait Output: Send + Sync {
 
     /// The file that [`Output::stage`] will make for `run`, where it makes one, to be noted before it does.
     fn stage_path(&self, run: &RunId) -> Option<PathBuf>;
+
+    /// The name under which that file waits, once it is whole, where it is one of several that are published together;
+    /// to be noted with it. No sweep by name takes it.
+    fn waiting_path(&self, run: &RunId) -> Option<PathBuf>;
+
+    /// Makes it, and those made [`Output::beside`] it after, outputs that are published together.
+    fn join_group(&mut self);
 
     /// The output of a further file of the same export, which lies beside this one: `accounts.Contacts.csv` for
     /// `accounts.csv` and the part `Contacts`. Its path is that of

@@ -132,3 +132,80 @@ fn a_stage_that_cannot_be_removed_keeps_no_run_from_its_work_and_is_removed_when
     assert!(!stage.exists());
     assert_eq!(notes(&at), [""; 0]);
 }
+
+/// As if a run of `accounts`, of two files, had died between its two renames; the stage that is left.
+fn died_half_done(at: &Deployment) -> PathBuf {
+    let (child, main) = (at.path("exports/accounts.Contacts.csv"), at.path("exports/accounts.csv"));
+    let waiting = |output: &PathBuf| {
+        let name = output.file_name().unwrap().to_str().unwrap();
+        output.with_file_name(format!(".{name}.20261122T010000Z-1f2e3d4c.group.partial"))
+    };
+    fs::create_dir_all(child.parent().unwrap()).unwrap();
+    let renamings = vec![(waiting(&child), child), (waiting(&main), main)];
+    for (stage, output) in &renamings {
+        fs::write(stage, COMPLETE).unwrap();
+        fs::write(output, "former\n").unwrap();
+    }
+    let known = renamings.iter().map(|(stage, output)| known_files(stage, output).unwrap()).collect();
+    let (first, second) = (renamings[0].clone(), renamings[1].0.clone());
+    let (state, lock) = (state(at), lock(at, "accounts"));
+    state.note_stages(&lock, &[first.0.clone(), second.clone()]).unwrap();
+    state.note_intent(&lock, Intent { renamings, known, if_exists: IfExists::Replace }).unwrap();
+    fs::rename(first.0, first.1).unwrap();
+    second
+}
+
+const WITH_CONTACTS: &str = "SELECT Id, Name, (SELECT Id FROM Contacts) FROM Account";
+
+#[test]
+fn a_run_with_another_state_folder_takes_nothing_that_waits_with_its_group() {
+    let at = Deployment::new(20);
+    at.job("accounts", WITH_CONTACTS, "accounts.csv", "children = \"files\"");
+    let waiting = died_half_done(&at);
+    // Nor does a dry run take what nobody would miss.
+    let dead = at.path("exports/.accounts.csv.20261122T010000Z-00000001.partial");
+    fs::write(&dead, "half").unwrap();
+    let elsewhere = |arguments: &[&str]| {
+        let output = at.command(["--state-dir", "elsewhere"]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    elsewhere(&["run", "accounts", "--dry-run"]);
+    assert!(waiting.exists() && dead.exists());
+    fs::remove_file(&dead).unwrap();
+    at.run(["run", "accounts", "--dry-run"]).ended(0).says(&["a publish that was interrupted is done"]);
+    assert_eq!(at.text("exports/accounts.Contacts.csv"), COMPLETE);
+    assert_eq!(at.text("exports/accounts.csv"), COMPLETE);
+    assert_eq!(notes(&at), [""; 0]);
+
+    let waiting = died_half_done(&at);
+    fs::write(&dead, "half").unwrap();
+    at.job("accounts", SOQL, "accounts.csv", "");
+    elsewhere(&["run", "accounts"]);
+    at.job("accounts", WITH_CONTACTS, "accounts.csv", "children = \"files\"");
+    assert!(waiting.exists() && !dead.exists());
+    let output = at.command(["run", "accounts"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(73), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    for part in ["some of the run's files are in place", "accounts.csv is of another run", "move", "remove"] {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    assert!(waiting.exists(), "it may be the only copy");
+    assert_eq!(notes(&at), ["accounts.json"]);
+    fs::remove_file(&waiting).unwrap();
+    at.run(["run", "accounts"]).ended(0).says(&["its stage is gone"]);
+    assert_eq!(notes(&at), [""; 0]);
+    assert_ne!(at.text("exports/accounts.Contacts.csv"), COMPLETE);
+}
+
+#[test]
+fn a_stage_that_somebody_took_is_a_warning_of_the_run_that_misses_it() {
+    let at = Deployment::new(20);
+    at.job("accounts", WITH_CONTACTS, "accounts.csv", "children = \"files\"");
+    fs::remove_file(died_half_done(&at)).unwrap();
+    let told = at.run(["run", "accounts", "--dry-run", "--json"]).ended(0).says(&["its stage is gone"]);
+    let warning = told.reports()[0]["warnings"][0].as_str().unwrap().to_owned();
+    assert!(
+        warning.contains("accounts.csv is not what an interrupted run of accounts was to publish"),
+        "{warning}"
+    );
+}

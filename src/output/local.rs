@@ -23,6 +23,7 @@ pub struct LocalFile {
     if_exists: IfExists,
     file_mode: Option<u32>,
     owner: Owner,
+    in_group: bool,
     root: Option<PathBuf>,
 }
 
@@ -39,7 +40,7 @@ impl LocalFile {
             (Some(parent), Some(_)) if !path.as_os_str().as_bytes().ends_with(b"/") => parent.to_owned(),
             _ => return Err(no_file(&path)),
         };
-        Ok(Self { path, folder, if_exists, file_mode, owner: Owner::Job, root: None })
+        Ok(Self { path, folder, if_exists, file_mode, owner: Owner::Job, in_group: false, root: None })
     }
 
     /// The same output of a query that nobody notes.
@@ -124,6 +125,17 @@ impl Output for LocalFile {
         Some(self.stage_in_folder(run))
     }
 
+    fn waiting_path(&self, run: &RunId) -> Option<PathBuf> {
+        // What a query leaves must be for any query to sweep: nobody notes it.
+        let waits = self.in_group && self.owner == Owner::Job;
+        let name = self.path.file_name().unwrap_or_default();
+        waits.then(|| self.folder.join(stage_name::of(name, run, Owner::Group)))
+    }
+
+    fn join_group(&mut self) {
+        self.in_group = true;
+    }
+
     fn beside(&self, part: &str) -> Box<dyn Output> {
         Box::new(Self { path: output_path::beside(&self.path, part), ..self.clone() })
     }
@@ -136,7 +148,8 @@ impl Output for LocalFile {
         let file = self.open(&path, mode)?;
         let stage = Stage { file, path, in_place: true };
         let (tally, marked) = (Tally::new(), Tally::new());
-        Ok(Box::new(LocalStaged { output: self.clone(), stage, mode, tally, marked }))
+        let waiting = self.waiting_path(run);
+        Ok(Box::new(LocalStaged { output: self.clone(), stage, waiting, mode, tally, marked }))
     }
 }
 
@@ -159,6 +172,8 @@ impl Drop for Stage {
 struct LocalStaged {
     output: LocalFile,
     stage: Stage,
+    /// Its name once it is whole, where that is another.
+    waiting: Option<PathBuf>,
     /// As it was found when the stage was opened.
     mode: Option<u32>,
     tally: Tally,
@@ -213,10 +228,15 @@ impl Staged for LocalStaged {
         Ok(())
     }
 
-    fn seal(self: Box<Self>) -> Result<Box<dyn Sealed>, Failure> {
+    fn seal(mut self: Box<Self>) -> Result<Box<dyn Sealed>, Failure> {
         let path = &self.output.path;
         self.flush_to_disk()
             .map_err(|error| failure("cannot flush to the disk the export to", path, &error))?;
+        if let Some(waiting) = self.waiting.take() {
+            fs::rename(&self.stage.path, &waiting)
+                .map_err(|error| failure("cannot rename the stage to", &waiting, &error))?;
+            self.stage.path = waiting;
+        }
         // A stage that a power cut takes out of its folder would look like one that was renamed already, and the
         // rest of its group would be rolled forward without it.
         flush_folder(&self.output.folder)?;

@@ -1,4 +1,5 @@
-//! The names of stages: `.NAME.RUNID.partial`, beside the output NAME; a query's is `.NAME.RUNID.query.partial`.
+//! The names of stages: `.NAME.RUNID.partial`, beside the output NAME; a query's is `.NAME.RUNID.query.partial`,
+//! and one that is whole and waits for the others of its group `.NAME.RUNID.group.partial`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,7 +10,8 @@ use super::Owner;
 use crate::report::RunId;
 
 /// Each owner's ending. No other's ends with it, since a run's id holds no point.
-const SUFFIXES: [(Owner, &[u8]); 2] = [(Owner::Job, b".partial"), (Owner::Query, b".query.partial")];
+const SUFFIXES: [(Owner, &[u8]); 3] =
+    [(Owner::Job, b".partial"), (Owner::Query, b".query.partial"), (Owner::Group, b".group.partial")];
 
 /// The longest file name that Linux's and macOS's own file systems take.
 const NAME_MAX: usize = 255;
@@ -78,11 +80,12 @@ mod tests {
         let name = |owner| of(OsStr::new("a.csv"), &run(), owner);
         assert_eq!(name(Owner::Job), ".a.csv.20261122T010000Z-1f2e3d4c.partial");
         assert_eq!(name(Owner::Query), ".a.csv.20261122T010000Z-1f2e3d4c.query.partial");
+        assert_eq!(name(Owner::Group), ".a.csv.20261122T010000Z-1f2e3d4c.group.partial");
     }
 
     #[test]
     fn a_stage_belongs_to_one_output_only() {
-        for whose in [Owner::Job, Owner::Query] {
+        for whose in [Owner::Job, Owner::Query, Owner::Group] {
             let stage = of(OsStr::new("a.csv"), &run(), whose);
             assert_eq!(owner(OsStr::new("a.csv"), &stage), Some(whose));
             assert_eq!(owner(OsStr::new("a"), &stage), None);
@@ -97,7 +100,7 @@ mod tests {
     #[test]
     fn a_name_too_long_for_a_stage_is_cut_between_characters_and_told_apart_by_its_hash() {
         for len in 205..=255 {
-            for whose in [Owner::Job, Owner::Query] {
+            for whose in [Owner::Job, Owner::Query, Owner::Group] {
                 let stage = of(OsStr::new(&"n".repeat(len)), &run(), whose);
                 assert!(stage.len() <= 255, "{len}: {}", stage.len());
                 assert_eq!(owner(OsStr::new(&"n".repeat(len)), &stage), Some(whose));

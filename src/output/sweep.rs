@@ -40,7 +40,8 @@ pub fn sweep(stage: &Path) -> Result<Swept, Failure> {
 
 /// Removes the stages that dead runs left beside `output`; those of live runs stay. Gives the paths removed. On
 /// behalf of a query only queries' stages go: a job's may wait to be rolled forward, by a note that only who holds the
-/// job's state folder can read. On behalf of a job all go, so that none of those notes may name `output` then.
+/// job's state folder can read. On behalf of a job those go too, so that none of its own notes may name `output` then; but
+/// what waits with its group stays for who holds the note, which may be in another state folder.
 ///
 /// # Errors
 ///
@@ -59,7 +60,7 @@ pub fn sweep_siblings(output: &Path, by: Owner) -> Result<Vec<PathBuf>, Failure>
         let may_go = match stage_name::owner(name, &entry.file_name()) {
             Some(Owner::Query) => true,
             Some(Owner::Job) => by == Owner::Job,
-            None => false,
+            Some(Owner::Group) | None => false,
         };
         if may_go && sweep(&entry.path())? == Swept::Removed {
             removed.push(entry.path());

@@ -610,6 +610,29 @@ fn a_query_sweeps_the_stages_of_queries_and_a_job_all() {
 }
 
 #[test]
+fn what_waits_with_its_group_has_a_name_that_nobody_sweeps() {
+    let dir = TempDir::new().unwrap();
+    let mut main = output(dir.path().join("a.csv"));
+    main.join_group();
+    let child = main.beside("Contacts");
+    let mut whole = child.stage(&run(1)).unwrap();
+    whole.write_all(b"whole").unwrap();
+    assert_eq!(names(dir.path()), [".a.Contacts.csv.20261122T010000Z-00000001.partial"]);
+    let waiting = child.waiting_path(&run(1)).unwrap();
+    whole.seal().unwrap().keep();
+    assert_eq!(names(dir.path()), [".a.Contacts.csv.20261122T010000Z-00000001.group.partial"]);
+    for by in [Owner::Job, Owner::Query] {
+        let swept = sweep_siblings(&dir.path().join("a.Contacts.csv"), by).unwrap();
+        assert_eq!(swept, Vec::<PathBuf>::new());
+    }
+    assert_eq!(sweep(&waiting).unwrap(), Swept::Removed, "who holds the note may");
+    // A query's has no note.
+    let mut query = output(dir.path().join("a.csv")).of_query();
+    query.join_group();
+    assert_eq!(query.waiting_path(&run(1)), None);
+}
+
+#[test]
 fn a_crash_at_any_rename_is_rolled_forward() {
     for renamed in 0..=3 {
         for if_exists in [IfExists::Replace, IfExists::Fail] {
