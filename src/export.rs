@@ -170,7 +170,7 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
     let locks = aside(|| lock(&run, edges, &mut report.warnings));
     let outcome = match &locks {
         Ok(locks) => locked_run(run, edges, stop, locks.as_ref(), &mut report).await,
-        Err(failure) => Err(failure.clone().into()),
+        Err(kept_out) => Err(kept_out.failure.clone().into()),
     };
     let keeps_note = matches!(&outcome, Err(Broken { keeps_note: true, .. }));
     report.ended = clock.now();
@@ -187,9 +187,11 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
             report.hint = failure.hint;
         }
     }
-    // A run that another's lock kept out is none: the other one writes the history.
-    if let (Some(state), Err(failure)) = (&edges.state, &locks)
-        && failure.exit != Exit::TryLater
+    // What was started by hand beside a run of its own job is none: the other one writes the history. An occurrence
+    // that is not run is one that somebody will look for, and so is what another job kept out.
+    if let (Some(state), Err(kept_out)) = (&edges.state, &locks)
+        && extent == Extent::Whole
+        && (!kept_out.by_own_job || report.scheduled.is_some())
         && let Err(failure) = aside(|| state.append(&report))
     {
         report.warnings.push(failure.what);
@@ -267,9 +269,24 @@ fn paths(run: &Run) -> Vec<PathBuf> {
     std::iter::once(main.to_owned()).chain(further).collect()
 }
 
-fn lock(run: &Run, edges: &Edges, warnings: &mut Vec<String>) -> Result<Option<Locks>, Failure> {
+/// Why a run did not get its locks.
+struct KeptOut {
+    failure: Failure,
+    /// Whether the job was being run already.
+    by_own_job: bool,
+}
+
+impl From<Failure> for KeptOut {
+    fn from(failure: Failure) -> Self {
+        Self { failure, by_own_job: false }
+    }
+}
+
+fn lock(run: &Run, edges: &Edges, warnings: &mut Vec<String>) -> Result<Option<Locks>, KeptOut> {
     let Some(state) = &edges.state else { return Ok(None) };
-    let job = state.lock_job(&run.job.name)?;
+    let job = state
+        .lock_job(&run.job.name)
+        .map_err(|failure| KeptOut { by_own_job: failure.exit == Exit::TryLater, failure })?;
     let (paths, mut outputs) = (paths(run), OutputLocks::default());
     outputs.lock(state, &paths)?;
     leftovers::settle(state, &job, &mut outputs, warnings)?;

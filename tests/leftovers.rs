@@ -209,3 +209,27 @@ fn a_stage_that_somebody_took_is_a_warning_of_the_run_that_misses_it() {
         "{warning}"
     );
 }
+
+#[test]
+fn a_run_that_another_job_keeps_out_is_in_the_history_and_one_beside_its_own_is_not() {
+    let at = Deployment::new(20);
+    at.job("accounts", SOQL, "accounts.csv", "");
+    let state = state(&at);
+    let kept_out = |arguments: &[&str]| {
+        let output = at.command(["run", "accounts"]).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(75), "{output:?}");
+        state.history().unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    {
+        let _own = lock(&at, "accounts");
+        assert_eq!(kept_out(&[]), []);
+        let told = kept_out(&["--at", "2026-11-22T01:00:00Z"]);
+        assert_eq!(told.len(), 1, "an occurrence that was not run");
+        assert!(told[0].error.as_ref().unwrap().contains("is being run already"), "{told:?}");
+    }
+    let _other = state.lock_output(&at.path("exports/accounts.csv")).unwrap();
+    assert_eq!(kept_out(&["--dry-run"]).len(), 1);
+    let told = kept_out(&[]);
+    assert_eq!((told.len(), told[0].exit_status), (2, 75));
+    assert!(told[0].error.as_ref().unwrap().contains("accounts.csv is being written already"), "{told:?}");
+}
