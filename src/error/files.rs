@@ -39,7 +39,9 @@ fn hint_of_too_many(error: &io::Error) -> Option<&'static str> {
 }
 
 fn hint(path: &Path, kind: io::ErrorKind) -> Option<String> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(path).display();
+    let above = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // A folder refuses by itself; for a file it is the one that holds it.
+    let folder = above.filter(|_| !path.is_dir()).unwrap_or(path).display();
     Some(match kind {
         io::ErrorKind::StorageFull => {
             format!("the file system of {folder} is full: make room there, or choose another place")
@@ -100,6 +102,18 @@ mod tests {
             let failure = Failure::of_file(Exit::Output, "cannot write", Path::new("/data/a.csv"), &error);
             assert_eq!(failure.exit, Exit::TryLater);
             assert!(failure.hint.unwrap().contains(said));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_refuses_is_named_itself() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (folder, file) = (dir.path().join("exports"), dir.path().join("exports/a.csv"));
+        std::fs::create_dir(&folder).unwrap();
+        for path in [folder.as_path(), file.as_path()] {
+            let error = io::Error::from(io::ErrorKind::PermissionDenied);
+            let hint = Failure::of_file(Exit::Output, "cannot open", path, &error).hint.unwrap();
+            assert!(hint.contains(&format!("check owner and mode of {} and", folder.display())), "{hint}");
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use jiter::{Jiter, JiterErrorType, JiterResult, Peek};
+use jiter::{Jiter, JiterErrorType, JiterResult, JsonType, Peek};
 use serde::de::IgnoredAny;
 
 use super::fault::{Fault, FaultKind};
@@ -211,10 +211,18 @@ fn lone_surrogates(json: &[u8]) -> u64 {
 #[cold]
 fn not_whole(error: &jiter::JiterError) -> Fault {
     match &error.error_type {
-        JiterErrorType::WrongType { expected, actual } => Fault::new(
-            FaultKind::Contradiction,
-            format!("the answer is no query result: it has {actual} where {expected} belongs"),
-        ),
+        JiterErrorType::WrongType { expected, actual } => {
+            // JSON has numbers of one kind only.
+            let named = |kind: &JsonType| match kind {
+                JsonType::Int | JsonType::Float => "a number".to_owned(),
+                other => other.to_string(),
+            };
+            let (actual, expected) = (named(actual), named(expected));
+            Fault::new(
+                FaultKind::Contradiction,
+                format!("the answer is no query result: it has {actual} where {expected} belongs"),
+            )
+        }
         JiterErrorType::JsonError(what) => {
             Fault::new(FaultKind::Cut, format!("the answer is no whole JSON: {what}"))
         }

@@ -194,7 +194,7 @@ impl<'p> PageReader<'p> {
         };
         self.state = if more { State::Within } else { State::After };
         if !more {
-            close_envelope(&mut self.json, self.ahead)?;
+            close_envelope(&mut self.json, self.ahead, &self.head)?;
             self.json.finish()?;
         }
         Ok(more)
@@ -304,13 +304,17 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
 }
 
 /// Reads what follows the records, up to the envelope's end. A head that stood `ahead` of them is not said again.
-fn close_envelope(json: &mut Json<'_>, ahead: bool) -> Result<(), Fault> {
+fn close_envelope(json: &mut Json<'_>, ahead: bool, head: &Head) -> Result<(), Fault> {
     let bytes = json.bytes();
     while let Some(name) = json.next_key()? {
         match &bytes[name] {
             b"records" => return Err(twice("records")),
             b"totalSize" if ahead => return Err(twice("totalSize")),
             b"done" if ahead => return Err(twice("done")),
+            // Beside `done` a URL means nothing, and null none.
+            b"nextRecordsUrl" if ahead && head.next.is_some() && json.peek()? != Peek::Null => {
+                return Err(twice("nextRecordsUrl"));
+            }
             _ => {
                 json.skip()?;
             }
@@ -548,7 +552,7 @@ impl Walk<'_, '_, '_> {
     ) -> Result<(), Fault> {
         let (head, ahead) = open_envelope(self.json)?;
         let mut count = self.each_record(each)?;
-        close_envelope(self.json, ahead)?;
+        close_envelope(self.json, ahead, &head)?;
 
         let mut next = head.next.clone();
         // A circle of pages would never end; a child's pages are few, so that all of them are kept.
@@ -574,7 +578,7 @@ impl Walk<'_, '_, '_> {
                 later: Vec::new(),
             };
             count += walk.each_record(each)?;
-            close_envelope(walk.json, page.ahead)?;
+            close_envelope(walk.json, page.ahead, &page.head)?;
             walk.json.finish()?;
             self.json.surrogates += json.surrogates;
             next = page.head.next;
