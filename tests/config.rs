@@ -516,6 +516,33 @@ fn text_that_is_no_toml_is_told_with_what_was_meant() {
         ]
     );
     assert_eq!(
+        job_mistakes("output = a.csv\nsoql = \"SELECT Id\n  FROM Account\n  WHERE Id = 'x'\"\n"),
+        [
+            "jobs/a.toml:1:10: is no TOML: text stands in quotes: output = \"...\"\n  output = a.csv\n           ^",
+            "jobs/a.toml:2:18: is no TOML: the closing \" is missing; text of several lines stands between \"\"\" and \
+             \"\"\"\n  soql = \"SELECT Id\n                   ^",
+        ]
+    );
+    assert_eq!(
+        job_mistakes("soql = \"\"\"SELECT Id\nFROM Account\n"),
+        ["jobs/a.toml:3:1: is no TOML: the closing \"\"\" is missing"]
+    );
+    assert_eq!(
+        job_mistakes("soql = \"\"\"\nSELECT Id FROM A WHERE B LIKE 'a\\_b'\n\"\"\"\n"),
+        [
+            "jobs/a.toml:2:34: is no TOML: a backslash begins an escape here; write it twice, or the text between \
+             ''' and '''"
+        ]
+    );
+    assert_eq!(
+        shared_mistakes("[org]\nclient_id \"x\"\n"),
+        ["sfexport.toml:2:11: is no TOML: `=` parts a key from its value: client_id = \"...\""]
+    );
+    assert_eq!(
+        shared_mistakes("[org]\nclient id = \"x\"\n"),
+        ["sfexport.toml:2:8: is no TOML: a key is one word: `client_id`"]
+    );
+    assert_eq!(
         shared_mistakes(&format!("{ORG}[http]\n[org]\n")),
         [
             "sfexport.toml:6:2: is no TOML: the table \"org\" is written twice; put its keys into one\n  [org]\n   ^"

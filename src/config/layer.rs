@@ -245,16 +245,22 @@ type Entry<'a, 'i> = (&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValu
 impl<'a> FileReader<'a> {
     /// The file's root table, and whether it is all of what the file says.
     fn parse(&mut self) -> (DeTable<'a>, bool) {
-        let (root, errors) = DeTable::parse_recoverable(&self.file.text);
+        let (root, mut errors) = DeTable::parse_recoverable(&self.file.text);
         let sound = errors.is_empty();
+        // The parser looks at the structure before the values.
+        errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
         let mut last_line = 0;
+        let mut open = false;
         for error in errors {
             let start = error.span().map_or(0, |span| span.start).min(self.file.text.len());
             let line = self.file.line_at(start);
-            // What follows an error on its own line is mostly its echo.
-            if line == last_line {
+            let written = self.file.text.lines().nth(line - 1).unwrap_or_default();
+            // What follows an error on its own line is mostly its echo, and so are the further lines of a text whose
+            // quotes hold only one.
+            if line == last_line || (open && !syntax::begins_anew(written)) {
                 continue;
             }
+            open = syntax::leaves_text_open(written);
             last_line = line;
             let before = self.file.text.get(..start).unwrap_or_default();
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

@@ -12,10 +12,40 @@ pub(crate) fn explain(text: &str, found: Range<usize>, message: &str) -> String 
     let from = before.rfind('\n').map_or(0, |at| at + 1);
     let line = text.get(from..).unwrap_or_default().lines().next().unwrap_or_default();
     let what = remedy(line, text.get(found).unwrap_or_default(), message)
+        .or_else(|| inside_of_text(message))
         .unwrap_or_else(|| message.trim_end_matches(", expected nothing").to_owned());
     let column = before.get(from..).unwrap_or_default().chars().count();
     let window = if may_be_shown(line) { window(line, column) } else { String::new() };
     format!("is no TOML: {what}{window}")
+}
+
+/// Whether text begins on this line that does not end there, so that the lines below are taken for something else.
+pub(crate) fn leaves_text_open(line: &str) -> bool {
+    let value = line.split_once('=').map_or("", |(_, value)| value.trim());
+    ['"', '\'']
+        .iter()
+        .any(|quote| value.strip_prefix(*quote).is_some_and(|inner| closing(inner, *quote).is_none()))
+}
+
+/// Whether a line is one by itself: a known key and its value, or the head of a table.
+pub(crate) fn begins_anew(line: &str) -> bool {
+    line.trim_start().starts_with('[')
+        || line.split_once('=').is_some_and(|(name, _)| !named(name.trim()).is_empty())
+}
+
+/// What is wrong in the midst of text of several lines, or at its end.
+fn inside_of_text(message: &str) -> Option<String> {
+    if message.starts_with("missing escaped value") {
+        return Some(
+            "a backslash begins an escape here; write it twice, or the text between ''' and '''".to_owned(),
+        );
+    }
+    let quotes = match message {
+        "invalid multi-line basic string, expected `\"`" => "\"\"\"",
+        "invalid multi-line literal string, expected `'`" => "'''",
+        _ => return None,
+    };
+    Some(format!("the closing {quotes} is missing"))
 }
 
 /// What was most likely meant; `None` where the parser's own words say as much.
@@ -29,10 +59,14 @@ fn remedy(line: &str, found: &str, message: &str) -> Option<String> {
     let is_name =
         |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
     let Some((name, value)) = line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
-        let name = line.split_once(':')?.0.trim();
+        let name = line.trim().split([':', ' ', '\t']).next().unwrap_or_default();
         return (!named(name).is_empty())
             .then(|| format!("`=` parts a key from its value: {}", in_quotes(name, "\"")));
     };
+    let one_word = name.replace(' ', "_");
+    if one_word != name && !named(&one_word).is_empty() {
+        return Some(format!("a key is one word: `{one_word}`"));
+    }
     if !is_name(name) {
         return None;
     }
@@ -61,11 +95,12 @@ fn remedy(line: &str, found: &str, message: &str) -> Option<String> {
 fn of_text(name: &str, value: &str, quote: char, message: &str) -> Option<String> {
     const SEVERAL: &str = "\"\"\"";
     let inner = value.strip_prefix(quote)?;
-    if inner.starts_with(&format!("{quote}{quote}")) {
+    // Of text in three quotes, or of a condition in its midst: nothing is escaped between single quotes.
+    let escape = message.starts_with("missing escaped value") || message.starts_with("too few unicode");
+    if inner.starts_with(&format!("{quote}{quote}")) || (escape && quote == '\'') {
         return None;
     }
     let end = closing(inner, quote);
-    let escape = message.starts_with("missing escaped value") || message.starts_with("too few unicode");
     // A Windows folder's last backslash takes the closing quote along.
     if quote == '"' && (escape || end.is_none() && inner.ends_with("\\\"")) {
         return Some(format!(
