@@ -58,8 +58,8 @@ impl Moment {
     }
 }
 
-/// Answers on the status port for as long as it is polled: one request a connection, which has [`LIMIT`] for it, and
-/// no more than [`ROOM`] at once. Who says nothing, or does not listen, keeps no descriptor from the exports.
+/// Answers on the status port for as long as it is polled: one request a connection, which has ten seconds for it, and
+/// no more than 64 at once. Who says nothing, or does not listen, keeps no descriptor from the exports.
 pub async fn serve(mut listener: TcpListener, board: Arc<Board>, daemon: Handle) {
     let router = Router::new()
         .route("/", get(the_page))
