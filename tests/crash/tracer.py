@@ -69,10 +69,14 @@ class Call:
             return ""
 
     def _path(self, at):
-        with open(f"/proc/{self.tid}/mem", "rb", buffering=0) as memory:
-            text = os.pread(memory.fileno(), 4096, self.arguments[at])
-        path = os.fsdecode(text.split(b"\0")[0])
-        return os.path.join(os.readlink(f"/proc/{self.tid}/cwd"), path)
+        try:
+            with open(f"/proc/{self.tid}/mem", "rb", buffering=0) as memory:
+                text = os.pread(memory.fileno(), 4096, self.arguments[at])
+            path = os.fsdecode(text.split(b"\0")[0])
+            return os.path.join(os.readlink(f"/proc/{self.tid}/cwd"), path)
+        except (FileNotFoundError, ProcessLookupError):
+            # The process ended meanwhile, by another thread: a call that is never made.
+            return ""
 
     def is_below(self):
         return self.path == self.root or self.path.startswith(f"{self.root}/")
