@@ -15,8 +15,8 @@ use sfexport::job::{JobName, Policy};
 use sfexport::org::OrgName;
 use sfexport::schedule::Schedule;
 
-fn instant(text: &str) -> Timestamp {
-    text.parse().expect("an instant")
+fn timestamp(text: &str) -> Timestamp {
+    text.parse().expect("a timestamp")
 }
 
 fn schedule(text: &str, zone: &str) -> Schedule {
@@ -32,7 +32,7 @@ fn next_occurrence(criterion: &mut Criterion) {
         ("yearly", "0 2 1 1 *", "Europe/Berlin", "2026-01-01T01:00:00Z"),
         ("a leap day that is a Sunday", "0 0 29 2 */7", "America/New_York", "2004-02-29T05:00:00Z"),
     ] {
-        let (schedule, after) = (schedule(text, zone), instant(after));
+        let (schedule, after) = (schedule(text, zone), timestamp(after));
         group.bench_function(name, |bench| bench.iter(|| schedule.next_after(black_box(after))));
     }
     group.bench_function("reading a schedule", |bench| {
@@ -87,7 +87,7 @@ fn year(mut agenda: Agenda, start: Timestamp, end: Timestamp) -> (usize, usize) 
 }
 
 fn agenda(criterion: &mut Criterion) {
-    let (start, end) = (instant("2026-01-01T11:00:00Z"), instant("2027-01-01T11:00:00Z"));
+    let (start, end) = (timestamp("2026-01-01T11:00:00Z"), timestamp("2027-01-01T11:00:00Z"));
     let agenda = || Agenda::new(plan(), BTreeMap::new(), start);
     let (starts, _) = year(agenda(), start, end);
     assert_eq!(starts, JOBS * NIGHTS);

@@ -50,7 +50,7 @@ fn shown(value: Value) -> Json {
         Value::Text(text) => text.into_owned().into(),
         Value::Id(id) => id.to_string().into(),
         Value::Date(day) => day.strftime("%Y-%m-%d").to_string().into(),
-        Value::Datetime(instant) => instant.strftime("%Y-%m-%dT%H:%M:%S.%3f+0000").to_string().into(),
+        Value::Datetime(timestamp) => timestamp.strftime("%Y-%m-%dT%H:%M:%S.%3f+0000").to_string().into(),
         Value::Address(address) => of_address(&address),
         Value::Location { latitude, longitude } => json!({"latitude": latitude, "longitude": longitude}),
         // Where the bytes are, below the URL of the version's `sobjects`.

@@ -1,5 +1,5 @@
 //! What is due, what is running and what follows from it, for all jobs: pure, told of every event and of the time.
-//! What one job's policies say is in `standing`; waiting, running and writing down are the business of `daemon`.
+//! What one job's policies say is in `job_state`; waiting, running and writing down are the business of `daemon`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,19 +11,19 @@ use crate::job::{Job, JobName, Policy};
 use crate::org::OrgName;
 use crate::schedule::{Mark, Schedule};
 
-mod standing;
+mod job_state;
 
-use standing::Standing;
+use job_state::JobState;
 
-pub use standing::{CATCH_UP_CAP, COUNTED_AT_MOST, ON_TIME};
+pub use job_state::{CATCH_UP_CAP, MAX_COUNTED, ON_TIME};
 
-/// Every job's standing, and the room for runs.
+/// Every job's state, and the room for runs.
 ///
 /// Its owner gives it each event with the wall clock's time and carries out the actions in their order; it looks
 /// in again no later than [`Agenda::wake`].
 #[derive(Debug)]
 pub struct Agenda {
-    standings: BTreeMap<JobName, Standing>,
+    states: BTreeMap<JobName, JobState>,
     limits: Limits,
     now: Timestamp,
     /// When each job must be looked at again.
@@ -106,7 +106,7 @@ pub enum Action {
     Start {
         /// The job.
         job: JobName,
-        /// The occurrence, before jitter; for a run that was asked for, the instant of asking.
+        /// The occurrence, before jitter; for a run that was asked for, the timestamp of asking.
         scheduled: Timestamp,
         /// Which of the occurrence's runs this is; 1 is the first.
         attempt: u32,
@@ -137,7 +137,7 @@ pub enum Action {
         first: Timestamp,
         /// The last of them.
         last: Timestamp,
-        /// How many; [`COUNTED_AT_MOST`] stands for that many or more.
+        /// How many; [`MAX_COUNTED`] stands for that many or more.
         count: usize,
         /// Why.
         why: PassedOver,
@@ -205,9 +205,9 @@ pub enum Declined {
 
 /// How one job stands, for those who look on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outlook<'a> {
+pub struct JobSnapshot {
     /// The job.
-    pub job: &'a JobName,
+    pub job: JobName,
     /// When its next run should start, with jitter, if all goes by the schedule.
     pub next: Option<Timestamp>,
     /// The occurrence that is running.
@@ -229,7 +229,7 @@ impl Agenda {
     #[must_use]
     pub fn new(plan: Plan, mut marks: BTreeMap<JobName, Mark>, now: Timestamp) -> Self {
         let mut agenda = Self {
-            standings: BTreeMap::new(),
+            states: BTreeMap::new(),
             limits: plan.limits,
             now,
             timers: BTreeSet::new(),
@@ -241,8 +241,8 @@ impl Agenda {
         for job in plan.jobs {
             let mark = marks.remove(&job.name);
             let name = job.name.clone();
-            let standing = Standing::new(job, mark, now, &mut agenda.actions);
-            agenda.standings.insert(name.clone(), standing);
+            let state = JobState::new(job, mark, now, &mut agenda.actions);
+            agenda.states.insert(name.clone(), state);
             agenda.file(&name);
         }
         agenda.actions.extend(marks.into_keys().map(|job| Action::Forget { job }));
@@ -279,12 +279,12 @@ impl Agenda {
     }
 
     /// How every job stands, by name.
-    pub fn outlook(&self) -> impl Iterator<Item = Outlook<'_>> {
-        self.standings.iter().map(|(job, standing)| Outlook {
-            job,
-            next: standing.next_start(),
-            running: standing.running(),
-            waiting: standing.waiting(),
+    pub fn snapshots(&self) -> impl Iterator<Item = JobSnapshot> {
+        self.states.iter().map(|(job, state)| JobSnapshot {
+            job: job.clone(),
+            next: state.next_start(),
+            running: state.running(),
+            waiting: state.waiting(),
         })
     }
 
@@ -298,43 +298,43 @@ impl Agenda {
             stopping.cancel_at = stopping.cancel_at.checked_sub(back).unwrap_or(Timestamp::MIN);
         }
         for name in self.names() {
-            self.with(&name, |standing, _| standing.turn_back(now, back));
+            self.with(&name, |state, _| state.turn_back(now, back));
         }
     }
 
     fn ended(&mut self, job: &JobName, exit: Exit) {
         let (now, stopping) = (self.now, self.stopping.is_some());
         let mut org = None;
-        self.with(job, |standing, actions| org = standing.ended(exit, stopping, now, actions));
+        self.with(job, |state, actions| org = state.ended(exit, stopping, now, actions));
         if let Some(running) = org.and_then(|org| self.running.get_mut(&org)) {
             *running = running.saturating_sub(1);
         }
-        if self.standings.get(job).is_some_and(Standing::is_gone) {
+        if self.states.get(job).is_some_and(JobState::is_gone) {
             self.unfile(job);
-            self.standings.remove(job);
+            self.states.remove(job);
         }
     }
 
     fn reload(&mut self, plan: Plan) {
         let now = self.now;
         self.limits = plan.limits;
-        let mut removed: BTreeSet<JobName> = self.standings.keys().cloned().collect();
+        let mut removed: BTreeSet<JobName> = self.states.keys().cloned().collect();
         for job in plan.jobs {
             let name = job.name.clone();
             removed.remove(&name);
-            if self.standings.contains_key(&name) {
-                self.with(&name, |standing, actions| standing.change(job, now, actions));
+            if self.states.contains_key(&name) {
+                self.with(&name, |state, actions| state.change(job, now, actions));
             } else {
-                let standing = Standing::new(job, None, now, &mut self.actions);
-                self.standings.insert(name.clone(), standing);
+                let state = JobState::new(job, None, now, &mut self.actions);
+                self.states.insert(name.clone(), state);
                 self.file(&name);
             }
         }
         for name in removed {
-            self.with(&name, |standing, actions| standing.remove(now, actions));
-            if self.standings.get(&name).is_some_and(Standing::is_gone) {
+            self.with(&name, |state, actions| state.remove(now, actions));
+            if self.states.get(&name).is_some_and(JobState::is_gone) {
                 self.unfile(&name);
-                self.standings.remove(&name);
+                self.states.remove(&name);
             }
         }
     }
@@ -346,16 +346,16 @@ impl Agenda {
 
     fn run_now(&mut self, job: JobName) {
         let now = self.now;
-        let declined = match self.standings.get(&job) {
+        let declined = match self.states.get(&job) {
             _ if self.stopping.is_some() => Some(Declined::Stopping),
             None => Some(Declined::Unknown),
-            Some(standing) if standing.is_removed() => Some(Declined::Unknown),
-            Some(standing) if standing.is_busy_by_hand() => Some(Declined::Running),
+            Some(state) if state.is_removed() => Some(Declined::Unknown),
+            Some(state) if state.is_busy_by_hand() => Some(Declined::Running),
             Some(_) => None,
         };
         match declined {
             Some(why) => self.actions.push(Action::Decline { job, why }),
-            None => self.with(&job, |standing, _| standing.ask(now)),
+            None => self.with(&job, |state, _| state.ask(now)),
         }
     }
 
@@ -367,8 +367,8 @@ impl Agenda {
             }
             stopping.finished = true;
         } else if !stopping.cancelled && self.now >= stopping.cancel_at {
-            for standing in self.standings.values_mut() {
-                standing.cancel(&mut self.actions);
+            for state in self.states.values_mut() {
+                state.cancel(&mut self.actions);
             }
             stopping.cancelled = true;
         }
@@ -382,7 +382,7 @@ impl Agenda {
                 return;
             }
             let name = name.clone();
-            self.with(&name, |standing, actions| standing.fall_due(now, actions));
+            self.with(&name, |state, actions| state.fall_due(now, actions));
         }
     }
 
@@ -402,42 +402,42 @@ impl Agenda {
                 return;
             };
             *self.running.entry(org).or_default() += 1;
-            self.with(&name, |standing, actions| standing.begin(now, actions));
+            self.with(&name, |state, actions| state.begin(now, actions));
         }
     }
 
     fn names(&self) -> Vec<JobName> {
-        self.standings.keys().cloned().collect()
+        self.states.keys().cloned().collect()
     }
 
-    /// Changes one standing, notes its mark and files it anew.
-    fn with(&mut self, name: &JobName, change: impl FnOnce(&mut Standing, &mut Vec<Action>)) {
-        if let Some(standing) = self.standings.get_mut(name) {
-            change(standing, &mut self.actions);
-            standing.note_mark(&mut self.actions);
+    /// Changes one state, notes its mark and files it anew.
+    fn with(&mut self, name: &JobName, change: impl FnOnce(&mut JobState, &mut Vec<Action>)) {
+        if let Some(state) = self.states.get_mut(name) {
+            change(state, &mut self.actions);
+            state.note_mark(&mut self.actions);
             self.file(name);
         }
     }
 
     fn file(&mut self, name: &JobName) {
         self.unfile(name);
-        let Some(standing) = self.standings.get_mut(name) else { return };
-        standing.filed_timer = standing.look_again(self.now);
-        if let Some(at) = standing.filed_timer {
+        let Some(state) = self.states.get_mut(name) else { return };
+        state.filed_timer = state.look_again(self.now);
+        if let Some(at) = state.filed_timer {
             self.timers.insert((at, name.clone()));
         }
-        standing.filed_line = standing.ready_since(self.now).map(|since| (standing.org().clone(), since));
-        if let Some((org, since)) = &standing.filed_line {
+        state.filed_line = state.ready_since(self.now).map(|since| (state.org().clone(), since));
+        if let Some((org, since)) = &state.filed_line {
             self.lines.entry(org.clone()).or_default().insert((*since, name.clone()));
         }
     }
 
     fn unfile(&mut self, name: &JobName) {
-        let Some(standing) = self.standings.get_mut(name) else { return };
-        if let Some(at) = standing.filed_timer.take() {
+        let Some(state) = self.states.get_mut(name) else { return };
+        if let Some(at) = state.filed_timer.take() {
             self.timers.remove(&(at, name.clone()));
         }
-        if let Some((org, since)) = standing.filed_line.take()
+        if let Some((org, since)) = state.filed_line.take()
             && let Some(line) = self.lines.get_mut(&org)
         {
             line.remove(&(since, name.clone()));
@@ -448,8 +448,8 @@ impl Agenda {
     }
 }
 
-fn later(instant: Timestamp, by: Duration) -> Timestamp {
-    instant.checked_add(by).unwrap_or(Timestamp::MAX)
+fn later(timestamp: Timestamp, by: Duration) -> Timestamp {
+    timestamp.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub struct Step {
 pub enum Name {
     /// The files and the environment.
     Configuration,
-    /// The folder of history, locks and marks.
+    /// The directory of history, locks and marks.
     State,
     /// The private key signs.
     Key,
@@ -225,9 +225,9 @@ impl Check<'_> {
     }
 
     fn state(&self, tell: Teller<'_>) {
-        let folder = &self.config.settings.state_dir;
-        tell(match State::open(folder) {
-            Ok(_) => Step::passed(Name::State, format!("{} can be written to", folder.display())),
+        let directory = &self.config.settings.state_dir;
+        tell(match State::open(directory) {
+            Ok(_) => Step::passed(Name::State, format!("{} can be written to", directory.display())),
             Err(failure) => Step::failed(Name::State, failure),
         });
     }

@@ -1,4 +1,4 @@
-//! The command line: one file a verb, and the only place that prints. What a verb does is done by the engine.
+//! The command line: one file a command, and the only place that prints. What a command does is done by the engine.
 
 mod check;
 mod daemon;
@@ -44,14 +44,14 @@ struct Arguments {
     #[command(flatten)]
     common: Common,
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 every record that the org counted is in the file; 65 the query was refused; \
 69 the org could not be reached; 73 the output could not be written; 74 the result was incomplete; 75 try again later; \
 77 the login was refused; 78 the configuration is wrong. 69, 74 and 75 are worth a retry.";
 
-/// What every verb takes.
+/// What every command takes.
 #[derive(Debug, Args)]
 struct Common {
     /// The configuration file [default: sfexport.toml, or what SFEXPORT_CONFIG names]
@@ -60,7 +60,7 @@ struct Common {
     /// Where the history, the locks and the schedule marks are kept
     #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<String>,
-    /// The folder that relative outputs go to and none leaves
+    /// The directory that relative outputs go to and none leaves
     #[arg(long, global = true, value_name = "DIR")]
     output_root: Option<String>,
     /// How logs are written to standard error
@@ -72,7 +72,7 @@ struct Common {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum Command {
     /// Export jobs now
     Run(run::RunArguments),
     /// Export the result of one query, without a job file
@@ -142,7 +142,7 @@ pub fn main() -> ExitCode {
 
 fn within_a_runtime(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(network_threads(&arguments.verb))
+        .worker_threads(network_threads(&arguments.command))
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::General, format!("cannot start: {error}")))?;
@@ -154,10 +154,10 @@ fn within_a_runtime(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
 
 /// How many threads the network has; pages are read and written on threads of their own. A second one saves a single
 /// export no time, and costs it 1.5 MiB and the CPU of waking each other (docs/performance.md).
-fn network_threads(verb: &Verb) -> usize {
-    match verb {
-        Verb::Query(_) => 1,
-        Verb::Run(arguments) if arguments.is_one_job() => 1,
+fn network_threads(command: &Command) -> usize {
+    match command {
+        Command::Query(_) => 1,
+        Command::Run(arguments) if arguments.is_one_job() => 1,
         _ => 2,
     }
 }
@@ -175,37 +175,37 @@ fn misused(error: &clap::Error) -> Failure {
 }
 
 async fn act(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
-    let Arguments { common, verb } = arguments;
+    let Arguments { common, command } = arguments;
     // Records on the very terminal that a bar is drawn on would stand behind it, and be wiped off with it.
-    let is_streamed = matches!(&verb, Verb::Query(arguments) if arguments.is_streamed());
+    let is_streamed = matches!(&command, Command::Query(arguments) if arguments.is_streamed());
     let bars = match is_streamed && io::stdout().is_terminal() {
         true => progress::Bars::hidden(),
         false => progress::Bars::new(),
     };
-    // Every other verb says itself what it does.
-    let quiet = !matches!(&verb, Verb::Run(_) | Verb::Query(_) | Verb::Daemon);
+    // Every other command says itself what it does.
+    let quiet = !matches!(&command, Command::Run(_) | Command::Query(_) | Command::Daemon);
     log::start(common.log_format, common.log_level, quiet, &bars)?;
     let context = Context { common, bars, stop };
-    match verb {
-        Verb::Run(arguments) => run::run(arguments, &context).await,
-        Verb::Query(arguments) => query::query(arguments, &context).await,
-        Verb::Jobs(arguments) => jobs::jobs(&arguments, &context),
-        Verb::History(arguments) => history::history(&arguments, &context),
-        Verb::Daemon => daemon::daemon(&context).await,
-        Verb::Check(arguments) => check::check(&arguments, &context).await,
-        Verb::Whoami(arguments) => whoami::whoami(&arguments, &context).await,
-        Verb::Token(arguments) => token::token(&arguments, &context).await,
-        Verb::Keygen(arguments) => keygen::keygen(&arguments),
-        Verb::Init(arguments) => init::init(&arguments, &context),
-        Verb::Schema(arguments) => Ok(schema::schema(&arguments)),
-        Verb::Completions(arguments) => Ok(shell::completions(&arguments)),
-        Verb::Man(arguments) => shell::man(&arguments),
+    match command {
+        Command::Run(arguments) => run::run(arguments, &context).await,
+        Command::Query(arguments) => query::query(arguments, &context).await,
+        Command::Jobs(arguments) => jobs::jobs(&arguments, &context),
+        Command::History(arguments) => history::history(&arguments, &context),
+        Command::Daemon => daemon::daemon(&context).await,
+        Command::Check(arguments) => check::check(&arguments, &context).await,
+        Command::Whoami(arguments) => whoami::whoami(&arguments, &context).await,
+        Command::Token(arguments) => token::token(&arguments, &context).await,
+        Command::Keygen(arguments) => keygen::keygen(&arguments),
+        Command::Init(arguments) => init::init(&arguments, &context),
+        Command::Schema(arguments) => Ok(schema::schema(&arguments)),
+        Command::Completions(arguments) => Ok(shell::completions(&arguments)),
+        Command::Man(arguments) => shell::man(&arguments),
         #[cfg(feature = "demo-org")]
-        Verb::Demo(arguments) => demo::demo(arguments, &context).await,
+        Command::Demo(arguments) => demo::demo(arguments, &context).await,
     }
 }
 
-/// What the verbs share.
+/// What the commands share.
 struct Context {
     common: Common,
     bars: progress::Bars,
@@ -213,7 +213,7 @@ struct Context {
 }
 
 impl Context {
-    /// Where the configuration is read from: this process's flags, environment and folder.
+    /// Where the configuration is read from: this process's flags, environment and directory.
     fn sources(&self) -> Result<Sources, Failure> {
         let flag =
             |flag, key, value: &Option<String>| value.clone().map(|value| FlagValue { flag, key, value });

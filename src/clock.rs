@@ -14,7 +14,7 @@ pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// A source of time and chance.
 pub trait Clock: Send + Sync {
-    /// The wall clock's instant. It may jump either way between two calls.
+    /// The wall clock's timestamp. It may jump either way between two calls.
     fn now(&self) -> Timestamp;
 
     /// The time since an origin of the clock's own. It never goes back, and stands still while the computer
@@ -117,7 +117,7 @@ impl TestClock {
 
 impl At {
     fn pass(&mut self, by: Duration) {
-        // Past jiff's last instant (the year 9999) the wall clock stands still.
+        // Past jiff's last timestamp (the year 9999) the wall clock stands still.
         self.now = self.now.saturating_add(by).unwrap_or(Timestamp::MAX);
         self.elapsed = self.elapsed.saturating_add(by);
     }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub use keys::{Key, Kind, Table, Unwritten, keys, markdown};
 pub(crate) use mistake::did_you_mean;
-pub use mistake::{Mistake, Mistakes, Place};
+pub use mistake::{Mistake, Mistakes, Origin};
 pub use schema::schema;
 pub use settings::{Daemon, Http, Notify, NotifyOn, Settings, Status};
 
@@ -166,11 +166,11 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
 
     let shown_file = file.as_ref().map(|(path, _)| layer::shown(path, working_dir));
     let no_file = format!("there is no {FILE_NAME} in {}; {NO_FILE_HINT}", working_dir.display());
-    let around = jobs::Around {
+    let context = jobs::JobContext {
         working_dir,
         jobs_dir: &section.typed.jobs_dir,
-        jobs_dir_place: section.place("jobs_dir"),
-        jobs_dir_known: !file_unread || section.place("jobs_dir").is_some(),
+        jobs_dir_origin: section.origin("jobs_dir"),
+        jobs_dir_known: !file_unread || section.origin("jobs_dir").is_some(),
         // Below `/` lies every path: no job is blamed for a root that was written wrongly.
         output_root: if section.is_mistaken("output_root") {
             Path::new("/")
@@ -182,13 +182,13 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
     };
     let mut read = match section.is_mistaken("jobs_dir") {
         true => jobs::Jobs::default(),
-        false => jobs::read(&around, selection),
+        false => jobs::read(&context, selection),
     };
     let nothing_at_all = file.is_none() && read.is_empty() && orgs.named.is_empty();
     mistakes.append(&mut read.mistakes);
     warnings.append(&mut read.warnings);
     if nothing_at_all && *selection == Selection::All {
-        mistakes.push(Mistake::new(Place::Anywhere, None, no_file));
+        mistakes.push(Mistake::new(Origin::Anywhere, None, no_file));
     }
     if let Some(mistakes) = Mistakes::of(mistakes) {
         return Err(mistakes);
@@ -210,10 +210,10 @@ fn shared_file(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Option<(PathBu
         .iter()
         .find(|(name, value)| name == "SFEXPORT_CONFIG" && !value.is_empty())
         .map(|(_, value)| Path::new(value));
-    let (named, place) = match (&sources.config_flag, variable) {
-        (Some(path), _) => (Some(path.as_path()), Place::Flag("--config".to_owned())),
-        (None, Some(path)) => (Some(path), Place::Variable("SFEXPORT_CONFIG".to_owned())),
-        (None, None) => (None, Place::Anywhere),
+    let (named, origin) = match (&sources.config_flag, variable) {
+        (Some(path), _) => (Some(path.as_path()), Origin::Flag("--config".to_owned())),
+        (None, Some(path)) => (Some(path), Origin::Variable("SFEXPORT_CONFIG".to_owned())),
+        (None, None) => (None, Origin::Anywhere),
     };
     let path = sources.working_dir.join(named.unwrap_or(Path::new(FILE_NAME)));
     // A link that leads nowhere is there, and cannot be read.
@@ -222,9 +222,9 @@ fn shared_file(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Option<(PathBu
     }
     match TextFile::read(&path, &sources.working_dir) {
         Ok(text) => Some((path, Some(text))),
-        Err(mistake) if named.is_some() && matches!(mistake.place, Place::File { line: None, .. }) => {
+        Err(mistake) if named.is_some() && matches!(mistake.origin, Origin::File { line: None, .. }) => {
             let shown = layer::shown(&path, &sources.working_dir);
-            mistakes.push(Mistake::new(place, None, format!("{} {}", shown.display(), mistake.what)));
+            mistakes.push(Mistake::new(origin, None, format!("{} {}", shown.display(), mistake.what)));
             Some((path, None))
         }
         Err(mistake) => {
@@ -236,6 +236,6 @@ fn shared_file(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Option<(PathBu
 
 fn never_empty(mistakes: Vec<Mistake>) -> Mistakes {
     Mistakes::of(mistakes).unwrap_or_else(|| {
-        Mistakes::one(Mistake::new(Place::Anywhere, None, "the configuration cannot be read"))
+        Mistakes::one(Mistake::new(Origin::Anywhere, None, "the configuration cannot be read"))
     })
 }

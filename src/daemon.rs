@@ -1,8 +1,8 @@
 //! The daemon: waits for one event, gives it to the agenda, does what it answers. When a job is due and what
 //! follows from a run's end is the agenda's business; signals, the status port and notifications are its callers'.
 
+mod loaded_config;
 mod reader;
-mod roster;
 mod supervisor;
 
 use std::any::Any;
@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
-use crate::agenda::{Action, Agenda, Declined, Event, Outlook, PassedOver};
+use crate::agenda::{Action, Agenda, Declined, Event, JobSnapshot, PassedOver};
 use crate::clock::Clock;
 use crate::error::{Exit, Failure};
 use crate::export::{Edges, Extent, Run, export};
@@ -28,18 +28,18 @@ use crate::schedule::Mark;
 use crate::state::{Lock, State};
 use crate::stop::{Stop, StopSender};
 
+pub use loaded_config::LoadedConfig;
 pub use reader::Reader;
-pub use roster::Roster;
 pub use supervisor::Supervisor;
 
 /// The longest sleep. Then the wall clock is read again, which may have been set meanwhile.
-pub const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+pub const MAX_SLEEP: Duration = Duration::from_secs(30);
 
 /// How often old history is dropped.
-const PRUNED_EVERY: Duration = Duration::from_secs(24 * 3_600);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
 
 /// What a daemon is given.
-pub struct Surroundings {
+pub struct DaemonOptions {
     /// Who reads the configuration again.
     pub reader: Reader,
     /// The time, and waiting.
@@ -47,7 +47,7 @@ pub struct Surroundings {
     /// Who listens to the runs. Occurrences that are not run are told as the end of a run that never began.
     pub monitor: Arc<dyn Monitor>,
     /// Told of each reading of the configuration that is taken, the first one too, before any run starts by it.
-    pub on_reading: Arc<dyn Fn(&Roster) + Send + Sync>,
+    pub on_reading: Arc<dyn Fn(&LoadedConfig) + Send + Sync>,
     /// Who is told that the process is ready, reloading, stopping, alive.
     pub supervisor: Supervisor,
 }
@@ -57,27 +57,27 @@ pub struct Daemon {
     reader: Reader,
     clock: Arc<dyn Clock>,
     monitor: Arc<dyn Monitor>,
-    on_reading: Arc<dyn Fn(&Roster) + Send + Sync>,
+    on_reading: Arc<dyn Fn(&LoadedConfig) + Send + Sync>,
     supervisor: Supervisor,
     state: State,
     agenda: Agenda,
     edges: Arc<Edges>,
-    roster: watch::Sender<Arc<Roster>>,
+    config: watch::Sender<Arc<LoadedConfig>>,
     reading: watch::Sender<Reading>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    commands: mpsc::UnboundedReceiver<Command>,
     handle: Handle,
     runs: JoinSet<RunReport>,
     in_flight: HashMap<task::Id, InFlight>,
     /// Known before anything else is waited for.
     known: VecDeque<Event>,
-    reload: Option<oneshot::Receiver<Result<Roster, Failure>>>,
+    reload: Option<oneshot::Receiver<Result<LoadedConfig, Failure>>>,
     reload_begun: Duration,
     reload_again: bool,
     stopping: Option<Exit>,
     /// Marks that could not be written; `None` stands for one to be removed.
     unwritten: BTreeMap<JobName, Option<Mark>>,
     pruned: Option<Duration>,
-    /// The one daemon of the state folder.
+    /// The one daemon of the state directory.
     _lock: Lock,
 }
 
@@ -90,11 +90,11 @@ struct InFlight {
     stop: StopSender,
 }
 
-enum Order {
+enum Command {
     Stop(Exit),
     Reload,
     RunNow(JobName),
-    Look(oneshot::Sender<Vec<Standing>>),
+    Look(oneshot::Sender<Vec<JobSnapshot>>),
 }
 
 /// How the configuration was last read.
@@ -106,29 +106,11 @@ pub struct Reading {
     pub refused: Option<Failure>,
 }
 
-/// How one job stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// The job.
-    pub job: JobName,
-    /// When its next run should start, with jitter, if all goes by the schedule.
-    pub next: Option<Timestamp>,
-    /// How many runs wait for room, for the end of another, or to be tried again.
-    pub waiting: usize,
-}
-
-impl Standing {
-    fn of_all(agenda: &Agenda) -> Vec<Self> {
-        let standing = |Outlook { job, next, waiting, .. }| Self { job: Clone::clone(job), next, waiting };
-        agenda.outlook().map(standing).collect()
-    }
-}
-
 /// How others reach a daemon.
 #[derive(Clone)]
 pub struct Handle {
-    orders: mpsc::UnboundedSender<Order>,
-    roster: watch::Receiver<Arc<Roster>>,
+    commands: mpsc::UnboundedSender<Command>,
+    config: watch::Receiver<Arc<LoadedConfig>>,
     reading: watch::Receiver<Reading>,
     clock: Arc<dyn Clock>,
     /// When the loop last turned, in milliseconds of the clock's own time; 0: not yet.
@@ -139,30 +121,30 @@ pub struct Handle {
 impl Handle {
     /// Stops it, as a signal with this status would: no further run starts, and what runs may go on for the grace.
     pub fn stop(&self, signal: Exit) {
-        self.order(Order::Stop(signal));
+        self.send(Command::Stop(signal));
     }
 
     /// Has it read its configuration anew.
     pub fn reload(&self) {
-        self.order(Order::Reload);
+        self.send(Command::Reload);
     }
 
     /// Asks for a run now, beside the schedule.
     pub fn run_now(&self, job: JobName) {
-        self.order(Order::RunNow(job));
+        self.send(Command::RunNow(job));
     }
 
     /// How every job stands, by name; `None` where the daemon has ended.
-    pub async fn look(&self) -> Option<Vec<Standing>> {
+    pub async fn look(&self) -> Option<Vec<JobSnapshot>> {
         let (asked, answer) = oneshot::channel();
-        self.order(Order::Look(asked));
+        self.send(Command::Look(asked));
         answer.await.ok()
     }
 
     /// The configuration that it works by.
     #[must_use]
-    pub fn roster(&self) -> Arc<Roster> {
-        Arc::clone(&self.roster.borrow())
+    pub fn config(&self) -> Arc<LoadedConfig> {
+        Arc::clone(&self.config.borrow())
     }
 
     /// How the configuration was last read.
@@ -181,24 +163,24 @@ impl Handle {
     /// Whether it is stopping, or has ended: no further run starts.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed) || self.orders.is_closed()
+        self.stopping.load(Ordering::Relaxed) || self.commands.is_closed()
     }
 
-    fn order(&self, order: Order) {
+    fn send(&self, command: Command) {
         // One that has ended has nothing to do.
-        let _ = self.orders.send(order);
+        let _ = self.commands.send(command);
     }
 }
 
 impl Daemon {
-    /// A daemon of this configuration on its state folder, which goes on where the marks there say. It does nothing
+    /// A daemon of this configuration on its state directory, which goes on where the marks there say. It does nothing
     /// before [`Daemon::run`].
     ///
     /// # Errors
-    /// [`Exit::TryLater`] where a daemon runs on that folder, [`Exit::Output`] where it cannot be used.
-    pub fn open(roster: Roster, surroundings: Surroundings) -> Result<Self, Failure> {
-        let Surroundings { reader, clock, monitor, on_reading, supervisor } = surroundings;
-        let state = State::open(&roster.settings.state_dir)?;
+    /// [`Exit::TryLater`] where a daemon runs on that directory, [`Exit::Output`] where it cannot be used.
+    pub fn open(config: LoadedConfig, options: DaemonOptions) -> Result<Self, Failure> {
+        let DaemonOptions { reader, clock, monitor, on_reading, supervisor } = options;
+        let state = State::open(&config.settings.state_dir)?;
         let lock = state.lock_daemon()?;
         let (marks, unread) = state.marks()?;
         for failure in unread {
@@ -207,16 +189,16 @@ impl Daemon {
             tracing::error!(error = %failure, hint, "a job's schedule begins anew, and catches up nothing");
         }
         let now = clock.now();
-        let roster = Arc::new(roster);
-        on_reading(&roster);
-        let agenda = Agenda::new(roster.plan(), marks, now);
-        let edges = edges(&roster, &clock, &monitor, &state);
-        let (orders, inbox) = mpsc::unbounded_channel();
-        let (roster, roster_seen) = watch::channel(roster);
+        let config = Arc::new(config);
+        on_reading(&config);
+        let agenda = Agenda::new(config.plan(), marks, now);
+        let edges = edges(&config, &clock, &monitor, &state);
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (config, config_seen) = watch::channel(config);
         let (reading, reading_seen) = watch::channel(Reading { taken: now, refused: None });
         let handle = Handle {
-            orders,
-            roster: roster_seen,
+            commands,
+            config: config_seen,
             reading: reading_seen,
             clock: Arc::clone(&clock),
             turned: Arc::default(),
@@ -231,9 +213,9 @@ impl Daemon {
             state,
             agenda,
             edges,
-            roster,
+            config,
             reading,
-            orders: inbox,
+            commands: inbox,
             handle,
             runs: JoinSet::new(),
             in_flight: HashMap::new(),
@@ -254,7 +236,7 @@ impl Daemon {
         self.handle.clone()
     }
 
-    /// The state folder that it works on.
+    /// The state directory that it works on.
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
@@ -262,7 +244,7 @@ impl Daemon {
 
     /// Runs jobs until it is stopped and every run has ended. No job's failure ends it.
     pub async fn run(mut self) {
-        let jobs = self.handle.roster().jobs.len();
+        let jobs = self.handle.config().jobs.len();
         tracing::info!(jobs, "the daemon has started");
         let mut is_told = false;
         loop {
@@ -293,7 +275,7 @@ impl Daemon {
         let sleep = self.longest_sleep();
         tokio::select! {
             biased;
-            Some(order) = self.orders.recv() => self.obey(order),
+            Some(command) = self.commands.recv() => self.handle_command(command),
             Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended).await,
             read = reload_done(&mut self.reload) => self.take(read),
             () = self.clock.sleep(sleep) => Some(Event::Tick),
@@ -301,20 +283,20 @@ impl Daemon {
     }
 
     fn longest_sleep(&self) -> Duration {
-        let mut sleep = LONGEST_SLEEP;
+        let mut sleep = MAX_SLEEP;
         if let Some(wake) = self.agenda.wake() {
-            // An instant that is past is no time at all.
+            // A timestamp that is past is no time at all.
             sleep = sleep.min(Duration::try_from(wake.duration_since(self.clock.now())).unwrap_or_default());
         }
         self.supervisor.wants_to_hear_every().map_or(sleep, |every| sleep.min(every))
     }
 
-    fn obey(&mut self, order: Order) -> Option<Event> {
-        match order {
-            Order::Stop(signal) => {
+    fn handle_command(&mut self, command: Command) -> Option<Event> {
+        match command {
+            Command::Stop(signal) => {
                 if self.stopping.is_none() {
                     let runs = self.in_flight.len();
-                    let grace = self.handle.roster().settings.daemon.shutdown_grace;
+                    let grace = self.handle.config().settings.daemon.shutdown_grace;
                     tracing::info!(runs, grace = grace.as_secs_f64(), "stopping: no further run starts");
                     self.supervisor.stopping();
                 }
@@ -322,13 +304,13 @@ impl Daemon {
                 self.handle.stopping.store(true, Ordering::Relaxed);
                 Some(Event::Signal)
             }
-            Order::RunNow(job) => Some(Event::RunNow(job)),
-            Order::Look(asked) => {
+            Command::RunNow(job) => Some(Event::RunNow(job)),
+            Command::Look(asked) => {
                 // Whoever asked may have gone.
-                let _ = asked.send(Standing::of_all(&self.agenda));
+                let _ = asked.send(self.agenda.snapshots().collect());
                 None
             }
-            Order::Reload => {
+            Command::Reload => {
                 if self.stopping.is_none() {
                     self.supervisor.reloading();
                     self.reload_again = self.reload.is_some();
@@ -347,28 +329,28 @@ impl Daemon {
     }
 
     /// Takes a configuration that was read and is valid as a whole; any other changes nothing.
-    fn take(&mut self, read: Result<Roster, Failure>) -> Option<Event> {
+    fn take(&mut self, read: Result<LoadedConfig, Failure>) -> Option<Event> {
         if std::mem::take(&mut self.reload_again) {
             // The files have changed since.
             self.begin_reload();
             return None;
         }
-        let event = match read.and_then(|roster| self.same_state_dir(roster)) {
+        let event = match read.and_then(|config| self.same_state_dir(config)) {
             _ if self.stopping.is_some() => None,
-            Ok(roster) => {
-                let former = self.handle.roster();
-                if roster.settings.status.listen != former.settings.status.listen {
+            Ok(config) => {
+                let former = self.handle.config();
+                if config.settings.status.listen != former.settings.status.listen {
                     tracing::warn!("[status] listen has changed: it is heeded at the next start");
                 }
                 let seconds = self.clock.elapsed().saturating_sub(self.reload_begun).as_secs_f64();
-                tracing::info!(jobs = roster.jobs.len(), seconds, "the configuration was read anew");
-                let roster = Arc::new(roster);
-                if roster.settings.http != former.settings.http {
-                    self.edges = edges(&roster, &self.clock, &self.monitor, &self.state);
+                tracing::info!(jobs = config.jobs.len(), seconds, "the configuration was read anew");
+                let config = Arc::new(config);
+                if config.settings.http != former.settings.http {
+                    self.edges = edges(&config, &self.clock, &self.monitor, &self.state);
                 }
-                (self.on_reading)(&roster);
-                let plan = roster.plan();
-                self.roster.send_replace(roster);
+                (self.on_reading)(&config);
+                let plan = config.plan();
+                self.config.send_replace(config);
                 self.reading.send_replace(Reading { taken: self.clock.now(), refused: None });
                 Some(Event::Reload(plan))
             }
@@ -388,36 +370,36 @@ impl Daemon {
         event
     }
 
-    fn same_state_dir(&self, roster: Roster) -> Result<Roster, Failure> {
-        let state_dir = &self.handle.roster().settings.state_dir;
-        if roster.settings.state_dir == *state_dir {
-            return Ok(roster);
+    fn same_state_dir(&self, config: LoadedConfig) -> Result<LoadedConfig, Failure> {
+        let state_dir = &self.handle.config().settings.state_dir;
+        if config.settings.state_dir == *state_dir {
+            return Ok(config);
         }
         let what = format!("state_dir cannot change from {} while the daemon runs", state_dir.display());
         Err(Failure::new(Exit::Configuration, what).hint("restart it"))
     }
 
     fn tell_ready(&self) {
-        self.supervisor.ready(&format!("{} jobs", self.handle.roster().jobs.len()));
+        self.supervisor.ready(&format!("{} jobs", self.handle.config().jobs.len()));
     }
 
     async fn carry_out(&mut self, actions: Vec<Action>) -> ControlFlow<()> {
-        let mut papers = Papers::default();
+        let mut pending = PendingWrites::default();
         let mut next = ControlFlow::Continue(());
         for action in actions {
             match action {
-                Action::Mark { job, mark } => papers.mark(job, Some(mark)),
-                Action::Forget { job } => papers.mark(job, None),
+                Action::Mark { job, mark } => pending.mark(job, Some(mark)),
+                Action::Forget { job } => pending.mark(job, None),
                 Action::PassOver { job, first, last, count, why } => {
-                    papers.reports.push(self.passed_over(&job, (first, last), count, why));
+                    pending.reports.push(self.passed_over(&job, (first, last), count, why));
                 }
                 Action::Start { job, scheduled, attempt, by_hand } => {
-                    self.write_down(std::mem::take(&mut papers)).await;
+                    self.write_down(std::mem::take(&mut pending)).await;
                     let scheduled = (!by_hand).then_some(scheduled);
                     if let Err((failure, report)) = self.start(&job, scheduled, attempt) {
                         self.known.push_back(Event::Ended { job, exit: failure.exit });
                         log_failure(&report);
-                        papers.reports.push(*report);
+                        pending.reports.push(*report);
                     }
                 }
                 Action::Cancel { job } => self.cancel(&job),
@@ -435,8 +417,8 @@ impl Daemon {
                 Action::Finish => next = ControlFlow::Break(()),
             }
         }
-        if !papers.is_empty() || !self.unwritten.is_empty() {
-            self.write_down(papers).await;
+        if !pending.is_empty() || !self.unwritten.is_empty() {
+            self.write_down(pending).await;
         }
         next
     }
@@ -448,9 +430,9 @@ impl Daemon {
         scheduled: Option<Timestamp>,
         attempt: u32,
     ) -> Result<(), (Failure, Box<RunReport>)> {
-        let roster = self.handle.roster();
-        let job = roster.jobs.get(name);
-        let org = job.and_then(|job| roster.orgs.get(&job.org));
+        let config = self.handle.config();
+        let job = config.jobs.get(name);
+        let org = job.and_then(|job| config.orgs.get(&job.org));
         let started = self.clock.now();
         let run = match (job, org) {
             (Some(job), Some(org)) => Run::of_job(job, org, self.clock.as_ref(), scheduled, Extent::Whole),
@@ -508,8 +490,8 @@ impl Daemon {
                 let text = panic_text(panic.as_ref());
                 report.error = Some(format!("a bug in sfexport: the run panicked: {text}"));
                 report.hint = Some("please report it, with the log".to_owned());
-                let papers = Papers { reports: vec![report.clone()], ..Papers::default() };
-                self.write_down(papers).await;
+                let pending = PendingWrites { reports: vec![report.clone()], ..PendingWrites::default() };
+                self.write_down(pending).await;
                 report
             }
         };
@@ -540,8 +522,8 @@ impl Daemon {
         };
         let now = self.clock.now();
         let run_id = RunId::new(now, self.clock.random());
-        let roster = self.handle.roster();
-        let org = roster.jobs.get(job).map_or(OrgName::DEFAULT, |job| job.org.as_str());
+        let config = self.handle.config();
+        let org = config.jobs.get(job).map_or(OrgName::DEFAULT, |job| job.org.as_str());
         let mut report = RunReport::begun(job.as_str(), org, run_id, now);
         report.scheduled = Some(last);
         report.status = if why.is_skip() { RunStatus::Skipped } else { RunStatus::Missed };
@@ -553,13 +535,13 @@ impl Daemon {
     }
 
     /// Writes marks and reports, in a thread that may wait for the disk, and waits for it.
-    async fn write_down(&mut self, papers: Papers) {
+    async fn write_down(&mut self, pending: PendingWrites) {
         let mut marks = std::mem::take(&mut self.unwritten);
-        marks.extend(papers.marks);
-        if marks.is_empty() && papers.reports.is_empty() {
+        marks.extend(pending.marks);
+        if marks.is_empty() && pending.reports.is_empty() {
             return;
         }
-        let (state, reports) = (self.state.clone(), papers.reports);
+        let (state, reports) = (self.state.clone(), pending.reports);
         let written = task::spawn_blocking(move || {
             for report in &reports {
                 if let Err(failure) = state.append(report) {
@@ -594,12 +576,12 @@ impl Daemon {
     /// Drops old history, at the start and once a day; nobody waits for it.
     fn prune(&mut self) {
         let elapsed = self.clock.elapsed();
-        if self.pruned.is_some_and(|pruned| elapsed.saturating_sub(pruned) < PRUNED_EVERY) {
+        if self.pruned.is_some_and(|pruned| elapsed.saturating_sub(pruned) < PRUNE_INTERVAL) {
             return;
         }
         self.pruned = Some(elapsed);
         let (state, now) = (self.state.clone(), self.clock.now());
-        let keep = self.handle.roster().settings.daemon.history_keep;
+        let keep = self.handle.config().settings.daemon.history_keep;
         task::spawn_blocking(move || match state.prune(keep, now) {
             Ok(0) => {}
             Ok(dropped) => tracing::info!(dropped, "old runs were dropped from the history"),
@@ -610,12 +592,12 @@ impl Daemon {
 
 /// What must be on the disk before the next action.
 #[derive(Default)]
-struct Papers {
+struct PendingWrites {
     marks: BTreeMap<JobName, Option<Mark>>,
     reports: Vec<RunReport>,
 }
 
-impl Papers {
+impl PendingWrites {
     fn mark(&mut self, job: JobName, mark: Option<Mark>) {
         self.marks.insert(job, mark);
     }
@@ -625,15 +607,20 @@ impl Papers {
     }
 }
 
-fn edges(roster: &Roster, clock: &Arc<dyn Clock>, monitor: &Arc<dyn Monitor>, state: &State) -> Arc<Edges> {
+fn edges(
+    config: &LoadedConfig,
+    clock: &Arc<dyn Clock>,
+    monitor: &Arc<dyn Monitor>,
+    state: &State,
+) -> Arc<Edges> {
     let (clock, monitor, state) = (Arc::clone(clock), Arc::clone(monitor), Some(state.clone()));
-    Arc::new(Edges::new(&roster.settings.http, clock, monitor, state))
+    Arc::new(Edges::new(&config.settings.http, clock, monitor, state))
 }
 
 /// What was read, where something is being read; else waits for ever.
 async fn reload_done(
-    reload: &mut Option<oneshot::Receiver<Result<Roster, Failure>>>,
-) -> Result<Roster, Failure> {
+    reload: &mut Option<oneshot::Receiver<Result<LoadedConfig, Failure>>>,
+) -> Result<LoadedConfig, Failure> {
     let Some(reading) = reload else { return std::future::pending().await };
     let read = reading.await;
     *reload = None;

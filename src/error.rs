@@ -1,12 +1,12 @@
 //! What went wrong, as a person reads it: a sentence, a hint, and the exit status it ends with.
-//! How each verb prints it is the business of `cli`.
+//! How each command prints it is the business of `cli`.
 
 use std::borrow::Cow;
 use std::fmt;
 
 mod files;
 
-/// The exit statuses of every verb, after `sysexits.h`; a contract with users' scripts.
+/// The exit statuses of every command, after `sysexits.h`; a contract with users' scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {

@@ -5,9 +5,9 @@
 
 mod drift;
 mod file;
-mod leftovers;
 mod link;
 mod pages;
+mod recovery;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -27,17 +27,17 @@ use crate::key;
 use crate::monitor::{Event, Monitor};
 use crate::org::Org;
 use crate::output::{self, LocalFile, Output, Owner, Reached, Sealed, Staged};
-use crate::report::{FurtherFile, RunId, RunReport, RunStatus};
+use crate::report::{ChildFile, RunId, RunReport, RunStatus};
 use crate::retry::RetryPolicy;
 use crate::salesforce::fault::Fault;
 use crate::salesforce::query;
 use crate::soql::{Columns, Described};
-use crate::state::{Intent, JobLock, State};
+use crate::state::{JobLock, PublishIntent, State};
 use crate::stop::Stop;
 
-use leftovers::OutputLocks;
 use link::Link;
 use pages::End;
+use recovery::OutputLocks;
 use writer::WriterThread;
 
 /// The world as a run sees it, shared by all runs of a process.
@@ -88,7 +88,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run of a job into its own output, begun now. `at` is the instant that the output's dates show and the
+    /// A run of a job into its own output, begun now. `at` is the timestamp that the output's dates show and the
     /// report calls scheduled; without it the run is by hand, and its dates show its start.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Run {
             job: &job.name,
             org: &job.org,
             run_id: id.as_str(),
-            instant: at.unwrap_or(now),
+            timestamp: at.unwrap_or(now),
             timezone: &job.timezone,
         };
         let path = job.output.expand(&fields).map_err(|error| {
@@ -132,7 +132,7 @@ pub enum Extent {
 pub const READER_GONE: &str = "the reader of standard output has gone";
 
 /// How long a run that was stopped waits for its writer.
-const PATIENCE: Duration = Duration::from_millis(800);
+const WRITER_STOP_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// Where an export goes.
 pub enum Target {
@@ -167,7 +167,7 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
     report.path = Some(run.target.path().map_or_else(|| "-".to_owned(), |path| path.display().to_string()));
     edges.monitor.notice(&report.run_id, &Event::Began { job: job.name.as_str() });
 
-    let locks = aside(|| lock(&run, edges, &mut report.warnings));
+    let locks = blocking(|| lock(&run, edges, &mut report.warnings));
     let outcome = match &locks {
         Ok(locks) => locked_run(run, edges, stop, locks.as_ref(), &mut report).await,
         Err(kept_out) => Err(kept_out.failure.clone().into()),
@@ -192,21 +192,21 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> RunReport {
     if let (Some(state), Err(kept_out)) = (&edges.state, &locks)
         && extent == Extent::Whole
         && (!kept_out.by_own_job || report.scheduled.is_some())
-        && let Err(failure) = aside(|| state.append(&report))
+        && let Err(failure) = blocking(|| state.append(&report))
     {
         report.warnings.push(failure.what);
     }
     if let (Some(state), Ok(Some(locks))) = (&edges.state, &locks) {
         // The stages are gone or have become the outputs: their note has served, but where the job's next run is
         // to publish the rest. The export stands as it is, whatever becomes of the notes.
-        let noted = aside(|| {
-            let cleared = if keeps_note { Ok(()) } else { leftovers::forget(state, &locks.job) };
+        let noted = blocking(|| {
+            let cleared = if keeps_note { Ok(()) } else { recovery::forget(state, &locks.job) };
             let appended = if extent == Extent::Whole { state.append(&report) } else { Ok(()) };
             [cleared, appended]
         });
         for noted in noted {
             if let Err(failure) = noted {
-                tracing::error!(job = %job.name, error = %failure, "the state folder could not be written");
+                tracing::error!(job = %job.name, error = %failure, "the state directory could not be written");
                 report.warnings.push(failure.what);
             }
         }
@@ -265,8 +265,8 @@ struct Locks {
 /// The paths of all the files that a run writes, the main one first; none of a stream.
 fn paths(run: &Run) -> Vec<PathBuf> {
     let Some(main) = run.target.path() else { return Vec::new() };
-    let further = run.job.child_files().into_iter().map(|part| output_path::beside(main, &part));
-    std::iter::once(main.to_owned()).chain(further).collect()
+    let children = run.job.child_files().into_iter().map(|part| output_path::beside(main, &part));
+    std::iter::once(main.to_owned()).chain(children).collect()
 }
 
 /// Why a run did not get its locks.
@@ -289,10 +289,10 @@ fn lock(run: &Run, edges: &Edges, warnings: &mut Vec<String>) -> Result<Option<L
         .map_err(|failure| KeptOut { by_own_job: failure.exit == Exit::TryLater, failure })?;
     let (paths, mut outputs) = (paths(run), OutputLocks::default());
     outputs.lock(state, &paths)?;
-    leftovers::settle(state, &job, &mut outputs, warnings)?;
+    recovery::recover(state, &job, &mut outputs, warnings)?;
     for other in state.intents_on(&paths, &job)? {
         // Its outputs are this job's now. What it left comes first, or it would come later, over what is newer.
-        leftovers::settle(state, &state.lock_job(&other)?, &mut outputs, warnings)?;
+        recovery::recover(state, &state.lock_job(&other)?, &mut outputs, warnings)?;
     }
     Ok(Some(Locks { job, _outputs: outputs }))
 }
@@ -312,7 +312,7 @@ async fn locked_run(
     let mut drifted = None;
     if let Some(columns) = &known {
         report.columns = columns.names().to_vec();
-        drifted = aside(|| drift::look(&job, columns, remembered))?;
+        drifted = blocking(|| drift::look(&job, columns, remembered))?;
     }
     let first = query::path(&org.api_version, job.all_rows, &job.query.text).map_err(Fault::into_failure)?;
     let description = query::description_path(&org.api_version, job.all_rows, &job.query.text)
@@ -326,7 +326,7 @@ async fn locked_run(
         }
         Target::Stream(stream) => Outputs::Stream(stream),
     };
-    let key = aside(|| {
+    let key = blocking(|| {
         // A dry run takes away nothing: what was noted for its job is settled by now.
         for path in paths.iter().filter(|_| extent == Extent::Whole) {
             // What a dead run left takes room, but keeps nobody from writing beside it.
@@ -370,13 +370,13 @@ async fn locked_run(
             link.report(report);
             let columns = described_columns(&job, &described?)?;
             report.columns = columns.names().to_vec();
-            drifted = aside(|| drift::look(&job, &columns, remembered))?;
+            drifted = blocking(|| drift::look(&job, &columns, remembered))?;
             columns
         }
     };
     let columns = Arc::new(columns);
     let ahead = !columns.has_children();
-    let stages = aside(|| outputs.stage(&id, remembered))?;
+    let stages = blocking(|| outputs.stage(&id, remembered))?;
     let mut writer = WriterThread::start(&job, Arc::clone(&columns), stages)?;
     let (restarts, end) = tokio::select! {
         biased;
@@ -387,7 +387,9 @@ async fn locked_run(
     // wait for a reader or a disk that hangs: its thread is left behind, and a stage with it, for the next run to sweep.
     let stopped = matches!(end, Err(End::Failure(_)));
     let written =
-        match tokio::time::timeout(if stopped { PATIENCE } else { Duration::MAX }, writer.end()).await {
+        match tokio::time::timeout(if stopped { WRITER_STOP_TIMEOUT } else { Duration::MAX }, writer.end())
+            .await
+        {
             Ok(written) => written,
             Err(_) => Err(Failure::new(Exit::Output, "what was being written hangs")),
         };
@@ -408,7 +410,7 @@ async fn locked_run(
         ));
     }
     // The one that readers wait for comes last.
-    let (mut group, counts): (Vec<_>, Vec<_>) = written.further.into_iter().unzip();
+    let (mut group, counts): (Vec<_>, Vec<_>) = written.children.into_iter().unzip();
     group.push(written.staged);
     let mut published = publish(group, job.if_exists, remembered).await?;
     let main = published.pop().ok_or_else(|| Failure::new(Exit::Output, "nothing was published"))?;
@@ -418,7 +420,7 @@ async fn locked_run(
     for (((of, table), records), file) in
         job.child_files().into_iter().zip(columns.tables()).zip(counts).zip(published)
     {
-        report.files.push(FurtherFile {
+        report.files.push(ChildFile {
             of,
             path: file.path.display().to_string(),
             records,
@@ -429,7 +431,7 @@ async fn locked_run(
     }
     if let Some((state, lock)) = remembered {
         // The export is published; whatever becomes of this note, it did not fail.
-        if let Err(failure) = aside(|| state.set_columns(lock, &drift::noted(&job, &columns))) {
+        if let Err(failure) = blocking(|| state.set_columns(lock, &drift::noted(&job, &columns))) {
             report.warnings.push(failure.what);
         }
     }
@@ -437,7 +439,7 @@ async fn locked_run(
 }
 
 /// Does what waits for a disk beside the network's threads: the other tasks of this one move on meanwhile.
-fn aside<T>(work: impl FnOnce() -> T) -> T {
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match tokio::runtime::Handle::current().runtime_flavor() {
         tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
         // There is nobody to move on to.
@@ -531,10 +533,10 @@ async fn publish(
     let renamings: Vec<_> = sealed.iter().filter_map(|sealed| sealed.renaming()).collect();
     let is_noted = renamings.len() > 1;
     if let (Some((state, lock)), true) = (remembered, is_noted) {
-        aside(|| {
+        blocking(|| {
             let known = renamings.iter().map(|(stage, output)| output::known_files(stage, output));
             let known = known.collect::<Result<_, _>>()?;
-            state.note_intent(lock, Intent { renamings, known, if_exists })
+            state.note_intent(lock, PublishIntent { renamings, known, if_exists })
         })?;
     }
     let published = tokio::task::spawn_blocking(|| output::publish(sealed)).await.map_err(bug)?;

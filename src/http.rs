@@ -232,8 +232,8 @@ impl Answer {
     /// Waits for more of the body; `false` at its end.
     ///
     /// # Errors
-    /// [`FaultKind::Cut`] where the body ends too early or cannot be unpacked, [`FaultKind::Unreachable`] where it
-    /// stands still, [`FaultKind::Contradiction`] where it is larger than `page_cap`.
+    /// [`FaultKind::Truncated`] where the body ends too early or cannot be unpacked, [`FaultKind::Unreachable`] where it
+    /// stands still, [`FaultKind::InvalidResponse`] where it is larger than `page_cap`.
     pub async fn more(&mut self) -> Result<bool, Fault> {
         let chunk = self.response.chunk().await.map_err(|error| {
             if error.is_timeout() {
@@ -252,7 +252,7 @@ impl Answer {
         taken.map_err(|wrong| match wrong {
             Wrong::TooLarge => {
                 let what = format!("an answer is larger than {} bytes, the most that is accepted", self.cap);
-                Fault::new(FaultKind::Contradiction, what)
+                Fault::new(FaultKind::InvalidResponse, what)
                     .hint("raise page_cap in [http], or ask for fewer or smaller fields")
             }
             Wrong::Unfinished => self.cut("its packed form has no end"),
@@ -262,7 +262,7 @@ impl Answer {
     }
 
     fn cut(&self, why: &str) -> Fault {
-        Fault::new(FaultKind::Cut, format!("the answer of {} was cut short: {why}", self.host))
+        Fault::new(FaultKind::Truncated, format!("the answer of {} was cut short: {why}", self.host))
     }
 
     /// What has arrived of the body, unpacked.

@@ -23,13 +23,13 @@ pub use self::certificate::{Certificate, certificate_end};
 pub use self::generate::{Generated, KeyBits, KeyRequest, Subject, generate, write_new};
 
 use self::form::Unlock;
-use self::refusal::{Place, Refusal};
+use self::refusal::{KeyLocation, Refusal};
 use crate::error::Failure;
 use crate::org::{KeySource, Org, PasswordSource};
 
 /// The fewest bits of a key that is accepted: what Salesforce asks of a certificate, and the least that RS256
 /// allows ([RFC 7518, 3.3](https://www.rfc-editor.org/rfc/rfc7518#section-3.3)).
-pub const LEAST_BITS: usize = 2048;
+pub const MIN_RSA_BITS: usize = 2048;
 
 /// Reads an org's private key and proves that it signs.
 ///
@@ -40,7 +40,7 @@ pub const LEAST_BITS: usize = 2048;
 /// [`Exit::Configuration`](crate::error::Exit::Configuration) with what the file is instead, or what its password
 /// or alias lacks, and the command that mends it. Never with any of its content.
 pub fn load(org: &Org) -> Result<SigningKey, Failure> {
-    at(&Place::of(org), &org.key, org.key_password.as_ref(), org.key_alias.as_deref())
+    at(&KeyLocation::of(org), &org.key, org.key_password.as_ref(), org.key_alias.as_deref())
 }
 
 /// Reads a private key that is not yet an org's, and proves that it signs; otherwise as [`load`].
@@ -52,29 +52,29 @@ pub fn read(
     password: Option<&PasswordSource>,
     alias: Option<&str>,
 ) -> Result<SigningKey, Failure> {
-    at(&Place::of_default(key), key, password, alias)
+    at(&KeyLocation::of_default(key), key, password, alias)
 }
 
 fn at(
-    place: &Place,
+    location: &KeyLocation,
     key: &KeySource,
     password: Option<&PasswordSource>,
     alias: Option<&str>,
 ) -> Result<SigningKey, Failure> {
-    let (bytes, open) = source::key(key, place)?;
+    let (bytes, open) = source::key(key, location)?;
     if let Some(open) = open {
         // What the file holds counts first: a certificate need not be hidden, and its mode is not the mistake.
         let locked = Unlock { password: None, alias };
         return Err(match form::rsa_key(&bytes, &locked) {
-            Err(refusal) if refusal.holds_no_key() => refusal.explain(place),
+            Err(refusal) if refusal.holds_no_key() => refusal.explain(location),
             _ => open,
         });
     }
-    let password = password.map(|password| source::password(password, place)).transpose()?;
+    let password = password.map(|password| source::password(password, location)).transpose()?;
     let unlock = Unlock { password: password.as_ref().map(ExposeSecret::expose_secret), alias };
     form::rsa_key(&bytes, &unlock)
         .and_then(|pkcs1| SigningKey::from_pkcs1(&pkcs1))
-        .map_err(|refusal| refusal.explain(place))
+        .map_err(|refusal| refusal.explain(location))
 }
 
 /// An RSA key that has signed and whose signature its own public key has verified.
@@ -87,7 +87,7 @@ pub struct SigningKey {
 impl SigningKey {
     fn from_pkcs1(pkcs1: &[u8]) -> Result<Self, Refusal> {
         let bits = form::modulus_bits(pkcs1).ok_or(Refusal::Damaged("RSA key"))?;
-        if bits < LEAST_BITS {
+        if bits < MIN_RSA_BITS {
             return Err(Refusal::Short(bits));
         }
         if bits > 8192 {

@@ -8,11 +8,11 @@ use crate::http::{Answer, Http, Request};
 use crate::key::SigningKey;
 use crate::org::Org;
 use crate::report::ApiLimit;
-use crate::retry::{Decision, RetryPolicy, Tries};
+use crate::retry::{Attempts, Decision, RetryPolicy};
 use crate::salesforce::assertion;
 use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::identity::{self, Identity};
-use crate::salesforce::token::{self, Denied, Session};
+use crate::salesforce::token::{self, LoginError, Session};
 
 /// The request that logs in: a freshly signed assertion for the org's login host.
 ///
@@ -30,21 +30,21 @@ pub fn request(org: &Org, key: &SigningKey, now: Timestamp) -> Result<Request<'s
 /// # Errors
 /// Whatever kept the login from being granted, with what the operator must change where that is known, and which
 /// refusal it was.
-pub async fn read(mut answer: Answer, org: &Org) -> Result<Session, Denied> {
+pub async fn read(mut answer: Answer, org: &Org) -> Result<Session, LoginError> {
     let body = answer.body().await?;
-    let mut denied = match answer.status {
+    let mut error = match answer.status {
         200 => return Ok(token::read(&body, org)?),
-        status => token::denied(status, &body, org),
+        status => token::error(status, &body, org),
     };
-    denied.fault.retry_after = answer.head().retry_after;
-    Err(denied)
+    error.fault.retry_after = answer.head().retry_after;
+    Err(error)
 }
 
 /// Logs in, once: signs an assertion and asks the org's login host for a token.
 ///
 /// # Errors
 /// As [`request`] and [`read`].
-pub async fn log_in(org: &Org, key: &SigningKey, http: &Http, now: Timestamp) -> Result<Session, Denied> {
+pub async fn log_in(org: &Org, key: &SigningKey, http: &Http, now: Timestamp) -> Result<Session, LoginError> {
     read(http.send(request(org, key, now)?).await?, org).await
 }
 
@@ -59,21 +59,21 @@ pub async fn log_in_patiently(
     clock: &dyn Clock,
     retry: &RetryPolicy,
 ) -> Result<Session, Fault> {
-    let mut tries = Tries::default();
+    let mut attempts = Attempts::default();
     loop {
         let fault = match log_in(org, key, http, clock.now()).await {
             Ok(session) => return Ok(session),
-            Err(denied) => denied.fault,
+            Err(error) => error.fault,
         };
-        let Decision::Wait(wait) = tries.after(&fault, retry, clock.fraction()) else { return Err(fault) };
-        tracing::warn!(attempt = tries.spent(), wait = wait.as_secs_f64(), fault = %fault, "trying again");
+        let Decision::Wait(wait) = attempts.after(&fault, retry, clock.fraction()) else { return Err(fault) };
+        tracing::warn!(attempt = attempts.spent(), wait = wait.as_secs_f64(), fault = %fault, "trying again");
         clock.sleep(wait).await;
     }
 }
 
 /// The body of an answer, and what the org said of its API limit beside it.
 #[derive(Debug)]
-pub struct Told {
+pub struct ApiResponse {
     /// The body.
     pub body: Vec<u8>,
     /// The limit.
@@ -84,7 +84,12 @@ pub struct Told {
 ///
 /// # Errors
 /// Whatever is not an answer of status 200 with a body of its own.
-pub async fn ask(http: &Http, session: &Session, api_version: &str, path: &str) -> Result<Told, Fault> {
+pub async fn ask(
+    http: &Http,
+    session: &Session,
+    api_version: &str,
+    path: &str,
+) -> Result<ApiResponse, Fault> {
     let request = Request {
         url: format!("{}{path}", session.instance_url),
         token: Some(&session.access_token),
@@ -97,9 +102,9 @@ pub async fn ask(http: &Http, session: &Session, api_version: &str, path: &str) 
         return Err(fault::read(answer.head(), &body, api_version));
     }
     if answer.is_html() {
-        return Err(Fault::new(FaultKind::Cut, "the org answered with a page of HTML"));
+        return Err(Fault::new(FaultKind::Truncated, "the org answered with a page of HTML"));
     }
-    Ok(Told { body, limit: answer.limit })
+    Ok(ApiResponse { body, limit: answer.limit })
 }
 
 /// Who the session's user is, asked at its own instance: the token goes nowhere else, so not to the host of the
@@ -111,7 +116,10 @@ pub async fn identity(http: &Http, session: &Session, api_version: &str) -> Resu
     let named = session.identity_url.as_deref().and_then(identity::of_url);
     match ask(http, session, api_version, identity::PATH).await {
         Ok(told) => identity::read(&told.body).or(named).ok_or_else(|| {
-            Fault::new(FaultKind::Cut, "the org's answer to the question who the user is makes no sense")
+            Fault::new(
+                FaultKind::Truncated,
+                "the org's answer to the question who the user is makes no sense",
+            )
         }),
         Err(fault) => match (fault.kind, named) {
             (FaultKind::QueryRefused | FaultKind::Configuration, Some(named)) => Ok(named),

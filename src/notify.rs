@@ -17,13 +17,13 @@ use crate::monitor::{Event, Monitor};
 use crate::report::{RunId, RunReport, RunStatus};
 
 /// How long one notification may take, and all of those that are left at the end.
-const LIMIT: Duration = Duration::from_secs(5);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the last ones may take where a signal ends the process.
-const LIMIT_AFTER_SIGNAL: Duration = Duration::from_secs(1);
+const DELIVERY_TIMEOUT_AFTER_SIGNAL: Duration = Duration::from_secs(1);
 
 /// How long a start that was not told yet keeps an end waiting.
-const START_LIMIT: Duration = Duration::from_millis(500);
+const START_PING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Listens to runs, and tells others of them, each job's news in their order: to its ping URL, and to the webhook.
 pub struct Notifier {
@@ -32,17 +32,17 @@ pub struct Notifier {
     /// The job's last run failed, as far as is known.
     failed: Mutex<HashMap<String, bool>>,
     /// The last notification of each job to each, which its next one there waits for.
-    last: Mutex<HashMap<(String, Whom), JoinHandle<()>>>,
+    last: Mutex<HashMap<(String, Channel), JoinHandle<()>>>,
 }
 
 /// Who is told. They do not wait for each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Whom {
+enum Channel {
     Ping,
     Webhook,
 }
 
-/// Whom to tell.
+/// Channel to tell.
 struct Addresses {
     webhook: Option<SecretString>,
     on: Vec<NotifyOn>,
@@ -54,7 +54,7 @@ struct Addresses {
 /// What became of a run, as a webhook is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum News {
+enum NotifyEvent {
     Failure,
     Recovery,
     Success,
@@ -63,8 +63,8 @@ enum News {
 
 /// The webhook's JSON. `text` is what chat services show of it.
 #[derive(Serialize)]
-struct Told<'r> {
-    event: News,
+struct Message<'r> {
+    event: NotifyEvent,
     text: String,
     report: &'r RunReport,
 }
@@ -96,7 +96,7 @@ impl Notifier {
     #[must_use]
     pub fn wants_history(&self) -> bool {
         let addresses = self.addresses();
-        addresses.webhook.is_some() && addresses.hears_of(News::Recovery)
+        addresses.webhook.is_some() && addresses.hears_of(NotifyEvent::Recovery)
     }
 
     /// Learns from a run of the history, of which it is told the newest first.
@@ -116,10 +116,10 @@ impl Notifier {
         };
         let hurried = async {
             hurry.await;
-            tokio::time::sleep(LIMIT_AFTER_SIGNAL).await;
+            tokio::time::sleep(DELIVERY_TIMEOUT_AFTER_SIGNAL).await;
         };
         let done = tokio::select! {
-            told = tokio::time::timeout(LIMIT, told) => told.is_ok(),
+            told = tokio::time::timeout(DELIVERY_TIMEOUT, told) => told.is_ok(),
             () = hurried => false,
         };
         if !done {
@@ -135,7 +135,7 @@ impl Notifier {
         let addresses = self.addresses();
         if let Some(url) = addresses.pings.get(job).cloned() {
             let message = (with_last(&url, "start"), String::new());
-            self.send((job.to_owned(), Whom::Ping), addresses, message, Duration::MAX);
+            self.send((job.to_owned(), Channel::Ping), addresses, message, Duration::MAX);
         }
     }
 
@@ -145,34 +145,41 @@ impl Notifier {
         let json = |told: &dyn Fn() -> serde_json::Result<String>| told().unwrap_or_default();
         if let Some(url) = addresses.pings.get(&report.job) {
             let url = match news {
-                News::Failure => Some(with_last(url, "fail")),
-                News::Success | News::Recovery => Some(url.clone()),
+                NotifyEvent::Failure => Some(with_last(url, "fail")),
+                NotifyEvent::Success | NotifyEvent::Recovery => Some(url.clone()),
                 // It will be run again, or its end is known to who stopped it; if not, the check's grace runs out.
-                News::Cancelled => None,
+                NotifyEvent::Cancelled => None,
             };
             if let Some(url) = url {
                 let message = (url, json(&|| serde_json::to_string(report)));
-                self.send((report.job.clone(), Whom::Ping), Arc::clone(&addresses), message, START_LIMIT);
+                self.send(
+                    (report.job.clone(), Channel::Ping),
+                    Arc::clone(&addresses),
+                    message,
+                    START_PING_TIMEOUT,
+                );
             }
         }
         if let Some(url) = addresses.webhook.as_ref().filter(|_| addresses.hears_of(news)) {
-            let told = Told { event: news, text: text(news, report), report };
+            let told = Message { event: news, text: text(news, report), report };
             let message = (url.clone(), json(&|| serde_json::to_string(&told)));
-            self.send((report.job.clone(), Whom::Webhook), Arc::clone(&addresses), message, Duration::MAX);
+            self.send((report.job.clone(), Channel::Webhook), Arc::clone(&addresses), message, Duration::MAX);
         }
     }
 
     /// What a run's end is to those who know the one before it; none where it did not run.
-    fn news(&self, report: &RunReport) -> Option<News> {
+    fn news(&self, report: &RunReport) -> Option<NotifyEvent> {
         let mut failed = lock(&self.failed);
         match report.status {
             RunStatus::Failed => {
                 failed.insert(report.job.clone(), true);
-                Some(News::Failure)
+                Some(NotifyEvent::Failure)
             }
-            RunStatus::Ok if failed.insert(report.job.clone(), false) == Some(true) => Some(News::Recovery),
-            RunStatus::Ok => Some(News::Success),
-            RunStatus::Cancelled => Some(News::Cancelled),
+            RunStatus::Ok if failed.insert(report.job.clone(), false) == Some(true) => {
+                Some(NotifyEvent::Recovery)
+            }
+            RunStatus::Ok => Some(NotifyEvent::Success),
+            RunStatus::Cancelled => Some(NotifyEvent::Cancelled),
             RunStatus::Skipped | RunStatus::Missed | RunStatus::Unknown => None,
         }
     }
@@ -180,7 +187,7 @@ impl Notifier {
     /// Sends a message when the one before it was sent, or was not within `patience`: then it is given up.
     fn send(
         &self,
-        to: (String, Whom),
+        to: (String, Channel),
         addresses: Arc<Addresses>,
         (url, json): (SecretString, String),
         patience: Duration,
@@ -196,7 +203,7 @@ impl Notifier {
                 before.abort();
                 untold("it did not answer while the run went on".to_owned());
             }
-            if let Err(why) = addresses.http.tell(&url, json, LIMIT).await {
+            if let Err(why) = addresses.http.tell(&url, json, DELIVERY_TIMEOUT).await {
                 untold(why);
             }
         });
@@ -221,11 +228,11 @@ impl Addresses {
         Self { webhook, on, pings: pings.collect(), http: Http::new(settings.http.clone()) }
     }
 
-    fn hears_of(&self, news: News) -> bool {
+    fn hears_of(&self, news: NotifyEvent) -> bool {
         self.on.iter().any(|on| match on {
             NotifyOn::Every => true,
-            NotifyOn::Failure => news == News::Failure,
-            NotifyOn::Recovery => news == News::Recovery,
+            NotifyOn::Failure => news == NotifyEvent::Failure,
+            NotifyOn::Recovery => news == NotifyEvent::Recovery,
         })
     }
 }
@@ -247,15 +254,15 @@ fn with_last(url: &SecretString, part: &str) -> SecretString {
     String::from(url).into()
 }
 
-fn text(news: News, report: &RunReport) -> String {
+fn text(news: NotifyEvent, report: &RunReport) -> String {
     let RunReport { job, org, records, exit_status, .. } = report;
     match news {
-        News::Success => format!("{job} ({org}): {records} records exported"),
-        News::Recovery => format!("{job} ({org}) works again: {records} records exported"),
-        News::Failure | News::Cancelled => {
+        NotifyEvent::Success => format!("{job} ({org}): {records} records exported"),
+        NotifyEvent::Recovery => format!("{job} ({org}) works again: {records} records exported"),
+        NotifyEvent::Failure | NotifyEvent::Cancelled => {
             let what = report.error.as_deref().unwrap_or_default();
             let hint = report.hint.as_deref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-            let how = if news == News::Failure { "failed" } else { "was cancelled" };
+            let how = if news == NotifyEvent::Failure { "failed" } else { "was cancelled" };
             format!("{job} ({org}) {how} with status {exit_status}: {what}{hint}")
         }
     }

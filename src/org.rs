@@ -266,7 +266,7 @@ fn my_domain(host: &str) -> Option<(&'static str, String)> {
 /// Where the private key comes from.
 #[derive(Debug, Clone)]
 pub enum KeySource {
-    /// A file, absolute or resolved against the configuration's folder.
+    /// A file, absolute or resolved against the configuration's directory.
     File(PathBuf),
     /// The PEM text itself, as an environment variable gives it; line ends may be the two characters `\n`.
     Inline(SecretString),

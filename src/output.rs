@@ -21,7 +21,7 @@ pub use sweep::{RolledForward, Swept, known_files, roll_forward, sweep, sweep_si
 /// Whose stages lie beside an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// A job's: noted in its state folder, and kept there where a publish broke off half done.
+    /// A job's: noted in its state directory, and kept there where a publish broke off half done.
     Job,
     /// A query's without a job: nobody knows of them but by their names.
     Query,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What one run of one job did. Its JSON form is a contract: fields are added, never renamed; a reader leaves
-/// aside those it does not know and takes the default for those that are missing. Every instant is in UTC.
+/// aside those it does not know and takes the default for those that are missing. Every timestamp is in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunReport {
     /// The job's name at the time; it may be gone from the configuration since.
@@ -21,7 +21,7 @@ pub struct RunReport {
     pub scheduled: Option<Timestamp>,
     /// When it began.
     pub started: Timestamp,
-    /// When it ended; for an occurrence that was not run, the same instant.
+    /// When it ended; for an occurrence that was not run, the same timestamp.
     pub ended: Timestamp,
     /// How it ended.
     pub status: RunStatus,
@@ -56,7 +56,7 @@ pub struct RunReport {
     pub columns: Vec<String>,
     /// The files beside the main one, which hold the records of child queries.
     #[serde(default)]
-    pub files: Vec<FurtherFile>,
+    pub files: Vec<ChildFile>,
     /// Pages of results accepted.
     #[serde(default)]
     pub pages: u64,
@@ -120,7 +120,7 @@ impl RunReport {
 
 /// A file that a run published beside its main one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FurtherFile {
+pub struct ChildFile {
     /// The child query whose records it holds: `Contacts`, or `Contacts.Tasks` for one in it.
     pub of: String,
     /// Its path as shown to a person.

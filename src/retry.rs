@@ -17,7 +17,7 @@ pub struct RetryPolicy {
 
 /// The longest wait that an org may ask for by Retry-After. A run that slept longer would hold its job's lock and
 /// its place among the runs; whoever started it knows better when to come again.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// What to do about a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,13 +31,13 @@ pub enum Decision {
 /// The tries of one request that failed so far, whatever they failed by: a status, a broken connection or an answer
 /// that was seen to be cut only when it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tries {
+pub struct Attempts {
     spent: u32,
     /// How many of them the query ran for too long.
     timed_out: u32,
 }
 
-impl Tries {
+impl Attempts {
     /// Counts a further try, which ended with this fault, and tells what to do about it. `random` is in `0.0..=1.0`:
     /// full jitter, as the AWS architecture blog's comparison of backoff recommends it. What the org asks for by
     /// Retry-After is a lower bound of the wait.
@@ -45,7 +45,7 @@ impl Tries {
     pub fn after(&mut self, fault: &Fault, policy: &RetryPolicy, random: f64) -> Decision {
         self.spent += 1;
         let again = match fault.kind {
-            FaultKind::Unreachable | FaultKind::Unwell | FaultKind::Cut => true,
+            FaultKind::Unreachable | FaultKind::Unavailable | FaultKind::Truncated => true,
             // Once more, because the org's load may have been the reason; the query itself rarely is faster.
             FaultKind::QueryTimeout => {
                 self.timed_out += 1;
@@ -54,7 +54,7 @@ impl Tries {
             _ => false,
         };
         let asked = fault.retry_after.unwrap_or_default();
-        if !again || self.spent >= policy.attempts || asked > LONGEST {
+        if !again || self.spent >= policy.attempts || asked > MAX_RETRY_AFTER {
             return Decision::GiveUp;
         }
         let factor = 2_u32.checked_pow(self.spent - 1);
@@ -80,8 +80,8 @@ mod tests {
 
     /// The waits, in seconds, after faults of these kinds, one after the other.
     fn waits(policy: RetryPolicy, kinds: &[FaultKind], random: f64) -> Vec<Option<f64>> {
-        let mut tries = Tries::default();
-        let mut after = |kind: &FaultKind| match tries.after(&Fault::new(*kind, ""), &policy, random) {
+        let mut attempts = Attempts::default();
+        let mut after = |kind: &FaultKind| match attempts.after(&Fault::new(*kind, ""), &policy, random) {
             Decision::Wait(wait) => Some(wait.as_secs_f64()),
             Decision::GiveUp => None,
         };
@@ -91,13 +91,13 @@ mod tests {
     #[test]
     fn waits_double_up_to_their_bound_and_end_with_the_attempts() {
         use FaultKind as K;
-        let mixed = [K::Unwell, K::Cut, K::Unreachable, K::Cut, K::Unwell];
+        let mixed = [K::Unavailable, K::Truncated, K::Unreachable, K::Truncated, K::Unavailable];
         assert_eq!(waits(POLICY, &mixed, 1.0), [Some(1.0), Some(2.0), Some(4.0), Some(6.0), None]);
-        assert_eq!(waits(POLICY, &[K::Cut; 3], 0.25), [Some(0.25), Some(0.5), Some(1.0)]);
+        assert_eq!(waits(POLICY, &[K::Truncated; 3], 0.25), [Some(0.25), Some(0.5), Some(1.0)]);
         assert_eq!(waits(POLICY, &[K::Unreachable], 0.0), [Some(0.0)]);
-        let many = waits(RetryPolicy { attempts: 200, ..POLICY }, &[K::Cut; 200], 1.0);
+        let many = waits(RetryPolicy { attempts: 200, ..POLICY }, &[K::Truncated; 200], 1.0);
         assert_eq!((many[150], many[198], many[199]), (Some(6.0), Some(6.0), None));
-        assert_eq!(waits(RetryPolicy { attempts: 1, ..POLICY }, &[K::Unwell], 1.0), [None]);
+        assert_eq!(waits(RetryPolicy { attempts: 1, ..POLICY }, &[K::Unavailable], 1.0), [None]);
     }
 
     #[test]
@@ -105,22 +105,23 @@ mod tests {
         use FaultKind as K;
         assert_eq!(waits(POLICY, &[K::QueryTimeout; 2], 1.0), [Some(1.0), None]);
         assert_eq!(
-            waits(POLICY, &[K::Unwell, K::Cut, K::QueryTimeout, K::QueryTimeout], 1.0),
+            waits(POLICY, &[K::Unavailable, K::Truncated, K::QueryTimeout, K::QueryTimeout], 1.0),
             [Some(1.0), Some(2.0), Some(4.0), None]
         );
         assert_eq!(
-            waits(POLICY, &[K::QueryTimeout, K::Unwell, K::Unwell, K::QueryTimeout], 1.0),
+            waits(POLICY, &[K::QueryTimeout, K::Unavailable, K::Unavailable, K::QueryTimeout], 1.0),
             [Some(1.0), Some(2.0), Some(4.0), None]
         );
         // Never more often than any request.
         let twice = RetryPolicy { attempts: 2, ..POLICY };
-        assert_eq!(waits(twice, &[K::Unwell, K::QueryTimeout], 1.0), [Some(1.0), None]);
+        assert_eq!(waits(twice, &[K::Unavailable, K::QueryTimeout], 1.0), [Some(1.0), None]);
     }
 
     #[test]
     fn what_the_org_asks_for_is_waited_at_least() {
-        let fault = Fault { retry_after: Some(Duration::from_secs(90)), ..Fault::new(FaultKind::Unwell, "") };
-        let after = |fault: &Fault| Tries::default().after(fault, &POLICY, 0.5);
+        let fault =
+            Fault { retry_after: Some(Duration::from_secs(90)), ..Fault::new(FaultKind::Unavailable, "") };
+        let after = |fault: &Fault| Attempts::default().after(fault, &POLICY, 0.5);
         assert_eq!(after(&fault), Decision::Wait(Duration::from_secs(90)));
         let week = Fault { retry_after: Some(Duration::from_secs(604_800)), ..fault };
         assert_eq!(after(&week), Decision::GiveUp);
@@ -130,14 +131,14 @@ mod tests {
     fn what_will_not_change_is_not_tried_again() {
         use FaultKind as K;
         for kind in [
-            K::SessionLost,
-            K::SessionRefused,
-            K::LocatorLost,
+            K::SessionExpired,
+            K::SessionRejected,
+            K::LocatorExpired,
             K::Limit,
             K::LoginRefused,
             K::QueryRefused,
             K::Configuration,
-            K::Contradiction,
+            K::InvalidResponse,
             K::Miscount,
         ] {
             assert_eq!(waits(POLICY, &[kind], 1.0), [None], "{kind:?}");

@@ -1,4 +1,4 @@
-//! Cron text and a time zone → instants. Owns the zone rules (spring gaps, autumn folds); what is done about an
+//! Cron text and a time zone → timestamps. Owns the zone rules (spring gaps, autumn folds); what is done about an
 //! occurrence that was missed or overlaps is the business of `agenda`.
 
 use std::fmt;
@@ -20,7 +20,7 @@ pub use mark::{Begun, Mark, Started};
 ///
 /// A schedule whose hour field begins with `*` is an interval: it follows the real hours, so it skips what a
 /// spring gap leaves out and runs in both passes of an autumn fold. Every other is a fixed time: inside a gap
-/// it runs once, at the first instant after it, and in a fold it runs in the first pass only.
+/// it runs once, at the first timestamp after it, and in a fold it runs in the first pass only.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     text: String,
@@ -55,25 +55,25 @@ impl Schedule {
         &self.timezone
     }
 
-    /// The first occurrence strictly after this instant. Years 1970 to 2100 have occurrences: before them the
+    /// The first occurrence strictly after this timestamp. Years 1970 to 2100 have occurrences: before them the
     /// answer is the first of 1970, after them `None`.
     #[must_use]
-    pub fn next_after(&self, instant: Timestamp) -> Option<Timestamp> {
-        let instant = instant.max(BEFORE_THE_CALENDAR);
-        if self.fields.is_interval() { self.next_interval(instant) } else { self.next_fixed(instant) }
+    pub fn next_after(&self, timestamp: Timestamp) -> Option<Timestamp> {
+        let timestamp = timestamp.max(BEFORE_THE_CALENDAR);
+        if self.fields.is_interval() { self.next_interval(timestamp) } else { self.next_fixed(timestamp) }
     }
 
-    /// The occurrences after one instant up to and with another, in order.
+    /// The occurrences after one timestamp up to and with another, in order.
     pub fn occurrences(&self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
-        std::iter::successors(self.next_after(after), |instant| self.next_after(*instant))
-            .take_while(move |instant| *instant <= until)
+        std::iter::successors(self.next_after(after), |timestamp| self.next_after(*timestamp))
+            .take_while(move |timestamp| *timestamp <= until)
     }
 
-    /// The last occurrence after one instant up to and with another, found by bisection: it costs some dozens
+    /// The last occurrence after one timestamp up to and with another, found by bisection: it costs some dozens
     /// of steps however many lie between.
     #[must_use]
     pub fn last_within(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
-        let due = |instant| self.next_after(instant).filter(|next| *next <= until);
+        let due = |timestamp| self.next_after(timestamp).filter(|next| *next <= until);
         let mut last = due(after)?;
         // Nothing is due after `none_after`, and `last` is due.
         let mut none_after = until;
@@ -99,20 +99,20 @@ impl Schedule {
         format!("{:016x}", fnv1a(format!("{} {zone}", self.fields.canonical()).as_bytes()))
     }
 
-    fn next_fixed(&self, instant: Timestamp) -> Option<Timestamp> {
-        // A civil time up to this instant's own was first reached at or before this instant.
-        let mut civil = self.timezone.to_datetime(instant);
+    fn next_fixed(&self, timestamp: Timestamp) -> Option<Timestamp> {
+        // A civil time up to this timestamp's own was first reached at or before this timestamp.
+        let mut civil = self.timezone.to_datetime(timestamp);
         loop {
             civil = self.civil_times.next_after(civil)?;
             let reached = self.first_reached(civil)?;
-            // Not later where the instant is in a fold's second pass, and the civil time was in its first.
-            if reached > instant {
+            // Not later where the timestamp is in a fold's second pass, and the civil time was in its first.
+            if reached > timestamp {
                 return Some(reached);
             }
         }
     }
 
-    /// The instant at which a clock in the zone first shows a civil time, or one after it.
+    /// The timestamp at which a clock in the zone first shows a civil time, or one after it.
     fn first_reached(&self, civil: civil::DateTime) -> Option<Timestamp> {
         match self.timezone.to_ambiguous_timestamp(civil).offset() {
             AmbiguousOffset::Unambiguous { offset } | AmbiguousOffset::Fold { before: offset, .. } => {
@@ -127,10 +127,10 @@ impl Schedule {
         }
     }
 
-    fn next_interval(&self, instant: Timestamp) -> Option<Timestamp> {
-        let mut offset = self.timezone.to_offset(instant);
-        let mut civil = offset.to_datetime(instant);
-        let mut transitions = self.timezone.following(instant);
+    fn next_interval(&self, timestamp: Timestamp) -> Option<Timestamp> {
+        let mut offset = self.timezone.to_offset(timestamp);
+        let mut civil = offset.to_datetime(timestamp);
+        let mut transitions = self.timezone.following(timestamp);
         loop {
             let next = offset.to_timestamp(self.civil_times.next_after(civil)?).ok()?;
             match transitions.next() {
@@ -162,8 +162,8 @@ pub struct ScheduleError(String);
 impl fmt::Display for ScheduleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Each field that is wrong is repeated with its mistake: what is longer was no schedule.
-        const LONGEST: usize = 600;
-        match self.0.char_indices().nth(LONGEST) {
+        const MAX_SCHEDULE_BYTES: usize = 600;
+        match self.0.char_indices().nth(MAX_SCHEDULE_BYTES) {
             None => f.write_str(&self.0),
             Some((end, _)) => write!(f, "{}...", &self.0[..end]),
         }
@@ -183,14 +183,14 @@ mod tests {
         Schedule::parse(text, TimeZone::get(zone).unwrap()).unwrap()
     }
 
-    /// The next few occurrences after an instant, in the schedule's zone, as `12-31 23:59 +01:00`.
+    /// The next few occurrences after a timestamp, in the schedule's zone, as `12-31 23:59 +01:00`.
     fn next(text: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
         let schedule = schedule(text, zone);
-        let mut instant: Timestamp = after.parse().unwrap();
+        let mut timestamp: Timestamp = after.parse().unwrap();
         let mut found = Vec::new();
         for _ in 0..count {
-            instant = schedule.next_after(instant).unwrap();
-            let here = instant.to_zoned(schedule.timezone().clone());
+            timestamp = schedule.next_after(timestamp).unwrap();
+            let here = timestamp.to_zoned(schedule.timezone().clone());
             found.push(here.strftime("%m-%d %H:%M %:z").to_string());
         }
         found
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(berlin("0,15,30 2 * * *", 2), ["03-29 03:00 +02:00", "03-30 02:00 +02:00"]);
         assert_eq!(berlin("*/15 2 * * *", 2), ["03-29 03:00 +02:00", "03-30 02:00 +02:00"]);
         assert_eq!(berlin("30 2,3 * * *", 2), ["03-29 03:00 +02:00", "03-29 03:30 +02:00"]);
-        // What falls due at that instant anyway is the same occurrence.
+        // What falls due at that timestamp anyway is the same occurrence.
         assert_eq!(berlin("0 2,3 * * *", 2), ["03-29 03:00 +02:00", "03-30 02:00 +02:00"]);
         // Midnight itself is missing.
         assert_eq!(
@@ -313,7 +313,7 @@ mod tests {
         let leap_sunday = schedule("0 0 29 2 */7", "America/New_York");
         let found: Vec<String> = leap_sunday
             .occurrences("1970-01-01T00:00:00Z".parse().unwrap(), Timestamp::MAX)
-            .map(|instant| instant.to_string())
+            .map(|timestamp| timestamp.to_string())
             .collect();
         assert_eq!(
             found,
@@ -332,7 +332,7 @@ mod tests {
         for zone in ["UTC", "Asia/Tokyo", "America/New_York", "Pacific/Kiritimati"] {
             for text in ["0 0 * * *", "0 * * * *"] {
                 let schedule = schedule(text, zone);
-                let here = |instant: Timestamp| schedule.timezone().to_datetime(instant).to_string();
+                let here = |timestamp: Timestamp| schedule.timezone().to_datetime(timestamp).to_string();
                 assert_eq!(schedule.next_after(Timestamp::MIN).map(here).unwrap(), "1970-01-01T00:00:00");
                 assert_eq!(schedule.next_after(Timestamp::MAX), None);
                 let last = "2100-12-29T12:00:00Z".parse().unwrap();
@@ -348,10 +348,10 @@ mod tests {
 
     #[test]
     fn the_last_occurrence_in_a_span_is_found_without_walking_through_it() {
-        let instant = |text: &str| text.parse::<Timestamp>().unwrap();
+        let timestamp = |text: &str| text.parse::<Timestamp>().unwrap();
         let last = |text: &str, after: &str, until: &str| {
             let schedule = schedule(text, "Europe/Berlin");
-            schedule.last_within(instant(after), instant(until)).map(|instant| instant.to_string())
+            schedule.last_within(timestamp(after), timestamp(until)).map(|timestamp| timestamp.to_string())
         };
         let minutely = last("* * * * *", "1990-01-01T00:00:00Z", "2026-11-22T10:00:59Z");
         assert_eq!(minutely.as_deref(), Some("2026-11-22T10:00:00Z"));

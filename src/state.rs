@@ -19,14 +19,14 @@ use crate::schedule::Mark;
 
 mod file;
 mod history;
+mod journal;
 mod lock;
-mod unfinished;
 
 pub use history::History;
+pub use journal::{JournalEntry, PublishIntent};
 pub use lock::Lock;
-pub use unfinished::{Intent, Unfinished};
 
-/// The state folder.
+/// The state directory.
 ///
 /// ```text
 /// runs.jsonl           the history, a run report a line
@@ -43,7 +43,7 @@ pub use unfinished::{Intent, Unfinished};
 /// here blocks for as long as the disk takes, a few milliseconds as a rule.
 #[derive(Debug, Clone)]
 pub struct State {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 /// One job's lock, held until it is dropped. It stands before everything that only a job's own run may do.
@@ -62,32 +62,32 @@ impl JobLock {
 }
 
 impl State {
-    /// The state in `folder`, which is made where it is missing, with mode 0700: the history holds what orgs
+    /// The state in `directory`, which is made where it is missing, with mode 0700: the history holds what orgs
     /// answered. Who wants to share it makes it with another mode before.
     ///
     /// # Errors
     ///
     /// [`Exit::Output`] where it cannot be made or written to.
-    pub fn open(folder: &Path) -> Result<Self, Failure> {
-        let state = Self::at(folder)?;
-        // Only the folder itself is private: exports may lie beside it.
-        make_folder(&state.folder, 0o700)?;
+    pub fn open(directory: &Path) -> Result<Self, Failure> {
+        let state = Self::at(directory)?;
+        // Only the directory itself is private: exports may lie beside it.
+        make_directory(&state.directory, 0o700)?;
         for inner in ["locks", "locks/outputs", "unfinished", "marks", "columns"] {
-            make_folder(&state.folder.join(inner), 0o777)?;
+            make_directory(&state.directory.join(inner), 0o777)?;
         }
         // A run finds out before it begins, not when it has a report to write.
-        history::probe(&state.folder)?;
+        history::probe(&state.directory)?;
         Ok(state)
     }
 
-    /// The state in `folder` for those who only read: nothing is made, and what is missing reads as empty.
+    /// The state in `directory` for those who only read: nothing is made, and what is missing reads as empty.
     ///
     /// # Errors
     ///
-    /// [`Exit::Output`] where a relative `folder` has nothing to be relative to.
-    pub fn at(folder: &Path) -> Result<Self, Failure> {
-        let absolute = std::path::absolute(folder);
-        Ok(Self { folder: absolute.map_err(|error| failure("cannot resolve", folder, &error))? })
+    /// [`Exit::Output`] where a relative `directory` has nothing to be relative to.
+    pub fn at(directory: &Path) -> Result<Self, Failure> {
+        let absolute = std::path::absolute(directory);
+        Ok(Self { directory: absolute.map_err(|error| failure("cannot resolve", directory, &error))? })
     }
 
     /// Locks a job for one run of it.
@@ -97,7 +97,7 @@ impl State {
     /// [`Exit::TryLater`] where it runs already, in this process or another; [`Exit::Output`] where the lock
     /// cannot be made.
     pub fn lock_job(&self, job: &JobName) -> Result<JobLock, Failure> {
-        let path = self.folder.join("locks").join(format!("{job}.lock"));
+        let path = self.directory.join("locks").join(format!("{job}.lock"));
         match lock::try_lock(&path)? {
             Ok(lock) => Ok(JobLock { name: job.clone(), _lock: lock }),
             Err(held) => Err(Failure::new(Exit::TryLater, format!("job {job} is being run already{held}"))
@@ -128,13 +128,13 @@ impl State {
         lock.is_at_path(&self.output_lock(output))
     }
 
-    /// Locks the state folder for the one daemon that it may have.
+    /// Locks the state directory for the one daemon that it may have.
     ///
     /// # Errors
     ///
     /// [`Exit::TryLater`] where a daemon runs on it, [`Exit::Output`] where the lock cannot be made.
     pub fn lock_daemon(&self) -> Result<Lock, Failure> {
-        let path = self.folder.join("daemon.lock");
+        let path = self.directory.join("daemon.lock");
         let mut tried = lock::try_lock(&path)?;
         for _ in 0..5 {
             if tried.is_ok() {
@@ -145,7 +145,7 @@ impl State {
             tried = lock::try_lock(&path)?;
         }
         tried.map_err(|held| {
-            let what = format!("a daemon runs on {} already{held}", self.folder.display());
+            let what = format!("a daemon runs on {} already{held}", self.directory.display());
             Failure::new(Exit::TryLater, what).hint("end that one, or give this one a state_dir of its own")
         })
     }
@@ -156,7 +156,7 @@ impl State {
     ///
     /// [`Exit::Output`] where the lock cannot be looked at.
     pub fn has_daemon(&self) -> Result<bool, Failure> {
-        lock::is_held(&self.folder.join("daemon.lock"))
+        lock::is_held(&self.directory.join("daemon.lock"))
     }
 
     /// Notes a run's stages before they are opened, so that a later run finds them if this one dies. On the disk
@@ -175,7 +175,7 @@ impl State {
     /// # Errors
     ///
     /// [`Exit::Output`] where the note cannot be written.
-    pub fn note_intent(&self, job: &JobLock, intent: Intent) -> Result<(), Failure> {
+    pub fn note_intent(&self, job: &JobLock, intent: PublishIntent) -> Result<(), Failure> {
         self.amend(job, |unfinished| unfinished.intent = Some(intent))
     }
 
@@ -189,7 +189,7 @@ impl State {
         let outputs: Vec<_> = outputs.iter().map(|path| resolved(path)).collect();
         let mut jobs = self.jobs_in("unfinished")?;
         jobs.retain(|job| {
-            let noted: Option<Unfinished> = file::read(&self.job_file("unfinished", job)).ok().flatten();
+            let noted: Option<JournalEntry> = file::read(&self.job_file("unfinished", job)).ok().flatten();
             let intent = noted.and_then(|noted| noted.intent);
             let mut renamings = intent.iter().flat_map(|intent| &intent.renamings);
             job != but.job() && renamings.any(|(_, output)| outputs.contains(&resolved(output)))
@@ -203,7 +203,7 @@ impl State {
     /// # Errors
     ///
     /// [`Exit::Output`] where the note cannot be read.
-    pub fn unfinished(&self, job: &JobLock) -> Result<Unfinished, Failure> {
+    pub fn unfinished(&self, job: &JobLock) -> Result<JournalEntry, Failure> {
         Ok(file::read(&self.unfinished_path(job))?.unwrap_or_default())
     }
 
@@ -218,7 +218,7 @@ impl State {
         if stages.is_empty() {
             return file::remove(&self.unfinished_path(job));
         }
-        file::write(&self.unfinished_path(job), &Unfinished { stages, intent: None })
+        file::write(&self.unfinished_path(job), &JournalEntry { stages, intent: None })
     }
 
     /// Appends a run to the history; on the disk when it returns.
@@ -227,7 +227,7 @@ impl State {
     ///
     /// [`Exit::Output`] where it cannot be written; the history is then as it was.
     pub fn append(&self, report: &RunReport) -> Result<(), Failure> {
-        history::append(&self.folder, report)
+        history::append(&self.directory, report)
     }
 
     /// The history, newest first. A report that is being written is not in it, and one that a crash cut short
@@ -237,7 +237,7 @@ impl State {
     ///
     /// [`Exit::Output`] where it cannot be opened; items are errors where it cannot be read.
     pub fn history(&self) -> Result<History, Failure> {
-        History::open(&self.folder)
+        History::open(&self.directory)
     }
 
     /// Drops the runs that ended more than `keep` before `now`, except the last run of each job, however old. Gives
@@ -247,7 +247,7 @@ impl State {
     ///
     /// [`Exit::Output`] where it cannot be rewritten; the history is then as it was.
     pub fn prune(&self, keep: Duration, now: Timestamp) -> Result<u64, Failure> {
-        history::prune(&self.folder, keep, now)
+        history::prune(&self.directory, keep, now)
     }
 
     /// How far the job's schedule has come, if it was ever marked.
@@ -263,7 +263,7 @@ impl State {
     ///
     /// # Errors
     ///
-    /// [`Exit::Output`] where their folder cannot be listed.
+    /// [`Exit::Output`] where their directory cannot be listed.
     pub fn marks(&self) -> Result<(BTreeMap<JobName, Mark>, Vec<Failure>), Failure> {
         let (mut marks, mut unread) = (BTreeMap::new(), Vec::new());
         for job in self.jobs_in("marks")? {
@@ -315,7 +315,7 @@ impl State {
         file::write(&self.job_file("columns", job.job()), &columns)
     }
 
-    fn amend(&self, job: &JobLock, change: impl FnOnce(&mut Unfinished)) -> Result<(), Failure> {
+    fn amend(&self, job: &JobLock, change: impl FnOnce(&mut JournalEntry)) -> Result<(), Failure> {
         let mut unfinished = self.unfinished(job)?;
         change(&mut unfinished);
         file::write(&self.unfinished_path(job), &unfinished)
@@ -325,7 +325,7 @@ impl State {
         let resolved = resolved(path);
         let digest = digest::digest(&digest::SHA256, resolved.as_os_str().as_bytes());
         let hash: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join("locks/outputs").join(hash)
+        self.directory.join("locks/outputs").join(hash)
     }
 
     fn unfinished_path(&self, job: &JobLock) -> PathBuf {
@@ -334,9 +334,9 @@ impl State {
 
     /// The jobs that have a file of this kind, by name.
     fn jobs_in(&self, kind: &str) -> Result<Vec<JobName>, Failure> {
-        let folder = self.folder.join(kind);
-        let unlisted = |error: io::Error| failure("cannot list", &folder, &error);
-        let entries = match fs::read_dir(&folder) {
+        let directory = self.directory.join(kind);
+        let unlisted = |error: io::Error| failure("cannot list", &directory, &error);
+        let entries = match fs::read_dir(&directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(unlisted)?,
         };
@@ -352,42 +352,44 @@ impl State {
     }
 
     fn job_file(&self, kind: &str, job: &JobName) -> PathBuf {
-        self.folder.join(kind).join(format!("{job}.json"))
+        self.directory.join(kind).join(format!("{job}.json"))
     }
 }
 
-/// Makes a folder, and those above it, each flushed into the one that holds it: with a folder that a power cut takes
+/// Makes a directory, and those above it, each flushed into the one that holds it: with a directory that a power cut takes
 /// away go the notes in it, however well they were flushed.
-fn make_folder(folder: &Path, mode: u32) -> Result<(), Failure> {
-    let make = || fs::DirBuilder::new().mode(mode).create(folder);
-    let made = match (make(), folder.parent()) {
+fn make_directory(directory: &Path, mode: u32) -> Result<(), Failure> {
+    let make = || fs::DirBuilder::new().mode(mode).create(directory);
+    let made = match (make(), directory.parent()) {
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-            make_folder(parent, 0o777)?;
+            make_directory(parent, 0o777)?;
             make()
         }
         (made, _) => made,
     };
     match made {
-        Ok(()) => file::flush_folder_of(folder),
+        Ok(()) => file::flush_directory_of(directory),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failure("cannot make", folder, &error)),
+        Err(error) => Err(failure("cannot make", directory, &error)),
     }
 }
 
-/// `path` by way of no links, as far as its folders exist, so that one file has one lock.
+/// `path` by way of no links, as far as its directories exist, so that one file has one lock.
 fn resolved(path: &Path) -> PathBuf {
     // The last name is never followed: a link there is replaced.
-    let folders = path.ancestors().skip(1);
-    folders
-        .filter_map(|folder| Some(fs::canonicalize(folder).ok()?.join(path.strip_prefix(folder).ok()?)))
+    let directories = path.ancestors().skip(1);
+    directories
+        .filter_map(|directory| {
+            Some(fs::canonicalize(directory).ok()?.join(path.strip_prefix(directory).ok()?))
+        })
         .next()
         .unwrap_or_else(|| path.to_owned())
 }
 
 fn failure(doing: &str, path: &Path, error: &io::Error) -> Failure {
     let failure =
-        Failure::of_file(Exit::Output, doing, path, error).context("the state folder cannot be used");
-    let where_to = "state_dir (SFEXPORT_STATE_DIR) must be a folder that this user can write to";
+        Failure::of_file(Exit::Output, doing, path, error).context("the state directory cannot be used");
+    let where_to = "state_dir (SFEXPORT_STATE_DIR) must be a directory that this user can write to";
     match failure.hint.clone() {
         Some(hint) => failure.hint(format!("{hint}; {where_to}")),
         None => failure.hint(where_to),

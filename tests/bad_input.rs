@@ -211,7 +211,7 @@ fn a_key_file_that_everybody_can_read_is_refused_and_one_that_a_group_can_is_not
 
 const NOBODY: u32 = 65_534;
 
-/// Who made the folder is who runs the tests.
+/// Who made the directory is who runs the tests.
 fn is_root(at: &Deployment) -> bool {
     fs::metadata(at.path("")).unwrap().uid() == 0
 }
@@ -225,7 +225,7 @@ fn not_as_root(at: &Deployment) -> Command {
     for path in ["exports", "exports/accounts.csv"] {
         chown(at.path(path), Some(NOBODY), Some(NOBODY)).unwrap();
     }
-    // The build's folder may be closed to others: a copy is not. Another process makes it, because a child that
+    // The build's directory may be closed to others: a copy is not. Another process makes it, because a child that
     // another test starts meanwhile would inherit the open copy, and what is open for writing cannot be run.
     if !at.path("sfexport").exists() {
         let binary = env!("CARGO_BIN_EXE_sfexport");
@@ -484,14 +484,14 @@ fn an_output_that_cannot_be_written_is_found_before_the_login() {
         at.job("odd", "SELECT Id FROM Account", output, "");
         at.run(["run", "odd"]).ended(73).says(&[parts, "hint: "]);
     }
-    fs::create_dir(at.path("exports/folder.csv")).unwrap();
-    at.job("odd", "SELECT Id FROM Account", "folder.csv", "");
-    at.run(["run", "odd"]).ended(73).says(&["exports/folder.csv", "folder", "hint: "]);
+    fs::create_dir(at.path("exports/directory.csv")).unwrap();
+    at.job("odd", "SELECT Id FROM Account", "directory.csv", "");
+    at.run(["run", "odd"]).ended(73).says(&["exports/directory.csv", "directory", "hint: "]);
     assert_eq!(at.logins().len(), 0);
 }
 
 #[test]
-fn a_linked_folder_leads_no_output_out_of_its_root() {
+fn a_linked_directory_leads_no_output_out_of_its_root() {
     let at = deployment();
     fs::create_dir_all(at.path("exports/inside")).unwrap();
     fs::create_dir_all(at.path("elsewhere")).unwrap();
@@ -503,7 +503,7 @@ fn a_linked_folder_leads_no_output_out_of_its_root() {
     assert!(at.run(["check", "--offline", "thief"]).ended(73).stdout().contains("leads out of output_root"));
     assert!(at.names_below("elsewhere").is_empty());
     assert_eq!(at.logins().len(), 0);
-    // One that stays below it is a folder like any other, and so is a root that is a link itself.
+    // One that stays below it is a directory like any other, and so is a root that is a link itself.
     at.job("thief", "SELECT Id FROM Account", "in/deeper/x.csv", "");
     at.run(["run", "thief"]).ended(0);
     assert!(at.path("exports/inside/deeper/x.csv").exists());
@@ -541,8 +541,8 @@ fn an_instant_that_is_none_is_told_what_it_lacks() {
     let at = deployment();
     let form = "write it as in 2026-11-22T02:00:00+01:00";
     let zone = "zone (Z, or an offset as in +01:00)";
-    for (instant, told) in [
-        ("rubbish", "it is no instant; ".to_owned()),
+    for (timestamp, told) in [
+        ("rubbish", "it is no timestamp; ".to_owned()),
         ("2026-11-22T02:00:00", format!("its {zone} is missing; ")),
         ("2026-11-22 02:00", format!("its {zone} is missing; ")),
         ("2026-11-22T02:00:00[Europe/Berlin]", format!("its {zone} is missing; ")),
@@ -553,13 +553,13 @@ fn an_instant_that_is_none_is_told_what_it_lacks() {
         ("2026-11-22T25:00:00Z", "out of range".to_owned()),
         ("2026-11-22T02:00:00+1", format!("its {zone} is missing; ")),
     ] {
-        let told = format!("'{instant}' for '--at <INSTANT>': {told}");
+        let told = format!("'{timestamp}' for '--at <TIMESTAMP>': {told}");
         let told = if told.contains("range") {
             "a number in it is out of range: months go from 01 to 12, "
         } else {
             told.as_str()
         };
-        refused_unasked(&at, &["run", "accounts", "--at", instant], 2, &[told, form]);
+        refused_unasked(&at, &["run", "accounts", "--at", timestamp], 2, &[told, form]);
     }
 }
 

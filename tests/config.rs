@@ -1,4 +1,4 @@
-//! What a user wrote → what `config::load` makes of it, against real files in a folder of their own and an
+//! What a user wrote → what `config::load` makes of it, against real files in a directory of their own and an
 //! environment that is handed in.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
@@ -14,7 +14,7 @@ use sfexport::error::Failure;
 use sfexport::job::{CatchUp, Children, Compound, Format, IfExists, Numbers, Overlap};
 use sfexport::org::{KeySource, PasswordSource};
 
-/// A folder with a configuration in it.
+/// A directory with a configuration in it.
 struct Project {
     dir: tempfile::TempDir,
     sources: Sources,
@@ -72,7 +72,7 @@ impl Project {
         self.load(&Selection::Jobs(names.iter().map(|name| (*name).to_owned()).collect()))
     }
 
-    /// Each mistake, with the project's folder as `DIR`.
+    /// Each mistake, with the project's directory as `DIR`.
     fn mistakes(&self) -> Vec<String> {
         self.shown(self.load(&Selection::All).expect_err("there is a mistake").as_slice())
     }
@@ -307,7 +307,7 @@ fn jobs_come_in_the_order_of_their_names_and_only_toml_files_are_jobs() {
         .file("jobs/query.soql", "?")
         .file("jobs/.hidden.toml", "?")
         .file("jobs/nested/d.toml", "?")
-        .file("jobs/folder.toml/e", "?")
+        .file("jobs/directory.toml/e", "?")
         .file("elsewhere.toml", JOB);
     std::os::unix::fs::symlink(project.path("elsewhere.toml"), project.path("jobs/linked.toml")).unwrap();
     let names: Vec<_> = project.all().jobs.iter().map(|job| job.name.to_string()).collect();
@@ -584,7 +584,7 @@ fn a_file_that_is_no_text_is_told_by_line() {
 }
 
 #[test]
-fn unreadable_job_files_and_folders_are_mistakes() {
+fn unreadable_job_files_and_directories_are_mistakes() {
     let project = Project::with(ORG);
     std::fs::create_dir(project.path("jobs")).unwrap();
     std::os::unix::fs::symlink("nowhere", project.path("jobs/a.toml")).unwrap();
@@ -1239,7 +1239,7 @@ fn the_documentation_holds_every_key_with_its_default() {
 
 #[test]
 fn each_default_of_a_setting_can_be_written_and_changes_nothing() {
-    // A folder of jobs that somebody names must be there.
+    // A directory of jobs that somebody names must be there.
     let plain = Project::with(ORG).job("a", JOB);
     let mut written = Project::with(ORG).job("a", JOB);
     for key in config::keys().filter(|key| key.table != Table::Job) {

@@ -26,7 +26,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 use sfexport::clock::{self, Clock, Sleep};
 use sfexport::config::{self, Selection, Sources};
-use sfexport::daemon::{Daemon, Handle, Reader, Supervisor, Surroundings};
+use sfexport::daemon::{Daemon, DaemonOptions, Handle, Reader, Supervisor};
 use sfexport::demo_org::{At, Fault, Options, Rule};
 use sfexport::error::{Exit, Failure};
 use sfexport::job::JobName;
@@ -34,7 +34,7 @@ use sfexport::monitor::{Event, Monitor};
 use sfexport::report::{RunId, RunReport, RunStatus};
 use sfexport::schedule::{Mark, Schedule, Started};
 use sfexport::state::State;
-use sfexport::status::{self, Board};
+use sfexport::status::{self, RunStats};
 use support::{Deployment, assert_same, csv, live, options};
 
 const SOQL: &str = "SELECT Id, Name FROM Account";
@@ -279,7 +279,7 @@ fn hanging_disk(at: &Deployment) -> std::fs::File {
 }
 
 #[test]
-fn a_second_signal_ends_at_once_while_the_state_folders_disk_hangs() {
+fn a_second_signal_ends_at_once_while_the_state_directories_disk_hangs() {
     let at = Deployment::new(50);
     due(&at, "accounts", "");
     let _disk = hanging_disk(&at);
@@ -316,7 +316,7 @@ fn a_killed_daemon_leaves_the_old_file_and_the_next_one_makes_it_anew() {
 }
 
 #[test]
-fn one_state_folder_has_one_daemon_and_jobs_and_history_are_read_beside_it() {
+fn one_state_directory_has_one_daemon_and_jobs_and_history_are_read_beside_it() {
     let at = Deployment::new(50);
     due(&at, "accounts", "timezone = \"Europe/Berlin\"");
     settled_in(&at, "accounts", "@hourly", "Europe/Berlin");
@@ -366,10 +366,10 @@ fn who_asks_for_the_next_runs_is_told_that_no_daemon_is_there_to_start_them() {
     let nothing = at.run(["jobs"]).ended(0);
     assert!(!nothing.stderr.contains("no daemon"), "{}", nothing.stderr);
     at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
-    let folder = at.path("state");
-    let none = format!("no daemon is running on {}", folder.display());
+    let directory = at.path("state");
+    let none = format!("no daemon is running on {}", directory.display());
     at.run(["jobs"]).ended(0).says(&[&none]);
-    assert!(!folder.exists(), "looking makes nothing");
+    assert!(!directory.exists(), "looking makes nothing");
     let mut daemon = Process::start(&at);
     daemon.says("has started");
     assert!(!at.run(["jobs", "--json"]).ended(0).stderr.contains("no daemon"));
@@ -450,10 +450,10 @@ fn a_hangup_reads_the_configuration_anew_and_takes_it_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_daemon_whose_folder_of_jobs_is_gone_keeps_its_jobs_and_does_not_start_without_one() {
+fn a_daemon_whose_directory_of_jobs_is_gone_keeps_its_jobs_and_does_not_start_without_one() {
     let at = Deployment::new(50);
     at.configure("[status]\nlisten = \"127.0.0.1:0\"");
-    // A run that needs no job file needs no folder of them.
+    // A run that needs no job file needs no directory of them.
     at.run(["query", SOQL, "-o", "-"]).ended(0);
     at.run(["daemon"]).ended(78).says(&[
         &format!("jobs_dir {} cannot be read: No such file", at.path("jobs").display()),
@@ -1065,15 +1065,15 @@ fn with_daemon_that_reads(
     story: impl FnOnce(&Handle),
 ) {
     let reader = Reader::new(load).unwrap();
-    let roster = at.block_on(reader.read(clock.now())).unwrap();
-    let surroundings = Surroundings {
+    let config = at.block_on(reader.read(clock.now())).unwrap();
+    let surroundings = DaemonOptions {
         reader,
         clock: Arc::clone(clock) as _,
         monitor: Arc::clone(watcher) as _,
         on_reading: Arc::new(|_| {}),
         supervisor: Supervisor::default(),
     };
-    let daemon = Daemon::open(roster, surroundings).unwrap();
+    let daemon = Daemon::open(config, surroundings).unwrap();
     let handle = daemon.handle();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let ended = runtime.spawn(daemon.run());
@@ -1100,7 +1100,7 @@ fn hangups_during_a_reading_are_one_more_reading_and_a_reading_that_panics_is_no
     };
     let (clock, watcher) = (Ahead::new(), Arc::new(Watcher::default()));
     with_daemon_that_reads(slowly, &at, &clock, &watcher, |handle| {
-        let has = |job: &str| handle.roster().jobs.contains_key(&name(job));
+        let has = |job: &str| handle.config().jobs.contains_key(&name(job));
         handle.reload();
         wait_for(|| (readings.load(Ordering::SeqCst) == 2).then_some(())).unwrap();
         std::thread::sleep(Duration::from_millis(100));
@@ -1176,11 +1176,11 @@ fn a_loop_that_has_not_turned_for_long_is_not_alive() {
     with_daemon(&at, &clock, &watcher, |handle| {
         let listener = at.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let port = listener.local_addr().unwrap();
-        let board = Arc::new(Board::new(Arc::clone(&clock) as _));
+        let stats = Arc::new(RunStats::new(Arc::clone(&clock) as _));
         let status = std::thread::spawn({
             let handle = handle.clone();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            move || runtime.block_on(status::serve(listener, board, handle))
+            move || runtime.block_on(status::serve(listener, stats, handle))
         });
         wait_for(|| (get(port, "/readyz").0 == 200).then_some(())).unwrap();
         let disk = hanging_disk(&at);
@@ -1209,7 +1209,7 @@ fn a_run_goes_on_with_what_it_started_with_while_its_job_is_removed() {
         std::fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
         at.job("other", SOQL, "other.csv", "");
         handle.reload();
-        wait_for(|| handle.roster().jobs.contains_key(&name("other")).then_some(())).unwrap();
+        wait_for(|| handle.config().jobs.contains_key(&name("other")).then_some(())).unwrap();
         handle.run_now(name("other"));
         wait_for(|| (watcher.ended() >= 2).then_some(())).unwrap();
     });

@@ -495,7 +495,7 @@ async fn where_finds_the_rows_that_the_data_set_has() {
     fn day(row: &Row<'_>, field: &str) -> Option<String> {
         match row.value(field).unwrap() {
             Cell::Date(day) => Some(day.to_string()),
-            Cell::Datetime(instant) => Some(instant.to_string()),
+            Cell::Datetime(timestamp) => Some(timestamp.to_string()),
             _ => None,
         }
     }

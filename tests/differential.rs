@@ -47,11 +47,11 @@ async fn every_export_is_what_the_data_set_says() {
         for number in 0..QUERIES {
             let case = Case::generate(&mut random, world.org.data());
             let files = case.expected(world.org.data());
-            let folder = world.folder.path().join(number.to_string());
-            let report = world.export(&case, &folder).await;
+            let directory = world.directory.path().join(number.to_string());
+            let report = world.export(&case, &directory).await;
             assert_eq!(report.exit_status, 0, "{}\n{:?} {:?}", case.soql, report.error, report.hint);
             assert_eq!(report.records as usize, case.records(world.org.data()), "{}", case.soql);
-            let mut found: Vec<_> = std::fs::read_dir(&folder)
+            let mut found: Vec<_> = std::fs::read_dir(&directory)
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .collect();
@@ -59,7 +59,7 @@ async fn every_export_is_what_the_data_set_says() {
             assert_eq!(found, files.keys().cloned().collect::<Vec<_>>(), "{}", case.soql);
             for (name, expected) in files {
                 eprintln_on_panic(&case, &name, || {
-                    let found = std::fs::read(folder.join(&name)).unwrap();
+                    let found = std::fs::read(directory.join(&name)).unwrap();
                     if case.unordered {
                         assert_same(&sorted(&found), &sorted(&expected));
                     } else {
@@ -104,23 +104,23 @@ async fn the_bytes_are_the_same_in_whatever_pieces_the_pages_come() {
         let world = World::new(Options { page_size: 2, ..options(12) }).await;
         world.org.script(rule);
         let case = Case { format: Format::Jsonl, ..Case::of("pieces", soql.to_owned(), &mut random) };
-        let folder = world.folder.path().join(number.to_string());
-        let report = world.export(&case, &folder).await;
+        let directory = world.directory.path().join(number.to_string());
+        let report = world.export(&case, &directory).await;
         assert_eq!(report.exit_status, 0, "{piece}: {:?}", report.error);
-        let found = std::fs::read(folder.join("export.jsonl")).unwrap();
+        let found = std::fs::read(directory.join("export.jsonl")).unwrap();
         assert_same(&found, bytes.get_or_insert_with(|| found.clone()));
     }
     let case = Case { format: Format::Jsonl, ..Case::of("whole", soql.to_owned(), &mut random) };
-    let folder = world.folder.path().join("whole");
-    assert_eq!(world.export(&case, &folder).await.exit_status, 0);
-    assert_same(&std::fs::read(folder.join("export.jsonl")).unwrap(), &bytes.unwrap());
+    let directory = world.directory.path().join("whole");
+    assert_eq!(world.export(&case, &directory).await.exit_status, 0);
+    assert_same(&std::fs::read(directory.join("export.jsonl")).unwrap(), &bytes.unwrap());
 }
 
 /// An org, and what exports from it.
 struct World {
     org: DemoOrg,
     edges: Arc<Edges>,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl World {
@@ -149,13 +149,13 @@ impl World {
         Self {
             org: DemoOrg::start(options).await.unwrap(),
             edges: Arc::new(edges),
-            folder: tempfile::tempdir().unwrap(),
+            directory: tempfile::tempdir().unwrap(),
         }
     }
 
-    async fn export(&self, case: &Case, folder: &Path) -> RunReport {
+    async fn export(&self, case: &Case, directory: &Path) -> RunReport {
         let ending = if case.format == Format::Csv { "csv" } else { "jsonl" };
-        let path: PathBuf = folder.join(format!("export.{ending}"));
+        let path: PathBuf = directory.join(format!("export.{ending}"));
         let org = Org {
             name: OrgName::default_org(),
             login_url: self.org.url().to_owned(),

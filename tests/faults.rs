@@ -129,7 +129,7 @@ impl Case {
 
 /// What all cases of a matrix share.
 struct Matrix {
-    folder: TempDir,
+    directory: TempDir,
     config: Config,
     http: [Arc<Edges>; 3],
     expected: [Files; 4],
@@ -174,8 +174,8 @@ impl Matrix {
     fn new() -> Self {
         log_everything();
         // Flushing to memory takes no time; what flushing is worth is another test's question.
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let config = configuration(folder.path());
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let config = configuration(directory.path());
         let clock = Arc::new(TestClock::new(Timestamp::now()));
         let edges = |wire: Wire| {
             let mut settings = config.settings.http.clone();
@@ -191,7 +191,7 @@ impl Matrix {
         let data = DataSet::new(RECORDS);
         let expected =
             [What::Csv, What::Jsonl, What::Children, What::Files].map(|what| expected(&data, what));
-        Self { folder, config, http, expected, clock }
+        Self { directory, config, http, expected, clock }
     }
 
     fn job(&self, what: What) -> Arc<Job> {
@@ -226,22 +226,22 @@ impl Matrix {
         for rule in &case.rules {
             org.script(rule.clone());
         }
-        let folder = self.folder.path().join(number.to_string());
-        fs::create_dir(&folder).unwrap();
+        let directory = self.directory.path().join(number.to_string());
+        fs::create_dir(&directory).unwrap();
         // Every third case has no former file.
         if !number.is_multiple_of(3) {
-            self.write_former(case.what, &folder);
+            self.write_former(case.what, &directory);
         }
-        let former = Standing::of(&folder);
-        let report = self.export(&org, case, &folder.join("export.csv")).await;
-        let wrong = self.judge(case, &report, &former, &Standing::of(&folder));
-        fs::remove_dir_all(&folder).unwrap();
+        let former = Standing::of(&directory);
+        let report = self.export(&org, case, &directory.join("export.csv")).await;
+        let wrong = self.judge(case, &report, &former, &Standing::of(&directory));
+        fs::remove_dir_all(&directory).unwrap();
         wrong
     }
 
-    fn write_former(&self, what: What, folder: &Path) {
+    fn write_former(&self, what: What, directory: &Path) {
         for name in self.expected[what as usize].keys() {
-            fs::write(folder.join(name), FORMER).unwrap();
+            fs::write(directory.join(name), FORMER).unwrap();
         }
     }
 
@@ -252,7 +252,7 @@ impl Matrix {
         export(run, edges, &stop).await
     }
 
-    /// What is wrong with a run's end; a stage that is left makes a folder that is neither.
+    /// What is wrong with a run's end; a stage that is left makes a directory that is neither.
     fn judge(&self, case: &Case, report: &RunReport, former: &Standing, found: &Standing) -> Option<String> {
         let told = format!("status {}, {:?}", report.exit_status, report.error);
         let whole = serde_json::to_string(report).unwrap();
@@ -284,7 +284,7 @@ impl Matrix {
 /// Files by their names.
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// What a folder holds.
+/// What a directory holds.
 #[derive(Debug, PartialEq, Eq)]
 struct Standing {
     files: Files,
@@ -292,9 +292,9 @@ struct Standing {
 }
 
 impl Standing {
-    fn of(folder: &Path) -> Self {
+    fn of(directory: &Path) -> Self {
         let mut standing = Self { files: Files::new(), inodes: Vec::new() };
-        for entry in fs::read_dir(folder).unwrap() {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             standing.inodes.push(inode(&path));
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -305,9 +305,9 @@ impl Standing {
     }
 }
 
-fn configuration(folder: &Path) -> Config {
+fn configuration(directory: &Path) -> Config {
     let write = |name: &str, text: &str| {
-        let path = folder.join(name);
+        let path = directory.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     };
@@ -334,7 +334,7 @@ fn configuration(folder: &Path) -> Config {
     }
     let sources = Sources {
         environment: vec![("SFEXPORT_ORG__KEY".into(), support::key_pair().key.clone().into())],
-        working_dir: folder.to_owned(),
+        working_dir: directory.to_owned(),
         ..Sources::default()
     };
     config::load(&sources, &Selection::All).unwrap()
@@ -854,8 +854,8 @@ fn a_bomb_is_given_up_at_the_page_cap() {
 fn what_the_org_asks_for_is_waited() {
     let matrix = Matrix::new();
     let date = |seconds: i64| {
-        let instant = Timestamp::from_second(1_795_309_200 + seconds).unwrap();
-        instant.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        let timestamp = Timestamp::from_second(1_795_309_200 + seconds).unwrap();
+        timestamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
     };
     let asked = [
         html(503).header("Retry-After", "7"),
@@ -869,7 +869,7 @@ fn what_the_org_asks_for_is_waited() {
         }
         // Three faults are one more than the attempts allow: the login takes one of them.
         org.script(Rule::once(Step::Login.at(), html(503).header("Retry-After", "11")));
-        let path = matrix.folder.path().join("export.csv");
+        let path = matrix.directory.path().join("export.csv");
         let before = matrix.clock.elapsed();
         let case = Case::new("waits", [], End::Failed(69));
         let report = matrix.export(&org, &case, &path).await;
@@ -911,7 +911,7 @@ fn a_page_is_tried_as_often_as_the_attempts_say_whatever_goes_wrong() {
             let children = what == What::Children;
             rules.into_iter().for_each(|rule| org.script(rule));
             let case = Case::new(name, [], End::Whole).of(what);
-            let path = matrix.folder.path().join(format!("tried-{number}.csv"));
+            let path = matrix.directory.path().join(format!("tried-{number}.csv"));
             let report = matrix.export(&org, &case, &path).await;
             assert_eq!(report.exit_status, status, "{name}: {:?}", report.error);
             let requests = org.requests();
@@ -935,12 +935,12 @@ fn what_was_done_again_is_counted() {
         org.script(Rule::once(Step::Last.at(), Fault::Truncate { after: 50 }));
         org.script(Rule::once(Step::Last.at(), Fault::ExpiredSession));
         org.script(Rule::once(Step::Last.at(), Fault::LostLocator));
-        let folder = matrix.folder.path().join("counted");
-        fs::create_dir(&folder).unwrap();
-        let former = Standing::of(&folder);
+        let directory = matrix.directory.path().join("counted");
+        fs::create_dir(&directory).unwrap();
+        let former = Standing::of(&directory);
         let case = Case::new("counted", [], End::Whole);
-        let report = matrix.export(&org, &case, &folder.join("export.csv")).await;
-        assert_eq!(matrix.judge(&case, &report, &former, &Standing::of(&folder)), None);
+        let report = matrix.export(&org, &case, &directory.join("export.csv")).await;
+        assert_eq!(matrix.judge(&case, &report, &former, &Standing::of(&directory)), None);
         assert_eq!((report.logins, report.retries, report.restarts, report.pages), (2, 3, 1, 4));
         let calls = org.requests().iter().filter(|request| request.method == "GET").count();
         assert_eq!(report.api_calls, calls as u64);
@@ -965,11 +965,11 @@ fn a_wish_to_stop_is_heard_at_every_step() {
         for step in [Step::Login, Step::First, Step::Middle, Step::Last] {
             let org = start(What::Csv).await;
             org.script(Rule::once(step.at(), Fault::Stall { after: 30, pause: Duration::from_secs(60) }));
-            let folder = matrix.folder.path().join(format!("{step:?}"));
-            fs::create_dir(&folder).unwrap();
-            matrix.write_former(What::Csv, &folder);
-            let former = Standing::of(&folder);
-            let run = run(&matrix.config, &org, matrix.job(What::Csv), &folder.join("export.csv"));
+            let directory = matrix.directory.path().join(format!("{step:?}"));
+            fs::create_dir(&directory).unwrap();
+            matrix.write_former(What::Csv, &directory);
+            let former = Standing::of(&directory);
+            let run = run(&matrix.config, &org, matrix.job(What::Csv), &directory.join("export.csv"));
             let (sender, stop) = Stop::new();
             let edges = Arc::clone(&matrix.http[0]);
             let running = tokio::spawn(async move { export(run, &edges, &stop).await });
@@ -988,7 +988,7 @@ fn a_wish_to_stop_is_heard_at_every_step() {
             assert!(since.elapsed() < Duration::from_secs(1));
             assert_eq!(report.exit_status, 143);
             let case = Case::new("stopped", [], End::Failed(143));
-            let found = Standing::of(&folder);
+            let found = Standing::of(&directory);
             assert_eq!(matrix.judge(&case, &report, &former, &found), None, "{step:?}");
         }
     });
@@ -1000,7 +1000,7 @@ fn an_output_that_cannot_be_renamed_leaves_nothing_behind() {
     runtime().block_on(async {
         let org = start(What::Csv).await;
         org.script(Rule::once(Step::Last.at(), Fault::Late(Duration::from_millis(300))));
-        let path = matrix.folder.path().join("sub/export.csv");
+        let path = matrix.directory.path().join("sub/export.csv");
         fs::create_dir(path.parent().unwrap()).unwrap();
         let run = run(&matrix.config, &org, matrix.job(What::Csv), &path);
         let edges = Arc::clone(&matrix.http[0]);
@@ -1008,7 +1008,7 @@ fn an_output_that_cannot_be_renamed_leaves_nothing_behind() {
         while !org.requests().iter().any(|request| request.target.contains("-24")) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // Somebody makes a folder of the output's name while the last page is on its way.
+        // Somebody makes a directory of the output's name while the last page is on its way.
         fs::create_dir(&path).unwrap();
         let report = running.await.unwrap();
         assert_eq!(report.exit_status, 73, "{:?}", report.error);
@@ -1092,7 +1092,7 @@ fn a_killed_runs_stage_is_swept_by_the_next() {
 fn of_two_processes_on_one_job_the_second_says_that_it_is_locked() {
     let at = deployment(50);
     at.job("contacts", "SELECT Id FROM Contact", "contacts.csv", "");
-    // Of another configuration, as only two configurations on one state folder can share an output.
+    // Of another configuration, as only two configurations on one state directory can share an output.
     at.write("other/twin.toml", "soql = \"SELECT Id FROM Contact\"\noutput = \"accounts.csv\"\n");
     at.write("other.toml", format!("jobs_dir = \"other\"\n{}", at.org_table("org")));
     let stall = Fault::Stall { after: 100, pause: Duration::from_secs(3) };

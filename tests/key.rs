@@ -51,25 +51,25 @@ fn test_name() -> String {
     std::thread::current().name().unwrap_or("a test").to_owned()
 }
 
-/// A folder with a key `a.pem` (PKCS#8), its public key `a.pub` and its certificate `a.crt`.
-struct Folder {
-    folder: TempDir,
+/// A directory with a key `a.pem` (PKCS#8), its public key `a.pub` and its certificate `a.crt`.
+struct Directory {
+    directory: TempDir,
 }
 
-impl Folder {
+impl Directory {
     fn new() -> Self {
-        let folder = Self { folder: tempfile::tempdir().unwrap() };
-        folder.run(
+        let directory = Self { directory: tempfile::tempdir().unwrap() };
+        directory.run(
             "umask 077
              openssl genrsa -out a.pem 2048
              openssl pkey -in a.pem -pubout -out a.pub
              openssl req -x509 -key a.pem -subj /CN=sfexport -days 30 -out a.crt",
         );
-        folder
+        directory
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn read(&self, name: &str) -> String {
@@ -84,7 +84,7 @@ impl Folder {
     }
 
     fn shell(&self, script: &str) -> Output {
-        Command::new("sh").args(["-euc", script]).current_dir(self.folder.path()).output().unwrap()
+        Command::new("sh").args(["-euc", script]).current_dir(self.directory.path()).output().unwrap()
     }
 
     fn run(&self, script: &str) -> String {
@@ -158,8 +158,8 @@ fn inline(text: &str) -> Result<SigningKey, Failure> {
 #[test]
 fn a_key_without_a_password_loads_in_every_form() {
     needs!("openssl");
-    let folder = Folder::new();
-    folder.run(
+    let directory = Directory::new();
+    directory.run(
         "openssl rsa -in a.pem -traditional -out pkcs1.pem
          openssl rsa -in a.pem -traditional -outform DER -out pkcs1.der
          openssl pkcs8 -in a.pem -topk8 -nocrypt -outform DER -out pkcs8.der
@@ -170,15 +170,15 @@ fn a_key_without_a_password_loads_in_every_form() {
          openssl pkey -in a.pem -text > text-around.pem
          tr -d '\\n' < pkcs1.pem > one-line.pem",
     );
-    let pem = folder.read("a.pem");
+    let pem = directory.read("a.pem");
     let windows = pem.replace('\n', "\r\n");
-    folder.write("crlf.pem", &windows);
-    folder.write("byte-order-mark.pem", format!("\u{feff}{pem}"));
+    directory.write("crlf.pem", &windows);
+    directory.write("byte-order-mark.pem", format!("\u{feff}{pem}"));
     let utf16: Vec<u8> = format!("\u{feff}{windows}").encode_utf16().flat_map(u16::to_le_bytes).collect();
-    folder.write("utf16.pem", utf16);
-    assert!(folder.read("pkcs1.pem").starts_with("-----BEGIN RSA PRIVATE KEY-----"));
-    assert!(folder.read("a.pem").starts_with("-----BEGIN PRIVATE KEY-----"));
-    assert!(fs::read(folder.path("bag-attributes.pem")).unwrap().starts_with(b"Bag Attributes"));
+    directory.write("utf16.pem", utf16);
+    assert!(directory.read("pkcs1.pem").starts_with("-----BEGIN RSA PRIVATE KEY-----"));
+    assert!(directory.read("a.pem").starts_with("-----BEGIN PRIVATE KEY-----"));
+    assert!(fs::read(directory.path("bag-attributes.pem")).unwrap().starts_with(b"Bag Attributes"));
     for name in [
         "a.pem",
         "pkcs1.pem",
@@ -193,21 +193,21 @@ fn a_key_without_a_password_loads_in_every_form() {
         "text-around.pem",
         "one-line.pem",
     ] {
-        folder.assert_loads(name, None);
+        directory.assert_loads(name, None);
         // A password too many does no harm: the same settings serve a key before and after its encryption.
-        folder.assert_loads(name, Some("s3cret"));
+        directory.assert_loads(name, Some("s3cret"));
     }
-    let key = folder.load("a.pem", None).unwrap();
+    let key = directory.load("a.pem", None).unwrap();
     assert_eq!(key.bits(), 2048);
 }
 
 #[test]
 fn a_key_in_an_environment_variable_loads_however_its_lines_end() {
     needs!("openssl");
-    let folder = Folder::new();
-    let pem = folder.read("a.pem");
-    folder.run("openssl pkcs8 -in a.pem -topk8 -nocrypt -outform DER -out a.der");
-    let binary = STANDARD.encode(fs::read(folder.path("a.der")).unwrap());
+    let directory = Directory::new();
+    let pem = directory.read("a.pem");
+    directory.run("openssl pkcs8 -in a.pem -topk8 -nocrypt -outform DER -out a.der");
+    let binary = STANDARD.encode(fs::read(directory.path("a.der")).unwrap());
     let escaped = pem.replace('\n', "\\n");
     for (form, text) in [
         ("real line ends", pem.clone()),
@@ -221,20 +221,20 @@ fn a_key_in_an_environment_variable_loads_however_its_lines_end() {
         ("base64 of DER", format!("{binary}\n")),
     ] {
         match inline(&text) {
-            Ok(key) => folder.assert_signs(&key, "a.pub", form),
+            Ok(key) => directory.assert_signs(&key, "a.pub", form),
             Err(failure) => panic!("{form}: {failure}"),
         }
     }
-    folder.assert_refusal(inline(&pem[..700]), "SFEXPORT_ORG__KEY) is damaged", "copy it again");
-    folder.assert_refusal(inline(" \n"), "SFEXPORT_ORG__KEY) is empty", "sfexport keygen");
-    folder.assert_refusal(inline("server.key"), "holds no private key", "sfexport keygen");
+    directory.assert_refusal(inline(&pem[..700]), "SFEXPORT_ORG__KEY) is damaged", "copy it again");
+    directory.assert_refusal(inline(" \n"), "SFEXPORT_ORG__KEY) is empty", "sfexport keygen");
+    directory.assert_refusal(inline("server.key"), "holds no private key", "sfexport keygen");
 }
 
 #[test]
 fn an_encrypted_key_loads_with_its_password_and_only_with_it() {
     needs!("openssl");
-    let folder = Folder::new();
-    folder.run(
+    let directory = Directory::new();
+    directory.run(
         "openssl genrsa -des3 -passout pass:s3cret -out genrsa-des3.pem 2048
          openssl pkey -in genrsa-des3.pem -passin pass:s3cret -pubout -out genrsa-des3.pub",
     );
@@ -253,25 +253,30 @@ fn an_encrypted_key_loads_with_its_password_and_only_with_it() {
         ("traditional-aes256.pem", "openssl rsa -in a.pem -traditional -aes256"),
     ];
     for (name, command) in forms {
-        folder.run(&format!("{command} -passout pass:s3cret -out {name}"));
-        folder.assert_loads(name, Some("s3cret"));
-        folder.assert_refused(
+        directory.run(&format!("{command} -passout pass:s3cret -out {name}"));
+        directory.assert_loads(name, Some("s3cret"));
+        directory.assert_refused(
             name,
             Some("s3cretz"),
             "the password does not open the key file",
             "openssl pkey -in ",
         );
         let hint = "set key_password_file to a file with the password in its first line, or SFEXPORT_ORG__KEY_PASSWORD";
-        folder.assert_refused(name, None, "is an encrypted private key, and no password for it is set", hint);
+        directory.assert_refused(
+            name,
+            None,
+            "is an encrypted private key, and no password for it is set",
+            hint,
+        );
     }
-    assert!(folder.read("traditional-des3.pem").contains("DEK-Info: DES-EDE3-CBC,"));
-    assert!(folder.read("genrsa-des3.pem").starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
-    let key = folder.load("genrsa-des3.pem", Some("s3cret")).unwrap();
-    folder.assert_signs(&key, "genrsa-des3.pub", "genrsa-des3");
+    assert!(directory.read("traditional-des3.pem").contains("DEK-Info: DES-EDE3-CBC,"));
+    assert!(directory.read("genrsa-des3.pem").starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    let key = directory.load("genrsa-des3.pem", Some("s3cret")).unwrap();
+    directory.assert_signs(&key, "genrsa-des3.pub", "genrsa-des3");
 
     // Every 256th wrong password leaves a padding that looks right.
     for attempt in 0..600 {
-        let wrong = folder.load("traditional-des3.pem", Some(&attempt.to_string())).unwrap_err();
+        let wrong = directory.load("traditional-des3.pem", Some(&attempt.to_string())).unwrap_err();
         assert!(wrong.what.starts_with("the password does not open"), "{wrong}");
     }
 }
@@ -279,26 +284,26 @@ fn an_encrypted_key_loads_with_its_password_and_only_with_it() {
 #[test]
 fn a_key_encrypted_as_nobody_should_is_refused_with_the_command_that_encrypts_it_anew() {
     needs!("openssl", "openssl's legacy provider");
-    let folder = Folder::new();
+    let directory = Directory::new();
     let legacy = "-provider legacy -provider default -passout pass:s3cret";
-    folder.run(&format!(
+    directory.run(&format!(
         "openssl pkcs8 -topk8 -in a.pem -v1 PBE-MD5-DES {legacy} -out md5.pem
          openssl rsa -in a.pem -traditional -des {legacy} -out des.pem"
     ));
     for (name, how) in [("md5.pem", "not read here: PBES1"), ("des.pem", "not read here: DES-CBC")] {
-        let failure = folder.load(name, Some("s3cret")).unwrap_err();
+        let failure = directory.load(name, Some("s3cret")).unwrap_err();
         assert!(failure.what.contains(how), "{failure}");
         let hint = failure.hint.unwrap();
         let command = &hint[hint.find("openssl").unwrap()..];
-        folder.run(&format!("{command} -passin pass:s3cret -passout pass:n3w"));
-        folder.assert_loads("new.key", Some("n3w"));
+        directory.run(&format!("{command} -passin pass:s3cret -passout pass:n3w"));
+        directory.assert_loads("new.key", Some("n3w"));
     }
 }
 
 #[test]
 fn a_pkcs12_bundle_loads_as_openssl_writes_it_today_and_wrote_it_before() {
     needs!("openssl", "openssl's legacy provider");
-    let folder = Folder::new();
+    let directory = Directory::new();
     let export = "openssl pkcs12 -export -inkey a.pem -in a.crt";
     for (name, options, password) in [
         ("modern.p12", "-name sf -passout pass:s3cret", "s3cret"),
@@ -315,35 +320,35 @@ fn a_pkcs12_bundle_loads_as_openssl_writes_it_today_and_wrote_it_before() {
         ("umlaut.p12", "-name sf -passout pass:s3crét€", "s3crét€"),
         ("umlaut-legacy.p12", "-name sf -legacy -passout pass:s3crét€", "s3crét€"),
     ] {
-        folder.run(&format!("{export} {options} -out {name}"));
-        folder.assert_loads(name, Some(password));
+        directory.run(&format!("{export} {options} -out {name}"));
+        directory.assert_loads(name, Some(password));
         let hint = "openssl pkcs12 -in ";
-        folder.assert_refused(name, Some("s3cretz"), "the password does not open the key file", hint);
-        folder.assert_refused(name, None, "is a PKCS#12 bundle, and no password for it is set", hint);
+        directory.assert_refused(name, Some("s3cretz"), "the password does not open the key file", hint);
+        directory.assert_refused(name, None, "is a PKCS#12 bundle, and no password for it is set", hint);
     }
-    folder.run(&format!("{export} -name sf -passout pass: -out empty.p12"));
-    folder.assert_loads("empty.p12", None);
+    directory.run(&format!("{export} -name sf -passout pass: -out empty.p12"));
+    directory.assert_loads("empty.p12", None);
 
-    let text = folder.run("base64 modern.p12");
+    let text = directory.run("base64 modern.p12");
     let key = load(&KeySource::Inline(SecretString::from(text)), Some("s3cret"), None).unwrap();
-    folder.assert_signs(&key, "a.pub", "base64 of PKCS#12");
+    directory.assert_signs(&key, "a.pub", "base64 of PKCS#12");
 
-    folder.run("openssl pkcs12 -export -nokeys -in a.crt -passout pass:s3cret -out certificates.p12");
-    folder.assert_refused(
+    directory.run("openssl pkcs12 -export -nokeys -in a.crt -passout pass:s3cret -out certificates.p12");
+    directory.assert_refused(
         "certificates.p12",
         Some("s3cret"),
         "is a bundle without any private key",
         "name the bundle",
     );
-    folder.run("openssl pkcs12 -export -inkey a.pem -in a.crt -keypbe PBE-SHA1-RC4-128 -legacy -passout pass:s3cret -out rc4.p12");
-    folder.assert_refused(
+    directory.run("openssl pkcs12 -export -inkey a.pem -in a.crt -keypbe PBE-SHA1-RC4-128 -legacy -passout pass:s3cret -out rc4.p12");
+    directory.assert_refused(
         "rc4.p12",
         Some("s3cret"),
         "cannot be read: its encryption is unknown here",
         "-legacy -out plain.key",
     );
-    folder.run("head -c 900 modern.p12 > cut.p12");
-    folder.assert_refused(
+    directory.run("head -c 900 modern.p12 > cut.p12");
+    directory.assert_refused(
         "cut.p12",
         Some("s3cret"),
         "begins as a DER file, and is cut short",
@@ -354,9 +359,9 @@ fn a_pkcs12_bundle_loads_as_openssl_writes_it_today_and_wrote_it_before() {
 #[test]
 fn a_bundle_with_several_keys_asks_for_an_alias_and_knows_its_own() {
     needs!("openssl", "keytool");
-    let folder = Folder::new();
+    let directory = Directory::new();
     for (kind, store) in [("PKCS12", "two.p12"), ("JKS", "two.jks")] {
-        folder.run(&format!(
+        directory.run(&format!(
             "openssl pkcs12 -export -inkey a.pem -in a.crt -name SF-Prod -passout pass:s3cret -out one.p12
              keytool -importkeystore -srckeystore one.p12 -srcstoretype PKCS12 -srcstorepass s3cret \
                  -destkeystore {store} -deststoretype {kind} -deststorepass s3cret -destkeypass s3cret
@@ -366,36 +371,36 @@ fn a_bundle_with_several_keys_asks_for_an_alias_and_knows_its_own() {
                  -storepass s3cret
              rm one.p12"
         ));
-        let several = folder.load(store, Some("s3cret"));
-        folder.assert_refusal(
+        let several = directory.load(store, Some("s3cret"));
+        directory.assert_refusal(
             several,
             "holds 2 private keys: ",
             "set key_alias to one of them, or SFEXPORT_ORG__KEY_ALIAS",
         );
-        let named = folder.load(store, Some("s3cret")).unwrap_err().what;
+        let named = directory.load(store, Some("s3cret")).unwrap_err().what;
         assert!(
             named.contains("other") && named.contains("sf-prod") && !named.contains("trusted"),
             "{named}"
         );
         // Java folds an alias's case, and so its users do not know which one it has.
         for alias in ["sf-prod", "SF-Prod"] {
-            let key = folder.load_entry(store, Some("s3cret"), Some(alias)).unwrap();
-            folder.assert_signs(&key, "a.pub", store);
+            let key = directory.load_entry(store, Some("s3cret"), Some(alias)).unwrap();
+            directory.assert_signs(&key, "a.pub", store);
         }
-        let other = folder.load_entry(store, Some("s3cret"), Some("other")).unwrap();
-        assert_ne!(other.public_key_pem(), folder.read("a.pub"));
-        let unknown = folder.load_entry(store, Some("s3cret"), Some("production"));
-        folder.assert_refusal(unknown, "has no private key by the alias production", "sf-prod");
-        let certificate = folder.load_entry(store, Some("s3cret"), Some("trusted"));
-        folder.assert_refusal(certificate, "has no private key by the alias trusted", "other");
+        let other = directory.load_entry(store, Some("s3cret"), Some("other")).unwrap();
+        assert_ne!(other.public_key_pem(), directory.read("a.pub"));
+        let unknown = directory.load_entry(store, Some("s3cret"), Some("production"));
+        directory.assert_refusal(unknown, "has no private key by the alias production", "sf-prod");
+        let certificate = directory.load_entry(store, Some("s3cret"), Some("trusted"));
+        directory.assert_refusal(certificate, "has no private key by the alias trusted", "other");
     }
 }
 
 const GENERATE: &str = "keytool -genkeypair -keyalg RSA -keysize 2048 -dname CN=sf -alias sf";
 
 /// The public key of the entry `sf`, as `sf.pub`.
-fn public_key_of(folder: &Folder, store: &str, kind: &str) {
-    folder.run(&format!(
+fn public_key_of(directory: &Directory, store: &str, kind: &str) {
+    directory.run(&format!(
         "keytool -exportcert -rfc -alias sf -keystore {store} -storetype {kind} -storepass s3cret > sf.crt
          openssl x509 -in sf.crt -noout -pubkey > sf.pub"
     ));
@@ -404,77 +409,82 @@ fn public_key_of(folder: &Folder, store: &str, kind: &str) {
 #[test]
 fn what_keytool_writes_loads() {
     needs!("openssl", "keytool");
-    let folder = Folder::new();
+    let directory = Directory::new();
     for (store, kind, java) in [
         ("default.jks", "PKCS12", ""),
         ("store.jks", "JKS", ""),
         ("before-java-16.p12", "PKCS12", "-J-Dkeystore.pkcs12.legacy"),
     ] {
         let passwords = "-storepass s3cret -keypass s3cret";
-        folder.run(&format!("{GENERATE} {java} -keystore {store} -storetype {kind} {passwords}"));
-        public_key_of(&folder, store, kind);
+        directory.run(&format!("{GENERATE} {java} -keystore {store} -storetype {kind} {passwords}"));
+        public_key_of(&directory, store, kind);
         for alias in [None, Some("sf")] {
-            let key = folder.load_entry(store, Some("s3cret"), alias).unwrap();
-            folder.assert_signs(&key, "sf.pub", store);
+            let key = directory.load_entry(store, Some("s3cret"), alias).unwrap();
+            directory.assert_signs(&key, "sf.pub", store);
         }
-        folder.assert_refused(store, Some("s3cretz"), "the password does not open the key file", "");
-        folder.assert_refused(store, None, "and no password for it is set", "set key_password_file");
+        directory.assert_refused(store, Some("s3cretz"), "the password does not open the key file", "");
+        directory.assert_refused(store, None, "and no password for it is set", "set key_password_file");
     }
-    folder.assert_refused("store.jks", None, "is a Java keystore", "keytool -importkeystore");
+    directory.assert_refused("store.jks", None, "is a Java keystore", "keytool -importkeystore");
 
-    let whole = fs::read(folder.path("store.jks")).unwrap();
+    let whole = fs::read(directory.path("store.jks")).unwrap();
     let damaged = "begins as a Java keystore, and is cut short";
     for length in [4, 12, 20, 100, whole.len() / 2, whole.len() - 1] {
-        folder.write("cut.jks", &whole[..length]);
-        folder.assert_refused("cut.jks", Some("s3cret"), damaged, "copy it again");
+        directory.write("cut.jks", &whole[..length]);
+        directory.assert_refused("cut.jks", Some("s3cret"), damaged, "copy it again");
     }
 }
 
 #[test]
 fn the_passwords_of_a_java_keystore_and_of_its_entry_are_told_apart() {
     needs!("openssl", "keytool");
-    let folder = Folder::new();
-    folder
+    let directory = Directory::new();
+    directory
         .run(&format!("{GENERATE} -keystore own.jks -storetype JKS -storepass s3cret -keypass 0ther-s3cret"));
-    public_key_of(&folder, "own.jks", "JKS");
-    let key = folder.load("own.jks", Some("0ther-s3cret")).unwrap();
-    folder.assert_signs(&key, "sf.pub", "an entry with its own password");
-    folder.assert_refused("own.jks", Some("s3cret"), "but not its entry sf", "keytool -keypasswd -keystore ");
+    public_key_of(&directory, "own.jks", "JKS");
+    let key = directory.load("own.jks", Some("0ther-s3cret")).unwrap();
+    directory.assert_signs(&key, "sf.pub", "an entry with its own password");
+    directory.assert_refused(
+        "own.jks",
+        Some("s3cret"),
+        "but not its entry sf",
+        "keytool -keypasswd -keystore ",
+    );
 
     // Java reads its arguments in the locale's encoding.
-    if folder.run("LC_ALL=C.UTF-8 locale charmap").trim() == "UTF-8" {
+    if directory.run("LC_ALL=C.UTF-8 locale charmap").trim() == "UTF-8" {
         let passwords = "-storepass 's3crét€' -keypass 's3crét€'";
-        folder.run(&format!("LC_ALL=C.UTF-8 {GENERATE} -keystore umlaut.jks -storetype JKS {passwords}"));
-        assert!(folder.load("umlaut.jks", Some("s3crét€")).is_ok());
+        directory.run(&format!("LC_ALL=C.UTF-8 {GENERATE} -keystore umlaut.jks -storetype JKS {passwords}"));
+        assert!(directory.load("umlaut.jks", Some("s3crét€")).is_ok());
     }
 }
 
 #[test]
 fn a_keystore_without_a_usable_key_is_named() {
     needs!("openssl", "keytool");
-    let folder = Folder::new();
-    folder.run(
+    let directory = Directory::new();
+    directory.run(
         "keytool -importcert -noprompt -file a.crt -alias trusted -keystore trust.jks -storetype JKS \
              -storepass s3cret",
     );
-    folder.assert_refused("trust.jks", Some("s3cret"), "without any private key (it holds trusted)", "");
+    directory.assert_refused("trust.jks", Some("s3cret"), "without any private key (it holds trusted)", "");
 
-    folder
+    directory
         .run(&format!("{GENERATE} -keystore store.jceks -storetype JCEKS -storepass s3cret -keypass s3cret"));
-    folder.assert_refused("store.jceks", Some("s3cret"), "is a JCEKS keystore", "-srcstoretype JCEKS");
-    public_key_of(&folder, "store.jceks", "JCEKS");
-    let hint = folder.load("store.jceks", None).unwrap_err().hint.unwrap();
+    directory.assert_refused("store.jceks", Some("s3cret"), "is a JCEKS keystore", "-srcstoretype JCEKS");
+    public_key_of(&directory, "store.jceks", "JCEKS");
+    let hint = directory.load("store.jceks", None).unwrap_err().hint.unwrap();
     let command = &hint[hint.find("keytool").unwrap()..];
-    folder.run(&format!("{command} -srcstorepass s3cret -deststorepass s3cret"));
-    let key = folder.load("new.p12", Some("s3cret")).unwrap();
-    folder.assert_signs(&key, "sf.pub", "the hint for JCEKS");
+    directory.run(&format!("{command} -srcstorepass s3cret -deststorepass s3cret"));
+    let key = directory.load("new.p12", Some("s3cret")).unwrap();
+    directory.assert_signs(&key, "sf.pub", "the hint for JCEKS");
 }
 
 #[test]
 fn what_is_no_rsa_private_key_is_named_with_what_to_do() {
     needs!("openssl");
-    let folder = Folder::new();
-    folder.run(
+    let directory = Directory::new();
+    directory.run(
         "openssl x509 -in a.crt -outform DER -out certificate.der
          openssl x509 -in a.crt -text > certificate-text.pem
          openssl pkey -in a.pem -pubout -outform DER -out public.der
@@ -552,108 +562,118 @@ fn what_is_no_rsa_private_key_is_named_with_what_to_do() {
         ("blank", empty),
     ] {
         let name: &str = name;
-        folder.assert_refused(name, Some("s3cret"), what, hint);
-        folder.assert_refused(
+        directory.assert_refused(name, Some("s3cret"), what, hint);
+        directory.assert_refused(
             name,
             Some("s3cret"),
-            &format!("the key file {}", folder.path(name).display()),
+            &format!("the key file {}", directory.path(name).display()),
             "",
         );
     }
-    let bits = folder.load("short.pem", None).unwrap_err().what;
+    let bits = directory.load("short.pem", None).unwrap_err().what;
     assert!(bits.contains("an RSA key of 1024 bits"), "{bits}");
 }
 
 #[test]
 fn a_key_whose_numbers_do_not_belong_together_is_refused_before_salesforce_sees_it() {
     needs!("openssl");
-    let folder = Folder::new();
-    folder.run("openssl rsa -in a.pem -traditional -outform DER -out a.der");
-    let der = fs::read(folder.path("a.der")).unwrap();
+    let directory = Directory::new();
+    directory.run("openssl rsa -in a.pem -traditional -outform DER -out a.der");
+    let der = fs::read(directory.path("a.der")).unwrap();
     // One bit in each of the nine numbers, by their places in the structure of a 2048-bit key.
     for at in [100, 400, 600, 700, 850, 960, 1100] {
         let mut altered = der.clone();
         altered[at] ^= 1;
-        folder.write("altered.der", altered);
-        folder.assert_refused("altered.der", None, "numbers do not belong together", "openssl pkey -in ");
+        directory.write("altered.der", altered);
+        directory.assert_refused("altered.der", None, "numbers do not belong together", "openssl pkey -in ");
     }
 }
 
 #[test]
 fn an_openssh_key_is_named_and_the_command_in_the_hint_converts_it() {
     needs!("openssl", "ssh-keygen");
-    let folder = Folder::new();
-    folder.run(
+    let directory = Directory::new();
+    directory.run(
         "ssh-keygen -q -t rsa -b 2048 -N '' -f 'my key'
          ssh-keygen -q -t rsa -b 2048 -N s3cret -f encrypted
          ssh-keygen -q -t ed25519 -N '' -f ed25519
          printf 'PuTTY-User-Key-File-3: ssh-rsa\\nEncryption: none\\n' > key.ppk",
     );
-    folder.assert_refused(
+    directory.assert_refused(
         "my key",
         None,
         "is an RSA key in OpenSSH's own format",
         "ssh-keygen -p -N '' -m PEM",
     );
-    folder.assert_refused("encrypted", None, "is an RSA key in OpenSSH's own format", "ssh-keygen -p");
-    folder.assert_refused("ed25519", None, "is an OpenSSH key of another kind than RSA", "sfexport keygen");
-    folder.assert_refused("my key.pub", None, "is a public key", "name the private key");
-    folder.assert_refused("key.ppk", None, "is a PuTTY key", "puttygen ");
-    let hint = folder.load("my key", None).unwrap_err().hint.unwrap();
+    directory.assert_refused("encrypted", None, "is an RSA key in OpenSSH's own format", "ssh-keygen -p");
+    directory.assert_refused(
+        "ed25519",
+        None,
+        "is an OpenSSH key of another kind than RSA",
+        "sfexport keygen",
+    );
+    directory.assert_refused("my key.pub", None, "is a public key", "name the private key");
+    directory.assert_refused("key.ppk", None, "is a PuTTY key", "puttygen ");
+    let hint = directory.load("my key", None).unwrap_err().hint.unwrap();
     let command = &hint[hint.find("cp -p ").unwrap()..];
-    folder.run(&format!("{command} && ssh-keygen -e -m PKCS8 -f 'my key' > ssh.pub"));
-    let key = folder.load("new.key", None).unwrap();
-    folder.assert_signs(&key, "ssh.pub", "the hint for OpenSSH");
+    directory.run(&format!("{command} && ssh-keygen -e -m PKCS8 -f 'my key' > ssh.pub"));
+    let key = directory.load("new.key", None).unwrap();
+    directory.assert_signs(&key, "ssh.pub", "the hint for OpenSSH");
 }
 
 #[test]
 fn a_key_file_that_everybody_can_read_is_refused_and_the_command_in_the_hint_mends_it() {
     needs!("openssl");
-    let folder = Folder::new();
-    let key = folder.path("a.pem");
+    let directory = Directory::new();
+    let key = directory.path("a.pem");
     for mode in [0o600, 0o400, 0o440, 0o640, 0o660, 0o750, 0o602] {
         fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
-        folder.assert_loads("a.pem", None);
+        directory.assert_loads("a.pem", None);
     }
     for mode in [0o644, 0o604, 0o444, 0o777] {
         fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
         let what = format!("can be read by everybody on this machine (mode {mode:04o})");
-        folder.assert_refused("a.pem", None, &what, "chmod o-r ");
-        let hint = folder.load("a.pem", None).unwrap_err().hint.unwrap();
-        folder.run(hint.split(" (").next().unwrap());
-        folder.assert_loads("a.pem", None);
+        directory.assert_refused("a.pem", None, &what, "chmod o-r ");
+        let hint = directory.load("a.pem", None).unwrap_err().hint.unwrap();
+        directory.run(hint.split(" (").next().unwrap());
+        directory.assert_loads("a.pem", None);
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, mode & !0o004);
     }
     // A mounted secret is a link, whose own mode says nothing.
-    symlink("a.pem", folder.path("link")).unwrap();
-    folder.assert_loads("link", None);
+    symlink("a.pem", directory.path("link")).unwrap();
+    directory.assert_loads("link", None);
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
-    folder.assert_refused("link", None, "can be read by everybody", "chmod o-r ");
+    directory.assert_refused("link", None, "can be read by everybody", "chmod o-r ");
 }
 
 #[test]
 fn a_file_without_a_private_key_is_named_as_what_it_is_whoever_may_read_it() {
     needs!("openssl");
-    let folder = Folder::new();
-    folder.write("sfexport.toml", "[org]\nclient_id = \"3MVG9\"\n");
-    folder.write("empty", "");
-    folder.run(
+    let directory = Directory::new();
+    directory.write("sfexport.toml", "[org]\nclient_id = \"3MVG9\"\n");
+    directory.write("empty", "");
+    directory.run(
         "openssl rsa -in a.pem -aes256 -passout pass:s3cret -out encrypted.pem
          openssl ecparam -genkey -name prime256v1 -out ec.pem
          cat a.crt a.pem > both.pem
          head -c 1000 a.pem > cut.pem
          chmod 644 a.crt a.pub sfexport.toml empty encrypted.pem ec.pem both.pem cut.pem",
     );
-    folder.assert_refused("a.crt", None, "is a certificate, not a private key", "openssl x509 -in ");
-    folder.assert_refused("a.pub", None, "is a public key, not a private one", "openssl pkey ");
-    folder.assert_refused("sfexport.toml", None, "it is text without a `-----BEGIN` line", "name the file");
-    folder.assert_refused("empty", None, "is empty", "sfexport keygen");
+    directory.assert_refused("a.crt", None, "is a certificate, not a private key", "openssl x509 -in ");
+    directory.assert_refused("a.pub", None, "is a public key, not a private one", "openssl pkey ");
+    directory.assert_refused(
+        "sfexport.toml",
+        None,
+        "it is text without a `-----BEGIN` line",
+        "name the file",
+    );
+    directory.assert_refused("empty", None, "is empty", "sfexport keygen");
     // A key is to be hidden before anything else is said of it: also one that is locked, of another kind, or cut.
     for name in ["encrypted.pem", "ec.pem", "both.pem", "cut.pem"] {
-        folder.assert_refused(name, Some("s3cret"), "can be read by everybody", "chmod o-r ");
+        directory.assert_refused(name, Some("s3cret"), "can be read by everybody", "chmod o-r ");
     }
-    let hint = folder.load("both.pem", None).unwrap_err().hint.unwrap();
-    let path = folder.path("both.pem");
+    let hint = directory.load("both.pem", None).unwrap_err().hint.unwrap();
+    let path = directory.path("both.pem");
     assert_eq!(
         hint,
         format!(
@@ -666,58 +686,63 @@ fn a_file_without_a_private_key_is_named_as_what_it_is_whoever_may_read_it() {
 #[test]
 fn a_key_file_that_cannot_be_read_is_named_with_the_reason() {
     needs!("openssl");
-    let folder = Folder::new();
-    folder.run("mkdir folder; mkfifo pipe; head -c 3000000 /dev/zero > large; head -c 1048576 /dev/zero > not-large; ln -s nowhere dangling");
-    folder.assert_refused("missing.key", None, "does not exist", "sfexport keygen");
-    folder.assert_refused("dangling", None, "does not exist", "sfexport keygen");
-    folder.assert_refused("a.pem/under", None, "does not exist", "relative");
-    folder.assert_refused("folder", None, "is a folder", "ls -ld ");
-    folder.assert_refused("pipe", None, "is no regular file", "ls -ld ");
-    folder.assert_refused("large", None, "has 3000000 bytes", "ls -ld ");
-    folder.assert_refused("not-large", None, "holds no private key", "file ");
-    let denied = folder.write("denied", folder.read("a.pem"));
+    let directory = Directory::new();
+    directory.run("mkdir directory; mkfifo pipe; head -c 3000000 /dev/zero > large; head -c 1048576 /dev/zero > not-large; ln -s nowhere dangling");
+    directory.assert_refused("missing.key", None, "does not exist", "sfexport keygen");
+    directory.assert_refused("dangling", None, "does not exist", "sfexport keygen");
+    directory.assert_refused("a.pem/under", None, "does not exist", "relative");
+    directory.assert_refused("directory", None, "is a directory", "ls -ld ");
+    directory.assert_refused("pipe", None, "is no regular file", "ls -ld ");
+    directory.assert_refused("large", None, "has 3000000 bytes", "ls -ld ");
+    directory.assert_refused("not-large", None, "holds no private key", "file ");
+    let denied = directory.write("denied", directory.read("a.pem"));
     fs::set_permissions(&denied, Permissions::from_mode(0o000)).unwrap();
     if fs::read(&denied).is_ok() {
         let _ = writeln!(std::io::stderr(), "skipped: what root cannot be denied");
         return;
     }
-    folder.assert_refused("denied", None, "may not be read by the user that this runs as", "chmod 600 ");
-    fs::set_permissions(folder.path("folder"), Permissions::from_mode(0o000)).unwrap();
-    folder.assert_refused("folder/key", None, "may not be reached by the user that this runs as", "ls -l ");
-    fs::set_permissions(folder.path("folder"), Permissions::from_mode(0o700)).unwrap();
+    directory.assert_refused("denied", None, "may not be read by the user that this runs as", "chmod 600 ");
+    fs::set_permissions(directory.path("directory"), Permissions::from_mode(0o000)).unwrap();
+    directory.assert_refused(
+        "directory/key",
+        None,
+        "may not be reached by the user that this runs as",
+        "ls -l ",
+    );
+    fs::set_permissions(directory.path("directory"), Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]
 fn a_password_file_gives_its_first_line_and_is_as_secret_as_the_key() {
     needs!("openssl");
-    let folder = Folder::new();
-    folder.run("openssl rsa -in a.pem -aes256 -passout 'pass:s3cret with spaces ' -out encrypted.pem");
-    let key = KeySource::File(folder.path("encrypted.pem"));
-    let with = |name: &str| key::read(&key, Some(&PasswordSource::File(folder.path(name))), None);
+    let directory = Directory::new();
+    directory.run("openssl rsa -in a.pem -aes256 -passout 'pass:s3cret with spaces ' -out encrypted.pem");
+    let key = KeySource::File(directory.path("encrypted.pem"));
+    let with = |name: &str| key::read(&key, Some(&PasswordSource::File(directory.path(name))), None);
     for content in [
         "s3cret with spaces ",
         "s3cret with spaces \n",
         "s3cret with spaces \r\n",
         "s3cret with spaces \nmore\n",
     ] {
-        folder.write("password", content);
-        folder.assert_signs(&with("password").unwrap(), "a.pub", content);
+        directory.write("password", content);
+        directory.assert_signs(&with("password").unwrap(), "a.pub", content);
     }
-    fs::set_permissions(folder.path("password"), Permissions::from_mode(0o644)).unwrap();
-    folder.assert_refusal(with("password"), "the password file ", "chmod o-r ");
-    folder.write("empty", "\ns3cret with spaces \n");
-    folder.assert_refusal(with("empty"), "is empty", "write the key's password there");
-    folder.write("latin1", b"s3cr\xe9t\n");
-    folder.assert_refusal(with("latin1"), "is no UTF-8 text", "UTF-8");
-    folder.assert_refusal(with("missing"), "does not exist", "set key_password_file");
-    folder.assert_refusal(with("."), "is a folder", "key_password_file");
+    fs::set_permissions(directory.path("password"), Permissions::from_mode(0o644)).unwrap();
+    directory.assert_refusal(with("password"), "the password file ", "chmod o-r ");
+    directory.write("empty", "\ns3cret with spaces \n");
+    directory.assert_refusal(with("empty"), "is empty", "write the key's password there");
+    directory.write("latin1", b"s3cr\xe9t\n");
+    directory.assert_refusal(with("latin1"), "is no UTF-8 text", "UTF-8");
+    directory.assert_refusal(with("missing"), "does not exist", "set key_password_file");
+    directory.assert_refusal(with("."), "is a directory", "key_password_file");
 }
 
 #[test]
 fn a_signing_key_tells_nothing_of_itself_when_it_is_printed() {
     needs!("openssl");
-    let folder = Folder::new();
-    let key = folder.load("a.pem", None).unwrap();
+    let directory = Directory::new();
+    let key = directory.load("a.pem", None).unwrap();
     assert_eq!(format!("{key:?}"), "SigningKey { bits: 2048, .. }");
 }
 
@@ -733,18 +758,18 @@ fn request() -> KeyRequest {
 #[test]
 fn a_new_key_and_its_certificate_are_what_openssl_takes_them_for() {
     needs!("openssl");
-    let folder = Folder::new();
+    let directory = Directory::new();
     let made = key::generate(&request()).unwrap();
-    let (key_file, certificate) = (folder.path("new.key"), folder.path("new.crt"));
+    let (key_file, certificate) = (directory.path("new.key"), directory.path("new.crt"));
     key::write_new(&made, &key_file, &certificate).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&key_file), 0o600);
     assert_eq!(mode(&certificate) & 0o644, mode(&certificate));
 
-    folder.run("openssl pkey -in new.key -check -noout; openssl pkey -in new.key -pubout -out new.pub");
-    folder.run("openssl verify -CAfile new.crt new.crt");
-    let x509 = |what: &str| folder.run(&format!("openssl x509 -in new.crt -noout {what}"));
-    assert_eq!(x509("-pubkey"), folder.read("new.pub"));
+    directory.run("openssl pkey -in new.key -check -noout; openssl pkey -in new.key -pubout -out new.pub");
+    directory.run("openssl verify -CAfile new.crt new.crt");
+    let x509 = |what: &str| directory.run(&format!("openssl x509 -in new.crt -noout {what}"));
+    assert_eq!(x509("-pubkey"), directory.read("new.pub"));
     assert_eq!(
         x509("-subject -nameopt RFC2253,utf8,-esc_msb"),
         "subject=C=DE,O=Müller & Co,CN=sfexport.example.com\n"
@@ -756,8 +781,8 @@ fn a_new_key_and_its_certificate_are_what_openssl_takes_them_for() {
     assert_eq!(x509("-fingerprint -sha1"), format!("sha1 Fingerprint={}\n", made.sha1));
     assert!(x509("-text").contains("Signature Algorithm: sha256WithRSAEncryption"));
 
-    let key = folder.load("new.key", None).unwrap();
-    folder.assert_signs(&key, "new.pub", "a new key");
+    let key = directory.load("new.key", None).unwrap();
+    directory.assert_signs(&key, "new.pub", "a new key");
     assert!(Certificate::read(&certificate).unwrap().matches(&key));
     assert!(!format!("{made:?}").contains("PRIVATE"), "a secret is printed");
 }
@@ -765,12 +790,12 @@ fn a_new_key_and_its_certificate_are_what_openssl_takes_them_for() {
 #[test]
 fn a_new_key_has_the_length_that_was_asked_for_and_is_never_the_same() {
     needs!("openssl");
-    let folder = Folder::new();
+    let directory = Directory::new();
     let make =
         |bits: u32| key::generate(&KeyRequest { bits: KeyBits::of(bits).unwrap(), ..request() }).unwrap();
     for bits in [2048, 3072] {
-        folder.write("new.key", make(bits).key_pem.expose_secret());
-        assert!(folder.run("openssl pkey -in new.key -noout -text").contains(&format!("({bits} bit")));
+        directory.write("new.key", make(bits).key_pem.expose_secret());
+        assert!(directory.run("openssl pkey -in new.key -noout -text").contains(&format!("({bits} bit")));
     }
     assert_ne!(make(2048).key_pem.expose_secret(), make(2048).key_pem.expose_secret());
     assert_eq!(KeyBits::of(1024), None);
@@ -778,8 +803,8 @@ fn a_new_key_has_the_length_that_was_asked_for_and_is_never_the_same() {
 
 #[test]
 fn a_new_key_overwrites_nothing_and_leaves_nothing_half() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
     let made = key::generate(&request()).unwrap();
     fs::write(at("old"), "kept").unwrap();
     symlink("nowhere", at("link")).unwrap();
@@ -791,8 +816,8 @@ fn a_new_key_overwrites_nothing_and_leaves_nothing_half() {
         assert!(failure.what.contains("ever overwritten"), "{failure}");
         assert!(!at("new.key").exists() && !at("new.crt").exists() && !at("nowhere").exists());
     }
-    let failure = key::write_new(&made, &at("new.key"), &at("no/folder.crt")).unwrap_err();
-    assert!(failure.what.contains("its folder does not exist"), "{failure}");
+    let failure = key::write_new(&made, &at("new.key"), &at("no/directory.crt")).unwrap_err();
+    assert!(failure.what.contains("its directory does not exist"), "{failure}");
     assert!(failure.hint.unwrap().starts_with("mkdir -p "));
     assert!(!at("new.key").exists());
     assert_eq!(fs::read_to_string(at("old")).unwrap(), "kept");
@@ -822,17 +847,17 @@ fn a_request_for_a_key_that_makes_no_sense_is_refused() {
 #[test]
 fn a_certificate_tells_its_end_and_whose_it_is() {
     needs!("openssl");
-    let folder = Folder::new();
-    folder.run(
+    let directory = Directory::new();
+    directory.run(
         "openssl x509 -in a.crt -outform DER -out a.der
          openssl x509 -in a.crt -text > text.crt
          cat a.pem a.crt > both.pem
          openssl req -x509 -newkey rsa:2048 -nodes -keyout other.key -subj /CN=other -days 12000 -out other.crt
          openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ec.key -subj /CN=ec -out ec.crt
          head -c 500 a.der > cut.der
-         mkdir folder",
+         mkdir directory",
     );
-    let key = folder.load("a.pem", None).unwrap();
+    let key = directory.load("a.pem", None).unwrap();
     for (name, matches) in [
         ("a.crt", true),
         ("a.der", true),
@@ -841,23 +866,23 @@ fn a_certificate_tells_its_end_and_whose_it_is() {
         ("other.crt", false),
         ("ec.crt", false),
     ] {
-        let certificate = Certificate::read(&folder.path(name)).unwrap();
+        let certificate = Certificate::read(&directory.path(name)).unwrap();
         assert_eq!(certificate.matches(&key), matches, "{name}");
         let form = if name == "a.der" { "DER" } else { "PEM" };
         let dates =
-            folder.run(&format!("openssl x509 -inform {form} -in {name} -noout -dates -dateopt iso_8601"));
+            directory.run(&format!("openssl x509 -inform {form} -in {name} -noout -dates -dateopt iso_8601"));
         let told: Vec<Timestamp> =
             dates.lines().map(|line| line.split_once('=').unwrap().1.parse().unwrap()).collect();
         assert_eq!([certificate.begin, certificate.end], told[..], "{name}");
-        assert_eq!(key::certificate_end(&folder.path(name)).unwrap(), certificate.end);
+        assert_eq!(key::certificate_end(&directory.path(name)).unwrap(), certificate.end);
     }
     for (name, what) in [
         ("missing.crt", "does not exist"),
-        ("folder", "is a folder"),
+        ("directory", "is a directory"),
         ("a.pem", "holds no X.509 certificate"),
         ("cut.der", "holds no X.509 certificate"),
     ] {
-        let failure = key::certificate_end(&folder.path(name)).unwrap_err();
+        let failure = key::certificate_end(&directory.path(name)).unwrap_err();
         assert_eq!(failure.exit, Exit::Configuration);
         assert!(
             failure.what.starts_with("the certificate file ") && failure.what.contains(what),
@@ -866,6 +891,6 @@ fn a_certificate_tells_its_end_and_whose_it_is() {
         assert!(failure.hint.unwrap().contains("cert_file"));
     }
     // A certificate is public: its mode does not matter.
-    fs::set_permissions(folder.path("a.crt"), Permissions::from_mode(0o644)).unwrap();
-    assert!(key::certificate_end(&folder.path("a.crt")).is_ok());
+    fs::set_permissions(directory.path("a.crt"), Permissions::from_mode(0o644)).unwrap();
+    assert!(key::certificate_end(&directory.path("a.crt")).is_ok());
 }

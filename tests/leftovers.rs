@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use sfexport::job::{IfExists, JobName};
 use sfexport::output::known_files;
-use sfexport::state::{Intent, JobLock, State};
+use sfexport::state::{JobLock, PublishIntent, State};
 use support::{Deployment, assert_same, csv, live};
 
 const SOQL: &str = "SELECT Id, Name FROM Account";
@@ -36,7 +36,7 @@ fn died(at: &Deployment, job: &str, output: &str) -> PathBuf {
     state.note_stages(&lock, std::slice::from_ref(&stage)).unwrap();
     let known = vec![known_files(&stage, &output).unwrap()];
     let renamings = vec![(stage.clone(), output)];
-    let intent = Intent { renamings, known, if_exists: IfExists::Replace };
+    let intent = PublishIntent { renamings, known, if_exists: IfExists::Replace };
     state.note_intent(&lock, intent).unwrap();
     stage
 }
@@ -150,7 +150,7 @@ fn died_half_done(at: &Deployment) -> PathBuf {
     let (first, second) = (renamings[0].clone(), renamings[1].0.clone());
     let (state, lock) = (state(at), lock(at, "accounts"));
     state.note_stages(&lock, &[first.0.clone(), second.clone()]).unwrap();
-    state.note_intent(&lock, Intent { renamings, known, if_exists: IfExists::Replace }).unwrap();
+    state.note_intent(&lock, PublishIntent { renamings, known, if_exists: IfExists::Replace }).unwrap();
     fs::rename(first.0, first.1).unwrap();
     second
 }
@@ -158,7 +158,7 @@ fn died_half_done(at: &Deployment) -> PathBuf {
 const WITH_CONTACTS: &str = "SELECT Id, Name, (SELECT Id FROM Contacts) FROM Account";
 
 #[test]
-fn a_run_with_another_state_folder_takes_nothing_that_waits_with_its_group() {
+fn a_run_with_another_state_directory_takes_nothing_that_waits_with_its_group() {
     let at = Deployment::new(20);
     at.job("accounts", WITH_CONTACTS, "accounts.csv", "children = \"files\"");
     let waiting = died_half_done(&at);

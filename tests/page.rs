@@ -363,8 +363,8 @@ fn child_pages_that_lack_records_disagree_or_lead_in_a_circle_are_faults() {
         let copied = lines_with(page, &columns, AS_SENT, &mut fetch).expect_err(expected);
         assert_eq!(copied, read);
     }
-    let mut gone = |_: &QueryLocator| Err(Fault::new(FaultKind::LocatorLost, "gone"));
-    assert_eq!(cells_with(page, &columns, &mut gone).expect_err("gone").kind, FaultKind::LocatorLost);
+    let mut gone = |_: &QueryLocator| Err(Fault::new(FaultKind::LocatorExpired, "gone"));
+    assert_eq!(cells_with(page, &columns, &mut gone).expect_err("gone").kind, FaultKind::LocatorExpired);
 }
 
 #[test]
@@ -374,110 +374,110 @@ fn a_page_cut_at_any_byte_is_a_fault_and_never_a_shorter_result() {
         assert!(cells(page, &columns).is_ok() && lines(page, &columns, AS_SENT).is_ok());
         for end in 0..page.len() {
             let fault = fault(&page[..end], &columns);
-            assert_eq!(fault.kind, FaultKind::Cut, "cut at byte {end}: {}", fault.what);
+            assert_eq!(fault.kind, FaultKind::Truncated, "cut at byte {end}: {}", fault.what);
         }
     }
 }
 
 #[test]
 fn a_page_of_another_shape_is_a_fault_that_says_what_is_wrong() {
-    use FaultKind::{Contradiction, Cut};
+    use FaultKind::{InvalidResponse, Truncated};
     let page = |records: &str| format!(r#"{{"totalSize":1,"done":true,"records":[{records}]}}"#);
     let cases: Vec<(String, FaultKind, &str)> = vec![
         // records
-        (page(r#"{"Id":"1"}"#), Contradiction, "without the column Owner.Name"),
-        (page(r#"{"Id":"1","Owner":{"attributes":{}}}"#), Contradiction, "without the column Owner.Name"),
-        (page(r#"{"Owner":null}"#), Contradiction, "without the column Id"),
-        (page("{}"), Contradiction, "without the column Id"),
-        (page(r#"{"Id":"1","Owner":null,"Name":"x"}"#), Contradiction, "did not ask for: Name"),
-        (page(r#"{"Id":"1","Owner":{"Name":"x","Id":"y"}}"#), Contradiction, "did not ask for: Id"),
-        (page(r#"{"Id":"1","Owner":null,"I\u0064":"2"}"#), Contradiction, "did not ask for: I\\u0064"),
-        (page(r#"{"Id":"1","Id":"1","Owner":null}"#), Contradiction, "sent Id twice"),
-        (page(r#"{"Id":"1","ID":"1","Owner":null}"#), Contradiction, "sent ID twice"),
-        (page(r#"{"Id":null,"Owner":null,"Id":"1"}"#), Contradiction, "sent Id twice"),
-        (page(r#"{"Id":"1","Owner":null,"Owner":null}"#), Contradiction, "sent Owner twice"),
-        (page(r#"{"Id":"1","Owner":null,"Owner":{"Name":"x"}}"#), Contradiction, "sent Name twice"),
-        (page(r#"{"Id":"1","Owner":{"Name":"x"},"Owner":{"Name":"x"}}"#), Contradiction, "sent Name twice"),
+        (page(r#"{"Id":"1"}"#), InvalidResponse, "without the column Owner.Name"),
+        (page(r#"{"Id":"1","Owner":{"attributes":{}}}"#), InvalidResponse, "without the column Owner.Name"),
+        (page(r#"{"Owner":null}"#), InvalidResponse, "without the column Id"),
+        (page("{}"), InvalidResponse, "without the column Id"),
+        (page(r#"{"Id":"1","Owner":null,"Name":"x"}"#), InvalidResponse, "did not ask for: Name"),
+        (page(r#"{"Id":"1","Owner":{"Name":"x","Id":"y"}}"#), InvalidResponse, "did not ask for: Id"),
+        (page(r#"{"Id":"1","Owner":null,"I\u0064":"2"}"#), InvalidResponse, "did not ask for: I\\u0064"),
+        (page(r#"{"Id":"1","Id":"1","Owner":null}"#), InvalidResponse, "sent Id twice"),
+        (page(r#"{"Id":"1","ID":"1","Owner":null}"#), InvalidResponse, "sent ID twice"),
+        (page(r#"{"Id":null,"Owner":null,"Id":"1"}"#), InvalidResponse, "sent Id twice"),
+        (page(r#"{"Id":"1","Owner":null,"Owner":null}"#), InvalidResponse, "sent Owner twice"),
+        (page(r#"{"Id":"1","Owner":null,"Owner":{"Name":"x"}}"#), InvalidResponse, "sent Name twice"),
+        (page(r#"{"Id":"1","Owner":{"Name":"x"},"Owner":{"Name":"x"}}"#), InvalidResponse, "sent Name twice"),
         (
             page(r#"{"attributes":{},"Id":"1","Owner":null,"attributes":{},"attributes":{}}"#),
-            Contradiction,
+            InvalidResponse,
             "sent attributes twice",
         ),
-        (page(r#"{"Id":"1","attributes":{},"attributes":{}}"#), Contradiction, "sent attributes twice"),
-        (page(r#"{"Id":"1","Owner":"x"}"#), Contradiction, "a record that is no object"),
-        (page(r#"{"Id":"1","Owner":[]}"#), Contradiction, "a record that is no object"),
-        (page("null"), Contradiction, "a record that is no object"),
-        (page("[]"), Contradiction, "a record that is no object"),
-        (page("1"), Contradiction, "a record that is no object"),
-        (page(r#"{"Id":"1","Owner":null},"#), Cut, "no whole JSON"),
-        (page(r#"{"Id":"1","Owner":null,}"#), Cut, "no whole JSON"),
-        (page(r#"{"Id":"1" "Owner":null}"#), Cut, "no whole JSON"),
-        (page(r#"{"Id":01,"Owner":null}"#), Cut, "no whole JSON"),
-        (page(r#"{"Id":NaN,"Owner":null}"#), Cut, "no whole JSON"),
-        (page(r#"{"Id":-,"Owner":null}"#), Cut, "no whole JSON"),
-        (page(r#"{"Id":1.,"Owner":null}"#), Cut, "no whole JSON"),
-        (page(r#"{"Id":1e,"Owner":null}"#), Cut, "no whole JSON"),
-        (page(r#"{"Id":tru,"Owner":null}"#), Cut, "no whole JSON"),
-        (page(r#"{"Id":'1',"Owner":null}"#), Cut, "no whole JSON"),
-        (page(r#"{"Id":"\x","Owner":null}"#), Cut, "no whole JSON"),
-        (page(r#"{"Id":"\u12G4","Owner":null}"#), Cut, "no whole JSON"),
-        (page("{\"Id\":\"a\nb\",\"Owner\":null}"), Cut, "no whole JSON"),
-        (page("{\"Id\":\"\\ud800 a\nb\",\"Owner\":null}"), Cut, "no whole JSON"),
-        (page("{\"Id\":\"\\ud800 \\x\",\"Owner\":null}"), Cut, "no whole JSON"),
-        (page("x"), Cut, "no whole JSON"),
+        (page(r#"{"Id":"1","attributes":{},"attributes":{}}"#), InvalidResponse, "sent attributes twice"),
+        (page(r#"{"Id":"1","Owner":"x"}"#), InvalidResponse, "a record that is no object"),
+        (page(r#"{"Id":"1","Owner":[]}"#), InvalidResponse, "a record that is no object"),
+        (page("null"), InvalidResponse, "a record that is no object"),
+        (page("[]"), InvalidResponse, "a record that is no object"),
+        (page("1"), InvalidResponse, "a record that is no object"),
+        (page(r#"{"Id":"1","Owner":null},"#), Truncated, "no whole JSON"),
+        (page(r#"{"Id":"1","Owner":null,}"#), Truncated, "no whole JSON"),
+        (page(r#"{"Id":"1" "Owner":null}"#), Truncated, "no whole JSON"),
+        (page(r#"{"Id":01,"Owner":null}"#), Truncated, "no whole JSON"),
+        (page(r#"{"Id":NaN,"Owner":null}"#), Truncated, "no whole JSON"),
+        (page(r#"{"Id":-,"Owner":null}"#), Truncated, "no whole JSON"),
+        (page(r#"{"Id":1.,"Owner":null}"#), Truncated, "no whole JSON"),
+        (page(r#"{"Id":1e,"Owner":null}"#), Truncated, "no whole JSON"),
+        (page(r#"{"Id":tru,"Owner":null}"#), Truncated, "no whole JSON"),
+        (page(r#"{"Id":'1',"Owner":null}"#), Truncated, "no whole JSON"),
+        (page(r#"{"Id":"\x","Owner":null}"#), Truncated, "no whole JSON"),
+        (page(r#"{"Id":"\u12G4","Owner":null}"#), Truncated, "no whole JSON"),
+        (page("{\"Id\":\"a\nb\",\"Owner\":null}"), Truncated, "no whole JSON"),
+        (page("{\"Id\":\"\\ud800 a\nb\",\"Owner\":null}"), Truncated, "no whole JSON"),
+        (page("{\"Id\":\"\\ud800 \\x\",\"Owner\":null}"), Truncated, "no whole JSON"),
+        (page("x"), Truncated, "no whole JSON"),
         // the envelope
-        (String::new(), Cut, "no whole JSON"),
-        ("null".into(), Contradiction, "no query result"),
-        ("[]".into(), Contradiction, "no query result"),
-        (r#"[{"errorCode":"X","message":"y"}]"#.into(), Contradiction, "no query result"),
-        ("<html><body>down</body></html>".into(), Cut, "no whole JSON"),
-        ("{}".into(), Contradiction, "it has no records"),
-        (r#"{"done":true,"records":[]}"#.into(), Contradiction, "it has no totalSize"),
-        (r#"{"totalSize":0,"records":[]}"#.into(), Contradiction, "it has no done"),
-        (r#"{"totalSize":0,"done":true}"#.into(), Contradiction, "it has no records"),
-        (r#"{"totalSize":0,"done":true,"records":null}"#.into(), Contradiction, "records are no list"),
-        (r#"{"totalSize":0,"done":true,"records":{}}"#.into(), Contradiction, "records are no list"),
-        (r#"{"totalSize":-1,"done":true,"records":[]}"#.into(), Contradiction, "totalSize is no count"),
-        (r#"{"totalSize":1.0,"done":true,"records":[]}"#.into(), Contradiction, "totalSize is no count"),
+        (String::new(), Truncated, "no whole JSON"),
+        ("null".into(), InvalidResponse, "no query result"),
+        ("[]".into(), InvalidResponse, "no query result"),
+        (r#"[{"errorCode":"X","message":"y"}]"#.into(), InvalidResponse, "no query result"),
+        ("<html><body>down</body></html>".into(), Truncated, "no whole JSON"),
+        ("{}".into(), InvalidResponse, "it has no records"),
+        (r#"{"done":true,"records":[]}"#.into(), InvalidResponse, "it has no totalSize"),
+        (r#"{"totalSize":0,"records":[]}"#.into(), InvalidResponse, "it has no done"),
+        (r#"{"totalSize":0,"done":true}"#.into(), InvalidResponse, "it has no records"),
+        (r#"{"totalSize":0,"done":true,"records":null}"#.into(), InvalidResponse, "records are no list"),
+        (r#"{"totalSize":0,"done":true,"records":{}}"#.into(), InvalidResponse, "records are no list"),
+        (r#"{"totalSize":-1,"done":true,"records":[]}"#.into(), InvalidResponse, "totalSize is no count"),
+        (r#"{"totalSize":1.0,"done":true,"records":[]}"#.into(), InvalidResponse, "totalSize is no count"),
         (
             r#"{"totalSize":18446744073709551616,"done":true,"records":[]}"#.into(),
-            Contradiction,
+            InvalidResponse,
             "totalSize is no count",
         ),
-        (r#"{"totalSize":"0","done":true,"records":[]}"#.into(), Contradiction, "it has string where a number belongs"),
-        (r#"{"totalSize":null,"done":true,"records":[]}"#.into(), Contradiction, "no query result"),
-        (r#"{"totalSize":0,"done":"true","records":[]}"#.into(), Contradiction, "no query result"),
-        (r#"{"totalSize":0,"done":false,"records":[]}"#.into(), Contradiction, "nextRecordsUrl is missing"),
+        (r#"{"totalSize":"0","done":true,"records":[]}"#.into(), InvalidResponse, "it has string where a number belongs"),
+        (r#"{"totalSize":null,"done":true,"records":[]}"#.into(), InvalidResponse, "no query result"),
+        (r#"{"totalSize":0,"done":"true","records":[]}"#.into(), InvalidResponse, "no query result"),
+        (r#"{"totalSize":0,"done":false,"records":[]}"#.into(), InvalidResponse, "nextRecordsUrl is missing"),
         (
             r#"{"totalSize":0,"done":false,"nextRecordsUrl":null,"records":[]}"#.into(),
-            Contradiction,
+            InvalidResponse,
             "nextRecordsUrl is missing",
         ),
         (
             r#"{"totalSize":0,"done":false,"nextRecordsUrl":"https://evil.example/query/A-1","records":[]}"#.into(),
-            Contradiction,
+            InvalidResponse,
             "leads elsewhere",
         ),
         (
             r#"{"totalSize":0,"done":false,"nextRecordsUrl":"/services/data/v62.0/query/A-1?q=x","records":[]}"#
                 .into(),
-            Contradiction,
+            InvalidResponse,
             "leads elsewhere",
         ),
-        (r#"{"totalSize":0,"totalSize":0,"done":true,"records":[]}"#.into(), Contradiction, "totalSize twice"),
-        (r#"{"totalSize":0,"done":true,"done":true,"records":[]}"#.into(), Contradiction, "done twice"),
-        (r#"{"totalSize":0,"done":true,"records":[],"done":false}"#.into(), Contradiction, "done twice"),
-        (r#"{"totalSize":0,"done":true,"records":[],"totalSize":9}"#.into(), Contradiction, "totalSize twice"),
+        (r#"{"totalSize":0,"totalSize":0,"done":true,"records":[]}"#.into(), InvalidResponse, "totalSize twice"),
+        (r#"{"totalSize":0,"done":true,"done":true,"records":[]}"#.into(), InvalidResponse, "done twice"),
+        (r#"{"totalSize":0,"done":true,"records":[],"done":false}"#.into(), InvalidResponse, "done twice"),
+        (r#"{"totalSize":0,"done":true,"records":[],"totalSize":9}"#.into(), InvalidResponse, "totalSize twice"),
         (
             r#"{"totalSize":0,"done":false,"nextRecordsUrl":"/services/data/v62.0/query/A-1","records":[],"nextRecordsUrl":"/services/data/v62.0/query/A-2"}"#.into(),
-            Contradiction,
+            InvalidResponse,
             "nextRecordsUrl twice",
         ),
-        (r#"{"totalSize":0,"done":true,"records":[],"records":[{}]}"#.into(), Contradiction, "records twice"),
-        (r#"{"records":[],"records":[],"totalSize":0,"done":true}"#.into(), Contradiction, "records twice"),
-        (r#"{"totalSize":0,"done":true,"records":[]}}"#.into(), Cut, "no whole JSON"),
-        (r#"{"totalSize":0,"done":true,"records":[]}{}"#.into(), Cut, "no whole JSON"),
-        ("\u{FEFF}{\"totalSize\":0,\"done\":true,\"records\":[]}".into(), Cut, "no whole JSON"),
+        (r#"{"totalSize":0,"done":true,"records":[],"records":[{}]}"#.into(), InvalidResponse, "records twice"),
+        (r#"{"records":[],"records":[],"totalSize":0,"done":true}"#.into(), InvalidResponse, "records twice"),
+        (r#"{"totalSize":0,"done":true,"records":[]}}"#.into(), Truncated, "no whole JSON"),
+        (r#"{"totalSize":0,"done":true,"records":[]}{}"#.into(), Truncated, "no whole JSON"),
+        ("\u{FEFF}{\"totalSize\":0,\"done\":true,\"records\":[]}".into(), Truncated, "no whole JSON"),
     ];
     let columns = columns("SELECT Id, Owner.Name FROM A");
     for (page, kind, expected) in cases {
@@ -498,11 +498,11 @@ fn bytes_that_are_not_utf8_are_a_fault_wherever_they_stand() {
         let fault = fault(&page, &columns);
         assert_eq!(
             (fault.kind, fault.what),
-            (FaultKind::Cut, format!("the answer is not UTF-8 at byte {at}"))
+            (FaultKind::Truncated, format!("the answer is not UTF-8 at byte {at}"))
         );
     }
     let surrogate = [&good[..46], b"\xED\xA0\x80", &good[46..]].concat();
-    assert_eq!(fault(&surrogate, &columns).kind, FaultKind::Cut);
+    assert_eq!(fault(&surrogate, &columns).kind, FaultKind::Truncated);
 }
 
 #[test]
@@ -516,8 +516,8 @@ fn deep_values_exhaust_nothing() {
         let page = format!(r#"{{"x":{objects},"totalSize":1,"done":true,"records":[{{"T":1}}]}}"#);
         assert_eq!(lines(page.as_bytes(), &columns, AS_SENT).unwrap().0, [r#"{"T":1}"#]);
         let bomb = format!(r#"{{"totalSize":1,"done":true,"records":[{{"T":{}"#, "[".repeat(depth));
-        assert_eq!(fault(bomb.as_bytes(), &columns).kind, FaultKind::Cut);
-        assert_eq!(fault("[".repeat(depth).as_bytes(), &columns).kind, FaultKind::Cut);
+        assert_eq!(fault(bomb.as_bytes(), &columns).kind, FaultKind::Truncated);
+        assert_eq!(fault("[".repeat(depth).as_bytes(), &columns).kind, FaultKind::Truncated);
     }
 }
 
@@ -601,9 +601,9 @@ fn the_fixtures_read_as_serde_json_reads_them() {
 #[test]
 #[expect(clippy::print_stdout, reason = "a test that skips says so")]
 fn recorded_answers_read_as_serde_json_reads_them() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/recorded");
-    if !folder.is_dir() {
-        println!("skipped: no recorded answers at {}", folder.display());
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/recorded");
+    if !directory.is_dir() {
+        println!("skipped: no recorded answers at {}", directory.display());
         return;
     }
     let all_fields = "SELECT Id, AccountNumber, AccountSource, AnnualRevenue, BillingCity, BillingCountry, \
@@ -646,17 +646,17 @@ fn recorded_answers_read_as_serde_json_reads_them() {
         ("tooling_query_nested_metadata", 3, "select id, Metadata from RemoteProxy"),
     ];
     for (name, records, soql) in answers {
-        let page = std::fs::read(folder.join(name).with_extension("json")).unwrap();
+        let page = std::fs::read(directory.join(name).with_extension("json")).unwrap();
         assert_eq!(assert_reads_as_serde_json_does(&page, soql), records, "{name}");
         let columns = columns(soql);
         let page = page.trim_ascii_end();
         for end in (0..page.len()).step_by(7).chain(page.len() - 4..page.len()) {
-            assert_eq!(fault(&page[..end], &columns).kind, FaultKind::Cut, "{name} cut at {end}");
+            assert_eq!(fault(&page[..end], &columns).kind, FaultKind::Truncated, "{name} cut at {end}");
         }
     }
     // None of the recorded errors is taken for a result.
     let mut errors = 0;
-    for entry in std::fs::read_dir(&folder).unwrap() {
+    for entry in std::fs::read_dir(&directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if name.starts_with("error_") || name.starts_with("oauth_") || name.starts_with("limits_") {

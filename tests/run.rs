@@ -435,8 +435,8 @@ fn the_history_tells_the_whole_reason_of_a_failure_on_its_line() {
     let at = Deployment::new(10);
     at.job("accounts", "SELECT Id, Nme FROM Account", "accounts.csv", "schedule = \"@yearly\"");
     at.run(["run", "accounts"]).ended(65);
-    for verb in ["history", "jobs"] {
-        let outcome = at.run([verb]).ended(0);
+    for command in ["history", "jobs"] {
+        let outcome = at.run([command]).ended(0);
         let lines: Vec<_> = outcome.stdout().lines().collect();
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[1].contains("the org refused the query: INVALID_FIELD: "), "{lines:?}");
@@ -446,10 +446,10 @@ fn the_history_tells_the_whole_reason_of_a_failure_on_its_line() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_comes_with_what_to_do() {
+fn a_directory_that_cannot_be_made_comes_with_what_to_do() {
     let at = Deployment::new(10);
     at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
-    // Nobody may make a folder there, also who may do everything else.
+    // Nobody may make a directory there, also who may do everything else.
     let failed = at.run(["run", "accounts", "--output-root", "/proc/x"]).ended(73);
     failed.says(&["/proc", "hint: "]);
 }
@@ -469,29 +469,29 @@ fn where_every_job_is_disabled_all_of_them_says_how_to_enable_one() {
 }
 
 #[test]
-fn a_state_folder_that_is_not_there_is_told_from_one_without_a_run() {
+fn a_state_directory_that_is_not_there_is_told_from_one_without_a_run() {
     let at = Deployment::new(10);
-    let folder = at.path("state");
-    let none = format!("no run yet: there is no state folder {}\n", folder.display());
+    let directory = at.path("state");
+    let none = format!("no run yet: there is no state directory {}\n", directory.display());
     assert_eq!(at.run(["history"]).ended(0).stdout(), none);
     let json = at.run(["history", "--json"]).ended(0).says(&[none.trim_end()]);
     assert_eq!(json.stdout(), "");
-    // Who names a folder means one that is there.
+    // Who names a directory means one that is there.
     at.run(["history", "--state-dir", "elsewhere"]).ended(78).says(&[
-        &format!("there is no state folder {}", at.path("elsewhere").display()),
+        &format!("there is no state directory {}", at.path("elsewhere").display()),
         "--state-dir names it",
     ]);
-    fs::create_dir(&folder).unwrap();
+    fs::create_dir(&directory).unwrap();
     assert_eq!(at.run(["history", "--state-dir", "state"]).ended(0).stdout(), "no run yet\n");
 }
 
 #[test]
 fn json_is_one_object_a_line_and_the_help_says_so() {
     let at = Deployment::new(10);
-    for verb in ["run", "jobs", "history", "check"] {
-        let help = at.run([verb, "--help"]).ended(0);
+    for command in ["run", "jobs", "history", "check"] {
+        let help = at.run([command, "--help"]).ended(0);
         let words = help.stdout().split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("as JSON, one object a line"), "{verb}: {words}");
+        assert!(words.contains("as JSON, one object a line"), "{command}: {words}");
     }
 }
 

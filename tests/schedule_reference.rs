@@ -99,19 +99,19 @@ fn compare_with_the_walk(wanted: usize) {
         // Asked at any moment: inside a fold, and with a fraction of a second.
         for _ in 0..4 {
             let inside = end.duration_since(start).as_secs();
-            let mut instant = start + SignedDuration::from_secs(random.between(0, inside));
+            let mut timestamp = start + SignedDuration::from_secs(random.between(0, inside));
             if random.one_in(2) {
-                instant += SignedDuration::from_nanos(random.between(1, 999_999_999));
+                timestamp += SignedDuration::from_nanos(random.between(1, 999_999_999));
             }
-            if let Some(next) = expected.iter().find(|occurrence| **occurrence > instant) {
-                assert_eq!(schedule.next_after(instant), Some(*next), "after {instant}: {}", about());
+            if let Some(next) = expected.iter().find(|occurrence| **occurrence > timestamp) {
+                assert_eq!(schedule.next_after(timestamp), Some(*next), "after {timestamp}: {}", about());
             }
         }
         // At the transition itself, and in the second before it.
         for before in [0, 1] {
-            let instant = window.transition - SignedDuration::from_secs(before);
-            if let Some(next) = expected.iter().find(|occurrence| **occurrence > instant) {
-                assert_eq!(schedule.next_after(instant), Some(*next), "after {instant}: {}", about());
+            let timestamp = window.transition - SignedDuration::from_secs(before);
+            if let Some(next) = expected.iter().find(|occurrence| **occurrence > timestamp) {
+                assert_eq!(schedule.next_after(timestamp), Some(*next), "after {timestamp}: {}", about());
             }
         }
 
@@ -155,12 +155,12 @@ fn croner_agrees_where_its_rules_are_ours() {
         *(if cron.hour.star { &mut intervals } else { &mut fixed }) += 1;
         let schedule = Schedule::parse(&cron.text, zone.clone()).unwrap();
         let theirs: croner::Cron = cron.text.parse().unwrap();
-        let mut instant = window.transition - SignedDuration::from_mins(random.between(60, 36 * 60));
+        let mut timestamp = window.transition - SignedDuration::from_mins(random.between(60, 36 * 60));
         for _ in 0..20 {
-            let expected = theirs.find_next_occurrence(&instant.to_zoned(zone.clone()), false).unwrap();
-            let found = schedule.next_after(instant).unwrap();
-            assert_eq!(found, expected.timestamp(), "`{}` in {name} after {instant}", cron.text);
-            instant = found;
+            let expected = theirs.find_next_occurrence(&timestamp.to_zoned(zone.clone()), false).unwrap();
+            let found = schedule.next_after(timestamp).unwrap();
+            assert_eq!(found, expected.timestamp(), "`{}` in {name} after {timestamp}", cron.text);
+            timestamp = found;
             seen += 1;
         }
     }
@@ -243,8 +243,8 @@ fn walk(cron: &Cron, zone: &TimeZone, start: Timestamp, end: Timestamp) -> Vec<T
     let mut latest_shown = zone.to_datetime(Timestamp::from_second(first).unwrap());
     let mut due = Vec::new();
     for second in (first + 60..=end.as_second()).step_by(60) {
-        let instant = Timestamp::from_second(second).unwrap();
-        let shown = zone.to_datetime(instant);
+        let timestamp = Timestamp::from_second(second).unwrap();
+        let shown = zone.to_datetime(timestamp);
         let is_due = if cron.hour.star {
             cron.matches(shown)
         } else {
@@ -256,8 +256,8 @@ fn walk(cron: &Cron, zone: &TimeZone, start: Timestamp, end: Timestamp) -> Vec<T
             }
             passed
         };
-        if is_due && instant > start {
-            due.push(instant);
+        if is_due && timestamp > start {
+            due.push(timestamp);
         }
     }
     due

@@ -1,4 +1,4 @@
-//! The verbs of a set-up, through the binary: keygen, init, check, whoami, token, schema, completions and man,
+//! The commands of a set-up, through the binary: keygen, init, check, whoami, token, schema, completions and man,
 //! against the embedded org.
 
 #![cfg(feature = "demo-org")]
@@ -164,7 +164,7 @@ fn check_ends_with_the_status_of_the_first_step_that_failed_and_goes_on_behind_i
     let deployment = Deployment::new(10);
     deployment.job("a_refused", "SELECT Id, Nope FROM Account", "a.csv", "");
     deployment.job("b_blocked", SOQL, "blocked/b.csv", "");
-    deployment.write("exports/blocked", "a file where a folder has to be");
+    deployment.write("exports/blocked", "a file where a directory has to be");
     let outcome = deployment.run(["check", "--json"]).ended(65);
     let failed: Vec<_> = steps(&outcome).into_iter().filter(|step| step.2 == "failed").collect();
     assert_eq!(
@@ -556,8 +556,8 @@ fn shells_and_man_know_every_verb_and_a_misspelt_one_is_recognised() {
     let deployment = Deployment::new(10);
     for shell in ["bash", "zsh", "fish"] {
         let script = deployment.run(["completions", shell]).ended(0);
-        for verb in ["keygen", "check", "whoami", "token", "init", "schema"] {
-            assert!(script.stdout().contains(verb), "{shell} does not know {verb}");
+        for command in ["keygen", "check", "whoami", "token", "init", "schema"] {
+            assert!(script.stdout().contains(command), "{shell} does not know {command}");
         }
     }
     deployment.run(["man", "--out", "pages"]).ended(0);
@@ -572,7 +572,7 @@ fn shells_and_man_know_every_verb_and_a_misspelt_one_is_recognised() {
 }
 
 #[test]
-fn a_dead_state_folder_is_found_before_a_run_finds_it() {
+fn a_dead_state_directory_is_found_before_a_run_finds_it() {
     let deployment = Deployment::new(10);
     deployment.configure("");
     let text = deployment.text("sfexport.toml");
@@ -584,10 +584,10 @@ fn a_dead_state_folder_is_found_before_a_run_finds_it() {
 
 #[test]
 fn a_new_user_gets_from_nothing_to_an_export_of_the_demo_org_with_a_key_of_their_own() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let sfexport = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sfexport"));
-        command.env_clear().current_dir(folder.path()).args(arguments).stdin(Stdio::null());
+        command.env_clear().current_dir(directory.path()).args(arguments).stdin(Stdio::null());
         command
     };
     let said = |arguments: &[&str]| {

@@ -10,19 +10,19 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use secrecy::ExposeSecret as _;
-use sfexport::config::{self, Config, Mistake, Place, Selection, Sources};
+use sfexport::config::{self, Config, Mistake, Origin, Selection, Sources};
 use sfexport::job::Job;
 
 /// What no message may repeat: it is put before every secret of the environment.
 const CANARY: &str = "c4n4ry-7f3a";
 
-/// One folder for each process.
+/// One directory for each process.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let shared = Path::new("/dev/shm");
     let root = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
-    let folder = root.join(format!("sfexport-fuzz-{}", std::process::id()));
-    std::fs::create_dir_all(folder.join("jobs")).expect("a folder");
-    folder
+    let directory = root.join(format!("sfexport-fuzz-{}", std::process::id()));
+    std::fs::create_dir_all(directory.join("jobs")).expect("a directory");
+    directory
 });
 
 fuzz_target!(|data: &[u8]| {
@@ -89,7 +89,7 @@ fn well_worded(mistake: &Mistake, files: &[(&str, &[u8])]) {
     assert!(mistake.what.len() < 3_000, "{} bytes of words", mistake.what.len());
     is_plain(&mistake.to_string());
     match &mistake.place {
-        Place::File { path, line, column } => {
+        Origin::File { path, line, column } => {
             let text = files.iter().find(|(name, _)| path == Path::new(name));
             if let (Some(line), Some((_, text))) = (line, text) {
                 let lines = text.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -97,8 +97,8 @@ fn well_worded(mistake: &Mistake, files: &[(&str, &[u8])]) {
             }
             assert!(column.is_none_or(|column| column >= 1));
         }
-        Place::Variable(name) | Place::Flag(name) => assert!(name.starts_with("SFEXPORT_")),
-        Place::Anywhere => panic!("nobody knows where: {mistake:?}"),
+        Origin::Variable(name) | Origin::Flag(name) => assert!(name.starts_with("SFEXPORT_")),
+        Origin::Anywhere => panic!("nobody knows where: {mistake:?}"),
     }
 }
 

@@ -44,7 +44,7 @@ fuzz_target!(|data: &[u8]| {
         job: &job,
         org: &org,
         run_id,
-        instant: Timestamp::from_second(second.into()).expect("an instant"),
+        timestamp: Timestamp::from_second(second.into()).expect("a timestamp"),
         timezone: &ZONES[usize::from(*zone) % ZONES.len()],
     };
     let (root, plain_root) = ROOTS[usize::from(*root) % ROOTS.len()];
@@ -86,7 +86,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(one == other, same, "{texts:?}");
 });
 
-/// A template's text with its fields put in, character by character; `None` where it names an instant.
+/// A template's text with its fields put in, character by character; `None` where it names a timestamp.
 fn plainly(template: &str, fields: &Fields<'_>) -> Option<String> {
     let known = [
         ("{{", "{"),

@@ -92,7 +92,7 @@ fn without_surrogates(page: &[u8]) -> Vec<u8> {
 }
 
 fn no_pages(_: &sfexport::salesforce::query::QueryLocator) -> Result<Vec<u8>, Fault> {
-    Err(Fault::new(FaultKind::LocatorLost, "no further pages here"))
+    Err(Fault::new(FaultKind::LocatorExpired, "no further pages here"))
 }
 
 type Cells = Vec<Vec<(CellKind, Vec<u8>)>>;

@@ -1,4 +1,4 @@
-//! Any text as a schedule, in a zone and from an instant that the first bytes choose: no panic and no endless
+//! Any text as a schedule, in a zone and from a timestamp that the first bytes choose: no panic and no endless
 //! search; other spellings of it mean the same; occurrences come in order and are found from both sides; and in
 //! UTC a small reading of the fields of its own agrees on each, and on the minutes in between.
 #![no_main]
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(schedule.fingerprint(), other.fingerprint());
     }
     let second = u32::from_le_bytes([*a, *b, *c, *d]) % END;
-    let mut after = Timestamp::from_second(second.into()).expect("an instant");
+    let mut after = Timestamp::from_second(second.into()).expect("a timestamp");
     for _ in 0..4 {
         let Some(next) = schedule.next_after(after) else { break };
         assert!(next > after, "{next} after {after}");
@@ -65,8 +65,8 @@ fn agrees(schedule: &Schedule, after: Timestamp, next: Timestamp) {
     const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
     let (month, weekday) = (without_names(month, &MONTHS, 1), without_names(weekday, &DAYS, 0));
     let number = |value: i8| usize::try_from(value).expect("a number");
-    let fires = |instant: Timestamp| {
-        let civil = instant.to_zoned(TimeZone::UTC);
+    let fires = |timestamp: Timestamp| {
+        let civil = timestamp.to_zoned(TimeZone::UTC);
         let of_week = number(civil.weekday().to_sunday_zero_offset());
         let in_month = names(day, number(civil.day()), 1, 31);
         let in_week = names(&weekday, of_week, 0, 7) || of_week == 0 && names(&weekday, 7, 0, 7);

@@ -14,7 +14,7 @@ use crate::job::{CatchUp, JobName, Overlap, Policy};
 use crate::org::OrgName;
 use crate::schedule::{Begun, Mark, Schedule};
 
-fn instant(text: &str) -> Timestamp {
+fn timestamp(text: &str) -> Timestamp {
     let (days, time) = match text.strip_prefix('+').and_then(|text| text.split_once(' ')) {
         Some((days, time)) => (days.parse().unwrap(), time),
         None => (0, text),
@@ -25,7 +25,7 @@ fn instant(text: &str) -> Timestamp {
 }
 
 fn spelled(instant_: Timestamp) -> String {
-    let days = instant_.duration_since(instant("00:00")).as_secs().div_euclid(86_400);
+    let days = instant_.duration_since(timestamp("00:00")).as_secs().div_euclid(86_400);
     let time = instant_.to_string()[11..].trim_end_matches('Z').to_owned();
     let time = time.strip_suffix(":00").unwrap_or(&time).to_owned();
     if days == 0 { time } else { format!("+{days} {time}") }
@@ -65,7 +65,7 @@ impl Desk {
     }
 
     fn reopen(plan: Plan, marks: BTreeMap<JobName, Mark>, now: &str) -> Self {
-        Self { agenda: Agenda::new(plan, marks.clone(), instant(now)), marks }
+        Self { agenda: Agenda::new(plan, marks.clone(), timestamp(now)), marks }
     }
 
     /// The process dies, and another begins.
@@ -75,7 +75,7 @@ impl Desk {
 
     fn apply(&mut self, event: Event, now: &str) -> Vec<String> {
         let mut told = Vec::new();
-        for action in self.agenda.apply(event, instant(now)) {
+        for action in self.agenda.apply(event, timestamp(now)) {
             if let Action::Start { job, scheduled, attempt, by_hand: false } = &action {
                 let begun = Some(Begun { scheduled: *scheduled, attempt: *attempt });
                 assert_eq!(self.marks[job].begun, begun, "marked before it starts");
@@ -362,7 +362,7 @@ fn starts_are_spread_over_the_window_by_a_hash_of_org_and_job() {
     let (accounts, contacts) = ("02:29:17.231", "02:53:36.05");
     let mut desk = Desk::open(jobs(), "00:00");
     desk.tick("00:00");
-    let next: Vec<String> = desk.agenda.outlook().map(|outlook| spelled(outlook.next.unwrap())).collect();
+    let next: Vec<String> = desk.agenda.snapshots().map(|snapshot| spelled(snapshot.next.unwrap())).collect();
     assert_eq!(next, [accounts, contacts]);
     assert_eq!(desk.tick("02:00"), NOTHING);
     // The window's share is no delay, and a start in it nothing missed.
@@ -439,7 +439,10 @@ fn starts_wait_for_room_in_the_process_and_in_the_org_in_the_order_they_fell_due
     assert_eq!(desk.tick("02:03"), NOTHING);
     assert_eq!(desk.tick("02:04"), ["start e 02:04 #1"]);
     assert_eq!(desk.tick("02:05"), NOTHING);
-    assert_eq!(desk.agenda.outlook().map(|outlook| outlook.waiting).collect::<Vec<_>>(), [1, 0, 1, 0, 0, 1]);
+    assert_eq!(
+        desk.agenda.snapshots().map(|snapshot| snapshot.waiting).collect::<Vec<_>>(),
+        [1, 0, 1, 0, 0, 1]
+    );
     // c has waited longest, but its org has no room.
     assert_eq!(desk.end("d", Exit::Success, "02:06"), ["start f 02:05 #1"]);
     assert_eq!(desk.end("b", Exit::Success, "02:07"), ["start c 02:01 #1"]);
@@ -894,7 +897,7 @@ fn whatever_happens_no_occurrence_is_started_anew_no_job_runs_twice_and_no_limit
             plan.limits.runs_of = BTreeMap::from([(OrgName("small".to_owned()), 1)]);
             plan
         };
-        let mut now = instant("00:00:30");
+        let mut now = timestamp("00:00:30");
         let mut agenda = Agenda::new(planned(&jobs), BTreeMap::new(), now);
         let mut marks: BTreeMap<JobName, Mark> = BTreeMap::new();
         let mut running: BTreeMap<JobName, OrgName> = BTreeMap::new();

@@ -148,7 +148,7 @@ impl Check<'_> {
             job: &job.name,
             org: &job.org,
             run_id: id.as_str(),
-            instant: now,
+            timestamp: now,
             timezone: &job.timezone,
         };
         let path = job.output.expand(&fields).map_err(|error| {
@@ -256,17 +256,17 @@ fn schedule(job: &Job, now: Timestamp) -> Step {
             .fact("schedule", Value::Null);
     };
     let next: Vec<_> =
-        std::iter::successors(schedule.next_after(now), |instant| schedule.next_after(*instant))
+        std::iter::successors(schedule.next_after(now), |timestamp| schedule.next_after(*timestamp))
             .take(OCCURRENCES)
             .collect();
     let zone = schedule.timezone();
     let name = zone.iana_name().unwrap_or("its zone");
-    let lines = next.iter().map(|instant| {
-        let utc = instant.strftime("%Y-%m-%d %H:%M UTC");
+    let lines = next.iter().map(|timestamp| {
+        let utc = timestamp.strftime("%Y-%m-%d %H:%M UTC");
         match *zone == TimeZone::UTC || name == "UTC" {
             true => format!("\n{utc}"),
             false => {
-                format!("\n{}  =  {utc}", instant.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M %Z"))
+                format!("\n{}  =  {utc}", timestamp.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M %Z"))
             }
         }
     });
@@ -318,6 +318,6 @@ mod tests {
         assert!(!refused("the org refused the query: MALFORMED_QUERY: unexpected token: 'FORM'"));
         assert!(!refused("the org refused the query: INVALID_TYPE: sObject type 'X' is not supported."));
         assert!(refused("the org refused the query: UNKNOWN: no plans for this object"));
-        assert!(!is_about_the_plan(&Fault::new(FaultKind::Unwell, "status 503")));
+        assert!(!is_about_the_plan(&Fault::new(FaultKind::Unavailable, "status 503")));
     }
 }

@@ -13,7 +13,7 @@ use crate::org::{KeySource, LoginUrl, Org};
 use crate::report::ApiLimit;
 use crate::salesforce::advice::{Refusal, approval_url};
 use crate::salesforce::fault::{Fault, FaultKind};
-use crate::salesforce::token::{Denied, Session};
+use crate::salesforce::token::{LoginError, Session};
 use crate::salesforce::{limits, versions};
 
 /// An org that let us in.
@@ -118,7 +118,7 @@ impl Check<'_> {
             }
             Err(denied) => denied,
         };
-        let Denied { fault, refusal } = denied;
+        let LoginError { fault, refusal } = denied;
         let another_host = match refusal {
             Some(refusal) => refusal.may_be_the_host(),
             // Neither a token nor a refusal: perhaps it is no login host.
@@ -169,7 +169,7 @@ impl Check<'_> {
         None
     }
 
-    /// Tries the other pairs of login host and audience that Salesforce has, and gives the first that lets us in,
+    /// Attempts the other pairs of login host and audience that Salesforce has, and gives the first that lets us in,
     /// with what each of them said.
     async fn elsewhere(&self, org: &Org, key: &SigningKey) -> (Option<Org>, Vec<serde_json::Value>) {
         let Edges { http, clock, .. } = self.edges;

@@ -9,11 +9,11 @@ use super::Context;
 use super::run::recall;
 use crate::clock::{self, Clock};
 use crate::config::{self, Selection};
-use crate::daemon::{Daemon, Handle, Reader, Supervisor, Surroundings};
+use crate::daemon::{Daemon, DaemonOptions, Handle, Reader, Supervisor};
 use crate::error::{Exit, Failure};
 use crate::monitor::{Monitor, Several};
 use crate::notify::Notifier;
-use crate::status::{self, Board};
+use crate::status::{self, RunStats};
 use crate::stop::Stop;
 
 /// Runs the daemon until it is stopped; 0 when every run has ended.
@@ -24,27 +24,27 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
     let sources = context.sources()?;
     let clock: Arc<dyn Clock> = Arc::new(clock::System::new());
     let reader = Reader::new(move || Ok(config::load(&sources, &Selection::All)?))?;
-    let roster = reader.read(clock.now()).await?;
-    let listen = roster.settings.status.listen;
-    let board = Arc::new(Board::new(Arc::clone(&clock)));
-    let notifier = Arc::new(Notifier::new(&roster.settings, roster.jobs.values().map(AsRef::as_ref)));
-    let listeners: Vec<Arc<dyn Monitor>> = vec![Arc::clone(&board) as _, Arc::clone(&notifier) as _];
-    let (told_board, told_notifier) = (Arc::clone(&board), Arc::clone(&notifier));
+    let config = reader.read(clock.now()).await?;
+    let listen = config.settings.status.listen;
+    let stats = Arc::new(RunStats::new(Arc::clone(&clock)));
+    let notifier = Arc::new(Notifier::new(&config.settings, config.jobs.values().map(AsRef::as_ref)));
+    let listeners: Vec<Arc<dyn Monitor>> = vec![Arc::clone(&stats) as _, Arc::clone(&notifier) as _];
+    let (told_board, told_notifier) = (Arc::clone(&stats), Arc::clone(&notifier));
     let daemon = Daemon::open(
-        roster,
-        Surroundings {
+        config,
+        DaemonOptions {
             reader,
             clock,
             monitor: Arc::new(Several(listeners)),
-            on_reading: Arc::new(move |roster| {
-                told_board.set_jobs(roster.jobs.values().map(AsRef::as_ref));
-                told_notifier.set_addresses(&roster.settings, roster.jobs.values().map(AsRef::as_ref));
+            on_reading: Arc::new(move |config| {
+                told_board.set_jobs(config.jobs.values().map(AsRef::as_ref));
+                told_notifier.set_addresses(&config.settings, config.jobs.values().map(AsRef::as_ref));
             }),
             supervisor: Supervisor::of_environment(|name| std::env::var_os(name)),
         },
     )?;
     recall(daemon.state(), |report| {
-        board.recall(report);
+        stats.recall(report);
         notifier.recall(report);
     });
     if let Some(address) = listen {
@@ -54,7 +54,7 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
         })?;
         let address = listener.local_addr().unwrap_or(address);
         tracing::info!(%address, "the status port listens");
-        tokio::spawn(status::serve(listener, board, daemon.handle()));
+        tokio::spawn(status::serve(listener, stats, daemon.handle()));
     }
     tokio::spawn(pass_on(hangups, context.stop.clone(), daemon.handle()));
     daemon.run().await;

@@ -22,7 +22,7 @@ pub(super) struct DemoArguments {
     /// How many accounts the org holds; contacts, opportunities and tasks grow with them
     #[arg(long, default_value_t = 5000, value_name = "N")]
     records: usize,
-    /// The folder of the demo's key, configuration, jobs and exports
+    /// The directory of the demo's key, configuration, jobs and exports
     #[arg(long, default_value = "demo", value_name = "DIR")]
     dir: PathBuf,
     /// Keep the org up, and print the configuration that points at it
@@ -45,7 +45,7 @@ pub(super) struct DemoArguments {
     prerender: bool,
 }
 
-/// The first line of a configuration that this verb wrote, and may write again.
+/// The first line of a configuration that this command wrote, and may write again.
 const MARK: &str = "# Written by `sfexport demo`, and written anew each time it runs.";
 
 const CLIENT_ID: &str = "3MVG9demo";
@@ -62,8 +62,8 @@ const JOBS: [(&str, &str); 5] = [
 
 /// Sets the demo up; then runs its jobs, or serves its org until it is interrupted.
 pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<Exit, Failure> {
-    let folder = Folder::prepare(&arguments.dir)?;
-    let mut certificates = folder.certificate()?;
+    let directory = Directory::prepare(&arguments.dir)?;
+    let mut certificates = directory.certificate()?;
     if let Some(path) = &arguments.certificate {
         let yours = std::fs::read_to_string(path)
             .map_err(|error| Failure::of_file(Exit::Configuration, "cannot read", path, &error))?;
@@ -88,18 +88,22 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
         )
         .hint("where the port is taken, name another by --port; without --port any free one is taken")
     })?;
-    folder.configure(&org)?;
-    print::line(format!("A key pair:       {} and {}", folder.show("server.key"), folder.show("server.crt")));
+    directory.configure(&org)?;
+    print::line(format!(
+        "A key pair:       {} and {}",
+        directory.show("server.key"),
+        directory.show("server.crt")
+    ));
     print::line(format!("An embedded org:  {}, with {} accounts", org.url(), arguments.records));
     print::line(format!(
         "A configuration:  {}, and five jobs in {}",
-        folder.show("sfexport.toml"),
-        folder.show("jobs")
+        directory.show("sfexport.toml"),
+        directory.show("jobs")
     ));
     if arguments.serve {
-        return serve(&folder, org, arguments.certificate.as_deref(), context).await;
+        return serve(&directory, org, arguments.certificate.as_deref(), context).await;
     }
-    let exit = run_jobs(&folder, context).await?;
+    let exit = run_jobs(&directory, context).await?;
     org.stop().await;
     if exit == Exit::Success {
         print::line("");
@@ -114,10 +118,10 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
     Ok(exit)
 }
 
-async fn run_jobs(folder: &Folder, context: &Context) -> Result<Exit, Failure> {
+async fn run_jobs(directory: &Directory, context: &Context) -> Result<Exit, Failure> {
     // Nothing of the user's own environment: the demo is the same everywhere.
     let sources = Sources {
-        config_flag: Some(folder.path.join("sfexport.toml")),
+        config_flag: Some(directory.path.join("sfexport.toml")),
         environment: Vec::new(),
         working_dir: working_dir()?,
         flags: Vec::new(),
@@ -135,16 +139,17 @@ async fn run_jobs(folder: &Folder, context: &Context) -> Result<Exit, Failure> {
     .await?;
     reports.sort_by(|a, b| a.job.cmp(&b.job));
     for report in reports.iter().filter(|report| report.error.is_none()) {
-        print::line(row(report, folder));
+        print::line(row(report, directory));
     }
     Ok(Exit::of_all(statuses))
 }
 
 /// `accounts   5,000 records in 3 pages   512,345 bytes   demo/exports/accounts.csv`
-fn row(report: &RunReport, folder: &Folder) -> String {
+fn row(report: &RunReport, directory: &Directory) -> String {
     let path = report.path.as_deref().unwrap_or_default();
-    let shown =
-        Path::new(path).strip_prefix(&folder.path).map_or_else(|_| path.to_owned(), |rest| folder.show(rest));
+    let shown = Path::new(path)
+        .strip_prefix(&directory.path)
+        .map_or_else(|_| path.to_owned(), |rest| directory.show(rest));
     let pages = if report.pages == 1 { "page" } else { "pages" };
     format!(
         "{:<18}{:>9} records in {:>3} {pages:<5} {:>11} bytes  {shown}",
@@ -169,16 +174,16 @@ fn grouped(number: u64) -> String {
 }
 
 async fn serve(
-    folder: &Folder,
+    directory: &Directory,
     org: DemoOrg,
     certificate: Option<&Path>,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let config = folder.show("sfexport.toml");
+    let config = directory.show("sfexport.toml");
     print::line("");
-    print::line(folder.configuration(&org).trim_end());
+    print::line(directory.configuration(&org).trim_end());
     print::line("");
-    print::line("In another terminal, from the same folder:");
+    print::line("In another terminal, from the same directory:");
     print::line(format!("  sfexport --config {config} check"));
     print::line(format!("  sfexport --config {config} run --all"));
     print::line(format!("  sfexport --config {config} query 'SELECT Id, Name FROM Account LIMIT 5' -o -"));
@@ -210,26 +215,26 @@ async fn serve(
     Ok(Exit::Success)
 }
 
-/// The demo's folder.
-struct Folder {
+/// The demo's directory.
+struct Directory {
     /// As the user wrote it, for messages.
     shown: PathBuf,
     path: PathBuf,
 }
 
-impl Folder {
-    /// Makes the folder; one that holds somebody's own configuration is left alone.
+impl Directory {
+    /// Makes the directory; one that holds somebody's own configuration is left alone.
     fn prepare(dir: &Path) -> Result<Self, Failure> {
-        let folder = Self { shown: dir.to_owned(), path: working_dir()?.join(dir) };
-        let config = folder.path.join("sfexport.toml");
+        let directory = Self { shown: dir.to_owned(), path: working_dir()?.join(dir) };
+        let config = directory.path.join("sfexport.toml");
         match std::fs::read_to_string(&config) {
             Ok(text) if !text.starts_with(MARK) => {
                 let what = format!("{} is not the demo's, and is left as it is", config.display());
-                return Err(Failure::new(Exit::Output, what).hint("name another folder with --dir"));
+                return Err(Failure::new(Exit::Output, what).hint("name another directory with --dir"));
             }
             _ => {}
         }
-        let jobs = folder.path.join("jobs");
+        let jobs = directory.path.join("jobs");
         std::fs::create_dir_all(&jobs)
             .map_err(|error| Failure::of_file(Exit::Output, "cannot make", &jobs, &error))?;
         for (name, text) in JOBS {
@@ -239,7 +244,7 @@ impl Folder {
                 write(&path, text)?;
             }
         }
-        Ok(folder)
+        Ok(directory)
     }
 
     /// The certificate of the demo's key, both made where they are missing.
@@ -268,7 +273,7 @@ impl Folder {
         )
     }
 
-    /// A path in the folder as the user would write it.
+    /// A path in the directory as the user would write it.
     fn show(&self, name: impl AsRef<Path>) -> String {
         self.shown.join(name).display().to_string()
     }

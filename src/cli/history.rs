@@ -37,9 +37,9 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
         }
         Err(_) => (config::load(&sources, &Selection::NoJobs)?.settings, HashMap::new(), false),
     };
-    let folder = &settings.state_dir;
-    if matches!(folder.try_exists(), Ok(false)) {
-        let what = format!("there is no state folder {}", folder.display());
+    let directory = &settings.state_dir;
+    if matches!(directory.try_exists(), Ok(false)) {
+        let what = format!("there is no state directory {}", directory.display());
         if context.common.state_dir.is_some() {
             return Err(Failure::new(Exit::Configuration, what).hint(
                 "--state-dir names it; it holds the history of the runs and of the daemon that were given it",
@@ -52,7 +52,7 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
         }
         return Ok(Exit::Success);
     }
-    let state = State::at(folder)?;
+    let state = State::at(directory)?;
     if let Some(job) = arguments.job.as_deref().filter(|job| jobs_are_known && !zones.contains_key(*job)) {
         known(job, &state, zones.keys().map(String::as_str))?;
     }
@@ -127,11 +127,11 @@ pub(super) fn on_one_line(text: &str) -> String {
 }
 
 /// `2026-11-22 01:00:00`.
-pub(super) fn utc(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%d %H:%M:%S").to_string()
+pub(super) fn utc(timestamp: Timestamp) -> String {
+    timestamp.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// `2026-11-22 02:00:00 +01:00`.
-pub(super) fn in_zone(instant: Timestamp, timezone: &TimeZone) -> String {
-    instant.to_zoned(timezone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+pub(super) fn in_zone(timestamp: Timestamp, timezone: &TimeZone) -> String {
+    timestamp.to_zoned(timezone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }

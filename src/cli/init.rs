@@ -14,7 +14,7 @@ use crate::error::{Exit, Failure};
 
 #[derive(Debug, Args)]
 pub(super) struct InitArguments {
-    /// The folder to write sfexport.toml and jobs/accounts.toml to
+    /// The directory to write sfexport.toml and jobs/accounts.toml to
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
     /// Where the login goes: login.salesforce.com, test.salesforce.com for a sandbox, or the My Domain URL
@@ -38,8 +38,8 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
         None if arguments.dir == Path::new(".") => PathBuf::from(FILE_NAME),
         None => arguments.dir.join(FILE_NAME),
     };
-    let folder = config.parent().unwrap_or(Path::new(""));
-    let job = folder.join("jobs").join(format!("{JOB}.toml"));
+    let directory = config.parent().unwrap_or(Path::new(""));
+    let job = directory.join("jobs").join(format!("{JOB}.toml"));
     let mut wrote = Vec::new();
     for (path, text) in [(&config, configuration(arguments)), (&job, job_file())] {
         match create(path, &text) {
@@ -67,13 +67,13 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
         true => String::new(),
         false => format!(" --config {}", config.display()),
     };
-    let out = match folder.as_os_str().is_empty() {
+    let out = match directory.as_os_str().is_empty() {
         true => String::new(),
-        false => format!(" --out {}", folder.display()),
+        false => format!(" --out {}", directory.display()),
     };
     print::line("\nNext:");
     // Where the key of a configuration that was there is, and what it says of the org, is for `check` to see.
-    if is_fresh && !folder.join("server.key").exists() {
+    if is_fresh && !directory.join("server.key").exists() {
         print::line(format!("  sfexport keygen{out}"));
         print::line("      makes the key and the certificate, and says where in Setup to upload it");
     }
@@ -90,8 +90,8 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
 
 /// Writes a new file, whole or not at all.
 fn create(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)?;
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        fs::create_dir_all(directory)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(text.as_bytes()).inspect_err(|_| {

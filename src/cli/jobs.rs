@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::history::{in_zone, on_one_line, utc};
 use super::{Context, print, table};
+use crate::agenda::JobSnapshot;
 use crate::config::{self, Selection};
-use crate::daemon::{Roster, Standing};
+use crate::daemon::LoadedConfig;
 use crate::error::{Exit, Failure};
 use crate::job::Job;
 use crate::report::RunReport;
@@ -48,57 +49,57 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
     for failure in unread {
         print::warning(context.common.log_format, None, &failure.what);
     }
-    let roster = Roster::new(config);
-    let last = last_runs(&state, &roster)?;
+    let config = LoadedConfig::new(config);
+    let last = last_runs(&state, &config)?;
     let now = Timestamp::now();
-    let standings = roster.outlook(marks, now);
+    let snapshots = config.snapshots(marks, now);
     let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
     // Both are in the order of the names.
-    for (job, standing) in roster.jobs.values().zip(&standings) {
+    for (job, snapshot) in config.jobs.values().zip(&snapshots) {
         let last = last.get(job.name.as_str());
         if arguments.json {
-            let line = serde_json::to_string(&line(job, standing, last));
+            let line = serde_json::to_string(&line(job, snapshot, last));
             print::line(line.map_err(|error| Failure::new(Exit::General, error.to_string()))?);
         } else {
-            rows.push(row(job, standing, last, now));
+            rows.push(row(job, snapshot, last, now));
         }
     }
     if !arguments.json {
         table::lines(&rows).iter().for_each(print::line);
     }
     // Where the lock cannot be looked at, nobody knows, and nothing is said.
-    if standings.iter().any(|standing| standing.next.is_some()) && matches!(state.has_daemon(), Ok(false)) {
-        let folder = roster.settings.state_dir.display();
-        let what = format!("no daemon is running on {folder}: none of these next runs starts by itself");
+    if snapshots.iter().any(|snapshot| snapshot.next.is_some()) && matches!(state.has_daemon(), Ok(false)) {
+        let directory = config.settings.state_dir.display();
+        let what = format!("no daemon is running on {directory}: none of these next runs starts by itself");
         print::warning(context.common.log_format, None, &what);
     }
     Ok(Exit::Success)
 }
 
 /// The last run of each job, if it is in the history.
-fn last_runs(state: &State, roster: &Roster) -> Result<HashMap<String, RunReport>, Failure> {
+fn last_runs(state: &State, config: &LoadedConfig) -> Result<HashMap<String, RunReport>, Failure> {
     let mut last = HashMap::new();
     for report in state.history()? {
         let report = report?;
         if report.status.has_run() && !last.contains_key(&report.job) {
             last.insert(report.job.clone(), report);
         }
-        if last.len() == roster.jobs.len() && roster.jobs.keys().all(|job| last.contains_key(job.as_str())) {
+        if last.len() == config.jobs.len() && config.jobs.keys().all(|job| last.contains_key(job.as_str())) {
             break;
         }
     }
     Ok(last)
 }
 
-fn line<'a>(job: &'a Job, standing: &Standing, last: Option<&'a RunReport>) -> Line<'a> {
+fn line<'a>(job: &'a Job, snapshot: &JobSnapshot, last: Option<&'a RunReport>) -> Line<'a> {
     Line {
         job: job.name.as_str(),
         org: job.org.as_str(),
         enabled: job.enabled,
         schedule: job.schedule.as_ref().map(|schedule| schedule.text()),
         timezone: zone_name(job),
-        next: standing.next,
-        next_in_zone: standing.next.map(|next| in_zone(next, &job.timezone)),
+        next: snapshot.next,
+        next_in_zone: snapshot.next.map(|next| in_zone(next, &job.timezone)),
         last,
     }
 }
@@ -106,8 +107,8 @@ fn line<'a>(job: &'a Job, standing: &Standing, last: Option<&'a RunReport>) -> L
 const HEADINGS: [&str; 8] =
     ["JOB", "ORG", "SCHEDULE", "ZONE", "NEXT RUN (UTC)", "IN THE JOB'S ZONE", "LAST RUN (UTC)", "RESULT"];
 
-fn row(job: &Job, standing: &Standing, last: Option<&RunReport>, now: Timestamp) -> Vec<String> {
-    let (next, in_its_zone) = match standing.next {
+fn row(job: &Job, snapshot: &JobSnapshot, last: Option<&RunReport>, now: Timestamp) -> Vec<String> {
+    let (next, in_its_zone) = match snapshot.next {
         Some(next) if next <= now => (format!("{} (due)", utc(next)), in_zone(next, &job.timezone)),
         Some(next) => (utc(next), in_zone(next, &job.timezone)),
         None if !job.enabled => ("disabled".to_owned(), "-".to_owned()),

@@ -12,7 +12,7 @@ use crate::key::{self, KeyBits, KeyRequest, Subject};
 
 #[derive(Debug, Args)]
 pub(super) struct KeygenArguments {
-    /// The folder that both files go to, as server.key and server.crt
+    /// The directory that both files go to, as server.key and server.crt
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     out: PathBuf,
     /// The key's file, where it is to be another
@@ -40,7 +40,7 @@ fn bits(text: &str) -> Result<KeyBits, String> {
 pub(super) fn keygen(arguments: &KeygenArguments) -> Result<Exit, Failure> {
     let beside = |name: &str| match arguments.out.as_path() {
         here if here == Path::new(".") => PathBuf::from(name),
-        folder => folder.join(name),
+        directory => directory.join(name),
     };
     let key = arguments.key.clone().unwrap_or_else(|| beside("server.key"));
     let certificate = arguments.cert.clone().unwrap_or_else(|| match &arguments.key {
@@ -54,9 +54,10 @@ pub(super) fn keygen(arguments: &KeygenArguments) -> Result<Exit, Failure> {
         not_before: Timestamp::now(),
     };
     let made = key::generate(&request)?;
-    for folder in [&key, &certificate].into_iter().filter_map(|path| path.parent()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::of_file(Exit::Output, "cannot make the folder", folder, &error))?;
+    for directory in [&key, &certificate].into_iter().filter_map(|path| path.parent()) {
+        std::fs::create_dir_all(directory).map_err(|error| {
+            Failure::of_file(Exit::Output, "cannot make the directory", directory, &error)
+        })?;
     }
     key::write_new(&made, &key, &certificate)?;
 

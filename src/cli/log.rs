@@ -24,7 +24,7 @@ pub(super) fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) ->
 }
 
 /// Starts to log. `level` overrules `SFEXPORT_LOG`, which may also hold directives for single modules; where
-/// neither is given it is `info`, or `warn` for a verb that tells by itself what it does.
+/// neither is given it is `info`, or `warn` for a command that tells by itself what it does.
 pub(super) fn start(
     form: Form,
     level: Option<tracing::Level>,

@@ -34,7 +34,7 @@ pub(super) struct QueryArguments {
     /// Ask for deleted and archived rows too (queryAll)
     #[arg(long)]
     all_rows: bool,
-    /// Stands in the way of the flag that every verb takes: a query's file goes where -o says
+    /// Stands in the way of the flag that every command takes: a query's file goes where -o says
     #[arg(long, hide = true)]
     output_root: Option<String>,
     /// Print a run report as JSON, one object on one line; to standard error where the records go to standard output

@@ -12,7 +12,7 @@ use super::log::Form;
 use super::{Context, print};
 use crate::clock;
 use crate::config::{self, Config, Selection};
-use crate::daemon::{Reading, Roster};
+use crate::daemon::{LoadedConfig, Reading};
 use crate::error::{Exit, Failure};
 use crate::export::{Edges, Extent, Run, export};
 use crate::job::Job;
@@ -21,7 +21,7 @@ use crate::notify::Notifier;
 use crate::org::OrgName;
 use crate::report::RunReport;
 use crate::state::State;
-use crate::status::{Board, Moment, metrics};
+use crate::status::{RunStats, Snapshot, metrics};
 
 #[derive(Debug, Args)]
 // A group, so that who names no job is told of --all.
@@ -39,8 +39,8 @@ pub(super) struct RunArguments {
     /// Check and log in, but stop before the query
     #[arg(long)]
     dry_run: bool,
-    /// The instant the runs are for, which the dates in output paths show: 2026-11-22T02:00:00+01:00 [default: now]
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    /// The timestamp the runs are for, which the dates in output paths show: 2026-11-22T02:00:00+01:00 [default: now]
+    #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
     at: Option<Timestamp>,
     /// Write the runs' metrics to a file, as node_exporter's textfile collector reads them; its name must end in .prom
     /// for that
@@ -55,11 +55,11 @@ impl RunArguments {
     }
 }
 
-/// Reads an instant, and tells what one lacks.
-fn instant(text: &str) -> Result<Timestamp, String> {
+/// Reads a timestamp, and tells what one lacks.
+fn timestamp(text: &str) -> Result<Timestamp, String> {
     const FORM: &str = "write it as in 2026-11-22T02:00:00+01:00";
-    if let Ok(instant) = text.parse() {
-        return Ok(instant);
+    if let Ok(timestamp) = text.parse() {
+        return Ok(timestamp);
     }
     let mut rest = text.trim();
     let date = skip(&mut rest, "0000-00-00");
@@ -82,7 +82,7 @@ fn instant(text: &str) -> Result<Timestamp, String> {
             "a number in it is out of range: months go from 01 to 12, days to the month's last, hours to 23, minutes \
              and seconds to 59; {FORM}"
         ),
-        _ if !date && !time => format!("it is no instant; {FORM}"),
+        _ if !date && !time => format!("it is no timestamp; {FORM}"),
         [part] => format!("its {part} is missing; {FORM}"),
         parts => format!("its {} are missing; {FORM}", parts.join(" and its ")),
     })
@@ -112,23 +112,23 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     let state = State::open(&config.settings.state_dir)?;
     let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };
     let plan = Plan { jobs, at: arguments.at, extent };
-    let board =
-        arguments.metrics_file.is_some().then(|| Arc::new(Board::new(Arc::new(clock::System::new()))));
+    let stats =
+        arguments.metrics_file.is_some().then(|| Arc::new(RunStats::new(Arc::new(clock::System::new()))));
     let notifier = Arc::new(Notifier::new(&config.settings, config.jobs.iter()));
     let mut monitors: Vec<Arc<dyn Monitor>> = Vec::new();
-    if let Some(board) = &board {
-        board.set_jobs(plan.jobs.iter().map(AsRef::as_ref));
-        monitors.push(Arc::clone(board) as _);
+    if let Some(stats) = &stats {
+        stats.set_jobs(plan.jobs.iter().map(AsRef::as_ref));
+        monitors.push(Arc::clone(stats) as _);
     }
     // A dry run exports nothing that anybody waits for.
     if extent == Extent::Whole && !notifier.is_idle() {
         monitors.push(Arc::clone(&notifier) as _);
     }
-    if board.is_some() || notifier.wants_history() {
+    if stats.is_some() || notifier.wants_history() {
         recall(&state, |report| {
             notifier.recall(report);
-            if let Some(board) = &board {
-                board.recall(report);
+            if let Some(stats) = &stats {
+                stats.recall(report);
             }
         });
     }
@@ -139,9 +139,9 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     })
     .await?;
     notifier.finish(context.stop.requested()).await;
-    if let (Some(board), Some(path)) = (&board, &arguments.metrics_file) {
+    if let (Some(stats), Some(path)) = (&stats, &arguments.metrics_file) {
         // The exports are made, or not, whatever becomes of their figures.
-        if let Err(failure) = write_metrics(path, board, config, &state) {
+        if let Err(failure) = write_metrics(path, stats, config, &state) {
             print::warning(context.common.log_format, None, &failure.what);
         }
     }
@@ -157,19 +157,19 @@ pub(super) fn recall(state: &State, mut learn: impl FnMut(&RunReport)) {
 }
 
 /// Writes the metrics whole: a collector sees the former file or the new one.
-fn write_metrics(path: &Path, board: &Board, config: Config, state: &State) -> Result<(), Failure> {
+fn write_metrics(path: &Path, stats: &RunStats, config: Config, state: &State) -> Result<(), Failure> {
     let now = Timestamp::now();
     let (marks, _) = state.marks()?;
-    let moment = Moment {
+    let snapshot = Snapshot {
         now,
-        standings: Roster::new(config).outlook(marks, now),
+        snapshots: LoadedConfig::new(config).snapshots(marks, now),
         reading: Reading { taken: now, refused: None },
         stopping: false,
     };
     // Not `.prom`, so that the collector leaves it alone.
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".{}.partial", std::process::id()));
-    let written = std::fs::write(&aside, metrics::text(board, &moment))
+    let written = std::fs::write(&aside, metrics::text(stats, &snapshot))
         .and_then(|()| std::fs::rename(&aside, path))
         .inspect_err(|_| {
             let _ = std::fs::remove_file(&aside);
@@ -184,7 +184,7 @@ fn chosen(config: &Config, arguments: &RunArguments) -> Result<Vec<Arc<Job>>, Fa
     };
     let jobs: Vec<_> = config.jobs.iter().filter(wanted).cloned().map(Arc::new).collect();
     if jobs.is_empty() {
-        let folder = config.settings.jobs_dir.display();
+        let directory = config.settings.jobs_dir.display();
         let hint = match config.jobs.first() {
             None => "a job is a file NAME.toml there with soql and output".to_owned(),
             Some(job) => format!(
@@ -192,7 +192,7 @@ fn chosen(config: &Config, arguments: &RunArguments) -> Result<Vec<Arc<Job>>, Fa
                 job.name
             ),
         };
-        let what = format!("there is no enabled job in {folder}");
+        let what = format!("there is no enabled job in {directory}");
         return Err(Failure::new(Exit::Configuration, what).hint(hint));
     }
     Ok(jobs)

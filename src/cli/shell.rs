@@ -19,10 +19,10 @@ pub(super) struct CompletionsArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ManArguments {
-    /// The verb whose page is wanted [default: the page of sfexport itself]
-    verb: Option<String>,
-    /// Write the pages of sfexport and of every verb into this folder
-    #[arg(long, value_name = "DIR", conflicts_with = "verb")]
+    /// The command whose page is wanted [default: the page of sfexport itself]
+    command: Option<String>,
+    /// Write the pages of sfexport and of every command into this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
     out: Option<PathBuf>,
 }
 
@@ -36,21 +36,25 @@ pub(super) fn completions(arguments: &CompletionsArguments) -> Exit {
 
 /// Prints a page of the manual, or writes all of them.
 pub(super) fn man(arguments: &ManArguments) -> Result<Exit, Failure> {
-    // What `help VERB` says is on the pages.
+    // What `help COMMAND` says is on the pages.
     let mut command = Arguments::command().disable_help_subcommand(true);
     command.build();
-    if let Some(folder) = &arguments.out {
-        std::fs::create_dir_all(folder)
+    if let Some(directory) = &arguments.out {
+        std::fs::create_dir_all(directory)
             .and_then(|()| {
-                let verbs = command.get_subcommands().cloned();
-                verbs.chain([command.clone()]).try_for_each(|page| man_of(page).generate_to(folder).map(drop))
+                let commands = command.get_subcommands().cloned();
+                commands
+                    .chain([command.clone()])
+                    .try_for_each(|page| man_of(page).generate_to(directory).map(drop))
             })
-            .map_err(|error| Failure::of_file(Exit::Output, "cannot write the pages to", folder, &error))?;
+            .map_err(|error| {
+                Failure::of_file(Exit::Output, "cannot write the pages to", directory, &error)
+            })?;
         return Ok(Exit::Success);
     }
-    let page = match &arguments.verb {
+    let page = match &arguments.command {
         None => command,
-        Some(verb) => verb_of(&command, verb)?,
+        Some(name) => subcommand(&command, name)?,
     };
     let mut text = Vec::new();
     man_of(page)
@@ -61,14 +65,14 @@ pub(super) fn man(arguments: &ManArguments) -> Result<Exit, Failure> {
 }
 
 fn man_of(command: Command) -> Man {
-    // A verb's own command knows neither the program's name nor its version.
+    // A subcommand by itself knows neither the program's name nor its version.
     Man::new(command).source(concat!("sfexport ", env!("CARGO_PKG_VERSION"))).manual("sfexport")
 }
 
-fn verb_of(command: &Command, verb: &str) -> Result<Command, Failure> {
-    command.find_subcommand(verb).cloned().ok_or_else(|| {
-        let verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
-        Failure::new(Exit::Usage, format!("there is no verb {verb:?}"))
-            .hint(format!("the verbs are {}", verbs.join(", ")))
+fn subcommand(command: &Command, name: &str) -> Result<Command, Failure> {
+    command.find_subcommand(name).cloned().ok_or_else(|| {
+        let commands: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+        Failure::new(Exit::Usage, format!("there is no command {name:?}"))
+            .hint(format!("the commands are {}", commands.join(", ")))
     })
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use indicatif::MultiProgress;
 
 /// How many bytes may wait for the reader.
-const ROOM: usize = 1 << 20;
+const MAX_PENDING_BYTES: usize = 1 << 20;
 
 /// How long a reader that takes nothing is waited for: where the room is used up, and at the end.
-const PATIENCE: Duration = Duration::from_secs(1);
+const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One of a process, as standard error is.
 static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
@@ -43,7 +43,7 @@ struct Waiting {
 
 impl Waiting {
     fn has_room(&self, line: &[u8]) -> bool {
-        self.bytes == 0 || self.bytes + line.len() <= ROOM
+        self.bytes == 0 || self.bytes + line.len() <= MAX_PENDING_BYTES
     }
 
     fn is_done(&self) -> bool {
@@ -67,7 +67,7 @@ pub(super) fn say(line: &[u8]) {
     }
     if !waiting.has_room(line) && !waiting.hangs {
         // A reader that is only slow loses nothing: it is waited for.
-        let waited = CHANGED.wait_timeout_while(waiting, PATIENCE, |waiting| !waiting.has_room(line));
+        let waited = CHANGED.wait_timeout_while(waiting, READER_TIMEOUT, |waiting| !waiting.has_room(line));
         let (after, result) = waited.unwrap_or_else(PoisonError::into_inner);
         waiting = after;
         waiting.hangs = result.timed_out();
@@ -87,7 +87,7 @@ pub(super) fn flush() {
     while waiting.served && !waiting.is_done() {
         let before = waiting.written;
         let stands = |waiting: &mut Waiting| !waiting.is_done() && waiting.written == before;
-        let waited = CHANGED.wait_timeout_while(waiting, PATIENCE, stands);
+        let waited = CHANGED.wait_timeout_while(waiting, READER_TIMEOUT, stands);
         let (after, result) = waited.unwrap_or_else(PoisonError::into_inner);
         if result.timed_out() {
             return;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::Selection;
 use super::keys::Table;
 use super::layer::{Layer, Section, TextFile, shown};
-use super::mistake::{Mistake, Place, did_you_mean, nearest, quoted};
+use super::mistake::{Mistake, Origin, did_you_mean, nearest, quoted};
 use super::orgs::Orgs;
 use super::settings::{nanoseconds, secret, some_nanoseconds};
 use crate::job::output_path::{FIELDS, Fields, beside};
@@ -25,12 +25,12 @@ use crate::schedule::Schedule;
 use crate::soql::{Columns, Query, SyntaxError};
 
 /// What every job is read against.
-pub(crate) struct Around<'a> {
+pub(crate) struct JobContext<'a> {
     pub(crate) working_dir: &'a Path,
     pub(crate) jobs_dir: &'a Path,
-    /// Where `jobs_dir` was written; `None`: nowhere, and then the folder need not be there.
-    pub(crate) jobs_dir_place: Option<Place>,
-    /// Whether the folder is known to be the one that was meant: a shared file that cannot be read may name another.
+    /// Where `jobs_dir` was written; `None`: nowhere, and then the directory need not be there.
+    pub(crate) jobs_dir_origin: Option<Origin>,
+    /// Whether the directory is known to be the one that was meant: a shared file that cannot be read may name another.
     pub(crate) jobs_dir_known: bool,
     pub(crate) output_root: &'a Path,
     /// `None`: nobody knows, and every org that a job names may be there.
@@ -55,12 +55,12 @@ impl Jobs {
 }
 
 /// Reads the job files. With named jobs the mistakes of the others are warnings.
-pub(crate) fn read(around: &Around<'_>, selection: &Selection) -> Jobs {
+pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
     let mut all = Jobs::default();
     if *selection == Selection::NoJobs {
         return all;
     }
-    let files = match list(around) {
+    let files = match list(context) {
         Ok(files) => files,
         Err(mistake) => {
             all.mistakes.push(mistake);
@@ -72,19 +72,20 @@ pub(crate) fn read(around: &Around<'_>, selection: &Selection) -> Jobs {
         Selection::All | Selection::NoJobs => None,
     };
     let is_selected = |stem: &str| selected.as_ref().is_none_or(|names| names.contains(stem));
-    if let (Some(names), true) = (&selected, around.jobs_dir_known) {
-        all.mistakes.extend(names.iter().filter_map(|name| missing(name, &files, around)));
+    if let (Some(names), true) = (&selected, context.jobs_dir_known) {
+        all.mistakes.extend(names.iter().filter_map(|name| missing(name, &files, context)));
     }
 
     let mut readings = Vec::new();
     for (stem, path) in &files {
         let mut reading = Reading::default();
         match JobName::parse(stem) {
-            Ok(name) => reading.read(name, path, around),
+            Ok(name) => reading.read(name, path, context),
             Err(error) => {
-                let place = Place::File { path: shown(path, around.working_dir), line: None, column: None };
+                let origin =
+                    Origin::File { path: shown(path, context.working_dir), line: None, column: None };
                 reading.mistakes.push(Mistake::new(
-                    place,
+                    origin,
                     None,
                     format!("{} is no job's name: {error}", quoted(stem)),
                 ));
@@ -112,16 +113,16 @@ pub(crate) fn read(around: &Around<'_>, selection: &Selection) -> Jobs {
 }
 
 /// The job files: stem → path. Folders, hidden files and those that end otherwise are none.
-fn list(around: &Around<'_>) -> Result<BTreeMap<String, PathBuf>, Mistake> {
+fn list(context: &JobContext<'_>) -> Result<BTreeMap<String, PathBuf>, Mistake> {
     let fail = |error: std::io::Error| {
-        let place = around.jobs_dir_place.clone().unwrap_or(Place::Anywhere);
+        let origin = context.jobs_dir_origin.clone().unwrap_or(Origin::Anywhere);
         let what =
-            format!("{} cannot be read: {error}", shown(around.jobs_dir, around.working_dir).display());
-        Mistake::new(place, "jobs_dir".to_owned(), what)
+            format!("{} cannot be read: {error}", shown(context.jobs_dir, context.working_dir).display());
+        Mistake::new(origin, "jobs_dir".to_owned(), what)
     };
-    let entries = match std::fs::read_dir(around.jobs_dir) {
+    let entries = match std::fs::read_dir(context.jobs_dir) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && around.jobs_dir_place.is_none() => {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && context.jobs_dir_origin.is_none() => {
             return Ok(BTreeMap::new());
         }
         Err(error) => return Err(fail(error)),
@@ -141,7 +142,7 @@ fn list(around: &Around<'_>) -> Result<BTreeMap<String, PathBuf>, Mistake> {
 }
 
 /// The mistake of asking for a job that no file defines.
-fn missing(name: &str, files: &BTreeMap<String, PathBuf>, around: &Around<'_>) -> Option<Mistake> {
+fn missing(name: &str, files: &BTreeMap<String, PathBuf>, context: &JobContext<'_>) -> Option<Mistake> {
     if files.contains_key(name) {
         return None;
     }
@@ -157,7 +158,7 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, around: &Around<'_>) -
     // Behind a question mark a new sentence begins.
     let and = if what.ends_with('?') { "" } else { ";" };
     const MOST: usize = 20;
-    let jobs_dir = shown(around.jobs_dir, around.working_dir);
+    let jobs_dir = shown(context.jobs_dir, context.working_dir);
     if files.is_empty() {
         what.push_str(&format!("; {} holds no job", jobs_dir.display()));
     } else {
@@ -166,23 +167,23 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, around: &Around<'_>) -
             if files.len() > MOST { format!(" and {} more", files.len() - MOST) } else { String::new() };
         what.push_str(&format!("{and} {} holds {}{more}", jobs_dir.display(), some.join(", ")));
     }
-    if let (Err(hint), true) = (around.shared_file, files.is_empty()) {
+    if let (Err(hint), true) = (context.shared_file, files.is_empty()) {
         what.push_str(&format!("\n{hint}"));
     }
-    Some(Mistake::new(Place::Anywhere, None, what))
+    Some(Mistake::new(Origin::Anywhere, None, what))
 }
 
 /// Jobs of one output: a mistake at the first of them, with where the others are and all their names.
-fn clashes(readings: &[(Job, Place)]) -> Vec<(Mistake, Vec<JobName>)> {
-    // All at one instant. Which one is all the same, but no date that a user might write by hand.
-    let instant = Timestamp::from_second(1_044_102_896).unwrap_or_default();
-    let mut outputs: BTreeMap<PathBuf, Vec<&(Job, Place)>> = BTreeMap::new();
+fn clashes(readings: &[(Job, Origin)]) -> Vec<(Mistake, Vec<JobName>)> {
+    // All at one timestamp. Which one is all the same, but no date that a user might write by hand.
+    let timestamp = Timestamp::from_second(1_044_102_896).unwrap_or_default();
+    let mut outputs: BTreeMap<PathBuf, Vec<&(Job, Origin)>> = BTreeMap::new();
     for (number, reading) in readings.iter().enumerate() {
         let job = &reading.0;
         // No two runs share a run id, and no two jobs do.
         let run_id = format!("run-{number}");
         let fields =
-            Fields { job: &job.name, org: &job.org, run_id: &run_id, instant, timezone: &job.timezone };
+            Fields { job: &job.name, org: &job.org, run_id: &run_id, timestamp, timezone: &job.timezone };
         if let Ok(path) = job.output.expand(&fields) {
             for part in job.child_files() {
                 outputs.entry(beside(&path, &part)).or_default().push(reading);
@@ -193,9 +194,9 @@ fn clashes(readings: &[(Job, Place)]) -> Vec<(Mistake, Vec<JobName>)> {
     let mut clashes = Vec::new();
     for (path, sharing) in outputs.iter().filter(|(_, sharing)| sharing.len() > 1) {
         let names: Vec<_> = sharing.iter().map(|(job, _)| job.name.clone()).collect();
-        let Some(((job, place), others)) = sharing.split_first() else { continue };
+        let Some(((job, origin), others)) = sharing.split_first() else { continue };
         let others: Vec<_> =
-            others.iter().map(|(other, place)| format!("{} ({place})", other.name)).collect();
+            others.iter().map(|(other, origin)| format!("{} ({origin})", other.name)).collect();
         let others = others.join(", ");
         let what = if sharing.iter().all(|(job, _)| job.child_files().is_empty()) {
             let output = quoted(job.output.text());
@@ -203,17 +204,17 @@ fn clashes(readings: &[(Job, Place)]) -> Vec<(Mistake, Vec<JobName>)> {
         } else {
             let path = path.display();
             format!(
-                "{path} is a file of {others} too, since a child query's file lies beside its output; give each its own folder"
+                "{path} is a file of {others} too, since a child query's file lies beside its output; give each its own directory"
             )
         };
-        clashes.push((Mistake::new(place.clone(), "output".to_owned(), what), names));
+        clashes.push((Mistake::new(origin.clone(), "output".to_owned(), what), names));
     }
     clashes
 }
 
 /// A job's file as typed.
 #[derive(Deserialize)]
-struct Written {
+struct RawJob {
     soql: Option<String>,
     soql_file: Option<PathBuf>,
     output: Option<String>,
@@ -306,14 +307,14 @@ enum OverlapWritten {
 #[derive(Default)]
 struct Reading {
     /// The job, and where its output stands.
-    job: Option<(Job, Place)>,
+    job: Option<(Job, Origin)>,
     mistakes: Vec<Mistake>,
     warnings: Vec<Mistake>,
 }
 
 impl Reading {
-    fn read(&mut self, name: JobName, path: &Path, around: &Around<'_>) {
-        let file = match TextFile::read(path, around.working_dir) {
+    fn read(&mut self, name: JobName, path: &Path, context: &JobContext<'_>) {
+        let file = match TextFile::read(path, context.working_dir) {
             Ok(file) => file,
             Err(mistake) => return self.mistakes.push(mistake),
         };
@@ -321,14 +322,14 @@ impl Reading {
         if layer.is_unread() {
             return;
         }
-        let defaults = Layer::of_defaults(Table::Job, "", &file.folder);
-        let Some(section) = Section::<Written>::merge(&[&defaults, &layer], "", &mut self.mistakes) else {
+        let defaults = Layer::of_defaults(Table::Job, "", &file.directory);
+        let Some(section) = Section::<RawJob>::merge(&[&defaults, &layer], "", &mut self.mistakes) else {
             return;
         };
-        self.job = self.resolve(name, &file, &section, around);
+        self.job = self.resolve(name, &file, &section, context);
     }
 
-    fn mistake(&mut self, file: &TextFile, section: &Section<Written>, key: &str, what: impl Into<String>) {
+    fn mistake(&mut self, file: &TextFile, section: &Section<RawJob>, key: &str, what: impl Into<String>) {
         self.mistakes.push(section.mistake(key, &file.whole(), what));
     }
 
@@ -337,14 +338,14 @@ impl Reading {
         &mut self,
         name: JobName,
         file: &TextFile,
-        section: &Section<Written>,
-        around: &Around<'_>,
-    ) -> Option<(Job, Place)> {
+        section: &Section<RawJob>,
+        context: &JobContext<'_>,
+    ) -> Option<(Job, Origin)> {
         let typed = &section.typed;
-        let query = self.query(file, section, around);
-        let org = self.org(file, section, around);
+        let query = self.query(file, section, context);
+        let org = self.org(file, section, context);
         let format = self.format(file, section);
-        let output = self.output(file, section, around);
+        let output = self.output(file, section, context);
         let timezone = self.timezone(file, section);
         let schedule = self.schedule(file, section, timezone.as_ref());
         let csv = self.csv(file, section);
@@ -391,13 +392,13 @@ impl Reading {
             ping_url: typed.ping_url.clone(),
         };
         self.columns(file, section, &job)?;
-        let place = section.place("output").unwrap_or_else(|| file.whole());
-        Some((job, place))
+        let origin = section.origin("output").unwrap_or_else(|| file.whole());
+        Some((job, origin))
     }
 
     /// A query that is SOQL, but whose export would have no columns of its own kind, is a mistake too, as far as
     /// its text alone tells.
-    fn columns(&mut self, file: &TextFile, section: &Section<Written>, job: &Job) -> Option<()> {
+    fn columns(&mut self, file: &TextFile, section: &Section<RawJob>, job: &Job) -> Option<()> {
         if Columns::need_description(&job.query, job.layout()) {
             return Some(());
         }
@@ -407,7 +408,12 @@ impl Reading {
         None
     }
 
-    fn query(&mut self, file: &TextFile, section: &Section<Written>, around: &Around<'_>) -> Option<Query> {
+    fn query(
+        &mut self,
+        file: &TextFile,
+        section: &Section<RawJob>,
+        context: &JobContext<'_>,
+    ) -> Option<Query> {
         match (section.is_written("soql"), section.is_written("soql_file")) {
             (true, true) => {
                 self.mistake(
@@ -434,21 +440,21 @@ impl Reading {
                 Ok(query) => Some(query),
                 Err(error) => {
                     let line =
-                        section.place("soql").and_then(|place| line_in_file(file, &place, text, &error));
-                    let (place, what) = match line {
+                        section.origin("soql").and_then(|origin| line_in_file(file, &origin, text, &error));
+                    let (origin, what) = match line {
                         Some(line) => (file.line(line), window(&error)),
-                        None => (section.place("soql").unwrap_or_else(|| file.whole()), error.to_string()),
+                        None => (section.origin("soql").unwrap_or_else(|| file.whole()), error.to_string()),
                     };
-                    self.mistakes.push(Mistake::new(place, "soql".to_owned(), what));
+                    self.mistakes.push(Mistake::new(origin, "soql".to_owned(), what));
                     None
                 }
             };
         }
         let path = section.typed.soql_file.as_ref()?;
-        let soql = match TextFile::read(path, around.working_dir) {
+        let soql = match TextFile::read(path, context.working_dir) {
             Ok(soql) => soql,
             Err(mistake) => {
-                let what = format!("{} {}", shown(path, around.working_dir).display(), mistake.what);
+                let what = format!("{} {}", shown(path, context.working_dir).display(), mistake.what);
                 self.mistake(file, section, "soql_file", what);
                 return None;
             }
@@ -456,7 +462,7 @@ impl Reading {
         // Windows' editors begin a file so; a query never does.
         let text = soql.text.trim_start_matches('\u{feff}');
         if text.trim().is_empty() {
-            let what = format!("{} is empty", shown(path, around.working_dir).display());
+            let what = format!("{} is empty", shown(path, context.working_dir).display());
             self.mistake(file, section, "soql_file", what);
             return None;
         }
@@ -464,16 +470,21 @@ impl Reading {
             Ok(query) => Some(query),
             Err(error) => {
                 let line = blank_lines(text) + error.line;
-                let place =
-                    Place::File { path: soql.shown.clone(), line: Some(line), column: Some(error.column) };
-                self.mistakes.push(Mistake::new(place, None, window(&error)));
+                let origin =
+                    Origin::File { path: soql.shown.clone(), line: Some(line), column: Some(error.column) };
+                self.mistakes.push(Mistake::new(origin, None, window(&error)));
                 None
             }
         }
     }
 
-    fn org(&mut self, file: &TextFile, section: &Section<Written>, around: &Around<'_>) -> Option<OrgName> {
-        let Some(orgs) = around.orgs else { return Some(OrgName::default_org()) };
+    fn org(
+        &mut self,
+        file: &TextFile,
+        section: &Section<RawJob>,
+        context: &JobContext<'_>,
+    ) -> Option<OrgName> {
+        let Some(orgs) = context.orgs else { return Some(OrgName::default_org()) };
         let named = &orgs.named;
         let names = || named.iter().map(OrgName::as_str);
         if let Some(text) = &section.typed.org {
@@ -482,7 +493,7 @@ impl Reading {
                 let near = did_you_mean(text, names());
                 let near = match (near.is_empty(), named.is_empty()) {
                     (false, _) => near,
-                    (true, true) => format!("; {}", no_org(around)),
+                    (true, true) => format!("; {}", no_org(context)),
                     (true, false) => format!("; there is {}", names().collect::<Vec<_>>().join(", ")),
                 };
                 let what = format!("there is no org {}{near}", quoted(text));
@@ -501,13 +512,13 @@ impl Reading {
             Some(first) => format!(
                 "is missing, and there is no `[org]` for jobs that name none; write org = \"{first}\""
             ),
-            None => format!("is missing: {}", no_org(around)),
+            None => format!("is missing: {}", no_org(context)),
         };
         self.mistake(file, section, "org", what);
         None
     }
 
-    fn format(&mut self, file: &TextFile, section: &Section<Written>) -> Option<Format> {
+    fn format(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<Format> {
         match section.typed.format.as_deref() {
             Some("csv") => return Some(Format::Csv),
             Some(_) => return Some(Format::Jsonl),
@@ -533,8 +544,8 @@ impl Reading {
     fn output(
         &mut self,
         file: &TextFile,
-        section: &Section<Written>,
-        around: &Around<'_>,
+        section: &Section<RawJob>,
+        context: &JobContext<'_>,
     ) -> Option<OutputTemplate> {
         let Some(text) = &section.typed.output else {
             if !section.is_written("output") {
@@ -547,7 +558,7 @@ impl Reading {
             }
             return None;
         };
-        match OutputTemplate::parse(text, around.output_root) {
+        match OutputTemplate::parse(text, context.output_root) {
             Ok(template) => Some(template),
             Err(error) => {
                 let near = match &error.unknown_field {
@@ -568,7 +579,7 @@ impl Reading {
         }
     }
 
-    fn timezone(&mut self, file: &TextFile, section: &Section<Written>) -> Option<TimeZone> {
+    fn timezone(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<TimeZone> {
         let name = &section.typed.timezone;
         match TimeZone::get(name) {
             Ok(zone) if !zone.is_unknown() => Some(zone),
@@ -583,7 +594,7 @@ impl Reading {
     fn schedule(
         &mut self,
         file: &TextFile,
-        section: &Section<Written>,
+        section: &Section<RawJob>,
         zone: Option<&TimeZone>,
     ) -> Option<Schedule> {
         let Some(text) = &section.typed.schedule else {
@@ -607,7 +618,7 @@ impl Reading {
         }
     }
 
-    fn csv(&mut self, file: &TextFile, section: &Section<Written>) -> Option<CsvDialect> {
+    fn csv(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<CsvDialect> {
         let csv = &section.typed.csv;
         let delimiter = match csv.delimiter.as_str() {
             "tab" | "\\t" => Some(b'\t'),
@@ -639,7 +650,7 @@ impl Reading {
     fn one_character(
         &mut self,
         file: &TextFile,
-        section: &Section<Written>,
+        section: &Section<RawJob>,
         key: &str,
         text: &str,
         examples: &str,
@@ -655,7 +666,7 @@ impl Reading {
     }
 
     /// What one format has and the other has not.
-    fn format_rules(&mut self, file: &TextFile, section: &Section<Written>, format: Format) {
+    fn format_rules(&mut self, file: &TextFile, section: &Section<RawJob>, format: Format) {
         let typed = &section.typed;
         match format {
             Format::Csv => {
@@ -688,8 +699,8 @@ impl Reading {
 }
 
 /// What to do where there is no org at all.
-fn no_org(around: &Around<'_>) -> String {
-    match around.shared_file {
+fn no_org(context: &JobContext<'_>) -> String {
+    match context.shared_file {
         Ok(path) => format!("{} has no `[org]`", path.display()),
         Err(hint) => hint.to_owned(),
     }
@@ -753,8 +764,8 @@ fn blank_lines(text: &str) -> usize {
 
 /// The line of the file that holds the error's line of the query: a multi-line string begins on its key's line
 /// or, as is usual, on the next. `None` where escapes or joined lines make that uncertain.
-fn line_in_file(file: &TextFile, key: &Place, query: &str, error: &SyntaxError) -> Option<usize> {
-    let Place::File { line: Some(key_line), .. } = key else { return None };
+fn line_in_file(file: &TextFile, key: &Origin, query: &str, error: &SyntaxError) -> Option<usize> {
+    let Origin::File { line: Some(key_line), .. } = key else { return None };
     let first = key_line + blank_lines(query) + error.line - 1;
     let holds =
         |line: &usize| file.text.lines().nth(line - 1).is_some_and(|text| text.contains(error.source.trim()));

@@ -51,7 +51,7 @@ pub enum Kind {
     Literal,
     /// Text that stands in no file, only in the environment.
     Secret,
-    /// A file's or a folder's path; relative to the file that holds it, else to the working directory.
+    /// A file's or a directory's path; relative to the file that holds it, else to the working directory.
     Path,
     /// `10s`, `1h30m`, `90 days`; at least this many seconds.
     Duration(u64),
@@ -168,7 +168,7 @@ macro_rules! keys {
 
 static KEYS: &[Key] = keys! {
     Settings {
-        "jobs_dir" Path, Is("jobs"), "The folder of the job files: each `*.toml` in it is a job.";
+        "jobs_dir" Path, Is("jobs"), "The directory of the job files: each `*.toml` in it is a job.";
         "state_dir" Path, Is("state"), "Run history, locks and schedule marks.";
         "output_root" Path, Is("exports"), "Relative outputs go here, and no job's output may leave it.";
         "http.connect_timeout" Duration(1), Is("10s"), "How long connecting may take, TLS included.";
@@ -223,7 +223,7 @@ static KEYS: &[Key] = keys! {
         "file_mode" Mode, Otherwise("the old file's, else 0666 less the umask"), "The output's permissions, as in `0640`.";
         "catch_up" Choice(&["latest", "none", "all"]), Is("latest"), "Which missed occurrences the daemon runs late.";
         "start_deadline" Duration(1), Otherwise("none"), "How late an occurrence may still start.";
-        "overlap" Choice(&["skip", "queue", "replace"]), Is("skip"), "What happens to an occurrence that falls due while the job runs: it is skipped, waits (one), or takes the run's place.";
+        "overlap" Choice(&["skip", "queue", "replace"]), Is("skip"), "What happens to an occurrence that falls due while the job runs: it is skipped, waits (one), or takes the run's origin.";
         "jitter" Duration(0), Is("0s"), "The window that starts are spread over; a job's place in it never changes.";
         "retries" Whole(0, 100), Is("3"), "How many times a run that ended 69, 74 or 75 is tried again.";
         "retry_after" Duration(0), Is("10m"), "How long after its end.";

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::FlagValue;
 use super::keys::{self, Key, Kind, Table, Unwritten};
-use super::mistake::{Mistake, Place, nearest};
+use super::mistake::{Mistake, Origin, nearest};
 use super::syntax;
 use super::value::{self, Raw};
 use crate::org::OrgName;
@@ -30,13 +30,13 @@ pub(crate) struct Layer {
     label: &'static str,
     found: BTreeMap<String, Found>,
     /// The orgs that it has a table or a variable for, each with the place of the first.
-    orgs: BTreeMap<OrgName, Place>,
+    orgs: BTreeMap<OrgName, Origin>,
     unread: bool,
 }
 
 /// A key that was written; its value, unless that was a mistake.
 struct Found {
-    place: Place,
+    origin: Origin,
     value: Option<Value>,
 }
 
@@ -44,8 +44,8 @@ struct Found {
 pub(crate) struct TextFile {
     /// As seen from the working directory.
     pub(crate) shown: PathBuf,
-    /// The folder that relative paths in it start from.
-    pub(crate) folder: PathBuf,
+    /// The directory that relative paths in it start from.
+    pub(crate) directory: PathBuf,
     /// Its text.
     pub(crate) text: String,
 }
@@ -57,26 +57,26 @@ impl TextFile {
     /// Where it cannot be read, or is not UTF-8.
     pub(crate) fn read(path: &Path, working_dir: &Path) -> Result<Self, Mistake> {
         let shown = shown(path, working_dir);
-        let whole = Place::File { path: shown.clone(), line: None, column: None };
+        let whole = Origin::File { path: shown.clone(), line: None, column: None };
         let bytes = std::fs::read(path)
             .map_err(|error| Mistake::new(whole, None, format!("cannot be read: {error}")))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
-            let place = Place::File { path: shown.clone(), line: Some(line), column: None };
-            Mistake::new(place, None, "is not UTF-8 text; save it in that encoding")
+            let origin = Origin::File { path: shown.clone(), line: Some(line), column: None };
+            Mistake::new(origin, None, "is not UTF-8 text; save it in that encoding")
         })?;
-        Ok(Self { shown, folder: path.parent().unwrap_or(Path::new("")).to_owned(), text })
+        Ok(Self { shown, directory: path.parent().unwrap_or(Path::new("")).to_owned(), text })
     }
 
     /// The file as a whole.
-    pub(crate) fn whole(&self) -> Place {
-        Place::File { path: self.shown.clone(), line: None, column: None }
+    pub(crate) fn whole(&self) -> Origin {
+        Origin::File { path: self.shown.clone(), line: None, column: None }
     }
 
     /// A line of it, counted from 1.
-    pub(crate) fn line(&self, line: usize) -> Place {
-        Place::File { path: self.shown.clone(), line: Some(line), column: None }
+    pub(crate) fn line(&self, line: usize) -> Origin {
+        Origin::File { path: self.shown.clone(), line: Some(line), column: None }
     }
 
     fn line_at(&self, offset: usize) -> usize {
@@ -84,7 +84,7 @@ impl TextFile {
         before.iter().filter(|byte| **byte == b'\n').count() + 1
     }
 
-    fn place_at(&self, offset: usize) -> Place {
+    fn origin_at(&self, offset: usize) -> Origin {
         self.line(self.line_at(offset))
     }
 }
@@ -142,15 +142,15 @@ impl Layer {
             if text.is_empty() || OTHERS.contains(&rest) {
                 continue;
             }
-            let place = Place::Variable(name.to_owned());
+            let origin = Origin::Variable(name.to_owned());
             match variable(rest) {
                 Ok((path, key, org)) => {
                     if let Some(org) = org {
-                        layer.orgs.entry(org).or_insert_with(|| place.clone());
+                        layer.orgs.entry(org).or_insert_with(|| origin.clone());
                     }
                     let Some(text) = text.to_str() else {
-                        mistakes.push(Mistake::new(place.clone(), path.clone(), "is not UTF-8 text"));
-                        layer.found.insert(path, Found { place, value: None });
+                        mistakes.push(Mistake::new(origin.clone(), path.clone(), "is not UTF-8 text"));
+                        layer.found.insert(path, Found { origin, value: None });
                         continue;
                     };
                     // A secret that is mounted or pasted often brings a line end along.
@@ -160,12 +160,12 @@ impl Layer {
                         text.trim()
                     };
                     if !text.is_empty() {
-                        layer.add(path, key, &Raw::Text(text), place, working_dir, mistakes);
+                        layer.add(path, key, &Raw::Text(text), origin, working_dir, mistakes);
                     }
                 }
-                Err(Stranger::Mistake(what)) => mistakes.push(Mistake::new(place, None, what)),
-                Err(Stranger::Warning(what)) => warnings.push(Mistake::new(place, None, what)),
-                Err(Stranger::Ignored) => {}
+                Err(UnknownVariable::Mistake(what)) => mistakes.push(Mistake::new(origin, None, what)),
+                Err(UnknownVariable::Warning(what)) => warnings.push(Mistake::new(origin, None, what)),
+                Err(UnknownVariable::Ignored) => {}
             }
         }
         layer
@@ -176,8 +176,8 @@ impl Layer {
         let mut layer = Self::labelled("flags");
         for flag in flags {
             if let Some(key) = keys::find(Table::Settings, flag.key) {
-                let place = Place::Flag(flag.flag.to_owned());
-                layer.add(key.name.to_owned(), key, &Raw::Text(&flag.value), place, working_dir, mistakes);
+                let origin = Origin::Flag(flag.flag.to_owned());
+                layer.add(key.name.to_owned(), key, &Raw::Text(&flag.value), origin, working_dir, mistakes);
             }
         }
         layer
@@ -189,14 +189,14 @@ impl Layer {
         for key in keys::keys().filter(|key| key.table == table) {
             if let Unwritten::Is(text) = key.default {
                 let path = format!("{prefix}{}", key.name);
-                layer.add(path, key, &Raw::Text(text), Place::Anywhere, base, &mut Vec::new());
+                layer.add(path, key, &Raw::Text(text), Origin::Anywhere, base, &mut Vec::new());
             }
         }
         layer
     }
 
     /// The orgs that it says something about.
-    pub(crate) fn orgs(&self) -> &BTreeMap<OrgName, Place> {
+    pub(crate) fn orgs(&self) -> &BTreeMap<OrgName, Origin> {
         &self.orgs
     }
 
@@ -214,7 +214,7 @@ impl Layer {
         path: String,
         key: &Key,
         raw: &Raw<'_>,
-        place: Place,
+        origin: Origin,
         base: &Path,
         mistakes: &mut Vec<Mistake>,
     ) {
@@ -225,11 +225,11 @@ impl Layer {
                     let variable = format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase());
                     what = format!("{what}; set {variable}, or name a file by `{}_file`", key.name);
                 }
-                mistakes.push(Mistake::new(place.clone(), path.clone(), what));
+                mistakes.push(Mistake::new(origin.clone(), path.clone(), what));
                 None
             }
         };
-        self.found.insert(path, Found { place, value });
+        self.found.insert(path, Found { origin, value });
     }
 }
 
@@ -264,10 +264,11 @@ impl<'a> FileReader<'a> {
             last_line = line;
             let before = self.file.text.get(..start).unwrap_or_default();
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            let place = Place::File { path: self.file.shown.clone(), line: Some(line), column: Some(column) };
+            let origin =
+                Origin::File { path: self.file.shown.clone(), line: Some(line), column: Some(column) };
             let found = start..error.span().map_or(start, |span| span.end.max(start));
             let what = syntax::explain(&self.file.text, found, error.message());
-            self.mistakes.push(Mistake::new(place, None, what));
+            self.mistakes.push(Mistake::new(origin, None, what));
         }
         (root.into_inner(), sound)
     }
@@ -278,8 +279,8 @@ impl<'a> FileReader<'a> {
             match name.get_ref().as_ref() {
                 "org" => {
                     if let Some(table) = self.expect_table("org", name, value) {
-                        let place = self.file.place_at(name.span().start);
-                        self.layer.orgs.entry(OrgName::default_org()).or_insert(place);
+                        let origin = self.file.origin_at(name.span().start);
+                        self.layer.orgs.entry(OrgName::default_org()).or_insert(origin);
                         self.table(table, Table::Org, "org.", "");
                     }
                 }
@@ -297,7 +298,7 @@ impl<'a> FileReader<'a> {
 
     fn further_org(&mut self, name: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
         let path = format!("orgs.{}", name.get_ref());
-        let place = self.file.place_at(name.span().start);
+        let origin = self.file.origin_at(name.span().start);
         let Ok(org) = OrgName::parse(name.get_ref()) else {
             let known = keys::find(Table::Org, name.get_ref()).is_some();
             let what = if known {
@@ -306,15 +307,15 @@ impl<'a> FileReader<'a> {
             } else {
                 crate::org::OrgNameError.to_string()
             };
-            self.mistakes.push(Mistake::new(place, path, what));
+            self.mistakes.push(Mistake::new(origin, path, what));
             return;
         };
         if org.as_str() == OrgName::DEFAULT {
-            self.mistakes.push(Mistake::new(place, path, "is the name of the `[org]` table; write `[org]`"));
+            self.mistakes.push(Mistake::new(origin, path, "is the name of the `[org]` table; write `[org]`"));
             return;
         }
         let Some(table) = self.expect_table(&path, name, value) else { return };
-        self.layer.orgs.entry(org).or_insert(place);
+        self.layer.orgs.entry(org).or_insert(origin);
         self.table(table, Table::Org, &format!("{path}."), "");
     }
 
@@ -336,7 +337,7 @@ impl<'a> FileReader<'a> {
         } else {
             format!("is a table: write `[{path}]` on a line of its own, and its keys below")
         };
-        self.mistakes.push(Mistake::new(self.file.place_at(name.span().start), path.to_owned(), what));
+        self.mistakes.push(Mistake::new(self.file.origin_at(name.span().start), path.to_owned(), what));
         None
     }
 
@@ -353,19 +354,19 @@ impl<'a> FileReader<'a> {
         inner: &str,
     ) {
         for (name, value) in entries {
-            let place = self.file.place_at(name.span().start);
+            let origin = self.file.origin_at(name.span().start);
             let (path, own) = (format!("{prefix}{}", name.get_ref()), format!("{inner}{}", name.get_ref()));
             if let Some(key) = keys::find(kind, &own) {
                 let written = self.file.text.get(value.span()).unwrap_or_default();
                 let raw = Raw::Toml(value.get_ref(), written);
-                self.layer.add(path, key, &raw, place, &self.file.folder, self.mistakes);
+                self.layer.add(path, key, &raw, origin, &self.file.directory, self.mistakes);
             } else if !keys::children(kind, &format!("{own}.")).is_empty() {
                 if let Some(table) = self.expect_table(&path, name, value) {
                     self.table(table, kind, &format!("{path}."), &format!("{own}."));
                 }
             } else {
                 let what = unknown(kind, inner, name.get_ref(), matches!(value.get_ref(), DeValue::Table(_)));
-                self.mistakes.push(Mistake::new(place, path, what));
+                self.mistakes.push(Mistake::new(origin, path, what));
             }
         }
     }
@@ -413,14 +414,14 @@ fn home(of: Table, table: &str, written: Table, inner: &str) -> String {
 }
 
 /// A variable that no key has.
-enum Stranger {
+enum UnknownVariable {
     Mistake(String),
     Warning(String),
     Ignored,
 }
 
 /// The key that a variable sets, less `SFEXPORT_`: its full path, and the org that it belongs to.
-fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Stranger> {
+fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), UnknownVariable> {
     // On the systems that this runs on, `Sfexport_Org__Key` is another variable.
     let lower = rest.to_ascii_lowercase();
     let is_upper = !rest.contains(|c: char| c.is_ascii_lowercase());
@@ -429,7 +430,7 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Stran
         let near = nearest(name, known).map_or_else(String::new, |near| {
             format!("; did you mean {PREFIX}{prefix}{}?", near.to_ascii_uppercase())
         });
-        Stranger::Mistake(format!("no key of an org is called `{name}`{near}"))
+        UnknownVariable::Mistake(format!("no key of an org is called `{name}`{near}"))
     };
     if let Some(name) = rest.strip_prefix("ORG__") {
         let name = name.to_ascii_lowercase();
@@ -441,15 +442,15 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Stran
     if let Some(both) = rest.strip_prefix("ORGS__") {
         // No key begins with `_`, so the last `__` parts the two.
         let Some((org, name)) = both.rsplit_once("__") else {
-            return Err(Stranger::Mistake(format!(
+            return Err(UnknownVariable::Mistake(format!(
                 "names no key; write {PREFIX}ORGS__NAME__CLIENT_ID for the org NAME"
             )));
         };
         let Ok(parsed) = OrgName::parse(&org.to_ascii_lowercase()) else {
-            return Err(Stranger::Mistake(crate::org::OrgNameError.to_string()));
+            return Err(UnknownVariable::Mistake(crate::org::OrgNameError.to_string()));
         };
         if parsed.as_str() == OrgName::DEFAULT {
-            return Err(Stranger::Mistake(format!("the org without a name is {PREFIX}ORG__{name}")));
+            return Err(UnknownVariable::Mistake(format!("the org without a name is {PREFIX}ORG__{name}")));
         }
         let name = name.to_ascii_lowercase();
         return match keys::find(Table::Org, &name) {
@@ -463,12 +464,12 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Stran
     {
         return Ok((path, key, None));
     }
-    // Kubernetes invents SFEXPORT_PORT and its like, so a stranger is no mistake; but a near miss is told.
+    // Kubernetes invents SFEXPORT_PORT and its like, so a variable is no mistake; but a near miss is told.
     let variables: Vec<String> =
         keys::keys().filter_map(Key::variable).filter(|name| close(&name[PREFIX.len()..], rest)).collect();
     match variables.first() {
-        Some(near) => Err(Stranger::Warning(format!("is not read; did you mean {near}?"))),
-        None => Err(Stranger::Ignored),
+        Some(near) => Err(UnknownVariable::Warning(format!("is not read; did you mean {near}?"))),
+        None => Err(UnknownVariable::Ignored),
     }
 }
 
@@ -483,7 +484,7 @@ pub(crate) struct Section<T> {
     /// The values in effect.
     pub(crate) typed: T,
     /// Key of the table → the place of the value in effect, and the rank of its layer.
-    written: BTreeMap<String, (Place, usize, bool)>,
+    written: BTreeMap<String, (Origin, usize, bool)>,
     prefix: String,
 }
 
@@ -497,7 +498,7 @@ impl<T: DeserializeOwned> Section<T> {
             figment = figment.merge(Under { layer, prefix });
             for (path, found) in &layer.found {
                 if let (Some(name), false) = (path.strip_prefix(prefix), layer.label == "default") {
-                    written.insert(name.to_owned(), (found.place.clone(), rank, found.value.is_some()));
+                    written.insert(name.to_owned(), (found.origin.clone(), rank, found.value.is_some()));
                 }
             }
         }
@@ -506,7 +507,7 @@ impl<T: DeserializeOwned> Section<T> {
             Err(errors) => {
                 for error in errors {
                     let key = format!("{prefix}{}", error.path.join("."));
-                    mistakes.push(Mistake::new(Place::Anywhere, key, error.kind.to_string()));
+                    mistakes.push(Mistake::new(Origin::Anywhere, key, error.kind.to_string()));
                 }
                 None
             }
@@ -531,8 +532,8 @@ impl<T> Section<T> {
     }
 
     /// Where it was written.
-    pub(crate) fn place(&self, key: &str) -> Option<Place> {
-        self.written.get(key).map(|(place, _, _)| place.clone())
+    pub(crate) fn origin(&self, key: &str) -> Option<Origin> {
+        self.written.get(key).map(|(origin, _, _)| origin.clone())
     }
 
     /// The keys that were written.
@@ -541,9 +542,9 @@ impl<T> Section<T> {
     }
 
     /// A mistake about a key, at its place or, where it was not written, at this one.
-    pub(crate) fn mistake(&self, key: &str, otherwise: &Place, what: impl Into<String>) -> Mistake {
-        let place = self.place(key).unwrap_or_else(|| otherwise.clone());
-        Mistake::new(place, format!("{}{key}", self.prefix), what)
+    pub(crate) fn mistake(&self, key: &str, otherwise: &Origin, what: impl Into<String>) -> Mistake {
+        let origin = self.origin(key).unwrap_or_else(|| otherwise.clone());
+        Mistake::new(origin, format!("{}{key}", self.prefix), what)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Exit, Failure, plain};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mistake {
     /// Where it was written.
-    pub place: Place,
+    pub origin: Origin,
     /// The dotted key that it is about.
     pub key: Option<String>,
     /// What was found and what was expected; further lines show the place in a query.
@@ -18,20 +18,21 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    pub(crate) fn new(place: Place, key: impl Into<Option<String>>, what: impl Into<String>) -> Self {
-        Self { place, key: key.into(), what: what.into() }
+    pub(crate) fn new(origin: Origin, key: impl Into<Option<String>>, what: impl Into<String>) -> Self {
+        Self { origin, key: key.into(), what: what.into() }
     }
 }
 
 impl fmt::Display for Mistake {
     /// `jobs/accounts.toml:3: timezone: "Europe/Berln" is no time zone; did you mean "Europe/Berlin"?`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Anywhere => {}
-            place => write!(f, "{}: ", plain(&place.to_string()))?,
+        match &self.origin {
+            Origin::Anywhere => {}
+            origin => write!(f, "{}: ", plain(&origin.to_string()))?,
         }
         // A variable's name says the key already.
-        if let (Some(key), false) = (&self.key, matches!(self.place, Place::Variable(_) | Place::Flag(_))) {
+        if let (Some(key), false) = (&self.key, matches!(self.origin, Origin::Variable(_) | Origin::Flag(_)))
+        {
             write!(f, "{}: ", plain(key))?;
         }
         f.write_str(&plain(&self.what))
@@ -40,7 +41,7 @@ impl fmt::Display for Mistake {
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Origin {
     /// Nowhere in particular: something is missing, or the command line asked for what is not there.
     Anywhere,
     /// A flag of the command line.
@@ -58,7 +59,7 @@ pub enum Place {
     },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anywhere => Ok(()),
@@ -101,7 +102,7 @@ impl fmt::Display for Mistakes {
             return only.fmt(f);
         } else {
             // A job that was asked for and is not there is no mistake of the configuration's.
-            let asked = |mistake: &Mistake| mistake.place == Place::Anywhere && mistake.key.is_none();
+            let asked = |mistake: &Mistake| mistake.origin == Origin::Anywhere && mistake.key.is_none();
             let subject = if self.0.iter().any(asked) { "there are" } else { "the configuration has" };
             writeln!(f, "{subject} {} mistakes:", self.0.len())?;
             "  "
@@ -148,8 +149,8 @@ pub(crate) fn did_you_mean<'a>(text: &str, candidates: impl IntoIterator<Item = 
 
 /// A value as a message shows it: quoted, on one line, not too long.
 pub(crate) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 80;
-    match text.char_indices().nth(LONGEST) {
+    const MAX_SHOWN_CHARS: usize = 80;
+    match text.char_indices().nth(MAX_SHOWN_CHARS) {
         None => format!("{text:?}"),
         Some((end, _)) => format!("{:?}...", &text[..end]),
     }
@@ -177,11 +178,11 @@ mod tests {
 
     #[test]
     fn mistakes_are_listed_by_file_and_line() {
-        let at = |path: &str, line| Place::File { path: path.into(), line: Some(line), column: None };
+        let at = |path: &str, line| Origin::File { path: path.into(), line: Some(line), column: None };
         let mistakes = Mistakes::of(vec![
             Mistake::new(at("sfexport.toml", 9), "org.client_id".to_owned(), "b"),
             Mistake::new(at("jobs/a.toml", 2), None, "two\n  lines"),
-            Mistake::new(Place::Variable("SFEXPORT_ORG__KEY".into()), "org.key".to_owned(), "c"),
+            Mistake::new(Origin::Variable("SFEXPORT_ORG__KEY".into()), "org.key".to_owned(), "c"),
             Mistake::new(at("sfexport.toml", 1), "org".to_owned(), "a"),
         ])
         .unwrap();

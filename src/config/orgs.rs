@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::keys::Table;
 use super::layer::{Layer, Section};
-use super::mistake::{Mistake, Place, quoted};
+use super::mistake::{Mistake, Origin, quoted};
 use super::settings::secret;
 use crate::org::{KeySource, LoginUrl, Org, OrgName, PasswordSource};
 
@@ -21,7 +21,7 @@ pub(crate) struct Orgs {
 }
 
 #[derive(Deserialize)]
-struct Written {
+struct RawOrg {
     login_url: String,
     client_id: Option<String>,
     username: Option<String>,
@@ -42,15 +42,15 @@ struct Written {
 /// Reads every org that a layer, lowest first, says something about.
 pub(crate) fn read(layers: &[&Layer], mistakes: &mut Vec<Mistake>) -> Orgs {
     let mut orgs = Orgs::default();
-    let mut places: BTreeMap<&OrgName, &Place> = BTreeMap::new();
+    let mut origins: BTreeMap<&OrgName, &Origin> = BTreeMap::new();
     for layer in layers {
-        for (name, place) in layer.orgs() {
-            places.entry(name).or_insert(place);
+        for (name, origin) in layer.orgs() {
+            origins.entry(name).or_insert(origin);
         }
     }
-    for (name, place) in places {
+    for (name, origin) in origins {
         orgs.named.insert(name.clone());
-        if let Some(org) = org(name, place, layers, mistakes) {
+        if let Some(org) = org(name, origin, layers, mistakes) {
             orgs.complete.insert(name.clone(), org);
         }
     }
@@ -58,7 +58,7 @@ pub(crate) fn read(layers: &[&Layer], mistakes: &mut Vec<Mistake>) -> Orgs {
 }
 
 /// One org; `None` where it has a mistake.
-fn org(name: &OrgName, place: &Place, layers: &[&Layer], mistakes: &mut Vec<Mistake>) -> Option<Org> {
+fn org(name: &OrgName, origin: &Origin, layers: &[&Layer], mistakes: &mut Vec<Mistake>) -> Option<Org> {
     let prefix = match name.as_str() {
         OrgName::DEFAULT => "org.".to_owned(),
         name => format!("orgs.{name}."),
@@ -66,14 +66,14 @@ fn org(name: &OrgName, place: &Place, layers: &[&Layer], mistakes: &mut Vec<Mist
     let before = mistakes.len();
     let defaults = Layer::of_defaults(Table::Org, &prefix, Path::new(""));
     let all: Vec<_> = std::iter::once(&defaults).chain(layers.iter().copied()).collect();
-    let section = Section::<Written>::merge(&all, &prefix, mistakes)?;
+    let section = Section::<RawOrg>::merge(&all, &prefix, mistakes)?;
     let variable = |key: &str| variable(&prefix, key);
     // An org that only variables know lacks a variable: the one that is set is not blamed for it.
-    let lacks = |key: &str, file: String, environment: String| match place {
-        Place::Variable(_) => {
-            Mistake::new(Place::Variable(variable(key)), format!("{prefix}{key}"), environment)
+    let lacks = |key: &str, file: String, environment: String| match origin {
+        Origin::Variable(_) => {
+            Mistake::new(Origin::Variable(variable(key)), format!("{prefix}{key}"), environment)
         }
-        place => section.mistake(key, place, file),
+        origin => section.mistake(key, origin, file),
     };
     let missing = |key: &str, value: &Option<String>, mistakes: &mut Vec<Mistake>| {
         if value.is_none() && !section.is_written(key) {
@@ -89,25 +89,25 @@ fn org(name: &OrgName, place: &Place, layers: &[&Layer], mistakes: &mut Vec<Mist
         Ok(login) => Some(login),
         // A password in the URL is not repeated.
         Err(error) if typed.login_url.contains('@') => {
-            mistakes.push(section.mistake("login_url", place, error.to_string()));
+            mistakes.push(section.mistake("login_url", origin, error.to_string()));
             None
         }
         Err(error) => {
             let what = format!("{} {error}", quoted(&typed.login_url));
-            mistakes.push(section.mistake("login_url", place, what));
+            mistakes.push(section.mistake("login_url", origin, what));
             None
         }
     };
     if let Some(what) = version_mistake(&typed.api_version) {
-        mistakes.push(section.mistake("api_version", place, what));
+        mistakes.push(section.mistake("api_version", origin, what));
     }
     let hosts = typed.instance_hosts.clone().unwrap_or_default();
     for host in &hosts {
         if let Some(what) = host_mistake(host) {
-            mistakes.push(section.mistake("instance_hosts", place, what));
+            mistakes.push(section.mistake("instance_hosts", origin, what));
         }
     }
-    let key = either(&section, "key", "key_file", place, mistakes);
+    let key = either(&section, "key", "key_file", origin, mistakes);
     if key.is_none() && !section.is_written("key") && !section.is_written("key_file") {
         let inline = variable("key");
         let file = format!("is missing; name the private key's file, or set {inline} to its PEM");
@@ -115,7 +115,7 @@ fn org(name: &OrgName, place: &Place, layers: &[&Layer], mistakes: &mut Vec<Mist
             format!("is missing; name the private key's file, or set {inline} to the PEM itself");
         mistakes.push(lacks("key_file", file, environment));
     }
-    let key_password = either(&section, "key_password", "key_password_file", place, mistakes);
+    let key_password = either(&section, "key_password", "key_password_file", origin, mistakes);
 
     if mistakes.len() > before {
         return None;
@@ -159,10 +159,10 @@ enum Side {
 /// Which of two keys that exclude each other holds. The environment overrides the file here too: a container
 /// may bring a key for a configuration that names a file. Both from one source are a mistake.
 fn either(
-    section: &Section<Written>,
+    section: &Section<RawOrg>,
     inline: &str,
     file: &str,
-    place: &Place,
+    origin: &Origin,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<Side> {
     if section.is_mistaken(inline) || section.is_mistaken(file) {
@@ -174,7 +174,7 @@ fn either(
         (None, Some(_)) => Some(Side::File),
         (Some(a), Some(b)) if a == b => {
             let what = format!("`{inline}` and `{file}` are both set; keep one of them");
-            mistakes.push(section.mistake(inline, place, what));
+            mistakes.push(section.mistake(inline, origin, what));
             None
         }
         (Some(a), Some(b)) => Some(if a > b { Side::Inline } else { Side::File }),
@@ -182,17 +182,17 @@ fn either(
 }
 
 fn version_mistake(text: &str) -> Option<String> {
-    const OLDEST: u32 = 31;
+    const MIN_API_VERSION: u32 = 31;
     let digits = |part: &str| !part.is_empty() && part.len() <= 3 && part.bytes().all(|b| b.is_ascii_digit());
     let number = text.trim_start_matches(['v', 'V']);
     let major = number.strip_suffix(".0").unwrap_or(number);
     match major.parse::<u32>() {
-        Ok(major) if major >= OLDEST && text == format!("{major}.0") => None,
-        Ok(version) if digits(major) && version >= OLDEST => {
+        Ok(major) if major >= MIN_API_VERSION && text == format!("{major}.0") => None,
+        Ok(version) if digits(major) && version >= MIN_API_VERSION => {
             Some(format!("{} is not how it is written; write \"{version}.0\"", quoted(text)))
         }
         Ok(_) if digits(major) => {
-            Some(format!("{} is no longer served; the oldest is \"{OLDEST}.0\"", quoted(text)))
+            Some(format!("{} is no longer served; the oldest is \"{MIN_API_VERSION}.0\"", quoted(text)))
         }
         _ => Some(format!("{} is no API version; write it as in \"62.0\"", quoted(text))),
     }

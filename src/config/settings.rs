@@ -8,16 +8,16 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
 use super::layer::Section;
-use super::mistake::{Mistake, Place};
+use super::mistake::{Mistake, Origin};
 
 /// The settings of the process, with their defaults filled in and their paths whole.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
-    /// The folder of the job files.
+    /// The directory of the job files.
     pub jobs_dir: PathBuf,
     /// Run history, locks and schedule marks.
     pub state_dir: PathBuf,
-    /// The folder that no output leaves.
+    /// The directory that no output leaves.
     pub output_root: PathBuf,
     /// How the org is spoken to.
     pub http: Http,
@@ -109,7 +109,7 @@ pub(crate) fn check(section: &Section<Settings>, mistakes: &mut Vec<Mistake>) {
         let key = if section.is_written("http.wait_max") { "http.wait_max" } else { "http.wait_min" };
         mistakes.push(section.mistake(
             key,
-            &Place::Anywhere,
+            &Origin::Anywhere,
             format!("wait_min, {:?}, is longer than wait_max, {:?}", http.wait_min, http.wait_max),
         ));
     }

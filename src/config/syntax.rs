@@ -101,7 +101,7 @@ fn of_text(name: &str, value: &str, quote: char, message: &str) -> Option<String
         return None;
     }
     let end = closing(inner, quote);
-    // A Windows folder's last backslash takes the closing quote along.
+    // A Windows directory's last backslash takes the closing quote along.
     if quote == '"' && (escape || end.is_none() && inner.ends_with("\\\"")) {
         return Some(format!(
             "between double quotes a backslash begins an escape; write single ones: {}",

@@ -81,7 +81,7 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Stri
             }
             match base.join(text).to_str() {
                 Some(path) => Ok(path.into()),
-                None => Err(format!("{} lies in a folder whose name is not UTF-8", shown())),
+                None => Err(format!("{} lies in a directory whose name is not UTF-8", shown())),
             }
         }
         Kind::Duration(least) => {

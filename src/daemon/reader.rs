@@ -9,7 +9,7 @@ use std::thread;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{Roster, panic_text};
+use super::{LoadedConfig, panic_text};
 use crate::config::Config;
 use crate::error::{Exit, Failure};
 
@@ -26,7 +26,7 @@ pub struct Reader {
 #[derive(Debug)]
 struct Asked {
     now: Timestamp,
-    answer: oneshot::Sender<Result<Roster, Failure>>,
+    answer: oneshot::Sender<Result<LoadedConfig, Failure>>,
 }
 
 impl Reader {
@@ -35,9 +35,9 @@ impl Reader {
     /// # Errors
     /// [`Exit::General`] where there is no thread to be had.
     pub fn new(load: impl Fn() -> Result<Config, Failure> + Send + 'static) -> Result<Self, Failure> {
-        let (asked, orders) = mpsc::channel::<Asked>();
+        let (asked, commands) = mpsc::channel::<Asked>();
         let read = move || {
-            for Asked { now, answer } in orders {
+            for Asked { now, answer } in commands {
                 let read = panic::catch_unwind(AssertUnwindSafe(|| read(&load, now)));
                 // Who asked may have gone.
                 let _ = answer.send(read.unwrap_or_else(|panic| Err(bug(panic_text(panic.as_ref())))));
@@ -51,12 +51,12 @@ impl Reader {
     /// Reads the configuration now, and says in the log what a person should know of it.
     ///
     /// # Errors
-    /// [`Exit::Configuration`] where it is not valid as a whole, or the folder of the jobs is not there.
-    pub async fn read(&self, now: Timestamp) -> Result<Roster, Failure> {
+    /// [`Exit::Configuration`] where it is not valid as a whole, or the directory of the jobs is not there.
+    pub async fn read(&self, now: Timestamp) -> Result<LoadedConfig, Failure> {
         answer(self.ask(now).await)
     }
 
-    pub(super) fn ask(&self, now: Timestamp) -> oneshot::Receiver<Result<Roster, Failure>> {
+    pub(super) fn ask(&self, now: Timestamp) -> oneshot::Receiver<Result<LoadedConfig, Failure>> {
         let (answer, answered) = oneshot::channel();
         // A thread that has ended drops what it is asked, and so says that it has.
         let _ = self.asked.send(Asked { now, answer });
@@ -66,8 +66,8 @@ impl Reader {
 
 /// What was answered. The thread outlives every question, as far as anybody knows.
 pub(super) fn answer(
-    answered: Result<Result<Roster, Failure>, oneshot::error::RecvError>,
-) -> Result<Roster, Failure> {
+    answered: Result<Result<LoadedConfig, Failure>, oneshot::error::RecvError>,
+) -> Result<LoadedConfig, Failure> {
     answered.unwrap_or_else(|_| Err(bug("its thread has ended")))
 }
 
@@ -75,26 +75,26 @@ fn bug(text: &str) -> Failure {
     Failure::new(Exit::General, format!("a bug in sfexport: reading the configuration panicked: {text}"))
 }
 
-fn read(load: &impl Fn() -> Result<Config, Failure>, now: Timestamp) -> Result<Roster, Failure> {
+fn read(load: &impl Fn() -> Result<Config, Failure>, now: Timestamp) -> Result<LoadedConfig, Failure> {
     let config = load()?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let roster = Roster::new(config);
-    is_there(&roster.settings.jobs_dir)?;
-    for sentence in roster.nothing_to_do().into_iter().chain(roster.too_many_logins(now)) {
+    let config = LoadedConfig::new(config);
+    is_there(&config.settings.jobs_dir)?;
+    for sentence in config.nothing_to_do().into_iter().chain(config.too_many_logins(now)) {
         tracing::warn!("{sentence}");
     }
-    Ok(roster)
+    Ok(config)
 }
 
-/// What runs once can do without job files; a daemon that found their folder gone would lose every job, and nobody
-/// would hear of it. So it is a mistake, whether the folder is named or not.
+/// What runs once can do without job files; a daemon that found their directory gone would lose every job, and nobody
+/// would hear of it. So it is a mistake, whether the directory is named or not.
 fn is_there(jobs_dir: &Path) -> Result<(), Failure> {
     let what = |error| format!("jobs_dir {} cannot be read: {error}", jobs_dir.display());
     std::fs::read_dir(jobs_dir).map(drop).map_err(|error| {
         Failure::new(Exit::Configuration, what(error)).hint(
-            "the daemon takes its jobs from there: put the folder back, or name another by jobs_dir; an empty one is \
+            "the daemon takes its jobs from there: put the directory back, or name another by jobs_dir; an empty one is \
              allowed",
         )
     })

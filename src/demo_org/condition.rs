@@ -103,7 +103,7 @@ impl Operand {
     }
 }
 
-/// Functions of a day or an instant; the org's time zone is UTC, its fiscal year the calendar's.
+/// Functions of a day or a timestamp; the org's time zone is UTC, its fiscal year the calendar's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DateFunction {
     Year,
@@ -142,8 +142,8 @@ impl DateFunction {
     fn apply(self, value: &Value) -> Value {
         let (day, hour) = match value {
             Value::Date(day) => (*day, 0),
-            Value::Datetime(instant) => {
-                let zoned = instant.to_zoned(TimeZone::UTC);
+            Value::Datetime(timestamp) => {
+                let zoned = timestamp.to_zoned(TimeZone::UTC);
                 (zoned.date(), zoned.hour())
             }
             _ => return Value::Null,

@@ -270,7 +270,7 @@ pub enum Value {
     Id(RecordId),
     /// A calendar day.
     Date(Date),
-    /// An instant, whole milliseconds.
+    /// A timestamp, whole milliseconds.
     Datetime(Timestamp),
     /// A compound address.
     Address(Box<Address>),

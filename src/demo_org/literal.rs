@@ -1,4 +1,4 @@
-//! The literals of WHERE and HAVING: strings with their escapes, numbers, days, instants, and the names of
+//! The literals of WHERE and HAVING: strings with their escapes, numbers, days, timestamps, and the names of
 //! spans of days (`LAST_WEEK`), each read for the type of the field that it is compared with.
 
 use jiff::civil::{Date, Weekday};
@@ -77,10 +77,10 @@ fn id(text: &str) -> Result<Literal, Wrong> {
 
 fn plain(text: &str, kind: Kind) -> Result<Literal, Wrong> {
     if text.contains('T') && text.contains(':') {
-        let instant: Timestamp = text.parse().map_err(|_| Wrong::Unexpected)?;
+        let timestamp: Timestamp = text.parse().map_err(|_| Wrong::Unexpected)?;
         return match kind {
             Kind::Datetime => {
-                let at = instant.as_millisecond();
+                let at = timestamp.as_millisecond();
                 Ok(Literal::Instants(at, at + 1))
             }
             _ => Err(Wrong::Type),

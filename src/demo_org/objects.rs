@@ -686,20 +686,20 @@ fn birthdate(row: Row<'_>) -> Value {
 const FIRST_CREATED: i64 = 1_577_836_800_000;
 
 fn created(row: Row<'_>) -> i64 {
-    // A little over five years, to the second: several records share an instant in a large org.
+    // A little over five years, to the second: several records share a timestamp in a large org.
     FIRST_CREATED + row.pick(3, 180_000_000) as i64 * 1000
 }
 
-fn instant(milliseconds: i64) -> Value {
+fn timestamp(milliseconds: i64) -> Value {
     Timestamp::from_millisecond(milliseconds).map_or(Value::Null, Value::Datetime)
 }
 
 fn created_date(row: Row<'_>) -> Value {
-    instant(created(row))
+    timestamp(created(row))
 }
 
 fn modified_date(row: Row<'_>) -> Value {
-    instant(created(row) + row.pick(4, 15_000_000_000) as i64)
+    timestamp(created(row) + row.pick(4, 15_000_000_000) as i64)
 }
 
 fn place_at(n: usize) -> &'static Place {

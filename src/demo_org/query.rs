@@ -450,8 +450,8 @@ fn formatted(value: Value, kind: Kind) -> Value {
         }
         Value::Double(number) => grouped_digits(&format!("{number}")).into(),
         Value::Date(day) => format!("{}/{}/{}", day.month(), day.day(), day.year()).into(),
-        Value::Datetime(instant) => {
-            let at = instant.to_zoned(jiff::tz::TimeZone::UTC);
+        Value::Datetime(timestamp) => {
+            let at = timestamp.to_zoned(jiff::tz::TimeZone::UTC);
             let (hour, half) = (at.hour(), if at.hour() < 12 { "AM" } else { "PM" });
             let hour = if hour % 12 == 0 { 12 } else { hour % 12 };
             format!("{}/{}/{}, {hour}:{:02} {half}", at.month(), at.day(), at.year(), at.minute()).into()

@@ -55,12 +55,12 @@ fn misspelt(query: &str, byte: usize) -> Option<usize> {
 /// `\n<window>\n<spaces>^\nERROR at Row:1:Column:43\n`
 fn place(query: &str, byte: usize) -> String {
     /// How far the window reaches to either side; real ones begin at a token at most so far before the place.
-    const REACH: usize = 34;
+    const CONTEXT_CHARS: usize = 34;
     let byte = byte.min(query.len());
     let line_start = query[..byte].rfind('\n').map_or(0, |newline| newline + 1);
     let row = query[..byte].matches('\n').count() + 1;
     let column = query[line_start..byte].chars().count() + 1;
-    let mut start = byte.saturating_sub(REACH);
+    let mut start = byte.saturating_sub(CONTEXT_CHARS);
     if start <= line_start {
         start = line_start;
     } else {
@@ -70,7 +70,7 @@ fn place(query: &str, byte: usize) -> String {
         start = query[start..byte].find([' ', ',', '(', '\t']).map_or(start, |at| start + at + 1).min(byte);
         start += query[start..byte].len() - query[start..byte].trim_start().len();
     }
-    let mut end = (byte + REACH).min(query.len());
+    let mut end = (byte + CONTEXT_CHARS).min(query.len());
     while !query.is_char_boundary(end) {
         end += 1;
     }

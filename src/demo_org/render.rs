@@ -27,9 +27,9 @@ pub(super) fn value(out: &mut Vec<u8>, value: &Value, version: &str) {
             date(out, *day);
             out.push(b'"');
         }
-        Value::Datetime(instant) => {
+        Value::Datetime(timestamp) => {
             out.push(b'"');
-            datetime(out, *instant);
+            datetime(out, *timestamp);
             out.push(b'"');
         }
         Value::Address(parts) => address(out, parts),
@@ -147,9 +147,9 @@ pub(super) fn date(out: &mut Vec<u8>, day: Date) {
     digits(out, day.day() as u32, 2);
 }
 
-/// Appends an instant: `2026-05-01T07:25:37.000+0000`.
-pub(super) fn datetime(out: &mut Vec<u8>, instant: Timestamp) {
-    let milliseconds = instant.as_millisecond();
+/// Appends a timestamp: `2026-05-01T07:25:37.000+0000`.
+pub(super) fn datetime(out: &mut Vec<u8>, timestamp: Timestamp) {
+    let milliseconds = timestamp.as_millisecond();
     let of_day = milliseconds.rem_euclid(86_400_000) as u32;
     let days = milliseconds.div_euclid(86_400_000);
     date(out, civil(days));
@@ -317,10 +317,10 @@ mod tests {
 
     #[test]
     fn instants_have_milliseconds_and_an_offset_without_colon() {
-        let instant: Timestamp = "2026-05-01T09:25:37.004+02:00".parse().unwrap();
-        assert_eq!(text(|out| datetime(out, instant)), "2026-05-01T07:25:37.004+0000");
-        let instant: Timestamp = "1969-12-31T23:59:59.999Z".parse().unwrap();
-        assert_eq!(text(|out| datetime(out, instant)), "1969-12-31T23:59:59.999+0000");
+        let timestamp: Timestamp = "2026-05-01T09:25:37.004+02:00".parse().unwrap();
+        assert_eq!(text(|out| datetime(out, timestamp)), "2026-05-01T07:25:37.004+0000");
+        let timestamp: Timestamp = "1969-12-31T23:59:59.999Z".parse().unwrap();
+        assert_eq!(text(|out| datetime(out, timestamp)), "1969-12-31T23:59:59.999+0000");
     }
 
     #[test]

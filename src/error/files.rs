@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::{Exit, Failure};
 
 impl Failure {
-    /// A failure of `doing` (`cannot write`, `cannot lock` ...) to the file or folder at `path`, with a hint
+    /// A failure of `doing` (`cannot write`, `cannot lock` ...) to the file or directory at `path`, with a hint
     /// where the kind of `error` has a known remedy. Where only too many files are open it is [`Exit::TryLater`].
     #[must_use]
     pub fn of_file(exit: Exit, doing: impl fmt::Display, path: &Path, error: &io::Error) -> Self {
@@ -40,27 +40,29 @@ fn hint_of_too_many(error: &io::Error) -> Option<&'static str> {
 
 fn hint(path: &Path, kind: io::ErrorKind) -> Option<String> {
     let above = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // A folder refuses by itself; for a file it is the one that holds it.
-    let folder = above.filter(|_| !path.is_dir()).unwrap_or(path).display();
+    // A directory refuses by itself; for a file it is the one that holds it.
+    let directory = above.filter(|_| !path.is_dir()).unwrap_or(path).display();
     Some(match kind {
         io::ErrorKind::StorageFull => {
-            format!("the file system of {folder} is full: make room there, or choose another place")
+            format!("the file system of {directory} is full: make room there, or choose another place")
         }
         io::ErrorKind::QuotaExceeded => {
-            format!("this user's disk quota is used up: make room in {folder}, or have the quota raised")
+            format!("this user's disk quota is used up: make room in {directory}, or have the quota raised")
         }
         io::ErrorKind::PermissionDenied => {
-            format!("this user may not do that: check owner and mode of {folder} and of the folders above it")
+            format!(
+                "this user may not do that: check owner and mode of {directory} and of the directories above it"
+            )
         }
         io::ErrorKind::ReadOnlyFilesystem => {
-            format!("the file system is mounted read-only: mount a writable volume at {folder}")
+            format!("the file system is mounted read-only: mount a writable volume at {directory}")
         }
         io::ErrorKind::InvalidFilename => {
             "a file name may have 255 bytes at most, less on some file systems: shorten it".to_owned()
         }
-        io::ErrorKind::IsADirectory => "it is a folder: name a file in it".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory: name a file in it".to_owned(),
         io::ErrorKind::NotADirectory => {
-            format!("something in {folder} is a file where a folder has to be: move it away")
+            format!("something in {directory} is a file where a directory has to be: move it away")
         }
         io::ErrorKind::FileTooLarge => {
             "larger than the file system or this process's limit (ulimit -f) allows: raise the limit"
@@ -106,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_refuses_is_named_itself() {
+    fn a_directory_that_refuses_is_named_itself() {
         let dir = tempfile::TempDir::new().unwrap();
-        let (folder, file) = (dir.path().join("exports"), dir.path().join("exports/a.csv"));
-        std::fs::create_dir(&folder).unwrap();
-        for path in [folder.as_path(), file.as_path()] {
+        let (directory, file) = (dir.path().join("exports"), dir.path().join("exports/a.csv"));
+        std::fs::create_dir(&directory).unwrap();
+        for path in [directory.as_path(), file.as_path()] {
             let error = io::Error::from(io::ErrorKind::PermissionDenied);
             let hint = Failure::of_file(Exit::Output, "cannot open", path, &error).hint.unwrap();
-            assert!(hint.contains(&format!("check owner and mode of {} and", folder.display())), "{hint}");
+            assert!(hint.contains(&format!("check owner and mode of {} and", directory.display())), "{hint}");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::sink::csv::Csv;
 
 /// How much of a file is held back while its rows come, in bytes.
-const HELD: usize = 1 << 20;
+const MAX_BUFFERED_BYTES: usize = 1 << 20;
 
 /// A file on its way.
 pub(super) struct File {
@@ -38,7 +38,7 @@ impl File {
     pub(super) fn row(&mut self, record: &Record) -> io::Result<()> {
         self.csv.row(record, &mut self.encoded);
         self.records += 1;
-        if self.encoded.len() > HELD { self.write() } else { Ok(()) }
+        if self.encoded.len() > MAX_BUFFERED_BYTES { self.write() } else { Ok(()) }
     }
 
     /// Marks this place, before a page.

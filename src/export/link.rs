@@ -13,7 +13,7 @@ use crate::login;
 use crate::monitor::Event;
 use crate::org::Org;
 use crate::report::{ApiLimit, RunId, RunReport};
-use crate::retry::{Decision, Tries};
+use crate::retry::{Attempts, Decision};
 use crate::salesforce::column_metadata;
 use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::page::next_locator;
@@ -23,7 +23,7 @@ use crate::soql::Described;
 
 /// How much of a page may have arrived before it is no longer searched for the next one's place: the head has a
 /// few hundred bytes.
-const HEAD: usize = 4_096;
+const MAX_HEAD_BYTES: usize = 4_096;
 
 pub(super) struct Link {
     org: Arc<Org>,
@@ -74,11 +74,11 @@ impl Link {
         if let Some(session) = &*session {
             return Ok(Arc::clone(session));
         }
-        let mut tries = Tries::default();
+        let mut attempts = Attempts::default();
         let granted = loop {
             match self.log_in().await {
                 Ok(granted) => break Arc::new(granted),
-                Err(fault) => self.wait_after(fault, &mut tries).await?,
+                Err(fault) => self.wait_after(fault, &mut attempts).await?,
             }
         };
         self.counts.logins.fetch_add(1, Ordering::Relaxed);
@@ -132,23 +132,23 @@ impl Link {
         &self,
         path: &str,
         mut next: Option<oneshot::Sender<QueryLocator>>,
-        tries: &mut Tries,
+        attempts: &mut Attempts,
     ) -> Result<Vec<u8>, Fault> {
         loop {
             let session = self.session().await?;
             match self.try_page(&session, path, &mut next).await {
                 Ok(page) => return Ok(page),
-                Err(fault) if fault.kind == FaultKind::SessionLost => self.lose(&session, fault).await?,
-                Err(fault) => self.wait_after(fault, tries).await?,
+                Err(fault) if fault.kind == FaultKind::SessionExpired => self.lose(&session, fault).await?,
+                Err(fault) => self.wait_after(fault, attempts).await?,
             }
         }
     }
 
     /// Fetches the org's description of a query's columns, trying as often as the policy allows.
     pub(super) async fn description(&self, path: &str) -> Result<Vec<Described>, Fault> {
-        let mut tries = Tries::default();
+        let mut attempts = Attempts::default();
         loop {
-            let fault = match column_metadata::read(&self.page(path, None, &mut tries).await?) {
+            let fault = match column_metadata::read(&self.page(path, None, &mut attempts).await?) {
                 Ok(described) => {
                     self.page_accepted();
                     return Ok(described);
@@ -156,7 +156,7 @@ impl Link {
                 Err(fault) => fault,
             };
             match fault.kind {
-                FaultKind::Cut => self.wait_after(fault, &mut tries).await?,
+                FaultKind::Truncated => self.wait_after(fault, &mut attempts).await?,
                 _ => return Err(fault),
             }
         }
@@ -192,7 +192,7 @@ impl Link {
         }
         if answer.is_html() {
             return Err(Fault::new(
-                FaultKind::Cut,
+                FaultKind::Truncated,
                 "the org answered with a page of HTML in place of records",
             ));
         }
@@ -203,9 +203,9 @@ impl Link {
     }
 
     /// Counts a try that failed, and waits before the next, or gives the fault back where there is to be none.
-    pub(super) async fn wait_after(&self, fault: Fault, tries: &mut Tries) -> Result<(), Fault> {
-        let decision = tries.after(&fault, &self.edges.retry, self.edges.clock.fraction());
-        let attempt = tries.spent();
+    pub(super) async fn wait_after(&self, fault: Fault, attempts: &mut Attempts) -> Result<(), Fault> {
+        let decision = attempts.after(&fault, &self.edges.retry, self.edges.clock.fraction());
+        let attempt = attempts.spent();
         let Decision::Wait(wait) = decision else {
             return Err(if attempt > 1 {
                 Fault { what: format!("{} (after {attempt} attempts)", fault.what), ..fault }
@@ -241,8 +241,8 @@ async fn read_page(
         }
         let arrived = answer.arrived();
         if next.is_some()
-            && searched < HEAD
-            && let Some(locator) = next_locator(&arrived[..arrived.len().min(HEAD)])
+            && searched < MAX_HEAD_BYTES
+            && let Some(locator) = next_locator(&arrived[..arrived.len().min(MAX_HEAD_BYTES)])
         {
             // Nobody listens any more where the run is ending.
             let _ = next.take().map(|next| next.send(locator));

@@ -11,7 +11,7 @@ use super::link::Link;
 use super::writer::{Accepted, Command, Reply, WriterThread};
 use crate::error::Failure;
 use crate::monitor::Event;
-use crate::retry::Tries;
+use crate::retry::Attempts;
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::query::QueryLocator;
 
@@ -52,7 +52,7 @@ pub(super) async fn transfer(
         let restarts = locator_restarts + miscount_restarts;
         let Err(End::Fault(fault)) = end else { return (restarts, end) };
         let (count, most) = match fault.kind {
-            FaultKind::LocatorLost => (&mut locator_restarts, LOCATOR_RESTARTS),
+            FaultKind::LocatorExpired => (&mut locator_restarts, LOCATOR_RESTARTS),
             FaultKind::Miscount => (&mut miscount_restarts, MISCOUNT_RESTARTS),
             _ => return (restarts, Err(End::Fault(fault))),
         };
@@ -78,8 +78,8 @@ async fn pass(link: &Arc<Link>, first: &str, ahead: bool, writer: &mut WriterThr
             Some(locator) if ahead => Some((Fetch::start(link, locator.path().to_owned()), locator)),
             _ => None,
         };
-        let (page, tries) = current.page().await?;
-        let accepted = write(link, &current.path, page, tries, writer).await?;
+        let (page, attempts) = current.page().await?;
+        let accepted = write(link, &current.path, page, attempts, writer).await?;
         link.page_accepted();
         let Accepted { page, next, records, total, bytes } = accepted;
         link.take_back(page);
@@ -98,25 +98,25 @@ async fn write(
     link: &Link,
     path: &str,
     page: Vec<u8>,
-    mut tries: Tries,
+    mut attempts: Attempts,
     writer: &mut WriterThread,
 ) -> Result<Accepted, End> {
-    let mut tries_of_children: HashMap<QueryLocator, Tries> = HashMap::new();
+    let mut attempts_of_children: HashMap<QueryLocator, Attempts> = HashMap::new();
     let mut command = Command::Page(page);
     loop {
         command = match writer.ask(command).await {
             Some(Reply::Accepted(accepted)) => return Ok(accepted),
             Some(Reply::NeedChildren(locator)) => {
                 let path = locator.path().to_owned();
-                let children = link.page(&path, None, tries_of_children.entry(locator).or_default()).await;
+                let children = link.page(&path, None, attempts_of_children.entry(locator).or_default()).await;
                 if children.is_ok() {
                     link.page_accepted();
                 }
                 Command::Children(children)
             }
             Some(Reply::Rejected { fault, again: true }) => {
-                link.wait_after(fault, &mut tries).await?;
-                Command::Page(link.page(path, None, &mut tries).await?)
+                link.wait_after(fault, &mut attempts).await?;
+                Command::Page(link.page(path, None, &mut attempts).await?)
             }
             Some(Reply::Rejected { fault, again: false }) => return Err(fault.into()),
             Some(Reply::Restarted) | None => return Err(End::Writer),
@@ -128,7 +128,7 @@ async fn write(
 struct Fetch {
     path: String,
     next: Option<oneshot::Receiver<QueryLocator>>,
-    task: JoinHandle<Result<(Vec<u8>, Tries), Fault>>,
+    task: JoinHandle<Result<(Vec<u8>, Attempts), Fault>>,
 }
 
 impl Fetch {
@@ -137,9 +137,9 @@ impl Fetch {
         let task = tokio::spawn({
             let (link, path) = (Arc::clone(link), path.clone());
             async move {
-                let mut tries = Tries::default();
-                let page = link.page(&path, Some(head), &mut tries).await?;
-                Ok((page, tries))
+                let mut attempts = Attempts::default();
+                let page = link.page(&path, Some(head), &mut attempts).await?;
+                Ok((page, attempts))
             }
         });
         Self { path, next: Some(next), task }
@@ -151,10 +151,10 @@ impl Fetch {
     }
 
     /// The page, and the tries that failed before it came.
-    async fn page(&mut self) -> Result<(Vec<u8>, Tries), Fault> {
+    async fn page(&mut self) -> Result<(Vec<u8>, Attempts), Fault> {
         match (&mut self.task).await {
             Ok(page) => page,
-            Err(error) => Err(Fault::new(FaultKind::Contradiction, format!("a bug in sfexport: {error}"))),
+            Err(error) => Err(Fault::new(FaultKind::InvalidResponse, format!("a bug in sfexport: {error}"))),
         }
     }
 }

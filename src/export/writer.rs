@@ -63,7 +63,7 @@ pub(super) struct Written {
     pub(super) staged: Box<dyn Staged>,
     pub(super) records: u64,
     /// The stages of the child queries' files, and how many records each holds.
-    pub(super) further: Vec<(Box<dyn Staged>, u64)>,
+    pub(super) children: Vec<(Box<dyn Staged>, u64)>,
     pub(super) total: Option<u64>,
     pub(super) pages: u64,
     pub(super) lone_surrogates: u64,
@@ -120,7 +120,7 @@ struct Writer {
     form: JsonForm,
     main: File,
     /// The files of the child queries.
-    further: Vec<File>,
+    children: Vec<File>,
     record: Record,
     /// Whether what stands before the first record has been written.
     begun: bool,
@@ -142,7 +142,7 @@ impl Writer {
             format: job.format,
             form: JsonForm { numbers, attributes: job.format == Format::Jsonl && shape.attributes },
             main,
-            further: files.collect(),
+            children: files.collect(),
             columns,
             record: Record::parted_by(shape.csv.delimiter),
             begun: false,
@@ -153,7 +153,7 @@ impl Writer {
 
     /// All of its files.
     fn files(&mut self) -> impl Iterator<Item = &mut File> {
-        std::iter::once(&mut self.main).chain(&mut self.further)
+        std::iter::once(&mut self.main).chain(&mut self.children)
     }
 
     fn work(mut self, mut told: Receiver<Command>, answers: &Sender<Reply>) -> Result<Written, Failure> {
@@ -175,7 +175,7 @@ impl Writer {
         let records = if self.columns.is_count() { self.count.pages() } else { self.count.records() };
         Ok(Written {
             staged: self.main.staged,
-            further: self.further.into_iter().map(|file| (file.staged, file.records)).collect(),
+            children: self.children.into_iter().map(|file| (file.staged, file.records)).collect(),
             records,
             total: if self.columns.is_count() { self.count.total().map(|_| 1) } else { self.count.total() },
             pages: self.count.pages(),
@@ -207,7 +207,7 @@ impl Writer {
             Ok(read) => read,
             Err(fault) => {
                 self.files().try_for_each(File::back_to_mark)?;
-                let again = fault.kind == FaultKind::Cut && !fetching_failed;
+                let again = fault.kind == FaultKind::Truncated && !fetching_failed;
                 return Ok(Reply::Rejected { fault, again });
             }
         };
@@ -228,7 +228,7 @@ impl Writer {
     ) -> Result<(Head, u64), Fault> {
         let mut page = PageReader::open(bytes)?;
         let records = match self.format {
-            Format::Csv if !self.further.is_empty() => self.csv_tables(&mut page, broken, fetch)?,
+            Format::Csv if !self.children.is_empty() => self.csv_tables(&mut page, broken, fetch)?,
             Format::Csv => self.csv_rows(&mut page, fetch)?,
             Format::Jsonl => self.json_lines(&mut page, fetch)?,
         };
@@ -270,13 +270,13 @@ impl Writer {
         if !self.begun {
             self.files().for_each(File::head);
         }
-        let Self { columns, form, main, further, .. } = self;
+        let Self { columns, form, main, children, .. } = self;
         page.rows(columns, *form, fetch, &mut |table, record| {
-            let file = if table == 0 { Some(&mut *main) } else { further.get_mut(table - 1) };
+            let file = if table == 0 { Some(&mut *main) } else { children.get_mut(table - 1) };
             let Some(file) = file else { return Ok(()) };
             file.row(record).map_err(|error| {
                 *broken = Some(write_failure(error));
-                Fault::new(FaultKind::Contradiction, "the output cannot be written")
+                Fault::new(FaultKind::InvalidResponse, "the output cannot be written")
             })
         })
     }

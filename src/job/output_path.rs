@@ -27,8 +27,8 @@ pub struct Fields<'a> {
     pub org: &'a OrgName,
     /// `{run_id}`
     pub run_id: &'a str,
-    /// The instant of `{date}`, `{time}` and `{datetime}`.
-    pub instant: Timestamp,
+    /// The timestamp of `{date}`, `{time}` and `{datetime}`.
+    pub timestamp: Timestamp,
     /// The zone that it is written in.
     pub timezone: &'a TimeZone,
 }
@@ -47,7 +47,7 @@ enum Piece {
 pub const FIELDS: [&str; 6] = ["job", "org", "run_id", "date", "time", "datetime"];
 
 impl OutputTemplate {
-    /// Reads a template; a relative one is taken from `root`, the folder that no expansion may leave.
+    /// Reads a template; a relative one is taken from `root`, the directory that no expansion may leave.
     /// `{{` and `}}` stand for braces.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl OutputTemplate {
             job: &JobName("job".to_owned()),
             org: &OrgName::default_org(),
             run_id: "run",
-            instant: Timestamp::from_second(4_102_444_799).unwrap_or_default(),
+            timestamp: Timestamp::from_second(4_102_444_799).unwrap_or_default(),
             timezone: &TimeZone::UTC,
         };
         template.expand(&sample)?;
@@ -82,7 +82,7 @@ impl OutputTemplate {
         &self.text
     }
 
-    /// The folder that no expansion leaves.
+    /// The directory that no expansion leaves.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
@@ -93,7 +93,7 @@ impl OutputTemplate {
     /// # Errors
     /// Where the fields make it leave the root, or no file's path at all.
     pub fn expand(&self, fields: &Fields<'_>) -> Result<PathBuf, TemplateError> {
-        let zoned = fields.instant.to_zoned(fields.timezone.clone());
+        let zoned = fields.timestamp.to_zoned(fields.timezone.clone());
         let mut text = String::with_capacity(self.text.len() + 16);
         for piece in &self.pieces {
             match piece {
@@ -113,7 +113,7 @@ impl OutputTemplate {
         }
         if text == "~" || text.starts_with("~/") {
             return Err(
-                TemplateError::new("begins with `~`, which is a shell's").hint("write the folder out")
+                TemplateError::new("begins with `~`, which is a shell's").hint("write the directory out")
             );
         }
         // Beside NUL, a tab or a line break would tear the line that a run prints.
@@ -121,7 +121,7 @@ impl OutputTemplate {
             return Err(TemplateError::new(format!("holds the control character {c:?}")));
         }
         if text.ends_with('/') || text.ends_with("/.") || text == "." {
-            return Err(TemplateError::new("names a folder").hint("name a file in it"));
+            return Err(TemplateError::new("names a directory").hint("name a file in it"));
         }
         let path = Path::new(text);
         if path.components().any(|part| part == Component::ParentDir) {
@@ -304,7 +304,7 @@ mod tests {
             job: &job,
             org: &org,
             run_id: "r1",
-            instant: "2026-11-22T01:00:00Z".parse().unwrap(),
+            timestamp: "2026-11-22T01:00:00Z".parse().unwrap(),
             timezone: &timezone,
         };
         parse(text)?.expand(&fields)
@@ -376,7 +376,7 @@ mod tests {
                 job: &job,
                 org: &org,
                 run_id,
-                instant: Timestamp::UNIX_EPOCH,
+                timestamp: Timestamp::UNIX_EPOCH,
                 timezone: &TimeZone::UTC,
             };
             assert!(template.expand(&fields).is_err(), "{run_id:?}");
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_with_dots_is_the_folder_that_it_means() {
+    fn a_root_with_dots_is_the_directory_that_it_means() {
         let template =
             OutputTemplate::parse("/srv/exports/a.csv", Path::new("/srv/config/../exports/.")).unwrap();
         assert_eq!(template.root(), Path::new("/srv/exports"));

@@ -269,9 +269,9 @@ fn algorithm(oid: &str) -> Option<&'static str> {
 }
 
 /// More rounds than any tool writes: a count beyond it is a damaged file, which would be tried for hours.
-const MOST_ROUNDS: u32 = 10_000_000;
+const MAX_KDF_ROUNDS: u32 = 10_000_000;
 /// The same for the memory of scrypt.
-const MOST_MEMORY: u64 = 1 << 30;
+const MAX_KDF_MEMORY: u64 = 1 << 30;
 
 /// The PKCS#8 key inside an encrypted one.
 fn decrypt_pkcs8(der: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
@@ -282,11 +282,11 @@ fn decrypt_pkcs8(der: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal
         old => return Err(Refusal::Encryption(format!("PBES1 ({})", old.oid()))),
     };
     match &scheme.kdf {
-        Kdf::Pbkdf2(kdf) if kdf.iteration_count > MOST_ROUNDS => {
+        Kdf::Pbkdf2(kdf) if kdf.iteration_count > MAX_KDF_ROUNDS => {
             return Err(Refusal::Encryption(format!("{} rounds of PBKDF2", kdf.iteration_count)));
         }
         Kdf::Scrypt(kdf)
-            if kdf.cost_parameter.saturating_mul(128 * u64::from(kdf.block_size)) > MOST_MEMORY
+            if kdf.cost_parameter.saturating_mul(128 * u64::from(kdf.block_size)) > MAX_KDF_MEMORY
                 || kdf.parallelization > 16 =>
         {
             return Err(Refusal::Encryption("scrypt with more work than any tool asks for".to_owned()));

@@ -224,13 +224,13 @@ fn not_written(path: &Path, error: &io::Error) -> Failure {
                 .hint(format!("name another file, or move this one away: mv {word} {word}.old"))
         }
         io::ErrorKind::NotFound => {
-            let folder =
-                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            failure(format!("{name} cannot be written: its folder does not exist"))
-                .hint(format!("mkdir -p -m 700 {}", shell_word(folder)))
+            let directory =
+                path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            failure(format!("{name} cannot be written: its directory does not exist"))
+                .hint(format!("mkdir -p -m 700 {}", shell_word(directory)))
         }
         _ => failure(format!("{name} cannot be written: {error}"))
-            .hint("name a file in a folder that you may write to"),
+            .hint("name a file in a directory that you may write to"),
     }
 }
 
@@ -243,8 +243,8 @@ fn serial() -> Result<SerialNumber, Failure> {
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-fn since_epoch(instant: Timestamp) -> Duration {
-    Duration::from_secs(u64::try_from(instant.as_second()).unwrap_or(0))
+fn since_epoch(timestamp: Timestamp) -> Duration {
+    Duration::from_secs(u64::try_from(timestamp.as_second()).unwrap_or(0))
 }
 
 fn pairs(digest: &[u8]) -> String {

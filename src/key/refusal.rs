@@ -50,7 +50,7 @@ pub(super) enum Refusal {
 }
 
 /// Where the key was looked for, in the words of messages.
-pub(super) struct Place {
+pub(super) struct KeyLocation {
     /// `the key file /etc/sfexport/server.key`.
     pub subject: String,
     /// The file as a shell takes it; for a key in the environment, what stands for a copy of it.
@@ -61,7 +61,7 @@ pub(super) struct Place {
     variables: String,
 }
 
-impl Place {
+impl KeyLocation {
     pub(super) fn of(org: &Org) -> Self {
         if org.name.as_str() == OrgName::DEFAULT {
             return Self::of_default(&org.key);
@@ -84,7 +84,7 @@ impl Place {
         Self { subject, path, prefix, variables }
     }
 
-    /// A failure of the configuration at this place.
+    /// A failure of the configuration at this location.
     pub(super) fn failure(&self, what: impl AsRef<str>, hint: impl Into<String>) -> Failure {
         Failure::new(Exit::Configuration, format!("{}{}", self.prefix, what.as_ref())).hint(hint)
     }
@@ -110,8 +110,8 @@ impl Refusal {
         )
     }
 
-    pub(super) fn explain(self, place: &Place) -> Failure {
-        let Place { subject, path, variables, .. } = place;
+    pub(super) fn explain(self, location: &KeyLocation) -> Failure {
+        let KeyLocation { subject, path, variables, .. } = location;
         // Every command writes to a name of its own: pasted, it must not overwrite what was found.
         let new_key = "make one with `sfexport keygen`, or: openssl req -x509 -newkey rsa:2048 -nodes -sha256 \
                        -days 365 -subj /CN=sfexport -keyout new.key -out new.crt; then upload its certificate to \
@@ -257,7 +257,7 @@ impl Refusal {
                 format!("see what is wrong with it: openssl pkey -in {path} -noout -check; a new key: {new_key}"),
             ),
         };
-        place.failure(what, hint)
+        location.failure(what, hint)
     }
 }
 

@@ -8,15 +8,18 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::SecretBytes;
-use super::refusal::{Place, shell_word};
+use super::refusal::{KeyLocation, shell_word};
 use crate::error::Failure;
 use crate::org::{KeySource, PasswordSource};
 
 /// Far above any key or bundle, far below what would hurt: a wrong path may name an export.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_KEY_BYTES: u64 = 1 << 20;
 
 /// The key's bytes, as they are; and, of a file that everybody can read, the failure that this is if it holds a key.
-pub(super) fn key(source: &KeySource, place: &Place) -> Result<(SecretBytes, Option<Failure>), Failure> {
+pub(super) fn key(
+    source: &KeySource,
+    location: &KeyLocation,
+) -> Result<(SecretBytes, Option<Failure>), Failure> {
     let path = match source {
         KeySource::Inline(text) => {
             return Ok((Zeroizing::new(text.expose_secret().as_bytes().to_vec()), None));
@@ -25,32 +28,32 @@ pub(super) fn key(source: &KeySource, place: &Place) -> Result<(SecretBytes, Opt
     };
     let explain = |fault: Fault| {
         let hint = fault.hint(path, "make a key and its certificate with `sfexport keygen`, or set key_file");
-        place.failure(fault.what(&place.subject), hint)
+        location.failure(fault.what(&location.subject), hint)
     };
     let (bytes, metadata) = read_with_metadata(path).map_err(explain)?;
     Ok((bytes, only_for_some(&metadata).err().map(explain)))
 }
 
 /// The password: a file's first line, or the text itself.
-pub(super) fn password(source: &PasswordSource, place: &Place) -> Result<SecretString, Failure> {
+pub(super) fn password(source: &PasswordSource, location: &KeyLocation) -> Result<SecretString, Failure> {
     let path = match source {
         PasswordSource::Inline(text) => return Ok(text.clone()),
         PasswordSource::File(path) => path,
     };
     let subject = format!("the password file {}", path.display());
     let bytes = read(path, Access::Secret)
-        .map_err(|fault| place.failure(fault.what(&subject), fault.hint(path, "set key_password_file")))?;
+        .map_err(|fault| location.failure(fault.what(&subject), fault.hint(path, "set key_password_file")))?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {
-        return Err(place.failure(
+        return Err(location.failure(
             format!("the first line of {subject} is empty"),
             "write the key's password there, or leave key_password_file out",
         ));
     }
     match std::str::from_utf8(line) {
         Ok(line) => Ok(SecretString::from(line)),
-        Err(_) => Err(place.failure(format!("{subject} is no UTF-8 text"), "save it as UTF-8")),
+        Err(_) => Err(location.failure(format!("{subject} is no UTF-8 text"), "save it as UTF-8")),
     }
 }
 
@@ -67,7 +70,7 @@ pub(super) enum Access {
 pub(super) enum Fault {
     Missing,
     Denied(&'static str),
-    Folder,
+    Directory,
     NoFile,
     Everybody(u32),
     Large(u64),
@@ -79,7 +82,7 @@ impl Fault {
         match self {
             Self::Missing => format!("{subject} does not exist"),
             Self::Denied(what) => format!("{subject} may not be {what} by the user that this runs as"),
-            Self::Folder => format!("{subject} is a folder"),
+            Self::Directory => format!("{subject} is a directory"),
             Self::NoFile => format!("{subject} is no regular file"),
             Self::Everybody(mode) => {
                 format!("{subject} can be read by everybody on this machine (mode {mode:04o})")
@@ -105,7 +108,7 @@ impl Fault {
                     "chmod o-r {word} (a mounted secret's mode is set where it is mounted: docs/docker.md)"
                 )
             }
-            Self::Folder | Self::NoFile | Self::Large(_) => {
+            Self::Directory | Self::NoFile | Self::Large(_) => {
                 format!("{otherwise}; this is what was named: ls -ld {word}")
             }
             Self::Other(_) => format!("see what it is: ls -l {word}"),
@@ -129,27 +132,27 @@ fn read_with_metadata(path: &Path) -> Result<(SecretBytes, fs::Metadata), Fault>
         move |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Fault::Missing,
             io::ErrorKind::PermissionDenied => Fault::Denied(what),
-            io::ErrorKind::IsADirectory => Fault::Folder,
+            io::ErrorKind::IsADirectory => Fault::Directory,
             _ => Fault::Other(error),
         }
     };
     // Before it is opened: opening a pipe waits for its writer.
     let found = fs::metadata(path).map_err(fault("reached"))?;
     if found.is_dir() {
-        return Err(Fault::Folder);
+        return Err(Fault::Directory);
     }
     if !found.is_file() {
         return Err(Fault::NoFile);
     }
     let file = File::open(path).map_err(fault("read"))?;
     let metadata = file.metadata().map_err(Fault::Other)?;
-    if metadata.len() > MOST_BYTES {
+    if metadata.len() > MAX_KEY_BYTES {
         return Err(Fault::Large(metadata.len()));
     }
     // The full size from the start: a buffer that grows leaves its former bytes behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
-    let read = file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(fault("read"))?;
-    if read as u64 > MOST_BYTES {
+    let read = file.take(MAX_KEY_BYTES + 1).read_to_end(&mut bytes).map_err(fault("read"))?;
+    if read as u64 > MAX_KEY_BYTES {
         return Err(Fault::Large(read as u64));
     }
     Ok((bytes, metadata))

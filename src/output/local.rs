@@ -19,7 +19,7 @@ use crate::report::RunId;
 #[derive(Debug, Clone)]
 pub struct LocalFile {
     path: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
     if_exists: IfExists,
     file_mode: Option<u32>,
     owner: Owner,
@@ -36,11 +36,11 @@ impl LocalFile {
     /// [`Exit::Output`] where `path` names no file.
     pub fn new(path: &Path, if_exists: IfExists, file_mode: Option<u32>) -> Result<Self, Failure> {
         let path = std::path::absolute(path).map_err(|error| failure("cannot resolve", path, &error))?;
-        let folder = match (path.parent(), path.file_name()) {
+        let directory = match (path.parent(), path.file_name()) {
             (Some(parent), Some(_)) if !path.as_os_str().as_bytes().ends_with(b"/") => parent.to_owned(),
             _ => return Err(no_file(&path)),
         };
-        Ok(Self { path, folder, if_exists, file_mode, owner: Owner::Job, in_group: false, root: None })
+        Ok(Self { path, directory, if_exists, file_mode, owner: Owner::Job, in_group: false, root: None })
     }
 
     /// The same output of a query that nobody notes.
@@ -49,7 +49,7 @@ impl LocalFile {
         Self { owner: Owner::Query, ..self }
     }
 
-    /// The same output, refused where a linked folder leads it out of `root`, at whose path it must lie. `root`
+    /// The same output, refused where a linked directory leads it out of `root`, at whose path it must lie. `root`
     /// itself may be a link.
     #[must_use]
     pub fn within(self, root: &Path) -> Self {
@@ -72,8 +72,8 @@ impl LocalFile {
         })
     }
 
-    fn stage_in_folder(&self, run: &RunId) -> PathBuf {
-        self.folder.join(stage_name::of(self.path.file_name().unwrap_or_default(), run, self.owner))
+    fn stage_in_directory(&self, run: &RunId) -> PathBuf {
+        self.directory.join(stage_name::of(self.path.file_name().unwrap_or_default(), run, self.owner))
     }
 
     /// Opens the stage, exclusively, and locks it.
@@ -112,24 +112,24 @@ impl LocalFile {
 impl Output for LocalFile {
     fn check(&self) -> Result<(), Failure> {
         check_target(&self.path, self.if_exists)?;
-        let existing = nearest_existing(&self.folder)?;
+        let existing = nearest_existing(&self.directory)?;
         if let Some(root) = &self.root {
             stays_below(root, existing)?;
         }
-        // Reading it is part of it: a folder is opened to be flushed, and read to be swept.
+        // Reading it is part of it: a directory is opened to be flushed, and read to be swept.
         rustix::fs::access(existing, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
             .map_err(|error| failure("cannot make a file for the export in", existing, &error.into()))
     }
 
     fn stage_path(&self, run: &RunId) -> Option<PathBuf> {
-        Some(self.stage_in_folder(run))
+        Some(self.stage_in_directory(run))
     }
 
     fn waiting_path(&self, run: &RunId) -> Option<PathBuf> {
         // What a query leaves must be for any query to sweep: nobody notes it.
         let waits = self.in_group && self.owner == Owner::Job;
         let name = self.path.file_name().unwrap_or_default();
-        waits.then(|| self.folder.join(stage_name::of(name, run, Owner::Group)))
+        waits.then(|| self.directory.join(stage_name::of(name, run, Owner::Group)))
     }
 
     fn join_group(&mut self) {
@@ -142,8 +142,8 @@ impl Output for LocalFile {
 
     fn stage(&self, run: &RunId) -> Result<Box<dyn Staged>, Failure> {
         self.check()?;
-        make_folders(&self.folder)?;
-        let path = self.stage_in_folder(run);
+        make_directories(&self.directory)?;
+        let path = self.stage_in_directory(run);
         let mode = self.mode();
         let file = self.open(&path, mode)?;
         let stage = Stage { file, path, in_place: true };
@@ -237,9 +237,9 @@ impl Staged for LocalStaged {
                 .map_err(|error| failure("cannot rename the stage to", &waiting, &error))?;
             self.stage.path = waiting;
         }
-        // A stage that a power cut takes out of its folder would look like one that was renamed already, and the
+        // A stage that a power cut takes out of its directory would look like one that was renamed already, and the
         // rest of its group would be rolled forward without it.
-        flush_folder(&self.output.folder)?;
+        flush_directory(&self.output.directory)?;
         let Self { output, stage, tally, .. } = *self;
         Ok(Box::new(LocalSealed { output, stage, tally }))
     }
@@ -267,7 +267,7 @@ impl Sealed for LocalSealed {
     }
 
     fn settle(&mut self) -> Result<Published, Failure> {
-        flush_folder(&self.output.folder).map_err(|failure| {
+        flush_directory(&self.output.directory).map_err(|failure| {
             failure.context("the new export is in its place, but a power cut may take it away again")
         })?;
         Ok(self.tally.published(self.output.path.clone()))
@@ -285,7 +285,7 @@ fn check_target(path: &Path, if_exists: IfExists) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failure("cannot write", path, &error)),
     }
-    // What a system's own folders hold are names of devices and of open files, also where they lead to a file.
+    // What a system's own directories hold are names of devices and of open files, also where they lead to a file.
     let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
     if parent.is_some_and(|parent| {
         ["/dev", "/proc", "/sys"].iter().any(|system| parent.starts_with(system))
@@ -296,7 +296,7 @@ fn check_target(path: &Path, if_exists: IfExists) -> Result<(), Failure> {
             Failure::new(Exit::Output, what).hint("name a file; `query -o -` writes to standard output")
         );
     }
-    // A link is replaced, whatever it points at; but who writes to /dev/stdout or to a linked folder by name did
+    // A link is replaced, whatever it points at; but who writes to /dev/stdout or to a linked directory by name did
     // not mean to have it replaced by a file.
     if let Ok(target) = fs::metadata(path) {
         if target.is_dir() {
@@ -350,77 +350,77 @@ pub(super) fn link_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes `folder` and those above it that are missing, each flushed into its parent.
-/// Refuses a folder below `root` that lies elsewhere once its links are followed. It keeps a path from meaning
-/// another place than it says; it is no wall against who may change the folders between this look and the rename.
-fn stays_below(root: &Path, folder: &Path) -> Result<(), Failure> {
+/// Makes `directory` and those above it that are missing, each flushed into its parent.
+/// Refuses a directory below `root` that lies elsewhere once its links are followed. It keeps a path from meaning
+/// another place than it says; it is no wall against who may change the directories between this look and the rename.
+fn stays_below(root: &Path, directory: &Path) -> Result<(), Failure> {
     // Where the root is not there yet, no link below it is.
-    if !folder.starts_with(root) {
+    if !directory.starts_with(root) {
         return Ok(());
     }
     let real = |path: &Path| fs::canonicalize(path).map_err(|error| failure("cannot resolve", path, &error));
-    let (real_root, real_folder) = (real(root)?, real(folder)?);
-    if real_folder.starts_with(&real_root) {
+    let (real_root, real_directory) = (real(root)?, real(directory)?);
+    if real_directory.starts_with(&real_root) {
         return Ok(());
     }
     let what = format!(
-        "{} leads out of output_root, to {}: a folder on the way is a link",
-        folder.display(),
-        real_folder.display()
+        "{} leads out of output_root, to {}: a directory on the way is a link",
+        directory.display(),
+        real_directory.display()
     );
     let hint = format!(
-        "set output_root to a folder that holds both, or mount the other place at {}; output_root itself may be a link",
-        folder.display()
+        "set output_root to a directory that holds both, or mount the other place at {}; output_root itself may be a link",
+        directory.display()
     );
     Err(Failure::new(Exit::Output, what).hint(hint))
 }
 
-fn make_folders(folder: &Path) -> Result<(), Failure> {
-    let existing = nearest_existing(folder)?;
-    let missing = folder.ancestors().take_while(|ancestor| *ancestor != existing).collect::<Vec<_>>();
+fn make_directories(directory: &Path) -> Result<(), Failure> {
+    let existing = nearest_existing(directory)?;
+    let missing = directory.ancestors().take_while(|ancestor| *ancestor != existing).collect::<Vec<_>>();
     for made in missing.into_iter().rev() {
         match fs::create_dir(made) {
             Ok(()) => {}
             // Another run was quicker.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            // Its parent is there: the file system, as that of /proc, makes no folders.
+            // Its parent is there: the file system, as that of /proc, makes no directories.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(failure("cannot make the folder", made, &error)
-                    .hint("no folder can be made there: choose another output_root or output"));
+                return Err(failure("cannot make the directory", made, &error)
+                    .hint("no directory can be made there: choose another output_root or output"));
             }
-            Err(error) => return Err(failure("cannot make the folder", made, &error)),
+            Err(error) => return Err(failure("cannot make the directory", made, &error)),
         }
         if let Some(parent) = made.parent() {
-            flush_folder(parent)?;
+            flush_directory(parent)?;
         }
     }
     Ok(())
 }
 
-/// `folder`, or the nearest one above it that exists.
-fn nearest_existing(folder: &Path) -> Result<&Path, Failure> {
-    for ancestor in folder.ancestors() {
+/// `directory`, or the nearest one above it that exists.
+fn nearest_existing(directory: &Path) -> Result<&Path, Failure> {
+    for ancestor in directory.ancestors() {
         match fs::metadata(ancestor) {
             Ok(found) if found.is_dir() => return Ok(ancestor),
             Ok(_) => {
                 let error = io::Error::from(io::ErrorKind::NotADirectory);
-                return Err(failure("cannot make a folder of", ancestor, &error));
+                return Err(failure("cannot make a directory of", ancestor, &error));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failure("cannot look at the folder", ancestor, &error)),
+            Err(error) => return Err(failure("cannot look at the directory", ancestor, &error)),
         }
     }
-    Err(failure("cannot find", folder, &io::Error::from(io::ErrorKind::NotFound)))
+    Err(failure("cannot find", directory, &io::Error::from(io::ErrorKind::NotFound)))
 }
 
-/// Makes the names in `folder` survive a power cut.
-pub(super) fn flush_folder(folder: &Path) -> Result<(), Failure> {
-    match File::open(folder).and_then(|opened| opened.sync_all()) {
-        // File systems that know no flushing of folders keep their names by other means.
+/// Makes the names in `directory` survive a power cut.
+pub(super) fn flush_directory(directory: &Path) -> Result<(), Failure> {
+    match File::open(directory).and_then(|opened| opened.sync_all()) {
+        // File systems that know no flushing of directories keep their names by other means.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             Ok(())
         }
-        done => done.map_err(|error| failure("cannot flush to the disk the folder", folder, &error)),
+        done => done.map_err(|error| failure("cannot flush to the disk the directory", directory, &error)),
     }
 }
 
@@ -437,7 +437,7 @@ pub(super) fn failure(doing: &str, path: &Path, error: &io::Error) -> Failure {
 }
 
 fn no_file(path: &Path) -> Failure {
-    let what = format!("cannot write {}: it is a folder, not a file", path.display());
+    let what = format!("cannot write {}: it is a directory, not a file", path.display());
     Failure::new(Exit::Output, what).hint("name a file in it")
 }
 

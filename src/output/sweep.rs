@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::local::{exists, failure, flush_folder, is_at, rename};
+use super::local::{exists, failure, flush_directory, is_at, rename};
 use super::{Owner, stage_name};
 use crate::error::{Exit, Failure};
 use crate::job::{FileIdentity, IfExists, KnownFiles};
@@ -40,16 +40,16 @@ pub fn sweep(stage: &Path) -> Result<Swept, Failure> {
 
 /// Removes the stages that dead runs left beside `output`; those of live runs stay. Gives the paths removed. On
 /// behalf of a query only queries' stages go: a job's may wait to be rolled forward, by a note that only who holds the
-/// job's state folder can read. On behalf of a job those go too, so that none of its own notes may name `output` then; but
-/// what waits with its group stays for who holds the note, which may be in another state folder.
+/// job's state directory can read. On behalf of a job those go too, so that none of its own notes may name `output` then; but
+/// what waits with its group stays for who holds the note, which may be in another state directory.
 ///
 /// # Errors
 ///
-/// [`Exit::Output`] where the folder cannot be read or a stale stage not removed.
+/// [`Exit::Output`] where the directory cannot be read or a stale stage not removed.
 pub fn sweep_siblings(output: &Path, by: Owner) -> Result<Vec<PathBuf>, Failure> {
-    let (Some(folder), Some(name)) = (output.parent(), output.file_name()) else { return Ok(Vec::new()) };
-    let cannot_read = |error| failure("cannot look for stale stages in", folder, &error);
-    let entries = match fs::read_dir(folder) {
+    let (Some(directory), Some(name)) = (output.parent(), output.file_name()) else { return Ok(Vec::new()) };
+    let cannot_read = |error| failure("cannot look for stale stages in", directory, &error);
+    let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(cannot_read(error)),
@@ -185,7 +185,7 @@ pub fn roll_forward(
                 Place::Appeared if is_there[at] => remove(stage)?,
                 _ => continue,
             }
-            flush_folder_of(output)?;
+            flush_directory_of(output)?;
             done.appeared.push(output.clone());
         }
     } else if !(any(Place::Appeared) || any(Place::Replaced) && any(Place::Waiting)) {
@@ -193,7 +193,7 @@ pub fn roll_forward(
         for (place, gone) in [(Place::Waiting, &mut done.given_up), (Place::Overtaken, &mut done.overtaken)] {
             for (stage, output) in at(place) {
                 remove(stage)?;
-                flush_folder_of(output)?;
+                flush_directory_of(output)?;
                 gone.push(output.clone());
             }
         }
@@ -264,8 +264,8 @@ fn remove(stage: &Path) -> Result<(), Failure> {
     fs::remove_file(stage).map_err(|error| failure("cannot remove the stage", stage, &error))
 }
 
-fn flush_folder_of(output: &Path) -> Result<(), Failure> {
-    output.parent().map_or(Ok(()), flush_folder)
+fn flush_directory_of(output: &Path) -> Result<(), Failure> {
+    output.parent().map_or(Ok(()), flush_directory)
 }
 
 /// Whether what stands at `output` was written after `stage`.

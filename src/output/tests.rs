@@ -34,9 +34,9 @@ fn sealed(output: &LocalFile, n: u32, contents: &[u8]) -> Box<dyn Sealed> {
     staged(output, n, contents).seal().unwrap()
 }
 
-/// The names in a folder, hidden ones too, sorted.
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder)
+/// The names in a directory, hidden ones too, sorted.
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -120,7 +120,7 @@ fn a_restart_begins_from_nothing() {
 }
 
 #[test]
-fn missing_folders_are_made() {
+fn missing_directories_are_made() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("2026/11/22/a.csv");
     let output = output(&path);
@@ -147,7 +147,7 @@ fn a_link_is_replaced_and_its_target_stands() {
 }
 
 #[test]
-fn a_linked_folder_is_written_into() {
+fn a_linked_directory_is_written_into() {
     let dir = TempDir::new().unwrap();
     fs::create_dir(dir.path().join("real")).unwrap();
     symlink("real", dir.path().join("link")).unwrap();
@@ -158,9 +158,9 @@ fn a_linked_folder_is_written_into() {
 #[test]
 fn what_is_no_file_is_refused_before_anything_is_written() {
     let dir = TempDir::new().unwrap();
-    let folder = dir.path().join("folder");
-    fs::create_dir(&folder).unwrap();
-    symlink(&folder, dir.path().join("link")).unwrap();
+    let directory = dir.path().join("directory");
+    fs::create_dir(&directory).unwrap();
+    symlink(&directory, dir.path().join("link")).unwrap();
     symlink("/dev/null", dir.path().join("null")).unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
     let refused = |path: &str, with: &str| {
@@ -172,13 +172,13 @@ fn what_is_no_file_is_refused_before_anything_is_written() {
         assert_eq!(failure.exit, Exit::Output);
         assert!(failure.what.contains(with) && failure.hint.is_some(), "{failure:?}");
     };
-    refused("folder", "folder: it is a folder");
-    refused("link", "link: it is a folder");
-    refused("new/", "new/: it is a folder");
+    refused("directory", "directory: it is a directory");
+    refused("link", "link: it is a directory");
+    refused("new/", "new/: it is a directory");
     refused("null", "null: it is a device");
     refused("file/a.csv", "/file");
     refused(&"n".repeat(256), "File name too long");
-    assert_eq!(names(dir.path()), ["file", "folder", "link", "null"]);
+    assert_eq!(names(dir.path()), ["directory", "file", "link", "null"]);
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn the_stages_of_dead_runs_are_swept_and_nothing_else() {
     publish(vec![live.seal().unwrap()]).unwrap();
     let after: Vec<_> = before.into_iter().filter(|name| dir.path().join(name) != dead).collect();
     assert_eq!(names(dir.path()), after);
-    assert_eq!(sweep_siblings(&dir.path().join("no/folder"), Owner::Job).unwrap(), Vec::<PathBuf>::new());
+    assert_eq!(sweep_siblings(&dir.path().join("no/directory"), Owner::Job).unwrap(), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn a_group_appears_in_its_order_or_not_at_all() {
         published.iter().map(|one| one.path.as_path()).collect::<Vec<_>>(),
         [child.path(), main.path()]
     );
-    // A folder where the main file has to be is seen before the child appears.
+    // A directory where the main file has to be is seen before the child appears.
     let group = vec![sealed(&child, 2, b"child 2"), sealed(&main, 2, b"main 2")];
     fs::remove_file(main.path()).unwrap();
     fs::create_dir(main.path()).unwrap();
@@ -410,7 +410,7 @@ impl Sealed for Refused {
     }
 }
 
-/// A sealed export whose folder cannot be flushed after the rename.
+/// A sealed export whose directory cannot be flushed after the rename.
 struct Unsettled(Box<dyn Sealed>);
 
 impl Sealed for Unsettled {

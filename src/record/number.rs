@@ -2,7 +2,7 @@
 
 /// Exponents beyond this are left as they were sent. No double reaches it (308 up, 324 down, and 17 digits), and
 /// writing `1E999999999` out would fill a disk.
-const FURTHEST: i32 = 1_000;
+const MAX_EXPONENT: i32 = 1_000;
 
 /// Appends a JSON number with its exponent written out, exactly: the same decimal value, digit for digit.
 /// A number without an exponent is appended as it is. A mantissa with a point keeps one, so that a column of
@@ -14,7 +14,7 @@ pub fn write_plain(number: &[u8], out: &mut Vec<u8>) {
     };
     let (mantissa, exponent) = (&number[..e], &number[e + 1..]);
     let exponent = std::str::from_utf8(exponent).ok().and_then(|text| text.parse::<i32>().ok());
-    let Some(exponent) = exponent.filter(|exponent| exponent.abs() <= FURTHEST) else {
+    let Some(exponent) = exponent.filter(|exponent| exponent.abs() <= MAX_EXPONENT) else {
         out.extend_from_slice(number);
         return;
     };

@@ -47,7 +47,7 @@ pub struct Decoded {
     pub header: Box<RawValue>,
     /// The claims, as they were signed.
     pub claims: Box<RawValue>,
-    /// `exp` as an instant.
+    /// `exp` as a timestamp.
     pub expires: Option<Timestamp>,
 }
 

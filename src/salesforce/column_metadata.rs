@@ -53,7 +53,7 @@ fn kind(apex_type: &str) -> ValueKind {
 /// Reads the columns, in the org's order.
 ///
 /// # Errors
-/// [`FaultKind::Cut`] where the answer is no whole JSON, [`FaultKind::QueryRefused`] where it describes no columns:
+/// [`FaultKind::Truncated`] where the answer is no whole JSON, [`FaultKind::QueryRefused`] where it describes no columns:
 /// an org that does not know `columns=true` passes over it and sends records.
 pub fn read(body: &[u8]) -> Result<Vec<Described>, Fault> {
     let not_described = || {
@@ -64,7 +64,7 @@ pub fn read(body: &[u8]) -> Result<Vec<Described>, Fault> {
         if error.is_data() {
             not_described()
         } else {
-            Fault::new(FaultKind::Cut, format!("the answer is no whole JSON: {error}"))
+            Fault::new(FaultKind::Truncated, format!("the answer is no whole JSON: {error}"))
         }
     })?;
     let columns = answer.columns.filter(|columns| !columns.is_empty()).ok_or_else(not_described)?;
@@ -108,9 +108,9 @@ mod tests {
             (br#"{"columnMetadata":[]}"#, FaultKind::QueryRefused),
             (br#"{"columnMetadata":[{"columnName":7}]}"#, FaultKind::QueryRefused),
             (br#"[1]"#, FaultKind::QueryRefused),
-            (br#"{"columnMetadata":[{"columnName":"Id"#, FaultKind::Cut),
-            (b"", FaultKind::Cut),
-            (b"<html>", FaultKind::Cut),
+            (br#"{"columnMetadata":[{"columnName":"Id"#, FaultKind::Truncated),
+            (b"", FaultKind::Truncated),
+            (b"<html>", FaultKind::Truncated),
         ] {
             assert_eq!(
                 read(body).expect_err("no description").kind,

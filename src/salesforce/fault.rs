@@ -25,15 +25,15 @@ pub enum FaultKind {
     /// No connection, none kept, or no answer in time.
     Unreachable,
     /// The org says that it cannot answer just now: 5xx, 406, 420, 429, too many long requests at once.
-    Unwell,
+    Unavailable,
     /// The answer was cut short, or is no whole JSON.
-    Cut,
+    Truncated,
     /// The session is over; a new login brings another.
-    SessionLost,
+    SessionExpired,
     /// The session will never do: a new login brings the same.
-    SessionRefused,
+    SessionRejected,
     /// The query locator is gone; the query can be asked anew.
-    LocatorLost,
+    LocatorExpired,
     /// The query ran for too long.
     QueryTimeout,
     /// A limit that stands for hours.
@@ -45,7 +45,7 @@ pub enum FaultKind {
     /// What the configuration says cannot be: an API version that the org does not have, a CA file that is none.
     Configuration,
     /// The answer is whole, but says what it cannot: records of another shape, a locator that leads elsewhere.
-    Contradiction,
+    InvalidResponse,
     /// The records are not as many as the org counted, or its pages count differently.
     Miscount,
 }
@@ -67,11 +67,12 @@ impl Fault {
     #[must_use]
     pub fn into_failure(self) -> Failure {
         let exit = match self.kind {
-            FaultKind::Unreachable | FaultKind::Unwell => Exit::Unavailable,
-            FaultKind::Cut | FaultKind::LocatorLost | FaultKind::Contradiction | FaultKind::Miscount => {
-                Exit::Incomplete
-            }
-            FaultKind::SessionLost | FaultKind::SessionRefused | FaultKind::LoginRefused => Exit::Login,
+            FaultKind::Unreachable | FaultKind::Unavailable => Exit::Unavailable,
+            FaultKind::Truncated
+            | FaultKind::LocatorExpired
+            | FaultKind::InvalidResponse
+            | FaultKind::Miscount => Exit::Incomplete,
+            FaultKind::SessionExpired | FaultKind::SessionRejected | FaultKind::LoginRefused => Exit::Login,
             FaultKind::QueryTimeout | FaultKind::QueryRefused => Exit::Query,
             FaultKind::Limit => Exit::TryLater,
             FaultKind::Configuration => Exit::Configuration,
@@ -114,20 +115,20 @@ pub fn read(head: AnswerHead<'_>, body: &[u8], api_version: &str) -> Fault {
     let fault = |kind, what: &str| Fault::new(kind, format!("{what}: {said}"));
     let fault = match (status, code.as_str()) {
         (401, _) if message.contains("not valid for use with the REST API") => {
-            fault(FaultKind::SessionRefused, "the org does not take the session")
+            fault(FaultKind::SessionRejected, "the org does not take the session")
                 .hint("give the app the scope \"Manage user data via APIs (api)\"")
         }
-        (401, _) => fault(FaultKind::SessionLost, "the session is over"),
-        (_, "INVALID_QUERY_LOCATOR") => fault(FaultKind::LocatorLost, "the org has forgotten the query's place"),
+        (401, _) => fault(FaultKind::SessionExpired, "the session is over"),
+        (_, "INVALID_QUERY_LOCATOR") => fault(FaultKind::LocatorExpired, "the org has forgotten the query's place"),
         (_, "QUERY_TIMEOUT") => fault(FaultKind::QueryTimeout, "the query ran for too long")
             .hint("narrow it: a filter on an indexed field (CreatedDate, LastModifiedDate, an external id), fewer rows"),
         (_, "REQUEST_LIMIT_EXCEEDED") if message.starts_with("Concurrent") => {
-            fault(FaultKind::Unwell, "the org serves too many long requests at once")
+            fault(FaultKind::Unavailable, "the org serves too many long requests at once")
         }
         (_, "REQUEST_LIMIT_EXCEEDED") => fault(FaultKind::Limit, "the org's API limit is used up")
             .hint("it counts the last 24 hours; Setup, Company Information shows it"),
         (_, "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED") => {
-            fault(FaultKind::SessionRefused, "the user may not use the API")
+            fault(FaultKind::SessionRejected, "the user may not use the API")
                 .hint("give the user's profile or a permission set \"API Enabled\"; some editions have no API")
         }
         (410, _) | (_, "UNSUPPORTED_API_VERSION" | "GONE") => {
@@ -138,11 +139,11 @@ pub fn read(head: AnswerHead<'_>, body: &[u8], api_version: &str) -> Fault {
             .hint("set api_version to one that the org offers (GET /services/data lists them)"),
         (413 | 414 | 431, _) => fault(FaultKind::QueryRefused, "the query is too long for a URL")
             .hint("name fewer fields, or split the query into several jobs"),
-        (406 | 420 | 429 | 500..=599, _) => fault(FaultKind::Unwell, "the org cannot answer now"),
-        (300..=399, _) => fault(FaultKind::Unwell, "the org sends elsewhere, which is not followed"),
+        (406 | 420 | 429 | 500..=599, _) => fault(FaultKind::Unavailable, "the org cannot answer now"),
+        (300..=399, _) => fault(FaultKind::Unavailable, "the org sends elsewhere, which is not followed"),
         (403, _) => fault(FaultKind::QueryRefused, "the org forbids the query"),
         (400..=499, _) => fault(FaultKind::QueryRefused, "the org refused the query"),
-        _ => fault(FaultKind::Contradiction, "the org answered with a status that makes no sense"),
+        _ => fault(FaultKind::InvalidResponse, "the org answered with a status that makes no sense"),
     };
     Fault { retry_after: head.retry_after, ..fault }
 }
@@ -167,8 +168,8 @@ fn error_of(body: &[u8]) -> Option<(String, String)> {
 /// An org's own words as a person reads them: its messages have some hundred characters, so that what is far longer
 /// is no message, and would fill a log.
 pub(super) fn words(text: &str) -> String {
-    const LONGEST: usize = 2_000;
-    match text.char_indices().nth(LONGEST) {
+    const MAX_MESSAGE_CHARS: usize = 2_000;
+    match text.char_indices().nth(MAX_MESSAGE_CHARS) {
         None => plain(text).into_owned(),
         Some((end, _)) => format!("{}...", plain(&text[..end])),
     }

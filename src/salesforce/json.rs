@@ -219,12 +219,12 @@ fn not_whole(error: &jiter::JiterError) -> Fault {
             };
             let (actual, expected) = (named(actual), named(expected));
             Fault::new(
-                FaultKind::Contradiction,
+                FaultKind::InvalidResponse,
                 format!("the answer is no query result: it has {actual} where {expected} belongs"),
             )
         }
         JiterErrorType::JsonError(what) => {
-            Fault::new(FaultKind::Cut, format!("the answer is no whole JSON: {what}"))
+            Fault::new(FaultKind::Truncated, format!("the answer is no whole JSON: {what}"))
         }
     }
 }

@@ -3,7 +3,7 @@
 //! It is strict where leniency would lose data: a column that the org left out, a field that the query did not
 //! ask for, a key sent twice, a record of another shape are all faults, never guesses.
 
-mod steady;
+mod fast_path;
 mod tables;
 
 pub use tables::TakeRow;
@@ -43,7 +43,7 @@ pub struct JsonForm {
 }
 
 /// After so many records that were not as they usually are, a page is no longer expected to hold such.
-const UNSTEADY: u32 = 16;
+const MAX_FAST_PATH_MISSES: u32 = 16;
 
 /// Reads a page's records one after the other.
 pub struct PageReader<'p> {
@@ -52,10 +52,10 @@ pub struct PageReader<'p> {
     /// Whether the whole head stood before the records; then nothing of it may follow them.
     ahead: bool,
     /// Whether white space stands between the tokens; then JSON that is copied is compacted.
-    loose: bool,
+    pretty_printed: bool,
     state: State,
     /// How many records in a row were not as they usually are.
-    unsteady: u32,
+    misses: u32,
     /// One record a level of child queries, to see what each child holds.
     scratch: Vec<Record>,
 }
@@ -79,12 +79,12 @@ impl<'p> PageReader<'p> {
     pub fn open(bytes: &'p [u8]) -> Result<Self, Fault> {
         if let Err(error) = simdutf8::compat::from_utf8(bytes) {
             let at = error.valid_up_to();
-            return Err(Fault::new(FaultKind::Cut, format!("the answer is not UTF-8 at byte {at}")));
+            return Err(Fault::new(FaultKind::Truncated, format!("the answer is not UTF-8 at byte {at}")));
         }
         let mut json = Json::new(bytes);
         let (head, ahead) = open_envelope(&mut json)?;
-        let loose = is_loose(&bytes[..json.position()]);
-        Ok(Self { json, head, ahead, loose, state: State::Before, unsteady: 0, scratch: Vec::new() })
+        let pretty_printed = is_pretty_printed(&bytes[..json.position()]);
+        Ok(Self { json, head, ahead, pretty_printed, state: State::Before, misses: 0, scratch: Vec::new() })
     }
 
     /// What the page says about the whole result.
@@ -115,7 +115,7 @@ impl<'p> PageReader<'p> {
             return Ok(false);
         }
         record.clear(columns.cells());
-        if self.steadily(|bytes, at| steady::cells(bytes, at, columns.shape(), record)) {
+        if self.fast(|bytes, at| fast_path::cells(bytes, at, columns.shape(), record)) {
             complete(columns, record)?;
             return Ok(true);
         }
@@ -142,10 +142,10 @@ impl<'p> PageReader<'p> {
             return Ok(false);
         }
         let start = out.len();
-        if self.steadily(|bytes, at| {
+        if self.fast(|bytes, at| {
             let plain = form.numbers == Numbers::Plain;
-            let line = steady::Line { out, copied: at, attributes: form.attributes, plain };
-            steady::line(bytes, at, columns.shape(), line)
+            let line = fast_path::Line { out, copied: at, attributes: form.attributes, plain };
+            fast_path::line(bytes, at, columns.shape(), line)
         }) {
             return Ok(true);
         }
@@ -158,17 +158,17 @@ impl<'p> PageReader<'p> {
     /// Reads a record in one go where it is as records usually are; `read` takes the page and a record's place in
     /// it, and gives the place behind. Gives whether it was; if not, nothing was read.
     #[inline]
-    fn steadily(&mut self, read: impl FnOnce(&[u8], usize) -> Option<usize>) -> bool {
-        if self.loose || self.unsteady == UNSTEADY {
+    fn fast(&mut self, read: impl FnOnce(&[u8], usize) -> Option<usize>) -> bool {
+        if self.pretty_printed || self.misses == MAX_FAST_PATH_MISSES {
             return false;
         }
         let end = read(self.json.bytes(), self.json.position());
         match end {
             Some(end) => {
-                self.unsteady = 0;
+                self.misses = 0;
                 self.json.seek(end);
             }
-            None => self.unsteady += 1,
+            None => self.misses += 1,
         }
         end.is_some()
     }
@@ -177,7 +177,7 @@ impl<'p> PageReader<'p> {
         Walk {
             json: &mut self.json,
             form,
-            loose: self.loose,
+            pretty_printed: self.pretty_printed,
             fetch,
             scratch: &mut self.scratch,
             depth: 0,
@@ -236,7 +236,7 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
     if json.peek()? != Peek::Object {
         // HTML and the like are no JSON at all, which is another fault.
         json.skip()?;
-        return Err(Fault::new(FaultKind::Contradiction, "the answer is JSON, but no query result"));
+        return Err(Fault::new(FaultKind::InvalidResponse, "the answer is JSON, but no query result"));
     }
     let mut key = json.object()?;
     while let Some(name) = key {
@@ -262,7 +262,7 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
             b"records" => {
                 if json.peek()? != Peek::Array {
                     json.skip()?;
-                    return Err(Fault::new(FaultKind::Contradiction, "the answer's records are no list"));
+                    return Err(Fault::new(FaultKind::InvalidResponse, "the answer's records are no list"));
                 }
                 if records.replace(json.position()).is_some() {
                     return Err(twice("records"));
@@ -281,7 +281,7 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
         key = json.next_key()?;
     }
     let lacks = |key: &str| {
-        Fault::new(FaultKind::Contradiction, format!("the answer is no query result: it has no {key}"))
+        Fault::new(FaultKind::InvalidResponse, format!("the answer is no query result: it has no {key}"))
     };
     let records = records.ok_or_else(|| lacks("records"))?;
     let total_size = total_size.ok_or_else(|| lacks("totalSize"))?;
@@ -291,7 +291,7 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
         (Some(false), Some(url)) => Some(QueryLocator::parse(&url)?),
         (Some(false), None) => {
             let what = "the answer says that there are more records, but not where: done is false, nextRecordsUrl is missing";
-            return Err(Fault::new(FaultKind::Contradiction, what));
+            return Err(Fault::new(FaultKind::InvalidResponse, what));
         }
         (None, _) => return Err(lacks("done")),
     };
@@ -324,7 +324,7 @@ fn close_envelope(json: &mut Json<'_>, ahead: bool, head: &Head) -> Result<(), F
 }
 
 fn twice(key: &str) -> Fault {
-    Fault::new(FaultKind::Contradiction, format!("the answer says {key} twice"))
+    Fault::new(FaultKind::InvalidResponse, format!("the answer says {key} twice"))
 }
 
 fn whole_number(json: &mut Json<'_>) -> Result<u64, Fault> {
@@ -332,7 +332,7 @@ fn whole_number(json: &mut Json<'_>) -> Result<u64, Fault> {
     std::str::from_utf8(number)
         .ok()
         .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Fault::new(FaultKind::Contradiction, "the answer's totalSize is no count"))
+        .ok_or_else(|| Fault::new(FaultKind::InvalidResponse, "the answer's totalSize is no count"))
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -343,7 +343,7 @@ fn text(bytes: &[u8]) -> String {
 struct Walk<'w, 'p, 'f> {
     json: &'w mut Json<'p>,
     form: JsonForm,
-    loose: bool,
+    pretty_printed: bool,
     fetch: &'w mut FetchChildren<'f>,
     scratch: &'w mut Vec<Record>,
     depth: usize,
@@ -414,11 +414,11 @@ impl Walk<'_, '_, '_> {
             }
             Peek::Object | Peek::Array => {
                 let value = self.json.known_skip(peek)?;
-                let (json, loose) = (&self.json.bytes()[value], self.loose);
+                let (json, pretty_printed) = (&self.json.bytes()[value], self.pretty_printed);
                 fill(record, column, CellKind::Json, name, |out| {
                     let start = out.len();
                     out.extend_from_slice(json);
-                    if loose || memchr::memchr2(b'\n', b'\r', json).is_some() {
+                    if pretty_printed || memchr::memchr2(b'\n', b'\r', json).is_some() {
                         compact(out, start);
                     }
                 })
@@ -439,7 +439,7 @@ impl Walk<'_, '_, '_> {
         self.object_copy(columns.shape(), seen, &mut copy)?;
         copy.up_to(self.json.bytes(), self.json.position());
         // A page of ours has no white space between its tokens; one that a proxy wrote anew may have.
-        if self.loose || memchr::memchr2(b'\n', b'\r', &out[start..]).is_some() {
+        if self.pretty_printed || memchr::memchr2(b'\n', b'\r', &out[start..]).is_some() {
             compact(out, start);
         }
         complete(columns, seen)
@@ -571,7 +571,7 @@ impl Walk<'_, '_, '_> {
             let mut walk = Walk {
                 json: &mut json,
                 form: self.form,
-                loose: page.loose,
+                pretty_printed: page.pretty_printed,
                 fetch: &mut *self.fetch,
                 scratch: &mut *self.scratch,
                 depth: self.depth,
@@ -612,7 +612,7 @@ impl Walk<'_, '_, '_> {
             self.json.object()
         } else {
             self.json.skip()?;
-            Err(Fault::new(FaultKind::Contradiction, "the answer holds a record that is no object"))
+            Err(Fault::new(FaultKind::InvalidResponse, "the answer holds a record that is no object"))
         }
     }
 
@@ -657,7 +657,7 @@ fn entry<'l>(level: &'l Level, name: &[u8], expected: &mut usize) -> Result<&'l 
     let found = entries.iter().position(is).ok_or_else(|| {
         let name = printable(name);
         Fault::new(
-            FaultKind::Contradiction,
+            FaultKind::InvalidResponse,
             format!("the org sent a field that the query did not ask for: {name}"),
         )
     })?;
@@ -684,7 +684,7 @@ fn once(seen: &mut bool, name: &[u8]) -> Result<(), Fault> {
 #[cold]
 fn sent_twice(name: &[u8]) -> Fault {
     let name = printable(name);
-    Fault::new(FaultKind::Contradiction, format!("the org sent {name} twice in one record"))
+    Fault::new(FaultKind::InvalidResponse, format!("the org sent {name} twice in one record"))
 }
 
 /// Fills what may be missing: the fields of the TYPEOF branches that a record did not match.
@@ -711,14 +711,14 @@ fn complete(columns: &Columns, record: &Record) -> Result<(), Fault> {
         Some(column) => {
             let name = columns.cell_name(column);
             let what = format!("the org sent a record without the column {name}, which the query asked for");
-            Err(Fault::new(FaultKind::Contradiction, what))
+            Err(Fault::new(FaultKind::InvalidResponse, what))
         }
     }
 }
 
 /// The fault of a result that leads back to a page already read.
 pub(super) fn repeated(locator: &QueryLocator) -> Fault {
-    Fault::new(FaultKind::Contradiction, format!("the org named the same next page twice: {locator}"))
+    Fault::new(FaultKind::InvalidResponse, format!("the org named the same next page twice: {locator}"))
 }
 
 /// A key for a message: what is not printable or too long is cut.
@@ -730,7 +730,7 @@ fn printable(name: &[u8]) -> Cow<'_, str> {
 }
 
 /// Whether white space stands between the tokens of a page, judged by what precedes its records.
-fn is_loose(head: &[u8]) -> bool {
+fn is_pretty_printed(head: &[u8]) -> bool {
     let mut quoted = false;
     head.iter().any(|byte| {
         quoted ^= *byte == b'"';

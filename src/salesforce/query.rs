@@ -12,10 +12,10 @@ use super::page::{Head, repeated};
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The longest request that Salesforce takes: 16,384 bytes of URL and headers together.
-const LONGEST_REQUEST: usize = 16_384;
+const MAX_REQUEST_BYTES: usize = 16_384;
 
 /// What the headers may need of that: a token in the JWT format has over a thousand characters.
-const HEADERS: usize = 3_072;
+const MAX_HEADER_BYTES: usize = 3_072;
 
 /// The path and query string that ask a query: `/services/data/v62.0/query?q=...`.
 ///
@@ -35,11 +35,11 @@ pub fn explain_path(api_version: &str, soql: &str) -> Result<String, Fault> {
 
 fn path_of(api_version: &str, resource: &str, soql: &str) -> Result<String, Fault> {
     let path = format!("/services/data/v{api_version}/{resource}={}", utf8_percent_encode(soql, ESCAPED));
-    if path.len() > LONGEST_REQUEST - HEADERS {
+    if path.len() > MAX_REQUEST_BYTES - MAX_HEADER_BYTES {
         let what = format!(
             "the query is too long for a URL: {} bytes once encoded, where {} fit",
             path.len(),
-            LONGEST_REQUEST - HEADERS
+            MAX_REQUEST_BYTES - MAX_HEADER_BYTES
         );
         return Err(Fault::new(FaultKind::QueryRefused, what)
             .hint("name fewer fields, or split the query into several jobs"));
@@ -82,7 +82,7 @@ impl QueryLocator {
         match valid {
             Some(()) => Ok(Self(url.to_owned())),
             None => Err(Fault::new(
-                FaultKind::Contradiction,
+                FaultKind::InvalidResponse,
                 format!(
                     "the org's nextRecordsUrl leads elsewhere: {:?}",
                     url.chars().take(120).collect::<String>()
@@ -118,7 +118,7 @@ impl Count {
     ///
     /// # Errors
     /// [`FaultKind::Miscount`] where the page's total is another than the first page's, where more records came
-    /// than the org counted, or fewer although this is the last page; [`FaultKind::Contradiction`] where it leads
+    /// than the org counted, or fewer although this is the last page; [`FaultKind::InvalidResponse`] where it leads
     /// back to a page already named. Nothing is accepted then.
     pub fn accept(&mut self, head: &Head, records: u64, count_only: bool) -> Result<(), Fault> {
         let miscount = |what| Err(Fault::new(FaultKind::Miscount, what));
@@ -237,7 +237,7 @@ mod tests {
             );
         }
         let again = count.accept(&head(5, Some("a-2")), 0, false).expect_err("a loop");
-        assert_eq!(again.kind, FaultKind::Contradiction);
+        assert_eq!(again.kind, FaultKind::InvalidResponse);
         count.accept(&head(5, None), 1, false).unwrap();
         assert_eq!((count.total(), count.records(), count.pages()), (Some(5), 5, 3));
     }

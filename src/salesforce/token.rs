@@ -51,7 +51,7 @@ struct Granted {
 pub fn read(body: &[u8], org: &Org) -> Result<Session, Fault> {
     // No error text: it could hold a piece of the token.
     let granted: Granted = serde_json::from_slice(body).map_err(|_| {
-        Fault::new(FaultKind::Cut, "the answer to the login is no token, though its status is 200")
+        Fault::new(FaultKind::Truncated, "the answer to the login is no token, though its status is 200")
     })?;
     let instance_url = granted.instance_url.trim_end_matches('/').to_owned();
     if !org.allows_instance(&instance_url) {
@@ -78,14 +78,14 @@ struct Refused {
 
 /// A login that was not granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denied {
+pub struct LoginError {
     /// What a run does about it, and what a person reads.
     pub fault: Fault,
     /// Which refusal of the token endpoint's it is, where it is a known one.
     pub refusal: Option<Refusal>,
 }
 
-impl From<Fault> for Denied {
+impl From<Fault> for LoginError {
     fn from(fault: Fault) -> Self {
         Self { fault, refusal: None }
     }
@@ -94,21 +94,21 @@ impl From<Fault> for Denied {
 /// Reads the answer to a token request that was not granted. The status says little (400 for nearly everything):
 /// the pair of `error` and `error_description` tells what to change.
 #[must_use]
-pub fn denied(status: u16, body: &[u8], org: &Org) -> Denied {
+pub fn error(status: u16, body: &[u8], org: &Org) -> LoginError {
     let Ok(Refused { error, error_description: description }) = serde_json::from_slice(body) else {
         return answered_otherwise(status, org).into();
     };
     let refusal = Refusal::of(&error, &description);
     let kind = match refusal {
-        Some(Refusal::Passing) => FaultKind::Unwell,
+        Some(Refusal::Passing) => FaultKind::Unavailable,
         Some(Refusal::LoginRate) => FaultKind::Limit,
-        _ if status >= 500 => FaultKind::Unwell,
+        _ if status >= 500 => FaultKind::Unavailable,
         _ => FaultKind::LoginRefused,
     };
     let advice = refusal.map_or_else(|| advice::unknown(org), |refusal| refusal.advice(org));
     let what = format!("the login was refused: {}: {}", words(&error), words(&description));
     let fault = Fault::new(kind, what).hint(advice);
-    Denied { fault, refusal }
+    LoginError { fault, refusal }
 }
 
 /// An answer that is none of the token endpoint's: a proxy's, a maintenance page's, or another host's.
@@ -116,7 +116,7 @@ fn answered_otherwise(status: u16, org: &Org) -> Fault {
     let login_url = &org.login_url;
     let what = format!("{login_url} answered the login with status {status} and no reason");
     match status {
-        406 | 420 | 429 | 500..=599 => Fault::new(FaultKind::Unwell, what),
+        406 | 420 | 429 | 500..=599 => Fault::new(FaultKind::Unavailable, what),
         300..=399 => Fault::new(FaultKind::LoginRefused, what).hint(format!(
             "{login_url} leads elsewhere: set login_url to the URL under Setup > My Domain, Current My Domain URL"
         )),

@@ -11,7 +11,7 @@ use super::Schedule;
 pub struct Mark {
     /// The [`Schedule::fingerprint`] that it belongs to: an edited schedule begins anew.
     pub fingerprint: String,
-    /// Every occurrence up to and with this instant is settled: it ran, or was passed over. All but `begun`.
+    /// Every occurrence up to and with this timestamp is settled: it ran, or was passed over. All but `begun`.
     pub settled: Timestamp,
     /// The occurrence whose run has begun and has not come to an end of its own.
     #[serde(default)]
@@ -24,7 +24,7 @@ pub struct Mark {
 /// An occurrence whose run has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
-    /// Its instant, before jitter.
+    /// Its timestamp, before jitter.
     pub scheduled: Timestamp,
     /// Which of its runs that was; 1 is the first.
     pub attempt: u32,
@@ -37,7 +37,7 @@ pub struct Begun {
 pub struct Started(Vec<(Timestamp, Timestamp)>);
 
 impl Started {
-    const MOST_SERIES: usize = 8;
+    const MAX_SERIES: usize = 8;
 
     /// Whether an occurrence was started.
     #[must_use]
@@ -45,7 +45,7 @@ impl Started {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&occurrence))
     }
 
-    /// The first occurrence strictly after an instant that was not started.
+    /// The first occurrence strictly after a timestamp that was not started.
     #[must_use]
     pub fn first_other(&self, schedule: &Schedule, after: Timestamp) -> Option<Timestamp> {
         let mut next = schedule.next_after(after)?;
@@ -65,7 +65,7 @@ impl Started {
             Some((_, last)) if schedule.next_after(*last) == Some(occurrence) => *last = occurrence,
             _ => self.0.insert(place, (occurrence, occurrence)),
         }
-        if self.0.len() > Self::MOST_SERIES {
+        if self.0.len() > Self::MAX_SERIES {
             // The two earliest become one. Not the latest: a clock that was a year ahead for a minute leaves a
             // series there, and all until then would count as started.
             let (first, _) = self.0.remove(0);

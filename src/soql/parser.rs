@@ -5,7 +5,7 @@ use super::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Source, Statem
 
 /// Five levels of child queries is what an org takes; the rest is room for its own, better, refusal. Without a
 /// bound a text of parentheses alone could exhaust the stack.
-const DEEPEST: usize = 16;
+const MAX_DEPTH: usize = 16;
 
 pub(super) fn parse(text: &str) -> Result<Statement, SyntaxError> {
     let tokens = tokens(text)?;
@@ -238,7 +238,7 @@ impl<'t> Parser<'t> {
         &mut self,
         inner: impl FnOnce(&mut Self) -> Result<T, SyntaxError>,
     ) -> Result<T, SyntaxError> {
-        if self.depth == DEEPEST {
+        if self.depth == MAX_DEPTH {
             return Err(self.error("this is nested too deeply"));
         }
         self.depth += 1;

@@ -1,4 +1,4 @@
-//! Small JSON files that are written whole: aside, flushed, renamed, the folder flushed.
+//! Small JSON files that are written whole: aside, flushed, renamed, the directory flushed.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -40,27 +40,27 @@ pub(super) fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), Failure>
         .and_then(|()| lock.file().sync_all())
         .and_then(|()| fs::rename(&aside, path))
         .map_err(|error| failure("cannot write", path, &error))?;
-    flush_folder_of(path)
+    flush_directory_of(path)
 }
 
 /// Removes the file, if it is there.
 pub(super) fn remove(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
-        Ok(()) => flush_folder_of(path),
+        Ok(()) => flush_directory_of(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failure("cannot remove", path, &error)),
     }
 }
 
-/// Makes the names in the folder of `path` survive a power cut.
-pub(super) fn flush_folder_of(path: &Path) -> Result<(), Failure> {
-    let folder = path.parent().unwrap_or(path);
-    match File::open(folder).and_then(|opened| opened.sync_all()) {
-        // File systems that know no flushing of folders keep their names by other means.
+/// Makes the names in the directory of `path` survive a power cut.
+pub(super) fn flush_directory_of(path: &Path) -> Result<(), Failure> {
+    let directory = path.parent().unwrap_or(path);
+    match File::open(directory).and_then(|opened| opened.sync_all()) {
+        // File systems that know no flushing of directories keep their names by other means.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             Ok(())
         }
-        done => done.map_err(|error| failure("cannot flush to the disk the folder", folder, &error)),
+        done => done.map_err(|error| failure("cannot flush to the disk the directory", directory, &error)),
     }
 }
 

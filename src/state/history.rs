@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::failure;
-use super::file::flush_folder_of;
+use super::file::flush_directory_of;
 use super::lock::{Lock, lock};
 use crate::error::{Exit, Failure};
 use crate::report::{RunReport, RunStatus};
@@ -35,8 +35,8 @@ pub struct History {
 }
 
 impl History {
-    pub(super) fn open(folder: &Path) -> Result<Self, Failure> {
-        let path = folder.join("runs.jsonl");
+    pub(super) fn open(directory: &Path) -> Result<Self, Failure> {
+        let path = directory.join("runs.jsonl");
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (read_from, file) = match opened {
             Ok((len, file)) => (len, Some(file)),
@@ -90,20 +90,20 @@ impl Iterator for History {
 }
 
 /// Finds out whether the history can be appended to.
-pub(super) fn probe(folder: &Path) -> Result<(), Failure> {
-    let path = folder.join("runs.lock");
+pub(super) fn probe(directory: &Path) -> Result<(), Failure> {
+    let path = directory.join("runs.lock");
     let opened = OpenOptions::new().append(true).create(true).open(&path);
     opened.map(drop).map_err(|error| failure("cannot write", &path, &error))
 }
 
-pub(super) fn append(folder: &Path, report: &RunReport) -> Result<(), Failure> {
-    let path = folder.join("runs.jsonl");
+pub(super) fn append(directory: &Path, report: &RunReport) -> Result<(), Failure> {
+    let path = directory.join("runs.jsonl");
     let mut line = serde_json::to_vec(report)
         .map_err(|error| Failure::new(Exit::General, format!("cannot write {}: {error}", path.display())))?;
     line.push(b'\n');
-    let _lock = writers_lock(folder)?;
+    let _lock = writers_lock(directory)?;
     append_line(&path, line).map_err(|error| failure("cannot write", &path, &error))?;
-    flush_folder_of(&path)
+    flush_directory_of(&path)
 }
 
 fn append_line(path: &Path, mut line: Vec<u8>) -> io::Result<()> {
@@ -120,18 +120,18 @@ fn append_line(path: &Path, mut line: Vec<u8>) -> io::Result<()> {
     file.sync_all()
 }
 
-pub(super) fn prune(folder: &Path, keep: Duration, now: Timestamp) -> Result<u64, Failure> {
-    let path = folder.join("runs.jsonl");
-    let aside = folder.join(".runs.jsonl.aside");
+pub(super) fn prune(directory: &Path, keep: Duration, now: Timestamp) -> Result<u64, Failure> {
+    let path = directory.join("runs.jsonl");
+    let aside = directory.join(".runs.jsonl.aside");
     let before = now.saturating_sub(keep).unwrap_or(Timestamp::MIN);
-    let _lock = writers_lock(folder)?;
+    let _lock = writers_lock(directory)?;
     prune_file(&path, &aside, before)
         .map_err(|error| failure("cannot prune", &path, &error))
         .inspect_err(|_| {
             // A disk that is full has better uses.
             let _ = fs::remove_file(&aside);
         })
-        .and_then(|dropped| if dropped == 0 { Ok(0) } else { flush_folder_of(&path).map(|()| dropped) })
+        .and_then(|dropped| if dropped == 0 { Ok(0) } else { flush_directory_of(&path).map(|()| dropped) })
 }
 
 fn prune_file(path: &Path, aside: &Path, before: Timestamp) -> io::Result<u64> {
@@ -220,6 +220,6 @@ fn is_over(line: &[u8], before: Timestamp) -> bool {
 }
 
 /// Taken by all who change the history. The file of its own outlives the history's, which pruning replaces.
-fn writers_lock(folder: &Path) -> Result<Lock, Failure> {
-    lock(&folder.join("runs.lock"))
+fn writers_lock(directory: &Path) -> Result<Lock, Failure> {
+    lock(&directory.join("runs.lock"))
 }

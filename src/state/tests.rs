@@ -45,27 +45,27 @@ fn records(state: &State) -> Vec<u64> {
 }
 
 #[test]
-fn a_new_state_folder_is_private_and_one_that_exists_keeps_its_mode() {
+fn a_new_state_directory_is_private_and_one_that_exists_keeps_its_mode() {
     let dir = TempDir::new().unwrap();
-    let folder = dir.path().join("data/state");
-    State::open(&folder).unwrap();
+    let directory = dir.path().join("data/state");
+    State::open(&directory).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&folder), 0o700);
+    assert_eq!(mode(&directory), 0o700);
     assert_ne!(mode(&dir.path().join("data")), 0o700, "exports may lie beside it");
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
-    State::open(&folder).unwrap();
-    assert_eq!(mode(&folder), 0o750);
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o750)).unwrap();
+    State::open(&directory).unwrap();
+    assert_eq!(mode(&directory), 0o750);
 }
 
 #[test]
-fn a_state_folder_that_cannot_be_made_is_said_with_its_setting() {
+fn a_state_directory_that_cannot_be_made_is_said_with_its_setting() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    for folder in [file.clone(), file.join("state")] {
-        let failure = State::open(&folder).unwrap_err();
+    for directory in [file.clone(), file.join("state")] {
+        let failure = State::open(&directory).unwrap_err();
         assert_eq!(failure.exit, Exit::Output);
-        assert!(failure.what.contains("state folder") && failure.what.contains("file"), "{failure}");
+        assert!(failure.what.contains("state directory") && failure.what.contains("file"), "{failure}");
         assert!(failure.hint.unwrap().contains("SFEXPORT_STATE_DIR"));
     }
 }
@@ -124,7 +124,7 @@ fn a_lock_files_contents_and_existence_mean_nothing() {
 }
 
 #[test]
-fn an_outputs_lock_follows_its_folders_links_and_leaves_no_file() {
+fn an_outputs_lock_follows_its_directories_links_and_leaves_no_file() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
     fs::create_dir(dir.path().join("real")).unwrap();
@@ -165,7 +165,7 @@ fn locks_whose_files_come_and_go_are_never_held_twice() {
 }
 
 #[test]
-fn a_state_folder_has_one_daemon() {
+fn a_state_directory_has_one_daemon() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
     let _lock = state.lock_daemon().unwrap();
@@ -195,7 +195,7 @@ fn what_a_dead_run_noted_is_found_by_the_next_one_until_it_is_cleared() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
     let not_utf8 = PathBuf::from(OsString::from_vec(b"/x/\xFF.csv".to_vec()));
-    let intent = Intent {
+    let intent = PublishIntent {
         renamings: vec![("/x/.s.partial".into(), not_utf8.clone()), ("/x/.t.partial".into(), "/x/t".into())],
         known: vec![
             KnownFiles { stage: found(1), former: None },
@@ -205,7 +205,7 @@ fn what_a_dead_run_noted_is_found_by_the_next_one_until_it_is_cleared() {
     };
     {
         let lock = state.lock_job(&job("accounts")).unwrap();
-        assert_eq!(state.unfinished(&lock).unwrap(), Unfinished::default());
+        assert_eq!(state.unfinished(&lock).unwrap(), JournalEntry::default());
         state.note_stages(&lock, &["/x/.s.partial".into()]).unwrap();
         state.note_stages(&lock, std::slice::from_ref(&not_utf8)).unwrap();
         state.note_intent(&lock, intent.clone()).unwrap();
@@ -216,10 +216,10 @@ fn what_a_dead_run_noted_is_found_by_the_next_one_until_it_is_cleared() {
     assert_eq!(found.stages, ["/x/.s.partial".into(), not_utf8]);
     assert_eq!(found.intent, Some(intent));
     let other = state.lock_job(&job("contacts")).unwrap();
-    assert_eq!(state.unfinished(&other).unwrap(), Unfinished::default());
+    assert_eq!(state.unfinished(&other).unwrap(), JournalEntry::default());
     state.clear(&lock, |_| false).unwrap();
     state.clear(&lock, |_| false).unwrap();
-    assert_eq!(state.unfinished(&lock).unwrap(), Unfinished::default());
+    assert_eq!(state.unfinished(&lock).unwrap(), JournalEntry::default());
 }
 
 #[test]
@@ -256,10 +256,10 @@ fn all_marks_are_found_but_what_is_none() {
     for name in ["accounts", "a.b"] {
         state.set_mark(&job(name), &mark(name)).unwrap();
     }
-    let folder = dir.path().join("state/marks");
-    fs::write(file::aside(&folder.join("accounts.json")), "cut sho").unwrap();
-    fs::write(folder.join("notes.txt"), "").unwrap();
-    fs::write(folder.join("damaged.json"), "{").unwrap();
+    let directory = dir.path().join("state/marks");
+    fs::write(file::aside(&directory.join("accounts.json")), "cut sho").unwrap();
+    fs::write(directory.join("notes.txt"), "").unwrap();
+    fs::write(directory.join("damaged.json"), "{").unwrap();
     let (marks, unread) = state.marks().unwrap();
     assert_eq!(marks.keys().map(JobName::as_str).collect::<Vec<_>>(), ["a.b", "accounts"]);
     assert_eq!(marks[&job("a.b")], mark("a.b"));

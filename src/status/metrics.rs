@@ -1,34 +1,34 @@
-//! The board as Prometheus reads it, in its text format; every series is there from the start, so that an alert
+//! The stats as Prometheus reads it, in its text format; every series is there from the start, so that an alert
 //! can be written before the first failure. Labels hold the names of jobs and orgs, never a query or a path.
 
 use std::fmt::{Display, Write as _};
 
 use jiff::Timestamp;
 
-use super::Moment;
-use super::board::{ANSWERS, Board, JobRuns, RESULTS, seconds};
+use super::Snapshot;
+use super::run_stats::{ANSWERS, JobRuns, RESULTS, RunStats, seconds};
 
-/// The metrics at a moment.
+/// The metrics at a snapshot.
 #[must_use]
-pub fn text(board: &Board, moment: &Moment) -> String {
-    let runs = board.runs();
+pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
+    let runs = stats.runs();
     let mut text = Text(String::new());
     text.family("build_info", "gauge", "The version of sfexport; always 1.");
     text.sample("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.family("start_timestamp_seconds", "gauge", "When the process started.");
-    text.sample("start_timestamp_seconds", &[], unix(board.started));
+    text.sample("start_timestamp_seconds", &[], unix(stats.started));
     text.family(
         "config_last_reload_successful",
         "gauge",
         "Whether the configuration was valid when it was last read.",
     );
-    text.sample("config_last_reload_successful", &[], u8::from(moment.reading.refused.is_none()));
+    text.sample("config_last_reload_successful", &[], u8::from(snapshot.reading.refused.is_none()));
     text.family(
         "config_last_reload_success_timestamp_seconds",
         "gauge",
         "When the configuration in use was read.",
     );
-    text.sample("config_last_reload_success_timestamp_seconds", &[], unix(moment.reading.taken));
+    text.sample("config_last_reload_success_timestamp_seconds", &[], unix(snapshot.reading.taken));
     text.family("jobs", "gauge", "How many jobs there are, the disabled ones too.");
     text.sample("jobs", &[], runs.jobs.len());
 
@@ -57,13 +57,13 @@ pub fn text(board: &Board, moment: &Moment) -> String {
         "runs_waiting",
         "gauge",
         "Runs that wait for room, for the end of another, or to be tried again.",
-        &|name, _| moment.standing(name).map_or(0.0, |standing| standing.waiting as f64),
+        &|name, _| snapshot.snapshot(name).map_or(0.0, |snapshot| snapshot.waiting as f64),
     );
     by_job(
         "next_run_timestamp_seconds",
         "gauge",
         "When the next run should start; NaN where the job has no schedule.",
-        &|name, _| moment.standing(name).and_then(|standing| standing.next).map_or(f64::NAN, unix),
+        &|name, _| snapshot.snapshot(name).and_then(|snapshot| snapshot.next).map_or(f64::NAN, unix),
     );
     by_job(
         "last_run_timestamp_seconds",
@@ -113,7 +113,7 @@ pub fn text(board: &Board, moment: &Moment) -> String {
         }
     }
     let mut by_org =
-        |name: &str, kind: &str, help: &str, value: &dyn Fn(&super::board::OrgTraffic) -> f64| {
+        |name: &str, kind: &str, help: &str, value: &dyn Fn(&super::run_stats::OrgTraffic) -> f64| {
             text.family(name, kind, help);
             for (org, traffic) in &runs.orgs {
                 text.sample(name, &[("org", org)], value(traffic));
@@ -138,8 +138,8 @@ pub fn text(board: &Board, moment: &Moment) -> String {
     text.0
 }
 
-fn unix(instant: Timestamp) -> f64 {
-    instant.as_millisecond() as f64 / 1_000.0
+fn unix(timestamp: Timestamp) -> f64 {
+    timestamp.as_millisecond() as f64 / 1_000.0
 }
 
 struct Text(String);

@@ -1,12 +1,12 @@
-//! The board as a person reads it: one page of HTML without scripts, which loads itself again.
+//! The stats as a person reads it: one page of HTML without scripts, which loads itself again.
 
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::Moment;
-use super::board::{Board, Doing, JobRuns, Running, Runs, seconds};
+use super::Snapshot;
+use super::run_stats::{Doing, JobRuns, RunStats, Running, Runs, seconds};
 use crate::report::{RunReport, RunStatus};
 
 /// After how many seconds the page loads itself again.
@@ -32,10 +32,10 @@ td,td:last-child{display:block;position:relative;padding:.1rem 0 .1rem 6rem;widt
 td::before{content:attr(data-label);position:absolute;left:0;color:var(--soft);font-size:.86em}\
 td:empty{display:none}td.number{text-align:left}.instant{white-space:normal}}";
 
-/// The page at a moment.
+/// The page at a snapshot.
 #[must_use]
-pub fn html(board: &Board, moment: &Moment) -> String {
-    let runs = board.runs();
+pub fn html(stats: &RunStats, snapshot: &Snapshot) -> String {
+    let runs = stats.runs();
     let counts = counts(&runs);
     let mut page = Page(String::new());
     page.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
@@ -46,10 +46,10 @@ pub fn html(board: &Board, moment: &Moment) -> String {
     page.raw("\n<style>");
     page.raw(STYLE);
     page.raw("</style>\n</head>\n<body>\n");
-    page.head(board, moment, &runs, &counts);
-    page.running(moment, &runs);
-    page.jobs(moment, &runs);
-    page.failures(moment, &runs);
+    page.head(stats, snapshot, &runs, &counts);
+    page.running(snapshot, &runs);
+    page.jobs(snapshot, &runs);
+    page.failures(snapshot, &runs);
     page.raw("</body>\n</html>\n");
     page.0
 }
@@ -129,12 +129,12 @@ impl Page {
         self.element("small", "", text);
     }
 
-    fn head(&mut self, board: &Board, moment: &Moment, runs: &Runs, counts: &str) {
+    fn head(&mut self, stats: &RunStats, snapshot: &Snapshot, runs: &Runs, counts: &str) {
         self.element("h1", "", "sfexport");
         self.element("p", "", counts);
-        let up = format!("{} · up since {}", env!("CARGO_PKG_VERSION"), utc(board.started));
+        let up = format!("{} · up since {}", env!("CARGO_PKG_VERSION"), utc(stats.started));
         self.element("p", " class=\"soft\"", &up);
-        let seen = format!("seen {}, again every {REFRESH} s", utc(moment.now));
+        let seen = format!("seen {}, again every {REFRESH} s", utc(snapshot.now));
         self.element("p", " class=\"soft\"", &seen);
         for (org, traffic) in &runs.orgs {
             if let Some(limit) = traffic.api_limit {
@@ -143,7 +143,7 @@ impl Page {
                 self.element("p", " class=\"soft\"", &about);
             }
         }
-        if moment.stopping {
+        if snapshot.stopping {
             self.raw("<div class=\"alarm\">");
             self.element("b", "", "Stopping: no further run starts.");
             self.raw("</div>\n");
@@ -153,11 +153,11 @@ impl Page {
             self.element("b", "", &format!("The daemon has nothing to do: {why}."));
             self.raw("</div>\n");
         }
-        if let Some(failure) = &moment.reading.refused {
+        if let Some(failure) = &snapshot.reading.refused {
             self.raw("<div class=\"alarm\">");
             let since = format!(
                 "The configuration was changed and is not valid. That of {} holds.",
-                utc(moment.reading.taken)
+                utc(snapshot.reading.taken)
             );
             self.element("b", "", &since);
             self.element("p", " class=\"what\"", &failure.what);
@@ -168,7 +168,7 @@ impl Page {
         }
     }
 
-    fn running(&mut self, moment: &Moment, runs: &Runs) {
+    fn running(&mut self, snapshot: &Snapshot, runs: &Runs) {
         if runs.running.is_empty() {
             return;
         }
@@ -183,7 +183,7 @@ impl Page {
                 &COLUMNS,
                 [
                     &|page| page.element("b", " class=\"running\"", &run.job),
-                    &|page| page.text(&length(moment.now.duration_since(run.since).as_secs_f64())),
+                    &|page| page.text(&length(snapshot.now.duration_since(run.since).as_secs_f64())),
                     &|page| page.doing(&run.doing),
                     &|page| {
                         if let Doing::Writing { records, total, .. } = &run.doing {
@@ -211,7 +211,7 @@ impl Page {
         }
     }
 
-    fn jobs(&mut self, moment: &Moment, runs: &Runs) {
+    fn jobs(&mut self, snapshot: &Snapshot, runs: &Runs) {
         const COLUMNS: [(&str, &str); 6] = [
             ("job", "name"),
             ("schedule", ""),
@@ -238,9 +238,9 @@ impl Page {
                         }
                         None => page.element("small", "", "when asked"),
                     },
-                    &|page| page.next(moment, name, job),
+                    &|page| page.next(snapshot, name, job),
                     &|page| match last {
-                        Some(report) => page.last(report, job, moment.now),
+                        Some(report) => page.last(report, job, snapshot.now),
                         None => page.element("small", "", "never"),
                     },
                     &|page| page.text(&last.map(|report| grouped(report.records)).unwrap_or_default()),
@@ -251,14 +251,14 @@ impl Page {
         self.end_of_table();
     }
 
-    fn next(&mut self, moment: &Moment, name: &str, job: &JobRuns) {
-        let standing = moment.standing(name);
-        match standing.and_then(|standing| standing.next) {
-            Some(next) => self.instant(next, job, moment.now),
+    fn next(&mut self, snapshot: &Snapshot, name: &str, job: &JobRuns) {
+        let job_snapshot = snapshot.snapshot(name);
+        match job_snapshot.and_then(|job| job.next) {
+            Some(next) => self.instant(next, job, snapshot.now),
             None if !job.enabled => self.element("small", "", "disabled"),
             None => self.element("small", "", "–"),
         }
-        if let Some(waiting) = standing.map(|standing| standing.waiting).filter(|waiting| *waiting > 0) {
+        if let Some(waiting) = job_snapshot.map(|job| job.waiting).filter(|waiting| *waiting > 0) {
             let runs = if waiting == 1 { "run waits" } else { "runs wait" };
             self.second_line(&format!("{waiting} {runs}"));
         }
@@ -281,7 +281,7 @@ impl Page {
         }
     }
 
-    fn failures(&mut self, moment: &Moment, runs: &Runs) {
+    fn failures(&mut self, snapshot: &Snapshot, runs: &Runs) {
         const COLUMNS: [(&str, &str); 4] =
             [("job", "name"), ("when", "instant"), ("status", "number"), ("what", "wide")];
         self.element("h2", "", "Last failures");
@@ -296,7 +296,7 @@ impl Page {
                     &|page| page.element("b", "", &report.job),
                     &|page| {
                         page.text(&utc(report.ended));
-                        page.second_line(&from_now(report.ended, moment.now));
+                        page.second_line(&from_now(report.ended, snapshot.now));
                     },
                     &|page| page.text(&report.exit_status.to_string()),
                     &|page| {

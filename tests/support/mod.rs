@@ -1,4 +1,4 @@
-//! What the tests of the binary share: an embedded org in the test's own process, a folder whose configuration
+//! What the tests of the binary share: an embedded org in the test's own process, a directory whose configuration
 //! points at it, the binary run from outside, and what exports must hold, taken from the data set itself: never
 //! from the org's answers, and never through the SOQL parser.
 
@@ -77,11 +77,11 @@ pub(crate) fn options(records: usize) -> Options {
     }
 }
 
-/// An org, and a folder from which it is exported.
+/// An org, and a directory from which it is exported.
 pub(crate) struct Deployment {
     runtime: Runtime,
     org: DemoOrg,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Deployment {
@@ -94,7 +94,7 @@ impl Deployment {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let org = runtime.block_on(DemoOrg::start(options)).unwrap();
-        let deployment = Self { runtime, org, folder: tempfile::tempdir().unwrap() };
+        let deployment = Self { runtime, org, directory: tempfile::tempdir().unwrap() };
         deployment.write("server.key", &key_pair().key);
         fs::set_permissions(deployment.path("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
         deployment.configure("");
@@ -143,7 +143,7 @@ impl Deployment {
     }
 
     pub(crate) fn path(&self, below: &str) -> PathBuf {
-        self.folder.path().join(below)
+        self.directory.path().join(below)
     }
 
     pub(crate) fn write(&self, below: &str, text: impl AsRef<[u8]>) {
@@ -167,10 +167,10 @@ impl Deployment {
         String::from_utf8(self.read(below)).unwrap()
     }
 
-    /// The binary with these arguments in the folder, and nothing of the test's own environment but the path.
+    /// The binary with these arguments in the directory, and nothing of the test's own environment but the path.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sfexport"));
-        command.env_clear().current_dir(self.folder.path()).args(arguments).stdin(Stdio::null());
+        command.env_clear().current_dir(self.directory.path()).args(arguments).stdin(Stdio::null());
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
@@ -200,7 +200,7 @@ impl Deployment {
         let words: Vec<_> = words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
         let line = format!("stty cols 100 rows 30; {} {redirected}", words.join(" "));
         let mut command = Command::new("script");
-        command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env_clear().current_dir(self.directory.path()).stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "xterm-256color");
         command.envs(variables.iter().copied()).args(["-qec", &line, "/dev/null"]);
         let is_util_linux = Command::new("script").arg("--version").output();
@@ -263,15 +263,15 @@ impl Deployment {
         }
     }
 
-    /// Every file of the folder and what it holds.
+    /// Every file of the directory and what it holds.
     pub(crate) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
-        let mut folders = vec![self.folder.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
+        let mut directories = vec![self.directory.path().to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
-                    folders.push(path);
+                    directories.push(path);
                 } else if let Ok(bytes) = fs::read(&path) {
                     files.insert(path, bytes);
                 }
@@ -280,10 +280,10 @@ impl Deployment {
         files
     }
 
-    /// The names of the files below a folder; empty where there is no such folder.
-    pub(crate) fn names_below(&self, folder: &str) -> Vec<String> {
-        let folder = self.path(folder);
-        let below = |path: PathBuf| path.strip_prefix(&folder).ok().map(|rest| rest.display().to_string());
+    /// The names of the files below a directory; empty where there is no such directory.
+    pub(crate) fn names_below(&self, directory: &str) -> Vec<String> {
+        let directory = self.path(directory);
+        let below = |path: PathBuf| path.strip_prefix(&directory).ok().map(|rest| rest.display().to_string());
         self.files().into_keys().filter_map(below).collect()
     }
 
@@ -378,7 +378,7 @@ pub(crate) fn cell(value: &Value) -> String {
         Value::Text(text) => text.to_string(),
         Value::Id(id) => id.to_string(),
         Value::Date(day) => day.to_string(),
-        Value::Datetime(instant) => instant.strftime("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string(),
+        Value::Datetime(timestamp) => timestamp.strftime("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string(),
         other => panic!("{other:?} has parts"),
     }
 }

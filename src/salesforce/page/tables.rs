@@ -90,8 +90,9 @@ fn own_id(columns: &Columns, record: &Record) -> Result<Vec<u8>, Fault> {
     let cell = columns.id().and_then(|column| record.cells().nth(column));
     match cell {
         Some((CellKind::Text, id)) if !id.is_empty() => Ok(id.to_owned()),
-        _ => {
-            Err(Fault::new(FaultKind::Contradiction, "the org sent a record with children and without an Id"))
-        }
+        _ => Err(Fault::new(
+            FaultKind::InvalidResponse,
+            "the org sent a record with children and without an Id",
+        )),
     }
 }

@@ -12,10 +12,10 @@ use crate::soql::{Level, Node};
 const BLOCK: usize = 8;
 
 /// How deep a compound value may be.
-const DEEPEST: usize = 4;
+const MAX_DEPTH: usize = 4;
 
 /// The longest number; no double has a tenth of it.
-const LONGEST_NUMBER: usize = 1_000;
+const MAX_NUMBER_BYTES: usize = 1_000;
 
 /// Reads the record at `at` into its cells, which are empty. Gives the place behind it, or `None`: then the cells
 /// hold nothing to rely on.
@@ -44,7 +44,7 @@ pub(super) fn line(bytes: &[u8], at: usize, level: &Level, mut line: Line<'_>) -
 }
 
 /// What becomes of a record's values: the two ways of reading a record differ in nothing else.
-trait Take {
+trait Visitor {
     /// Takes the value at `at`; gives the place behind it.
     fn value(&mut self, bytes: &[u8], at: usize, column: usize) -> Option<usize>;
 
@@ -56,10 +56,10 @@ trait Take {
 }
 
 /// A record's object, or a parent's, whose keys must be those of the level, each once and in its order.
-fn object<T: Take>(bytes: &[u8], at: usize, level: &Level, take: &mut T) -> Option<usize> {
+fn object<T: Visitor>(bytes: &[u8], at: usize, level: &Level, visitor: &mut T) -> Option<usize> {
     let mut at = literal(bytes, at, b"{")?;
     if let Some(behind) = attributes(bytes, at) {
-        take.attributes(bytes, at..behind);
+        visitor.attributes(bytes, at..behind);
         at = behind;
     }
     // Then the comma behind the attributes would stand before nothing.
@@ -72,14 +72,14 @@ fn object<T: Take>(bytes: &[u8], at: usize, level: &Level, take: &mut T) -> Opti
         }
         at = key(bytes, at, entry.key.as_bytes())?;
         at = match &entry.node {
-            Node::Value(column) => take.value(bytes, at, *column)?,
+            Node::Value(column) => visitor.value(bytes, at, *column)?,
             Node::Parent(parent) if bytes.get(at) == Some(&b'n') => {
-                parent.columns().iter().try_for_each(|column| take.null(*column))?;
+                parent.columns().iter().try_for_each(|column| visitor.null(*column))?;
                 literal(bytes, at, b"null")?
             }
-            Node::Parent(parent) => object(bytes, at, parent, take)?,
+            Node::Parent(parent) => object(bytes, at, parent, visitor)?,
             Node::Children { column, .. } => {
-                take.null(*column)?;
+                visitor.null(*column)?;
                 literal(bytes, at, b"null")?
             }
         };
@@ -116,7 +116,7 @@ fn literal(bytes: &[u8], at: usize, literal: &[u8]) -> Option<usize> {
 
 struct Cells<'r>(&'r mut Record);
 
-impl Take for Cells<'_> {
+impl Visitor for Cells<'_> {
     #[inline]
     fn value(&mut self, bytes: &[u8], at: usize, column: usize) -> Option<usize> {
         let Self(record) = self;
@@ -137,7 +137,7 @@ impl Take for Cells<'_> {
                 record.fill(column, CellKind::Boolean, |out| out.extend_from_slice(&bytes[at..end]))
             }
             b'{' | b'[' => {
-                behind = skipped(bytes, at, DEEPEST);
+                behind = skipped(bytes, at, MAX_DEPTH);
                 let end = behind?;
                 record.fill(column, CellKind::Json, |out| out.extend_from_slice(&bytes[at..end]))
             }
@@ -165,10 +165,10 @@ impl Line<'_> {
     }
 }
 
-impl Take for Line<'_> {
+impl Visitor for Line<'_> {
     #[inline]
     fn value(&mut self, bytes: &[u8], at: usize, _: usize) -> Option<usize> {
-        let end = skipped(bytes, at, DEEPEST)?;
+        let end = skipped(bytes, at, MAX_DEPTH)?;
         if self.plain && matches!(bytes[at], b'-' | b'0'..=b'9') {
             self.up_to(bytes, at);
             write_plain(&bytes[at..end], self.out);
@@ -228,8 +228,8 @@ fn nested(bytes: &[u8], at: usize, depth: usize) -> Option<usize> {
 fn number(bytes: &[u8], at: usize) -> Option<usize> {
     let digits = |from: usize| {
         let count =
-            bytes.get(from..)?.iter().take(LONGEST_NUMBER).take_while(|byte| byte.is_ascii_digit()).count();
-        (count > 0 && count < LONGEST_NUMBER).then_some(from + count)
+            bytes.get(from..)?.iter().take(MAX_NUMBER_BYTES).take_while(|byte| byte.is_ascii_digit()).count();
+        (count > 0 && count < MAX_NUMBER_BYTES).then_some(from + count)
     };
     let whole = if bytes.get(at) == Some(&b'-') { at + 1 } else { at };
     let mut end = if bytes.get(whole) == Some(&b'0') { whole + 1 } else { digits(whole)? };
@@ -581,7 +581,7 @@ mod tests {
                 "{json}"
             );
         }
-        assert_eq!(value(&"1".repeat(LONGEST_NUMBER)), None);
+        assert_eq!(value(&"1".repeat(MAX_NUMBER_BYTES)), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl OutputLocks {
 
 /// Brings what was noted of the job's earlier runs to its end, and locks the outputs that this needs: they may be
 /// others than the job's own by now, and another job's. What can be mended by nobody any more is said in `warnings`.
-pub(super) fn settle(
+pub(super) fn recover(
     state: &State,
     job: &JobLock,
     outputs: &mut OutputLocks,

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Standing;
-use crate::agenda::{Agenda, Limits, Plan, PlannedJob};
+use crate::agenda::{Agenda, JobSnapshot, Limits, Plan, PlannedJob};
 use crate::config::{Config, Settings};
 use crate::job::{Job, JobName};
 use crate::org::{Org, OrgName};
@@ -15,7 +14,7 @@ use crate::schedule::Mark;
 
 /// The jobs, orgs and settings of one reading of the configuration.
 #[derive(Debug)]
-pub struct Roster {
+pub struct LoadedConfig {
     /// The settings of the process.
     pub settings: Settings,
     /// The orgs by name.
@@ -25,9 +24,9 @@ pub struct Roster {
 }
 
 /// Salesforce refuses a user's logins above this many an hour.
-const LOGINS_AN_HOUR: usize = 3_600;
+const MAX_LOGINS_PER_HOUR: usize = 3_600;
 
-impl Roster {
+impl LoadedConfig {
     /// What a configuration says.
     #[must_use]
     pub fn new(config: Config) -> Self {
@@ -54,17 +53,17 @@ impl Roster {
 
     /// How the jobs of a daemon that started now would stand, by name.
     #[must_use]
-    pub fn outlook(&self, marks: BTreeMap<JobName, Mark>, now: Timestamp) -> Vec<Standing> {
-        Standing::of_all(&Agenda::new(self.plan(), marks, now))
+    pub fn snapshots(&self, marks: BTreeMap<JobName, Mark>, now: Timestamp) -> Vec<JobSnapshot> {
+        Agenda::new(self.plan(), marks, now).snapshots().collect()
     }
 
     /// What a person should know where no job would ever be started, in a sentence.
     pub(super) fn nothing_to_do(&self) -> Option<String> {
-        let folder = self.settings.jobs_dir.display();
+        let directory = self.settings.jobs_dir.display();
         let why = match self.jobs.len() {
-            0 => format!("{folder} holds no job"),
+            0 => format!("{directory} holds no job"),
             _ if self.jobs.values().any(|job| job.enabled && job.schedule.is_some()) => return None,
-            _ => format!("no job in {folder} is enabled and has a schedule"),
+            _ => format!("no job in {directory} is enabled and has a schedule"),
         };
         Some(format!("the daemon has nothing to do: {why}"))
     }
@@ -80,14 +79,14 @@ impl Roster {
         let mut sentences = Vec::new();
         for ((user, login_url), jobs) in jobs_of {
             // No schedule has more than 60 occurrences an hour: hardly anybody is counted.
-            if jobs.len() * 60 <= LOGINS_AN_HOUR {
+            if jobs.len() * 60 <= MAX_LOGINS_PER_HOUR {
                 continue;
             }
             let most = most_in_an_hour(&jobs, now);
-            if most > LOGINS_AN_HOUR {
+            if most > MAX_LOGINS_PER_HOUR {
                 sentences.push(format!(
                     "the schedules log {user} in up to {most} times an hour at {login_url}, and Salesforce refuses \
-                     more than {LOGINS_AN_HOUR}: spread the jobs over several users, or run them less often"
+                     more than {MAX_LOGINS_PER_HOUR}: spread the jobs over several users, or run them less often"
                 ));
             }
         }
@@ -112,21 +111,21 @@ fn most_in_an_hour(jobs: &[&Job], now: Timestamp) -> usize {
 mod tests {
     use std::path::Path;
 
-    use super::Roster;
+    use super::LoadedConfig;
     use crate::config::{self, Selection, Sources};
 
     /// A project of so many jobs with this schedule.
-    fn roster(folder: &Path, jobs: usize, schedule: impl Fn(usize) -> String) -> Roster {
-        std::fs::create_dir_all(folder.join("jobs")).unwrap();
+    fn config(directory: &Path, jobs: usize, schedule: impl Fn(usize) -> String) -> LoadedConfig {
+        std::fs::create_dir_all(directory.join("jobs")).unwrap();
         let org = "[org]\nclient_id = 'x'\nusername = 'nightly@example.com'\nkey_file = 'k'\n";
-        std::fs::write(folder.join("sfexport.toml"), org).unwrap();
+        std::fs::write(directory.join("sfexport.toml"), org).unwrap();
         for number in 0..jobs {
             let soql = "soql = 'SELECT Id FROM Account'\noutput = '{job}.csv'";
             let text = format!("{soql}\nschedule = '{}'\n", schedule(number));
-            std::fs::write(folder.join(format!("jobs/{number}.toml")), text).unwrap();
+            std::fs::write(directory.join(format!("jobs/{number}.toml")), text).unwrap();
         }
-        let sources = Sources { working_dir: folder.to_owned(), ..Sources::default() };
-        Roster::new(config::load(&sources, &Selection::All).unwrap())
+        let sources = Sources { working_dir: directory.to_owned(), ..Sources::default() };
+        LoadedConfig::new(config::load(&sources, &Selection::All).unwrap())
     }
 
     #[test]
@@ -134,14 +133,14 @@ mod tests {
         let now = "2026-11-22T00:30:00Z".parse().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let every_minute = |_| "* * * * *".to_owned();
-        let warnings = roster(dir.path(), 61, every_minute).too_many_logins(now);
+        let warnings = config(dir.path(), 61, every_minute).too_many_logins(now);
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].contains("nightly@example.com") && warnings[0].contains("3660"), "{warnings:?}");
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(roster(dir.path(), 60, every_minute).too_many_logins(now), Vec::<String>::new());
+        assert_eq!(config(dir.path(), 60, every_minute).too_many_logins(now), Vec::<String>::new());
         // As many jobs, each for an hour of its own or nearly.
         let dir = tempfile::tempdir().unwrap();
         let hourwise = |number| format!("* {} * * *", number % 24);
-        assert_eq!(roster(dir.path(), 61, hourwise).too_many_logins(now), Vec::<String>::new());
+        assert_eq!(config(dir.path(), 61, hourwise).too_many_logins(now), Vec::<String>::new());
     }
 }

@@ -22,7 +22,7 @@ pub(super) const RESULTS: [RunStatus; 5] =
 pub(super) const ANSWERS: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "none"];
 
 /// The runs of a process as they stand; give it the jobs and their history, and let it listen.
-pub struct Board {
+pub struct RunStats {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) started: Timestamp,
     runs: Mutex<Runs>,
@@ -89,8 +89,8 @@ pub(super) enum Doing {
     Waiting { fault: String },
 }
 
-impl Board {
-    /// A board without jobs.
+impl RunStats {
+    /// A stats without jobs.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let started = clock.now();
@@ -161,7 +161,7 @@ fn brief(report: &RunReport) -> RunReport {
     RunReport { columns: Vec::new(), warnings: Vec::new(), sha256: None, ..report.clone() }
 }
 
-impl Monitor for Board {
+impl Monitor for RunStats {
     fn notice(&self, run: &RunId, event: &Event<'_>) {
         let mut runs = self.runs();
         if let Event::Began { job } = event {

@@ -8,18 +8,18 @@ use crate::job::{IfExists, KnownFiles};
 
 /// What a run left behind when it was killed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unfinished {
+pub struct JournalEntry {
     /// Stages that may be there still.
     #[serde(default, with = "paths")]
     pub stages: Vec<PathBuf>,
     /// A publish that may have been interrupted between its renames.
     #[serde(default)]
-    pub intent: Option<Intent>,
+    pub intent: Option<PublishIntent>,
 }
 
 /// Outputs of one run that are published together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intent {
+pub struct PublishIntent {
     /// Stage and output of each, in the order of the renames.
     #[serde(with = "path_pairs")]
     pub renamings: Vec<(PathBuf, PathBuf)>,

@@ -18,14 +18,14 @@ pub const ON_TIME: Duration = Duration::from_secs(60);
 pub const CATCH_UP_CAP: usize = 100;
 
 /// How far occurrences that are passed over together are counted.
-pub const COUNTED_AT_MOST: usize = 1_000;
+pub const MAX_COUNTED: usize = 1_000;
 
 /// One job on the agenda.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct JobState {
     job: PlannedJob,
     jitter: Duration,
-    course: Option<Course>,
+    cursor: Option<ScheduleCursor>,
     /// Due, and not begun; in the order in which they are to run.
     waiting: VecDeque<Waiting>,
     running: Option<Running>,
@@ -38,12 +38,12 @@ pub(super) struct Standing {
 
 /// How far a schedule has come.
 #[derive(Debug)]
-struct Course {
+struct ScheduleCursor {
     schedule: Schedule,
     fingerprint: String,
     /// The first occurrence that has not fallen due.
     next: Option<Timestamp>,
-    /// The last instant up to which occurrences have fallen due.
+    /// The last timestamp up to which occurrences have fallen due.
     taken: Timestamp,
     started: Started,
 }
@@ -89,22 +89,22 @@ struct Running {
     /// The org that it counts against, whatever the job's is by now.
     org: OrgName,
     /// Whether it is an occurrence of the job's present schedule.
-    on_course: bool,
+    is_scheduled: bool,
     cancelled: bool,
     replaced: bool,
 }
 
-impl Standing {
+impl JobState {
     pub(super) fn new(
         job: PlannedJob,
         mark: Option<Mark>,
         now: Timestamp,
         actions: &mut Vec<Action>,
     ) -> Self {
-        let mut standing = Self {
+        let mut state = Self {
             jitter: jitter(&job),
             job,
-            course: None,
+            cursor: None,
             waiting: VecDeque::new(),
             running: None,
             removed: false,
@@ -112,18 +112,18 @@ impl Standing {
             filed_timer: None,
             filed_line: None,
         };
-        standing.set_course(now, actions);
-        standing.note_mark(actions);
-        standing
+        state.set_cursor(now, actions);
+        state.note_mark(actions);
+        state
     }
 
     /// Goes on where the noted mark says, if it is of the job's schedule; else begins now.
-    fn set_course(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+    fn set_cursor(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let Some(schedule) = self.job.schedule.clone() else {
             if self.noted.take().is_some() {
                 actions.push(Action::Forget { job: self.job.name.clone() });
             }
-            self.course = None;
+            self.cursor = None;
             return;
         };
         let fingerprint = schedule.fingerprint();
@@ -135,7 +135,7 @@ impl Standing {
             _ => (now, None, Started::default()),
         };
         let next = started.first_other(&schedule, taken);
-        self.course = Some(Course { schedule, fingerprint, next, taken, started });
+        self.cursor = Some(ScheduleCursor { schedule, fingerprint, next, taken, started });
         if let Some(Begun { scheduled, attempt }) = begun {
             if self.job.policy.catch_up == CatchUp::None {
                 self.pass_over(scheduled, PassedOver::NotCaughtUp, actions);
@@ -149,7 +149,7 @@ impl Standing {
 
     /// The configuration was read anew.
     pub(super) fn change(&mut self, job: PlannedJob, now: Timestamp, actions: &mut Vec<Action>) {
-        let before = self.course.as_ref().map(|course| course.fingerprint.clone());
+        let before = self.cursor.as_ref().map(|cursor| cursor.fingerprint.clone());
         let after = job.schedule.as_ref().map(Schedule::fingerprint);
         self.job = job;
         self.jitter = jitter(&self.job);
@@ -157,9 +157,9 @@ impl Standing {
         if before != after {
             self.drop_waiting(PassedOver::ScheduleChanged, actions);
             if let Some(running) = &mut self.running {
-                running.on_course = false;
+                running.is_scheduled = false;
             }
-            self.set_course(now, actions);
+            self.set_cursor(now, actions);
         }
     }
 
@@ -193,7 +193,7 @@ impl Standing {
     }
 
     pub(super) fn next_start(&self) -> Option<Timestamp> {
-        Some(later(self.course.as_ref()?.next?, self.jitter))
+        Some(later(self.cursor.as_ref()?.next?, self.jitter))
     }
 
     pub(super) fn running(&self) -> Option<Timestamp> {
@@ -235,14 +235,14 @@ impl Standing {
             return;
         };
         let by_hand = kind == Kind::ByHand;
-        if let Some(course) = self.course.as_mut().filter(|_| !by_hand) {
-            course.started.insert(&course.schedule, scheduled);
+        if let Some(cursor) = self.cursor.as_mut().filter(|_| !by_hand) {
+            cursor.started.insert(&cursor.schedule, scheduled);
         }
         self.running = Some(Running {
             scheduled,
             attempt,
             org: self.job.org.clone(),
-            on_course: !by_hand,
+            is_scheduled: !by_hand,
             cancelled: false,
             replaced: false,
         });
@@ -268,7 +268,7 @@ impl Standing {
         actions: &mut Vec<Action>,
     ) -> Option<OrgName> {
         let run = self.running.take()?;
-        let stays_due = run.on_course && !run.replaced;
+        let stays_due = run.is_scheduled && !run.replaced;
         let (scheduled, attempt) = (run.scheduled, run.attempt.saturating_add(1));
         match exit {
             Exit::Interrupted | Exit::Terminated if stays_due && stopping => {
@@ -302,9 +302,9 @@ impl Standing {
         for retry in self.waiting.iter_mut().filter(|waiting| waiting.kind == Kind::Retry) {
             retry.since = retry.since.checked_sub(back).unwrap_or(Timestamp::MIN);
         }
-        let Some(course) = self.course.as_mut().filter(|course| course.taken > now) else { return };
-        course.taken = now;
-        course.next = course.started.first_other(&course.schedule, now);
+        let Some(cursor) = self.cursor.as_mut().filter(|cursor| cursor.taken > now) else { return };
+        cursor.taken = now;
+        cursor.next = cursor.started.first_other(&cursor.schedule, now);
         self.waiting.retain(|waiting| !(waiting.kind.is_new() && waiting.scheduled > now));
     }
 
@@ -312,16 +312,16 @@ impl Standing {
     pub(super) fn fall_due(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         self.drop_late(now, actions);
         let reach = now.checked_sub(self.jitter).unwrap_or(Timestamp::MIN);
-        let Some(course) = self.course.as_mut() else { return };
-        let Some(first) = course.next.filter(|next| *next <= reach) else { return };
+        let Some(cursor) = self.cursor.as_mut() else { return };
+        let Some(first) = cursor.next.filter(|next| *next <= reach) else { return };
         let mut last = first;
-        course.next = course.started.first_other(&course.schedule, first);
-        if course.next.is_some_and(|next| next <= reach) {
-            last = course.schedule.last_within(first, reach).unwrap_or(first);
-            course.next = course.started.first_other(&course.schedule, last);
+        cursor.next = cursor.started.first_other(&cursor.schedule, first);
+        if cursor.next.is_some_and(|next| next <= reach) {
+            last = cursor.schedule.last_within(first, reach).unwrap_or(first);
+            cursor.next = cursor.started.first_other(&cursor.schedule, last);
         }
-        course.taken = last;
-        let was_started = course.started.contains(last);
+        cursor.taken = last;
+        let was_started = cursor.started.contains(last);
         let on_time = !was_started && reach <= later(last, ON_TIME);
         match self.job.policy.catch_up {
             CatchUp::None if on_time => {
@@ -352,10 +352,10 @@ impl Standing {
         now: Timestamp,
         actions: &mut Vec<Action>,
     ) {
-        let Some(course) = self.course.as_ref() else { return };
-        let found = newest_within(&course.schedule, first, last, CATCH_UP_CAP);
+        let Some(cursor) = self.cursor.as_ref() else { return };
+        let found = newest_within(&cursor.schedule, first, last, CATCH_UP_CAP);
         let found: Vec<Timestamp> =
-            found.into_iter().filter(|occurrence| !course.started.contains(*occurrence)).collect();
+            found.into_iter().filter(|occurrence| !cursor.started.contains(*occurrence)).collect();
         if let Some(oldest) = found.first() {
             self.pass_over_before(first, *oldest, PassedOver::TooMany, actions);
         }
@@ -455,9 +455,9 @@ impl Standing {
 
     /// Passes over the occurrences from one up to, and without, another.
     fn pass_over_before(&self, first: Timestamp, end: Timestamp, why: PassedOver, actions: &mut Vec<Action>) {
-        let Some(course) = self.course.as_ref().filter(|_| first < end) else { return };
-        let last = course.schedule.last_within(first, just_before(end)).unwrap_or(first);
-        let count = course.schedule.occurrences(just_before(first), last).take(COUNTED_AT_MOST).count();
+        let Some(cursor) = self.cursor.as_ref().filter(|_| first < end) else { return };
+        let last = cursor.schedule.last_within(first, just_before(end)).unwrap_or(first);
+        let count = cursor.schedule.occurrences(just_before(first), last).take(MAX_COUNTED).count();
         actions.push(Action::PassOver { job: self.job.name.clone(), first, last, count, why });
     }
 
@@ -469,28 +469,28 @@ impl Standing {
         if waiting.kind == Kind::ByHand { None } else { self.deadline_of(waiting.scheduled) }
     }
 
-    /// The last instant at which an occurrence may start. Jitter is no delay.
+    /// The last timestamp at which an occurrence may start. Jitter is no delay.
     fn deadline_of(&self, scheduled: Timestamp) -> Option<Timestamp> {
         Some(later(later(scheduled, self.jitter), self.job.policy.start_deadline?))
     }
 
     /// Gives out the mark where it has changed.
     pub(super) fn note_mark(&mut self, actions: &mut Vec<Action>) {
-        let Some(course) = &self.course else { return };
-        let noted = self.noted.as_ref().filter(|noted| noted.fingerprint == course.fingerprint);
+        let Some(cursor) = &self.cursor else { return };
+        let noted = self.noted.as_ref().filter(|noted| noted.fingerprint == cursor.fingerprint);
         // What waits for its first start is not settled.
         let open = self.waiting.iter().filter(|waiting| waiting.kind.is_new());
         let settled = match open.map(|waiting| waiting.scheduled).min() {
-            None => course.taken,
+            None => cursor.taken,
             // Nothing lies between what is noted and it: no need to write that down.
             Some(open) => noted
                 .map(|noted| noted.settled)
-                .filter(|noted| *noted < open && course.schedule.next_after(*noted) >= Some(open))
-                .unwrap_or_else(|| just_before(open).min(course.taken)),
+                .filter(|noted| *noted < open && cursor.schedule.next_after(*noted) >= Some(open))
+                .unwrap_or_else(|| just_before(open).min(cursor.taken)),
         };
         let waits_again = self.waiting.iter().find(|waiting| waiting.kind.is_begun());
         let begun = match &self.running {
-            Some(running) if running.on_course => {
+            Some(running) if running.is_scheduled => {
                 Some(Begun { scheduled: running.scheduled, attempt: running.attempt })
             }
             _ => waits_again.map(|Waiting { scheduled, attempt, .. }| Begun {
@@ -499,14 +499,14 @@ impl Standing {
             }),
         };
         let is_noted = noted.is_some_and(|noted| {
-            noted.settled == settled && noted.begun == begun && noted.started == course.started
+            noted.settled == settled && noted.begun == begun && noted.started == cursor.started
         });
         if !is_noted {
             let mark = Mark {
-                fingerprint: course.fingerprint.clone(),
+                fingerprint: cursor.fingerprint.clone(),
                 settled,
                 begun,
-                started: course.started.clone(),
+                started: cursor.started.clone(),
             };
             actions.push(Action::Mark { job: self.job.name.clone(), mark: mark.clone() });
             self.noted = Some(mark);
