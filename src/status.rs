@@ -39,7 +39,7 @@ const MAX_CONNECTIONS: usize = 64;
 /// How long a connection is open: twice as long as an answer may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a stats does not know by itself.
+/// What the stats do not know by itself.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The time.

@@ -223,7 +223,7 @@ static KEYS: &[Key] = keys! {
         "file_mode" Mode, Otherwise("the old file's, else 0666 less the umask"), "The output's permissions, as in `0640`.";
         "catch_up" Choice(&["latest", "none", "all"]), Is("latest"), "Which missed occurrences the daemon runs late.";
         "start_deadline" Duration(1), Otherwise("none"), "How late an occurrence may still start.";
-        "overlap" Choice(&["skip", "queue", "replace"]), Is("skip"), "What happens to an occurrence that falls due while the job runs: it is skipped, waits (one), or takes the run's origin.";
+        "overlap" Choice(&["skip", "queue", "replace"]), Is("skip"), "What happens to an occurrence that falls due while the job runs: it is skipped, waits (one), or takes the run's place.";
         "jitter" Duration(0), Is("0s"), "The window that starts are spread over; a job's place in it never changes.";
         "retries" Whole(0, 100), Is("3"), "How many times a run that ended 69, 74 or 75 is tried again.";
         "retry_after" Duration(0), Is("10m"), "How long after its end.";

@@ -464,7 +464,7 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Unkno
     {
         return Ok((path, key, None));
     }
-    // Kubernetes invents SFEXPORT_PORT and its like, so a variable is no mistake; but a near miss is told.
+    // Kubernetes invents SFEXPORT_PORT and its like, so a variable is no mistake; but a near miss is reported.
     let variables: Vec<String> =
         keys::keys().filter_map(Key::variable).filter(|name| close(&name[PREFIX.len()..], rest)).collect();
     match variables.first() {

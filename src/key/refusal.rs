@@ -84,7 +84,7 @@ impl KeyLocation {
         Self { subject, path, prefix, variables }
     }
 
-    /// A failure of the configuration at this location.
+    /// A failure of the configuration in this place.
     pub(super) fn failure(&self, what: impl AsRef<str>, hint: impl Into<String>) -> Failure {
         Failure::new(Exit::Configuration, format!("{}{}", self.prefix, what.as_ref())).hint(hint)
     }

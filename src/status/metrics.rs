@@ -1,4 +1,4 @@
-//! The stats as Prometheus reads it, in its text format; every series is there from the start, so that an alert
+//! The statistics as Prometheus reads it, in its text format; every series is there from the start, so that an alert
 //! can be written before the first failure. Labels hold the names of jobs and orgs, never a query or a path.
 
 use std::fmt::{Display, Write as _};
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::Snapshot;
 use super::run_stats::{ANSWERS, JobRuns, RESULTS, RunStats, seconds};
 
-/// The metrics at a snapshot.
+/// The metrics of a snapshot.
 #[must_use]
 pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
     let runs = stats.runs();

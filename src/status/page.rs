@@ -1,4 +1,4 @@
-//! The stats as a person reads it: one page of HTML without scripts, which loads itself again.
+//! The statistics as a person reads it: one page of HTML without scripts, which loads itself again.
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,7 @@ td,td:last-child{display:block;position:relative;padding:.1rem 0 .1rem 6rem;widt
 td::before{content:attr(data-label);position:absolute;left:0;color:var(--soft);font-size:.86em}\
 td:empty{display:none}td.number{text-align:left}.instant{white-space:normal}}";
 
-/// The page at a snapshot.
+/// The page of a snapshot.
 #[must_use]
 pub fn html(stats: &RunStats, snapshot: &Snapshot) -> String {
     let runs = stats.runs();

@@ -90,7 +90,7 @@ pub(super) enum Doing {
 }
 
 impl RunStats {
-    /// A stats without jobs.
+    /// Statistics without jobs.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let started = clock.now();
