@@ -2,20 +2,22 @@
 //! runs. It checks logins, answers queries out of a made-up data set, and fails where it is told to; what it
 //! does not understand it refuses, it never makes an answer up.
 
+mod column_metadata;
 mod condition;
 mod data;
 mod fault;
 mod group;
 mod literal;
 mod login;
-mod metadata;
 mod objects;
 mod plan;
 mod query;
 mod refusal;
 mod render;
+mod reply;
 mod routes;
 mod schema;
+mod script;
 mod wire;
 
 pub use data::{Address, DataSet, RecordId, Row, TODAY, Value};
@@ -144,7 +146,7 @@ impl DemoOrg {
 
     /// Adds a fault; rules are looked at in the order in which they were added.
     pub fn script(&self, rule: Rule) {
-        lock(&self.org.rules).push(rule);
+        self.org.script.add(rule);
     }
 
     /// Stops it: connections are closed, the port is free when this returns.
@@ -216,10 +218,7 @@ struct Org {
     keys: Vec<DecodingKey>,
     data: DataSet,
     requests: Mutex<Vec<Request>>,
-    rules: Mutex<Vec<Rule>>,
-    logins: AtomicUsize,
-    pages: AtomicUsize,
-    child_pages: AtomicUsize,
+    script: script::Script,
     api_calls: AtomicU64,
     sessions: Mutex<HashSet<String>>,
     cursors: Mutex<HashMap<String, Arc<query::Cursor>>>,
@@ -242,10 +241,7 @@ impl Org {
             keys,
             data: DataSet::with_username(options.records, options.username.clone()),
             requests: Mutex::default(),
-            rules: Mutex::default(),
-            logins: AtomicUsize::new(0),
-            pages: AtomicUsize::new(0),
-            child_pages: AtomicUsize::new(0),
+            script: script::Script::default(),
             api_calls: AtomicU64::new(options.api_calls.0),
             sessions: Mutex::default(),
             cursors: Mutex::default(),

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::column_metadata;
 use super::condition::{Operand, sort_key};
 use super::data::{DataSet, Row, Value};
 use super::fault::Fault;
 use super::group::Groups;
-use super::metadata;
 use super::plan::{Column, Content, Plan, Planner, Shape};
 use super::refusal::Refusal;
 use super::render::{self, push};
@@ -76,7 +76,7 @@ pub(super) struct Page {
 /// How a page is wrapped.
 pub(super) struct Envelope<'e> {
     pub(super) pretty: bool,
-    pub(super) fault: Option<&'e Fault>,
+    pub(super) faults: &'e [Fault],
     /// The page's own path, where it is a further page.
     pub(super) own: Option<&'e str>,
 }
@@ -88,18 +88,20 @@ impl Page {
         let mut done = self.next.is_none();
         let mut next = self.next.clone();
         let mut order: &[&str] = &["totalSize", "done", "nextRecordsUrl", "records"];
-        match envelope.fault {
-            Some(Fault::TotalSize(wrong)) => total = *wrong,
-            Some(Fault::NoNextUrl) => (done, next) = (false, None),
-            Some(Fault::DoneEarly) => (done, next) = (true, None),
-            Some(Fault::RepeatedLocator) => {
-                if let Some(own) = envelope.own {
-                    (done, next) = (false, Some(own.to_owned()));
+        for fault in envelope.faults {
+            match fault {
+                Fault::TotalSize(wrong) => total = *wrong,
+                Fault::NoNextUrl => (done, next) = (false, None),
+                Fault::DoneEarly => (done, next) = (true, None),
+                Fault::RepeatedLocator => {
+                    if let Some(own) = envelope.own {
+                        (done, next) = (false, Some(own.to_owned()));
+                    }
                 }
+                Fault::NextUrl(url) => (done, next) = (false, Some(url.clone())),
+                Fault::KeyOrder(keys) => order = keys,
+                _ => {}
             }
-            Some(Fault::NextUrl(url)) => (done, next) = (false, Some(url.clone())),
-            Some(Fault::KeyOrder(keys)) => order = keys,
-            _ => {}
         }
         let mut out = Vec::with_capacity(self.records.len() + 160);
         out.push(b'{');
@@ -157,6 +159,20 @@ pub(super) fn start(
             Ok(first_of(org, cursor).0)
         }
     }
+}
+
+/// Where a request for records leads: the locator, or nothing in a first page's request; `None` for any other
+/// request.
+pub(super) fn requested(path: &str) -> Option<&str> {
+    let (_, rest) = path.strip_prefix("/services/data/")?.split_once('/')?;
+    let (resource, locator) = rest.split_once('/').unwrap_or((rest, ""));
+    matches!(resource, "query" | "queryAll").then_some(locator)
+}
+
+/// Whether a locator is a child query's.
+pub(super) fn is_of_children(org: &Org, locator: &str) -> bool {
+    let id = locator.split('-').next().unwrap_or_default();
+    lock(&org.cursors).get(id).is_some_and(|cursor| cursor.is_child)
 }
 
 /// The page that a locator (`0r8...-2000`) leads to.
@@ -426,7 +442,7 @@ impl Writer<'_> {
         };
         let (page, sent) = first_of(self.org, cursor);
         self.written += sent;
-        out.extend_from_slice(&page.body(&Envelope { pretty: false, fault: None, own: None }));
+        out.extend_from_slice(&page.body(&Envelope { pretty: false, faults: &[], own: None }));
     }
 }
 
@@ -501,5 +517,5 @@ pub(super) fn explain(org: &Org, text: &str) -> Result<Vec<u8>, Refusal> {
 
 /// What `columns=true` answers: the columns and no rows.
 pub(super) fn columns(org: &Org, text: &str) -> Result<Vec<u8>, Refusal> {
-    Ok(metadata::columns(&Planner::plan(&org.data, text, false)?))
+    Ok(column_metadata::columns(&Planner::plan(&org.data, text, false)?))
 }

@@ -1,5 +1,5 @@
-//! HTTP/1.1 by hand, because the faults worth testing are the ones that a server's library never makes:
-//! bodies cut in a chunk, lengths that lie, answers that stall. Which answer, says `routes`.
+//! HTTP/1.1 by hand, because the faults worth testing are the ones that a server library never makes: bodies
+//! cut in a chunk, lengths that lie, responses that stall. `routes` decides what is sent.
 
 use std::io;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ const HEAD_LIMIT: usize = 16_384;
 /// What is read of a head or a body before the connection is given up.
 const READ_LIMIT: usize = 4 << 20;
 
-/// An answer and the way it is to be sent.
+/// A response and how it is sent.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     /// Without those that frame the body.
     pub(super) headers: Vec<(String, String)>,
@@ -28,7 +28,7 @@ pub(super) struct Answer {
     pub(super) delivery: Delivery,
 }
 
-/// How an answer is sent; by default whole and at once.
+/// How a response is sent; by default whole and at once.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Delivery {
     /// Nothing is sent; the connection is closed.
@@ -45,36 +45,36 @@ pub(super) struct Delivery {
     pub(super) bytes_per_second: Option<u64>,
 }
 
-/// Answers requests until the client goes or an answer ends the connection.
+/// Serves a connection until the client leaves or a response ends it.
 pub(super) async fn serve(org: Arc<Org>, mut stream: TcpStream) -> io::Result<()> {
-    // Heads and bodies are written whole; waiting to fill a packet only adds 40 ms to small answers.
+    // Heads and bodies are written whole; waiting to fill a packet only adds 40 ms to small responses.
     stream.set_nodelay(true)?;
     let mut input = Vec::new();
     loop {
         let Some((request, keep_alive)) = read(&mut stream, &mut input).await? else { return Ok(()) };
         let head_only = request.method == "HEAD";
-        let answer = match too_long(&request) {
-            Some(answer) => {
+        let response = match too_long(&request) {
+            Some(response) => {
                 org.note(request);
-                answer
+                response
             }
             None => {
                 let org = Arc::clone(&org);
                 // Evaluating a query takes as long as it takes; the connections' threads stay free.
-                tokio::task::spawn_blocking(move || super::routes::answer(&org, request))
+                tokio::task::spawn_blocking(move || super::routes::respond(&org, request))
                     .await
                     .map_err(io::Error::other)?
             }
         };
-        let refused = answer.status == 414 || answer.status == 431;
-        if !write(&mut stream, answer, head_only).await? || !keep_alive || refused {
+        let refused = response.status == 414 || response.status == 431;
+        if !write(&mut stream, response, head_only).await? || !keep_alive || refused {
             return stream.shutdown().await;
         }
     }
 }
 
-/// What the servlet container answers before the application sees the request.
-fn too_long(request: &Request) -> Option<Answer> {
+/// What the servlet container says before the application sees the request.
+fn too_long(request: &Request) -> Option<Response> {
     let headers: usize = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     let (status, reason) = if request.target.len() > HEAD_LIMIT {
         (414, "URI Too Long")
@@ -83,7 +83,7 @@ fn too_long(request: &Request) -> Option<Answer> {
     } else {
         return None;
     };
-    Some(Answer {
+    Some(Response {
         status,
         headers: vec![("Content-Type".to_owned(), "text/html;charset=iso-8859-1".to_owned())],
         body: Bytes::from(format!("<h1>Bad Message {status}</h1><pre>reason: {reason}</pre>")),
@@ -170,9 +170,9 @@ async fn more(stream: &mut TcpStream, input: &mut Vec<u8>) -> io::Result<bool> {
     Ok(stream.read_buf(input).await? > 0)
 }
 
-/// Sends an answer; `false` if the connection is to end with it.
-async fn write(stream: &mut TcpStream, answer: Answer, head_only: bool) -> io::Result<bool> {
-    let Answer { status, headers, body, delivery } = answer;
+/// Sends a response; `false` if the connection is to end with it.
+async fn write(stream: &mut TcpStream, response: Response, head_only: bool) -> io::Result<bool> {
+    let Response { status, headers, body, delivery } = response;
     if !delivery.late.is_zero() {
         sleep(delivery.late).await;
     }

@@ -1,0 +1,158 @@
+//! `query?columns=true`: the columns that a query's records have, and their types.
+
+use super::condition::End;
+use super::group::Groups;
+use super::plan::{Column, Content, Plan, Shape};
+use super::render::{self, push};
+use super::schema::Kind;
+
+/// The columns of a plan.
+pub(super) fn columns(plan: &Plan) -> Vec<u8> {
+    let mut out = b"{\"columnMetadata\":".to_vec();
+    let (grouped, id_selected) = match &plan.shape {
+        Shape::Records(columns) => {
+            column_list(&mut out, columns);
+            (false, columns.iter().any(|column| column.key == "Id"))
+        }
+        Shape::Count => {
+            out.extend_from_slice(b"[]");
+            (false, false)
+        }
+        Shape::Groups(groups) => {
+            group_list(&mut out, groups);
+            (!groups.keys.is_empty(), false)
+        }
+    };
+    push(
+        &mut out,
+        format_args!(
+            r#","entityName":"{}","groupBy":{grouped},"idSelected":{id_selected},"keyPrefix":"{}"}}"#,
+            plan.object.name, plan.object.prefix
+        ),
+    );
+    out
+}
+
+fn column_list(out: &mut Vec<u8>, columns: &[Column]) {
+    out.push(b'[');
+    for (n, column) in columns.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        match &column.content {
+            Content::Own(End::Field(field), formatted) => {
+                let kind = if *formatted { Kind::Text } else { field.kind };
+                one(out, &column.key, &column.key, kind, false, |out| out.extend_from_slice(b"[]"));
+            }
+            Content::Own(End::Name(_), _) => {
+                one(out, &column.key, &column.key, Kind::Text, false, |out| out.extend_from_slice(b"[]"));
+            }
+            Content::Aliased(chain, _) => {
+                one(out, &column.key, &chain.path, chain.kind(), true, |out| out.extend_from_slice(b"[]"));
+            }
+            Content::Parent(_, inner) => {
+                one(out, &column.key, &column.key, Kind::Reference, false, |out| column_list(out, inner));
+            }
+            Content::TypeOf(_, branches, otherwise) => {
+                one(out, &column.key, &column.key, Kind::Reference, false, |out| {
+                    let all = branches.iter().map(|(_, columns)| columns).chain(otherwise);
+                    union(out, all.flatten());
+                });
+            }
+            Content::Child(_, _, plan) => {
+                one(out, &column.key, &column.key, Kind::Reference, true, |out| match &plan.shape {
+                    Shape::Records(inner) => column_list(out, inner),
+                    _ => out.extend_from_slice(b"[]"),
+                });
+            }
+        }
+    }
+    out.push(b']');
+}
+
+/// The fields of a TYPEOF's branches, each name once.
+fn union<'c>(out: &mut Vec<u8>, columns: impl Iterator<Item = &'c Column>) {
+    let mut seen: Vec<&str> = Vec::new();
+    out.push(b'[');
+    for column in columns {
+        if seen.contains(&column.key.as_str()) {
+            continue;
+        }
+        if !seen.is_empty() {
+            out.push(b',');
+        }
+        seen.push(&column.key);
+        match &column.content {
+            Content::Parent(_, inner) => {
+                one(out, &column.key, &column.key, Kind::Reference, false, |out| column_list(out, inner));
+            }
+            Content::Own(End::Field(field), _) => {
+                one(out, &column.key, &column.key, field.kind, false, |out| out.extend_from_slice(b"[]"));
+            }
+            _ => one(out, &column.key, &column.key, Kind::Text, false, |out| out.extend_from_slice(b"[]")),
+        }
+    }
+    out.push(b']');
+}
+
+fn group_list(out: &mut Vec<u8>, groups: &Groups) {
+    out.push(b'[');
+    for (n, column) in groups.columns.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        let kind = match &column.operand {
+            super::condition::Operand::Aggregate(number) => groups.aggregates[*number].kind(),
+            _ => Kind::Text,
+        };
+        one(out, &column.key, &column.text, kind, !column.is_field, |out| out.extend_from_slice(b"[]"));
+    }
+    out.push(b']');
+}
+
+fn one(
+    out: &mut Vec<u8>,
+    name: &str,
+    display: &str,
+    kind: Kind,
+    aggregate: bool,
+    join: impl FnOnce(&mut Vec<u8>),
+) {
+    let custom = name.ends_with("__c") || name.ends_with("__s") || name.ends_with("__r");
+    push(
+        out,
+        format_args!(
+            r#"{{"aggregate":{aggregate},"apexType":"{}","booleanType":{},"columnName":"#,
+            apex(kind),
+            kind == Kind::Boolean
+        ),
+    );
+    render::string(out, name);
+    push(out, format_args!(r#","custom":{custom},"displayName":"#));
+    render::string(out, display);
+    out.extend_from_slice(br#","foreignKeyName":null,"insertable":true,"joinColumns":"#);
+    join(out);
+    push(
+        out,
+        format_args!(
+            r#","numberType":{},"textType":{},"updatable":true}}"#,
+            kind.is_number(),
+            kind.is_text()
+        ),
+    );
+}
+
+fn apex(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Id | Kind::Reference => "Id",
+        Kind::Boolean => "Boolean",
+        Kind::Int => "Integer",
+        Kind::Double | Kind::Currency | Kind::Percent => "Double",
+        Kind::Date => "Date",
+        Kind::Datetime => "Datetime",
+        Kind::Address => "Address",
+        Kind::Location => "Location",
+        Kind::Base64 => "Blob",
+        _ => "String",
+    }
+}
