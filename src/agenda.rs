@@ -38,7 +38,7 @@ pub struct Agenda {
 /// The jobs and limits of one reading of the configuration.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Every job, the disabled ones too: they can be asked for.
+    /// Every job, the disabled ones too: their marks are removed.
     pub jobs: Vec<PlannedJob>,
     /// How much may run at once.
     pub limits: Limits,
@@ -95,8 +95,6 @@ pub enum Event {
     Reload(Plan),
     /// SIGTERM or SIGINT, the first one; a further one is nothing to the agenda.
     Signal,
-    /// Somebody asks for a run now, beside the schedule.
-    RunNow(JobName),
 }
 
 /// What is to be done.
@@ -106,12 +104,10 @@ pub enum Action {
     Start {
         /// The job.
         job: JobName,
-        /// The occurrence, before jitter; for a run that was asked for, the timestamp of asking.
+        /// The occurrence, before jitter.
         scheduled: Timestamp,
         /// Which of the occurrence's runs this is; 1 is the first.
         attempt: u32,
-        /// Whether it was asked for and is no occurrence.
-        by_hand: bool,
     },
     /// Cancel the job's run. Its end is awaited.
     Cancel {
@@ -154,13 +150,6 @@ pub enum Action {
         /// The job.
         job: JobName,
     },
-    /// Tell who asked for a run that there will be none.
-    Decline {
-        /// The job.
-        job: JobName,
-        /// Why.
-        why: Declined,
-    },
     /// Every run has ended: end the process, with status 0.
     Finish,
 }
@@ -190,17 +179,6 @@ impl PassedOver {
     pub fn is_skip(self) -> bool {
         matches!(self, Self::Overlap | Self::Replaced)
     }
-}
-
-/// Why there is no run for someone who asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Declined {
-    /// There is no such job.
-    Unknown,
-    /// It runs already, or was asked for already.
-    Running,
-    /// The process is stopping.
-    Stopping,
 }
 
 /// How one job stands, for those who look on.
@@ -258,7 +236,6 @@ impl Agenda {
             Event::Reload(plan) if self.stopping.is_none() => self.reload(plan),
             Event::Reload(_) => {}
             Event::Signal => self.signal(),
-            Event::RunNow(job) => self.run_now(job),
         }
         if self.stopping.is_some() {
             self.go_on_stopping();
@@ -342,21 +319,6 @@ impl Agenda {
     fn signal(&mut self) {
         let cancel_at = later(self.now, self.limits.shutdown_grace);
         self.stopping.get_or_insert(Stopping { cancel_at, cancelled: false, finished: false });
-    }
-
-    fn run_now(&mut self, job: JobName) {
-        let now = self.now;
-        let declined = match self.states.get(&job) {
-            _ if self.stopping.is_some() => Some(Declined::Stopping),
-            None => Some(Declined::Unknown),
-            Some(state) if state.is_removed() => Some(Declined::Unknown),
-            Some(state) if state.is_busy_by_hand() => Some(Declined::Running),
-            Some(_) => None,
-        };
-        match declined {
-            Some(why) => self.actions.push(Action::Decline { job, why }),
-            None => self.with(&job, |state, _| state.ask(now)),
-        }
     }
 
     fn go_on_stopping(&mut self) {

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
-use crate::agenda::{Action, Agenda, Declined, Event, JobSnapshot, PassedOver};
+use crate::agenda::{Action, Agenda, Event, JobSnapshot, PassedOver};
 use crate::clock::Clock;
 use crate::error::{Exit, Failure};
 use crate::export::{Edges, Extent, Run, export};
@@ -85,7 +85,7 @@ struct InFlight {
     job: JobName,
     org: OrgName,
     run_id: RunId,
-    scheduled: Option<Timestamp>,
+    scheduled: Timestamp,
     started: Timestamp,
     stop: StopSender,
 }
@@ -93,7 +93,6 @@ struct InFlight {
 enum Command {
     Stop(Exit),
     Reload,
-    RunNow(JobName),
     Look(oneshot::Sender<Vec<JobSnapshot>>),
 }
 
@@ -127,11 +126,6 @@ impl Handle {
     /// Has it read its configuration anew.
     pub fn reload(&self) {
         self.send(Command::Reload);
-    }
-
-    /// Asks for a run now, beside the schedule.
-    pub fn run_now(&self, job: JobName) {
-        self.send(Command::RunNow(job));
     }
 
     /// How every job stands, by name; `None` where the daemon has ended.
@@ -304,7 +298,6 @@ impl Daemon {
                 self.handle.stopping.store(true, Ordering::Relaxed);
                 Some(Event::Signal)
             }
-            Command::RunNow(job) => Some(Event::RunNow(job)),
             Command::Look(asked) => {
                 // Whoever asked may have gone.
                 let _ = asked.send(self.agenda.snapshots().collect());
@@ -393,9 +386,8 @@ impl Daemon {
                 Action::PassOver { job, first, last, count, why } => {
                     pending.reports.push(self.passed_over(&job, (first, last), count, why));
                 }
-                Action::Start { job, scheduled, attempt, by_hand } => {
+                Action::Start { job, scheduled, attempt } => {
                     self.write_down(std::mem::take(&mut pending)).await;
-                    let scheduled = (!by_hand).then_some(scheduled);
                     if let Err((failure, report)) = self.start(&job, scheduled, attempt) {
                         self.known.push_back(Event::Ended { job, exit: failure.exit });
                         log_failure(&report);
@@ -405,14 +397,6 @@ impl Daemon {
                 Action::Cancel { job } => self.cancel(&job),
                 Action::Retry { job, scheduled, attempt, at } => {
                     tracing::info!(%job, %scheduled, attempt, %at, "the run is tried again");
-                }
-                Action::Decline { job, why } => {
-                    let why = match why {
-                        Declined::Unknown => "there is no such job",
-                        Declined::Running => "it runs already",
-                        Declined::Stopping => "the daemon is stopping",
-                    };
-                    tracing::warn!(%job, why, "a run was asked for, and there is none");
                 }
                 Action::Finish => next = ControlFlow::Break(()),
             }
@@ -427,7 +411,7 @@ impl Daemon {
     fn start(
         &mut self,
         name: &JobName,
-        scheduled: Option<Timestamp>,
+        scheduled: Timestamp,
         attempt: u32,
     ) -> Result<(), (Failure, Box<RunReport>)> {
         let config = self.handle.config();
@@ -435,21 +419,23 @@ impl Daemon {
         let org = job.and_then(|job| config.orgs.get(&job.org));
         let started = self.clock.now();
         let run = match (job, org) {
-            (Some(job), Some(org)) => Run::of_job(job, org, self.clock.as_ref(), scheduled, Extent::Whole),
+            (Some(job), Some(org)) => {
+                Run::of_job(job, org, self.clock.as_ref(), Some(scheduled), Extent::Whole)
+            }
             _ => Err(Failure::new(Exit::Configuration, "the job or its org is gone from the configuration")),
         };
         let org = job.map_or_else(OrgName::default_org, |job| job.org.clone());
         let run = run.map_err(|failure| {
             let run_id = RunId::new(started, self.clock.random());
             let mut report = RunReport::begun(name.as_str(), org.as_str(), run_id, started);
-            report.scheduled = scheduled;
+            report.scheduled = Some(scheduled);
             report.exit_status = failure.exit.code();
             report.error = Some(failure.what.clone());
             report.hint = failure.hint.clone();
             (failure, Box::new(report))
         })?;
         let run_id = run.id.clone();
-        tracing::info!(job = %name, %run_id, scheduled = scheduled.map(tracing::field::display), attempt, "a run starts");
+        tracing::info!(job = %name, %run_id, %scheduled, attempt, "a run starts");
         let (stop_sender, stop) = Stop::new();
         let edges = Arc::clone(&self.edges);
         let task = self.runs.spawn(async move { export(run, &edges, &stop).await });
@@ -483,7 +469,7 @@ impl Daemon {
                 // The run could not write its own end down.
                 let mut report =
                     RunReport::begun(run.job.as_str(), run.org.as_str(), run.run_id.clone(), run.started);
-                report.scheduled = run.scheduled;
+                report.scheduled = Some(run.scheduled);
                 report.ended = self.clock.now();
                 // No run is aborted: its task ends by itself or by a panic.
                 let panic = error.try_into_panic().unwrap_or_else(|error| Box::new(error.to_string()));

@@ -30,12 +30,6 @@ impl Stop {
             None => std::future::pending().await,
         }
     }
-
-    /// The failure to end with, if it is time to stop.
-    #[must_use]
-    pub fn failure(&self) -> Option<Failure> {
-        self.0.borrow().clone()
-    }
 }
 
 impl StopSender {

@@ -68,8 +68,6 @@ enum Kind {
     Interrupted,
     /// One whose run failed.
     Retry,
-    /// No occurrence: asked for.
-    ByHand,
 }
 
 impl Kind {
@@ -170,22 +168,9 @@ impl JobState {
         self.removed = true;
     }
 
-    pub(super) fn is_removed(&self) -> bool {
-        self.removed
-    }
-
     /// Whether nothing of it is left.
     pub(super) fn is_gone(&self) -> bool {
         self.removed && self.running.is_none()
-    }
-
-    /// Whether one who asks for a run would wait for another one who asked, or get a second run at once.
-    pub(super) fn is_busy_by_hand(&self) -> bool {
-        self.running.is_some() || self.waiting.iter().any(|waiting| waiting.kind == Kind::ByHand)
-    }
-
-    pub(super) fn ask(&mut self, now: Timestamp) {
-        self.waiting.push_front(Waiting { kind: Kind::ByHand, scheduled: now, attempt: 1, since: now });
     }
 
     pub(super) fn org(&self) -> &OrgName {
@@ -209,7 +194,8 @@ impl JobState {
         let waits = self.waiting.iter().flat_map(|waiting| {
             let ready = Some(waiting.since).filter(|since| *since > now);
             // The deadline itself is early enough.
-            let late = self.deadline(waiting).map(|deadline| later(deadline, Duration::from_millis(1)));
+            let late =
+                self.deadline_of(waiting.scheduled).map(|deadline| later(deadline, Duration::from_millis(1)));
             [ready, late].into_iter().flatten()
         });
         waits.chain(self.next_start()).min()
@@ -229,26 +215,25 @@ impl JobState {
 
     /// Starts what is ready.
     pub(super) fn begin(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        let Some(Waiting { kind, scheduled, attempt, .. }) =
+        let Some(Waiting { scheduled, attempt, .. }) =
             self.ready(now).and_then(|place| self.waiting.remove(place))
         else {
             return;
         };
-        let by_hand = kind == Kind::ByHand;
-        if let Some(cursor) = self.cursor.as_mut().filter(|_| !by_hand) {
+        if let Some(cursor) = &mut self.cursor {
             cursor.started.insert(&cursor.schedule, scheduled);
         }
         self.running = Some(Running {
             scheduled,
             attempt,
             org: self.job.org.clone(),
-            is_scheduled: !by_hand,
+            is_scheduled: true,
             cancelled: false,
             replaced: false,
         });
         // Before the start, so that a crash in mid-run finds it begun.
         self.note_mark(actions);
-        actions.push(Action::Start { job: self.job.name.clone(), scheduled, attempt, by_hand });
+        actions.push(Action::Start { job: self.job.name.clone(), scheduled, attempt });
     }
 
     /// Cancels its run, once.
@@ -418,18 +403,15 @@ impl JobState {
 
     /// Drops every occurrence that waits; the longest wait among them.
     fn drop_waiting(&mut self, why: PassedOver, actions: &mut Vec<Action>) -> Option<Timestamp> {
-        let occurrences = self.waiting.iter().filter(|waiting| waiting.kind != Kind::ByHand);
-        let longest = occurrences.map(|waiting| waiting.since).min();
-        self.drop_where(|waiting| waiting.kind != Kind::ByHand, why, actions);
+        let longest = self.waiting.iter().map(|waiting| waiting.since).min();
+        self.drop_where(|_| true, why, actions);
         longest
     }
 
     fn drop_late(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let (jitter, allowed) = (self.jitter, self.job.policy.start_deadline);
         let Some(allowed) = allowed else { return };
-        let is_late = |waiting: &Waiting| {
-            waiting.kind != Kind::ByHand && now > later(later(waiting.scheduled, jitter), allowed)
-        };
+        let is_late = |waiting: &Waiting| now > later(later(waiting.scheduled, jitter), allowed);
         self.drop_where(is_late, PassedOver::TooLate, actions);
     }
 
@@ -463,10 +445,6 @@ impl JobState {
 
     fn is_too_late(&self, scheduled: Timestamp, now: Timestamp) -> bool {
         self.deadline_of(scheduled).is_some_and(|deadline| now > deadline)
-    }
-
-    fn deadline(&self, waiting: &Waiting) -> Option<Timestamp> {
-        if waiting.kind == Kind::ByHand { None } else { self.deadline_of(waiting.scheduled) }
     }
 
     /// The last timestamp at which an occurrence may start. Jitter is no delay.

@@ -76,15 +76,14 @@ impl Desk {
     fn apply(&mut self, event: Event, now: &str) -> Vec<String> {
         let mut told = Vec::new();
         for action in self.agenda.apply(event, timestamp(now)) {
-            if let Action::Start { job, scheduled, attempt, by_hand: false } = &action {
+            if let Action::Start { job, scheduled, attempt } = &action {
                 let begun = Some(Begun { scheduled: *scheduled, attempt: *attempt });
                 assert_eq!(self.marks[job].begun, begun, "marked before it starts");
             }
             told.push(match action {
-                Action::Start { job, scheduled, attempt, by_hand: false } => {
+                Action::Start { job, scheduled, attempt } => {
                     format!("start {job} {} #{attempt}", spelled(scheduled))
                 }
-                Action::Start { job, scheduled, .. } => format!("start {job} {} by hand", spelled(scheduled)),
                 Action::Cancel { job } => format!("cancel {job}"),
                 Action::Retry { job, scheduled, attempt, at } => {
                     format!("retry {job} {} #{attempt} at {}", spelled(scheduled), spelled(at))
@@ -100,7 +99,6 @@ impl Desk {
                     self.marks.remove(&job);
                     format!("forget {job}")
                 }
-                Action::Decline { job, why } => format!("decline {job} {why:?}"),
                 Action::Finish => "finish".to_owned(),
             });
         }
@@ -136,29 +134,14 @@ fn an_occurrence_starts_at_its_instant_and_the_next_one_after_it() {
 }
 
 #[test]
-fn a_job_without_a_schedule_waits_to_be_asked() {
-    let mut asked = job("a", "0 2 * * *", Policy::default());
-    asked.schedule = None;
-    let mut desk = Desk::open(plan(vec![asked]), "00:00");
+fn a_job_without_a_schedule_never_starts() {
+    let mut unscheduled = job("a", "0 2 * * *", Policy::default());
+    unscheduled.schedule = None;
+    let mut desk = Desk::open(plan(vec![unscheduled]), "00:00");
     assert_eq!(desk.wake(), None);
-    assert_eq!(desk.apply(Event::RunNow(name("a")), "00:10"), ["start a 00:10 by hand"]);
-    assert_eq!(desk.apply(Event::RunNow(name("a")), "00:11"), ["decline a Running"]);
-    assert_eq!(desk.apply(Event::RunNow(name("b")), "00:11"), ["decline b Unknown"]);
-    // Who asked looks at the failure: there is no retry.
-    assert_eq!(desk.end("a", Exit::Unavailable, "00:12"), NOTHING);
+    assert_eq!(desk.tick("+1 02:00"), NOTHING);
     assert_eq!(desk.wake(), None);
     assert!(desk.marks.is_empty());
-}
-
-#[test]
-fn a_run_that_was_asked_for_is_no_occurrence_and_overlaps_like_one() {
-    let mut desk = Desk::open(plan(vec![job("a", "0 2 * * *", Policy::default())]), "00:00");
-    desk.tick("00:00");
-    let before = desk.marks.clone();
-    assert_eq!(desk.apply(Event::RunNow(name("a")), "01:50"), ["start a 01:50 by hand"]);
-    assert_eq!(desk.marks, before);
-    assert_eq!(desk.tick("02:00"), ["pass a 02:00..02:00 1 Overlap"]);
-    assert_eq!(desk.end("a", Exit::Success, "02:10"), NOTHING);
 }
 
 #[test]
@@ -336,20 +319,6 @@ fn no_more_than_a_hundred_occurrences_wait_for_room() {
     }
     assert_eq!(desk.tick("03:40"), ["pass often 02:00..02:00 1 TooMany"]);
     assert_eq!(desk.end("long", Exit::Success, "03:40:01"), ["start often 02:01 #1"]);
-}
-
-#[test]
-fn who_asked_waits_for_room_whatever_the_deadline() {
-    let policy = Policy { start_deadline: Some(minutes(1)), ..Policy::default() };
-    let mut jobs = plan(vec![job("a", "0 2 * * *", Policy::default()), job("b", "0 5 * * *", policy)]);
-    jobs.limits.runs = 1;
-    let mut desk = Desk::open(jobs, "00:00");
-    desk.tick("02:00");
-    assert_eq!(desk.apply(Event::RunNow(name("b")), "02:01"), NOTHING);
-    assert_eq!(desk.wake().as_deref(), Some("05:00"));
-    assert_eq!(desk.tick("05:00"), NOTHING);
-    assert_eq!(desk.end("a", Exit::Success, "05:00:30"), ["start b 02:01 by hand"]);
-    assert_eq!(desk.end("b", Exit::Success, "05:00:40"), ["start b 05:00 #1"]);
 }
 
 #[test]
@@ -587,7 +556,7 @@ fn another_policy_is_no_edit_of_the_schedule() {
 
 #[test]
 fn a_job_that_is_removed_or_disabled_is_forgotten_and_its_run_goes_on() {
-    let with = || plan(vec![job("a", "0 2 * * *", Policy::default())]);
+    let with = || plan(vec![job("a", "0,3 2 * * *", Policy::default())]);
     let without = || plan(vec![]);
     let disabled = || {
         let mut plan = with();
@@ -601,8 +570,8 @@ fn a_job_that_is_removed_or_disabled_is_forgotten_and_its_run_goes_on() {
         assert!(desk.marks.is_empty());
         // Back again before the run has ended: no second run beside it.
         assert_eq!(desk.apply(Event::Reload(with()), "02:02"), NOTHING);
-        assert_eq!(desk.apply(Event::RunNow(name("a")), "02:02"), ["decline a Running"]);
-        assert_eq!(desk.apply(Event::Reload(other()), "02:03"), ["forget a"]);
+        assert_eq!(desk.tick("02:03"), ["pass a 02:03..02:03 1 Overlap"]);
+        assert_eq!(desk.apply(Event::Reload(other()), "02:04"), ["forget a"]);
         assert_eq!(desk.end("a", Exit::Unavailable, "02:05"), NOTHING);
         assert_eq!(desk.wake(), None);
         // Back after days: a new job.
@@ -678,7 +647,6 @@ fn the_first_signal_starts_nothing_more_cancels_after_the_grace_and_ends_when_al
     assert_eq!(desk.apply(Event::Signal, "02:00:50"), NOTHING);
     assert_eq!(desk.wake().as_deref(), Some("02:01:15"));
     assert_eq!(desk.tick("02:01"), NOTHING);
-    assert_eq!(desk.apply(Event::RunNow(name("c")), "02:01:01"), ["decline c Stopping"]);
     assert_eq!(desk.apply(Event::Reload(plan(vec![])), "02:01:02"), NOTHING);
     assert_eq!(desk.end("a", Exit::Success, "02:01:05"), NOTHING);
     assert_eq!(desk.tick("02:01:14"), NOTHING);
@@ -819,8 +787,8 @@ fn five_hundred_nightly_jobs_run_every_night_of_a_year() {
         let now = event.1;
         for action in agenda.apply(event.0, now) {
             match action {
-                Action::Start { job, scheduled, attempt, by_hand } => {
-                    assert!(attempt == 1 && !by_hand && scheduled <= now);
+                Action::Start { job, scheduled, attempt } => {
+                    assert!(attempt == 1 && scheduled <= now);
                     started += 1;
                     *nights.entry(scheduled).or_default() += 1;
                     ends.push(Reverse((now + Duration::from_secs(60), job)));
@@ -920,8 +888,7 @@ fn whatever_happens_no_occurrence_is_started_anew_no_job_runs_twice_and_no_limit
                     now += SignedDuration::from_secs(random.below(86_400) as i64);
                     Event::Tick
                 }
-                18 => Event::RunNow(name(&format!("job{}", random.below(5)))),
-                19 => {
+                18..20 => {
                     let number = random.below(5) as usize;
                     let edited = random_job(&mut random, number);
                     let fingerprint = |job: &PlannedJob| job.schedule.as_ref().unwrap().fingerprint();
@@ -948,15 +915,12 @@ fn whatever_happens_no_occurrence_is_started_anew_no_job_runs_twice_and_no_limit
             };
             for action in agenda.apply(event, now) {
                 match action {
-                    Action::Start { job, scheduled, attempt, by_hand } => {
+                    Action::Start { job, scheduled, attempt } => {
                         let number = jobs.iter().position(|planned| planned.name == job).unwrap();
                         assert!(
                             running.insert(job.clone(), jobs[number].org.clone()).is_none(),
                             "{story} {job}"
                         );
-                        if by_hand {
-                            continue;
-                        }
                         let schedule = jobs[number].schedule.as_ref().unwrap();
                         let before = scheduled - SignedDuration::from_secs(1);
                         assert_eq!(schedule.next_after(before), Some(scheduled), "{story} {job}");
