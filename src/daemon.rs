@@ -438,7 +438,7 @@ impl Daemon {
         tracing::info!(job = %name, %run_id, %scheduled, attempt, "a run starts");
         let (stop_sender, stop) = Stop::new();
         let edges = Arc::clone(&self.edges);
-        let task = self.runs.spawn(async move { export(run, &edges, &stop).await });
+        let task = self.runs.spawn(async move { export(run, &edges, &stop).await.report });
         let in_flight = InFlight { job: name.clone(), org, run_id, scheduled, started, stop: stop_sender };
         self.in_flight.insert(task.id(), in_flight);
         Ok(())

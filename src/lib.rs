@@ -6,7 +6,7 @@
 //! - [`config`]: what a user wrote, read into the domain's types
 //! - [`salesforce`]: the protocol without sockets; [`sink`]: records in, bytes out
 //! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`]
-//! - engine: [`login`], [`check`], [`export`], [`daemon`], [`agenda`], [`retry`], [`stop`]
+//! - engine: [`login`], [`check`], [`export`], [`batch`], [`daemon`], [`agenda`], [`retry`], [`stop`]
 //! - faces: [`status`], [`notify`], [`cli`]
 //! - beside them, above the domain alone: `demo_org`, a Salesforce look-alike on loopback
 
@@ -32,6 +32,7 @@ pub mod output;
 pub mod state;
 
 pub mod agenda;
+pub mod batch;
 pub mod check;
 pub mod daemon;
 pub mod export;

@@ -204,7 +204,7 @@ impl World {
             extent: Extent::Whole,
         };
         let (_sender, stop) = Stop::new();
-        export(run, &self.edges, &stop).await
+        export(run, &self.edges, &stop).await.report
     }
 }
 

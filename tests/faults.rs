@@ -249,7 +249,7 @@ impl Matrix {
         let edges = &self.http[case.settings as usize];
         let run = run(&self.config, org, self.job(case.what), path);
         let (_sender, stop) = Stop::new();
-        export(run, edges, &stop).await
+        export(run, edges, &stop).await.report
     }
 
     /// What is wrong with a run's end; a stage that is left makes a directory that is neither.
@@ -972,7 +972,7 @@ fn a_wish_to_stop_is_heard_at_every_step() {
             let run = run(&matrix.config, &org, matrix.job(What::Csv), &directory.join("export.csv"));
             let (sender, stop) = Stop::new();
             let edges = Arc::clone(&matrix.http[0]);
-            let running = tokio::spawn(async move { export(run, &edges, &stop).await });
+            let running = tokio::spawn(async move { export(run, &edges, &stop).await.report });
             let stalled = |request: &Request| match step {
                 Step::Login => request.path() == "/services/oauth2/token",
                 Step::First => request.target.contains("/query?q="),
@@ -1004,7 +1004,7 @@ fn an_output_that_cannot_be_renamed_leaves_nothing_behind() {
         fs::create_dir(path.parent().unwrap()).unwrap();
         let run = run(&matrix.config, &org, matrix.job(What::Csv), &path);
         let edges = Arc::clone(&matrix.http[0]);
-        let running = tokio::spawn(async move { export(run, &edges, &Stop::new().1).await });
+        let running = tokio::spawn(async move { export(run, &edges, &Stop::new().1).await.report });
         while !org.requests().iter().any(|request| request.target.contains("-24")) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::run::{Plan, run_all, shown_failure};
+use super::run::shown_failure;
 use super::{Context, print, working_dir};
+use crate::batch::{self, Batch};
 use crate::config::{self, Selection, Sources};
 use crate::demo_org::{DemoOrg, Options};
 use crate::error::{Exit, Failure};
@@ -131,8 +132,9 @@ async fn run_jobs(directory: &Directory, context: &Context) -> Result<Exit, Fail
     let jobs = config.jobs.iter().cloned().map(Arc::new).collect();
     print::line("");
     let (mut statuses, mut reports) = (Vec::new(), Vec::new());
-    let plan = Plan { jobs, at: None, extent: Extent::Whole };
-    run_all(plan, &config, context.edges(&config.settings, Some(state)), context, |report| {
+    let batch = Batch { jobs, at: None, extent: Extent::Whole };
+    let edges = context.edges(&config.settings, Some(state));
+    batch::run(batch, &config, &edges, &context.stop, |report| {
         statuses.push(shown_failure(&report, Some(&report.job), context.common.log_format));
         reports.push(report);
     })

@@ -10,7 +10,7 @@ use super::run::shown_failure;
 use super::{Context, print, working_dir};
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
-use crate::export::{Extent, READER_GONE, Run, Target, export};
+use crate::export::{Extent, Outcome, Run, RunError, Target, export};
 use crate::job::{
     Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate, Policy, Shape,
 };
@@ -101,9 +101,9 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     let edges = context.edges(&config.settings, None);
     let id = RunId::new(edges.clock.now(), edges.clock.random());
     let run = Run { job: Arc::new(job), org, id, scheduled: None, target, extent: Extent::Whole };
-    let report = export(run, &edges, &context.stop).await;
-    if report.error.as_deref() == Some(READER_GONE) {
-        // `sfexport query ... -o - | head`: who stopped reading knows.
+    let Outcome { report, error } = export(run, &edges, &context.stop).await;
+    if error == Some(RunError::ReaderGone) {
+        // `sfexport query ... -o - | head`: whoever stopped reading knows.
         return Ok(Exit::General);
     }
     let exit = shown_failure(&report, None, context.common.log_format);

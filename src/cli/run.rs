@@ -1,24 +1,22 @@
 //! `sfexport run`: jobs, now.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{ArgGroup, Args};
 use jiff::Timestamp;
-use tokio::task::{self, JoinSet};
 
 use super::log::Form;
 use super::{Context, print};
+use crate::batch::{self, Batch};
 use crate::clock;
 use crate::config::{self, Config, Selection};
 use crate::daemon::{LoadedConfig, Reading};
 use crate::error::{Exit, Failure};
-use crate::export::{Edges, Extent, Run, export};
+use crate::export::Extent;
 use crate::job::Job;
 use crate::monitor::Monitor;
 use crate::notify::Notifier;
-use crate::org::OrgName;
 use crate::report::RunReport;
 use crate::state::State;
 use crate::status::{RunStats, Snapshot, metrics};
@@ -111,13 +109,13 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     }
     let state = State::open(&config.settings.state_dir)?;
     let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };
-    let plan = Plan { jobs, at: arguments.at, extent };
+    let batch = Batch { jobs, at: arguments.at, extent };
     let stats =
         arguments.metrics_file.is_some().then(|| Arc::new(RunStats::new(Arc::new(clock::System::new()))));
     let notifier = Arc::new(Notifier::new(&config.settings, config.jobs.iter()));
     let mut monitors: Vec<Arc<dyn Monitor>> = Vec::new();
     if let Some(stats) = &stats {
-        stats.set_jobs(plan.jobs.iter().map(AsRef::as_ref));
+        stats.set_jobs(batch.jobs.iter().map(AsRef::as_ref));
         monitors.push(Arc::clone(stats) as _);
     }
     // A dry run exports nothing that anybody waits for.
@@ -134,7 +132,7 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     }
     let mut statuses = Vec::new();
     let edges = context.edges_told(&config.settings, Some(state.clone()), monitors);
-    run_all(plan, &config, edges, context, |report| {
+    batch::run(batch, &config, &edges, &context.stop, |report| {
         statuses.push(show(&report, &arguments, context.common.log_format));
     })
     .await?;
@@ -196,60 +194,6 @@ fn chosen(config: &Config, arguments: &RunArguments) -> Result<Vec<Arc<Job>>, Fa
         return Err(Failure::new(Exit::Configuration, what).hint(hint));
     }
     Ok(jobs)
-}
-
-/// What is to be run.
-pub(super) struct Plan {
-    pub(super) jobs: Vec<Arc<Job>>,
-    pub(super) at: Option<Timestamp>,
-    pub(super) extent: Extent,
-}
-
-/// Runs jobs in the order of their names, as many side by side as the process and each org allow, and gives every
-/// report as its run ends.
-pub(super) async fn run_all(
-    plan: Plan,
-    config: &Config,
-    edges: Arc<Edges>,
-    context: &Context,
-    mut ended: impl FnMut(RunReport),
-) -> Result<(), Failure> {
-    let mut waiting = Vec::new();
-    for job in plan.jobs {
-        let org = Arc::new(config.org(Some(job.org.as_str()))?.clone());
-        waiting.push(Run::of_job(&job, &org, edges.clock.as_ref(), plan.at, plan.extent)?);
-    }
-    let mut runs = JoinSet::new();
-    // By task, so that also a run that panics gives its org's room back.
-    let mut running: HashMap<task::Id, OrgName> = HashMap::new();
-    let mut panicked = None;
-    loop {
-        // Who waits for room in its org keeps nobody else out.
-        let has_room = |run: &Run, running: &HashMap<task::Id, OrgName>| {
-            let of_org = running.values().filter(|org| **org == run.org.name).count();
-            run.org.max_concurrent_runs.is_none_or(|most| of_org < most)
-        };
-        while running.len() < config.settings.daemon.max_concurrent_runs
-            && let Some(next) = waiting.iter().position(|run| has_room(run, &running))
-        {
-            let run = waiting.remove(next);
-            let (edges, stop, org) = (Arc::clone(&edges), context.stop.clone(), run.org.name.clone());
-            let task = runs.spawn(async move { export(run, &edges, &stop).await });
-            running.insert(task.id(), org);
-        }
-        let task = match runs.join_next_with_id().await {
-            None => return panicked.map_or(Ok(()), Err),
-            Some(Ok((task, report))) => {
-                ended(report);
-                task
-            }
-            Some(Err(error)) => {
-                panicked = Some(Failure::new(Exit::General, format!("a bug in sfexport: {error}")));
-                error.id()
-            }
-        };
-        running.remove(&task);
-    }
 }
 
 /// Prints what a run did, and gives its status.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::error::RunError;
 use super::writer::write_failure;
 use crate::error::Failure;
 use crate::output::Staged;
@@ -62,7 +63,7 @@ impl File {
     }
 
     /// Writes what is encoded.
-    pub(super) fn write_out(&mut self) -> Result<(), Failure> {
+    pub(super) fn write_out(&mut self) -> Result<(), RunError> {
         self.write().map_err(write_failure)
     }
 

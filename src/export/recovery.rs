@@ -1,27 +1,13 @@
 //! What runs that died have left: a publish half done goes forward, a stage goes away, each under the locks of its job
 //! and its outputs. How that is done to a file is the business of `output`, where it is noted that of `state`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::Failure;
 use crate::output::{self, Swept};
-use crate::state::{JobLock, Lock, State};
+use crate::state::{JobLock, State};
 
-/// The locks of outputs, each held once, until they are dropped.
-#[derive(Default)]
-pub(super) struct OutputLocks(Vec<Lock>);
-
-impl OutputLocks {
-    /// Locks these outputs too.
-    pub(super) fn lock(&mut self, state: &State, outputs: &[PathBuf]) -> Result<(), Failure> {
-        for output in outputs {
-            if !self.0.iter().any(|lock| state.is_lock_of(lock, output)) {
-                self.0.push(state.lock_output(output)?);
-            }
-        }
-        Ok(())
-    }
-}
+use super::locks::OutputLocks;
 
 /// Brings what was noted of the job's earlier runs to its end, and locks the outputs that this needs: they may be
 /// others than the job's own by now, and another job's. What can be mended by nobody any more is said in `warnings`.

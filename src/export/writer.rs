@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::READER_GONE;
+use super::error::RunError;
 use super::file::File;
 use crate::error::{Exit, Failure};
 use crate::job::{Format, Job, Numbers};
@@ -73,7 +73,7 @@ pub(super) struct Written {
 pub(super) struct WriterThread {
     commands: Sender<Command>,
     replies: Receiver<Reply>,
-    thread: JoinHandle<Result<Written, Failure>>,
+    thread: JoinHandle<Result<Written, RunError>>,
 }
 
 impl WriterThread {
@@ -100,7 +100,7 @@ impl WriterThread {
     }
 
     /// Ends the thread, and gives what it wrote; where it failed, its stage is gone.
-    pub(super) async fn end(self) -> Result<Written, Failure> {
+    pub(super) async fn end(self) -> Result<Written, RunError> {
         let Self { commands, replies, thread } = self;
         drop((commands, replies));
         let ended = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -109,7 +109,8 @@ impl WriterThread {
             Ok(Err(_)) | Err(_) => Err(Failure::new(
                 Exit::General,
                 "a bug in sfexport: the writer's thread panicked; the log has more",
-            )),
+            )
+            .into()),
         }
     }
 }
@@ -156,7 +157,7 @@ impl Writer {
         std::iter::once(&mut self.main).chain(&mut self.children)
     }
 
-    fn work(mut self, mut told: Receiver<Command>, answers: &Sender<Reply>) -> Result<Written, Failure> {
+    fn work(mut self, mut told: Receiver<Command>, answers: &Sender<Reply>) -> Result<Written, RunError> {
         while let Some(command) = told.blocking_recv() {
             let reply = match command {
                 Command::Page(page) => self.page(page, &mut told, answers)?,
@@ -188,7 +189,7 @@ impl Writer {
         page: Vec<u8>,
         told: &mut Receiver<Command>,
         answers: &Sender<Reply>,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<Reply, RunError> {
         let mut fetching_failed = false;
         let mut broken = None;
         self.files().for_each(File::mark);
@@ -223,7 +224,7 @@ impl Writer {
     fn read(
         &mut self,
         bytes: &[u8],
-        broken: &mut Option<Failure>,
+        broken: &mut Option<RunError>,
         fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
     ) -> Result<(Head, u64), Fault> {
         let mut page = PageReader::open(bytes)?;
@@ -264,7 +265,7 @@ impl Writer {
     fn csv_tables(
         &mut self,
         page: &mut PageReader<'_>,
-        broken: &mut Option<Failure>,
+        broken: &mut Option<RunError>,
         fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
     ) -> Result<u64, Fault> {
         if !self.begun {
@@ -300,9 +301,9 @@ impl Writer {
 }
 
 /// The failure of a stage or a stream that does not take what is written.
-pub(super) fn write_failure(error: std::io::Error) -> Failure {
+pub(super) fn write_failure(error: std::io::Error) -> RunError {
     match error.kind() {
-        ErrorKind::BrokenPipe => Failure::new(Exit::General, READER_GONE),
-        _ => output::write_failure(error),
+        ErrorKind::BrokenPipe => RunError::ReaderGone,
+        _ => output::write_failure(error).into(),
     }
 }

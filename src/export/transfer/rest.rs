@@ -7,8 +7,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::link::Link;
-use super::writer::{Accepted, Command, Reply, WriterThread};
+use super::super::error::Stopped;
+use super::super::link::Link;
+use super::super::plan::Plan;
+use super::super::writer::{Accepted, Command, Reply, WriterThread};
 use crate::error::Failure;
 use crate::monitor::Event;
 use crate::retry::Attempts;
@@ -21,57 +23,64 @@ const LOCATOR_RESTARTS: u64 = 2;
 const MISCOUNT_RESTARTS: u64 = 1;
 
 /// Why a transfer ended before its end.
-pub(super) enum End {
-    /// The org or the wire, beyond what is tried again.
+pub(in crate::export) enum TransferError {
+    /// The org or the network, beyond what is tried again.
     Fault(Fault),
-    /// Something on this side.
-    Failure(Failure),
+    /// The run was ended from outside.
+    Stopped(Failure),
     /// The writer's thread has ended, and knows why.
     Writer,
 }
 
-impl From<Fault> for End {
+impl From<Fault> for TransferError {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
 }
 
-/// Brings the whole result to the writer, beginning again where that may help; gives how often it did.
-///
-/// `ahead`: whether the next page may be asked for while one is on its way; not where a query has child queries,
-/// whose own locators a further page of parents may end.
-pub(super) async fn transfer(
+impl From<Stopped> for TransferError {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped.0)
+    }
+}
+
+/// Brings the whole result to the writer, and starts the query over if that may help; counts in `restarts` how often.
+pub(in crate::export) async fn transfer(
     link: &Arc<Link>,
-    first: &str,
-    ahead: bool,
+    plan: &Plan,
     writer: &mut WriterThread,
-) -> (u64, Result<(), End>) {
+    restarts: &mut u64,
+) -> Result<(), TransferError> {
     let (mut locator_restarts, mut miscount_restarts) = (0, 0);
     loop {
-        let end = pass(link, first, ahead, writer).await;
-        let restarts = locator_restarts + miscount_restarts;
-        let Err(End::Fault(fault)) = end else { return (restarts, end) };
+        let fault = match pass(link, plan, writer).await {
+            Err(TransferError::Fault(fault)) => fault,
+            ended => return ended,
+        };
         let (count, most) = match fault.kind {
             FaultKind::LocatorExpired => (&mut locator_restarts, LOCATOR_RESTARTS),
             FaultKind::Miscount => (&mut miscount_restarts, MISCOUNT_RESTARTS),
-            _ => return (restarts, Err(End::Fault(fault))),
+            _ => return Err(fault.into()),
         };
         if *count == most {
-            return (restarts, Err(End::Fault(fault)));
+            return Err(fault.into());
         }
         *count += 1;
+        *restarts += 1;
         link.notice(&Event::Restarted { fault: &fault.what });
-        tracing::warn!(run_id = %link.run(), fault = %fault, "beginning the query again");
+        tracing::warn!(run_id = %link.run(), fault = %fault, "the query starts over");
         match writer.ask(Command::Restart).await {
             Some(Reply::Restarted) => {}
-            _ => return (restarts, Err(End::Writer)),
+            _ => return Err(TransferError::Writer),
         }
     }
 }
 
 /// Goes through the result once.
-async fn pass(link: &Arc<Link>, first: &str, ahead: bool, writer: &mut WriterThread) -> Result<(), End> {
-    let mut current = Fetch::start(link, first.to_owned());
+async fn pass(link: &Arc<Link>, plan: &Plan, writer: &mut WriterThread) -> Result<(), TransferError> {
+    // The locators of child queries may expire when a further page of parents is asked for.
+    let ahead = !plan.columns.has_children();
+    let mut current = Fetch::start(link, plan.first.clone());
     loop {
         // The head may say nothing of a next page, or say it too late; then what was read says it.
         let following = match current.next().await {
@@ -100,7 +109,7 @@ async fn write(
     page: Vec<u8>,
     mut attempts: Attempts,
     writer: &mut WriterThread,
-) -> Result<Accepted, End> {
+) -> Result<Accepted, TransferError> {
     let mut attempts_of_children: HashMap<QueryLocator, Attempts> = HashMap::new();
     let mut command = Command::Page(page);
     loop {
@@ -119,7 +128,7 @@ async fn write(
                 Command::Page(link.page(path, None, &mut attempts).await?)
             }
             Some(Reply::Rejected { fault, again: false }) => return Err(fault.into()),
-            Some(Reply::Restarted) | None => return Err(End::Writer),
+            Some(Reply::Restarted) | None => return Err(TransferError::Writer),
         };
     }
 }

@@ -1,0 +1,85 @@
+//! What a run will do, before it asks the org for records: the requests that begin the query, and the columns. The
+//! query's text tells the columns of most jobs; the org is asked for the others.
+
+use std::sync::Arc;
+
+use crate::error::{Exit, Failure};
+use crate::job::{Children, Format, Job};
+use crate::org::Org;
+use crate::salesforce::fault::Fault;
+use crate::salesforce::query;
+use crate::soql::{Columns, Described};
+
+/// A run's plan, complete.
+pub(super) struct Plan {
+    /// The path and query string of the query's first page.
+    pub(super) first: String,
+    /// The columns of its files.
+    pub(super) columns: Arc<Columns>,
+}
+
+/// A plan as far as the job alone tells it.
+pub(super) struct Draft {
+    first: String,
+    /// The path that describes the query's columns.
+    pub(super) description: String,
+    columns: Option<Columns>,
+}
+
+impl Draft {
+    /// Plans a job.
+    ///
+    /// # Errors
+    /// [`Exit::Query`] if the query cannot be exported as the job says, or is too long for a URL.
+    pub(super) fn of(job: &Job, org: &Org) -> Result<Self, Failure> {
+        let columns = columns(job)?;
+        let (version, text) = (&org.api_version, &job.query.text);
+        let first = query::path(version, job.all_rows, text).map_err(Fault::into_failure)?;
+        let description =
+            query::description_path(version, job.all_rows, text).map_err(Fault::into_failure)?;
+        Ok(Self { first, description, columns })
+    }
+
+    /// The columns; `None` if the org has to be asked.
+    pub(super) fn columns(&self) -> Option<&Columns> {
+        self.columns.as_ref()
+    }
+
+    /// The plan, with the columns that the org has described if the draft has none.
+    pub(super) fn complete(self, described: Option<Columns>) -> Option<Plan> {
+        let columns = self.columns.or(described)?;
+        Some(Plan { first: self.first, columns: Arc::new(columns) })
+    }
+}
+
+/// The columns of a job if its query's text tells them; `None` if the org has to be asked.
+///
+/// # Errors
+/// [`Exit::Query`] if the query cannot be exported as the job says.
+pub fn columns(job: &Job) -> Result<Option<Columns>, Failure> {
+    let has_children = !job.query.statement.child_queries().is_empty();
+    if job.format == Format::Csv && has_children && job.shape.children == Children::Reject {
+        return Err(Failure::new(
+            Exit::Query,
+            "the query has a child query, and the job sets children = \"reject\"",
+        )
+        .hint("leave the child query out, or set children = \"json\" or \"files\""));
+    }
+    if Columns::need_description(&job.query, job.layout()) {
+        return Ok(None);
+    }
+    laid_out(job, None).map(Some)
+}
+
+/// The columns of a job whose query the org has described.
+///
+/// # Errors
+/// As [`columns`].
+pub fn described_columns(job: &Job, described: &[Described]) -> Result<Columns, Failure> {
+    laid_out(job, Some(described))
+}
+
+fn laid_out(job: &Job, described: Option<&[Described]>) -> Result<Columns, Failure> {
+    Columns::laid_out(&job.query, job.layout(), described)
+        .map_err(|error| Failure::new(Exit::Query, format!("the query cannot be exported: {error}")))
+}

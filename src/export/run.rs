@@ -1,0 +1,238 @@
+//! The steps of a run behind its locks: plan, log in, describe, stage, transfer, publish, remember.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::{RunError, Stopped};
+use super::link::Link;
+use super::locks::{self, Locks};
+use super::plan::{Draft, Plan, described_columns};
+use super::publish::{Outputs, publish};
+use super::transfer::rest::{self, TransferError};
+use super::writer::{WriterThread, Written};
+use super::{Edges, Extent, Run, blocking, drift};
+use crate::error::{Exit, Failure};
+use crate::job::Job;
+use crate::key::{self, SigningKey};
+use crate::monitor::Event;
+use crate::org::Org;
+use crate::output::{self, Owner, Published};
+use crate::report::{ChildFile, RunId, RunReport};
+use crate::soql::Columns;
+use crate::state::{JobLock, State};
+use crate::stop::Stop;
+
+/// How long a run that was stopped waits for its writer.
+const WRITER_STOP_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// Takes a run through its steps, and writes into the report what came of each.
+///
+/// # Errors
+/// The first step that fails ends the run; its stages are gone then, unless [`RunError::PartlyPublished`] says
+/// otherwise.
+pub(super) async fn carry_out(
+    run: Run,
+    edges: &Arc<Edges>,
+    stop: &Stop,
+    locks: Option<&Locks>,
+    report: &mut RunReport,
+) -> Result<(), RunError> {
+    let paths = locks::paths(&run);
+    let Run { job, org, id, target, extent, .. } = run;
+    let remembered = edges.state.as_ref().zip(locks.map(|locks| &locks.job));
+    let steps = Steps { job: &job, id: &id, edges, remembered };
+
+    let draft = Draft::of(&job, &org)?;
+    // Reported at the end: a run that fails leaves the file and its columns as they were, and the next one warns again.
+    let mut drift = None;
+    if let Some(columns) = draft.columns() {
+        drift = steps.look_for_drift(columns, report)?;
+    }
+    let outputs = Outputs::of(target, &job)?;
+    let key = blocking(|| steps.prepare(&paths, &outputs, &org, extent))?;
+
+    let link = Arc::new(Link::new(Arc::clone(&org), key, Arc::clone(edges), id.clone()));
+    let mut interrupt = Interrupt::of(stop, edges, job.timeout);
+    let logged_in: Result<_, RunError> = interrupt.unless(link.session()).await;
+    link.report(report);
+    logged_in?;
+    link.notice(&Event::LoggedIn);
+    if extent == Extent::Login {
+        report.warnings.extend(drift);
+        return Ok(());
+    }
+
+    let mut described = None;
+    if draft.columns().is_none() {
+        let description: Result<_, RunError> = interrupt.unless(link.description(&draft.description)).await;
+        link.report(report);
+        let columns = described_columns(&job, &description?)?;
+        drift = steps.look_for_drift(&columns, report)?;
+        described = Some(columns);
+    }
+    let plan = draft.complete(described).ok_or_else(|| bug("a plan without columns"))?;
+
+    let stages = blocking(|| outputs.stage(&id, remembered))?;
+    let mut writer = WriterThread::start(&job, Arc::clone(&plan.columns), stages)?;
+    let transferred = interrupt.unless(rest::transfer(&link, &plan, &mut writer, &mut report.restarts)).await;
+    let written = steps.end_writer(writer, transferred).await;
+    link.report(report);
+    let written = written?;
+    report.records = written.records;
+    report.total = written.total;
+    report.pages = written.pages;
+    if written.lone_surrogates > 0 {
+        report.warnings.push(format!(
+            "{} lone surrogates, which UTF-8 cannot hold, are U+FFFD in CSV and escapes in JSON",
+            written.lone_surrogates
+        ));
+    }
+
+    // The one that readers wait for comes last.
+    let (mut group, counts): (Vec<_>, Vec<_>) = written.children.into_iter().unzip();
+    group.push(written.staged);
+    let published = publish(group, job.if_exists, remembered).await?;
+    report.warnings.extend(drift);
+    steps.report_files(published, &counts, &plan, report)?;
+    steps.remember(&plan.columns, report);
+    Ok(())
+}
+
+/// What the steps of a run share.
+struct Steps<'r> {
+    job: &'r Job,
+    id: &'r RunId,
+    edges: &'r Edges,
+    /// Where the run is remembered, under the job's lock; `None` for a query without a job.
+    remembered: Option<(&'r State, &'r JobLock)>,
+}
+
+impl Steps<'_> {
+    /// Notes the columns in the report, and looks whether they have changed.
+    fn look_for_drift(&self, columns: &Columns, report: &mut RunReport) -> Result<Option<String>, Failure> {
+        report.columns = columns.names().to_vec();
+        blocking(|| drift::look(self.job, columns, self.remembered))
+    }
+
+    /// Finds out on this side what would make the run fail, and removes what dead runs left.
+    fn prepare(
+        &self,
+        paths: &[PathBuf],
+        outputs: &Outputs,
+        org: &Org,
+        extent: Extent,
+    ) -> Result<SigningKey, Failure> {
+        // A dry run takes away nothing: what was noted for its job is settled by now.
+        for path in paths.iter().filter(|_| extent == Extent::Whole) {
+            // What a dead run left takes room, but keeps nobody from writing next to it.
+            let by = if self.remembered.is_some() { Owner::Job } else { Owner::Query };
+            if let Err(failure) = output::sweep_siblings(path, by) {
+                tracing::warn!(run_id = %self.id, error = %failure, "a stale stage could not be removed");
+            }
+        }
+        outputs.check()?;
+        key::load(org)
+    }
+
+    /// Waits for the writer, whatever came of the transfer: from then on nobody else holds the stages. But a run that
+    /// was stopped does not wait for a reader or a disk that hangs: its thread is left behind, and a stage with it, for
+    /// the next run to sweep.
+    async fn end_writer(
+        &self,
+        writer: WriterThread,
+        transferred: Result<(), TransferError>,
+    ) -> Result<Written, RunError> {
+        let ended = match &transferred {
+            Err(TransferError::Stopped(_)) => {
+                let given_up = self.edges.clock.sleep(WRITER_STOP_TIMEOUT);
+                tokio::select! {
+                    biased;
+                    ended = writer.end() => ended,
+                    () = given_up => Err(Failure::new(Exit::Output, "the output hangs").into()),
+                }
+            }
+            _ => writer.end().await,
+        };
+        match transferred {
+            // The writer knows why it ended.
+            Ok(()) | Err(TransferError::Writer) => ended,
+            Err(TransferError::Fault(fault)) => Err(fault.into()),
+            Err(TransferError::Stopped(failure)) => Err(RunError::Stopped(failure)),
+        }
+    }
+
+    /// Writes into the report what was published: the child queries' files in their order, then the main one.
+    fn report_files(
+        &self,
+        mut published: Vec<Published>,
+        counts: &[u64],
+        plan: &Plan,
+        report: &mut RunReport,
+    ) -> Result<(), Failure> {
+        let main = published.pop().ok_or_else(|| bug("nothing was published"))?;
+        report.bytes = main.bytes;
+        report.sha256 = Some(main.sha256);
+        for (((of, table), records), file) in
+            self.job.child_files().into_iter().zip(plan.columns.tables()).zip(counts).zip(published)
+        {
+            report.files.push(ChildFile {
+                of,
+                path: file.path.display().to_string(),
+                records: *records,
+                bytes: file.bytes,
+                sha256: file.sha256,
+                columns: table.columns.names().to_vec(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Keeps what the next run wants to know. The export is published: whatever becomes of this note, it did not fail.
+    fn remember(&self, columns: &Columns, report: &mut RunReport) {
+        if let Some((state, lock)) = self.remembered
+            && let Err(failure) = blocking(|| state.set_columns(lock, &drift::noted(self.job, columns)))
+        {
+            report.warnings.push(failure.what);
+        }
+    }
+}
+
+/// What may end a run from outside: a signal, a newer occurrence, its own timeout.
+struct Interrupt<'r>(Pin<Box<dyn Future<Output = Failure> + Send + 'r>>);
+
+impl<'r> Interrupt<'r> {
+    fn of(stop: &'r Stop, edges: &'r Edges, timeout: Option<Duration>) -> Self {
+        Self(Box::pin(async move {
+            tokio::select! {
+                failure = stop.requested() => failure,
+                failure = deadline(edges, timeout) => failure,
+            }
+        }))
+    }
+
+    /// Does the work, unless the run is ended before.
+    async fn unless<T, F, E>(&mut self, work: impl Future<Output = Result<T, F>>) -> Result<T, E>
+    where
+        F: Into<E>,
+        E: From<Stopped>,
+    {
+        tokio::select! {
+            biased;
+            failure = &mut self.0 => Err(Stopped(failure).into()),
+            done = work => done.map_err(Into::into),
+        }
+    }
+}
+
+async fn deadline(edges: &Edges, timeout: Option<Duration>) -> Failure {
+    let Some(timeout) = timeout else { return std::future::pending().await };
+    edges.clock.sleep(timeout).await;
+    Failure::new(Exit::Unavailable, format!("the run took longer than its timeout of {timeout:?}"))
+        .hint("raise timeout, or narrow the query")
+}
+
+fn bug(what: &str) -> Failure {
+    Failure::new(Exit::General, format!("a bug in sfexport: {what}"))
+}
