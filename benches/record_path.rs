@@ -3,10 +3,12 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use sfexport::encode::Encoder;
+use sfexport::encode::csv::Csv;
+use sfexport::encode::jsonl::Jsonl;
 use sfexport::job::{CsvDialect, Numbers};
-use sfexport::record::Record;
-use sfexport::salesforce::page::{JsonForm, PageReader};
-use sfexport::sink::csv::Csv;
+use sfexport::record::{JsonForm, Record};
+use sfexport::salesforce::page::PageReader;
 use sfexport::soql::{Columns, Query};
 
 #[path = "../tests/support/pages.rs"]
@@ -26,35 +28,28 @@ fn page_to_file(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("{name}, {records} records"));
         // MB/s; a record's time is an iteration's divided by the number in the group's name.
         group.throughput(Throughput::BytesDecimal(page.len() as u64));
-        let (mut record, mut out) = (Record::parted_by(b','), Vec::new());
-        let mut csv = Csv::new(CsvDialect::default(), Numbers::Plain);
+        let (mut record, mut out) = (Record::default(), Vec::new());
+        let names = || columns.names().to_vec();
         let form = JsonForm { numbers: Numbers::AsSent, attributes: false };
-        group.bench_function("page to CSV", |bench| {
-            bench.iter(|| {
-                out.clear();
-                let mut reader = PageReader::open(black_box(page)).expect("a page");
-                while reader
-                    .read(&columns, &mut record, form, &mut |_| unreachable!("no children"))
-                    .expect("a record")
-                {
-                    csv.row(&record, &mut out);
-                }
-                black_box(out.len())
+        let encoders = [
+            ("page to CSV", Encoder::Csv(Csv::new(CsvDialect::default(), Numbers::Plain, names()))),
+            ("page to JSON Lines", Encoder::Jsonl(Jsonl::new(form, names()))),
+        ];
+        for (name, mut encoder) in encoders {
+            group.bench_function(name, |bench| {
+                bench.iter(|| {
+                    out.clear();
+                    let mut reader = PageReader::open(black_box(page), &columns).expect("a page");
+                    while reader
+                        .read(encoder.target(&mut record, &mut out), &mut |_| unreachable!("no children"))
+                        .expect("a record")
+                    {
+                        encoder.record(&record, &mut out).expect("a row");
+                    }
+                    black_box(out.len())
+                });
             });
-        });
-        group.bench_function("page to JSON Lines", |bench| {
-            bench.iter(|| {
-                out.clear();
-                let mut reader = PageReader::open(black_box(page)).expect("a page");
-                while reader
-                    .copy(&columns, &mut record, form, &mut |_| unreachable!("no children"), &mut out)
-                    .expect("a record")
-                {
-                    out.push(b'\n');
-                }
-                black_box(out.len())
-            });
-        });
+        }
         group.finish();
     }
 }

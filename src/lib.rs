@@ -2,9 +2,10 @@
 //! itself, a cron schedule. Each layer imports only those above it:
 //!
 //! - [`error`]: what a person reads when something fails, and the exit status
-//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`record`], [`report`], [`schedule`], [`soql`]
+//! - domain, pure, without I/O or a clock: [`job`], [`org`], [`record`], [`report`], [`schedule`], [`soql`],
+//!   [`value`]
 //! - [`config`]: what a user wrote, read into the domain's types
-//! - [`salesforce`]: the protocol without sockets; [`sink`]: records in, bytes out
+//! - [`salesforce`]: the protocol without sockets; [`encode`]: records in, bytes out
 //! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`]
 //! - engine: [`login`], [`check`], [`export`], [`batch`], [`daemon`], [`agenda`], [`retry`], [`stop`]
 //! - faces: [`status`], [`notify`], [`cli`]
@@ -18,11 +19,12 @@ pub mod record;
 pub mod report;
 pub mod schedule;
 pub mod soql;
+pub mod value;
 
 pub mod config;
 
+pub mod encode;
 pub mod salesforce;
-pub mod sink;
 
 pub mod clock;
 pub mod http;

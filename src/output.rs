@@ -1,5 +1,5 @@
 //! Where exports go. An output appears whole or not at all: staged, sealed, published, and gone when it is
-//! dropped before that. What is written into it is the business of `sink`, when it is published that of `export`.
+//! dropped before that. What is written into it is the business of `encode`, when it is published that of `export`.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

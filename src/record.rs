@@ -1,13 +1,13 @@
-//! One record on its way from a page to a file, reused for every record of a run; and how numbers are written.
+//! One record on its way from a response to a file, reused for every record of a run.
 
-pub mod number;
+use crate::job::Numbers;
 
 /// A record's cells, in column order. Reused: filling it again allocates nothing once it has grown.
 #[derive(Debug, Default)]
 pub struct Record {
     bytes: Vec<u8>,
     cells: Vec<Option<Cell>>,
-    delimiter: Option<u8>,
+    copied: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -25,9 +25,9 @@ pub struct CellText<'r> {
     pub kind: CellKind,
     /// Its bytes.
     pub text: &'r [u8],
-    /// Whether it is known to hold neither [`Record::delimiter`] nor `"` nor a control character.
+    /// Whether it is known to hold neither `"`, nor a control character, nor the byte that [`Target::Cells`] named.
     pub clean: bool,
-    /// Its bytes and what stands behind them: a whole block is moved faster than some of its bytes.
+    /// Its bytes and those that follow in memory: moving a whole block is faster than moving part of one.
     pub from: &'r [u8],
 }
 
@@ -46,33 +46,54 @@ pub enum CellKind {
     Json,
 }
 
+/// Where a reader puts the next record. The encoder decides it, so a record that is sent as JSON and wanted as JSON is
+/// never taken apart.
+#[derive(Debug)]
+pub enum Target<'t> {
+    /// Into cells.
+    Cells {
+        /// The record to fill.
+        record: &'t mut Record,
+        /// A byte to watch for while text is read, besides `"` and control characters; see [`CellText::clean`]. Pass
+        /// `None` if knowing clean text is of no use.
+        watch: Option<u8>,
+    },
+    /// Into the output itself, as one line of JSON without its line break.
+    Json {
+        /// The record that is marked as copied; also scratch space for the reader.
+        record: &'t mut Record,
+        /// How the JSON is written.
+        form: JsonForm,
+        /// The output.
+        out: &'t mut Vec<u8>,
+    },
+}
+
+/// How a record is written as JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JsonForm {
+    /// How numbers are written.
+    pub numbers: Numbers,
+    /// Whether each record keeps its `attributes`.
+    pub attributes: bool,
+}
+
 impl Record {
-    /// A record for CSV whose cells are parted by this byte.
-    #[must_use]
-    pub fn parted_by(delimiter: u8) -> Self {
-        Self { delimiter: Some(delimiter), ..Self::default() }
-    }
-
-    /// The byte that text is watched for while it is read.
-    #[must_use]
-    pub fn delimiter(&self) -> Option<u8> {
-        self.delimiter
-    }
-
     /// Empties the record and sets its width.
     pub fn clear(&mut self, columns: usize) {
+        self.copied = false;
         self.bytes.clear();
         self.cells.clear();
         self.cells.resize(columns, None);
     }
 
-    /// Drops the cells behind the first `columns`.
+    /// Drops the cells after the first `columns`.
     pub fn truncate(&mut self, columns: usize) {
         self.cells.truncate(columns);
     }
 
     /// Fills a cell with what `write` appends, unless it is filled already: then nothing is written.
-    /// Gives whether it was empty.
+    /// Returns whether it was empty.
     pub fn fill(&mut self, column: usize, kind: CellKind, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let Some(cell @ None) = self.cells.get_mut(column) else { return false };
         let start = self.bytes.len();
@@ -81,15 +102,24 @@ impl Record {
         true
     }
 
-    /// The same with a text, by a `write` that can fail, and tells whether it met neither the byte that it is given
-    /// nor `"` nor a control character.
-    pub fn fill_text(&mut self, column: usize, write: impl FnOnce(&mut Vec<u8>, u8) -> Option<bool>) -> bool {
+    /// The same for a text, with a `write` that can fail, and returns whether the text is [clean](CellText::clean).
+    pub fn fill_text(&mut self, column: usize, write: impl FnOnce(&mut Vec<u8>) -> Option<bool>) -> bool {
         let Some(cell @ None) = self.cells.get_mut(column) else { return false };
         let start = self.bytes.len();
-        let Some(clean) = write(&mut self.bytes, self.delimiter.unwrap_or_default()) else { return false };
-        let clean = clean && self.delimiter.is_some();
+        let Some(clean) = write(&mut self.bytes) else { return false };
         *cell = Some(Cell { start, end: self.bytes.len(), kind: CellKind::Text, clean });
         true
+    }
+
+    /// Marks the record as copied into the output.
+    pub fn set_copied(&mut self) {
+        self.copied = true;
+    }
+
+    /// Whether the output already ends with this record, as JSON; its cells then mean nothing.
+    #[must_use]
+    pub fn is_copied(&self) -> bool {
+        self.copied
     }
 
     /// Whether a cell has been filled.
@@ -109,7 +139,7 @@ impl Record {
         self.cell_texts().map(|cell| (cell.kind, cell.text))
     }
 
-    /// The same with what an encoder wants to know.
+    /// The same with what an encoder needs to know.
     pub fn cell_texts(&self) -> impl ExactSizeIterator<Item = CellText<'_>> {
         self.cells.iter().map(|cell| match *cell {
             Some(Cell { start, end, kind, clean }) => {

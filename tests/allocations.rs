@@ -3,52 +3,50 @@
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use allocation_counter::measure;
+use sfexport::encode::Encoder;
+use sfexport::encode::csv::Csv;
+use sfexport::encode::jsonl::Jsonl;
 use sfexport::job::{CsvDialect, Numbers};
-use sfexport::record::Record;
-use sfexport::salesforce::page::{JsonForm, PageReader};
-use sfexport::sink::csv::Csv;
+use sfexport::record::{JsonForm, Record};
+use sfexport::salesforce::page::PageReader;
 use sfexport::soql::{Columns, Query};
 
 #[path = "support/pages.rs"]
 mod pages;
 
-/// What a page may cost, whatever it holds: the CSV writer's buffer, and the room to unescape a string.
+/// What a page may cost, whatever it holds: the room to unescape a string.
 const A_PAGE: u64 = 4;
 
 struct Path {
     columns: Columns,
     record: Record,
-    csv: Csv,
+    encoder: Encoder,
     out: Vec<u8>,
 }
 
 impl Path {
-    fn of(soql: &str, numbers: Numbers) -> Self {
-        let columns = Columns::of(&Query::parse(soql).unwrap()).unwrap();
-        let csv = Csv::new(CsvDialect::default(), numbers);
-        Self { columns, record: Record::parted_by(b','), csv, out: Vec::new() }
+    fn csv(soql: &str, numbers: Numbers) -> Self {
+        Self::of(soql, |names| Encoder::Csv(Csv::new(CsvDialect::default(), numbers, names)))
     }
 
-    fn rows(&mut self, page: &[u8]) -> usize {
-        self.out.clear();
-        let form = JsonForm { numbers: Numbers::Plain, attributes: false };
-        let mut reader = PageReader::open(page).unwrap();
-        let mut count = 0;
-        while reader.read(&self.columns, &mut self.record, form, &mut |_| unreachable!()).unwrap() {
-            self.csv.row(&self.record, &mut self.out);
-            count += 1;
-        }
-        count
-    }
-
-    fn lines(&mut self, page: &[u8], numbers: Numbers) -> usize {
-        self.out.clear();
+    fn jsonl(soql: &str, numbers: Numbers) -> Self {
         let form = JsonForm { numbers, attributes: false };
-        let mut reader = PageReader::open(page).unwrap();
+        Self::of(soql, |names| Encoder::Jsonl(Jsonl::new(form, names)))
+    }
+
+    fn of(soql: &str, encoder: impl FnOnce(Vec<String>) -> Encoder) -> Self {
+        let columns = Columns::of(&Query::parse(soql).unwrap()).unwrap();
+        let encoder = encoder(columns.names().to_vec());
+        Self { columns, record: Record::default(), encoder, out: Vec::new() }
+    }
+
+    fn encode(&mut self, page: &[u8]) -> usize {
+        let Self { columns, record, encoder, out } = self;
+        out.clear();
+        let mut reader = PageReader::open(page, columns).unwrap();
         let mut count = 0;
-        let (columns, record, out) = (&self.columns, &mut self.record, &mut self.out);
-        while reader.copy(columns, record, form, &mut |_| unreachable!(), out).unwrap() {
-            out.push(b'\n');
+        while reader.read(encoder.target(record, out), &mut |_| unreachable!()).unwrap() {
+            encoder.record(record, out).unwrap();
             count += 1;
         }
         count
@@ -73,24 +71,25 @@ fn assert_flat(render: fn(usize) -> Vec<u8>, mut run: impl FnMut(&[u8]) -> usize
 #[test]
 fn a_record_of_twenty_fields_and_parents_becomes_csv_without_an_allocation() {
     for numbers in [Numbers::Plain, Numbers::AsSent] {
-        let mut path = Path::of(pages::WIDE, numbers);
-        assert_flat(pages::wide, |page| path.rows(page));
+        let mut path = Path::csv(pages::WIDE, numbers);
+        assert_flat(pages::wide, |page| path.encode(page));
     }
 }
 
 #[test]
 fn a_record_of_twenty_fields_and_parents_becomes_json_without_an_allocation() {
     for numbers in [Numbers::Plain, Numbers::AsSent] {
-        let mut path = Path::of(pages::WIDE, numbers);
-        assert_flat(pages::wide, |page| path.lines(page, numbers));
+        let mut path = Path::jsonl(pages::WIDE, numbers);
+        assert_flat(pages::wide, |page| path.encode(page));
     }
 }
 
 #[test]
 fn long_text_costs_no_allocation_either() {
-    let mut path = Path::of(pages::LONG_TEXT, Numbers::Plain);
-    assert_flat(pages::long_text, |page| path.rows(page));
-    assert_flat(pages::long_text, |page| path.lines(page, Numbers::AsSent));
+    let mut rows = Path::csv(pages::LONG_TEXT, Numbers::Plain);
+    assert_flat(pages::long_text, |page| rows.encode(page));
+    let mut lines = Path::jsonl(pages::LONG_TEXT, Numbers::AsSent);
+    assert_flat(pages::long_text, |page| lines.encode(page));
 }
 
 #[test]

@@ -16,9 +16,13 @@ struct Layer {
 /// First to last. A new module is entered here, in the layer that it belongs to.
 const LAYERS: &[Layer] = &[
     Layer { name: "errors", modules: &["error"], inside: false },
-    Layer { name: "domain", modules: &["job", "org", "record", "report", "schedule", "soql"], inside: true },
+    Layer {
+        name: "domain",
+        modules: &["job", "org", "record", "report", "schedule", "soql", "value"],
+        inside: true,
+    },
     Layer { name: "configuration", modules: &["config"], inside: false },
-    Layer { name: "protocol and formats", modules: &["salesforce", "sink"], inside: false },
+    Layer { name: "protocol and formats", modules: &["salesforce", "encode"], inside: false },
     Layer { name: "edges", modules: &["clock", "http", "key", "monitor", "output", "state"], inside: false },
     Layer {
         name: "engine",
@@ -30,7 +34,7 @@ const LAYERS: &[Layer] = &[
 
 /// Beside the layers: what it may import.
 const DEMO_ORG: (&str, &[&str]) =
-    ("demo_org", &["error", "job", "org", "record", "report", "schedule", "soql"]);
+    ("demo_org", &["error", "job", "org", "record", "report", "schedule", "soql", "value"]);
 
 /// Where a module stands: the number of its layer.
 fn rank(module: &str) -> Option<usize> {
@@ -173,7 +177,7 @@ fn a_breach_of_the_order_is_seen() {
     for (module, imported) in [
         ("error", "job"),
         ("soql", "config"),
-        ("sink", "salesforce"),
+        ("encode", "salesforce"),
         ("salesforce", "http"),
         ("http", "key"),
         ("output", "state"),

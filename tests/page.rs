@@ -6,9 +6,9 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde_json::Value;
 use sfexport::job::Numbers;
-use sfexport::record::{CellKind, Record};
+use sfexport::record::{CellKind, JsonForm, Record, Target};
 use sfexport::salesforce::fault::{Fault, FaultKind};
-use sfexport::salesforce::page::{JsonForm, PageReader, next_locator};
+use sfexport::salesforce::page::{PageReader, next_locator};
 use sfexport::salesforce::query::QueryLocator;
 use sfexport::soql::{Columns, Query};
 
@@ -35,13 +35,14 @@ fn cells_with(
     columns: &Columns,
     fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
 ) -> Result<(Vec<Vec<Cell>>, u64), Fault> {
-    let mut reader = PageReader::open(page)?;
+    let mut reader = PageReader::open(page, columns)?;
     let (mut record, mut all) = (Record::default(), Vec::new());
-    while reader.read(columns, &mut record, AS_SENT, fetch)? {
+    while reader.read(Target::Cells { record: &mut record, watch: None }, fetch)? {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("cells are UTF-8");
         all.push(record.cells().map(|(kind, bytes)| (kind, text(bytes))).collect());
     }
-    assert!(!reader.read(columns, &mut record, AS_SENT, fetch)?, "a page that has ended stays so");
+    let ended = !reader.read(Target::Cells { record: &mut record, watch: None }, fetch)?;
+    assert!(ended, "a page that has ended stays so");
     Ok((all, reader.lone_surrogates()))
 }
 
@@ -56,9 +57,10 @@ fn lines_with(
     form: JsonForm,
     fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
 ) -> Result<(Vec<String>, u64), Fault> {
-    let mut reader = PageReader::open(page)?;
+    let mut reader = PageReader::open(page, columns)?;
     let (mut record, mut out, mut all) = (Record::default(), Vec::new(), Vec::new());
-    while reader.copy(columns, &mut record, form, fetch, &mut out)? {
+    while reader.read(Target::Json { record: &mut record, form, out: &mut out }, fetch)? {
+        assert!(record.is_copied());
         all.push(String::from_utf8(std::mem::take(&mut out)).expect("lines are UTF-8"));
     }
     Ok((all, reader.lone_surrogates()))
@@ -124,7 +126,7 @@ const CHILDREN: &str = "SELECT Name, (SELECT LastName, Account.Rating FROM Conta
 #[test]
 fn a_parent_that_is_null_leaves_all_its_columns_null() {
     let (page, columns) = (fixture!("parents.json"), columns(PARENTS));
-    let head = PageReader::open(page).unwrap().head().clone();
+    let head = PageReader::open(page, &columns).unwrap().head().clone();
     assert_eq!(head.total_size, 3);
     assert_eq!(head.next.unwrap().path(), "/services/data/v62.0/query/0r8Wz00000QrStUVWX-3");
     let expected = vec![
@@ -238,7 +240,7 @@ fn compound_values_are_compact_json() {
 #[test]
 fn keys_come_in_any_order_and_spelling_and_the_head_behind_the_records() {
     let (page, columns) = (fixture!("any_order.json"), columns(ANY_ORDER));
-    let head = PageReader::open(page).unwrap().head().clone();
+    let head = PageReader::open(page, &columns).unwrap().head().clone();
     assert_eq!((head.total_size, head.next.unwrap().path().len()), (9, 40));
     let expected = vec![
         vec![text("1"), text("last"), text("o")],
@@ -522,17 +524,49 @@ fn deep_values_exhaust_nothing() {
 }
 
 #[test]
-fn an_empty_result_and_a_count_have_no_records() {
+fn only_done_ends_a_result() {
+    let columns = columns(TEXT);
     let page = br#"{"totalSize":0,"done":true,"records":[]}"#;
-    assert_eq!(cells(page, &columns(TEXT)).unwrap().0.len(), 0);
+    assert_eq!(cells(page, &columns).unwrap().0.len(), 0);
+    // A URL next to it means nothing.
     let page = br#"{"totalSize":42,"done":true,"nextRecordsUrl":"elsewhere","records":[]}"#;
-    let head = PageReader::open(page).unwrap().head().clone();
-    assert_eq!(
-        (head.total_size, head.next),
-        (42, None),
-        "only done ends a result; a URL beside it says nothing"
-    );
-    assert_eq!(cells(page, &columns("SELECT COUNT() FROM A")).unwrap().0.len(), 0);
+    let head = PageReader::open(page, &columns).unwrap().head().clone();
+    assert_eq!((head.total_size, head.next), (42, None));
+}
+
+#[test]
+fn a_count_is_one_record_that_holds_it() {
+    let columns = columns("SELECT COUNT() FROM A");
+    let page = br#"{"totalSize":42,"done":true,"records":[]}"#;
+    assert_eq!(PageReader::open(page, &columns).unwrap().head().total_size, 1);
+    assert_eq!(cells(page, &columns).unwrap().0, [[number("42")]]);
+    // It has cells in JSON too: nothing was sent to be copied.
+    let (mut record, mut out) = (Record::default(), Vec::new());
+    let mut reader = PageReader::open(page, &columns).unwrap();
+    let target = Target::Json { record: &mut record, form: AS_SENT, out: &mut out };
+    assert!(reader.read(target, &mut no_children).unwrap());
+    assert!(!record.is_copied() && out.is_empty());
+    assert_eq!(record.cells().collect::<Vec<_>>(), [(CellKind::Number, b"42".as_slice())]);
+}
+
+#[test]
+fn a_number_that_cannot_be_written_out_is_a_fault() {
+    let columns = columns("SELECT Id, N FROM A");
+    let page = |number: &str, space: &str| {
+        format!(r#"{{"totalSize":1,{space}"done":true,"records":[{{"Id":"1","N":{number}}}]}}         "#)
+    };
+    let plain = JsonForm { numbers: Numbers::Plain, attributes: false };
+    // Both ways of reading a record: the second page has white space between its tokens.
+    for space in ["", " "] {
+        let page = page("1E401", space);
+        let fault = lines(page.as_bytes(), &columns, plain).expect_err("an exponent beyond 400");
+        assert_eq!(fault.kind, FaultKind::InvalidResponse);
+        assert_eq!(fault.what, "the exponent of \"1E401\" is beyond 400");
+        assert!(fault.hint.is_some_and(|hint| hint.contains("numbers = \"as_sent\"")));
+        assert_eq!(lines(page.as_bytes(), &columns, AS_SENT).unwrap().0, [r#"{"Id":"1","N":1E401}"#]);
+    }
+    let page = page("1E3", "");
+    assert_eq!(lines(page.as_bytes(), &columns, plain).unwrap().0, [r#"{"Id":"1","N":1000}"#]);
 }
 
 /// A record as it should be copied: without attributes, child results as the lists of their records.
@@ -660,7 +694,7 @@ fn recorded_answers_read_as_serde_json_reads_them() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if name.starts_with("error_") || name.starts_with("oauth_") || name.starts_with("limits_") {
-            assert!(PageReader::open(&std::fs::read(&path).unwrap()).is_err(), "{name}");
+            assert!(PageReader::open(&std::fs::read(&path).unwrap(), &columns(TEXT)).is_err(), "{name}");
             errors += 1;
         }
     }
@@ -794,7 +828,7 @@ proptest! {
     #[test]
     fn a_page_in_any_order_and_spacing_gives_what_was_put_into_it((page, records, next, _) in random_page()) {
         let columns = columns(RANDOM);
-        let found_next = PageReader::open(page.as_bytes()).unwrap().head().next.clone();
+        let found_next = PageReader::open(page.as_bytes(), &columns).unwrap().head().next.clone();
         prop_assert_eq!(found_next.map(|next| next.path().to_owned()), next);
         let (found, surrogates) = cells(page.as_bytes(), &columns).unwrap();
         prop_assert_eq!((found.len(), surrogates), (records.len(), 0));

@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sfexport::encode::csv::Csv;
 use sfexport::job::{CsvDialect, Numbers};
 use sfexport::record::{CellKind, Record};
-use sfexport::sink::csv::Csv;
 
 fuzz_target!(|data: &[u8]| {
     let [width, dialect, cells @ ..] = data else { return };
@@ -19,23 +19,24 @@ fuzz_target!(|data: &[u8]| {
     let mut cells: Vec<_> = cells.split(|byte| *byte == 0xFF).collect();
     cells.resize(cells.len().div_ceil(width) * width, b"");
     let mut out = Vec::new();
-    let mut csv = Csv::new(chosen.clone(), Numbers::AsSent);
-    let mut record = Record::parted_by(chosen.delimiter);
+    let mut csv = Csv::new(chosen.clone(), Numbers::AsSent, Vec::new());
+    let mut record = Record::default();
     for row in cells.chunks(width) {
         record.clear(width);
         for (column, cell) in row.iter().enumerate() {
             // As the page's reader fills it from a text without escapes, and as from any other.
             let filled = if dialect & 16 == 0 {
-                record.fill_text(column, |out, watched| {
+                record.fill_text(column, |out| {
                     out.extend_from_slice(cell);
-                    Some(!cell.iter().any(|byte| *byte == watched || *byte == b'"' || *byte < 0x20))
+                    let quoted = |byte: &u8| *byte == chosen.delimiter || *byte == b'"' || *byte < 0x20;
+                    Some(chosen.quote == b'"' && !cell.iter().any(quoted))
                 })
             } else {
                 record.fill(column, CellKind::Text, |out| out.extend_from_slice(cell))
             };
             assert!(filled);
         }
-        csv.row(&record, &mut out);
+        csv.record(&record, &mut out).expect("a row");
     }
     // That reader takes a byte order mark at the start for no part of the first cell.
     if out.starts_with("\u{FEFF}".as_bytes()) {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sfexport::record::number::write_plain;
+use sfexport::value::number::write_plain;
 
 fuzz_target!(|text: &str| {
     let Ok(number) = serde_json::from_str::<&serde_json::value::RawValue>(text) else { return };
@@ -11,20 +11,17 @@ fuzz_target!(|text: &str| {
         return;
     }
     let mut out = Vec::new();
-    write_plain(number.as_bytes(), &mut out);
+    if write_plain(number.as_bytes(), &mut out).is_err() {
+        assert!(out.is_empty() && number.contains(['e', 'E']), "{number}");
+        return;
+    }
     let written = std::str::from_utf8(&out).expect("ASCII");
     if !number.contains(['e', 'E']) {
         assert_eq!(written, number);
         return;
     }
-    // Exponents past a thousand stay as they were sent.
-    if written != number {
-        assert!(!written.contains(['e', 'E']), "{number} became {written}");
-        assert!(
-            serde_json::from_str::<serde_json::Value>(written).is_ok() || written.len() > 300,
-            "{written}"
-        );
-    }
+    assert!(!written.contains(['e', 'E']), "{number} became {written}");
+    assert!(serde_json::from_str::<serde_json::Value>(written).is_ok() || written.len() > 300, "{written}");
     // The standard library rounds both texts rightly, so that equal decimals are the same double.
     let double = |text: &str| text.parse::<f64>().expect("a number").to_bits();
     assert_eq!(double(written), double(number), "{number} became {written}");

@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use sfexport::encode::csv::Csv;
 use sfexport::job::{CsvDialect, Numbers};
-use sfexport::record::{CellKind, Record};
+use sfexport::record::{CellKind, JsonForm, Record, Target};
 use sfexport::salesforce::fault::{Fault, FaultKind};
-use sfexport::salesforce::page::{JsonForm, PageReader, next_locator};
-use sfexport::sink::csv::Csv;
+use sfexport::salesforce::page::{PageReader, next_locator};
 use sfexport::soql::{Columns, Query};
 
 /// With a child query, and without: few records that have one are read in one go.
@@ -25,7 +25,7 @@ fuzz_target!(|page: &[u8]| COLUMNS.iter().for_each(|columns| agree(page, columns
 
 fn agree(page: &[u8], columns: &Columns) {
     let form = JsonForm { numbers: Numbers::AsSent, attributes: false };
-    let cells = cells(page, columns, form);
+    let cells = cells(page, columns);
     let copied = copied(page, columns, form);
     assert_eq!(cells.is_ok(), copied.is_ok(), "{cells:?} {copied:?}");
     let (Ok((cells, surrogates, next)), Ok(copied)) = (cells, copied) else { return };
@@ -97,13 +97,13 @@ fn no_pages(_: &sfexport::salesforce::query::QueryLocator) -> Result<Vec<u8>, Fa
 
 type Cells = Vec<Vec<(CellKind, Vec<u8>)>>;
 
-fn cells(page: &[u8], columns: &Columns, form: JsonForm) -> Result<(Cells, u64, Option<String>), Fault> {
-    let mut reader = PageReader::open(page)?;
-    let (mut record, mut rows) = (Record::parted_by(b','), Cells::new());
-    let (mut csv, mut encoded) = (Csv::new(CsvDialect::default(), Numbers::AsSent), Vec::new());
-    while reader.read(columns, &mut record, form, &mut no_pages)? {
+fn cells(page: &[u8], columns: &Columns) -> Result<(Cells, u64, Option<String>), Fault> {
+    let mut reader = PageReader::open(page, columns)?;
+    let (mut record, mut rows) = (Record::default(), Cells::new());
+    let (mut csv, mut encoded) = (Csv::new(CsvDialect::default(), Numbers::AsSent, Vec::new()), Vec::new());
+    while reader.read(Target::Cells { record: &mut record, watch: Some(b',') }, &mut no_pages)? {
         rows.push(record.cells().map(|(kind, cell)| (kind, cell.to_vec())).collect());
-        csv.row(&record, &mut encoded);
+        csv.record(&record, &mut encoded).expect("a row");
     }
     // That reader takes a byte order mark at the start for no part of the first cell.
     if !encoded.starts_with("\u{FEFF}".as_bytes()) {
@@ -122,9 +122,9 @@ fn cells(page: &[u8], columns: &Columns, form: JsonForm) -> Result<(Cells, u64, 
 }
 
 fn copied(page: &[u8], columns: &Columns, form: JsonForm) -> Result<Vec<Vec<u8>>, Fault> {
-    let mut reader = PageReader::open(page)?;
+    let mut reader = PageReader::open(page, columns)?;
     let (mut record, mut line, mut lines) = (Record::default(), Vec::new(), Vec::new());
-    while reader.copy(columns, &mut record, form, &mut no_pages, &mut line)? {
+    while reader.read(Target::Json { record: &mut record, form, out: &mut line }, &mut no_pages)? {
         assert!(!line.contains(&b'\n') && !line.contains(&b'\r'));
         lines.push(std::mem::take(&mut line));
     }

@@ -15,8 +15,7 @@ use crate::login;
 use crate::output::{LocalFile, Output as _};
 use crate::report::RunId;
 use crate::salesforce::fault::{Fault, FaultKind};
-use crate::salesforce::page::PageReader;
-use crate::salesforce::{column_metadata, explain, query};
+use crate::salesforce::{column_metadata, explain, page, query};
 use crate::soql::{ClauseKind, Described, Query, TokenKind};
 
 /// How many occurrences of a schedule are shown.
@@ -137,7 +136,7 @@ impl Check<'_> {
         let version = &reached.org.api_version;
         let path = query::path(version, job.all_rows, &count.soql)?;
         let told = login::ask(&self.edges.http, &reached.session, version, &path).await?;
-        Ok(PageReader::open(&told.body)?.head().total_size.saturating_sub(count.offset))
+        Ok(page::count(&told.body)?.saturating_sub(count.offset))
     }
 
     /// Whether the export could be written, as far as that is seen without writing.

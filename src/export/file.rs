@@ -1,24 +1,21 @@
-//! One of the files that a run writes: what is encoded for it, and its stage.
-
-use std::io;
+//! One of the files that a run writes: its encoder, and its stage.
 
 use super::error::RunError;
 use super::writer::write_failure;
+use crate::encode::{Encoder, ValueError};
 use crate::error::Failure;
 use crate::output::Staged;
-use crate::record::Record;
-use crate::sink::csv::Csv;
+use crate::record::{Record, Target};
 
 /// How much of a file is held back while its rows come, in bytes.
 const MAX_BUFFERED_BYTES: usize = 1 << 20;
 
 /// A file on its way.
 pub(super) struct File {
-    pub(super) names: Vec<String>,
-    pub(super) csv: Csv,
+    encoder: Encoder,
     pub(super) staged: Box<dyn Staged>,
     /// What is encoded and not written yet.
-    pub(super) encoded: Vec<u8>,
+    encoded: Vec<u8>,
     /// Records and bytes in it; those of a page that is not accepted yet too.
     pub(super) records: u64,
     pub(super) bytes: u64,
@@ -26,20 +23,32 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn new(names: Vec<String>, csv: Csv, staged: Box<dyn Staged>) -> Self {
-        Self { names, csv, staged, encoded: Vec::new(), records: 0, bytes: 0, marked: (0, 0) }
+    pub(super) fn new(encoder: Encoder, staged: Box<dyn Staged>) -> Self {
+        Self { encoder, staged, encoded: Vec::new(), records: 0, bytes: 0, marked: (0, 0) }
     }
 
-    /// Encodes what stands before its first record.
-    pub(super) fn head(&mut self) {
-        self.csv.head(&self.names, &mut self.encoded);
+    /// Encodes what precedes its first record.
+    pub(super) fn begin(&mut self) {
+        self.encoder.begin(&mut self.encoded);
     }
 
-    /// Encodes a record as a row, and writes what is encoded once it is much.
-    pub(super) fn row(&mut self, record: &Record) -> io::Result<()> {
-        self.csv.row(record, &mut self.encoded);
+    /// Where the next record is to be read to.
+    #[inline]
+    pub(super) fn target<'t>(&'t mut self, record: &'t mut Record) -> Target<'t> {
+        self.encoder.target(record, &mut self.encoded)
+    }
+
+    /// Encodes a record.
+    #[inline]
+    pub(super) fn record(&mut self, record: &Record) -> Result<(), ValueError> {
+        self.encoder.record(record, &mut self.encoded)?;
         self.records += 1;
-        if self.encoded.len() > MAX_BUFFERED_BYTES { self.write() } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Writes what is encoded once it is much.
+    pub(super) fn write_much(&mut self) -> Result<(), RunError> {
+        if self.encoded.len() > MAX_BUFFERED_BYTES { self.write_out() } else { Ok(()) }
     }
 
     /// Marks this place, before a page.
@@ -64,11 +73,7 @@ impl File {
 
     /// Writes what is encoded.
     pub(super) fn write_out(&mut self) -> Result<(), RunError> {
-        self.write().map_err(write_failure)
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        self.staged.write_all(&self.encoded)?;
+        self.staged.write_all(&self.encoded).map_err(write_failure)?;
         self.bytes += self.encoded.len() as u64;
         self.encoded.clear();
         Ok(())

@@ -80,7 +80,6 @@ pub(super) async fn carry_out(
     let written = steps.end_writer(writer, transferred).await;
     link.report(report);
     let written = written?;
-    report.records = written.records;
     report.total = written.total;
     report.pages = written.pages;
     if written.lone_surrogates > 0 {
@@ -91,8 +90,10 @@ pub(super) async fn carry_out(
     }
 
     // The one that readers wait for comes last.
-    let (mut group, counts): (Vec<_>, Vec<_>) = written.children.into_iter().unzip();
-    group.push(written.staged);
+    let (mut group, mut counts): (Vec<_>, Vec<_>) = written.files.into_iter().unzip();
+    group.rotate_left(1);
+    counts.rotate_left(1);
+    report.records = counts.pop().unwrap_or_default();
     let published = publish(group, job.if_exists, remembered).await?;
     report.warnings.extend(drift);
     steps.report_files(published, &counts, &plan, report)?;

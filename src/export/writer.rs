@@ -11,14 +11,14 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::error::RunError;
 use super::file::File;
+use crate::encode::{Encoder, ValueError};
 use crate::error::{Exit, Failure};
-use crate::job::{Format, Job, Numbers};
+use crate::job::Job;
 use crate::output::{self, Staged};
-use crate::record::{CellKind, Record};
+use crate::record::Record;
 use crate::salesforce::fault::{Fault, FaultKind};
-use crate::salesforce::page::{Head, JsonForm, PageReader};
+use crate::salesforce::page::{FetchChildren, Head, PageReader};
 use crate::salesforce::query::{Count, QueryLocator};
-use crate::sink::csv::Csv;
 use crate::soql::Columns;
 
 /// What the writer is told.
@@ -60,10 +60,8 @@ pub(super) struct Accepted {
 
 /// What was written in all, and the stages that hold it.
 pub(super) struct Written {
-    pub(super) staged: Box<dyn Staged>,
-    pub(super) records: u64,
-    /// The stages of the child queries' files, and how many records each holds.
-    pub(super) children: Vec<(Box<dyn Staged>, u64)>,
+    /// The stage of each file and how many records it holds; the main one first.
+    pub(super) files: Vec<(Box<dyn Staged>, u64)>,
     pub(super) total: Option<u64>,
     pub(super) pages: u64,
     pub(super) lone_surrogates: u64,
@@ -85,7 +83,7 @@ impl WriterThread {
     ) -> Result<Self, Failure> {
         let (commands, told) = channel(1);
         let (answers, replies) = channel(1);
-        let writer = Writer::new(job, columns, stages)?;
+        let writer = Writer::new(job, columns, stages);
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || writer.work(told, &answers))
@@ -117,44 +115,29 @@ impl WriterThread {
 
 struct Writer {
     columns: Arc<Columns>,
-    format: Format,
-    form: JsonForm,
-    main: File,
-    /// The files of the child queries.
-    children: Vec<File>,
+    /// The main file, then those of the child queries.
+    files: Vec<File>,
     record: Record,
-    /// Whether what stands before the first record has been written.
+    /// Whether what precedes the first record has been written.
     begun: bool,
     count: Count,
     lone_surrogates: u64,
 }
 
 impl Writer {
-    fn new(job: &Job, columns: Arc<Columns>, stages: Vec<Box<dyn Staged>>) -> Result<Self, Failure> {
-        let shape = &job.shape;
-        // JSON inside a CSV cell is JSON: its numbers are the org's own.
-        let numbers = if job.format == Format::Jsonl { shape.numbers } else { Numbers::AsSent };
-        let mut tables = vec![columns.names().to_vec()];
-        tables.extend(columns.tables().iter().map(|table| table.columns.names().to_vec()));
-        let csv = || Csv::new(shape.csv.clone(), shape.numbers);
-        let mut files = tables.into_iter().zip(stages).map(|(names, staged)| File::new(names, csv(), staged));
-        let main = files.next().ok_or_else(|| Failure::new(Exit::General, "a bug in sfexport: no stage"))?;
-        Ok(Self {
-            format: job.format,
-            form: JsonForm { numbers, attributes: job.format == Format::Jsonl && shape.attributes },
-            main,
-            children: files.collect(),
+    fn new(job: &Job, columns: Arc<Columns>, stages: Vec<Box<dyn Staged>>) -> Self {
+        let tables = columns.tables();
+        let tables = std::iter::once(columns.names()).chain(tables.iter().map(|table| table.columns.names()));
+        let encoders = tables.map(|names| Encoder::new(job.format, &job.shape, names.to_vec()));
+        let files = encoders.zip(stages).map(|(encoder, staged)| File::new(encoder, staged)).collect();
+        Self {
             columns,
-            record: Record::parted_by(shape.csv.delimiter),
+            files,
+            record: Record::default(),
             begun: false,
             count: Count::default(),
             lone_surrogates: 0,
-        })
-    }
-
-    /// All of its files.
-    fn files(&mut self) -> impl Iterator<Item = &mut File> {
-        std::iter::once(&mut self.main).chain(&mut self.children)
+        }
     }
 
     fn work(mut self, mut told: Receiver<Command>, answers: &Sender<Reply>) -> Result<Written, RunError> {
@@ -162,23 +145,20 @@ impl Writer {
             let reply = match command {
                 Command::Page(page) => self.page(page, &mut told, answers)?,
                 Command::Restart => {
-                    self.files().try_for_each(File::restart)?;
+                    self.files.iter_mut().try_for_each(File::restart)?;
                     (self.begun, self.count, self.lone_surrogates) = (false, Count::default(), 0);
                     Reply::Restarted
                 }
-                // An answer to a question that a page no longer has.
+                // The response to a question that a page no longer has.
                 Command::Children(_) => continue,
             };
             if answers.blocking_send(reply).is_err() {
                 break;
             }
         }
-        let records = if self.columns.is_count() { self.count.pages() } else { self.count.records() };
         Ok(Written {
-            staged: self.main.staged,
-            children: self.children.into_iter().map(|file| (file.staged, file.records)).collect(),
-            records,
-            total: if self.columns.is_count() { self.count.total().map(|_| 1) } else { self.count.total() },
+            files: self.files.into_iter().map(|file| (file.staged, file.records)).collect(),
+            total: self.count.total(),
             pages: self.count.pages(),
             lone_surrogates: self.lone_surrogates,
         })
@@ -191,9 +171,8 @@ impl Writer {
         answers: &Sender<Reply>,
     ) -> Result<Reply, RunError> {
         let mut fetching_failed = false;
-        let mut broken = None;
-        self.files().for_each(File::mark);
-        let read = self.read(&page, &mut broken, &mut |locator| {
+        self.files.iter_mut().for_each(File::mark);
+        let read = self.read(&page, &mut |locator| {
             let gone = || Fault::new(FaultKind::Unreachable, "the run ended");
             answers.blocking_send(Reply::NeedChildren(locator.clone())).map_err(|_| gone())?;
             match told.blocking_recv() {
@@ -201,103 +180,100 @@ impl Writer {
                 _ => Err(gone()),
             }
         });
-        if let Some(failure) = broken {
-            return Err(failure);
-        }
         let (head, lone_surrogates) = match read {
             Ok(read) => read,
-            Err(fault) => {
-                self.files().try_for_each(File::back_to_mark)?;
+            Err(Unread::Run(error)) => return Err(error),
+            Err(Unread::Fault(fault)) => {
+                self.files.iter_mut().try_for_each(File::back_to_mark)?;
                 let again = fault.kind == FaultKind::Truncated && !fetching_failed;
                 return Ok(Reply::Rejected { fault, again });
             }
         };
-        self.files().try_for_each(File::write_out)?;
-        self.main.staged.flush().map_err(write_failure)?;
+        self.files.iter_mut().try_for_each(File::write_out)?;
+        for file in &mut self.files {
+            file.staged.flush().map_err(write_failure)?;
+        }
         self.begun = true;
         self.lone_surrogates += lone_surrogates;
-        let (records, bytes) = (self.count.records(), self.files().map(|file| file.bytes).sum());
+        let (records, bytes) = (self.count.records(), self.files.iter().map(|file| file.bytes).sum());
         Ok(Reply::Accepted(Accepted { page, next: head.next, records, total: head.total_size, bytes }))
     }
 
-    /// Encodes a page, to its end, and counts it. Where an output breaks on the way, that is in `broken`.
-    fn read(
-        &mut self,
-        bytes: &[u8],
-        broken: &mut Option<RunError>,
-        fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
-    ) -> Result<(Head, u64), Fault> {
-        let mut page = PageReader::open(bytes)?;
-        let records = match self.format {
-            Format::Csv if !self.children.is_empty() => self.csv_tables(&mut page, broken, fetch)?,
-            Format::Csv => self.csv_rows(&mut page, fetch)?,
-            Format::Jsonl => self.json_lines(&mut page, fetch)?,
+    /// Encodes a page, to its end, and counts it.
+    fn read(&mut self, bytes: &[u8], fetch: &mut FetchChildren<'_>) -> Result<(Head, u64), Unread> {
+        let columns = Arc::clone(&self.columns);
+        let mut page = PageReader::open(bytes, &columns)?;
+        if !self.begun {
+            self.files.iter_mut().for_each(File::begin);
+        }
+        let records = match self.files.as_mut_slice() {
+            [main] => one_file(&mut page, main, &mut self.record, fetch)?,
+            files => several_files(&mut page, files, fetch)?,
         };
-        self.count.accept(page.head(), records, self.columns.is_count())?;
+        self.count.accept(page.head(), records)?;
         Ok((page.head().clone(), page.lone_surrogates()))
     }
+}
 
-    fn csv_rows(
-        &mut self,
-        page: &mut PageReader<'_>,
-        fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
-    ) -> Result<u64, Fault> {
-        let File { names, csv, encoded, .. } = &mut self.main;
-        if !self.begun {
-            csv.head(names, encoded);
-        }
-        let mut records = 0;
-        while page.read(&self.columns, &mut self.record, self.form, fetch)? {
-            csv.row(&self.record, encoded);
-            records += 1;
-        }
-        if self.columns.is_count() {
-            self.record.clear(1);
-            let total = page.head().total_size.to_string();
-            self.record.fill(0, CellKind::Number, |cell| cell.extend_from_slice(total.as_bytes()));
-            csv.row(&self.record, encoded);
-        }
-        Ok(records)
+fn one_file(
+    page: &mut PageReader<'_>,
+    file: &mut File,
+    record: &mut Record,
+    fetch: &mut FetchChildren<'_>,
+) -> Result<u64, Unread> {
+    let mut records = 0;
+    while page.read(file.target(record), fetch)? {
+        file.record(record)?;
+        records += 1;
     }
+    Ok(records)
+}
 
-    /// The same with a file for each child query. Their records may be without number, so that they are written as
-    /// they come, and taken back if the page turns out to be cut.
-    fn csv_tables(
-        &mut self,
-        page: &mut PageReader<'_>,
-        broken: &mut Option<RunError>,
-        fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
-    ) -> Result<u64, Fault> {
-        if !self.begun {
-            self.files().for_each(File::head);
-        }
-        let Self { columns, form, main, children, .. } = self;
-        page.rows(columns, *form, fetch, &mut |table, record| {
-            let file = if table == 0 { Some(&mut *main) } else { children.get_mut(table - 1) };
-            let Some(file) = file else { return Ok(()) };
-            file.row(record).map_err(|error| {
-                *broken = Some(write_failure(error));
-                Fault::new(FaultKind::InvalidResponse, "the output cannot be written")
-            })
+/// The same with a file for each child query. Their records may be without number, so they are written as they come,
+/// and taken back if the page turns out to be truncated.
+fn several_files(
+    page: &mut PageReader<'_>,
+    files: &mut [File],
+    fetch: &mut FetchChildren<'_>,
+) -> Result<u64, Unread> {
+    let mut broken = None;
+    let read = page.rows(fetch, &mut |table, record| {
+        let Some(file) = files.get_mut(table) else { return Ok(()) };
+        file.record(record).map_err(value_fault)?;
+        file.write_much().map_err(|error| {
+            broken = Some(error);
+            Fault::new(FaultKind::InvalidResponse, "the output cannot be written")
         })
+    });
+    match broken {
+        Some(error) => Err(Unread::Run(error)),
+        None => Ok(read?),
     }
+}
 
-    fn json_lines(
-        &mut self,
-        page: &mut PageReader<'_>,
-        fetch: &mut dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault>,
-    ) -> Result<u64, Fault> {
-        let encoded = &mut self.main.encoded;
-        let mut records = 0;
-        while page.copy(&self.columns, &mut self.record, self.form, fetch, encoded)? {
-            encoded.push(b'\n');
-            records += 1;
-        }
-        if self.columns.is_count() {
-            encoded.extend_from_slice(format!("{{\"count\":{}}}\n", page.head().total_size).as_bytes());
-        }
-        Ok(records)
+/// Why a page was not read to its end.
+enum Unread {
+    /// What was sent.
+    Fault(Fault),
+    /// Something on this side.
+    Run(RunError),
+}
+
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
+}
+
+impl From<ValueError> for Unread {
+    fn from(error: ValueError) -> Self {
+        Self::Fault(value_fault(error))
+    }
+}
+
+fn value_fault(error: ValueError) -> Fault {
+    Fault::new(FaultKind::InvalidResponse, error.to_string())
+        .hint("set numbers = \"as_sent\" to keep numbers as the org sends them")
 }
 
 /// The failure of a stage or a stream that does not take what is written.

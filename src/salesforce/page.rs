@@ -17,14 +17,14 @@ use super::fault::{Fault, FaultKind};
 use super::json::Json;
 use super::query::QueryLocator;
 use crate::job::Numbers;
-use crate::record::number::write_plain;
-use crate::record::{CellKind, Record};
+use crate::record::{CellKind, JsonForm, Record, Target};
 use crate::soql::{Columns, Entry, Level, Node};
+use crate::value::number::write_plain;
 
 /// What a page says about the whole result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// The number of records in the whole result, the same on every page.
+    /// The number of records in the whole result, the same on every page; that of `SELECT COUNT()` is one.
     pub total_size: u64,
     /// Where the next page is; `None` on the last.
     pub next: Option<QueryLocator>,
@@ -33,14 +33,11 @@ pub struct Head {
 /// Fetches a further page of a child query's records, while the record that they belong to is read.
 pub type FetchChildren<'f> = dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault> + 'f;
 
-/// How a record is copied as JSON.
-#[derive(Debug, Clone, Copy)]
-pub struct JsonForm {
-    /// How numbers are written.
-    pub numbers: Numbers,
-    /// Whether each record keeps its `attributes`.
-    pub attributes: bool,
-}
+/// JSON in a cell keeps the org's own numbers.
+const IN_A_CELL: JsonForm = JsonForm { numbers: Numbers::AsSent, attributes: false };
+
+/// What to do about a number that cannot be written out.
+const AS_SENT: &str = "set numbers = \"as_sent\" to keep numbers as the org sends them";
 
 /// After so many records that were not as they usually are, a page is no longer expected to hold such.
 const MAX_FAST_PATH_MISSES: u32 = 16;
@@ -48,12 +45,15 @@ const MAX_FAST_PATH_MISSES: u32 = 16;
 /// Reads a page's records one after the other.
 pub struct PageReader<'p> {
     json: Json<'p>,
+    columns: &'p Columns,
     head: Head,
     /// Whether the whole head stood before the records; then nothing of it may follow them.
     ahead: bool,
     /// Whether white space stands between the tokens; then JSON that is copied is compacted.
     pretty_printed: bool,
     state: State,
+    /// What `SELECT COUNT()` counted, until it has been read.
+    count: Option<u64>,
     /// How many records in a row were not as they usually are.
     misses: u32,
     /// One record a level of child queries, to see what each child holds.
@@ -71,20 +71,32 @@ enum State {
 }
 
 impl<'p> PageReader<'p> {
-    /// Reads a page's head.
+    /// Reads the head of a page of a query with these columns.
     ///
     /// # Errors
-    /// Where the bytes are no page: not UTF-8, not JSON, without `totalSize` or `done`, not done and without a
+    /// If the bytes are not a page: not UTF-8, not JSON, without `totalSize` or `done`, not done and without a
     /// next page, or with a `nextRecordsUrl` that leads elsewhere.
-    pub fn open(bytes: &'p [u8]) -> Result<Self, Fault> {
+    pub fn open(bytes: &'p [u8], columns: &'p Columns) -> Result<Self, Fault> {
         if let Err(error) = simdutf8::compat::from_utf8(bytes) {
             let at = error.valid_up_to();
             return Err(Fault::new(FaultKind::Truncated, format!("the answer is not UTF-8 at byte {at}")));
         }
         let mut json = Json::new(bytes);
-        let (head, ahead) = open_envelope(&mut json)?;
+        let (mut head, ahead) = open_envelope(&mut json)?;
+        // `SELECT COUNT()` sends its number as the total, and no record: it is read as one record that holds it.
+        let count = columns.is_count().then(|| std::mem::replace(&mut head.total_size, 1));
         let pretty_printed = is_pretty_printed(&bytes[..json.position()]);
-        Ok(Self { json, head, ahead, pretty_printed, state: State::Before, misses: 0, scratch: Vec::new() })
+        Ok(Self {
+            json,
+            columns,
+            head,
+            ahead,
+            pretty_printed,
+            state: State::Before,
+            count,
+            misses: 0,
+            scratch: Vec::new(),
+        })
     }
 
     /// What the page says about the whole result.
@@ -99,60 +111,68 @@ impl<'p> PageReader<'p> {
         self.json.surrogates
     }
 
-    /// Reads the next record into its cells. Gives `false` behind the last one, once the page has been seen to
-    /// be whole. A child query's records become JSON in their cell.
+    /// Reads the next record into `target`. Returns `false` after the last one, once the whole page has been seen. In
+    /// cells, a child query's records become JSON.
     ///
     /// # Errors
-    /// Where the page is not whole JSON, or the record has not the query's shape.
-    pub fn read(
-        &mut self,
-        columns: &Columns,
-        record: &mut Record,
-        form: JsonForm,
-        fetch: &mut FetchChildren<'_>,
-    ) -> Result<bool, Fault> {
+    /// If the page is not whole JSON, or the record does not have the query's shape.
+    #[inline]
+    pub fn read(&mut self, target: Target<'_>, fetch: &mut FetchChildren<'_>) -> Result<bool, Fault> {
         if !self.advance()? {
-            return Ok(false);
+            let (Target::Cells { record, .. } | Target::Json { record, .. }) = target;
+            return Ok(self.counted(record));
         }
-        record.clear(columns.cells());
-        if self.fast(|bytes, at| fast_path::cells(bytes, at, columns.shape(), record)) {
-            complete(columns, record)?;
-            return Ok(true);
+        match target {
+            Target::Cells { record, watch } => self.cells(record, watch, fetch)?,
+            Target::Json { record, form, out } => {
+                self.copy(record, form, fetch, out)?;
+                record.set_copied();
+            }
         }
-        record.clear(columns.cells());
-        let mut walk = self.walk(form, fetch);
-        walk.cells(columns.shape(), record)?;
-        complete(columns, record)?;
         Ok(true)
     }
 
-    /// Copies the next record as one line of JSON, without the line's end. Gives `false` behind the last one.
-    ///
-    /// # Errors
-    /// As [`PageReader::read`].
-    pub fn copy(
+    fn cells(
         &mut self,
-        columns: &Columns,
+        record: &mut Record,
+        watch: Option<u8>,
+        fetch: &mut FetchChildren<'_>,
+    ) -> Result<(), Fault> {
+        let columns = self.columns;
+        record.clear(columns.cells());
+        if self.fast(|bytes, at| fast_path::cells(bytes, at, columns.shape(), record, watch)) {
+            return complete(columns, record);
+        }
+        record.clear(columns.cells());
+        self.walk(IN_A_CELL, fetch).cells(columns.shape(), record)?;
+        complete(columns, record)
+    }
+
+    fn copy(
+        &mut self,
         record: &mut Record,
         form: JsonForm,
         fetch: &mut FetchChildren<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<bool, Fault> {
-        if !self.advance()? {
-            return Ok(false);
-        }
-        let start = out.len();
+    ) -> Result<(), Fault> {
+        let (columns, start) = (self.columns, out.len());
         if self.fast(|bytes, at| {
             let plain = form.numbers == Numbers::Plain;
             let line = fast_path::Line { out, copied: at, attributes: form.attributes, plain };
             fast_path::line(bytes, at, columns.shape(), line)
         }) {
-            return Ok(true);
+            return Ok(());
         }
         out.truncate(start);
-        let mut walk = self.walk(form, fetch);
-        walk.record(columns, record, out)?;
-        Ok(true)
+        self.walk(form, fetch).record(columns, record, out)
+    }
+
+    /// Makes the one record of `SELECT COUNT()`; returns whether there was one to make.
+    #[cold]
+    fn counted(&mut self, record: &mut Record) -> bool {
+        let Some(count) = self.count.take() else { return false };
+        record.clear(self.columns.cells());
+        record.fill(0, CellKind::Number, |cell| cell.extend_from_slice(count.to_string().as_bytes()))
     }
 
     /// Reads a record in one go where it is as records usually are; `read` takes the page and a record's place in
@@ -199,6 +219,15 @@ impl<'p> PageReader<'p> {
         }
         Ok(more)
     }
+}
+
+/// What `SELECT COUNT()` counted: the `totalSize` of its one page.
+///
+/// # Errors
+/// As [`PageReader::open`].
+pub fn count(bytes: &[u8]) -> Result<u64, Fault> {
+    let (head, _) = open_envelope(&mut Json::new(bytes))?;
+    Ok(head.total_size)
 }
 
 /// The locator of the next page, as soon as a page's first bytes tell it; `None` where they do not (yet): the key
@@ -507,7 +536,8 @@ impl Walk<'_, '_, '_> {
         if peek.is_num() && self.form.numbers == Numbers::Plain {
             let bytes = self.json.bytes();
             copy.up_to(bytes, value.start);
-            write_plain(&bytes[value.clone()], copy.out);
+            write_plain(&bytes[value.clone()], copy.out)
+                .map_err(|error| Fault::new(FaultKind::InvalidResponse, error.to_string()).hint(AS_SENT))?;
             copy.copied = value.end;
         }
         Ok(())
@@ -519,7 +549,7 @@ impl Walk<'_, '_, '_> {
         let mut seen = self.descend();
         out.push(b'[');
         let mut first = true;
-        self.child_records(&mut |walk| {
+        self.child_records(columns, &mut |walk| {
             if !std::mem::replace(&mut first, false) {
                 out.push(b',');
             }
@@ -548,6 +578,7 @@ impl Walk<'_, '_, '_> {
     /// Reads a child query's result to its end, page by page, and counts it; `each` reads a record.
     fn child_records(
         &mut self,
+        columns: &Columns,
         each: &mut dyn FnMut(&mut Walk<'_, '_, '_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let (head, ahead) = open_envelope(self.json)?;
@@ -563,7 +594,7 @@ impl Walk<'_, '_, '_> {
             }
             let bytes = (self.fetch)(&locator)?;
             asked.push(locator);
-            let page = PageReader::open(&bytes)?;
+            let page = PageReader::open(&bytes, columns)?;
             if page.head.total_size != head.total_size {
                 return Err(Fault::new(FaultKind::Miscount, "a child query's pages disagree on totalSize"));
             }

@@ -114,13 +114,13 @@ pub struct Count {
 }
 
 impl Count {
-    /// Accepts a page with this many records, or a result without records, which is what `COUNT()` gives.
+    /// Accepts a page with this many records.
     ///
     /// # Errors
     /// [`FaultKind::Miscount`] where the page's total is another than the first page's, where more records came
     /// than the org counted, or fewer although this is the last page; [`FaultKind::InvalidResponse`] where it leads
     /// back to a page already named. Nothing is accepted then.
-    pub fn accept(&mut self, head: &Head, records: u64, count_only: bool) -> Result<(), Fault> {
+    pub fn accept(&mut self, head: &Head, records: u64) -> Result<(), Fault> {
         let miscount = |what| Err(Fault::new(FaultKind::Miscount, what));
         let total = self.total.unwrap_or(head.total_size);
         if head.total_size != total {
@@ -134,7 +134,7 @@ impl Count {
             return miscount(format!("the org counted {total} records and sent {arrived} or more"));
         }
         match &head.next {
-            None if arrived < total && !count_only => {
+            None if arrived < total => {
                 return miscount(format!("the result is incomplete: {arrived} of {total} records arrived"));
             }
             Some(next) if self.locators.contains(next) => return Err(repeated(next)),
@@ -225,27 +225,23 @@ mod tests {
     #[test]
     fn every_record_is_counted_against_the_first_pages_total() {
         let mut count = Count::default();
-        count.accept(&head(5, Some("a-2")), 2, false).unwrap();
-        count.accept(&head(5, Some("a-4")), 2, false).unwrap();
+        count.accept(&head(5, Some("a-2")), 2).unwrap();
+        count.accept(&head(5, Some("a-4")), 2).unwrap();
         // What is refused leaves no trace: the same page may come again, whole.
         for (wrong, records) in
             [(head(5, None), 0), (head(5, None), 2), (head(6, None), 2), (head(4, None), 1)]
         {
-            assert_eq!(
-                count.accept(&wrong, records, false).expect_err("a miscount").kind,
-                FaultKind::Miscount
-            );
+            assert_eq!(count.accept(&wrong, records).expect_err("a miscount").kind, FaultKind::Miscount);
         }
-        let again = count.accept(&head(5, Some("a-2")), 0, false).expect_err("a loop");
+        let again = count.accept(&head(5, Some("a-2")), 0).expect_err("a loop");
         assert_eq!(again.kind, FaultKind::InvalidResponse);
-        count.accept(&head(5, None), 1, false).unwrap();
+        count.accept(&head(5, None), 1).unwrap();
         assert_eq!((count.total(), count.records(), count.pages()), (Some(5), 5, 3));
     }
 
     #[test]
-    fn a_count_without_records_is_whole() {
-        assert!(Count::default().accept(&head(7, None), 0, true).is_ok());
-        assert!(Count::default().accept(&head(0, None), 0, false).is_ok());
-        assert!(Count::default().accept(&head(7, None), 0, false).is_err());
+    fn a_result_without_records_is_whole_if_none_were_counted() {
+        assert!(Count::default().accept(&head(0, None), 0).is_ok());
+        assert!(Count::default().accept(&head(7, None), 0).is_err());
     }
 }

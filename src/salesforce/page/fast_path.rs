@@ -4,9 +4,9 @@
 
 use std::ops::Range;
 
-use crate::record::number::write_plain;
 use crate::record::{CellKind, Record};
 use crate::soql::{Level, Node};
+use crate::value::number::write_plain;
 
 /// How many bytes are looked at together.
 const BLOCK: usize = 8;
@@ -17,10 +17,17 @@ const MAX_DEPTH: usize = 4;
 /// The longest number; no double has a tenth of it.
 const MAX_NUMBER_BYTES: usize = 1_000;
 
-/// Reads the record at `at` into its cells, which are empty. Gives the place behind it, or `None`: then the cells
-/// hold nothing to rely on.
-pub(super) fn cells(bytes: &[u8], at: usize, level: &Level, record: &mut Record) -> Option<usize> {
-    object(bytes, at, level, &mut Cells(record))
+/// Reads the record at `at` into its cells, which are empty, watching text for a byte. Returns the place after it, or
+/// `None`: then the cells hold nothing to rely on.
+pub(super) fn cells(
+    bytes: &[u8],
+    at: usize,
+    level: &Level,
+    record: &mut Record,
+    watch: Option<u8>,
+) -> Option<usize> {
+    let watched = repeated(watch.unwrap_or_default());
+    object(bytes, at, level, &mut Cells { record, watched, watches: watch.is_some() })
 }
 
 /// What is copied of a record, and how.
@@ -114,18 +121,23 @@ fn literal(bytes: &[u8], at: usize, literal: &[u8]) -> Option<usize> {
     bytes.get(at..)?.starts_with(literal).then_some(at + literal.len())
 }
 
-struct Cells<'r>(&'r mut Record);
+struct Cells<'r> {
+    record: &'r mut Record,
+    /// The byte that text is watched for, repeated, and whether it is watched for any.
+    watched: u64,
+    watches: bool,
+}
 
 impl Visitor for Cells<'_> {
     #[inline]
     fn value(&mut self, bytes: &[u8], at: usize, column: usize) -> Option<usize> {
-        let Self(record) = self;
+        let Self { record, watched, watches } = self;
         let mut behind = None;
         let empty = match bytes.get(at)? {
-            b'"' => record.fill_text(column, |out, watched| {
-                let (end, clean) = text(bytes, at + 1, out, repeated(watched))?;
+            b'"' => record.fill_text(column, |out| {
+                let (end, clean) = text(bytes, at + 1, out, *watched)?;
                 behind = Some(end);
-                Some(clean)
+                Some(clean && *watches)
             }),
             b'n' => {
                 behind = literal(bytes, at, b"null");
@@ -151,7 +163,7 @@ impl Visitor for Cells<'_> {
     }
 
     fn null(&mut self, column: usize) -> Option<()> {
-        self.0.fill(column, CellKind::Null, |_| {}).then_some(())
+        self.record.fill(column, CellKind::Null, |_| {}).then_some(())
     }
 
     #[inline]
@@ -171,7 +183,7 @@ impl Visitor for Line<'_> {
         let end = skipped(bytes, at, MAX_DEPTH)?;
         if self.plain && matches!(bytes[at], b'-' | b'0'..=b'9') {
             self.up_to(bytes, at);
-            write_plain(&bytes[at..end], self.out);
+            write_plain(&bytes[at..end], self.out).ok()?;
             self.copied = end;
         }
         Some(end)
@@ -375,11 +387,11 @@ mod tests {
     /// The cells of a record by this road; `None` where it is left to the other.
     fn read(record: &str, soql: &str) -> Option<Vec<(CellKind, String)>> {
         let columns = Columns::of(&Query::parse(soql).unwrap()).unwrap();
-        let mut cells = Record::parted_by(b';');
+        let mut cells = Record::default();
         cells.clear(columns.cells());
         // What is close to a page's end is left to the other road.
         let page = format!("{record}{}", " ".repeat(BLOCK));
-        let end = super::cells(page.as_bytes(), 0, columns.shape(), &mut cells)?;
+        let end = super::cells(page.as_bytes(), 0, columns.shape(), &mut cells, Some(b';'))?;
         assert_eq!(&page[..end], record);
         assert_eq!(cells.first_empty(), None);
         Some(cells.cells().map(|(kind, text)| (kind, String::from_utf8(text.to_vec()).unwrap())).collect())
@@ -434,7 +446,7 @@ mod tests {
         for end in 0..RECORD.len() {
             cells.clear(columns.cells());
             let cut = &RECORD.as_bytes()[..end];
-            assert_eq!(super::cells(cut, 0, columns.shape(), &mut cells), None, "cut at {end}");
+            assert_eq!(super::cells(cut, 0, columns.shape(), &mut cells, Some(b';')), None, "cut at {end}");
             let mut out = Vec::new();
             let line = Line { out: &mut out, copied: 0, attributes: true, plain: true };
             assert_eq!(super::line(cut, 0, columns.shape(), line), None, "cut at {end}");
@@ -601,14 +613,16 @@ mod tests {
 
     #[test]
     fn a_text_is_clean_where_it_holds_no_delimiter_and_no_escape() {
-        let clean = |text: &str| {
+        let clean_of = |text: &str, watch| {
             let columns = Columns::of(&Query::parse("SELECT V FROM A").unwrap()).unwrap();
-            let mut record = Record::parted_by(b';');
+            let mut record = Record::default();
             record.clear(1);
             let page = format!("{{\"V\":\"{text}\"}};;;;;;;;;;");
-            cells(page.as_bytes(), 0, columns.shape(), &mut record).unwrap();
+            cells(page.as_bytes(), 0, columns.shape(), &mut record, watch).unwrap();
             record.cell_texts().next().unwrap().clean
         };
+        let clean = |text: &str| clean_of(text, Some(b';'));
+        assert!(!clean_of("a", None), "nothing was watched for");
         for before in 0..20 {
             for after in 0..20 {
                 let text = |middle: &str| format!("{}{middle}{}", "a:".repeat(before), "<,".repeat(after));

@@ -3,7 +3,7 @@
 
 use std::mem;
 
-use super::{FetchChildren, JsonForm, PageReader, Walk, complete};
+use super::{FetchChildren, IN_A_CELL, PageReader, Walk, complete};
 use crate::record::{CellKind, Record};
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::soql::{Columns, Node};
@@ -17,16 +17,10 @@ impl PageReader<'_> {
     ///
     /// # Errors
     /// As [`PageReader::read`], and those of `take`.
-    pub fn rows(
-        &mut self,
-        columns: &Columns,
-        form: JsonForm,
-        fetch: &mut FetchChildren<'_>,
-        take: &mut TakeRow<'_>,
-    ) -> Result<u64, Fault> {
-        let mut count = 0;
+    pub fn rows(&mut self, fetch: &mut FetchChildren<'_>, take: &mut TakeRow<'_>) -> Result<u64, Fault> {
+        let (columns, mut count) = (self.columns, 0);
         while self.advance()? {
-            self.walk(form, fetch).row(columns, 0, None, take)?;
+            self.walk(IN_A_CELL, fetch).row(columns, 0, None, take)?;
             count += 1;
         }
         Ok(count)
@@ -81,7 +75,7 @@ impl Walk<'_, '_, '_> {
             _ => None,
         });
         let Some((columns, table)) = child else { return Ok(()) };
-        self.child_records(&mut |walk| walk.row(columns, table, Some(parent), take))
+        self.child_records(columns, &mut |walk| walk.row(columns, table, Some(parent), take))
     }
 }
 

@@ -1,23 +1,53 @@
 //! Numbers by their text: never parsed into a float, never rounded.
 
-/// Exponents beyond this are left as they were sent. No double reaches it (308 up, 324 down, and 17 digits), and
-/// writing `1E999999999` out would fill a disk.
-const MAX_EXPONENT: i32 = 1_000;
+use std::fmt;
+
+/// The largest exponent that is written out, in either direction. No double reaches it (308 up, 324 down), and writing
+/// out `1E999999999` would fill a disk.
+const MAX_EXPONENT: i32 = 400;
+
+/// How much of a number an error message shows, in bytes.
+const MAX_SHOWN: usize = 40;
+
+/// A number whose exponent is too large to be written out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExponentOutOfRange {
+    number: String,
+}
+
+impl ExponentOutOfRange {
+    fn of(number: &[u8]) -> Self {
+        let mut text = String::from_utf8_lossy(&number[..number.len().min(MAX_SHOWN)]).into_owned();
+        if number.len() > MAX_SHOWN {
+            text.push_str("...");
+        }
+        Self { number: text }
+    }
+}
+
+impl fmt::Display for ExponentOutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the exponent of \"{}\" is beyond {MAX_EXPONENT}", self.number)
+    }
+}
+
+impl std::error::Error for ExponentOutOfRange {}
 
 /// Appends a JSON number with its exponent written out, exactly: the same decimal value, digit for digit.
 /// A number without an exponent is appended as it is. A mantissa with a point keeps one, so that a column of
 /// doubles looks alike whatever their size: `1.6147805824397E13` gives `16147805824397.0`, `1E3` gives `1000`.
-pub fn write_plain(number: &[u8], out: &mut Vec<u8>) {
+///
+/// # Errors
+/// If the exponent is beyond [`MAX_EXPONENT`]; then nothing is appended.
+pub fn write_plain(number: &[u8], out: &mut Vec<u8>) -> Result<(), ExponentOutOfRange> {
     let Some(e) = number.iter().position(|b| matches!(b, b'e' | b'E')) else {
         out.extend_from_slice(number);
-        return;
+        return Ok(());
     };
     let (mantissa, exponent) = (&number[..e], &number[e + 1..]);
     let exponent = std::str::from_utf8(exponent).ok().and_then(|text| text.parse::<i32>().ok());
-    let Some(exponent) = exponent.filter(|exponent| exponent.abs() <= MAX_EXPONENT) else {
-        out.extend_from_slice(number);
-        return;
-    };
+    let in_range = |exponent: &i32| exponent.unsigned_abs() <= MAX_EXPONENT.unsigned_abs();
+    let exponent = exponent.filter(in_range).ok_or_else(|| ExponentOutOfRange::of(number))?;
     let (sign, digits) = match mantissa {
         [b'-', digits @ ..] => (&b"-"[..], digits),
         digits => (&b""[..], digits),
@@ -54,6 +84,7 @@ pub fn write_plain(number: &[u8], out: &mut Vec<u8>) {
     } else if point.is_some() {
         out.extend_from_slice(b".0");
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -64,7 +95,7 @@ mod tests {
 
     fn plain(number: &str) -> String {
         let mut out = Vec::new();
-        write_plain(number.as_bytes(), &mut out);
+        write_plain(number.as_bytes(), &mut out).expect("an exponent in range");
         String::from_utf8(out).expect("ASCII")
     }
 
@@ -94,12 +125,25 @@ mod tests {
             ("0.001E3", "1.0"),
             ("4.9E-324", &format!("0.{}49", "0".repeat(323))),
             ("1.7976931348623157E308", &format!("17976931348623157{}.0", "0".repeat(292))),
-            ("1E999999999", "1E999999999"),
-            ("1E-99999999999999999999", "1E-99999999999999999999"),
+            ("1E400", &format!("1{}", "0".repeat(400))),
+            ("1E-400", &format!("0.{}1", "0".repeat(399))),
         ];
         for (sent, expected) in cases {
             assert_eq!(plain(sent), expected, "{sent}");
         }
+    }
+
+    #[test]
+    fn an_exponent_beyond_400_is_an_error() {
+        for number in ["1E401", "-2.5e-401", "1E999999999", "1E-99999999999999999999", "0E2147483648"] {
+            let mut out = b"before".to_vec();
+            let error = write_plain(number.as_bytes(), &mut out).expect_err(number);
+            assert_eq!(error.to_string(), format!("the exponent of \"{number}\" is beyond 400"));
+            assert_eq!(out, b"before");
+        }
+        let long = format!("1.{}E999", "1".repeat(60));
+        let error = write_plain(long.as_bytes(), &mut Vec::new()).expect_err("a long number");
+        assert_eq!(error.to_string(), format!("the exponent of \"{}...\" is beyond 400", &long[..40]));
     }
 
     /// A decimal as sign, digits without zeros at either end, and the power of ten of the last digit.
@@ -118,7 +162,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_value_never_changes(number in "-?(0|[1-9][0-9]{0,37})(\\.[0-9]{1,38})?([eE][+-]?[0-9]{1,3})?") {
+        fn the_value_never_changes(number in "-?(0|[1-9][0-9]{0,37})(\\.[0-9]{1,38})?([eE][+-]?([0-9]{1,2}|[0-3][0-9]{2}))?") {
             let written = plain(&number);
             prop_assert!(!written.contains(['e', 'E']), "{}", written);
             prop_assert_eq!(value(&written), value(&number), "{} became {}", number, written);

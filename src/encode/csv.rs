@@ -1,42 +1,52 @@
 //! Records → CSV by a job's dialect: RFC 4180, quotes only where a reader needs them.
 
 use crate::job::{CsvDialect, Numbers};
-use crate::record::number::write_plain;
 use crate::record::{CellKind, CellText, Record};
+use crate::value::number::write_plain;
 
-/// How many bytes of a cell are moved together, and up to which length that is faster than the system's own way.
+use super::ValueError;
+
+/// How many bytes of a cell are moved together, and up to which length that is faster than `memcpy`.
 const BLOCK: usize = 16;
 const SHORT: usize = 64;
 
 /// Encodes records as rows.
+#[derive(Debug)]
 pub struct Csv {
     dialect: CsvDialect,
     numbers: Numbers,
+    columns: Vec<String>,
     /// For every byte, whether a cell that holds it needs quotes.
     special: [bool; 256],
-    /// A cell that is not written as it stands in its record.
+    /// A cell that is not written as it is in its record.
     changed: Vec<u8>,
 }
 
 impl Csv {
-    /// An encoder for a dialect.
+    /// An encoder of a file with these columns.
     #[must_use]
-    pub fn new(dialect: CsvDialect, numbers: Numbers) -> Self {
+    pub fn new(dialect: CsvDialect, numbers: Numbers, columns: Vec<String>) -> Self {
         let mut special = [false; 256];
         for byte in [dialect.delimiter, dialect.quote, b'\r', b'\n'] {
             special[usize::from(byte)] = true;
         }
-        Self { dialect, numbers, special, changed: Vec::new() }
+        Self { dialect, numbers, columns, special, changed: Vec::new() }
     }
 
-    /// Appends what stands before the first record: the byte order mark and the header, where the dialect has them.
-    pub fn head(&self, names: &[String], out: &mut Vec<u8>) {
+    /// The byte to watch for while text is read. Text without it, quotes and control characters needs no quotes; with
+    /// another quote character that is not known.
+    pub(super) fn watch(&self) -> Option<u8> {
+        (self.dialect.quote == b'"').then_some(self.dialect.delimiter)
+    }
+
+    /// Appends the byte order mark and the header, as the dialect wants them.
+    pub fn begin(&self, out: &mut Vec<u8>) {
         if self.dialect.bom {
             out.extend_from_slice("\u{FEFF}".as_bytes());
         }
         if self.dialect.header {
             let start = out.len();
-            for name in names {
+            for name in &self.columns {
                 self.cell(name.as_bytes(), out);
             }
             self.end_row(start, out);
@@ -44,10 +54,12 @@ impl Csv {
     }
 
     /// Appends a record as a row.
-    pub fn row(&mut self, record: &Record, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// If a number is to be written out and its exponent is out of range.
+    pub fn record(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), ValueError> {
         let start = out.len();
-        let watched = record.delimiter() == Some(self.dialect.delimiter) && self.dialect.quote == b'"';
-        for CellText { kind, text, clean, from } in record.cell_texts() {
+        for (column, CellText { kind, text, clean, from }) in record.cell_texts().enumerate() {
             match kind {
                 CellKind::Null => self.cell(self.dialect.null.as_bytes(), out),
                 CellKind::Text if self.dialect.formula_guard && runs_in_a_spreadsheet(text) => {
@@ -58,10 +70,13 @@ impl Csv {
                 }
                 CellKind::Number if self.numbers == Numbers::Plain && has_exponent(text) => {
                     self.changed.clear();
-                    write_plain(text, &mut self.changed);
+                    write_plain(text, &mut self.changed).map_err(|reason| {
+                        let column = self.columns.get(column).cloned().unwrap_or_default();
+                        ValueError { column, reason }
+                    })?;
                     self.cell(&self.changed, out);
                 }
-                _ if clean && watched => {
+                _ if clean => {
                     append(from, text.len(), out);
                     out.push(self.dialect.delimiter);
                 }
@@ -69,6 +84,7 @@ impl Csv {
             }
         }
         self.end_row(start, out);
+        Ok(())
     }
 
     /// Appends a cell and a delimiter.
@@ -91,12 +107,12 @@ impl Csv {
         out.push(self.dialect.delimiter);
     }
 
-    /// Ends the row that began at `start`, in the place of the delimiter behind its last cell.
+    /// Ends the row that began at `start`: a line break replaces the delimiter after its last cell.
     fn end_row(&self, start: usize, out: &mut Vec<u8>) {
         if out.len() > start {
             out.pop();
         }
-        // A line without anything on it would be no row.
+        // An empty line would not be a row.
         if out.len() == start {
             out.extend_from_slice(&[self.dialect.quote; 2]);
         }
@@ -143,9 +159,9 @@ mod tests {
 
     fn encoded(dialect: CsvDialect, rows: &[&[(CellKind, &str)]]) -> String {
         let mut out = Vec::new();
-        let mut csv = Csv::new(dialect, Numbers::Plain);
         let names: Vec<_> = (0..rows[0].len()).map(|n| format!("c{n}")).collect();
-        csv.head(&names, &mut out);
+        let mut csv = Csv::new(dialect, Numbers::Plain, names);
+        csv.begin(&mut out);
         let mut record = Record::default();
         for row in rows {
             record.clear(row.len());
@@ -153,7 +169,7 @@ mod tests {
             for (column, (kind, text)) in row.iter().enumerate().rev() {
                 assert!(record.fill(column, *kind, |out| out.extend_from_slice(text.as_bytes())));
             }
-            csv.row(&record, &mut out);
+            csv.record(&record, &mut out).unwrap();
         }
         String::from_utf8(out).unwrap()
     }
@@ -233,18 +249,21 @@ mod tests {
             (crlf, watched) in (any::<bool>(), any::<bool>()),
         ) {
             let dialect = CsvDialect { delimiter, quote, crlf, ..CsvDialect::default() };
-            let mut csv = Csv::new(dialect.clone(), Numbers::AsSent);
-            let mut record = if watched { Record::parted_by(delimiter) } else { Record::parted_by(b'#') };
-            let mut out = Vec::new();
+            let mut csv = Csv::new(dialect.clone(), Numbers::AsSent, Vec::new());
+            let watch = csv.watch();
+            assert_eq!(watch, (quote == b'"').then_some(delimiter));
+            let (mut record, mut out) = (Record::default(), Vec::new());
             for row in &rows {
                 record.clear(row.len());
                 for (column, text) in row.iter().enumerate() {
-                    assert!(record.fill_text(column, |out, watched| {
+                    // As a reader fills it that watches, and as one that does not.
+                    let clean = |watch| !text.bytes().any(|byte| byte == watch || byte == b'"' || byte < 0x20);
+                    assert!(record.fill_text(column, |out| {
                         out.extend_from_slice(text.as_bytes());
-                        Some(!text.bytes().any(|byte| byte == watched || byte == b'"' || byte < 0x20))
+                        Some(watched && watch.is_some_and(clean))
                     }));
                 }
-                csv.row(&record, &mut out);
+                csv.record(&record, &mut out).unwrap();
             }
             let expected = by_the_csv_crate(&dialect, &rows);
             prop_assert_eq!(String::from_utf8(out), String::from_utf8(expected));

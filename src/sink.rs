@@ -1,3 +1,0 @@
-//! Records in, bytes out.
-
-pub mod csv;
