@@ -21,7 +21,7 @@ mod script;
 mod wire;
 
 pub use data::{Address, DataSet, RecordId, Row, TODAY, Value};
-pub use fault::{At, Fault, Framing, Rule};
+pub use fault::{At, Fault, Framing, Hook, Rule};
 pub use schema::{ChildRelationship, Field, Kind, Object, Reference};
 
 use std::collections::{HashMap, HashSet};
@@ -149,6 +149,18 @@ impl DemoOrg {
         self.org.script.add(rule);
     }
 
+    /// Moves records to the recycle bin: `query` does not find them any more, `queryAll` does, with `IsDeleted`
+    /// and with the org's clock, in whole seconds, for `SystemModstamp` and `LastModifiedDate`. References to
+    /// them stay. Open queries send them no longer.
+    pub fn delete(&self, rows: &[RecordId]) {
+        self.org.data.delete(rows);
+    }
+
+    /// Removes records, the recycle bin included.
+    pub fn purge(&self, rows: &[RecordId]) {
+        self.org.data.purge(rows);
+    }
+
     /// Stops it: connections are closed, the port is free when this returns.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
@@ -222,6 +234,8 @@ struct Org {
     api_calls: AtomicU64,
     sessions: Mutex<HashSet<String>>,
     cursors: Mutex<HashMap<String, Arc<query::Cursor>>>,
+    /// Of [`Fault::Locator`]: what was sent, decoded, and the locator that it stands for.
+    aliases: Mutex<HashMap<String, String>>,
     /// Of [`Options::prerender`]: whole bodies by what was asked for.
     rendered: Mutex<HashMap<String, Bytes>>,
     serial: AtomicUsize,
@@ -245,6 +259,7 @@ impl Org {
             api_calls: AtomicU64::new(options.api_calls.0),
             sessions: Mutex::default(),
             cursors: Mutex::default(),
+            aliases: Mutex::default(),
             rendered: Mutex::default(),
             serial: AtomicUsize::new(0),
             options,

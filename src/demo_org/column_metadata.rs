@@ -3,15 +3,18 @@
 use super::condition::End;
 use super::group::Groups;
 use super::plan::{Column, Content, Plan, Shape};
-use super::render::{self, push};
+use super::render::{json, push};
 use super::schema::Kind;
 
-/// The columns of a plan.
-pub(super) fn columns(plan: &Plan) -> Vec<u8> {
+/// The columns of a plan, and so many made-up ones behind them.
+pub(super) fn columns(plan: &Plan, extra: usize) -> Vec<u8> {
     let mut out = b"{\"columnMetadata\":".to_vec();
     let (grouped, id_selected) = match &plan.shape {
         Shape::Records(columns) => {
             column_list(&mut out, columns);
+            if extra > 0 {
+                extra_list(&mut out, columns.is_empty(), extra);
+            }
             (false, columns.iter().any(|column| column.key == "Id"))
         }
         Shape::Count => {
@@ -66,6 +69,19 @@ fn column_list(out: &mut Vec<u8>, columns: &[Column]) {
                 });
             }
         }
+    }
+    out.push(b']');
+}
+
+/// Puts made-up columns into the list that ends `out`.
+fn extra_list(out: &mut Vec<u8>, is_empty: bool, extra: usize) {
+    out.pop();
+    for n in 0..extra {
+        if n > 0 || !is_empty {
+            out.push(b',');
+        }
+        let name = json::extra_column(n);
+        one(out, &name, &name, Kind::Text, false, |out| out.extend_from_slice(b"[]"));
     }
     out.push(b']');
 }
@@ -127,9 +143,9 @@ fn one(
             kind == Kind::Boolean
         ),
     );
-    render::string(out, name);
+    json::string(out, name);
     push(out, format_args!(r#","custom":{custom},"displayName":"#));
-    render::string(out, display);
+    json::string(out, display);
     out.extend_from_slice(br#","foreignKeyName":null,"insertable":true,"joinColumns":"#);
     join(out);
     push(

@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
@@ -15,12 +16,22 @@ use super::schema::Object;
 /// The org's calendar day, by which `TODAY`, `LAST_WEEK` and their like are reckoned.
 pub const TODAY: Date = date(2026, 3, 12);
 
-/// The records of an org: the same for the same size, whenever and wherever they are asked for. Takes no room
-/// until they are.
+/// The records of an org: the same for the same size, whenever and wherever they are asked for, until some are
+/// deleted. They take no room until they are asked for.
 pub struct DataSet {
     records: usize,
     username: String,
     families: Mutex<HashMap<Family, Arc<Children>>>,
+    /// Whether `changes` holds any: most orgs never change, and rows are asked about often.
+    has_changed: AtomicBool,
+    changes: RwLock<HashMap<RecordId, Change>>,
+}
+
+/// What happened to a row since the org started.
+#[derive(Clone, Copy)]
+enum Change {
+    Deleted(Timestamp),
+    Purged,
 }
 
 /// Parent object, child object, the children's field.
@@ -42,7 +53,13 @@ impl DataSet {
     /// A data set of this many Accounts, with about as many Contacts, Opportunities and so on.
     #[must_use]
     pub fn new(records: usize) -> Self {
-        Self { records, username: "integration@example.com".to_owned(), families: Mutex::default() }
+        Self {
+            records,
+            username: "integration@example.com".to_owned(),
+            families: Mutex::default(),
+            has_changed: AtomicBool::new(false),
+            changes: RwLock::default(),
+        }
     }
 
     /// The same, where the user that logs in, the first one, has another username.
@@ -54,7 +71,7 @@ impl DataSet {
         &self.username
     }
 
-    /// How many Accounts it holds, deleted ones included.
+    /// How many Accounts it was made with, deleted ones included.
     #[must_use]
     pub fn records(&self) -> usize {
         self.records
@@ -75,9 +92,43 @@ impl DataSet {
     /// Every record of an object, deleted ones too ([`Row::is_deleted`]), in the order of their ids; none if
     /// there is no such object.
     pub fn rows(&self, object: &str) -> impl Iterator<Item = Row<'_>> + '_ {
-        self.object(object).into_iter().flat_map(move |object| {
-            (0..self.count(object)).map(move |index| Row { data: self, object, index })
-        })
+        self.object(object).into_iter().flat_map(move |object| self.rows_of(object))
+    }
+
+    pub(super) fn rows_of(&self, object: &'static Object) -> impl Iterator<Item = Row<'_>> + '_ {
+        (0..self.count(object))
+            .map(move |index| Row { data: self, object, index })
+            .filter(|row| !row.is_purged())
+    }
+
+    /// Moves rows to the recycle bin, now.
+    pub(super) fn delete(&self, rows: &[RecordId]) {
+        // Salesforce's stamps are whole seconds.
+        let now = Timestamp::now();
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        self.change(rows, Change::Deleted(now));
+    }
+
+    /// Removes rows.
+    pub(super) fn purge(&self, rows: &[RecordId]) {
+        self.change(rows, Change::Purged);
+    }
+
+    fn change(&self, rows: &[RecordId], change: Change) {
+        let mut changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
+        changes.extend(rows.iter().map(|id| (*id, change)));
+        self.has_changed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_changed(&self) -> bool {
+        self.has_changed.load(Ordering::Acquire)
+    }
+
+    fn change_of(&self, id: RecordId) -> Option<Change> {
+        if !self.has_changed() {
+            return None;
+        }
+        self.changes.read().unwrap_or_else(PoisonError::into_inner).get(&id).copied()
     }
 
     /// The record with this id, 15 or 18 characters; deleted ones too.
@@ -86,13 +137,16 @@ impl DataSet {
         RecordId::parse(id).and_then(|id| self.find(id))
     }
 
-    /// How many records an object has, deleted ones included.
+    /// How many records an object was made with, deleted ones included.
     pub(super) fn count(&self, object: &Object) -> usize {
         (object.count)(self)
     }
 
     /// How many of an object's records are not in the recycle bin.
-    pub(super) fn live_count(&self, object: &Object) -> usize {
+    pub(super) fn live_count(&self, object: &'static Object) -> usize {
+        if self.has_changed() {
+            return self.rows_of(object).filter(|row| !row.is_deleted()).count();
+        }
         let all = self.count(object);
         if object.deletable && all > DELETED_AT {
             all - (all - DELETED_AT - 1) / DELETED_EVERY - 1
@@ -101,7 +155,7 @@ impl DataSet {
         }
     }
 
-    /// The row number of the n-th record that is not in the recycle bin.
+    /// The row number of the n-th record that is not in the recycle bin, where nothing has changed.
     pub(super) fn live_index(object: &Object, n: usize) -> usize {
         if !object.deletable {
             return n;
@@ -113,7 +167,9 @@ impl DataSet {
     pub(super) fn find(&self, id: RecordId) -> Option<Row<'_>> {
         let object = objects::ALL.iter().find(|object| object.prefix.as_bytes() == id.prefix)?;
         let index = id.index as usize;
-        (index < self.count(object)).then_some(Row { data: self, object, index })
+        (index < self.count(object))
+            .then_some(Row { data: self, object, index })
+            .filter(|row| !row.is_purged())
     }
 
     /// The rows of `child` whose `field` refers to this row, in the order of their ids.
@@ -128,6 +184,7 @@ impl DataSet {
         family.rows[range]
             .iter()
             .map(|&index| Row { data: self, object: child, index: index as usize })
+            .filter(|row| !row.is_purged())
             .collect()
     }
 
@@ -205,7 +262,20 @@ impl<'a> Row<'a> {
     /// Whether it is in the recycle bin, where only `queryAll` sees it.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
-        self.object.deletable && self.index % DELETED_EVERY == DELETED_AT
+        (self.object.deletable && self.index % DELETED_EVERY == DELETED_AT) || self.deleted_at().is_some()
+    }
+
+    /// When it went to the recycle bin, if it did so since the org started.
+    pub(super) fn deleted_at(&self) -> Option<Timestamp> {
+        match self.data.change_of(self.id())? {
+            Change::Deleted(at) => Some(at),
+            Change::Purged => None,
+        }
+    }
+
+    /// Whether it is gone for good.
+    pub(super) fn is_purged(&self) -> bool {
+        matches!(self.data.change_of(self.id()), Some(Change::Purged))
     }
 
     /// A field's value; `None` if the object has no such field.
@@ -333,6 +403,18 @@ pub struct Address {
     pub state: Option<&'static str>,
     /// Street; may have several lines.
     pub street: Option<String>,
+}
+
+impl Address {
+    /// Whether no part of it is there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { city, country, geocode_accuracy, latitude, longitude, postal_code, state, street } = self;
+        [city, country, geocode_accuracy, postal_code, state].iter().all(|part| part.is_none())
+            && latitude.is_none()
+            && longitude.is_none()
+            && street.is_none()
+    }
 }
 
 /// A record's id.

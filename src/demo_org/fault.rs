@@ -1,14 +1,21 @@
-//! What can be made to go wrong: rules that say which request is answered how. Carried out by `wire` (the
-//! connection) and `routes` (the answer).
+//! What can be made to go wrong: rules that say which request meets which fault. `script` picks the rule,
+//! `routes` and `query` change the response, `wire` disturbs the connection.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// One scripted fault: which requests it meets, how many of them, and what they get.
+use super::Request;
+use super::data::RecordId;
+
+/// One scripted fault: which requests it meets, how many of them, and what happens to them.
 ///
-/// Rules are looked at in the order they were scripted; the first that still has a turn left and fits wins.
+/// Rules are tried in the order in which they were scripted; the first one that fits and has a turn left wins.
+/// A request that is to meet several faults at once gets a [`Fault::All`].
 #[derive(Debug, Clone)]
 pub struct Rule {
     pub(super) at: At,
+    pub(super) skip: usize,
     pub(super) left: usize,
     pub(super) fault: Fault,
 }
@@ -17,73 +24,107 @@ impl Rule {
     /// A fault that happens once.
     #[must_use]
     pub fn once(at: At, fault: Fault) -> Self {
-        Self { at, left: 1, fault }
+        Self::times(at, 1, fault)
     }
 
-    /// A fault that happens to the first request that fits and to those that fit after it, so many in all.
+    /// A fault that happens to this many fitting requests, from the first one on.
     #[must_use]
     pub fn times(at: At, times: usize, fault: Fault) -> Self {
-        Self { at, left: times, fault }
+        Self { at, skip: 0, left: times, fault }
     }
 
-    /// A fault that happens to every request that fits, from the first on.
+    /// A fault that happens to every fitting request, from the first one on.
     #[must_use]
     pub fn always(at: At, fault: Fault) -> Self {
-        Self { at, left: usize::MAX, fault }
+        Self::times(at, usize::MAX, fault)
+    }
+
+    /// The same rule, but this many fitting requests pass unharmed first. The second page of a query, and that
+    /// page alone: `Rule::once(At::Soql("from account".into()), fault).after(1)`.
+    #[must_use]
+    pub fn after(mut self, requests: usize) -> Self {
+        self.skip = requests;
+        self
     }
 }
 
-/// Which request a rule meets first. Numbers count from 1 since the org started, and every request counts,
-/// also one that failed: a retried page is another page request.
+/// Which requests a rule fits. Numbers count from 1 since the org started, and every request counts, also one
+/// that failed: a page that is requested again is another page request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum At {
     /// The n-th token request and those after it.
     Login(usize),
-    /// The n-th request for records, first pages and further pages alike, but not the further pages of child
-    /// queries; and those after it.
+    /// The n-th request for records and those after it: first and further pages alike, but not the further
+    /// pages of child queries.
     Page(usize),
-    /// The n-th request for a further page of a child query, and those after it.
+    /// The n-th request for a further page of a child query and those after it.
     ChildPage(usize),
-    /// Any request whose path and query string contain this text, after percent-decoding of neither.
+    /// Every request for records of a query whose text contains this, without regard to case: its first page
+    /// and its further pages, but neither the further pages of its child queries nor the question for its
+    /// columns. `count()` finds what a client counts with.
+    Soql(String),
+    /// Every request whose path and query string, as they were sent, contain this text.
     Containing(String),
 }
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
-    /// Another answer altogether: status, headers (`Content-Type`, `Retry-After`) and body. The request is not
-    /// looked at further.
+    /// All of these, in this order.
+    All(Vec<Self>),
+    /// The test's own code runs before the request is looked at further: it may kill the client, remove a
+    /// directory, or delete rows by a rule of its own.
+    Hook(Hook),
+
+    /// Another response altogether: status, headers (`Content-Type`, `Retry-After`) and body. The request is
+    /// not looked at further.
     Answer {
         /// The status.
         status: u16,
-        /// The headers, besides those that frame the body.
+        /// The headers, except those that frame the body.
         headers: Vec<(String, String)>,
         /// The body; sent as it is, never compressed.
         body: Vec<u8>,
     },
-    /// The connection is closed before a byte of the answer.
+    /// In the body of the right response, all occurrences of a text are replaced: names of people and ids in
+    /// the identity, a key of the login's response, a version. What is put in must be valid where it stands;
+    /// control characters in JSON have to be escaped, for one.
+    Replace {
+        /// The text to look for.
+        what: String,
+        /// What is put in its place.
+        with: String,
+    },
+    /// A complete HTTP response whose body is only the first so many bytes of the right one.
+    Truncate {
+        /// How many bytes are left, before compression.
+        after: usize,
+    },
+
+    /// The connection is closed before a byte of the response.
     Close,
-    /// The right answer, but the connection is closed after so many bytes of its body (as sent, so of the
+    /// The right response, but the connection is closed after so many bytes of its body (as sent, so of the
     /// compressed body where it is compressed). A cut at or behind the end still leaves the framing unfinished
     /// (chunked), or changes nothing (length), or is no fault at all (until close).
     Cut {
         /// How many bytes of the body are sent.
         after: usize,
-        /// How the body's end would have been told.
+        /// How the end of the body would have been marked.
         framing: Framing,
     },
-    /// A whole HTTP answer whose body is only the first so many bytes of the right one.
-    Truncate {
-        /// How many bytes are left, before compression.
-        after: usize,
+    /// The peer is gone without a word: after so many bytes of the body, or before the status line, nothing
+    /// more is sent, and the connection stays open until the client closes it.
+    HalfOpen {
+        /// How many bytes of the body are sent; with `None` not even the head is.
+        after: Option<usize>,
     },
-    /// The answer comes late.
+    /// The response comes late.
     Late(Duration),
-    /// The answer stops after so many bytes of its body, and goes on after this time.
+    /// The response stops after so many bytes of its body, and goes on after this time.
     Stall {
         /// How many bytes are sent before the pause.
         after: usize,
-        /// How long it is.
+        /// How long the pause is.
         pause: Duration,
     },
     /// The body comes in small pieces with a pause after each.
@@ -93,24 +134,84 @@ pub enum Fault {
         /// The pause.
         pause: Duration,
     },
-    /// `totalSize` is this number.
-    TotalSize(u64),
-    /// `done` is false although there is no `nextRecordsUrl`.
-    NoNextUrl,
+
+    /// These rows go to the recycle bin before the request is looked at, as [`super::DemoOrg::delete`] does
+    /// it. A query that is open does not send them any more: its pages get shorter, its `totalSize` stays.
+    Delete(Vec<RecordId>),
+    /// These rows are gone before the request is looked at, from the recycle bin too, as
+    /// [`super::DemoOrg::purge`] does it.
+    Purge(Vec<RecordId>),
+
+    /// `totalSize` is this number; -1 says that the org does not count.
+    TotalSize(i64),
+    /// The query ends after so many of its rows: the page that reaches them says `done: true`. To be scripted
+    /// for all pages of the query.
+    StopAfter(usize),
     /// `done` is true, although records are missing, and there is no `nextRecordsUrl`.
     DoneEarly,
+    /// `done` is false although there is no `nextRecordsUrl`.
+    NoNextUrl,
     /// `nextRecordsUrl` of a further page is that page's own; a first page is left right.
     RepeatedLocator,
-    /// `done` is false and `nextRecordsUrl` is this text.
+    /// `done` is false and `nextRecordsUrl` is this text, which leads nowhere.
     NextUrl(String),
+    /// `nextRecordsUrl` has this text for its locator, an offset behind it, and leads to the right page if it
+    /// is requested with these very characters.
+    Locator(String),
+    /// The page has no records, `done` is false, and `nextRecordsUrl` counts up: scripted for all pages of a
+    /// query, it never ends.
+    EmptyPages,
+    /// The page has the query's first records once more, `done` is false, and `nextRecordsUrl` counts up:
+    /// scripted for all pages of a query, it never ends.
+    RepeatedPages,
+    /// `records` is null.
+    NullRecords,
+    /// The envelope has these further keys with these values, which are JSON; last, unless a
+    /// [`Fault::KeyOrder`] names them.
+    ExtraKeys(Vec<(&'static str, &'static str)>),
     /// The keys of the envelope come in this order; each of `totalSize`, `done`, `nextRecordsUrl`, `records`
     /// that is not named is left out.
     KeyOrder(Vec<&'static str>),
+    /// These faults of an envelope in the envelopes of the child results that the page holds.
+    InChildren(Vec<Self>),
+
+    /// The keys of each record come in reverse order, `attributes` last.
+    ReversedKeys,
+    /// Addresses without any part are null instead of an object of nulls.
+    NullAddresses,
+    /// Each text in a record is filled up with `x` to so many bytes.
+    LongTexts(usize),
+    /// So many further columns, `Extra000001__c` and so on, texts with the value `x`: in describe, in the
+    /// columns of a query, and in the records, wherever it is scripted for.
+    ExtraColumns(usize),
+
     /// Every access token given out so far stops working: this request and others with it get 401
     /// `INVALID_SESSION_ID` until a new login.
     ExpiredSession,
     /// 400 `INVALID_QUERY_LOCATOR`, and every locator given out so far is forgotten.
     LostLocator,
+}
+
+/// Code of a test's own, see [`Fault::Hook`].
+#[derive(Clone)]
+pub struct Hook(Arc<dyn Fn(&Request) + Send + Sync>);
+
+impl Hook {
+    pub(super) fn run(&self, request: &Request) {
+        (self.0)(request);
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
+impl PartialEq for Hook {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Fault {
@@ -147,7 +248,28 @@ impl Fault {
         Self::Answer { status: 200, headers: vec![json()], body: body.into() }
     }
 
-    /// The same answer with one more header (`Retry-After`); any other fault is left as it is.
+    /// A proxy that wants to know who asks: status 407 and a page of HTML.
+    #[must_use]
+    pub fn proxy_authentication() -> Self {
+        Self::html(407, "<html><body>Proxy Authentication Required</body></html>")
+            .header("Proxy-Authenticate", "Basic realm=\"proxy\"")
+    }
+
+    /// Code of the test's own that runs when the request arrives.
+    #[must_use]
+    pub fn hook(hook: impl Fn(&Request) + Send + Sync + 'static) -> Self {
+        Self::Hook(Hook(Arc::new(hook)))
+    }
+
+    /// The faults that it consists of, in their order.
+    pub(super) fn flattened(self) -> Vec<Self> {
+        match self {
+            Self::All(faults) => faults.into_iter().flat_map(Self::flattened).collect(),
+            fault => vec![fault],
+        }
+    }
+
+    /// The same response with one more header (`Retry-After`); any other fault stays as it is.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Self::Answer { headers, .. } = &mut self {
@@ -161,7 +283,7 @@ fn json() -> (String, String) {
     ("Content-Type".to_owned(), "application/json;charset=UTF-8".to_owned())
 }
 
-/// How the end of a body is told.
+/// How the end of a body is marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Framing {
     /// `Transfer-Encoding: chunked`, as Salesforce does.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::condition::{Chain, Condition, Operand, compare, sort_key};
 use super::data::{Row, Value};
-use super::render;
+use super::render::json;
 use super::schema::Kind;
 
 /// What a grouped query asks for.
@@ -149,7 +149,7 @@ impl Groups {
                 let mut name = vec![number as u8];
                 for (value, used) in values.iter().zip(set) {
                     if *used {
-                        render::value(&mut name, value, "");
+                        json::value(&mut name, value, "");
                         name.push(0xff);
                     }
                 }
@@ -260,7 +260,7 @@ impl Tally {
             Self::Count(count) => *count += 1,
             Self::Distinct(seen) => {
                 let mut name = Vec::new();
-                render::value(&mut name, value, "");
+                json::value(&mut name, value, "");
                 seen.insert(name);
             }
             Self::Sum(sum) => *sum = Some(sum.unwrap_or(0.0) + number),

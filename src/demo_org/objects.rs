@@ -699,6 +699,9 @@ fn created_date(row: Row<'_>) -> Value {
 }
 
 fn modified_date(row: Row<'_>) -> Value {
+    if let Some(at) = row.deleted_at() {
+        return Value::Datetime(at);
+    }
     timestamp(created(row) + row.pick(4, 15_000_000_000) as i64)
 }
 

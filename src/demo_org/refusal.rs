@@ -1,7 +1,7 @@
 //! What the org says when it refuses: Salesforce's codes, its bodies, and the window with a caret under the
 //! place in the query.
 
-use super::render;
+use super::render::json;
 use crate::soql::{SyntaxError, Token, TokenKind, tokens};
 
 /// A refusal of a REST request.
@@ -87,9 +87,9 @@ fn place(query: &str, byte: usize) -> String {
 /// The body of a REST error.
 pub(super) fn body(code: &str, message: &str) -> Vec<u8> {
     let mut out = b"[{\"message\":".to_vec();
-    render::string(&mut out, message);
+    json::string(&mut out, message);
     out.extend_from_slice(b",\"errorCode\":");
-    render::string(&mut out, code);
+    json::string(&mut out, code);
     out.extend_from_slice(b"}]");
     out
 }
@@ -97,9 +97,9 @@ pub(super) fn body(code: &str, message: &str) -> Vec<u8> {
 /// The body of an OAuth error.
 pub(super) fn oauth_body(error: &str, description: &str) -> Vec<u8> {
     let mut out = b"{\"error\":".to_vec();
-    render::string(&mut out, error);
+    json::string(&mut out, error);
     out.extend_from_slice(b",\"error_description\":");
-    render::string(&mut out, description);
+    json::string(&mut out, description);
     out.push(b'}');
     out
 }

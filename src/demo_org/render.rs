@@ -1,102 +1,24 @@
-//! Values → JSON in Salesforce's own forms: compact or pretty, Java's doubles, `+0000`. Which values, and
-//! under which keys, is the business of `query`.
+//! Values in the forms in which Salesforce sends them: JSON for REST, CSV for Bulk API 2.0, and what both share:
+//! Java's doubles, days, timestamps, and the texts of `FORMAT`. Which values, is the business of `query`.
+
+pub(super) mod json;
 
 use std::io::Write as _;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::data::{Address, RecordId, Value};
+use super::data::Value;
+use super::schema::Kind;
 
-/// Appends a value as JSON; `version` as in `62.0`, for the URLs of blobs.
-pub(super) fn value(out: &mut Vec<u8>, value: &Value, version: &str) {
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(number) => push(out, format_args!("{number}")),
-        Value::Double(number) => double(out, *number),
-        Value::Text(text) => string(out, text),
-        Value::Id(id) => {
-            out.push(b'"');
-            out.extend_from_slice(&id.to_bytes());
-            out.push(b'"');
-        }
-        Value::Date(day) => {
-            out.push(b'"');
-            date(out, *day);
-            out.push(b'"');
-        }
-        Value::Datetime(timestamp) => {
-            out.push(b'"');
-            datetime(out, *timestamp);
-            out.push(b'"');
-        }
-        Value::Address(parts) => address(out, parts),
-        Value::Location { latitude, longitude } => {
-            out.extend_from_slice(b"{\"latitude\":");
-            double(out, *latitude);
-            out.extend_from_slice(b",\"longitude\":");
-            double(out, *longitude);
-            out.push(b'}');
-        }
-        Value::Blob(id, field) => {
-            push(out, format_args!("\"/services/data/v{version}/sobjects/Attachment/{id}/{field}\""));
-        }
-    }
-}
-
-/// Appends a record's first key.
-pub(super) fn attributes(out: &mut Vec<u8>, object: &str, id: RecordId, version: &str) {
-    out.extend_from_slice(b"\"attributes\":{\"type\":\"");
-    out.extend_from_slice(object.as_bytes());
-    out.extend_from_slice(b"\",\"url\":\"/services/data/v");
-    out.extend_from_slice(version.as_bytes());
-    out.extend_from_slice(b"/sobjects/");
-    out.extend_from_slice(object.as_bytes());
-    out.push(b'/');
-    out.extend_from_slice(&id.to_bytes());
-    out.extend_from_slice(b"\"}");
-}
-
-/// Appends `,"key":`.
-pub(super) fn key(out: &mut Vec<u8>, key: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(key.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-/// Appends a JSON string: raw UTF-8, only what must be escaped is.
-pub(super) fn string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut from = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        let escape = match byte {
-            b'"' => b'"',
-            b'\\' => b'\\',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            8 => b'b',
-            12 => b'f',
-            0..=31 => b'u',
-            _ => continue,
-        };
-        out.extend_from_slice(&bytes[from..at]);
-        out.extend_from_slice(&[b'\\', escape]);
-        if escape == b'u' {
-            push(out, format_args!("{byte:04X}"));
-        }
-        from = at + 1;
-    }
-    out.extend_from_slice(&bytes[from..]);
-    out.push(b'"');
+/// Appends formatted text; writing to memory cannot fail.
+pub(super) fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(text);
 }
 
 /// Appends a double as Java's `Double.toString` writes it (since JDK 19: the shortest digits that read back to
 /// it, at least one behind the point): plain from 10⁻³ to below 10⁷, else with an exponent.
-pub(super) fn double(out: &mut Vec<u8>, number: f64) {
+fn double(out: &mut Vec<u8>, number: f64) {
     let from = out.len();
     let size = number.abs();
     if size == 0.0 || (1e-3..1e7).contains(&size) {
@@ -139,7 +61,7 @@ fn nearer(out: &mut Vec<u8>, from: usize, number: f64, rounded: &str) {
 }
 
 /// Appends a day: `2026-03-08`.
-pub(super) fn date(out: &mut Vec<u8>, day: Date) {
+fn date(out: &mut Vec<u8>, day: Date) {
     digits(out, day.year() as u32, 4);
     out.push(b'-');
     digits(out, day.month() as u32, 2);
@@ -147,8 +69,8 @@ pub(super) fn date(out: &mut Vec<u8>, day: Date) {
     digits(out, day.day() as u32, 2);
 }
 
-/// Appends a timestamp: `2026-05-01T07:25:37.000+0000`.
-pub(super) fn datetime(out: &mut Vec<u8>, timestamp: Timestamp) {
+/// Appends a timestamp in UTC without its offset: `2026-05-01T07:25:37.000`.
+fn datetime(out: &mut Vec<u8>, timestamp: Timestamp) {
     let milliseconds = timestamp.as_millisecond();
     let of_day = milliseconds.rem_euclid(86_400_000) as u32;
     let days = milliseconds.div_euclid(86_400_000);
@@ -161,7 +83,6 @@ pub(super) fn datetime(out: &mut Vec<u8>, timestamp: Timestamp) {
     digits(out, of_day / 1000 % 60, 2);
     out.push(b'.');
     digits(out, of_day % 1000, 3);
-    out.extend_from_slice(b"+0000");
 }
 
 /// The calendar day so many days after 1970-01-01.
@@ -176,94 +97,47 @@ fn digits(out: &mut Vec<u8>, number: u32, width: u32) {
     }
 }
 
-fn address(out: &mut Vec<u8>, address: &Address) {
-    let text = |out: &mut Vec<u8>, key: &str, text: Option<&str>| {
-        out.extend_from_slice(key.as_bytes());
-        match text {
-            Some(text) => string(out, text),
-            None => out.extend_from_slice(b"null"),
+/// A value as `FORMAT` shows it to an American: `$44,000.00`, `1,234.5`, `4/10/2025, 3:31 PM`.
+pub(super) fn formatted(value: Value, kind: Kind) -> Value {
+    match value {
+        Value::Int(number) => grouped_digits(&number.to_string()).into(),
+        Value::Double(number) if kind == Kind::Currency => {
+            let sign = if number < 0.0 { "-" } else { "" };
+            format!("{sign}${}", grouped_digits(&format!("{:.2}", number.abs()))).into()
         }
-    };
-    let number = |out: &mut Vec<u8>, key: &str, number: Option<f64>| {
-        out.extend_from_slice(key.as_bytes());
-        match number {
-            Some(number) => double(out, number),
-            None => out.extend_from_slice(b"null"),
+        Value::Double(number) if kind == Kind::Percent => {
+            format!("{}%", grouped_digits(&format!("{number}"))).into()
         }
-    };
-    text(out, "{\"city\":", address.city);
-    text(out, ",\"country\":", address.country);
-    text(out, ",\"geocodeAccuracy\":", address.geocode_accuracy);
-    number(out, ",\"latitude\":", address.latitude);
-    number(out, ",\"longitude\":", address.longitude);
-    text(out, ",\"postalCode\":", address.postal_code);
-    text(out, ",\"state\":", address.state);
-    text(out, ",\"street\":", address.street.as_deref());
-    out.push(b'}');
+        Value::Double(number) => grouped_digits(&format!("{number}")).into(),
+        Value::Date(day) => format!("{}/{}/{}", day.month(), day.day(), day.year()).into(),
+        Value::Datetime(timestamp) => {
+            let at = timestamp.to_zoned(jiff::tz::TimeZone::UTC);
+            let (hour, half) = (at.hour(), if at.hour() < 12 { "AM" } else { "PM" });
+            let hour = if hour % 12 == 0 { 12 } else { hour % 12 };
+            format!("{}/{}/{}, {hour}:{:02} {half}", at.month(), at.day(), at.year(), at.minute()).into()
+        }
+        other => other,
+    }
 }
 
-/// Appends formatted text; writing to memory cannot fail.
-pub(super) fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    let _ = out.write_fmt(text);
-}
-
-/// Compact JSON in Salesforce's pretty style: two spaces a level, ` : `, `[ {` and `}, {` on one line, `[ ]`.
-pub(super) fn pretty(compact: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(compact.len() * 3 / 2);
-    let mut depth = 0_usize;
-    let mut at = 0;
-    // What each open bracket is, and whether anything stands in it.
-    let mut open: Vec<u8> = Vec::new();
-    let line = |out: &mut Vec<u8>, depth: usize| {
-        out.push(b'\n');
-        out.resize(out.len() + 2 * depth, b' ');
+/// Commas between thousands.
+fn grouped_digits(number: &str) -> String {
+    let (sign, digits) = match number.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", number),
     };
-    while at < compact.len() {
-        match compact[at] {
-            b'{' => {
-                open.push(b'{');
-                depth += 1;
-                out.push(b'{');
-                if compact.get(at + 1) == Some(&b'}') {
-                    out.push(b' ');
-                } else {
-                    line(&mut out, depth);
-                }
-            }
-            b'}' => {
-                open.pop();
-                depth -= 1;
-                if compact[at - 1] != b'{' {
-                    line(&mut out, depth);
-                }
-                out.push(b'}');
-            }
-            b'[' => {
-                open.push(b'[');
-                out.extend_from_slice(b"[ ");
-            }
-            b']' => {
-                open.pop();
-                out.extend_from_slice(if compact[at - 1] == b'[' { b"]" } else { b" ]" });
-            }
-            b',' if open.last() == Some(&b'[') => out.extend_from_slice(b", "),
-            b',' => {
-                out.push(b',');
-                line(&mut out, depth);
-            }
-            b':' => out.extend_from_slice(b" : "),
-            b'"' => {
-                let from = at;
-                at += 1;
-                while compact.get(at).is_some_and(|&byte| byte != b'"') {
-                    at += 1 + usize::from(compact[at] == b'\\');
-                }
-                // A body that was cut on purpose may end within a string.
-                out.extend_from_slice(&compact[from..compact.len().min(at + 1)]);
-            }
-            byte => out.push(byte),
+    let (whole, fraction) =
+        digits.split_once('.').map_or((digits, None), |(whole, rest)| (whole, Some(rest)));
+    let mut out = sign.to_owned();
+    for (n, digit) in whole.chars().enumerate() {
+        if n > 0 && (whole.len() - n) % 3 == 0 {
+            out.push(',');
         }
-        at += 1;
+        out.push(digit);
+    }
+    if let Some(fraction) = fraction {
+        out.push('.');
+        out.push_str(fraction);
     }
     out
 }
@@ -316,27 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn instants_have_milliseconds_and_an_offset_without_colon() {
+    fn timestamps_have_milliseconds_and_are_in_utc() {
         let timestamp: Timestamp = "2026-05-01T09:25:37.004+02:00".parse().unwrap();
-        assert_eq!(text(|out| datetime(out, timestamp)), "2026-05-01T07:25:37.004+0000");
+        assert_eq!(text(|out| datetime(out, timestamp)), "2026-05-01T07:25:37.004");
         let timestamp: Timestamp = "1969-12-31T23:59:59.999Z".parse().unwrap();
-        assert_eq!(text(|out| datetime(out, timestamp)), "1969-12-31T23:59:59.999+0000");
-    }
-
-    #[test]
-    fn strings_stay_raw_but_for_what_json_forbids() {
-        assert_eq!(
-            text(|out| string(out, "a\"b\\c\n\r\t\u{8}\u{c}\u{0}\u{1f}/é\u{2028}😀\u{7f}")),
-            "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0000\\u001F/é\u{2028}😀\u{7f}\""
-        );
-    }
-
-    #[test]
-    fn the_pretty_style_is_the_one_that_salesforce_sends() {
-        let compact = br#"{"totalSize":2,"done":true,"records":[{"a":{"b":"x,[\"{:"},"c":null},{"c":1.0}]}"#;
-        let expected = "{\n  \"totalSize\" : 2,\n  \"done\" : true,\n  \"records\" : [ {\n    \"a\" : {\n      \"b\" : \
-                        \"x,[\\\"{:\"\n    },\n    \"c\" : null\n  }, {\n    \"c\" : 1.0\n  } ]\n}";
-        assert_eq!(String::from_utf8(pretty(compact)).unwrap(), expected);
-        assert_eq!(pretty(br#"{"records":[]}"#), b"{\n  \"records\" : [ ]\n}");
+        assert_eq!(text(|out| datetime(out, timestamp)), "1969-12-31T23:59:59.999");
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::fault::Fault;
 use super::refusal::{self, Refusal};
-use super::render;
+use super::render::json;
 use super::wire::{Delivery, Response};
 use super::{Org, Request};
 
@@ -82,8 +82,12 @@ impl Reply {
     /// What scripted faults do to a body that was right.
     pub(super) fn damage(&mut self, faults: &[Fault]) {
         for fault in faults {
-            if let Fault::Truncate { after } = fault {
-                self.body.truncate(*after);
+            match fault {
+                Fault::Truncate { after } => self.body.truncate(*after),
+                Fault::Replace { what, with } => {
+                    self.body = String::from_utf8_lossy(&self.body).replace(what, with).into_bytes();
+                }
+                _ => {}
             }
         }
     }
@@ -109,7 +113,7 @@ impl Reply {
             None => {
                 // Pages are pretty already: their records are made for the style that was asked for.
                 let body = if wants_pretty(request) && !self.is_page && is_json {
-                    render::pretty(&self.body)
+                    json::pretty(&self.body)
                 } else {
                     self.body
                 };
@@ -164,6 +168,8 @@ impl Delivery {
                     self.cut = Some(*after);
                     self.framing = *framing;
                 }
+                Fault::HalfOpen { after: None } => self.silent = true,
+                Fault::HalfOpen { after: Some(after) } => self.half_open = Some(*after),
                 Fault::Late(late) => self.late += *late,
                 Fault::Stall { after, pause } => self.stall = Some((*after, *pause)),
                 Fault::Drip { bytes, pause } => self.drip = Some((*bytes, *pause)),

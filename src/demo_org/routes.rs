@@ -29,9 +29,13 @@ pub(super) fn respond(org: &Org, request: Request) -> Response {
                     delivery: Delivery { framing: Framing::Length, ..Delivery::default() },
                 };
             }
+            Fault::Hook(hook) => hook.run(&request),
+            Fault::Delete(rows) => org.data.delete(rows),
+            Fault::Purge(rows) => org.data.purge(rows),
             Fault::ExpiredSession => lock(&org.sessions).clear(),
             Fault::LostLocator => {
                 lock(&org.cursors).clear();
+                lock(&org.aliases).clear();
                 lock(&org.rendered).clear();
             }
             _ => {}
@@ -85,12 +89,12 @@ fn versioned(org: &Org, request: &Request, faults: &[Fault], version: &str, rest
         }
         ["query"] => read_only(request, || query::first_page(org, request, faults, version, false)),
         ["queryAll"] => read_only(request, || query::first_page(org, request, faults, version, true)),
-        ["query" | "queryAll", locator] => {
-            read_only(request, || query::next_page(org, request, faults, version, locator))
+        ["query" | "queryAll", locator @ ..] => {
+            read_only(request, || query::next_page(org, request, faults, version, &locator.join("/")))
         }
         ["sobjects"] => read_only(request, || Reply::json(sobjects::describe_all(org, version))),
         ["sobjects", object, rest @ ..] => match org.data.object(object) {
-            Some(object) => read_only(request, || sobjects::sobject(org, version, object, rest)),
+            Some(object) => read_only(request, || sobjects::sobject(org, faults, version, object, rest)),
             None => Reply::not_found(),
         },
         _ => Reply::not_found(),

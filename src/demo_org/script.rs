@@ -1,9 +1,10 @@
 //! The scripted faults: which rules there are, which requests have been counted, and what the next one meets.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::fault::{At, Fault, Rule};
-use super::{Org, Request, lock, query};
+use super::query::{self, Requested};
+use super::{Org, Request, lock};
 
 /// The rules of an org and the requests that they count.
 #[derive(Debug, Default)]
@@ -21,10 +22,11 @@ struct Counts {
 }
 
 /// What kind of request this is; with its number among those of its kind, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Kind {
     Login(usize),
-    Page(usize),
+    /// With the text of its query, where that is known and the request is for records.
+    Page(usize, Option<Arc<str>>),
     ChildPage(usize),
     Other,
 }
@@ -36,22 +38,38 @@ impl Script {
 
     /// Counts a request and gives the faults of the first rule that fits it and has a turn left.
     pub(super) fn next(&self, org: &Org, request: &Request) -> Vec<Fault> {
-        let kind = lock(&self.counts).kind(org, request);
+        let request = Counted { kind: lock(&self.counts).kind(org, request), request };
         let mut rules = lock(&self.rules);
-        let rule = rules.iter_mut().find(|rule| rule.left > 0 && fits(&rule.at, kind, request));
-        let Some(rule) = rule else { return Vec::new() };
-        rule.left -= 1;
-        vec![rule.fault.clone()]
+        for rule in rules.iter_mut().filter(|rule| rule.left > 0 && request.fits(&rule.at)) {
+            if rule.skip > 0 {
+                rule.skip -= 1;
+                continue;
+            }
+            rule.left -= 1;
+            return rule.fault.clone().flattened();
+        }
+        Vec::new()
     }
 }
 
-fn fits(at: &At, kind: Kind, request: &Request) -> bool {
-    match (at, kind) {
-        (At::Login(first), Kind::Login(n))
-        | (At::Page(first), Kind::Page(n))
-        | (At::ChildPage(first), Kind::ChildPage(n)) => n >= *first,
-        (At::Containing(text), _) => request.target.contains(text),
-        _ => false,
+/// A request and what it is.
+struct Counted<'r> {
+    kind: Kind,
+    request: &'r Request,
+}
+
+impl Counted<'_> {
+    fn fits(&self, at: &At) -> bool {
+        match (at, &self.kind) {
+            (At::Login(first), Kind::Login(n))
+            | (At::Page(first), Kind::Page(n, _))
+            | (At::ChildPage(first), Kind::ChildPage(n)) => n >= first,
+            (At::Soql(text), Kind::Page(_, Some(soql))) => {
+                soql.to_ascii_lowercase().contains(&text.to_ascii_lowercase())
+            }
+            (At::Containing(text), _) => self.request.target.contains(text),
+            _ => false,
+        }
     }
 }
 
@@ -65,12 +83,10 @@ impl Counts {
         if path == "/services/oauth2/token" {
             return Kind::Login(next(&mut self.logins));
         }
-        match query::requested(path) {
+        match query::requested(org, request) {
             None => Kind::Other,
-            Some(locator) if query::is_of_children(org, locator) => {
-                Kind::ChildPage(next(&mut self.child_pages))
-            }
-            Some(_) => Kind::Page(next(&mut self.pages)),
+            Some(Requested::Children) => Kind::ChildPage(next(&mut self.child_pages)),
+            Some(Requested::Records(soql)) => Kind::Page(next(&mut self.pages), soql),
         }
     }
 }

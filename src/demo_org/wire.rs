@@ -38,6 +38,10 @@ pub(super) struct Delivery {
     pub(super) framing: Framing,
     /// The connection is closed after so many bytes of the body.
     pub(super) cut: Option<usize>,
+    /// Nothing is sent; the connection stays open until the client closes it.
+    pub(super) silent: bool,
+    /// The same after so many bytes of the body.
+    pub(super) half_open: Option<usize>,
     /// After so many bytes of the body comes a pause.
     pub(super) stall: Option<(usize, Duration)>,
     /// Pieces of so many bytes, a pause after each.
@@ -179,6 +183,9 @@ async fn write(stream: &mut TcpStream, response: Response, head_only: bool) -> i
     if delivery.close {
         return Ok(false);
     }
+    if delivery.silent {
+        return until_closed(stream).await;
+    }
     let mut head = format!("HTTP/1.1 {status} {}\r\n", reason(status));
     for (name, value) in &headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -192,7 +199,7 @@ async fn write(stream: &mut TcpStream, response: Response, head_only: bool) -> i
     if head_only {
         return Ok(delivery.framing != Framing::UntilClose);
     }
-    let end = delivery.cut.unwrap_or(body.len()).min(body.len());
+    let end = delivery.cut.or(delivery.half_open).unwrap_or(body.len()).min(body.len());
     let mut pace = Pace { start: Instant::now(), sent: 0, rate: delivery.bytes_per_second };
     let mut at = 0;
     while at < end {
@@ -218,6 +225,9 @@ async fn write(stream: &mut TcpStream, response: Response, head_only: bool) -> i
     {
         sleep(pause).await;
     }
+    if delivery.half_open.is_some() {
+        return until_closed(stream).await;
+    }
     if delivery.cut.is_some() {
         return Ok(false);
     }
@@ -225,6 +235,13 @@ async fn write(stream: &mut TcpStream, response: Response, head_only: bool) -> i
         stream.write_all(b"0\r\n\r\n").await?;
     }
     Ok(delivery.framing != Framing::UntilClose)
+}
+
+/// Waits for the client to give up; the connection ends with it.
+async fn until_closed(stream: &mut TcpStream) -> io::Result<bool> {
+    let mut ignored = [0; 1024];
+    while stream.read(&mut ignored).await? > 0 {}
+    Ok(false)
 }
 
 /// How much is written at once.
@@ -279,6 +296,7 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
         410 => "Gone",
         414 => "URI Too Long",
         429 => "Too Many Requests",

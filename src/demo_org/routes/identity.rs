@@ -2,7 +2,7 @@
 
 use super::has_session;
 use crate::demo_org::data::{Row, Value};
-use crate::demo_org::render::{self, push};
+use crate::demo_org::render::{json, push};
 use crate::demo_org::reply::Reply;
 use crate::demo_org::{Org, Request};
 
@@ -47,7 +47,7 @@ fn identity_body(org: &Org, user: Row<'_>) -> Vec<u8> {
             r#"{{"id":"{url}/id/{organization}/{id}","asserted_user":true,"user_id":"{id}","organization_id":"{organization}","username":"#
         ),
     );
-    render::string(&mut out, &text("Username"));
+    json::string(&mut out, &text("Username"));
     for (key, value) in [
         (",\"nick_name\":", text("Alias")),
         (",\"display_name\":", text("Name")),
@@ -57,7 +57,7 @@ fn identity_body(org: &Org, user: Row<'_>) -> Vec<u8> {
         (",\"timezone\":", text("TimeZoneSidKey")),
     ] {
         out.extend_from_slice(key.as_bytes());
-        render::string(&mut out, &value);
+        json::string(&mut out, &value);
     }
     push(
         &mut out,
@@ -80,12 +80,12 @@ fn user_info_body(org: &Org) -> Vec<u8> {
             r#"{{"sub":"{url}/id/{organization}/{id}","user_id":"{id}","organization_id":"{organization}","preferred_username":"#
         ),
     );
-    render::string(&mut out, username);
+    json::string(&mut out, username);
     out.extend_from_slice(b",\"nickname\":\"demo\",\"name\":");
     let name = org.data.row(&id.to_string()).and_then(|row| row.value("Name"));
-    render::value(&mut out, &name.unwrap_or(Value::Null), "");
+    json::value(&mut out, &name.unwrap_or(Value::Null), "");
     out.extend_from_slice(b",\"email\":");
-    render::string(&mut out, username);
+    json::string(&mut out, username);
     push(
         &mut out,
         format_args!(

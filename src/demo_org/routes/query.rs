@@ -29,13 +29,13 @@ pub(super) fn first_page(
         return Reply::refused(Refusal::new("MALFORMED_QUERY", "A query string has to be specified"));
     };
     if parameter("columns").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-        return query::columns(org, text).map_or_else(Reply::refused, Reply::json);
+        return query::columns(org, text, faults).map_or_else(Reply::refused, Reply::json);
     }
     if let Some(reply) = kept(org, request, faults) {
         return reply;
     }
     let batch = batch_size(org, request);
-    match query::start(org, text, version, all_rows, batch) {
+    match query::start(org, text, all_rows, (version, batch), faults) {
         Ok(page) if org.options.prerender && faults.is_empty() => prerender(org, request, version, page),
         Ok(page) => page_reply(request, &page, faults, None),
         Err(refusal) => Reply::refused(refusal),
@@ -53,7 +53,7 @@ pub(super) fn next_page(
     if let Some(reply) = kept(org, request, faults) {
         return reply;
     }
-    match query::resume(org, locator, version) {
+    match query::resume(org, locator, version, faults) {
         Some(page) => page_reply(request, &page, faults, Some(request.path())),
         None => Reply::refused(lost_locator()),
     }
@@ -88,7 +88,8 @@ fn prerender(org: &Org, request: &Request, version: &str, first: Page) -> Reply 
         }
         lock(&org.rendered).insert(rendering(request, &target), body.into());
         let Some(next) = page.next else { break };
-        let Some(following) = query::resume(org, next.rsplit('/').next().unwrap_or_default(), version) else {
+        let Some(following) = query::resume(org, next.rsplit('/').next().unwrap_or_default(), version, &[])
+        else {
             break;
         };
         target = next;

@@ -2,16 +2,27 @@
 
 use crate::demo_org::Org;
 use crate::demo_org::data::Row;
-use crate::demo_org::render::{self, push};
+use crate::demo_org::fault::Fault;
+use crate::demo_org::query::Distortion;
+use crate::demo_org::render::{json, push};
 use crate::demo_org::reply::Reply;
 use crate::demo_org::schema::{Field, Kind, Object};
 
 /// What is below `/sobjects/X`: describe, a record, a record's bytes.
-pub(super) fn sobject(org: &Org, version: &str, object: &'static Object, rest: &[&str]) -> Reply {
+pub(super) fn sobject(
+    org: &Org,
+    faults: &[Fault],
+    version: &str,
+    object: &'static Object,
+    rest: &[&str],
+) -> Reply {
     let found =
         |id: &str| org.data.row(id).filter(|row| row.object().name == object.name && !row.is_deleted());
     match rest {
-        [] | ["describe"] => Reply::json(describe(object, version)),
+        [] | ["describe"] => {
+            let extra = Distortion::of(faults).extra_columns;
+            Reply::json(describe(object, version, extra))
+        }
         [id] => found(id).map_or_else(Reply::not_found, |row| Reply::json(record(row, version))),
         [id, "Body"] => found(id).map_or_else(Reply::not_found, |row| {
             let body = format!("the bytes of {}\n", row.id()).into_bytes();
@@ -25,10 +36,10 @@ pub(super) fn sobject(org: &Org, version: &str, object: &'static Object, rest: &
 
 fn record(row: Row<'_>, version: &str) -> Vec<u8> {
     let mut out = b"{".to_vec();
-    render::attributes(&mut out, row.object.name, row.id(), version);
+    json::attributes(&mut out, row.object.name, row.id(), version);
     for Field { name, make, .. } in row.object.fields {
-        render::key(&mut out, name);
-        render::value(&mut out, &make(row), version);
+        json::key(&mut out, name);
+        json::value(&mut out, &make(row), version);
     }
     out.push(b'}');
     out
@@ -50,7 +61,7 @@ pub(super) fn describe_all(org: &Org, version: &str) -> Vec<u8> {
 }
 
 /// `/sobjects/X/describe`, with the keys that exporters read.
-fn describe(object: &Object, version: &str) -> Vec<u8> {
+fn describe(object: &Object, version: &str, extra: usize) -> Vec<u8> {
     let mut out = b"{\"childRelationships\":[".to_vec();
     for (n, child) in object.children.iter().enumerate() {
         if n > 0 {
@@ -70,6 +81,9 @@ fn describe(object: &Object, version: &str) -> Vec<u8> {
             out.push(b',');
         }
         describe_field(&mut out, object, field);
+    }
+    for n in 0..extra {
+        push(&mut out, format_args!(",{}", extra_field(&json::extra_column(n))));
     }
     out.extend_from_slice(b"],");
     about(&mut out, object, version);
@@ -115,6 +129,13 @@ fn describe_field(out: &mut Vec<u8>, object: &Object, field: &Field) {
             name = field.name,
         ),
     );
+}
+
+/// A made-up field.
+fn extra_field(name: &str) -> String {
+    format!(
+        r#"{{"aggregatable":true,"compoundFieldName":null,"custom":true,"filterable":true,"groupable":true,"label":"{name}","name":"{name}","nillable":true,"polymorphicForeignKey":false,"referenceTo":[],"relationshipName":null,"soapType":"xsd:string","sortable":true,"type":"string"}}"#
+    )
 }
 
 /// The compound field that a field is a part of.

@@ -3,94 +3,18 @@
 #![cfg(feature = "demo-org")]
 #![expect(clippy::unwrap_used, reason = "a test's functions fail by panicking")]
 
+mod client;
+mod script;
+
 use std::io::Read as _;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
+use client::{
+    claims, client, every_id, every_id_after, get, ids, login, now, options, post_token, query, query_target,
+    sign,
+};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use reqwest::{Client, Response};
 use serde_json::{Value, json};
-use sfexport::demo_org::{At, DemoOrg, Fault, Framing, Options, Row, Rule, Value as Cell};
-
-/// A key pair, made once for all tests: private key and certificate.
-fn key_pair() -> &'static (String, String) {
-    static PAIR: OnceLock<(String, String)> = OnceLock::new();
-    PAIR.get_or_init(|| {
-        let key =
-            rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
-        let certificate =
-            rcgen::CertificateParams::new(vec!["demo".to_owned()]).unwrap().self_signed(&key).unwrap();
-        (pem("PRIVATE KEY", &key.serialize_der()), pem("CERTIFICATE", certificate.der()))
-    })
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let lines: Vec<&str> =
-        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
-}
-
-fn options(records: usize) -> Options {
-    Options { records, public_key: key_pair().1.clone(), ..Options::default() }
-}
-
-fn client() -> Client {
-    Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap()
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
-
-fn claims(org: &DemoOrg) -> Value {
-    json!({"iss": "3MVG9demo", "sub": "integration@example.com", "aud": org.url(), "exp": now() + 120})
-}
-
-fn sign(claims: &Value) -> String {
-    let key = EncodingKey::from_rsa_pem(key_pair().0.as_bytes()).unwrap();
-    jsonwebtoken::encode(&Header::new(Algorithm::RS256), claims, &key).unwrap()
-}
-
-async fn post_token(org: &DemoOrg, assertion: &str) -> Response {
-    let body =
-        format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
-    client()
-        .post(format!("{}/services/oauth2/token", org.url()))
-        .header("Content-Type", "application/x-www-form-urlencoded")
-        .body(body)
-        .send()
-        .await
-        .unwrap()
-}
-
-async fn login(org: &DemoOrg) -> String {
-    let answer: Value =
-        serde_json::from_str(&post_token(org, &sign(&claims(org))).await.text().await.unwrap()).unwrap();
-    answer["access_token"].as_str().unwrap().to_owned()
-}
-
-async fn get(org: &DemoOrg, token: &str, target: &str) -> Response {
-    client()
-        .get(format!("{}{target}", org.url()))
-        .header("Authorization", format!("Bearer {token}"))
-        .send()
-        .await
-        .unwrap()
-}
-
-fn query_target(soql: &str) -> String {
-    let encoded = percent_encoding::utf8_percent_encode(soql, percent_encoding::NON_ALPHANUMERIC);
-    format!("/services/data/v62.0/query?q={encoded}")
-}
-
-/// Status and body of a query by a fresh login.
-async fn query(org: &DemoOrg, soql: &str) -> (u16, String) {
-    let token = login(org).await;
-    let answer = get(org, &token, &query_target(soql)).await;
-    (answer.status().as_u16(), answer.text().await.unwrap())
-}
+use sfexport::demo_org::{DemoOrg, Options, Row, Value as Cell};
 
 #[tokio::test]
 async fn a_login_is_answered_as_the_jwt_bearer_flow_is() {
@@ -177,33 +101,6 @@ async fn a_first_record_is_what_the_data_set_says() {
             name.as_str().unwrap()
         )
     );
-}
-
-/// The ids of every page of a query, and the sizes of the pages.
-async fn every_id(org: &DemoOrg, token: &str, first: &str) -> (Vec<String>, Vec<usize>) {
-    let (mut ids, mut sizes, mut target) = (Vec::new(), Vec::new(), first.to_owned());
-    loop {
-        let page: Value =
-            serde_json::from_str(&get(org, token, &target).await.text().await.unwrap()).unwrap();
-        let records = page["records"].as_array().unwrap();
-        sizes.push(records.len());
-        ids.extend(records.iter().map(|record| record["Id"].as_str().unwrap().to_owned()));
-        match page["nextRecordsUrl"].as_str() {
-            Some(next) => {
-                assert_eq!(page["done"], false);
-                target = next.to_owned();
-            }
-            None => {
-                assert_eq!(page["done"], true);
-                assert_eq!(page["totalSize"].as_u64().unwrap() as usize, ids.len());
-                return (ids, sizes);
-            }
-        }
-    }
-}
-
-fn ids(org: &DemoOrg, object: &str, wanted: impl Fn(&Row<'_>) -> bool) -> Vec<String> {
-    org.data().rows(object).filter(wanted).map(|row| row.id().to_string()).collect()
 }
 
 #[tokio::test]
@@ -470,12 +367,6 @@ async fn child_queries_nest_and_have_locators_of_their_own() {
     let deeper =
         deep.replace("(SELECT Id FROM Contacts)", "(SELECT Id, (SELECT Id FROM Tasks) FROM Contacts)");
     assert_eq!(query(&org, &deeper).await.0, 400);
-}
-
-async fn every_id_after(org: &DemoOrg, token: &str, next: &str) -> Vec<String> {
-    let page: Value = serde_json::from_str(&get(org, token, next).await.text().await.unwrap()).unwrap();
-    assert_eq!(page["done"], true);
-    page["records"].as_array().unwrap().iter().map(|child| child["Id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -835,109 +726,6 @@ async fn columns_are_told_without_rows() {
             (Some("top"), Some("MAX(Name)"), Some(true)),
         ]
     );
-}
-
-#[tokio::test]
-async fn scripted_answers_meet_the_request_that_they_are_meant_for() {
-    let org = DemoOrg::start(Options { page_size: 10, ..options(35) }).await.unwrap();
-    let token = login(&org).await;
-    org.script(Rule::once(
-        At::Page(2),
-        Fault::error(503, "SERVER_UNAVAILABLE", "Server Unavailable").header("Retry-After", "7"),
-    ));
-    org.script(Rule::once(At::Page(4), Fault::LostLocator));
-    org.script(Rule::once(At::Page(6), Fault::ExpiredSession));
-    org.script(Rule::once(At::Page(7), Fault::TotalSize(99)));
-    org.script(Rule::once(At::Login(2), Fault::login_refused("unknown_error", "retry your request")));
-    let target = query_target("SELECT Id FROM Account");
-    let next = |body: &str| {
-        serde_json::from_str::<Value>(body).unwrap()["nextRecordsUrl"].as_str().unwrap().to_owned()
-    };
-    let first = get(&org, &token, &target).await.text().await.unwrap();
-    let failed = get(&org, &token, &next(&first)).await;
-    assert_eq!((failed.status().as_u16(), &failed.headers()["retry-after"]), (503, &"7".parse().unwrap()));
-    assert_eq!(get(&org, &token, &next(&first)).await.status(), 200);
-    assert!(get(&org, &token, &next(&first)).await.text().await.unwrap().contains("INVALID_QUERY_LOCATOR"));
-    assert_eq!(get(&org, &token, &target).await.status(), 200);
-    assert_eq!(get(&org, &token, &target).await.status(), 401);
-    assert_eq!(post_token(&org, &sign(&claims(&org))).await.status(), 400);
-    let token = login(&org).await;
-    assert!(get(&org, &token, &target).await.text().await.unwrap().starts_with("{\"totalSize\":99,"));
-    let tokens = org.requests().iter().filter(|request| request.path() == "/services/oauth2/token").count();
-    assert_eq!(tokens, 3);
-    assert!(org.requests().iter().all(|request| request.header("cookie").is_none()));
-}
-
-#[tokio::test]
-async fn envelopes_can_be_made_to_lie() {
-    let org = DemoOrg::start(Options { page_size: 10, ..options(35) }).await.unwrap();
-    let token = login(&org).await;
-    let target = query_target("SELECT Id FROM Account");
-    let records = "\"records\":[{";
-    for (n, (fault, head)) in [
-        (Fault::NoNextUrl, format!("{{\"totalSize\":34,\"done\":false,{records}")),
-        (Fault::DoneEarly, format!("{{\"totalSize\":34,\"done\":true,{records}")),
-        (
-            Fault::NextUrl("https://example.com/x".to_owned()),
-            format!(
-                "{{\"totalSize\":34,\"done\":false,\"nextRecordsUrl\":\"https://example.com/x\",{records}"
-            ),
-        ),
-        (Fault::KeyOrder(vec!["records", "done", "totalSize"]), format!("{{{records}")),
-        (Fault::Truncate { after: 30 }, "{\"totalSize\":34,\"done\":false,\"".to_owned()),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        org.script(Rule::once(At::Page(n + 1), fault));
-        let body = get(&org, &token, &target).await.text().await.unwrap();
-        assert!(body.starts_with(&head[..head.len().min(body.len())]), "{body}");
-    }
-    org.script(Rule::once(At::Page(7), Fault::RepeatedLocator));
-    let first: Value = serde_json::from_str(&get(&org, &token, &target).await.text().await.unwrap()).unwrap();
-    let next = first["nextRecordsUrl"].as_str().unwrap();
-    let second: Value = serde_json::from_str(&get(&org, &token, next).await.text().await.unwrap()).unwrap();
-    assert_eq!(second["nextRecordsUrl"], next);
-}
-
-#[tokio::test]
-async fn connections_break_where_they_are_told_to() {
-    let org = DemoOrg::start(options(35)).await.unwrap();
-    let token = login(&org).await;
-    let target = query_target("SELECT Id, Name FROM Account");
-    let whole = get(&org, &token, &target).await.bytes().await.unwrap();
-    let try_get = || async {
-        client()
-            .get(format!("{}{target}", org.url()))
-            .header("Authorization", format!("Bearer {token}"))
-            .send()
-            .await
-    };
-    org.script(Rule::once(At::Page(2), Fault::Close));
-    assert!(try_get().await.is_err());
-    for (n, framing) in [(3, Framing::Chunked), (4, Framing::Length)] {
-        org.script(Rule::once(At::Page(n), Fault::Cut { after: 100, framing }));
-        assert!(try_get().await.unwrap().bytes().await.is_err(), "{framing:?}");
-    }
-    org.script(Rule::once(At::Page(5), Fault::Cut { after: 100, framing: Framing::UntilClose }));
-    assert_eq!(try_get().await.unwrap().bytes().await.unwrap(), whole[..100]);
-    let pause = Duration::from_millis(60);
-    for (n, fault) in [
-        Fault::Late(pause),
-        Fault::Stall { after: 50, pause },
-        Fault::Drip { bytes: whole.len() / 3, pause: pause / 3 },
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        org.script(Rule::once(At::Page(6 + n), fault.clone()));
-        let start = Instant::now();
-        assert_eq!(try_get().await.unwrap().bytes().await.unwrap(), whole);
-        assert!(start.elapsed() >= pause, "{fault:?}");
-    }
-    let url = org.url().to_owned();
-    org.stop().await;
-    assert!(client().get(url).send().await.is_err());
 }
 
 #[tokio::test]
