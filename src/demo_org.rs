@@ -138,6 +138,14 @@ impl DemoOrg {
         &self.org.data
     }
 
+    /// What Bulk API 2.0 sends as the result of a query, on one page: for tests that want it without a job.
+    ///
+    /// # Errors
+    /// What the service says of a query that it refuses: its code, a colon, its message.
+    pub fn bulk_results(&self, soql: &str) -> Result<Vec<u8>, String> {
+        query::csv(&self.org, soql, false).map_err(|refusal| format!("{}: {}", refusal.code, refusal.message))
+    }
+
     /// Every request since it started, in the order of their arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {

@@ -1,6 +1,7 @@
 //! Values in the forms in which Salesforce sends them: JSON for REST, CSV for Bulk API 2.0, and what both share:
 //! Java's doubles, days, timestamps, and the texts of `FORMAT`. Which values, is the business of `query`.
 
+pub(super) mod csv;
 pub(super) mod json;
 
 use std::io::Write as _;

@@ -739,3 +739,43 @@ async fn pages_made_beforehand_are_the_same_pages() {
         assert_eq!(every_id(&eager, &eager_token, &query_target(soql)).await, expected);
     }
 }
+
+#[tokio::test]
+async fn bulk_results_are_quoted_csv_with_dotted_paths() {
+    let org = DemoOrg::start(options(60)).await.unwrap();
+    let csv = |soql: &str| org.bulk_results(soql).map(|csv| String::from_utf8(csv).unwrap());
+    let row = |id: &str| org.data().row(id).unwrap();
+    // The first accounts, written out by hand.
+    let owner =
+        |id: &str| row(id).parent("Owner").unwrap().value("Name").unwrap().as_str().unwrap().to_owned();
+    let found = csv("select Name, owner.name, id from Account limit 3").unwrap();
+    let expected = format!(
+        "\"Name\",\"Owner.Name\",\"Id\"\n\"plain text 0\",\"{}\",\"001Dm0000000000IAA\"\n\"comma, comma 1\",\"{}\",\
+         \"001Dm0000000001IAA\"\n\"two \"\"quoted\"\" words 2\",\"{}\",\"001Dm0000000002IAA\"\n",
+        owner("001Dm0000000000IAA"),
+        owner("001Dm0000000001IAA"),
+        owner("001Dm0000000002IAA"),
+    );
+    assert_eq!(found, expected);
+    assert_eq!(
+        csv("SELECT ProfileId, Profile.Name, BadgeText, IsActive FROM User LIMIT 1").unwrap(),
+        "\"ProfileId\",\"Profile.Name\",\"BadgeText\",\"IsActive\"\n\"00eDm0000000000IAA\",\"\",\"\",\"true\"\n"
+    );
+    assert_eq!(csv("SELECT Id, Name FROM Account WHERE Name = 'nobody'").unwrap(), "\"Id\",\"Name\"\n");
+    let stamp = csv("SELECT CreatedDate FROM Account LIMIT 1").unwrap();
+    assert!(stamp.starts_with("\"CreatedDate\"\n\"20") && stamp.ends_with(".000Z\"\n"), "{stamp}");
+    for (soql, refusal) in [
+        (
+            "SELECT (SELECT Id FROM Contacts) FROM Account",
+            "API_ERROR: Aggregate Relationships not supported in Bulk V2 Query with CSV content type",
+        ),
+        ("SELECT Body FROM Attachment", "API_ERROR: Binary field not supported"),
+        ("SELECT COUNT(Id) FROM Account", "API_ERROR: Aggregate Relationships not supported in Bulk Query"),
+        (
+            "SELECT BillingAddress FROM Account",
+            "API_ERROR: Selecting compound data not supported in Bulk Query",
+        ),
+    ] {
+        assert_eq!(csv(soql).unwrap_err(), refusal);
+    }
+}
