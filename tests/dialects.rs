@@ -87,7 +87,7 @@ fn is_text(kind: Kind) -> bool {
 #[test]
 fn pythons_readers_and_sqlite_read_what_the_org_holds() {
     if Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no python3");
+        support::skip("there is no python3");
         return;
     }
     let deployment = Deployment::with(Options { page_size: 100, ..options(400) });

@@ -68,11 +68,11 @@ fn may_import(module: &str, imported: &str) -> Result<(), String> {
     }
 }
 
-/// A source file: its path below `src`, its top module, and its lines without comments and string literals.
+/// A source file: its path below `src`, its top module, and its text without comments and string literals.
 struct Source {
     path: PathBuf,
     module: String,
-    lines: Vec<String>,
+    code: String,
 }
 
 fn sources() -> Vec<Source> {
@@ -84,12 +84,11 @@ fn sources() -> Vec<Source> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 directories.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let below = path.strip_prefix(&root).unwrap().to_owned();
                 let first = below.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
                 let module = first.trim_end_matches(".rs").to_owned();
-                let text = fs::read_to_string(&path).unwrap();
-                sources.push(Source { path: below, module, lines: text.lines().map(code).collect() });
+                sources.push(Source { path: below, module, code: code(&fs::read_to_string(&path).unwrap()) });
             }
         }
     }
@@ -97,26 +96,69 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// A line without its comment; good enough for lines that import or print.
-fn code(line: &str) -> String {
-    let line = line.split(" //").next().unwrap_or_default();
-    if line.trim_start().starts_with("//") { String::new() } else { line.to_owned() }
+/// A text without its comments and its string literals, line by line as it was.
+fn code(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let raw = || rest.strip_prefix('r').map(|rest| rest.len() - rest.trim_start_matches('#').len());
+        let length = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if next == '"' {
+            let mut escaped = false;
+            let end = rest[1..].find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            });
+            end.map_or(rest.len(), |end| end + 2)
+        } else if let Some(hashes) = raw().filter(|hashes| rest[1 + hashes..].starts_with('"')) {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let from = hashes + 2;
+            rest[from..].find(&end).map_or(rest.len(), |at| from + at + end.len())
+        } else if rest.starts_with("'\"'") || rest.starts_with("b'\"'") {
+            rest.find('"').unwrap_or_default() + 2
+        } else {
+            code.push(next);
+            rest = &rest[next.len_utf8()..];
+            continue;
+        };
+        code.extend(rest[..length].matches('\n'));
+        rest = &rest[length..];
+    }
+    code
 }
 
-/// The modules that a line names behind `crate::`, one or a list in braces.
-fn imported(line: &str) -> Vec<String> {
+/// The modules that a text names behind `crate::`, one or a list in braces, however many lines it takes; each with its
+/// line's number.
+fn imported(code: &str) -> Vec<(usize, String)> {
+    let word =
+        |text: &str| text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect::<String>();
     let mut found = Vec::new();
-    for (at, _) in line.match_indices("crate::") {
-        let rest = &line[at + "crate::".len()..];
-        let word =
-            |text: &str| text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect::<String>();
-        match rest.strip_prefix('{') {
-            Some(list) => {
-                found.extend(list.split(',').map(|item| word(item.trim())).filter(|w| !w.is_empty()))
+    for (at, path) in code.match_indices("crate::") {
+        let line = code[..at].matches('\n').count() + 1;
+        let rest = &code[at + path.len()..];
+        let Some(list) = rest.strip_prefix('{') else {
+            found.push((line, word(rest)));
+            continue;
+        };
+        let (mut depth, mut begins) = (0, true);
+        for (at, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => begins = true,
+                _ if c.is_whitespace() => {}
+                _ if begins => {
+                    found.push((line, word(&list[at..])));
+                    begins = false;
+                }
+                _ => {}
             }
-            None => found.push(word(rest)),
         }
     }
+    found.retain(|(_, module)| !module.is_empty());
     found
 }
 
@@ -128,13 +170,11 @@ fn every_module_imports_only_what_stands_above_it() {
         if ["lib", "main"].contains(&source.module.as_str()) {
             continue;
         }
-        for (number, line) in source.lines.iter().enumerate() {
-            for imported in imported(line) {
-                seen += 1;
-                if let Err(why) = may_import(&source.module, &imported) {
-                    let place = format!("src/{}:{}", source.path.display(), number + 1);
-                    breaches.push(format!("{place}: {} imports {imported}: {why}", source.module));
-                }
+        for (line, imported) in imported(&source.code) {
+            seen += 1;
+            if let Err(why) = may_import(&source.module, &imported) {
+                let place = format!("src/{}:{line}", source.path.display());
+                breaches.push(format!("{place}: {} imports {imported}: {why}", source.module));
             }
         }
     }
@@ -150,7 +190,7 @@ fn only_cli_prints() {
     // A module's own tests, which start themselves anew and talk to their child, are no part of the tool.
     let of_the_tool = |source: &&Source| source.module != "cli" && !source.path.ends_with("tests.rs");
     for source in sources().iter().filter(of_the_tool) {
-        for (number, line) in source.lines.iter().enumerate() {
+        for (number, line) in source.code.lines().enumerate() {
             if let Some(what) = PRINTING.iter().find(|what| line.contains(**what)) {
                 breaches.push(format!("src/{}:{}: {what}", source.path.display(), number + 1));
             }
@@ -163,7 +203,7 @@ fn only_cli_prints() {
 fn only_config_reads_what_a_user_wrote() {
     let mut breaches = Vec::new();
     for source in sources().iter().filter(|source| source.module != "config") {
-        for (number, line) in source.lines.iter().enumerate() {
+        for (number, line) in source.code.lines().enumerate() {
             if ["toml::", "figment::"].iter().any(|library| line.contains(library)) {
                 breaches.push(format!("src/{}:{}: {}", source.path.display(), number + 1, line.trim()));
             }
@@ -195,5 +235,19 @@ fn a_breach_of_the_order_is_seen() {
     {
         assert_eq!(may_import(module, imported), Ok(()));
     }
-    assert_eq!(imported("use crate::{job::Job, soql};  let x = crate::http::Http;"), ["job", "soql", "http"]);
+}
+
+#[test]
+fn imports_are_found_on_every_line_and_not_in_text() {
+    let text = r##"use crate::{
+    job::{Job, output_path},
+    soql, // crate::cli
+};
+//! crate::daemon
+let x = crate::http::Http::new("crate::state", '"', r#"crate::"key"#, "\"crate::org\\");
+use crate::clock;
+"##;
+    let found = imported(&code(text));
+    let found: Vec<_> = found.iter().map(|(line, module)| (*line, module.as_str())).collect();
+    assert_eq!(found, [(1, "job"), (1, "soql"), (6, "http"), (7, "clock")]);
 }

@@ -129,11 +129,11 @@ fn columns_stand_in_the_querys_order_and_spelling() {
     let cells = rows.iter().map(|row| {
         ["Email", "Id", "LastName", "Account.Name"].iter().map(|path| cell(&value(*row, path))).collect()
     });
-    let text = at.text("exports/contacts.csv");
-    let header = text.lines().next().unwrap();
-    assert!(["email,ID,Contact.lastname,account.NAME", "email,ID,lastname,account.NAME"].contains(&header));
-    let header: Vec<&str> = header.split(',').collect();
-    assert_same(text.as_bytes(), &csv_of(&header, cells));
+    // The object's own name before a field is no parent, and no part of the column's name.
+    assert_same(
+        &at.read("exports/contacts.csv"),
+        &csv_of(&["email", "ID", "lastname", "account.NAME"], cells),
+    );
 }
 
 #[test]

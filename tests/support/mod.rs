@@ -4,7 +4,6 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
-#![allow(clippy::print_stderr, reason = "a test that skips itself says so")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,6 +16,11 @@ use std::sync::OnceLock;
 use sfexport::demo_org::{DataSet, DemoOrg, Options, Request, Row, Rule, Value};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+mod skip;
+
+#[allow(unused_imports, reason = "each test binary uses its own part of this")]
+pub(crate) use skip::{repeated_without_roots_rights, skip};
 
 /// The app and the user that the org knows.
 pub(crate) const CLIENT_ID: &str = "3MVG9demo";
