@@ -211,7 +211,7 @@ impl Deployment {
         match is_util_linux {
             Ok(output) if output.stdout.windows(10).any(|words| words == b"util-linux") => {}
             _ => {
-                eprintln!("SKIPPED: no terminal can be had without `script` of util-linux");
+                skip("no terminal can be had without `script` of util-linux");
                 return None;
             }
         }
