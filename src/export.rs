@@ -16,7 +16,6 @@ mod run;
 mod transfer;
 mod writer;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -29,7 +28,7 @@ use crate::job::Job;
 use crate::job::output_path::Fields;
 use crate::monitor::{Event, Monitor};
 use crate::org::Org;
-use crate::output::{LocalFile, Output, Staged};
+use crate::output::{LocalFile, Output};
 use crate::report::{RunId, RunReport, RunStatus};
 use crate::retry::RetryPolicy;
 use crate::state::State;
@@ -82,7 +81,7 @@ pub struct Run {
     /// The occurrence it is for; `None` for a run by hand.
     pub scheduled: Option<Timestamp>,
     /// Where the export goes.
-    pub target: Target,
+    pub output: Output,
     /// How far it goes.
     pub extent: Extent,
 }
@@ -114,8 +113,18 @@ impl Run {
             Failure::new(Exit::Configuration, format!("{}: output {:?} {error}", job.name, job.output.text()))
         })?;
         let output = LocalFile::new(&path, job.if_exists, job.file_mode)?.within(job.output.root());
-        let target = Target::Output { path: output.path().to_owned(), output: Box::new(output) };
-        Ok(Self { job: Arc::clone(job), org: Arc::clone(org), id, scheduled: at, target, extent })
+        let (job, org) = (Arc::clone(job), Arc::clone(org));
+        Ok(Self { job, org, id, scheduled: at, output: output.into(), extent })
+    }
+}
+
+impl Run {
+    /// The outputs of all its files: the main one, then those of the child queries.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] if the output has no place for the child queries' files.
+    fn outputs(&self) -> Result<Vec<Output>, Failure> {
+        self.output.group(&self.job.child_files())
     }
 }
 
@@ -126,28 +135,6 @@ pub enum Extent {
     Whole,
     /// To the login: everything before the org is asked anything is tried, and nothing is written.
     Login,
-}
-
-/// Where an export goes.
-pub enum Target {
-    /// To a place where it appears whole.
-    Output {
-        /// The place.
-        output: Box<dyn Output>,
-        /// Its path, absolute.
-        path: PathBuf,
-    },
-    /// To whoever reads along, as `query -o -` does: nothing is staged, and nothing can be taken back.
-    Stream(Box<dyn Staged>),
-}
-
-impl Target {
-    fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Output { path, .. } => Some(path),
-            Self::Stream(_) => None,
-        }
-    }
 }
 
 /// A run that has ended.
@@ -167,7 +154,7 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> Outcome {
     let mut report = RunReport::begun(job.name.as_str(), run.org.name.as_str(), run.id.clone(), clock.now());
     report.scheduled = run.scheduled;
     report.format = Some(job.format.as_str().to_owned());
-    report.path = Some(run.target.path().map_or_else(|| "-".to_owned(), |path| path.display().to_string()));
+    report.path = Some(run.output.location().to_string());
     edges.monitor.notice(&report.run_id, &Event::Began { job: job.name.as_str() });
 
     let (locks, ended) = match blocking(|| Locks::take(&run, edges, &mut report.warnings)) {

@@ -11,11 +11,13 @@ use crate::org::OrgName;
 use crate::schedule::Schedule;
 use crate::soql::{Layout, Query};
 
-mod known_file;
+mod location;
 pub mod output_path;
+mod recovery_data;
 
-pub use known_file::{FileIdentity, KnownFiles};
+pub use location::Location;
 pub use output_path::OutputTemplate;
+pub use recovery_data::RecoveryData;
 
 /// A job's name, the stem of its file: `[A-Za-z0-9._-]+`, without a dot at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

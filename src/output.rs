@@ -1,65 +1,115 @@
-//! Where exports go. An output appears whole or not at all: staged, sealed, published, and gone when it is
-//! dropped before that. What is written into it is the business of `encode`, when it is published that of `export`.
+//! Where exports go. An output appears whole or not at all: staged, sealed, published, and discarded if it is dropped
+//! before that. What is written into it is up to `encode`, when it is published up to `export`.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
 use crate::error::{Exit, Failure};
+use crate::job::{IfExists, Location, RecoveryData};
 use crate::report::RunId;
 
 mod local;
+#[cfg(test)]
+mod memory;
+mod recovery;
 mod stage_name;
 mod stream;
 mod sweep;
 
 pub use local::LocalFile;
-pub use stream::Stream;
-pub use sweep::{RolledForward, Swept, known_files, roll_forward, sweep, sweep_siblings};
+pub use recovery::{Recovered, discard, may_remain, outputs_of, recover};
+pub use sweep::Swept;
 
-/// Whose stages lie beside an output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// A job's: noted in its state directory, and kept there where a publish broke off half done.
-    Job,
-    /// A query's without a job: nobody knows of them but by their names.
-    Query,
-    /// A job's, whole, and waiting to be published together with others: only who holds their note may touch them.
-    Group,
-}
+/// A place that an export goes to: a [`LocalFile`] or a stream; object stores later. Everything here blocks.
+#[derive(Clone)]
+pub struct Output(Arc<dyn Destination>);
 
-/// A place that an export goes to. An open set: local files now, object stores later. Everything here blocks;
-/// it belongs on the thread that writes.
-pub trait Output: Send + Sync {
-    /// Whether a run may begin at all: the place can be written to as far as that can be known without
-    /// writing, and `if_exists = "fail"` does not forbid it. Asked before the login.
+impl Output {
+    /// A stream, as a rule standard output. What is written to it leaves at once: it can be staged once, and nothing
+    /// can be taken back.
+    pub fn stream(to: impl Write + Send + 'static) -> Self {
+        Self(Arc::new(stream::Stream::new(Box::new(to))))
+    }
+
+    /// Its place, as reports show it.
+    #[must_use]
+    pub fn location(&self) -> Location {
+        self.0.location()
+    }
+
+    /// Its place by way of no links: two outputs that are one file have one of these. `None` if there is nothing to
+    /// lock, as for a stream.
+    #[must_use]
+    pub fn lock_location(&self) -> Option<Location> {
+        self.0.lock_location()
+    }
+
+    /// Whether there is something in its place already.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.0.exists()
+    }
+
+    /// Whether a run may begin: the place can be written to as far as that can be known without writing, and
+    /// `if_exists = "fail"` does not forbid it. Asked before the login.
     ///
     /// # Errors
+    /// [`Exit::Output`], with the location and the reason.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.0.check()
+    }
+
+    /// This output, then one next to it for each of `parts`: `accounts.Contacts.csv` next to `accounts.csv` for the
+    /// part `Contacts`. If there are parts, all of them are published together.
     ///
-    /// [`Exit::Output`], with the path and the reason.
-    fn check(&self) -> Result<(), Failure>;
+    /// # Errors
+    /// [`Exit::Usage`] if there are parts and the output has no place for them.
+    pub fn group(&self, parts: &[String]) -> Result<Vec<Self>, Failure> {
+        if parts.is_empty() { Ok(vec![self.clone()]) } else { self.0.group(parts) }
+    }
 
-    /// The file that [`Output::stage`] will make for `run`, where it makes one, to be noted before it does.
-    fn stage_path(&self, run: &RunId) -> Option<PathBuf>;
+    /// What [`Output::stage`] will make for `run`, to be journaled before it does; each entry for [`discard`].
+    #[must_use]
+    pub fn stages(&self, run: &RunId) -> Vec<RecoveryData> {
+        self.0.stages(run)
+    }
 
-    /// The name under which that file waits, once it is whole, where it is one of several that are published together;
-    /// to be noted with it. No sweep by name takes it.
-    fn waiting_path(&self, run: &RunId) -> Option<PathBuf>;
-
-    /// Makes it, and those made [`Output::beside`] it after, outputs that are published together.
-    fn join_group(&mut self);
-
-    /// The output of a further file of the same export, which lies beside this one: `accounts.Contacts.csv` for
-    /// `accounts.csv` and the part `Contacts`. Its path is that of
-    /// [`beside`](crate::job::output_path::beside).
-    fn beside(&self, part: &str) -> Box<dyn Output>;
+    /// Removes what dead runs left next to it, as far as that can be told without the journal. What may still become
+    /// an output stays, and so does what a live process writes.
+    ///
+    /// # Errors
+    /// [`Exit::Output`] if a stale stage cannot be found or removed.
+    pub fn sweep(&self) -> Result<(), Failure> {
+        self.0.sweep()
+    }
 
     /// Begins an export that nobody sees before it is published. Asks [`Output::check`] again.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`], with the path and the reason.
+    /// [`Exit::Output`], with the location and the reason.
+    pub fn stage(&self, run: &RunId) -> Result<Box<dyn Staged>, Failure> {
+        self.0.stage(run)
+    }
+}
+
+impl From<LocalFile> for Output {
+    fn from(file: LocalFile) -> Self {
+        Self(Arc::new(file))
+    }
+}
+
+/// What each kind of output implements; its methods are [`Output`]'s.
+trait Destination: Send + Sync {
+    fn location(&self) -> Location;
+    fn lock_location(&self) -> Option<Location>;
+    fn exists(&self) -> bool;
+    fn check(&self) -> Result<(), Failure>;
+    fn group(&self, parts: &[String]) -> Result<Vec<Output>, Failure>;
+    fn stages(&self, run: &RunId) -> Vec<RecoveryData>;
+    fn sweep(&self) -> Result<(), Failure>;
     fn stage(&self, run: &RunId) -> Result<Box<dyn Staged>, Failure>;
 }
 
@@ -68,67 +118,68 @@ pub trait Output: Send + Sync {
 /// An error of [`Write`] carries a [`Failure`], which [`write_failure`] takes out; its kind stays that of the
 /// system's error.
 pub trait Staged: Write + Send {
-    /// Empties it, so that the export can be written again from its start.
+    /// Empties it, so the export can be written again from its start.
     ///
     /// # Errors
-    ///
-    /// Where it cannot be emptied, as what was streamed cannot.
+    /// If it cannot be emptied: what was streamed cannot be taken back.
     fn restart(&mut self) -> Result<(), Failure>;
 
     /// Marks the place where it ends now, for [`Staged::back_to_mark`].
     fn mark(&mut self);
 
-    /// Takes back what was written behind the last mark, or all of it where there is none.
+    /// Takes back what was written after the last mark, or all of it if there is none.
     ///
     /// # Errors
-    ///
-    /// Where it cannot be cut, as what was streamed cannot.
+    /// If it cannot be cut: what was streamed cannot be taken back.
     fn back_to_mark(&mut self) -> Result<(), Failure>;
 
-    /// Ends the writing: after it every byte is on the disk, and only a rename is left to do.
+    /// Ends the writing: after it every byte is on the disk, and the export only has to be published.
     ///
     /// # Errors
-    ///
     /// [`Exit::Output`]; the export is discarded.
     fn seal(self: Box<Self>) -> Result<Box<dyn Sealed>, Failure>;
 }
 
-/// An export that is complete and on the disk, but not seen yet. Dropping it discards it.
+/// An export that is complete and on the disk, but not visible yet. Dropping it discards it.
 pub trait Sealed: Send {
-    /// The stage and the output that it will be renamed to, where there are two: what [`roll_forward`] needs
-    /// after a crash.
-    fn renaming(&self) -> Option<(PathBuf, PathBuf)>;
+    /// What a crash in the middle of a group's publishing would leave to be done for it; `None` if that is nothing.
+    fn renaming(&self) -> Option<Renaming>;
 
-    /// Whether [`Sealed::appear`] is going to work, as far as that can be known before.
+    /// Whether [`Sealed::publish`] is going to work, as far as that can be known before.
     ///
     /// # Errors
-    ///
     /// [`Exit::Output`], with the reason.
     fn check(&self) -> Result<(), Failure>;
 
-    /// Lets the output appear whole, in place of the former one.
+    /// Makes the output visible, whole, in place of the previous one.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`]; the former output stands.
-    fn appear(&mut self) -> Result<(), Failure>;
+    /// [`Exit::Output`]; the previous output is untouched.
+    fn publish(&mut self) -> Result<(), Failure>;
 
-    /// After [`Sealed::appear`]: makes sure that the power can fail now.
+    /// After [`Sealed::publish`]: makes sure that the output survives a power cut.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`]; the new output has appeared, and may be gone after a power cut.
-    fn settle(&mut self) -> Result<Published, Failure>;
+    /// [`Exit::Output`]; the new output is visible, and may be gone after a power cut.
+    fn confirm(&mut self) -> Result<Published, Failure>;
 
-    /// Leaves the stage where it is, for [`roll_forward`].
-    fn keep(self: Box<Self>);
+    /// Leaves the stage where it is, for [`recover`].
+    fn leave(self: Box<Self>);
+}
+
+/// A stage that is about to be renamed to its output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renaming {
+    stage: PathBuf,
+    output: PathBuf,
+    if_exists: IfExists,
 }
 
 /// What was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// The output's path, absolute; `-` for a stream.
-    pub path: PathBuf,
+    /// The output's place.
+    pub location: Location,
     /// Its size.
     pub bytes: u64,
     /// Its SHA-256, in lower-case hex.
@@ -149,20 +200,29 @@ pub struct Unpublished {
 pub enum Reached {
     /// Nothing was changed, and every stage is gone.
     Nothing,
-    /// Some have appeared. The stages of the others stay for [`roll_forward`], and the note of the intent must stay
-    /// with them.
+    /// Some outputs are visible. The stages of the others are left for [`recover`], and the intent must stay in the
+    /// journal.
     Some,
-    /// All have appeared, and a power cut may take back some of them or all. The note of an intent must stay until
-    /// somebody has looked again.
+    /// All are visible, and a power cut may take back some of them or all. The intent must stay in the journal until
+    /// [`recover`] has looked again.
     All,
 }
 
-/// Publishes the files of one run together, in their order: the one that readers wait for comes last. The
-/// intent (their [`Sealed::renaming`]s) must have been noted before, if there is more than one, and may be
-/// forgotten after, unless [`Reached`] says otherwise.
+/// The intent to publish these files together, to be journaled before [`publish`] if there is more than one: [`recover`]
+/// ends by it what a crash interrupts. `None` if there is nothing to recover.
 ///
 /// # Errors
+/// [`Exit::Output`] if one of the files cannot be looked at.
+pub fn intent(group: &[Box<dyn Sealed>]) -> Result<Option<RecoveryData>, Failure> {
+    let renamings: Vec<_> = group.iter().filter_map(|sealed| sealed.renaming()).collect();
+    if renamings.is_empty() { Ok(None) } else { recovery::intent(&renamings).map(Some) }
+}
+
+/// Publishes the files of one run together, in their order: the one that readers wait for comes last. If there is more
+/// than one, their [`intent`] must have been journaled before; it may be forgotten after, unless [`Reached`] says
+/// otherwise.
 ///
+/// # Errors
 /// [`Unpublished`], with how far it came.
 pub fn publish(mut group: Vec<Box<dyn Sealed>>) -> Result<Vec<Published>, Unpublished> {
     // What would fail is found before anything has changed.
@@ -170,24 +230,22 @@ pub fn publish(mut group: Vec<Box<dyn Sealed>>) -> Result<Vec<Published>, Unpubl
         sealed.check().map_err(|failure| Unpublished { failure, reached: Reached::Nothing })?;
     }
     for at in 0..group.len() {
-        if let Err(failure) = group[at].appear() {
+        if let Err(failure) = group[at].publish() {
             if at > 0 {
-                group.drain(at..).for_each(Sealed::keep);
+                group.drain(at..).for_each(Sealed::leave);
             }
-            return Err(Unpublished {
-                failure,
-                reached: if at > 0 { Reached::Some } else { Reached::Nothing },
-            });
+            let reached = if at > 0 { Reached::Some } else { Reached::Nothing };
+            return Err(Unpublished { failure, reached });
         }
     }
-    // Each is tried: what can be flushed is to be.
-    let settled: Vec<_> = group.iter_mut().map(|sealed| sealed.settle()).collect();
-    let settled: Result<_, _> = settled.into_iter().collect();
-    settled.map_err(|failure| Unpublished { failure, reached: Reached::All })
+    // Each is tried, so whatever can be flushed is.
+    let confirmed: Vec<_> = group.iter_mut().map(|sealed| sealed.confirm()).collect();
+    let confirmed: Result<_, _> = confirmed.into_iter().collect();
+    confirmed.map_err(|failure| Unpublished { failure, reached: Reached::All })
 }
 
 /// The failure that an error of a [`Staged`]'s [`Write`] carries. An error from elsewhere becomes one without a
-/// path.
+/// location.
 #[must_use]
 pub fn write_failure(error: io::Error) -> Failure {
     match error.downcast::<Failure>() {
@@ -196,7 +254,7 @@ pub fn write_failure(error: io::Error) -> Failure {
     }
 }
 
-/// Counts and hashes what was written, so that the report's figures need no second reading.
+/// Counts and hashes what was written, so the report's figures need no second reading.
 #[derive(Clone)]
 struct Tally {
     bytes: u64,
@@ -213,12 +271,14 @@ impl Tally {
         self.digest.update(written);
     }
 
-    fn published(&self, path: PathBuf) -> Published {
+    fn published(&self, location: Location) -> Published {
         let digest = self.digest.clone().finish();
         let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Published { path, bytes: self.bytes, sha256 }
+        Published { location, bytes: self.bytes, sha256 }
     }
 }
 
+#[cfg(test)]
+mod contract;
 #[cfg(test)]
 mod tests;

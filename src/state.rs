@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 
 use crate::error::{Exit, Failure};
-use crate::job::JobName;
+use crate::job::{JobName, Location, RecoveryData};
 use crate::report::RunReport;
 use crate::schedule::Mark;
 
@@ -23,7 +22,7 @@ mod journal;
 mod lock;
 
 pub use history::History;
-pub use journal::{JournalEntry, PublishIntent};
+pub use journal::JournalEntry;
 pub use lock::Lock;
 
 /// The state directory.
@@ -105,17 +104,17 @@ impl State {
         }
     }
 
-    /// Locks an output, so that two jobs whose paths meet do not write it at once. `path` is absolute.
+    /// Locks an output, so that two jobs whose paths meet do not write it at once. `output` is by way of no links.
     ///
     /// # Errors
     ///
     /// [`Exit::TryLater`] where another run writes it, [`Exit::Output`] where the lock cannot be made.
-    pub fn lock_output(&self, path: &Path) -> Result<Lock, Failure> {
-        match lock::try_lock(&self.output_lock(path))? {
+    pub fn lock_output(&self, output: &Location) -> Result<Lock, Failure> {
+        match lock::try_lock(&self.output_lock(output))? {
             // One file a path would be a file a night where the path holds the date.
             Ok(lock) => Ok(lock.removed_at_end()),
             Err(held) => {
-                let what = format!("{} is being written already{held}", path.display());
+                let what = format!("{output} is being written already{held}");
                 Err(Failure::new(Exit::TryLater, what)
                     .hint("wait for the end of that run; two jobs should not have one output"))
             }
@@ -124,7 +123,7 @@ impl State {
 
     /// Whether `lock` is [`State::lock_output`]'s of this output.
     #[must_use]
-    pub fn is_lock_of(&self, lock: &Lock, output: &Path) -> bool {
+    pub fn is_lock_of(&self, lock: &Lock, output: &Location) -> bool {
         lock.is_at_path(&self.output_lock(output))
     }
 
@@ -165,7 +164,7 @@ impl State {
     /// # Errors
     ///
     /// [`Exit::Output`] where the note cannot be written.
-    pub fn note_stages(&self, job: &JobLock, stages: &[PathBuf]) -> Result<(), Failure> {
+    pub fn note_stages(&self, job: &JobLock, stages: &[RecoveryData]) -> Result<(), Failure> {
         self.amend(job, |unfinished| unfinished.stages.extend_from_slice(stages))
     }
 
@@ -175,30 +174,26 @@ impl State {
     /// # Errors
     ///
     /// [`Exit::Output`] where the note cannot be written.
-    pub fn note_intent(&self, job: &JobLock, intent: PublishIntent) -> Result<(), Failure> {
+    pub fn note_intent(&self, job: &JobLock, intent: RecoveryData) -> Result<(), Failure> {
         self.amend(job, |unfinished| unfinished.intent = Some(intent))
     }
 
-    /// The other jobs whose runs left an intent on one of these outputs, by name: the job may have been renamed since,
-    /// or its output moved. Notes that cannot be read belong to nobody's run but their own job's.
+    /// The intents that runs of other jobs left, with their jobs, by name. What cannot be read is left to its own job.
     ///
     /// # Errors
     ///
     /// [`Exit::Output`] where the notes cannot be listed.
-    pub fn intents_on(&self, outputs: &[PathBuf], but: &JobLock) -> Result<Vec<JobName>, Failure> {
-        let outputs: Vec<_> = outputs.iter().map(|path| resolved(path)).collect();
-        let mut jobs = self.jobs_in("unfinished")?;
-        jobs.retain(|job| {
-            let noted: Option<JournalEntry> = file::read(&self.job_file("unfinished", job)).ok().flatten();
-            let intent = noted.and_then(|noted| noted.intent);
-            let mut renamings = intent.iter().flat_map(|intent| &intent.renamings);
-            job != but.job() && renamings.any(|(_, output)| outputs.contains(&resolved(output)))
+    pub fn intents_of_others(&self, own: &JobLock) -> Result<Vec<(JobName, RecoveryData)>, Failure> {
+        let others = self.jobs_in("unfinished")?.into_iter().filter(|job| job != own.job());
+        let intents = others.filter_map(|job| {
+            let noted: Option<JournalEntry> = file::read(&self.job_file("unfinished", &job)).ok().flatten();
+            Some((job, noted?.intent?))
         });
-        Ok(jobs)
+        Ok(intents.collect())
     }
 
-    /// What earlier runs of the job, all dead since the lock is held, did not end: the intent, to be rolled
-    /// forward first, and the stages, to be swept after it.
+    /// What earlier runs of the job, all dead since the lock is held, did not end: the intent, to be recovered first,
+    /// and the stages, to be discarded after it.
     ///
     /// # Errors
     ///
@@ -212,7 +207,7 @@ impl State {
     /// # Errors
     ///
     /// [`Exit::Output`] where the note cannot be removed or written.
-    pub fn clear(&self, job: &JobLock, remain: impl Fn(&Path) -> bool) -> Result<(), Failure> {
+    pub fn clear(&self, job: &JobLock, remain: impl Fn(&RecoveryData) -> bool) -> Result<(), Failure> {
         let mut stages = self.unfinished(job)?.stages;
         stages.retain(|stage| remain(stage));
         if stages.is_empty() {
@@ -321,9 +316,8 @@ impl State {
         file::write(&self.unfinished_path(job), &unfinished)
     }
 
-    fn output_lock(&self, path: &Path) -> PathBuf {
-        let resolved = resolved(path);
-        let digest = digest::digest(&digest::SHA256, resolved.as_os_str().as_bytes());
+    fn output_lock(&self, output: &Location) -> PathBuf {
+        let digest = digest::digest(&digest::SHA256, output.as_bytes());
         let hash: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         self.directory.join("locks/outputs").join(hash)
     }
@@ -372,18 +366,6 @@ fn make_directory(directory: &Path, mode: u32) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failure("cannot make", directory, &error)),
     }
-}
-
-/// `path` by way of no links, as far as its directories exist, so that one file has one lock.
-fn resolved(path: &Path) -> PathBuf {
-    // The last name is never followed: a link there is replaced.
-    let directories = path.ancestors().skip(1);
-    directories
-        .filter_map(|directory| {
-            Some(fs::canonicalize(directory).ok()?.join(path.strip_prefix(directory).ok()?))
-        })
-        .next()
-        .unwrap_or_else(|| path.to_owned())
 }
 
 fn failure(doing: &str, path: &Path, error: &io::Error) -> Failure {

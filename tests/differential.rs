@@ -21,7 +21,7 @@ use std::time::Duration;
 use sfexport::clock::System;
 use sfexport::config;
 use sfexport::demo_org::{At, DataSet, DemoOrg, Fault, Kind, Object, Options, Row, Rule, Value};
-use sfexport::export::{Edges, Extent, Run, Target, export};
+use sfexport::export::{Edges, Extent, Run, export};
 use sfexport::http::Http;
 use sfexport::job::{
     Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate, Policy, Shape,
@@ -200,7 +200,7 @@ impl World {
             org: Arc::new(org),
             id: RunId::new(jiff::Timestamp::now(), 1),
             scheduled: None,
-            target: Target::Output { output: Box::new(output), path },
+            output: output.into(),
             extent: Extent::Whole,
         };
         let (_sender, stop) = Stop::new();

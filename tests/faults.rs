@@ -25,7 +25,7 @@ use sfexport::clock::{Clock as _, TestClock};
 use sfexport::config::{self, Config, Selection, Sources};
 use sfexport::demo_org::{At, DataSet, DemoOrg, Fault, Framing, Options, Request, Row, Rule, Value};
 use sfexport::error::{Exit, Failure};
-use sfexport::export::{Edges, Extent, Run, Target, export};
+use sfexport::export::{Edges, Extent, Run, export};
 use sfexport::http::Http;
 use sfexport::job::{IfExists, Job};
 use sfexport::monitor::Silent;
@@ -365,7 +365,7 @@ fn run(config: &Config, org: &DemoOrg, job: Arc<Job>, path: &Path) -> Run {
         org: Arc::new(org),
         id: RunId::new(Timestamp::now(), 1),
         scheduled: None,
-        target: Target::Output { path: output.path().to_owned(), output: Box::new(output) },
+        output: output.into(),
         extent: Extent::Whole,
     }
 }

@@ -6,11 +6,15 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use sfexport::job::{IfExists, JobName};
-use sfexport::output::known_files;
-use sfexport::state::{JobLock, PublishIntent, State};
+use serde_json::json;
+use sfexport::job::{IfExists, JobName, Location, RecoveryData};
+use sfexport::output::{LocalFile, Output, Sealed, intent};
+use sfexport::report::RunId;
+use sfexport::state::{JobLock, State};
 use support::{Deployment, assert_same, csv, live};
 
 const SOQL: &str = "SELECT Id, Name FROM Account";
@@ -24,20 +28,32 @@ fn lock(at: &Deployment, job: &str) -> JobLock {
     state(at).lock_job(&JobName::parse(job).unwrap()).unwrap()
 }
 
-/// As if a run of `job` had died when its stage was whole and its intent noted; the stage's path.
-fn died(at: &Deployment, job: &str, output: &str) -> PathBuf {
-    let output = at.path(output);
-    let name =
-        format!(".{}.20261122T010000Z-1f2e3d4c.partial", output.file_name().unwrap().to_str().unwrap());
-    let stage = output.with_file_name(name);
-    fs::create_dir_all(output.parent().unwrap()).unwrap();
-    fs::write(&stage, COMPLETE).unwrap();
+fn output(at: &Deployment, path: &str) -> Output {
+    LocalFile::new(&at.path(path), IfExists::Replace, None).unwrap().into()
+}
+
+/// Writes these outputs to their stages and journals the intent to publish them, as a run of `job` does.
+fn intended(at: &Deployment, job: &str, outputs: &[Output]) -> Vec<Box<dyn Sealed>> {
+    let run = RunId::parse("20261122T010000Z-1f2e3d4c").unwrap();
     let (state, lock) = (state(at), lock(at, job));
-    state.note_stages(&lock, std::slice::from_ref(&stage)).unwrap();
-    let known = vec![known_files(&stage, &output).unwrap()];
-    let renamings = vec![(stage.clone(), output)];
-    let intent = PublishIntent { renamings, known, if_exists: IfExists::Replace };
-    state.note_intent(&lock, intent).unwrap();
+    let stages: Vec<_> = outputs.iter().flat_map(|output| output.stages(&run)).collect();
+    state.note_stages(&lock, &stages).unwrap();
+    let seal = |output: &Output| {
+        let mut staged = output.stage(&run).unwrap();
+        staged.write_all(COMPLETE.as_bytes()).unwrap();
+        staged.seal().unwrap()
+    };
+    let sealed: Vec<_> = outputs.iter().map(seal).collect();
+    state.note_intent(&lock, intent(&sealed).unwrap().unwrap()).unwrap();
+    sealed
+}
+
+/// As if a run of `job` had died when its stage was whole and its intent noted; the stage's path.
+fn died(at: &Deployment, job: &str, path: &str) -> PathBuf {
+    intended(at, job, &[output(at, path)]).into_iter().for_each(Sealed::leave);
+    let name = at.path(path).file_name().unwrap().to_str().unwrap().to_owned();
+    let stage = at.path(path).with_file_name(format!(".{name}.20261122T010000Z-1f2e3d4c.partial"));
+    assert!(stage.exists());
     stage
 }
 
@@ -61,7 +77,7 @@ fn a_query_removes_no_stage_that_a_job_is_to_publish() {
     assert_eq!(at.command(refused).output().unwrap().status.code(), Some(65));
     assert!(stage.exists(), "it waits for its job");
     assert!(!mine.exists(), "a query's own is known by its name");
-    at.run(["run", "accounts", "--dry-run"]).ended(0).says(&["a publish that was interrupted is done"]);
+    at.run(["run", "accounts", "--dry-run"]).ended(0).says(&["finished an interrupted publish"]);
     assert_eq!(at.text("exports/accounts.csv"), COMPLETE);
     assert_eq!(notes(&at), [""; 0]);
 }
@@ -73,7 +89,7 @@ fn an_export_that_is_published_late_never_replaces_a_newer_one() {
     let stage = died(&at, "accounts", "exports/accounts.csv");
     let output = at.command(["query", SOQL, "-o", "exports/accounts.csv"]).output().unwrap();
     assert!(output.status.success() && stage.exists());
-    at.run(["run", "accounts", "--dry-run"]).ended(0).says(&["is given up: a newer file has come"]);
+    at.run(["run", "accounts", "--dry-run"]).ended(0).says(&["gave up an interrupted publish: a newer file"]);
     assert_same(&at.read("exports/accounts.csv"), &accounts(&at));
     assert_eq!(notes(&at), [""; 0]);
 }
@@ -102,7 +118,11 @@ fn an_output_that_another_run_writes_is_left_to_it_until_its_end() {
     let stage = died(&at, "accounts", "exports/accounts.csv");
     {
         let state = state(&at);
-        let _other = state.lock_output(&at.path("exports/accounts.csv")).unwrap();
+        let _other = state
+            .lock_output(&Location::File(
+                at.path("exports/accounts.csv").canonicalize().unwrap_or(at.path("exports/accounts.csv")),
+            ))
+            .unwrap();
         let output = at.command(["run", "accounts"]).output().unwrap();
         assert_eq!(output.status.code(), Some(75), "{output:?}");
         assert!(stage.exists() && !at.path("exports/moved.csv").exists());
@@ -120,7 +140,8 @@ fn a_stage_that_cannot_be_removed_keeps_no_run_from_its_work_and_is_removed_when
     // What is no file cannot be locked, and so is not removed.
     let stage = at.path("exports/.then.csv.20261122T010000Z-1f2e3d4c.partial");
     fs::create_dir_all(&stage).unwrap();
-    state(&at).note_stages(&lock(&at, "accounts"), std::slice::from_ref(&stage)).unwrap();
+    let noted = RecoveryData::new(serde_json::json!({ "path": stage }));
+    state(&at).note_stages(&lock(&at, "accounts"), &[noted]).unwrap();
     for _ in 0..2 {
         let output = at.command(["run", "accounts"]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -135,24 +156,19 @@ fn a_stage_that_cannot_be_removed_keeps_no_run_from_its_work_and_is_removed_when
 
 /// As if a run of `accounts`, of two files, had died between its two renames; the stage that is left.
 fn died_half_done(at: &Deployment) -> PathBuf {
-    let (child, main) = (at.path("exports/accounts.Contacts.csv"), at.path("exports/accounts.csv"));
-    let waiting = |output: &PathBuf| {
-        let name = output.file_name().unwrap().to_str().unwrap();
-        output.with_file_name(format!(".{name}.20261122T010000Z-1f2e3d4c.group.partial"))
-    };
-    fs::create_dir_all(child.parent().unwrap()).unwrap();
-    let renamings = vec![(waiting(&child), child), (waiting(&main), main)];
-    for (stage, output) in &renamings {
-        fs::write(stage, COMPLETE).unwrap();
-        fs::write(output, "former\n").unwrap();
+    let mut outputs = output(at, "exports/accounts.csv").group(&["Contacts".to_owned()]).unwrap();
+    outputs.reverse();
+    for output in &outputs {
+        let path = output.location().path().unwrap().to_owned();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "former\n").unwrap();
     }
-    let known = renamings.iter().map(|(stage, output)| known_files(stage, output).unwrap()).collect();
-    let (first, second) = (renamings[0].clone(), renamings[1].0.clone());
-    let (state, lock) = (state(at), lock(at, "accounts"));
-    state.note_stages(&lock, &[first.0.clone(), second.clone()]).unwrap();
-    state.note_intent(&lock, PublishIntent { renamings, known, if_exists: IfExists::Replace }).unwrap();
-    fs::rename(first.0, first.1).unwrap();
-    second
+    let mut sealed = intended(at, "accounts", &outputs);
+    sealed[0].publish().unwrap();
+    sealed.into_iter().for_each(Sealed::leave);
+    let stage = at.path("exports/.accounts.csv.20261122T010000Z-1f2e3d4c.group.partial");
+    assert!(stage.exists());
+    stage
 }
 
 const WITH_CONTACTS: &str = "SELECT Id, Name, (SELECT Id FROM Contacts) FROM Account";
@@ -172,7 +188,7 @@ fn a_run_with_another_state_directory_takes_nothing_that_waits_with_its_group() 
     elsewhere(&["run", "accounts", "--dry-run"]);
     assert!(waiting.exists() && dead.exists());
     fs::remove_file(&dead).unwrap();
-    at.run(["run", "accounts", "--dry-run"]).ended(0).says(&["a publish that was interrupted is done"]);
+    at.run(["run", "accounts", "--dry-run"]).ended(0).says(&["finished an interrupted publish"]);
     assert_eq!(at.text("exports/accounts.Contacts.csv"), COMPLETE);
     assert_eq!(at.text("exports/accounts.csv"), COMPLETE);
     assert_eq!(notes(&at), [""; 0]);
@@ -186,7 +202,8 @@ fn a_run_with_another_state_directory_takes_nothing_that_waits_with_its_group() 
     let output = at.command(["run", "accounts"]).output().unwrap();
     assert_eq!(output.status.code(), Some(73), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
-    for part in ["some of the run's files are in place", "accounts.csv is of another run", "move", "remove"] {
+    for part in ["some of the run's files are in place", "accounts.csv is from another run", "move", "remove"]
+    {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     assert!(waiting.exists(), "it may be the only copy");
@@ -227,9 +244,46 @@ fn a_run_that_another_job_keeps_out_is_in_the_history_and_one_beside_its_own_is_
         assert_eq!(told.len(), 1, "an occurrence that was not run");
         assert!(told[0].error.as_ref().unwrap().contains("is being run already"), "{told:?}");
     }
-    let _other = state.lock_output(&at.path("exports/accounts.csv")).unwrap();
+    let _other = state
+        .lock_output(&Location::File(
+            at.path("exports/accounts.csv").canonicalize().unwrap_or(at.path("exports/accounts.csv")),
+        ))
+        .unwrap();
     assert_eq!(kept_out(&["--dry-run"]).len(), 1);
     let told = kept_out(&[]);
     assert_eq!((told.len(), told[0].exit_status), (2, 75));
     assert!(told[0].error.as_ref().unwrap().contains("accounts.csv is being written already"), "{told:?}");
+}
+
+#[test]
+fn a_publish_that_version_0_1_left_is_finished() {
+    let at = Deployment::new(20);
+    at.job("accounts", WITH_CONTACTS, "accounts.csv", "children = \"files\"");
+    let waiting = died_half_done(&at);
+    let main = at.path("exports/accounts.csv");
+    let child = at.path("exports/accounts.Contacts.csv");
+    let known = |path: &PathBuf| {
+        let found = fs::metadata(path).unwrap();
+        let modified = [found.mtime(), found.mtime_nsec()];
+        json!({ "device": found.dev(), "inode": found.ino(), "bytes": found.size(), "modified": modified })
+    };
+    let gone = at.path("exports/.accounts.Contacts.csv.20261122T010000Z-1f2e3d4c.group.partial");
+    let note = json!({
+        "stages": [{ "path": gone }, { "path": waiting }],
+        "intent": {
+            "renamings": [[{ "path": gone }, { "path": child }], [{ "path": waiting }, { "path": main }]],
+            "known": [
+                { "stage": known(&child), "former": null },
+                { "stage": known(&waiting), "former": known(&main) },
+            ],
+            "if_exists": "replace",
+        },
+    });
+    // The whole state directory as that version left it.
+    fs::remove_dir_all(at.path("state")).unwrap();
+    at.write("state/unfinished/accounts.json", note.to_string());
+    at.run(["run", "accounts", "--dry-run"]).ended(0).says(&["finished an interrupted publish"]);
+    assert_eq!(at.text("exports/accounts.csv"), COMPLETE);
+    assert_eq!(at.text("exports/accounts.Contacts.csv"), COMPLETE);
+    assert_eq!(notes(&at), [""; 0]);
 }

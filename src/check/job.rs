@@ -12,7 +12,7 @@ use crate::export;
 use crate::job::output_path::Fields;
 use crate::job::{IfExists, Job};
 use crate::login;
-use crate::output::{LocalFile, Output as _};
+use crate::output::{LocalFile, Output};
 use crate::report::RunId;
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::{column_metadata, explain, page, query};
@@ -155,19 +155,20 @@ impl Check<'_> {
         });
         let checked = path.and_then(|path| {
             let output = LocalFile::new(&path, job.if_exists, job.file_mode)?.within(job.output.root());
+            let output = Output::from(output);
             output.check().map(|()| output)
         });
         let output = match checked {
             Ok(output) => output,
             Err(failure) => return Step::failed(Name::Output, failure),
         };
-        let exists = output.path().exists();
+        let exists = output.exists();
         let fate = match (exists, job.if_exists) {
             (true, IfExists::Replace) => "is there, and would be replaced",
             (true, IfExists::Fail) => "is there",
             (false, _) => "can be written",
         };
-        let shown = output.path().display().to_string();
+        let shown = output.location().to_string();
         Step::passed(Name::Output, format!("{shown} {fate}")).fact("path", shown).fact("exists", exists)
     }
 }

@@ -10,11 +10,11 @@ use super::run::shown_failure;
 use super::{Context, print, working_dir};
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
-use crate::export::{Extent, Outcome, Run, RunError, Target, export};
+use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
     Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate, Policy, Shape,
 };
-use crate::output::{LocalFile, Stream};
+use crate::output::{LocalFile, Output};
 use crate::report::RunId;
 use crate::soql::Query;
 
@@ -67,12 +67,12 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     let org = Arc::new(config.org(arguments.org.as_deref())?.clone());
     let streamed = arguments.is_streamed();
     let format = format(&arguments, streamed)?;
-    let (target, path) = if streamed {
-        (Target::Stream(Box::new(Stream::new(std::io::stdout()))), working_dir()?.join("-"))
+    let (output, path) = if streamed {
+        (Output::stream(std::io::stdout()), working_dir()?.join("-"))
     } else {
         let output = LocalFile::new(Path::new(&arguments.output), IfExists::Replace, None)?.of_query();
         let path = output.path().to_owned();
-        (Target::Output { path: path.clone(), output: Box::new(output) }, path)
+        (output.into(), path)
     };
     let job = Job {
         name: JobName::parse("query").map_err(|error| Failure::new(Exit::General, error.to_string()))?,
@@ -100,7 +100,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     };
     let edges = context.edges(&config.settings, None);
     let id = RunId::new(edges.clock.now(), edges.clock.random());
-    let run = Run { job: Arc::new(job), org, id, scheduled: None, target, extent: Extent::Whole };
+    let run = Run { job: Arc::new(job), org, id, scheduled: None, output, extent: Extent::Whole };
     let Outcome { report, error } = export(run, &edges, &context.stop).await;
     if error == Some(RunError::ReaderGone) {
         // `sfexport query ... -o - | head`: whoever stopped reading knows.

@@ -1,12 +1,11 @@
 //! What keeps other processes away from a run's job and its outputs while it runs. The locks themselves are
 //! `state`'s.
 
-use std::path::PathBuf;
-
 use super::error::RunError;
 use super::{Edges, Run, recovery};
 use crate::error::{Exit, Failure};
-use crate::job::output_path;
+use crate::job::Location;
+use crate::output::{self, Output};
 use crate::state::{JobLock, Lock, State};
 
 /// The locks of a run, held until they are dropped.
@@ -31,12 +30,15 @@ impl Locks {
             Exit::TryLater => RunError::AlreadyRunning(failure),
             _ => RunError::Failed(failure),
         })?;
-        let (paths, mut outputs) = (paths(run), OutputLocks::default());
-        outputs.lock(state, &paths)?;
+        let own: Vec<_> = run.outputs()?.iter().filter_map(Output::lock_location).collect();
+        let mut outputs = OutputLocks::default();
+        outputs.lock(state, &own)?;
         recovery::recover(state, &job, &mut outputs, warnings)?;
-        for other in state.intents_on(&paths, &job)? {
+        for (other, intent) in state.intents_of_others(&job)? {
             // Its outputs are this job's now. What it left comes first, or it would come later, over what is newer.
-            recovery::recover(state, &state.lock_job(&other)?, &mut outputs, warnings)?;
+            if output::outputs_of(&intent).is_ok_and(|left| left.iter().any(|output| own.contains(output))) {
+                recovery::recover(state, &state.lock_job(&other)?, &mut outputs, warnings)?;
+            }
         }
         Ok(Some(Self { job, _outputs: outputs }))
     }
@@ -48,7 +50,7 @@ pub(super) struct OutputLocks(Vec<Lock>);
 
 impl OutputLocks {
     /// Locks these outputs too.
-    pub(super) fn lock(&mut self, state: &State, outputs: &[PathBuf]) -> Result<(), Failure> {
+    pub(super) fn lock(&mut self, state: &State, outputs: &[Location]) -> Result<(), Failure> {
         for output in outputs {
             if !self.0.iter().any(|lock| state.is_lock_of(lock, output)) {
                 self.0.push(state.lock_output(output)?);
@@ -56,11 +58,4 @@ impl OutputLocks {
         }
         Ok(())
     }
-}
-
-/// The paths of all the files that a run writes, the main one first; none of a stream.
-pub(super) fn paths(run: &Run) -> Vec<PathBuf> {
-    let Some(main) = run.target.path() else { return Vec::new() };
-    let children = run.job.child_files().into_iter().map(|part| output_path::beside(main, &part));
-    std::iter::once(main.to_owned()).chain(children).collect()
 }

@@ -3,74 +3,24 @@
 use super::blocking;
 use super::error::RunError;
 use crate::error::{Exit, Failure};
-use crate::job::{IfExists, Job};
 use crate::output::{self, Output, Reached, Sealed, Staged};
 use crate::report::RunId;
-use crate::state::{JobLock, PublishIntent, State};
+use crate::state::{JobLock, State};
 
-use super::Target;
-
-/// Where the files of one run go.
-pub(super) enum Outputs {
-    /// The main one, then those of the child queries.
-    Places(Vec<Box<dyn Output>>),
-    /// Everything goes to one stream.
-    Stream(Box<dyn Staged>),
-}
-
-impl Outputs {
-    /// The outputs of a job whose main file goes to `target`.
-    ///
-    /// # Errors
-    /// [`Exit::Usage`] if a child query's file would have to lie next to a stream.
-    pub(super) fn of(target: Target, job: &Job) -> Result<Self, Failure> {
-        let parts = job.child_files();
-        match target {
-            Target::Output { output: mut main, .. } => {
-                if !parts.is_empty() {
-                    main.join_group();
-                }
-                let mut places: Vec<_> = parts.iter().map(|part| main.beside(part)).collect();
-                places.insert(0, main);
-                Ok(Self::Places(places))
-            }
-            Target::Stream(stream) if parts.is_empty() => Ok(Self::Stream(stream)),
-            Target::Stream(_) => {
-                let what = "a child query's file lies next to the output, and a stream has no place for it";
-                let hint = "name a file as the output, or set children = \"json\"";
-                Err(Failure::new(Exit::Usage, what).hint(hint))
-            }
-        }
+/// Opens the stages of a run, which are journaled before the first of them exists.
+///
+/// # Errors
+/// [`Exit::Output`] if a stage cannot be journaled or opened.
+pub(super) fn stage(
+    outputs: &[Output],
+    id: &RunId,
+    remembered: Option<(&State, &JobLock)>,
+) -> Result<Vec<Box<dyn Staged>>, Failure> {
+    let stages: Vec<_> = outputs.iter().flat_map(|output| output.stages(id)).collect();
+    if let (Some((state, lock)), false) = (remembered, stages.is_empty()) {
+        state.note_stages(lock, &stages)?;
     }
-
-    /// Whether a run may begin at all, as far as that can be known without writing.
-    pub(super) fn check(&self) -> Result<(), Failure> {
-        match self {
-            Self::Places(places) => places.iter().try_for_each(|place| place.check()),
-            Self::Stream(_) => Ok(()),
-        }
-    }
-
-    /// Opens the stages, whose paths are noted before the first of them exists.
-    pub(super) fn stage(
-        self,
-        id: &RunId,
-        remembered: Option<(&State, &JobLock)>,
-    ) -> Result<Vec<Box<dyn Staged>>, Failure> {
-        let places = match self {
-            Self::Places(places) => places,
-            Self::Stream(stream) => return Ok(vec![stream]),
-        };
-        let paths: Vec<_> = places
-            .iter()
-            .flat_map(|place| [place.stage_path(id), place.waiting_path(id)])
-            .flatten()
-            .collect();
-        if let (Some((state, lock)), false) = (remembered, paths.is_empty()) {
-            state.note_stages(lock, &paths)?;
-        }
-        places.iter().map(|place| place.stage(id)).collect()
-    }
+    outputs.iter().map(|output| output.stage(id)).collect()
 }
 
 /// Flushes the files of a run and lets them appear together, in their order. Several are noted before the first
@@ -80,20 +30,14 @@ impl Outputs {
 /// [`RunError::PartlyPublished`] if the note must stay; otherwise the outputs are as they were.
 pub(super) async fn publish(
     group: Vec<Box<dyn Staged>>,
-    if_exists: IfExists,
     remembered: Option<(&State, &JobLock)>,
 ) -> Result<Vec<output::Published>, RunError> {
     let bug = |error| Failure::new(Exit::General, format!("a bug in sfexport: {error}"));
     let seal = move || group.into_iter().map(Staged::seal).collect::<Result<Vec<Box<dyn Sealed>>, _>>();
     let sealed = tokio::task::spawn_blocking(seal).await.map_err(bug)??;
-    let renamings: Vec<_> = sealed.iter().filter_map(|sealed| sealed.renaming()).collect();
-    let is_noted = renamings.len() > 1;
+    let is_noted = sealed.len() > 1;
     if let (Some((state, lock)), true) = (remembered, is_noted) {
-        blocking(|| {
-            let known = renamings.iter().map(|(stage, output)| output::known_files(stage, output));
-            let known = known.collect::<Result<_, _>>()?;
-            state.note_intent(lock, PublishIntent { renamings, known, if_exists })
-        })?;
+        blocking(|| output::intent(&sealed)?.map_or(Ok(()), |intent| state.note_intent(lock, intent)))?;
     }
     let published = tokio::task::spawn_blocking(|| output::publish(sealed)).await.map_err(bug)?;
     published.map_err(|unpublished| {

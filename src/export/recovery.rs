@@ -1,8 +1,6 @@
 //! What runs that died have left: a publish half done goes forward, a stage goes away, each under the locks of its job
 //! and its outputs. How that is done to a file is the business of `output`, where it is noted that of `state`.
 
-use std::path::Path;
-
 use crate::error::Failure;
 use crate::output::{self, Swept};
 use crate::state::{JobLock, State};
@@ -19,31 +17,33 @@ pub(super) fn recover(
 ) -> Result<(), Failure> {
     let left = state.unfinished(job)?;
     if let Some(intent) = &left.intent {
-        let targets: Vec<_> = intent.renamings.iter().map(|(_, output)| output.clone()).collect();
-        outputs.lock(state, &targets)?;
-        let done = output::roll_forward(&intent.renamings, &intent.known, intent.if_exists)?;
-        for path in done.appeared {
-            tracing::info!(job = %job.job(), path = %path.display(), "a publish that was interrupted is done");
+        outputs.lock(state, &output::outputs_of(intent)?)?;
+        let done = output::recover(intent)?;
+        for output in done.published {
+            tracing::info!(job = %job.job(), path = %output, "finished an interrupted publish");
         }
-        for path in done.overtaken {
-            let path = path.display();
-            tracing::warn!(job = %job.job(), %path, "a publish that was interrupted is given up: a newer file has come");
+        for output in done.overtaken {
+            tracing::warn!(
+                job = %job.job(), path = %output,
+                "gave up an interrupted publish: a newer file has taken its place"
+            );
         }
-        for path in done.given_up {
-            let path = path.display();
-            tracing::warn!(job = %job.job(), %path, "a publish that was interrupted is given up with its other files");
+        for output in done.given_up {
+            tracing::warn!(
+                job = %job.job(), path = %output,
+                "gave up an interrupted publish together with its other files"
+            );
         }
-        warnings.extend(done.missing.iter().map(|path| {
+        warnings.extend(done.missing.iter().map(|output| {
             format!(
-                "{} is not what an interrupted run of {} was to publish with its other files, and its stage is gone: \
-                 until the next whole run they may not belong together",
-                path.display(),
+                "{output} is not what an interrupted run of {} was to publish with its other files, and its stage is \
+                 gone: until the next whole run they may not belong together",
                 job.job()
             )
         }));
     }
     for stage in &left.stages {
-        let what = match output::sweep(stage) {
+        let what = match output::discard(stage) {
             Ok(Swept::Removed | Swept::Gone) => continue,
             Ok(Swept::Live) => "a thread of an earlier run still holds it".to_owned(),
             Err(failure) => failure.what,
@@ -56,10 +56,5 @@ pub(super) fn recover(
 
 /// Forgets what was noted of the job's runs, but for the stages that could not be removed.
 pub(super) fn forget(state: &State, job: &JobLock) -> Result<(), Failure> {
-    state.clear(job, is_there)
-}
-
-fn is_there(stage: &Path) -> bool {
-    // Where it cannot be looked at, it may be.
-    !matches!(stage.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
+    state.clear(job, output::may_remain)
 }

@@ -1,15 +1,14 @@
 //! The steps of a run behind its locks: plan, log in, describe, stage, transfer, publish, remember.
 
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{RunError, Stopped};
 use super::link::Link;
-use super::locks::{self, Locks};
+use super::locks::Locks;
 use super::plan::{Draft, Plan, described_columns};
-use super::publish::{Outputs, publish};
+use super::publish::{publish, stage};
 use super::transfer::rest::{self, TransferError};
 use super::writer::{WriterThread, Written};
 use super::{Edges, Extent, Run, blocking, drift};
@@ -18,7 +17,7 @@ use crate::job::Job;
 use crate::key::{self, SigningKey};
 use crate::monitor::Event;
 use crate::org::Org;
-use crate::output::{self, Owner, Published};
+use crate::output::{Output, Published};
 use crate::report::{ChildFile, RunId, RunReport};
 use crate::soql::Columns;
 use crate::state::{JobLock, State};
@@ -39,8 +38,8 @@ pub(super) async fn carry_out(
     locks: Option<&Locks>,
     report: &mut RunReport,
 ) -> Result<(), RunError> {
-    let paths = locks::paths(&run);
-    let Run { job, org, id, target, extent, .. } = run;
+    let outputs = run.outputs()?;
+    let Run { job, org, id, extent, .. } = run;
     let remembered = edges.state.as_ref().zip(locks.map(|locks| &locks.job));
     let steps = Steps { job: &job, id: &id, edges, remembered };
 
@@ -50,8 +49,7 @@ pub(super) async fn carry_out(
     if let Some(columns) = draft.columns() {
         drift = steps.look_for_drift(columns, report)?;
     }
-    let outputs = Outputs::of(target, &job)?;
-    let key = blocking(|| steps.prepare(&paths, &outputs, &org, extent))?;
+    let key = blocking(|| steps.prepare(&outputs, &org, extent))?;
 
     let link = Arc::new(Link::new(Arc::clone(&org), key, Arc::clone(edges), id.clone()));
     let mut interrupt = Interrupt::of(stop, edges, job.timeout);
@@ -74,7 +72,7 @@ pub(super) async fn carry_out(
     }
     let plan = draft.complete(described).ok_or_else(|| bug("a plan without columns"))?;
 
-    let stages = blocking(|| outputs.stage(&id, remembered))?;
+    let stages = blocking(|| stage(&outputs, &id, remembered))?;
     let mut writer = WriterThread::start(&job, Arc::clone(&plan.columns), stages)?;
     let transferred = interrupt.unless(rest::transfer(&link, &plan, &mut writer, &mut report.restarts)).await;
     let written = steps.end_writer(writer, transferred).await;
@@ -94,7 +92,7 @@ pub(super) async fn carry_out(
     group.rotate_left(1);
     counts.rotate_left(1);
     report.records = counts.pop().unwrap_or_default();
-    let published = publish(group, job.if_exists, remembered).await?;
+    let published = publish(group, remembered).await?;
     report.warnings.extend(drift);
     steps.report_files(published, &counts, &plan, report)?;
     steps.remember(&plan.columns, report);
@@ -118,22 +116,15 @@ impl Steps<'_> {
     }
 
     /// Finds out on this side what would make the run fail, and removes what dead runs left.
-    fn prepare(
-        &self,
-        paths: &[PathBuf],
-        outputs: &Outputs,
-        org: &Org,
-        extent: Extent,
-    ) -> Result<SigningKey, Failure> {
+    fn prepare(&self, outputs: &[Output], org: &Org, extent: Extent) -> Result<SigningKey, Failure> {
         // A dry run takes away nothing: what was noted for its job is settled by now.
-        for path in paths.iter().filter(|_| extent == Extent::Whole) {
+        for output in outputs.iter().filter(|_| extent == Extent::Whole) {
             // What a dead run left takes room, but keeps nobody from writing next to it.
-            let by = if self.remembered.is_some() { Owner::Job } else { Owner::Query };
-            if let Err(failure) = output::sweep_siblings(path, by) {
+            if let Err(failure) = output.sweep() {
                 tracing::warn!(run_id = %self.id, error = %failure, "a stale stage could not be removed");
             }
         }
-        outputs.check()?;
+        outputs.iter().try_for_each(Output::check)?;
         key::load(org)
     }
 
@@ -180,7 +171,7 @@ impl Steps<'_> {
         {
             report.files.push(ChildFile {
                 of,
-                path: file.path.display().to_string(),
+                path: file.location.to_string(),
                 records: *records,
                 bytes: file.bytes,
                 sha256: file.sha256,

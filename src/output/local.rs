@@ -1,4 +1,4 @@
-//! A file of the local file system: a locked stage beside it, then a rename.
+//! A file of the local file system: a locked stage next to it, then a rename.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use rustix::fs::{Access, CWD, RenameFlags};
 
-use super::{Output, Owner, Published, Sealed, Staged, Tally, stage_name};
+use super::stage_name::{self, Owner};
+use super::{Destination, Output, Published, Renaming, Sealed, Staged, Tally, recovery, sweep};
 use crate::error::{Exit, Failure};
-use crate::job::{IfExists, output_path};
+use crate::job::{IfExists, Location, RecoveryData, output_path};
 use crate::report::RunId;
 
 /// A local file as an output.
@@ -72,8 +73,22 @@ impl LocalFile {
         })
     }
 
-    fn stage_in_directory(&self, run: &RunId) -> PathBuf {
+    /// The file that is written for `run`.
+    pub(super) fn stage_path(&self, run: &RunId) -> PathBuf {
         self.directory.join(stage_name::of(self.path.file_name().unwrap_or_default(), run, self.owner))
+    }
+
+    /// The name under which that file waits for its group, once it is whole. No sweep by name takes it.
+    pub(super) fn waiting_path(&self, run: &RunId) -> Option<PathBuf> {
+        // What a query leaves must be for any query to sweep: it is in no journal.
+        let waits = self.in_group && self.owner == Owner::Job;
+        let name = self.path.file_name().unwrap_or_default();
+        waits.then(|| self.directory.join(stage_name::of(name, run, Owner::Group)))
+    }
+
+    /// The same output for a further file of the export.
+    fn beside(&self, part: &str) -> Self {
+        Self { path: output_path::beside(&self.path, part), ..self.clone() }
     }
 
     /// Opens the stage, exclusively, and locks it.
@@ -109,7 +124,19 @@ impl LocalFile {
     }
 }
 
-impl Output for LocalFile {
+impl Destination for LocalFile {
+    fn location(&self) -> Location {
+        Location::File(self.path.clone())
+    }
+
+    fn lock_location(&self) -> Option<Location> {
+        Some(Location::File(resolved(&self.path)))
+    }
+
+    fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
     fn check(&self) -> Result<(), Failure> {
         check_target(&self.path, self.if_exists)?;
         let existing = nearest_existing(&self.directory)?;
@@ -121,29 +148,25 @@ impl Output for LocalFile {
             .map_err(|error| failure("cannot make a file for the export in", existing, &error.into()))
     }
 
-    fn stage_path(&self, run: &RunId) -> Option<PathBuf> {
-        Some(self.stage_in_directory(run))
+    fn group(&self, parts: &[String]) -> Result<Vec<Output>, Failure> {
+        let main = Self { in_group: true, ..self.clone() };
+        let others = parts.iter().map(|part| main.beside(part).into());
+        Ok(std::iter::once(main.clone().into()).chain(others).collect())
     }
 
-    fn waiting_path(&self, run: &RunId) -> Option<PathBuf> {
-        // What a query leaves must be for any query to sweep: nobody notes it.
-        let waits = self.in_group && self.owner == Owner::Job;
-        let name = self.path.file_name().unwrap_or_default();
-        waits.then(|| self.directory.join(stage_name::of(name, run, Owner::Group)))
+    fn stages(&self, run: &RunId) -> Vec<RecoveryData> {
+        let paths = std::iter::once(self.stage_path(run)).chain(self.waiting_path(run));
+        paths.map(|path| recovery::stage(&path)).collect()
     }
 
-    fn join_group(&mut self) {
-        self.in_group = true;
-    }
-
-    fn beside(&self, part: &str) -> Box<dyn Output> {
-        Box::new(Self { path: output_path::beside(&self.path, part), ..self.clone() })
+    fn sweep(&self) -> Result<(), Failure> {
+        sweep::sweep_siblings(&self.path, self.owner).map(drop)
     }
 
     fn stage(&self, run: &RunId) -> Result<Box<dyn Staged>, Failure> {
         self.check()?;
         make_directories(&self.directory)?;
-        let path = self.stage_in_directory(run);
+        let path = self.stage_path(run);
         let mode = self.mode();
         let file = self.open(&path, mode)?;
         let stage = Stage { file, path, in_place: true };
@@ -252,28 +275,29 @@ struct LocalSealed {
 }
 
 impl Sealed for LocalSealed {
-    fn renaming(&self) -> Option<(PathBuf, PathBuf)> {
-        Some((self.stage.path.clone(), self.output.path.clone()))
+    fn renaming(&self) -> Option<Renaming> {
+        let (stage, output) = (self.stage.path.clone(), self.output.path.clone());
+        Some(Renaming { stage, output, if_exists: self.output.if_exists })
     }
 
     fn check(&self) -> Result<(), Failure> {
         check_target(&self.output.path, self.output.if_exists)
     }
 
-    fn appear(&mut self) -> Result<(), Failure> {
+    fn publish(&mut self) -> Result<(), Failure> {
         rename(&self.stage.path, &self.output.path, self.output.if_exists)?;
         self.stage.in_place = false;
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<Published, Failure> {
+    fn confirm(&mut self) -> Result<Published, Failure> {
         flush_directory(&self.output.directory).map_err(|failure| {
             failure.context("the new export is in its place, but a power cut may take it away again")
         })?;
-        Ok(self.tally.published(self.output.path.clone()))
+        Ok(self.tally.published(self.output.location()))
     }
 
-    fn keep(mut self: Box<Self>) {
+    fn leave(mut self: Box<Self>) {
         self.stage.in_place = false;
     }
 }
@@ -350,7 +374,6 @@ pub(super) fn link_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes `directory` and those above it that are missing, each flushed into its parent.
 /// Refuses a directory below `root` that lies elsewhere once its links are followed. It keeps a path from meaning
 /// another place than it says; it is no wall against who may change the directories between this look and the rename.
 fn stays_below(root: &Path, directory: &Path) -> Result<(), Failure> {
@@ -375,6 +398,7 @@ fn stays_below(root: &Path, directory: &Path) -> Result<(), Failure> {
     Err(Failure::new(Exit::Output, what).hint(hint))
 }
 
+/// Makes `directory` and those above it that are missing, each flushed into its parent.
 fn make_directories(directory: &Path) -> Result<(), Failure> {
     let existing = nearest_existing(directory)?;
     let missing = directory.ancestors().take_while(|ancestor| *ancestor != existing).collect::<Vec<_>>();
@@ -395,6 +419,16 @@ fn make_directories(directory: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// `path` by way of no links, as far as its directories exist. The last name is never followed: a link there is
+/// replaced.
+pub(super) fn resolved(path: &Path) -> PathBuf {
+    let directories = path.ancestors().skip(1);
+    directories
+        .filter_map(|above| Some(fs::canonicalize(above).ok()?.join(path.strip_prefix(above).ok()?)))
+        .next()
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// `directory`, or the nearest one above it that exists.

@@ -1,15 +1,25 @@
-//! The names of stages: `.NAME.RUNID.partial`, beside the output NAME; a query's is `.NAME.RUNID.query.partial`,
-//! and one that is whole and waits for the others of its group `.NAME.RUNID.group.partial`.
+//! The names of stages: `.NAME.RUNID.partial`, next to the output NAME; a query's is `.NAME.RUNID.query.partial`, and
+//! one that is whole and waits for the others of its group `.NAME.RUNID.group.partial`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use aws_lc_rs::digest;
 
-use super::Owner;
 use crate::report::RunId;
 
-/// Each owner's ending. No other's ends with it, since a run's id holds no point.
+/// Whose a stage is, as its name tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A job's: in the journal of its state directory.
+    Job,
+    /// A query's without a job: nobody knows of it but by its name.
+    Query,
+    /// A job's, whole, and waiting for the others of its group: only a run that holds its journal may touch it.
+    Group,
+}
+
+/// Each owner's ending. None ends with another's, since a run's id holds no dot.
 const SUFFIXES: [(Owner, &[u8]); 3] =
     [(Owner::Job, b".partial"), (Owner::Query, b".query.partial"), (Owner::Group, b".group.partial")];
 
@@ -67,8 +77,7 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
-    use super::{of, owner};
-    use crate::output::Owner;
+    use super::{Owner, of, owner};
     use crate::report::RunId;
 
     fn run() -> RunId {

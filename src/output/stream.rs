@@ -1,32 +1,70 @@
-//! An export that leaves as it is written (`query -o -`): nothing is staged and nothing can be taken back.
+//! An export that leaves as it is written (`query -o -`): nothing is staged, and nothing can be taken back.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::sync::Mutex;
 
-use super::{Published, Sealed, Staged, Tally};
+use super::{Destination, Output, Published, Renaming, Sealed, Staged, Tally};
 use crate::error::{Exit, Failure};
+use crate::job::{Location, RecoveryData};
+use crate::report::RunId;
 
-/// What a stream is called where a file would have a path.
-const NAME: &str = "-";
+/// A stream as an output; empty once an export has been begun on it.
+pub(super) struct Stream(Mutex<Option<Box<dyn Write + Send>>>);
 
-/// A stream, standard output as a rule. A reader that has gone away shows as an error of
-/// [`io::ErrorKind::BrokenPipe`] from its [`Write`]: [`Write::flush`] it before it is sealed, and it shows there.
-pub struct Stream<W> {
-    to: W,
+impl Stream {
+    pub(super) fn new(to: Box<dyn Write + Send>) -> Self {
+        Self(Mutex::new(Some(to)))
+    }
+}
+
+impl Destination for Stream {
+    fn location(&self) -> Location {
+        Location::Stream
+    }
+
+    fn lock_location(&self) -> Option<Location> {
+        None
+    }
+
+    fn exists(&self) -> bool {
+        false
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn group(&self, _parts: &[String]) -> Result<Vec<Output>, Failure> {
+        let what = "a child query's file goes next to the output, and a stream has no place for it";
+        Err(Failure::new(Exit::Usage, what).hint("name a file as the output, or set children = \"json\""))
+    }
+
+    fn stages(&self, _run: &RunId) -> Vec<RecoveryData> {
+        Vec::new()
+    }
+
+    fn sweep(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn stage(&self, _run: &RunId) -> Result<Box<dyn Staged>, Failure> {
+        let to = self.0.lock().ok().and_then(|mut to| to.take());
+        let to =
+            to.ok_or_else(|| Failure::new(Exit::General, "a bug in sfexport: a stream was begun twice"))?;
+        Ok(Box::new(Streamed { to, tally: Tally::new(), marked: 0 }))
+    }
+}
+
+/// A stream that is being written. A reader that has gone away shows as an error of [`io::ErrorKind::BrokenPipe`] from
+/// its [`Write`]; flush it before it is sealed, so it shows there.
+struct Streamed {
+    to: Box<dyn Write + Send>,
     tally: Tally,
     /// How much had been written at the last mark, in bytes.
     marked: u64,
 }
 
-impl<W: Write + Send + 'static> Stream<W> {
-    /// A stream that goes to `to`.
-    #[must_use]
-    pub fn new(to: W) -> Self {
-        Self { to, tally: Tally::new(), marked: 0 }
-    }
-}
-
-impl<W: Write> Write for Stream<W> {
+impl Write for Streamed {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let written = self.to.write(buffer).map_err(explained)?;
         self.tally.add(&buffer[..written]);
@@ -38,7 +76,7 @@ impl<W: Write> Write for Stream<W> {
     }
 }
 
-impl<W: Write + Send + 'static> Staged for Stream<W> {
+impl Staged for Streamed {
     fn restart(&mut self) -> Result<(), Failure> {
         self.marked = 0;
         self.back_to_mark()
@@ -69,7 +107,7 @@ struct Sent {
 }
 
 impl Sealed for Sent {
-    fn renaming(&self) -> Option<(PathBuf, PathBuf)> {
+    fn renaming(&self) -> Option<Renaming> {
         None
     }
 
@@ -77,15 +115,15 @@ impl Sealed for Sent {
         Ok(())
     }
 
-    fn appear(&mut self) -> Result<(), Failure> {
+    fn publish(&mut self) -> Result<(), Failure> {
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<Published, Failure> {
-        Ok(self.tally.published(PathBuf::from(NAME)))
+    fn confirm(&mut self) -> Result<Published, Failure> {
+        Ok(self.tally.published(Location::Stream))
     }
 
-    fn keep(self: Box<Self>) {}
+    fn leave(self: Box<Self>) {}
 }
 
 fn explained(error: io::Error) -> io::Error {

@@ -9,8 +9,11 @@ use std::{env, thread};
 
 use tempfile::TempDir;
 
+use super::recovery::{KnownFiles, known_files, recover_renames};
+use super::stage_name::Owner;
+use super::sweep::{sweep, sweep_siblings};
 use super::*;
-use crate::job::{IfExists, KnownFiles};
+use crate::job::IfExists;
 
 fn run(n: u32) -> RunId {
     RunId::new(jiff::Timestamp::from_second(1_795_309_200).unwrap(), n.into())
@@ -50,73 +53,17 @@ fn mode(path: &Path) -> u32 {
 
 /// What a process leaves when it is killed: its files and no lock.
 fn leave_stage(output: &LocalFile, n: u32, contents: &[u8]) -> PathBuf {
-    let stage = output.stage_path(&run(n)).unwrap();
+    let stage = output.stage_path(&run(n));
     fs::write(&stage, contents).unwrap();
     stage
 }
 
 #[test]
-fn the_output_appears_at_the_rename_and_not_before() {
+fn a_stage_is_next_to_its_output() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a.csv");
-    fs::write(&path, "old").unwrap();
-    let output = output(&path);
-    let staged = staged(&output, 1, b"new");
-    assert_eq!(names(dir.path()), [".a.csv.20261122T010000Z-00000001.partial", "a.csv"]);
-    let sealed = staged.seal().unwrap();
-    assert_eq!(fs::read(&path).unwrap(), b"old");
-    let published = publish(vec![sealed]).unwrap();
-    assert_eq!(fs::read(&path).unwrap(), b"new");
-    assert_eq!(names(dir.path()), ["a.csv"]);
-    // printf new | sha256sum
-    let sha256 = "11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437";
-    assert_eq!(published, [Published { path, bytes: 3, sha256: sha256.to_owned() }]);
-}
-
-#[test]
-fn what_was_written_behind_a_mark_can_be_taken_back() {
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("a.csv");
-    let mut staged = staged(&output(&path), 1, b"one ");
-    staged.mark();
-    staged.write_all(b"page that was cut").unwrap();
-    staged.back_to_mark().unwrap();
-    staged.write_all(b"two").unwrap();
-    let published = publish(vec![staged.seal().unwrap()]).unwrap();
-    assert_eq!(fs::read(&path).unwrap(), b"one two");
-    // printf 'one two' | sha256sum
-    assert_eq!(published[0].sha256, "8ab63e29a4ba14e4e1688f9c15e5af90895421358c945b0431f85d66977bd3d2");
-    assert_eq!(published[0].bytes, 7);
-
-    let mut stream = Stream::new(Vec::new());
-    stream.write_all(b"gone").unwrap();
-    assert_eq!(stream.back_to_mark().unwrap_err().exit, Exit::Incomplete);
-    stream.mark();
-    stream.back_to_mark().unwrap();
-}
-
-#[test]
-fn a_dropped_export_leaves_the_former_one_and_no_stage() {
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("a.csv");
-    fs::write(&path, "old").unwrap();
-    drop(staged(&output(&path), 1, b"half"));
-    drop(sealed(&output(&path), 2, b"whole"));
-    assert_eq!(names(dir.path()), ["a.csv"]);
-    assert_eq!(fs::read(&path).unwrap(), b"old");
-}
-
-#[test]
-fn a_restart_begins_from_nothing() {
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("a.csv");
-    let mut staged = staged(&output(&path), 1, b"a long first attempt");
-    staged.restart().unwrap();
-    staged.write_all(b"new").unwrap();
-    let published = publish(vec![staged.seal().unwrap()]).unwrap();
-    assert_eq!(fs::read(&path).unwrap(), b"new");
-    assert_eq!(published[0].bytes, 3);
-    assert!(published[0].sha256.starts_with("11507a0e"));
+    let _staged = staged(&output(&path), 1, b"half");
+    assert_eq!(names(dir.path()), [".a.csv.20261122T010000Z-00000001.partial"]);
 }
 
 #[test]
@@ -215,7 +162,7 @@ fn a_stage_is_private_where_its_output_is_going_to_be() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let output = output(&path);
     let _staged = staged(&output, 1, b"half");
-    assert_eq!(mode(&output.stage_path(&run(1)).unwrap()), 0o600);
+    assert_eq!(mode(&output.stage_path(&run(1))), 0o600);
 }
 
 #[test]
@@ -242,7 +189,7 @@ fn if_exists_fail_is_seen_before_the_run_and_holds_at_the_rename() {
     assert!(failure.what.contains("exists already") && failure.exit == Exit::Output, "{failure}");
     let refused = publish(vec![sealed]).unwrap_err();
     assert!(refused.failure.what.contains("exists already") && refused.reached == Reached::Nothing);
-    assert!(late.appear().unwrap_err().what.contains("exists already"));
+    assert!(late.publish().unwrap_err().what.contains("exists already"));
     drop(late);
     assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["a.csv".to_owned()], b"theirs".to_vec()));
 }
@@ -280,7 +227,7 @@ fn of_many_that_race_for_a_new_name_one_wins() {
                 move || {
                     let mut sealed = sealed(&new_only(path), n, &n.to_be_bytes());
                     start.wait();
-                    sealed.appear().is_ok().then_some(n)
+                    sealed.publish().is_ok().then_some(n)
                 }
             };
             let racers: Vec<_> = (0..RACERS).map(|n| scope.spawn(race(n))).collect();
@@ -304,7 +251,7 @@ fn the_stages_of_dead_runs_are_swept_and_nothing_else() {
     let before = names(dir.path());
     let live = staged(&output, 2, b"half");
     assert_eq!(sweep_siblings(output.path(), Owner::Job).unwrap(), std::slice::from_ref(&dead));
-    assert_eq!(sweep(&output.stage_path(&run(2)).unwrap()).unwrap(), Swept::Live);
+    assert_eq!(sweep(&output.stage_path(&run(2))).unwrap(), Swept::Live);
     assert_eq!(sweep(&dead).unwrap(), Swept::Gone);
     publish(vec![live.seal().unwrap()]).unwrap();
     let after: Vec<_> = before.into_iter().filter(|name| dir.path().join(name) != dead).collect();
@@ -359,7 +306,7 @@ fn a_group_appears_in_its_order_or_not_at_all() {
     let child = output(dir.path().join("a.Contacts.csv"));
     let published = publish(vec![sealed(&child, 1, b"child"), sealed(&main, 1, b"main")]).unwrap();
     assert_eq!(
-        published.iter().map(|one| one.path.as_path()).collect::<Vec<_>>(),
+        published.iter().map(|one| one.location.path().unwrap()).collect::<Vec<_>>(),
         [child.path(), main.path()]
     );
     // A directory where the main file has to be is seen before the child appears.
@@ -371,50 +318,11 @@ fn a_group_appears_in_its_order_or_not_at_all() {
     assert_eq!(names(dir.path()), ["a.Contacts.csv", "a.csv"]);
 }
 
-#[test]
-fn a_group_that_fails_in_its_middle_keeps_what_is_needed_to_end_it() {
-    let dir = TempDir::new().unwrap();
-    let main = output(dir.path().join("a.csv"));
-    let child = output(dir.path().join("a.Contacts.csv"));
-    let group =
-        vec![sealed(&child, 1, b"child"), Box::new(Refused(sealed(&main, 1, b"main"))) as Box<dyn Sealed>];
-    let intent: Vec<_> = group.iter().filter_map(|sealed| sealed.renaming()).collect();
-    assert_eq!(publish(group).unwrap_err().reached, Reached::Some);
-    assert_eq!(roll_forward(&intent, &[], IfExists::Replace).unwrap().appeared, [main.path()]);
-    assert_eq!(fs::read(main.path()).unwrap(), b"main");
-    assert_eq!(names(dir.path()), ["a.Contacts.csv", "a.csv"]);
-}
-
-/// A sealed export whose rename fails.
-struct Refused(Box<dyn Sealed>);
-
-impl Sealed for Refused {
-    fn renaming(&self) -> Option<(PathBuf, PathBuf)> {
-        self.0.renaming()
-    }
-
-    fn check(&self) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn appear(&mut self) -> Result<(), Failure> {
-        Err(Failure::new(Exit::Output, "refused"))
-    }
-
-    fn settle(&mut self) -> Result<Published, Failure> {
-        self.0.settle()
-    }
-
-    fn keep(self: Box<Self>) {
-        self.0.keep();
-    }
-}
-
 /// A sealed export whose directory cannot be flushed after the rename.
-struct Unsettled(Box<dyn Sealed>);
+struct Unconfirmed(Box<dyn Sealed>);
 
-impl Sealed for Unsettled {
-    fn renaming(&self) -> Option<(PathBuf, PathBuf)> {
+impl Sealed for Unconfirmed {
+    fn renaming(&self) -> Option<Renaming> {
         self.0.renaming()
     }
 
@@ -422,16 +330,16 @@ impl Sealed for Unsettled {
         self.0.check()
     }
 
-    fn appear(&mut self) -> Result<(), Failure> {
-        self.0.appear()
+    fn publish(&mut self) -> Result<(), Failure> {
+        self.0.publish()
     }
 
-    fn settle(&mut self) -> Result<Published, Failure> {
+    fn confirm(&mut self) -> Result<Published, Failure> {
         Err(Failure::new(Exit::Output, "refused"))
     }
 
-    fn keep(self: Box<Self>) {
-        self.0.keep();
+    fn leave(self: Box<Self>) {
+        self.0.leave();
     }
 }
 
@@ -439,7 +347,7 @@ impl Sealed for Unsettled {
 fn an_output_that_has_appeared_and_may_be_lost_is_told_from_one_that_has_not() {
     let dir = TempDir::new().unwrap();
     let output = output(dir.path().join("a.csv"));
-    let refused = publish(vec![Box::new(Unsettled(sealed(&output, 1, b"new")))]).unwrap_err();
+    let refused = publish(vec![Box::new(Unconfirmed(sealed(&output, 1, b"new")))]).unwrap_err();
     assert_eq!(
         refused,
         Unpublished { failure: Failure::new(Exit::Output, "refused"), reached: Reached::All }
@@ -451,7 +359,7 @@ fn an_output_that_has_appeared_and_may_be_lost_is_told_from_one_that_has_not() {
 }
 
 #[test]
-fn a_file_that_is_newer_than_the_stage_is_not_replaced_by_rolling_forward() {
+fn a_file_that_is_newer_than_the_stage_is_not_replaced_by_recovery() {
     let dir = TempDir::new().unwrap();
     let output = output(dir.path().join("a.csv"));
     let stage = leave_stage(&output, 1, b"of the night before");
@@ -460,8 +368,8 @@ fn a_file_that_is_newer_than_the_stage_is_not_replaced_by_rolling_forward() {
     let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
     File::options().write(true).open(&stage).unwrap().set_modified(hour_ago).unwrap();
     fs::write(output.path(), "newer").unwrap();
-    let done = roll_forward(&intent, &[], IfExists::Replace).unwrap();
-    assert_eq!((done.appeared, done.overtaken), (Vec::new(), vec![output.path().to_owned()]));
+    let done = recover_renames(&intent, &[], IfExists::Replace).unwrap();
+    assert_eq!((done.published, done.overtaken), (Vec::new(), vec![output.location()]));
     assert_eq!(
         (names(dir.path()), fs::read(output.path()).unwrap()),
         (vec!["a.csv".to_owned()], b"newer".to_vec())
@@ -501,8 +409,12 @@ impl Group {
         fs::rename(aside, &self.intent[at].1).unwrap();
     }
 
-    fn roll(&self) -> Result<RolledForward, Failure> {
-        roll_forward(&self.intent, &self.known, IfExists::Replace)
+    fn recover(&self) -> Result<Recovered, Failure> {
+        recover_renames(&self.intent, &self.known, IfExists::Replace)
+    }
+
+    fn location(&self, at: usize) -> Location {
+        Location::File(self.intent[at].1.clone())
     }
 
     fn stages(&self) -> Vec<bool> {
@@ -523,8 +435,8 @@ fn what_was_there_when_the_intent_was_noted_is_replaced_whatever_its_time() {
     File::options().write(true).open(&group.intent[1].1).unwrap().set_modified(ahead).unwrap();
     let mut known = group.known.clone();
     known[1] = known_files(&group.intent[1].0, &group.intent[1].1).unwrap();
-    let done = roll_forward(&group.intent, &known, IfExists::Replace).unwrap();
-    assert_eq!(done.appeared, [group.intent[1].1.clone()]);
+    let done = recover_renames(&group.intent, &known, IfExists::Replace).unwrap();
+    assert_eq!(done.published, [group.location(1)]);
     assert_eq!(group.contents(), ["ours", "ours"]);
 }
 
@@ -533,10 +445,10 @@ fn a_group_of_which_nothing_has_appeared_is_given_up_whole_where_one_is_overtake
     for overtaken in 0..2 {
         let group = Group::new();
         group.replace(overtaken);
-        let done = group.roll().unwrap();
-        assert_eq!(done.overtaken, [group.intent[overtaken].1.clone()]);
-        assert_eq!(done.given_up, [group.intent[1 - overtaken].1.clone()]);
-        assert_eq!((done.appeared, done.missing), (Vec::new(), Vec::new()));
+        let done = group.recover().unwrap();
+        assert_eq!(done.overtaken, [group.location(overtaken)]);
+        assert_eq!(done.given_up, [group.location(1 - overtaken)]);
+        assert_eq!((done.published, done.missing), (Vec::new(), Vec::new()));
         assert_eq!(group.stages(), [false, false]);
         assert_eq!(group.contents()[1 - overtaken], "former");
     }
@@ -547,9 +459,9 @@ fn a_group_of_which_some_has_appeared_and_another_is_overtaken_waits_for_a_perso
     let group = Group::new();
     group.publish(0);
     group.replace(1);
-    let failure = group.roll().unwrap_err();
+    let failure = group.recover().unwrap_err();
     assert_eq!(failure.exit, Exit::Output);
-    assert!(failure.what.contains("a.csv is of another run"), "{failure}");
+    assert!(failure.what.contains("a.csv is from another run"), "{failure}");
     let (stage, output) = &group.intent[1];
     let hint = failure.hint.unwrap();
     assert!(hint.contains(&format!("move {} away", output.display())), "{hint}");
@@ -558,7 +470,7 @@ fn a_group_of_which_some_has_appeared_and_another_is_overtaken_waits_for_a_perso
     assert_eq!(group.stages(), [false, true]);
     // Either of the two that the hint names ends it.
     fs::remove_file(output).unwrap();
-    assert_eq!(group.roll().unwrap().appeared, std::slice::from_ref(output));
+    assert_eq!(group.recover().unwrap().published, [group.location(1)]);
     assert_eq!(group.contents(), ["ours", "ours"]);
 }
 
@@ -567,20 +479,20 @@ fn a_stage_that_is_gone_without_having_appeared_is_told() {
     let group = Group::new();
     group.publish(0);
     fs::remove_file(&group.intent[1].0).unwrap();
-    let done = group.roll().unwrap();
-    assert_eq!(done, RolledForward { missing: vec![group.intent[1].1.clone()], ..RolledForward::default() });
+    let done = group.recover().unwrap();
+    assert_eq!(done, Recovered { missing: vec![group.location(1)], ..Recovered::default() });
     // The main file waits, and the child's stage is gone: what has not begun to appear does not.
     let group = Group::new();
     fs::remove_file(&group.intent[0].0).unwrap();
-    let done = group.roll().unwrap();
-    assert_eq!(done.given_up, [group.intent[1].1.clone()]);
+    let done = group.recover().unwrap();
+    assert_eq!(done.given_up, [group.location(1)]);
     assert_eq!(group.contents(), ["former", "former"]);
     // The whole set is another run's: nothing waits any more.
     let group = Group::new();
     group.publish(0);
     group.replace(0);
     group.replace(1);
-    assert_eq!(group.roll().unwrap().overtaken, [group.intent[1].1.clone()]);
+    assert_eq!(group.recover().unwrap().overtaken, [group.location(1)]);
     assert_eq!(group.contents(), ["theirs", "theirs"]);
 }
 
@@ -592,7 +504,7 @@ fn files_that_have_other_numbers_since_a_remount_are_known_by_size_and_time() {
         known.former.as_mut().unwrap().inode += 1_000_000;
     }
     group.publish(0);
-    assert_eq!(group.roll().unwrap().appeared, [group.intent[1].1.clone()]);
+    assert_eq!(group.recover().unwrap().published, [group.location(1)]);
     assert_eq!(group.contents(), ["ours", "ours"]);
 }
 
@@ -612,28 +524,29 @@ fn a_query_sweeps_the_stages_of_queries_and_a_job_all() {
 #[test]
 fn what_waits_with_its_group_has_a_name_that_nobody_sweeps() {
     let dir = TempDir::new().unwrap();
-    let mut main = output(dir.path().join("a.csv"));
-    main.join_group();
-    let child = main.beside("Contacts");
+    let main = Output::from(output(dir.path().join("a.csv")));
+    let child = main.group(&["Contacts".to_owned()]).unwrap().remove(1);
     let mut whole = child.stage(&run(1)).unwrap();
     whole.write_all(b"whole").unwrap();
     assert_eq!(names(dir.path()), [".a.Contacts.csv.20261122T010000Z-00000001.partial"]);
-    let waiting = child.waiting_path(&run(1)).unwrap();
-    whole.seal().unwrap().keep();
+    whole.seal().unwrap().leave();
     assert_eq!(names(dir.path()), [".a.Contacts.csv.20261122T010000Z-00000001.group.partial"]);
     for by in [Owner::Job, Owner::Query] {
         let swept = sweep_siblings(&dir.path().join("a.Contacts.csv"), by).unwrap();
         assert_eq!(swept, Vec::<PathBuf>::new());
     }
-    assert_eq!(sweep(&waiting).unwrap(), Swept::Removed, "who holds the note may");
-    // A query's has no note.
-    let mut query = output(dir.path().join("a.csv")).of_query();
-    query.join_group();
-    assert_eq!(query.waiting_path(&run(1)), None);
+    let journaled = child.stages(&run(1));
+    assert!(!may_remain(&journaled[0]) && may_remain(&journaled[1]));
+    assert_eq!(discard(&journaled[0]).unwrap(), Swept::Gone);
+    assert_eq!(discard(&journaled[1]).unwrap(), Swept::Removed, "a run that holds the journal may");
+    // A query has no journal.
+    let query = Output::from(output(dir.path().join("a.csv")).of_query());
+    let [main, child] = &query.group(&["Contacts".to_owned()]).unwrap()[..] else { panic!() };
+    assert_eq!([main.stages(&run(1)).len(), child.stages(&run(1)).len()], [1, 1]);
 }
 
 #[test]
-fn a_crash_at_any_rename_is_rolled_forward() {
+fn a_crash_at_any_rename_is_recovered() {
     for renamed in 0..=3 {
         for if_exists in [IfExists::Replace, IfExists::Fail] {
             let dir = TempDir::new().unwrap();
@@ -655,36 +568,36 @@ fn a_crash_at_any_rename_is_rolled_forward() {
             for (stage, output) in &intent[..renamed] {
                 fs::rename(stage, output).unwrap();
             }
-            assert_eq!(roll_forward(&intent, known, if_exists).unwrap().appeared.len(), 3 - renamed);
+            assert_eq!(recover_renames(&intent, known, if_exists).unwrap().published.len(), 3 - renamed);
             assert_eq!(names(dir.path()), ["a.csv", "a.x.csv", "a.y.csv"]);
             for output in &outputs {
                 assert_eq!(fs::read(output.path()).unwrap(), output.path().as_os_str().as_encoded_bytes());
             }
-            let again = roll_forward(&intent, known, if_exists).unwrap();
-            assert_eq!(again, RolledForward::default(), "a second time there is nothing to do");
+            let again = recover_renames(&intent, known, if_exists).unwrap();
+            assert_eq!(again, Recovered::default(), "a second time there is nothing to do");
         }
     }
 }
 
 #[test]
-fn a_crash_between_link_and_unlink_leaves_one_name_after_rolling_forward() {
+fn a_crash_between_link_and_unlink_leaves_one_name_after_recovery() {
     for if_exists in [IfExists::Replace, IfExists::Fail] {
         let dir = TempDir::new().unwrap();
         let output = output(dir.path().join("a.csv"));
         let stage = leave_stage(&output, 1, b"new");
         fs::hard_link(&stage, output.path()).unwrap();
-        roll_forward(&[(stage, output.path().into())], &[], if_exists).unwrap();
+        recover_renames(&[(stage, output.path().into())], &[], if_exists).unwrap();
         assert_eq!(names(dir.path()), ["a.csv"]);
     }
 }
 
 #[test]
-fn rolling_forward_replaces_nothing_where_that_is_forbidden_and_says_how_to_go_on() {
+fn recovery_replaces_nothing_where_that_is_forbidden_and_says_how_to_go_on() {
     let dir = TempDir::new().unwrap();
     let output = new_only(dir.path().join("a.csv"));
     let stage = leave_stage(&output, 1, b"new");
     fs::write(output.path(), "theirs").unwrap();
-    let failure = roll_forward(&[(stage.clone(), output.path().into())], &[], IfExists::Fail).unwrap_err();
+    let failure = recover_renames(&[(stage.clone(), output.path().into())], &[], IfExists::Fail).unwrap_err();
     assert_eq!(failure.exit, Exit::Output);
     assert!(failure.hint.unwrap().contains(&format!("remove {}", stage.display())));
     assert_eq!(fs::read(output.path()).unwrap(), b"theirs");
@@ -693,7 +606,8 @@ fn rolling_forward_replaces_nothing_where_that_is_forbidden_and_says_how_to_go_o
 #[test]
 fn a_write_error_keeps_its_kind_and_names_the_path() {
     // Every write to it fails as on a full disk.
-    let mut full = Stream::new(File::options().write(true).open("/dev/full").unwrap());
+    let full = Output::stream(File::options().write(true).open("/dev/full").unwrap());
+    let mut full = full.stage(&run(1)).unwrap();
     let error = full.write_all(b"x").unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     let failure = write_failure(error);
@@ -713,21 +627,11 @@ fn a_file_that_outgrows_its_limit_fails_with_its_name_and_leaves_nothing() {
 }
 
 #[test]
-fn a_stream_counts_and_hashes_and_cannot_begin_again() {
-    let mut stream = Box::new(Stream::new(io::sink()));
-    stream.restart().unwrap();
-    stream.write_all(b"new").unwrap();
-    assert_eq!(stream.restart().unwrap_err().exit, Exit::Incomplete);
-    let published = publish(vec![stream.seal().unwrap()]).unwrap();
-    assert_eq!((published[0].path.as_path(), published[0].bytes), (Path::new("-"), 3));
-    assert!(published[0].sha256.starts_with("11507a0e2f5e"));
-}
-
-#[test]
 fn a_reader_that_went_away_is_told_from_other_errors() {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
-    assert_eq!(Stream::new(writer).write_all(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    let mut staged = Output::stream(writer).stage(&run(1)).unwrap();
+    assert_eq!(staged.write_all(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
 }
 
 /// Says at its end, that of a panic too, that the threads beside may stop.
@@ -783,4 +687,90 @@ fn as_a_child() {
         }
         _ => panic!("{what}"),
     }
+}
+
+#[test]
+fn what_was_written_after_a_mark_can_be_taken_back() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    let mut staged = staged(&output(&path), 1, b"one ");
+    staged.mark();
+    staged.write_all(b"page that was cut").unwrap();
+    staged.back_to_mark().unwrap();
+    staged.write_all(b"two").unwrap();
+    let published = publish(vec![staged.seal().unwrap()]).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"one two");
+    // printf 'one two' | sha256sum
+    assert_eq!(published[0].sha256, "8ab63e29a4ba14e4e1688f9c15e5af90895421358c945b0431f85d66977bd3d2");
+    assert_eq!(published[0].bytes, 7);
+}
+
+#[test]
+fn two_ways_to_one_file_are_one_location_to_lock() {
+    let dir = TempDir::new().unwrap();
+    fs::create_dir(dir.path().join("real")).unwrap();
+    symlink("real", dir.path().join("link")).unwrap();
+    symlink("a.csv", dir.path().join("real/b.csv")).unwrap();
+    let lock = |path: &str| output(dir.path().join(path)).lock_location().unwrap();
+    let real = Location::File(dir.path().canonicalize().unwrap().join("real/2026/a.csv"));
+    assert_eq!([lock("real/2026/a.csv"), lock("link/2026/a.csv")], [real.clone(), real]);
+    // A link in the file's own place is replaced, so it is another output than its target.
+    assert_ne!(lock("real/a.csv"), lock("real/b.csv"));
+}
+
+#[test]
+fn recovery_data_of_version_0_1_is_read() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let data = |json: String| -> RecoveryData { serde_json::from_str(&json).unwrap() };
+    let stages = [at(".a.Contacts.csv.20261122T010000Z-1f2e3d4c.partial"), at(".a.csv.partial")];
+    for stage in &stages {
+        fs::write(stage, "ours").unwrap();
+    }
+    let intent = data(format!(
+        r#"{{"renamings":[[{{"path":"{}"}},{{"path":"{}"}}],[{{"bytes":{:?}}},{{"path":"{}"}}]],"if_exists":"replace"}}"#,
+        stages[0],
+        at("a.Contacts.csv"),
+        stages[1].as_bytes(),
+        at("a.csv"),
+    ));
+    let resolved = dir.path().canonicalize().unwrap();
+    let outputs = ["a.Contacts.csv", "a.csv"].map(|name| Location::File(resolved.join(name)));
+    assert_eq!(outputs_of(&intent).unwrap(), outputs);
+    assert_eq!(recover(&intent).unwrap().published.len(), 2);
+    assert_eq!(names(dir.path()), ["a.Contacts.csv", "a.csv"]);
+
+    fs::write(&stages[0], "half").unwrap();
+    let stage = data(format!(r#"{{"path":"{}"}}"#, stages[0]));
+    assert!(may_remain(&stage));
+    assert_eq!(discard(&stage).unwrap(), Swept::Removed);
+    assert!(!may_remain(&stage));
+    // With what was known of each file, written out by hand.
+    fs::write(&stages[0], "ours").unwrap();
+    let found = fs::metadata(&stages[0]).unwrap();
+    let known = format!(
+        r#"{{"stage":{{"device":{},"inode":{},"bytes":4,"modified":[{},{}]}},"former":null}}"#,
+        found.dev(),
+        found.ino(),
+        found.mtime(),
+        found.mtime_nsec()
+    );
+    let intent = data(format!(
+        r#"{{"renamings":[[{{"path":"{}"}},{{"path":"{}"}}]],"known":[{known}],"if_exists":"fail"}}"#,
+        stages[0],
+        at("new.csv")
+    ));
+    assert_eq!(recover(&intent).unwrap().published.len(), 1);
+    assert_eq!(names(dir.path()), ["a.Contacts.csv", "a.csv", "new.csv"]);
+}
+
+#[test]
+fn recovery_data_of_an_unknown_form_fails_and_says_so() {
+    let data = RecoveryData::new(serde_json::json!({"upload": "2~abc"}));
+    for failure in [recover(&data).unwrap_err(), outputs_of(&data).unwrap_err(), discard(&data).unwrap_err()]
+    {
+        assert_eq!(failure.exit, Exit::Output);
+        assert!(failure.hint.unwrap().contains("later version"));
+    }
+    assert!(!may_remain(&data));
 }

@@ -1,8 +1,6 @@
-use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, Write};
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, thread};
@@ -10,7 +8,6 @@ use std::{env, thread};
 use tempfile::TempDir;
 
 use super::*;
-use crate::job::{FileIdentity, IfExists, KnownFiles};
 use crate::report::{ApiLimit, RunId, RunStatus};
 use crate::schedule::{Begun, Schedule, Started};
 
@@ -124,16 +121,15 @@ fn a_lock_files_contents_and_existence_mean_nothing() {
 }
 
 #[test]
-fn an_outputs_lock_follows_its_directories_links_and_leaves_no_file() {
+fn an_output_is_locked_once_and_leaves_no_file() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
-    fs::create_dir(dir.path().join("real")).unwrap();
-    symlink("real", dir.path().join("link")).unwrap();
-    let lock = state.lock_output(&dir.path().join("real/2026/a.csv")).unwrap();
-    let failure = state.lock_output(&dir.path().join("link/2026/a.csv")).unwrap_err();
+    let output = |name: &str| Location::File(dir.path().join(name));
+    let lock = state.lock_output(&output("2026/a.csv")).unwrap();
+    let failure = state.lock_output(&output("2026/a.csv")).unwrap_err();
     assert_eq!(failure.exit, Exit::TryLater);
-    assert!(failure.what.contains("link/2026/a.csv is being written already"), "{failure}");
-    drop(state.lock_output(&dir.path().join("real/2026/b.csv")).unwrap());
+    assert!(failure.what.contains("2026/a.csv is being written already"), "{failure}");
+    drop(state.lock_output(&output("2026/b.csv")).unwrap());
     drop(lock);
     assert_eq!(fs::read_dir(dir.path().join("state/locks/outputs")).unwrap().count(), 0);
 }
@@ -147,7 +143,7 @@ fn locks_whose_files_come_and_go_are_never_held_twice() {
         let contend = || {
             let mut taken = 0;
             for _ in 0..2_000 {
-                if let Ok(lock) = state.lock_output(Path::new("/nowhere/a.csv")) {
+                if let Ok(lock) = state.lock_output(&Location::File("/nowhere/a.csv".into())) {
                     assert!(!held.swap(true, Ordering::SeqCst), "held twice");
                     taken += 1;
                     // Time for the others to open the file that is about to go.
@@ -174,49 +170,48 @@ fn a_state_directory_has_one_daemon() {
     assert!(failure.hint.unwrap().contains("state_dir"));
 }
 
-fn found(n: u64) -> FileIdentity {
-    FileIdentity { device: 64, inode: n, bytes: 10 * n, modified: (1_795_309_200, 999_999_999) }
+fn data(json: &str) -> RecoveryData {
+    serde_json::from_str(json).unwrap()
 }
 
 #[test]
-fn a_note_of_a_version_that_did_not_look_at_the_outputs_is_read() {
+fn a_note_of_version_0_1_is_read() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
-    let note = r#"{"stages":[{"path":"/x/.s.partial"}],"intent":{"renamings":[[{"path":"/x/.s.partial"},{"path":"/x/s"}]],"if_exists":"replace"}}"#;
+    let intent = r#"{"renamings":[[{"path":"/x/.s.partial"},{"path":"/x/s"}]],"if_exists":"replace"}"#;
+    let note = format!(r#"{{"stages":[{{"path":"/x/.s.partial"}}],"intent":{intent}}}"#);
     std::fs::write(dir.path().join("state/unfinished/accounts.json"), note).unwrap();
     let lock = state.lock_job(&job("accounts")).unwrap();
-    let intent = state.unfinished(&lock).unwrap().intent.unwrap();
-    assert_eq!(intent.renamings, [("/x/.s.partial".into(), "/x/s".into())]);
-    assert!(intent.known.is_empty());
+    let left = state.unfinished(&lock).unwrap();
+    assert_eq!(left.stages, [data(r#"{"path":"/x/.s.partial"}"#)]);
+    assert_eq!(left.intent, Some(data(intent)));
 }
 
 #[test]
 fn what_a_dead_run_noted_is_found_by_the_next_one_until_it_is_cleared() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
-    let not_utf8 = PathBuf::from(OsString::from_vec(b"/x/\xFF.csv".to_vec()));
-    let intent = PublishIntent {
-        renamings: vec![("/x/.s.partial".into(), not_utf8.clone()), ("/x/.t.partial".into(), "/x/t".into())],
-        known: vec![
-            KnownFiles { stage: found(1), former: None },
-            KnownFiles { stage: found(2), former: Some(found(3)) },
-        ],
-        if_exists: IfExists::Fail,
-    };
+    let (first, second) = (data(r#"{"path":"/x/.s.partial"}"#), data(r#"{"upload":"2~abc"}"#));
+    let intent = data(r#"{"renamings":[]}"#);
     {
         let lock = state.lock_job(&job("accounts")).unwrap();
         assert_eq!(state.unfinished(&lock).unwrap(), JournalEntry::default());
-        state.note_stages(&lock, &["/x/.s.partial".into()]).unwrap();
-        state.note_stages(&lock, std::slice::from_ref(&not_utf8)).unwrap();
+        state.note_stages(&lock, std::slice::from_ref(&first)).unwrap();
+        state.note_stages(&lock, std::slice::from_ref(&second)).unwrap();
         state.note_intent(&lock, intent.clone()).unwrap();
     }
     let state = open(&dir);
     let lock = state.lock_job(&job("accounts")).unwrap();
     let found = state.unfinished(&lock).unwrap();
-    assert_eq!(found.stages, ["/x/.s.partial".into(), not_utf8]);
-    assert_eq!(found.intent, Some(intent));
+    assert_eq!(found.stages, [first, second.clone()]);
+    assert_eq!(found.intent, Some(intent.clone()));
     let other = state.lock_job(&job("contacts")).unwrap();
     assert_eq!(state.unfinished(&other).unwrap(), JournalEntry::default());
+    assert_eq!(state.intents_of_others(&other).unwrap(), [(job("accounts"), intent)]);
+    assert_eq!(state.intents_of_others(&lock).unwrap(), []);
+    state.clear(&lock, |stage| *stage == second).unwrap();
+    let remains = JournalEntry { stages: vec![second], intent: None };
+    assert_eq!(state.unfinished(&lock).unwrap(), remains);
     state.clear(&lock, |_| false).unwrap();
     state.clear(&lock, |_| false).unwrap();
     assert_eq!(state.unfinished(&lock).unwrap(), JournalEntry::default());
