@@ -4,7 +4,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+mod characters;
 mod files;
+
+pub(crate) use characters::{code_point, is_invisible};
 
 /// The exit statuses of every command, after `sysexits.h`; a contract with users' scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

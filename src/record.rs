@@ -128,6 +128,12 @@ impl Record {
         matches!(self.cells.get(column), Some(Some(_)))
     }
 
+    /// Whether a cell has been filled with null.
+    #[must_use]
+    pub fn is_null(&self, column: usize) -> bool {
+        matches!(self.cells.get(column), Some(Some(Cell { kind: CellKind::Null, .. })))
+    }
+
     /// The first column that has not been filled.
     #[must_use]
     pub fn first_empty(&self) -> Option<usize> {

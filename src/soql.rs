@@ -16,7 +16,7 @@ use std::fmt;
 /// A query: its text as the user wrote it, and what its text says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// The text, less white space at both ends.
+    /// The text, without white space at both ends and without a semicolon that ends it.
     pub text: String,
     /// What it says.
     pub statement: Statement,
@@ -29,6 +29,7 @@ impl Query {
     /// Where the text is no SELECT statement; the error shows the place.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         let text = text.trim();
+        let text = text.strip_suffix(';').unwrap_or(text).trim_end();
         Ok(Self { text: text.to_owned(), statement: parser::parse(text)? })
     }
 }

@@ -1311,8 +1311,8 @@ fn a_query_whose_columns_cannot_be_written_is_a_mistake_of_its_file() {
     assert_eq!(
         job_mistakes("soql = \"SELECT Id, Owner.Name, id FROM Account\"\noutput = \"a.csv\"\n"),
         [
-            "jobs/a.toml:1: soql: cannot be exported: line 1, column 24: two columns would be named id; give one an \
-          alias, or leave it out\n  SELECT Id, Owner.Name, id FROM Account\n                         ^"
+            "jobs/a.toml:1: soql: cannot be exported: line 1, column 24: two columns would be named id; leave one \
+          out\n  SELECT Id, Owner.Name, id FROM Account\n                         ^"
         ]
     );
 }

@@ -663,7 +663,9 @@ fn select(
         if kind == Some(Kind::Picklist) && random.one_in(3) {
             let alias = format!("label_{}", items.len());
             texts.push(format!("{}({prefix}{spelled}) {alias}", random.cased("toLabel")));
-            items.push(Item { spelled: alias, what: What::Aliased(path) });
+            let parents =
+                spelled.rsplit_once('.').map_or_else(String::new, |(parents, _)| format!("{parents}."));
+            items.push(Item { spelled: format!("{parents}{alias}"), what: What::Aliased(path) });
         } else if kind == Some(Kind::Currency) && random.one_in(2) {
             texts.push(format!("convertCurrency({prefix}{spelled})"));
             items.push(Item { spelled, what: What::Field(path) });
@@ -957,7 +959,10 @@ fn record(row: Row<'_>, items: &[Item]) -> String {
     for item in items {
         match &item.what {
             What::Field(path) => insert(&mut root, path),
-            What::Aliased(path) => root.push((item.spelled.clone(), Node::Aliased(path))),
+            What::Aliased(path) => {
+                let alias = item.spelled.rsplit('.').next().unwrap().to_owned();
+                root.push((alias, Node::Aliased(path)));
+            }
             What::TypeOf(relationship, branches, otherwise) => {
                 root.push(((*relationship).to_owned(), Node::TypeOf(branches, otherwise)));
             }

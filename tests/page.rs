@@ -10,7 +10,7 @@ use sfexport::record::{CellKind, JsonForm, Record, Target};
 use sfexport::salesforce::fault::{Fault, FaultKind};
 use sfexport::salesforce::page::{PageReader, next_locator};
 use sfexport::salesforce::query::QueryLocator;
-use sfexport::soql::{Columns, Query};
+use sfexport::soql::{Columns, Layout, Query};
 
 #[path = "support/skip.rs"]
 mod skip;
@@ -370,6 +370,174 @@ fn child_pages_that_lack_records_disagree_or_lead_in_a_circle_are_faults() {
     }
     let mut gone = |_: &QueryLocator| Err(Fault::new(FaultKind::LocatorExpired, "gone"));
     assert_eq!(cells_with(page, &columns, &mut gone).expect_err("gone").kind, FaultKind::LocatorExpired);
+}
+
+/// A page of these records.
+fn page(records: &[&str]) -> Vec<u8> {
+    let (count, records) = (records.len(), records.join(","));
+    format!(r#"{{"totalSize":{count},"done":true,"records":[{records}]}}"#).into_bytes()
+}
+
+const MONEY: &str = "SELECT Id, Opportunity.Name, FORMAT(Opportunity.Amount) money FROM OpportunityLineItem";
+
+#[test]
+fn an_alias_of_a_parents_field_is_read_from_parent_or_record() {
+    let columns = columns(MONEY);
+    assert_eq!(columns.names(), ["Id", "Opportunity.Name", "Opportunity.money"]);
+    let record = |id: &str, rest: &str| {
+        format!(r#"{{"attributes":{{"type":"OpportunityLineItem"}},"Id":"{id}",{rest}}}"#)
+    };
+    let records = [
+        record("1", r#""Opportunity":{"attributes":{"type":"Opportunity"},"Name":"a","money":"USD 5.00"}"#),
+        record("2", r#""Opportunity":{"attributes":{"type":"Opportunity"},"Name":"b"},"MONEY":"USD 6.00""#),
+        record("3", r#""money":"USD 7.00","Opportunity":{"Name":"c"}"#),
+        record("4", r#""Opportunity":null"#),
+        record("5", r#""Opportunity":null,"money":null"#),
+        record("6", r#""money":null,"Opportunity":null"#),
+        record("7", r#""Opportunity":{"Name":"d","money":null}"#),
+    ];
+    let page = page(&records.each_ref().map(String::as_str));
+    let row = |id: &str, name: Option<&str>, money: Option<&str>| {
+        vec![text(id), name.map_or_else(null, text), money.map_or_else(null, text)]
+    };
+    let expected = vec![
+        row("1", Some("a"), Some("USD 5.00")),
+        row("2", Some("b"), Some("USD 6.00")),
+        row("3", Some("c"), Some("USD 7.00")),
+        row("4", None, None),
+        row("5", None, None),
+        row("6", None, None),
+        row("7", Some("d"), None),
+    ];
+    assert_eq!(cells(&page, &columns).unwrap(), (expected, 0));
+    // JSON Lines hold what was sent.
+    let copied = lines(&page, &columns, AS_SENT).unwrap().0;
+    assert_eq!(copied[0], r#"{"Id":"1","Opportunity":{"Name":"a","money":"USD 5.00"}}"#);
+    assert_eq!(copied[1], r#"{"Id":"2","Opportunity":{"Name":"b"},"MONEY":"USD 6.00"}"#);
+    assert_eq!(copied[5], r#"{"Id":"6","money":null,"Opportunity":null}"#);
+}
+
+#[test]
+fn an_alias_that_comes_twice_or_not_at_all_is_a_fault() {
+    let columns = columns(MONEY);
+    let lacking = "the org sent a record without the column Opportunity.money, which the query asked for";
+    for (record, what) in [
+        (r#"{"Id":"1","Opportunity":{"Name":"a"}}"#, lacking),
+        (
+            r#"{"Id":"1","Opportunity":{"Name":"a","money":"x"},"money":"x"}"#,
+            "the org sent money twice in one record",
+        ),
+        (r#"{"Id":"1","Opportunity":null,"money":"x"}"#, "the org sent money twice in one record"),
+        (r#"{"Id":"1","money":"x","Opportunity":null}"#, "the org sent Opportunity twice in one record"),
+        (
+            r#"{"Id":"1","Opportunity":null,"Opportunity":null}"#,
+            "the org sent Opportunity twice in one record",
+        ),
+        (
+            r#"{"Id":"1","Opportunity":null,"Amount":null}"#,
+            "the org sent a field that the query did not ask for: Amount",
+        ),
+        (
+            r#"{"Id":"1","Opportunity":{"Name":"a","Amount":"x"}}"#,
+            "the org sent a field that the query did not ask for: Amount",
+        ),
+    ] {
+        assert_eq!(fault(&page(&[record]), &columns).what, what, "{record}");
+    }
+}
+
+/// The rows of a page by their table, for child queries with tables of their own.
+fn rows(page: &[u8], soql: &str) -> Result<Vec<(usize, Vec<String>)>, Fault> {
+    let layout = Layout { child_tables: true, compound_parts: false };
+    let columns = Columns::laid_out(&Query::parse(soql).expect(soql), layout, None).expect(soql);
+    let mut all = Vec::new();
+    let mut take = |table, record: &Record| {
+        let cells =
+            record.cells().map(|(_, cell)| String::from_utf8(cell.to_vec()).expect("cells are UTF-8"));
+        all.push((table, cells.collect()));
+        Ok(())
+    };
+    PageReader::open(page, &columns)?.rows(&mut no_children, &mut take)?;
+    Ok(all)
+}
+
+#[test]
+fn a_child_query_may_name_its_own_object_before_its_fields() {
+    // The prefix is the object itself in the first, and a parent in the second.
+    let own = r#"{"attributes":{"type":"Account"},"Id":"001","Contacts":{"totalSize":2,"done":true,"records":[
+        {"attributes":{"type":"Contact","url":"/x"},"LastName":"Frank","Account":{"Name":"Acme"}},
+        {"LastName":"James","Account":null,"attributes":{"url":"/x","type":"Contact"}}]}}"#;
+    let parent = r#"{"attributes":{"type":"Account"},"Id":"001","Cases":{"totalSize":2,"done":true,"records":[
+        {"attributes":{"type":"Case"},"Contact":{"attributes":{"type":"Contact"},"LastName":"Frank","Account":{"Name":"Acme"}}},
+        {"attributes":{"type":"Case"},"Contact":null}]}}"#;
+    for (record, from, line) in [
+        (
+            own,
+            "Account.Contacts",
+            r#"[{"LastName":"Frank","Account":{"Name":"Acme"}},{"LastName":"James","Account":null}]"#,
+        ),
+        (parent, "Cases", r#"[{"Contact":{"LastName":"Frank","Account":{"Name":"Acme"}}},{"Contact":null}]"#),
+    ] {
+        let soql =
+            format!("SELECT Id, (SELECT Contact.LastName, Contact.Account.Name FROM {from}) FROM Account");
+        let (page, columns) = (page(&[record]), columns(&soql));
+        assert_eq!(cells(&page, &columns).unwrap().0, [[text("001"), json(line)]], "{from}");
+        let key = from.trim_start_matches("Account.");
+        assert_eq!(lines(&page, &columns, AS_SENT).unwrap().0, [format!(r#"{{"Id":"001","{key}":{line}}}"#)]);
+        // Both have the same columns, named as the query writes them.
+        let last = if from == "Cases" { ["001", "", ""] } else { ["001", "James", ""] };
+        let rows = rows(&page, &soql).unwrap();
+        assert_eq!(rows[1], (1, ["001", "Frank", "Acme"].map(str::to_owned).to_vec()), "{from}");
+        assert_eq!(rows[2], (1, last.map(str::to_owned).to_vec()), "{from}");
+    }
+}
+
+#[test]
+fn grandchildren_belong_to_a_prefixed_id() {
+    let soql = "SELECT Id, (SELECT Contact.Id, (SELECT Task.Subject, Task.Owner.Name FROM Contact.Tasks) FROM Account.Contacts) \
+                FROM Account";
+    let page = page(&[
+        r#"{"Id":"001","Contacts":{"totalSize":1,"done":true,"records":[{"attributes":{"type":"Contact"},"Id":"003",
+        "Tasks":{"totalSize":1,"done":true,"records":[{"attributes":{"type":"Task"},"Subject":"Call","Owner":{"Name":"Ida"}}]}}]}}"#,
+    ]);
+    let row =
+        |table, cells: &[&str]| (table, cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>());
+    assert_eq!(
+        rows(&page, soql).unwrap(),
+        [row(0, &["001"]), row(1, &["001", "003"]), row(2, &["003", "Call", "Ida"])]
+    );
+}
+
+#[test]
+fn a_childs_field_in_neither_place_is_a_fault() {
+    let soql = "SELECT Id, (SELECT Contact.LastName FROM Contacts) FROM Account";
+    for (child, what) in [
+        (
+            r#"{"attributes":{"type":"Contact"},"Contact":{"LastName":"x"}}"#,
+            "the org sent a field that the query did not ask for: Contact",
+        ),
+        (
+            r#"{"attributes":{"type":"Case"},"LastName":"x"}"#,
+            "the org sent a field that the query did not ask for: LastName",
+        ),
+        (r#"{"LastName":"x"}"#, "the org sent a field that the query did not ask for: LastName"),
+        (
+            r#"{"attributes":{"type":7},"LastName":"x"}"#,
+            "the org sent a field that the query did not ask for: LastName",
+        ),
+        (
+            r#"{"attributes":{"type":"Contact"}}"#,
+            "the org sent a record without the column Contact.LastName, which the query asked for",
+        ),
+        (
+            r#"{"attributes":{"type":"Contact"},"LastName":"x","LastName":"x"}"#,
+            "the org sent LastName twice in one record",
+        ),
+        ("7", "the answer holds a record that is no object"),
+    ] {
+        let record = format!(r#"{{"Id":"1","Contacts":{{"totalSize":1,"done":true,"records":[{child}]}}}}"#);
+        assert_eq!(fault(&page(&[&record]), &columns(soql)).what, what, "{child}");
+    }
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn what_cannot_be_a_file_of_its_own_is_refused_before_the_login() {
         (
             "b",
             "SELECT Id, (SELECT LastName, (SELECT Id FROM Tasks) FROM Contacts) FROM Account",
-            "the file of Tasks tells of each row which record it belongs to",
+            "the file of Tasks names for each row the record it belongs to",
         ),
         (
             "c",

@@ -392,7 +392,15 @@ impl Walk<'_, '_, '_> {
                 once(&mut attributes, name)?;
                 self.json.skip()?;
             } else {
-                match &entry(level, name, &mut expected)?.node {
+                let Some(entry) = entry(level, name, &mut expected) else {
+                    let column = aliased_column(level, name)?;
+                    if !self.is_null_again(column, record)? {
+                        self.cell(column, name, record)?;
+                    }
+                    key = self.json.next_key()?;
+                    continue;
+                };
+                match &entry.node {
                     Node::Value(column) => self.cell(*column, name, record)?,
                     Node::Parent(parent) => {
                         if self.parent_is_null(parent, name, record)? {
@@ -462,10 +470,11 @@ impl Walk<'_, '_, '_> {
     /// Copies a record as one line of JSON.
     fn record(&mut self, columns: &Columns, seen: &mut Record, out: &mut Vec<u8>) -> Result<(), Fault> {
         seen.clear(columns.cells());
+        let shape = self.shape(columns)?;
         self.json.peek()?;
         let start = out.len();
         let mut copy = Copy { out, copied: self.json.position() };
-        self.object_copy(columns.shape(), seen, &mut copy)?;
+        self.object_copy(shape, seen, &mut copy)?;
         copy.up_to(self.json.bytes(), self.json.position());
         // A page of ours has no white space between its tokens; one that a proxy wrote anew may have.
         if self.pretty_printed || memchr::memchr2(b'\n', b'\r', &out[start..]).is_some() {
@@ -499,7 +508,19 @@ impl Walk<'_, '_, '_> {
             if name == b"attributes" {
                 self.json.skip()?;
             } else {
-                match &entry(level, name, &mut expected)?.node {
+                let Some(entry) = entry(level, name, &mut expected) else {
+                    let column = aliased_column(level, name)?;
+                    if !self.is_null_again(column, seen)? {
+                        let is_null = self.json.peek()? == Peek::Null;
+                        let kind = if is_null { CellKind::Null } else { CellKind::Text };
+                        fill(seen, column, kind, name, |_| {})?;
+                        self.value_copy(copy)?;
+                    }
+                    behind = Some(self.json.position());
+                    key = self.json.next_key()?;
+                    continue;
+                };
+                match &entry.node {
                     Node::Value(column) => {
                         fill(seen, *column, CellKind::Text, name, |_| {})?;
                         self.value_copy(copy)?;
@@ -652,10 +673,60 @@ impl Walk<'_, '_, '_> {
         let null = self.json.peek()? == Peek::Null;
         if null {
             for column in parent.columns() {
-                fill(record, *column, CellKind::Null, name, |_| {})?;
+                // The value of an alias may have come in the record itself.
+                if !(record.is_null(*column) && parent.aliased().contains(column)) {
+                    fill(record, *column, CellKind::Null, name, |_| {})?;
+                }
             }
         }
         Ok(null)
+    }
+
+    /// Whether the next value is a null for a column that is null already, because its parent is; then it is read.
+    fn is_null_again(&mut self, column: usize, record: &Record) -> Result<bool, Fault> {
+        let again = record.is_null(column) && self.json.peek()? == Peek::Null;
+        if again {
+            self.json.null()?;
+        }
+        Ok(again)
+    }
+
+    /// Where in the next record the values are: in a child query that may depend on the record's object.
+    fn shape<'c>(&mut self, columns: &'c Columns) -> Result<&'c Level, Fault> {
+        if !columns.depend_on_object() || self.json.peek()? != Peek::Object {
+            return Ok(columns.shape());
+        }
+        let (start, met) = (self.json.position(), self.json.surrogates);
+        let mut shape = columns.shape();
+        let bytes = self.json.bytes();
+        let mut key = self.json.object()?;
+        while let Some(name) = key {
+            if &bytes[name] == b"attributes" {
+                shape = self.shape_of_attributes(columns)?;
+                break;
+            }
+            self.json.skip()?;
+            key = self.json.next_key()?;
+        }
+        self.json.seek(start);
+        self.json.surrogates = met;
+        Ok(shape)
+    }
+
+    fn shape_of_attributes<'c>(&mut self, columns: &'c Columns) -> Result<&'c Level, Fault> {
+        if self.json.peek()? != Peek::Object {
+            return Ok(columns.shape());
+        }
+        let bytes = self.json.bytes();
+        let mut key = self.json.object()?;
+        while let Some(name) = key {
+            if &bytes[name] == b"type" && self.json.peek()? == Peek::String {
+                return self.json.string(|object| columns.shape_of(object));
+            }
+            self.json.skip()?;
+            key = self.json.next_key()?;
+        }
+        Ok(columns.shape())
     }
 }
 
@@ -678,22 +749,26 @@ impl Copy<'_> {
 }
 
 /// The entry of a key. The org sends them in the query's order, so the next one is looked at first.
-fn entry<'l>(level: &'l Level, name: &[u8], expected: &mut usize) -> Result<&'l Entry, Fault> {
+fn entry<'l>(level: &'l Level, name: &[u8], expected: &mut usize) -> Option<&'l Entry> {
     let is = |entry: &Entry| entry.key.as_bytes() == name || entry.key.as_bytes().eq_ignore_ascii_case(name);
     let entries = level.entries();
     if let Some(next) = entries.get(*expected).filter(|next| is(next)) {
         *expected += 1;
-        return Ok(next);
+        return Some(next);
     }
-    let found = entries.iter().position(is).ok_or_else(|| {
-        let name = printable(name);
-        Fault::new(
-            FaultKind::InvalidResponse,
-            format!("the org sent a field that the query did not ask for: {name}"),
-        )
-    })?;
+    let found = entries.iter().position(is)?;
     *expected = found + 1;
-    Ok(&entries[found])
+    Some(&entries[found])
+}
+
+/// The column of an alias that the org sends in the record itself, though its field is a parent's.
+#[cold]
+fn aliased_column(level: &Level, name: &[u8]) -> Result<usize, Fault> {
+    level.aliased_column(name).ok_or_else(|| {
+        let name = printable(name);
+        let what = format!("the org sent a field that the query did not ask for: {name}");
+        Fault::new(FaultKind::InvalidResponse, what)
+    })
 }
 
 /// Fills a cell that must be empty: a key that comes twice says two things.

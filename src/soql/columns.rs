@@ -1,6 +1,9 @@
 //! A select list → the columns of its export, before any record is seen, and where in a record each one's value
 //! stands. The rules are those of the SOQL reference's field lists, aliases and grouped queries.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
 use super::{Argument, Call, Item, Name, Path, Query, Source, Span, Statement, SyntaxError};
 
 /// The columns of an export: their names, in the select list's order and spelling, and the shape of a record.
@@ -8,6 +11,9 @@ use super::{Argument, Call, Item, Name, Path, Query, Source, Span, Statement, Sy
 pub struct Columns {
     names: Vec<String>,
     shape: Level,
+    /// Of a child query: the shape of its records if they are of the object of this name, because then the name in
+    /// `Contact.LastName` is the object's own and no parent's. Same columns, other places.
+    own_shapes: Vec<(String, Level)>,
     count_only: bool,
     /// How many of the cells behind the columns' own stand for child queries with a table of their own.
     apart: usize,
@@ -100,7 +106,8 @@ impl Columns {
         layout: Layout,
         described: Option<&[Described]>,
     ) -> Result<Self, SyntaxError> {
-        Self::of_statement(&query.text, &query.statement, layout, described, None)
+        let reading = Reading { text: &query.text, layout, described };
+        Self::of_statement(reading, &query.statement, &Role::Root)
     }
 
     /// Whether the text alone does not tell the columns of a query, and the org must be asked: where it has
@@ -118,36 +125,41 @@ impl Columns {
         need(&query.statement, layout)
     }
 
-    fn of_statement(
-        text: &str,
-        statement: &Statement,
-        layout: Layout,
-        described: Option<&[Described]>,
-        parent_id: Option<String>,
-    ) -> Result<Self, SyntaxError> {
+    fn of_statement(reading: Reading<'_>, statement: &Statement, role: &Role) -> Result<Self, SyntaxError> {
         if statement.is_count() {
-            // The org answers with a number in place of records; the column is ours.
-            let names = vec!["count".to_owned()];
-            return Ok(Self { names, shape: Level::default(), count_only: true, apart: 0 });
+            // The org answers with a number instead of records; the column is ours.
+            return Ok(Self { names: vec!["count".to_owned()], count_only: true, ..Self::empty() });
         }
-        let names = parent_id.into_iter().collect();
-        let mut builder = Builder {
-            text,
-            roots: Roots::of(&statement.from),
-            statement,
-            grouped: statement.is_grouped(),
-            expressions: 0,
-            layout,
-            described,
-            columns: Self { names, shape: Level::default(), count_only: false, apart: 0 },
-        };
-        for item in &statement.select {
-            builder.item(item)?;
+        let mut builder = Builder::new(reading, statement, role);
+        builder.items()?;
+        let prefixes = std::mem::take(&mut builder.prefixes);
+        let mut columns = builder.finish();
+        if prefixes.len() > MAX_RELATIONSHIPS {
+            return Ok(columns);
         }
-        let mut columns = builder.columns;
-        columns.set_apart();
-        columns.shape.gather();
+        for prefix in &prefixes {
+            let mut builder = Builder::new(reading, statement, role);
+            builder.own = Some((prefix, &columns));
+            // An error means two columns in one place, which the org refuses.
+            if builder.items().is_err() {
+                continue;
+            }
+            let own = builder.finish();
+            if (&own.names, own.apart) == (&columns.names, columns.apart) {
+                columns.own_shapes.push((prefix.clone(), own.shape));
+            }
+        }
         Ok(columns)
+    }
+
+    fn empty() -> Self {
+        Self {
+            names: Vec::new(),
+            shape: Level::default(),
+            own_shapes: Vec::new(),
+            count_only: false,
+            apart: 0,
+        }
     }
 
     /// Gives the child queries with a table of their own the cells behind the columns'.
@@ -169,10 +181,24 @@ impl Columns {
         &self.names
     }
 
-    /// Where in a record the values stand.
+    /// Where in a record the values are.
     #[must_use]
     pub fn shape(&self) -> &Level {
         &self.shape
+    }
+
+    /// Whether the shape of a record depends on its object: see [`Columns::shape_of`].
+    #[must_use]
+    pub fn depend_on_object(&self) -> bool {
+        !self.own_shapes.is_empty()
+    }
+
+    /// Where in a record of this object (its `attributes.type`) the values are. In a child query, the text of
+    /// `SELECT Contact.LastName` alone does not say whether `Contact` is the object itself or a parent.
+    #[must_use]
+    pub fn shape_of(&self, object: &[u8]) -> &Level {
+        let own = self.own_shapes.iter().find(|(prefix, _)| is_object(object, prefix.as_bytes()));
+        own.map_or(&self.shape, |(_, shape)| shape)
     }
 
     /// Whether the result is no records but the number `totalSize`: `SELECT COUNT()`.
@@ -209,8 +235,13 @@ impl Columns {
     /// The column of the record's own Id.
     #[must_use]
     pub fn id(&self) -> Option<usize> {
-        self.shape.entries.iter().find_map(|entry| match entry.node {
-            Node::Value(column) if entry.key.eq_ignore_ascii_case("Id") => Some(column),
+        self.shape.id()
+    }
+
+    /// The columns of the child query of this name.
+    fn child(&self, name: &Name) -> Option<Arc<Self>> {
+        self.shape.entries.iter().find_map(|entry| match &entry.node {
+            Node::Children { columns, .. } if name.eq_ignore_ascii_case(&entry.key) => Some(columns.clone()),
             _ => None,
         })
     }
@@ -239,6 +270,8 @@ impl Columns {
 pub struct Level {
     entries: Vec<Entry>,
     columns: Vec<usize>,
+    aliases: Vec<(String, usize)>,
+    aliased: Vec<usize>,
 }
 
 impl Level {
@@ -248,25 +281,63 @@ impl Level {
         &self.entries
     }
 
-    /// The columns whose values stand in this object or deeper: those that are null when it is.
+    /// The columns whose values are in this object or deeper: those that are null when it is.
     #[must_use]
     pub fn columns(&self) -> &[usize] {
         &self.columns
     }
 
-    fn gather(&mut self) {
+    /// The column of an alias whose place is in a parent (`FORMAT(Opportunity.Amount) money`), if the org sends it
+    /// in the record itself.
+    #[must_use]
+    pub fn aliased_column(&self, key: &[u8]) -> Option<usize> {
+        let alias = self.aliases.iter().find(|(alias, _)| alias.as_bytes().eq_ignore_ascii_case(key));
+        alias.map(|(_, column)| *column)
+    }
+
+    /// Those of its [`Level::columns`] that the org may send in the record itself instead.
+    #[must_use]
+    pub fn aliased(&self) -> &[usize] {
+        &self.aliased
+    }
+
+    /// The column of the record's own Id.
+    #[must_use]
+    pub fn id(&self) -> Option<usize> {
+        self.entries.iter().find_map(|entry| match entry.node {
+            Node::Value(column) if entry.key.eq_ignore_ascii_case("Id") => Some(column),
+            _ => None,
+        })
+    }
+
+    fn gather(&mut self, aliased: &HashSet<usize>) {
         let mut columns = Vec::new();
         for entry in &mut self.entries {
             match &mut entry.node {
                 Node::Value(column) | Node::Children { column, .. } => columns.push(*column),
                 Node::Parent(level) => {
-                    level.gather();
+                    level.gather(aliased);
                     columns.extend_from_slice(&level.columns);
                 }
             }
         }
+        self.aliased = columns.iter().copied().filter(|column| aliased.contains(column)).collect();
         self.columns = columns;
     }
+}
+
+/// Whether an object's name in a record is the one that a query writes. Inside the org of its own package a query
+/// leaves the namespace out: `Foo__c` for `ns__Foo__c`.
+fn is_object(sent: &[u8], written: &[u8]) -> bool {
+    if sent.eq_ignore_ascii_case(written) {
+        return true;
+    }
+    let is_custom = written.windows(2).any(|pair| pair == b"__");
+    let namespace = sent.len().saturating_sub(written.len() + 2);
+    is_custom
+        && namespace > 0
+        && sent[namespace..].starts_with(b"__")
+        && sent[namespace + 2..].eq_ignore_ascii_case(written)
 }
 
 /// One key of an object in a record.
@@ -292,7 +363,7 @@ pub enum Node {
         /// The column; the cell behind the columns where it has a table of its own.
         column: usize,
         /// The child query's own columns.
-        columns: Box<Columns>,
+        columns: Arc<Columns>,
         /// How many tables further its own is than that of the query around it; `None` where it is a column.
         table: Option<usize>,
     },
@@ -305,20 +376,123 @@ impl Layout {
     }
 }
 
-struct Builder<'q> {
+/// A query of more relationships is refused by the org, which takes 55: such a one need not be understood.
+const MAX_RELATIONSHIPS: usize = 64;
+
+/// What the columns of every statement of a query are read with.
+#[derive(Clone, Copy)]
+struct Reading<'q> {
     text: &'q str,
+    layout: Layout,
+    /// What the org says of the statement's columns.
+    described: Option<&'q [Described]>,
+}
+
+/// A statement's place in its query.
+enum Role {
+    Root,
+    /// A child query; with a table of its own, the name of the column of its parent's Id.
+    Child(Option<String>),
+}
+
+/// The place of a value: what its column is called, and where in a record it is.
+struct Place<'p> {
+    /// The segments of the column's name.
+    names: Vec<&'p Name>,
+    /// How many of them are no part of a record: 1 where the first is the child object's own name.
+    own: usize,
+    /// Whether the first may be that.
+    unresolved: bool,
+}
+
+impl<'p> Place<'p> {
+    fn of(name: &'p Name) -> Self {
+        Self { names: vec![name], own: 0, unresolved: false }
+    }
+
+    /// The keys that lead to the value in a record.
+    fn keys(&self) -> &[&'p Name] {
+        &self.names[self.own..]
+    }
+
+    /// The place with another last segment.
+    fn renamed(mut self, name: &'p Name) -> Self {
+        self.names.pop();
+        self.names.push(name);
+        self
+    }
+}
+
+struct Builder<'q> {
+    reading: Reading<'q>,
     roots: Roots<'q>,
     statement: &'q Statement,
     grouped: bool,
+    is_child: bool,
     /// How many expressions without an alias there were: the next is `expr` and this number.
     expressions: usize,
-    layout: Layout,
-    described: Option<&'q [Described]>,
     columns: Columns,
+    /// The columns' names, and the keys of every level by their dotted place, in lower case.
+    names: HashSet<String>,
+    positions: HashMap<String, usize>,
+    /// The described columns by name, in lower case.
+    described: HashMap<String, &'q Described>,
+    /// Aliases that have their place in a parent, and their columns.
+    aliases: Vec<(String, usize)>,
+    /// The names before fields that may be the child object's own.
+    prefixes: Vec<String>,
+    /// The one of them that is taken to be so, and the columns without that, whose child queries are the same.
+    own: Option<(&'q str, &'q Columns)>,
 }
 
 impl<'q> Builder<'q> {
-    fn item(&mut self, item: &Item) -> Result<(), SyntaxError> {
+    fn new(reading: Reading<'q>, statement: &'q Statement, role: &Role) -> Self {
+        let mut columns = Columns::empty();
+        if let Role::Child(Some(parent_id)) = role {
+            columns.names.push(parent_id.clone());
+        }
+        let described = reading.described.unwrap_or_default();
+        Self {
+            reading,
+            roots: Roots::of(&statement.from),
+            statement,
+            grouped: statement.is_grouped(),
+            is_child: matches!(role, Role::Child(_)),
+            expressions: 0,
+            names: columns.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            columns,
+            positions: HashMap::new(),
+            // Of two with one name the first counts.
+            described: described.iter().rev().map(|known| (known.name.to_ascii_lowercase(), known)).collect(),
+            aliases: Vec::new(),
+            prefixes: Vec::new(),
+            own: None,
+        }
+    }
+
+    fn items(&mut self) -> Result<(), SyntaxError> {
+        let statement = self.statement;
+        statement.select.iter().try_for_each(|item| self.item(item))
+    }
+
+    fn finish(self) -> Columns {
+        let Self { mut columns, aliases, positions, .. } = self;
+        // What could be meant by something else is accepted in its own place only.
+        let once =
+            |alias: &str| aliases.iter().filter(|(other, _)| other.eq_ignore_ascii_case(alias)).count() == 1;
+        let kept: Vec<_> = aliases
+            .iter()
+            .filter(|(alias, _)| once(alias) && !positions.contains_key(&alias.to_ascii_lowercase()))
+            .cloned()
+            .collect();
+        columns.set_apart();
+        let aliased = kept.iter().map(|(_, column)| *column).collect();
+        columns.shape.gather(&aliased);
+        columns.shape.aliases = kept;
+        columns
+    }
+
+    fn item(&mut self, item: &'q Item) -> Result<(), SyntaxError> {
         match item {
             Item::Field { path, alias } => self.field(path, alias.as_ref()),
             Item::Function { call, alias } => self.function(call, alias.as_ref()),
@@ -330,29 +504,47 @@ impl<'q> Builder<'q> {
         }
     }
 
-    fn field(&mut self, path: &Path, alias: Option<&Name>) -> Result<(), SyntaxError> {
+    fn field(&mut self, path: &'q Path, alias: Option<&'q Name>) -> Result<(), SyntaxError> {
         match alias {
-            Some(alias) if self.grouped => self.add(&[alias], alias.span, Kind::Value),
+            Some(alias) if self.grouped => self.add(&Place::of(alias), alias.span, Kind::Value),
             Some(alias) => Err(SyntaxError::at(
-                self.text,
+                self.reading.text,
                 alias.span.start,
                 format!("a field has an alias only in a grouped query; is a comma missing before {alias}?"),
             )),
-            None => self.own_place(path),
+            None => {
+                let place = self.place(path);
+                let certain = place.keys().len();
+                self.add_field(&place, span(path), certain)
+            }
         }
     }
 
-    /// A field's own place: in a grouped query under its last segment, else at the end of its path.
-    fn own_place(&mut self, path: &Path) -> Result<(), SyntaxError> {
-        let place = self.roots.place(path);
-        let place = if self.grouped { &place[place.len() - 1..] } else { &place[..] };
-        self.add_field(place, span(path), place.len())
+    /// A path's own place: in a grouped query under its last segment, else at the end of its path.
+    fn place<'p>(&mut self, path: &'p Path) -> Place<'p>
+    where
+        'q: 'p,
+    {
+        let (names, is_whole) = self.roots.place(path);
+        if let (true, Some(last)) = (self.grouped, names.last()) {
+            return Place::of(last);
+        }
+        let first = names.first().map_or("", |name| name.as_str());
+        let unresolved = self.is_child && is_whole && names.len() > 1;
+        // No object is called so, but every relationship of a custom field.
+        let unresolved = unresolved && !first.to_ascii_lowercase().ends_with("__r");
+        let own = unresolved && self.own.is_some_and(|(own, _)| own.eq_ignore_ascii_case(first));
+        let is_new = || !self.prefixes.iter().any(|known| known.eq_ignore_ascii_case(first));
+        if unresolved && self.prefixes.len() <= MAX_RELATIONSHIPS && is_new() {
+            self.prefixes.push(first.to_owned());
+        }
+        Place { names, own: usize::from(own), unresolved }
     }
 
-    /// A field, whose place is `certain` to be in every record for so many segments; its parts, where it is a
-    /// compound one and they are asked for.
-    fn add_field(&mut self, place: &[&Name], at: Span, certain: usize) -> Result<(), SyntaxError> {
-        let kind = if self.layout.compound_parts && !self.grouped {
+    /// A field, of whose keys so many are `certain` to be in every record; its parts, if it is a compound field and
+    /// they are to be columns.
+    fn add_field(&mut self, place: &Place<'_>, at: Span, certain: usize) -> Result<(), SyntaxError> {
+        let kind = if self.reading.layout.compound_parts && !self.grouped {
             self.described_kind(place, at)?
         } else {
             ValueKind::Plain
@@ -363,42 +555,57 @@ impl<'q> Builder<'q> {
         }
         for (part, optional) in parts {
             let part = Name { text: (*part).to_owned(), span: at };
-            let place: Vec<_> = place.iter().copied().chain([&part]).collect();
+            let names = place.names.iter().copied().chain([&part]).collect();
+            let place = Place { names, ..*place };
             self.add(&place, at, Kind::Part { certain, optional: *optional })?;
         }
         Ok(())
     }
 
+    /// The keys of a place as the org describes them: it does not describe the name of the object itself.
+    fn described_keys<'p, 's>(&self, place: &'s Place<'p>) -> &'s [&'p Name] {
+        let is_known = |name: &Name| self.described.contains_key(&name.as_str().to_ascii_lowercase());
+        match place.names.split_first() {
+            Some((first, rest)) if place.unresolved && !is_known(first) => rest,
+            _ => &place.names,
+        }
+    }
+
     /// What the org says that a field's value is.
-    fn described_kind(&self, place: &[&Name], at: Span) -> Result<ValueKind, SyntaxError> {
-        let mut level = self.described;
-        let mut kind = ValueKind::Unknown;
-        for name in place {
-            let found =
-                level.and_then(|level| level.iter().find(|known| name.eq_ignore_ascii_case(&known.name)));
-            kind = found.map_or(ValueKind::Unknown, |found| found.kind);
-            level = found.map(|found| found.inner.as_slice());
+    fn described_kind(&self, place: &Place<'_>, at: Span) -> Result<ValueKind, SyntaxError> {
+        let keys = self.described_keys(place);
+        let mut found =
+            keys.first().and_then(|name| self.described.get(&name.as_str().to_ascii_lowercase()).copied());
+        for name in keys.iter().skip(1) {
+            found = found
+                .and_then(|found| found.inner.iter().find(|known| name.eq_ignore_ascii_case(&known.name)));
         }
-        if kind != ValueKind::Unknown {
-            return Ok(kind);
+        match found.map_or(ValueKind::Unknown, |found| found.kind) {
+            ValueKind::Unknown => {
+                let name = dotted(&place.names);
+                let reason = format!(
+                    "the org does not say whether {name} is a compound field, whose parts are to be columns; name the parts as fields of their own"
+                );
+                Err(SyntaxError::at(self.reading.text, at.start, reason))
+            }
+            kind => Ok(kind),
         }
-        let name = dotted(place);
-        let reason = format!(
-            "the org does not say whether {name} is a compound field, whose parts are to be columns; name the parts as fields of their own"
-        );
-        Err(SyntaxError::at(self.text, at.start, reason))
     }
 
     /// `FIELDS()`: what the org describes and no other item asks for.
-    fn fields(&mut self, call: &Call) -> Result<(), SyntaxError> {
+    fn fields(&mut self, call: &'q Call) -> Result<(), SyntaxError> {
         let at = call.name.span;
-        let Some(described) = self.described else {
+        let Some(described) = self.reading.described else {
             let reason = "the columns of FIELDS() cannot be known before the query; name the fields";
-            return Err(SyntaxError::at(self.text, at.start, reason));
+            return Err(SyntaxError::at(self.reading.text, at.start, reason));
         };
-        let claimed: Vec<_> = self.statement.select.iter().filter_map(|item| self.first_key(item)).collect();
-        let several = self.statement.select.iter().filter(|item| is_fields_item(item)).count() > 1;
-        // Which of several FIELDS() a field belongs to, its name tells: what is custom has two underscores in it.
+        let statement = self.statement;
+        let mut claimed = HashSet::new();
+        for item in &statement.select {
+            claimed.extend(self.claimed_keys(item));
+        }
+        let several = statement.select.iter().filter(|item| is_fields_item(item)).count() > 1;
+        // Which of several FIELDS() a field belongs to, its name says: a custom one has two underscores in it.
         let custom = match call.arguments.as_slice() {
             [Argument::Path(path)] if several && path.last().eq_ignore_ascii_case("CUSTOM") => Some(true),
             [Argument::Path(path)] if several && path.last().eq_ignore_ascii_case("STANDARD") => Some(false),
@@ -407,141 +614,175 @@ impl<'q> Builder<'q> {
         let names: Vec<_> = described
             .iter()
             .filter(|known| !known.computed)
-            .filter(|known| !claimed.iter().any(|name| name.eq_ignore_ascii_case(&known.name)))
+            .filter(|known| !claimed.contains(&known.name.to_ascii_lowercase()))
             .filter(|known| custom.is_none_or(|custom| known.name.contains("__") == custom))
             .map(|known| Name { text: known.name.clone(), span: at })
             .collect();
         if names.is_empty() {
-            return Err(SyntaxError::at(self.text, at.start, "the org describes no field for this FIELDS()"));
+            let reason = "the org describes no field for this FIELDS()";
+            return Err(SyntaxError::at(self.reading.text, at.start, reason));
         }
-        names.iter().try_for_each(|name| self.add_field(&[name], at, 1))
+        names.iter().try_for_each(|name| self.add_field(&Place::of(name), at, 1))
     }
 
-    /// The key in the record under which an item's value stands; none for `FIELDS()` and for expressions.
-    fn first_key<'i>(&self, item: &'i Item) -> Option<&'i Name>
-    where
-        'q: 'i,
-    {
-        let first = |path| self.roots.place(path).first().copied();
-        match item {
-            Item::Field { alias: Some(alias), .. } | Item::Function { alias: Some(alias), .. } => Some(alias),
-            Item::Field { path, alias: None } | Item::TypeOf { relationship: path, .. } => first(path),
-            Item::Function { call, alias: None } => presented_field(call).and_then(first),
-            Item::Child(child) => child.relationship(),
+    /// The described columns, in lower case, that an item asks for itself; none for `FIELDS()` and for expressions.
+    fn claimed_keys(&mut self, item: &'q Item) -> Vec<String> {
+        let (path, alias) = match item {
+            Item::Field { alias: Some(alias), .. } => (None, Some(alias)),
+            Item::Field { path, alias: None } | Item::TypeOf { relationship: path, .. } => (Some(path), None),
+            Item::Function { call, alias } => (presented_field(call), alias.as_ref()),
+            Item::Child(child) => (None, child.relationship()),
+        };
+        let mut claimed: Vec<_> =
+            alias.map(|alias| alias.as_str().to_ascii_lowercase()).into_iter().collect();
+        if let Some(path) = path {
+            let place = self.place(path);
+            let keys = self.described_keys(&place);
+            // An alias of a field of the record itself takes the field's place.
+            if alias.is_none() || keys.len() > 1 {
+                claimed.extend(keys.first().map(|key| key.as_str().to_ascii_lowercase()));
+            }
         }
+        claimed
     }
 
-    fn function(&mut self, call: &Call, alias: Option<&Name>) -> Result<(), SyntaxError> {
+    fn function(&mut self, call: &'q Call, alias: Option<&'q Name>) -> Result<(), SyntaxError> {
         if is_fields(call) {
             return self.fields(call);
         }
         if call.arguments.is_empty() && call.is_aggregate() {
             return Err(SyntaxError::at(
-                self.text,
+                self.reading.text,
                 call.name.span.start,
                 "COUNT() must stand alone; use COUNT(Id)",
             ));
         }
         match (alias, presented_field(call)) {
-            (Some(alias), _) => self.add(&[alias], alias.span, Kind::Value),
+            // A parent's field stays in its parent, under the alias.
+            (Some(alias), Some(path)) if !self.grouped => {
+                let place = self.place(path).renamed(alias);
+                if place.keys().len() > 1 {
+                    self.aliases.push((alias.text.clone(), self.columns.names.len()));
+                }
+                self.add(&place, alias.span, Kind::Presented)
+            }
+            (Some(alias), _) => self.add(&Place::of(alias), alias.span, Kind::Value),
             // Text, whatever the field is.
             (None, Some(path)) => {
-                let place = self.roots.place(path);
-                let place = if self.grouped { &place[place.len() - 1..] } else { &place[..] };
-                self.add(place, span(path), Kind::Value)
+                let place = self.place(path);
+                self.add(&place, span(path), Kind::Presented)
             }
             (None, None) => {
                 let name = Name { text: format!("expr{}", self.expressions), span: call.name.span };
                 self.expressions += 1;
-                self.add(&[&name], call.name.span, Kind::Value)
+                self.add(&Place::of(&name), call.name.span, Kind::Value)
             }
         }
     }
 
-    fn child(&mut self, statement: &Statement) -> Result<(), SyntaxError> {
+    fn child(&mut self, statement: &'q Statement) -> Result<(), SyntaxError> {
         // `FROM Contacts` or `FROM Account.Contacts`: the key is the relationship's name.
         let Some(name) = statement.relationship() else { return Ok(()) };
-        let described = self.described.and_then(|level| {
-            let found =
-                level.iter().find(|known| known.computed && name.eq_ignore_ascii_case(&known.name))?;
-            Some(found.inner.as_slice())
-        });
-        let parent_id = if self.layout.child_tables {
+        let parent_id = if self.reading.layout.child_tables {
             let selected = self.statement.select.iter().any(|item| self.gives_id(item));
             if !selected {
                 let reason = format!(
-                    "the file of {name} tells of each row which record it belongs to: select Id beside this child query"
+                    "the file of {name} names for each row the record it belongs to: select Id beside this child query"
                 );
-                return Err(SyntaxError::at(self.text, name.span.start, reason));
+                return Err(SyntaxError::at(self.reading.text, name.span.start, reason));
             }
             self.roots.object.map(|object| format!("{object}.Id"))
         } else {
             None
         };
-        let layout = self.layout.of_children();
-        let columns = Columns::of_statement(self.text, statement, layout, described, parent_id)?;
-        self.add(&[name], name.span, Kind::Children(columns))
+        let known = self.own.and_then(|(_, columns)| columns.child(name));
+        let columns = match known {
+            Some(columns) => columns,
+            None => {
+                let described = self.described.get(&name.as_str().to_ascii_lowercase());
+                let reading = Reading {
+                    text: self.reading.text,
+                    layout: self.reading.layout.of_children(),
+                    described: described.filter(|known| known.computed).map(|known| known.inner.as_slice()),
+                };
+                Arc::new(Columns::of_statement(reading, statement, &Role::Child(parent_id))?)
+            }
+        };
+        self.add(&Place::of(name), name.span, Kind::Children(columns))
     }
 
-    /// Whether an item puts the record's own Id into it.
+    /// Whether an item puts the record's own Id into it, or may do so.
     fn gives_id(&self, item: &Item) -> bool {
         match item {
             Item::Field { path, alias: None } => {
-                matches!(self.roots.place(path).as_slice(), [only] if only.eq_ignore_ascii_case("Id"))
+                let (names, is_whole) = self.roots.place(path);
+                match names.as_slice() {
+                    [only] => only.eq_ignore_ascii_case("Id"),
+                    [_, id] => self.is_child && is_whole && id.eq_ignore_ascii_case("Id"),
+                    _ => false,
+                }
             }
-            Item::Function { call, .. } if is_fields(call) => self
-                .described
-                .is_some_and(|all| all.iter().any(|known| known.name.eq_ignore_ascii_case("Id"))),
+            Item::Function { call, .. } if is_fields(call) => self.described.contains_key("id"),
             _ => false,
         }
     }
 
-    fn type_of<'p>(
+    fn type_of(
         &mut self,
-        relationship: &Path,
-        fields: impl Iterator<Item = &'p Path>,
+        relationship: &'q Path,
+        fields: impl Iterator<Item = &'q Path>,
     ) -> Result<(), SyntaxError> {
-        let parent = self.roots.place(relationship);
-        let mut seen: Vec<Vec<&str>> = Vec::new();
+        let mut seen = HashSet::new();
         for field in fields {
             let names: Vec<_> = field.segments.iter().map(Name::as_str).collect();
-            if seen.iter().any(|other| same(other, &names)) {
+            if !seen.insert(names.join(".").to_ascii_lowercase()) {
                 continue;
             }
-            let place: Vec<_> = parent.iter().copied().chain(&field.segments).collect();
-            self.add_field(&place, span(field), parent.len())?;
-            seen.push(names);
+            let mut place = self.place(relationship);
+            let certain = place.keys().len();
+            place.names.extend(&field.segments);
+            self.add_field(&place, span(field), certain)?;
         }
         Ok(())
     }
 
-    fn add(&mut self, place: &[&Name], at: Span, kind: Kind) -> Result<(), SyntaxError> {
-        let name = dotted(place);
-        let refused = |reason| Err(SyntaxError::at(self.text, at.start, reason));
-        if self.columns.names.iter().any(|other| other.eq_ignore_ascii_case(&name)) {
-            return refused(format!("two columns would be named {name}; give one an alias, or leave it out"));
+    fn add(&mut self, place: &Place<'_>, at: Span, kind: Kind) -> Result<(), SyntaxError> {
+        let text = self.reading.text;
+        let refused = |reason| Err(SyntaxError::at(text, at.start, reason));
+        let name = dotted(&place.names);
+        let lower = name.to_ascii_lowercase();
+        if self.names.contains(&lower) {
+            // Only what is computed can have another name.
+            let takes_alias = self.grouped || matches!(kind, Kind::Presented);
+            let remedy = if takes_alias { "give it an alias, or leave one out" } else { "leave one out" };
+            return refused(format!("two columns would be named {name}; {remedy}"));
         }
         let column = self.columns.names.len();
-        // Which segments may be missing from a record: those behind a TYPEOF's relationship.
+        let keys = place.keys();
+        // Which keys may be missing from a record: those behind a TYPEOF's relationship.
         let (certain, optional) = match kind {
-            Kind::Branch { certain } => (certain, certain < place.len()),
+            Kind::Branch { certain } => (certain, certain < keys.len()),
             Kind::Part { certain, optional } => (certain, optional),
-            Kind::Value | Kind::Children(_) => (place.len(), false),
+            Kind::Value | Kind::Presented | Kind::Children(_) => (keys.len(), false),
         };
-        let Some((key, parents)) = place.split_last() else { return Ok(()) };
+        let Some((key, parents)) = keys.split_last() else { return Ok(()) };
         let mut level = &mut self.columns.shape;
+        let mut position = String::new();
         for (depth, parent) in parents.iter().enumerate() {
-            let index = level.position(parent).unwrap_or_else(|| {
+            position.push_str(&parent.as_str().to_ascii_lowercase());
+            let index = *self.positions.entry(position.clone()).or_insert_with(|| {
                 let node = Node::Parent(Level::default());
                 level.entries.push(Entry { key: parent.text.clone(), node, optional: depth >= certain });
                 level.entries.len() - 1
             });
+            position.push('.');
             level = match &mut level.entries[index].node {
                 Node::Parent(level) => level,
                 _ => return refused(format!("{parent} is both a column and a relationship here")),
             };
         }
-        match level.position(key).map(|index| &level.entries[index].node) {
+        position.push_str(&key.as_str().to_ascii_lowercase());
+        match self.positions.get(&position).map(|index| &level.entries[*index].node) {
             None => {}
             Some(Node::Children { .. }) if matches!(kind, Kind::Children(_)) => {
                 return refused(format!("two child queries would be named {key}"));
@@ -549,29 +790,27 @@ impl<'q> Builder<'q> {
             Some(_) => return refused(format!("{key} is both a column and a relationship here")),
         }
         let node = match kind {
-            Kind::Value | Kind::Branch { .. } | Kind::Part { .. } => Node::Value(column),
+            Kind::Value | Kind::Presented | Kind::Branch { .. } | Kind::Part { .. } => Node::Value(column),
             Kind::Children(columns) => {
-                let table = self.layout.child_tables.then_some(0);
-                Node::Children { column, columns: Box::new(columns), table }
+                let table = self.reading.layout.child_tables.then_some(0);
+                Node::Children { column, columns, table }
             }
         };
         let is_column = !matches!(node, Node::Children { table: Some(_), .. });
+        self.positions.insert(position, level.entries.len());
         level.entries.push(Entry { key: key.text.clone(), node, optional });
         if is_column {
             self.columns.names.push(name);
+            self.names.insert(lower);
         }
         Ok(())
     }
 }
 
-impl Level {
-    fn position(&self, key: &Name) -> Option<usize> {
-        self.entries.iter().position(|entry| key.eq_ignore_ascii_case(&entry.key))
-    }
-}
-
 enum Kind {
     Value,
+    /// A field as toLabel, FORMAT or convertCurrency present it.
+    Presented,
     /// A field of which only so many segments are in every record: a TYPEOF's relationship.
     Branch {
         certain: usize,
@@ -581,7 +820,7 @@ enum Kind {
         certain: usize,
         optional: bool,
     },
-    Children(Columns),
+    Children(Arc<Columns>),
 }
 
 fn is_fields(call: &Call) -> bool {
@@ -616,7 +855,7 @@ impl<'q> Roots<'q> {
         let object = from.first().and_then(|source| source.path.segments.last());
         let mut roots = Self { object, aliases: Vec::new() };
         for (index, source) in from.iter().enumerate() {
-            let place = if index == 0 { Vec::new() } else { roots.place(&source.path) };
+            let place = if index == 0 { Vec::new() } else { roots.place(&source.path).0 };
             if let Some(alias) = &source.alias {
                 roots.aliases.push((alias, place));
             }
@@ -624,30 +863,26 @@ impl<'q> Roots<'q> {
         roots
     }
 
-    /// A path's place in a record: without the root's name or alias, and with other aliases written out.
-    fn place<'p>(&self, path: &'p Path) -> Vec<&'p Name>
+    /// A path's place in a record: without the root's name or alias, and with other aliases written out; and whether
+    /// it is the whole path as written.
+    fn place<'p>(&self, path: &'p Path) -> (Vec<&'p Name>, bool)
     where
         'q: 'p,
     {
-        let whole = || path.segments.iter().collect();
-        let [first, rest @ ..] = path.segments.as_slice() else { return whole() };
+        let [first, rest @ ..] = path.segments.as_slice() else { return (Vec::new(), true) };
         if rest.is_empty() {
-            return whole();
+            return (vec![first], true);
         }
         if let Some((_, place)) =
             self.aliases.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(&first.text))
         {
-            return place.iter().copied().chain(rest).collect();
+            return (place.iter().copied().chain(rest).collect(), false);
         }
         if self.object.is_some_and(|object| object.eq_ignore_ascii_case(&first.text)) {
-            return rest.iter().collect();
+            return (rest.iter().collect(), false);
         }
-        whole()
+        (path.segments.iter().collect(), true)
     }
-}
-
-fn same(one: &[&str], other: &[&str]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.eq_ignore_ascii_case(b))
 }
 
 fn dotted(place: &[&Name]) -> String {
@@ -682,7 +917,7 @@ mod tests {
             names(
                 "SELECT toLabel(Status), FORMAT(convertCurrency(Amount)), toLabel(RecordType.Name) rt FROM X"
             ),
-            ["Status", "Amount", "rt"]
+            ["Status", "Amount", "RecordType.rt"]
         );
     }
 
@@ -733,11 +968,21 @@ mod tests {
     #[test]
     fn what_cannot_be_written_rightly_is_refused_with_its_place() {
         let cases = [
-            ("SELECT Id, id FROM A", 12, "two columns would be named id"),
+            ("SELECT Id, id FROM A", 12, "two columns would be named id; leave one out"),
+            (
+                "SELECT Amount, FORMAT(Amount) FROM A",
+                23,
+                "two columns would be named Amount; give it an alias, or leave one out",
+            ),
+            (
+                "SELECT FORMAT(A.x) m, FORMAT(A.y) M FROM B",
+                35,
+                "two columns would be named A.M; give it an alias",
+            ),
             (
                 "SELECT Account.Name, Owner.Name FROM O GROUP BY Account.Name, Owner.Name",
                 22,
-                "two columns would be named Name",
+                "two columns would be named Name; give it an alias, or leave one out",
             ),
             ("SELECT Id, COUNT(Id) expr0, SUM(X) FROM A GROUP BY Id", 29, "two columns would be named expr0"),
             (
@@ -759,6 +1004,114 @@ mod tests {
             assert!(found.1.starts_with(reason), "{text}: {found:?}");
             assert_eq!(found.0, column, "{text}");
         }
+    }
+
+    #[test]
+    fn an_alias_of_a_parents_field_stays_in_its_parent() {
+        assert_eq!(
+            names(
+                "SELECT Id, FORMAT(Opportunity.Amount) money, toLabel(a.Owner.Title) t, FORMAT(Price) p FROM L, L.Account a"
+            ),
+            ["Id", "Opportunity.money", "Account.Owner.t", "p"]
+        );
+        // Of groups and of expressions there is no parent.
+        assert_eq!(names("SELECT FORMAT(MIN(A.x)) m, SUM(A.y) s FROM B"), ["m", "s"]);
+        assert_eq!(names("SELECT toLabel(A.x) l, COUNT(Id) n FROM B GROUP BY A.x"), ["l", "n"]);
+        assert_eq!(names("SELECT DISTANCE(A.x, GEOLOCATION(1,2), 'km') d FROM B"), ["d"]);
+    }
+
+    #[test]
+    fn an_alias_is_accepted_in_the_record_where_it_is_clear() {
+        let column = |text: &str, key: &str| {
+            Columns::of(&Query::parse(text).unwrap()).unwrap().shape().aliased_column(key.as_bytes())
+        };
+        assert_eq!(column("SELECT Id, FORMAT(A.x) Money FROM B", "money"), Some(1));
+        assert_eq!(column("SELECT Id, FORMAT(A.x) Money FROM B", "x"), None);
+        // Another column's own key, a parent's, or that of two aliases.
+        assert_eq!(column("SELECT Name, FORMAT(A.x) Name FROM B", "Name"), None);
+        assert_eq!(column("SELECT Owner.Id, FORMAT(A.x) Owner FROM B", "Owner"), None);
+        assert_eq!(column("SELECT FORMAT(A.x) m, FORMAT(C.x) m FROM B", "m"), None);
+    }
+
+    #[test]
+    fn a_childs_prefix_is_its_own_name_or_a_parents() {
+        let text = "SELECT Id, (SELECT Contact.LastName, Contact.Account.Name, Account.Id, FORMAT(Contact.Fee__c) f \
+                    FROM Account.Contacts) FROM Account";
+        for layout in [Layout::default(), FILES] {
+            let columns = Columns::laid_out(&Query::parse(text).unwrap(), layout, None);
+            // Two columns of one name: the file begins with Account.Id.
+            let Ok(columns) = columns else { continue };
+            let Node::Children { columns, .. } = &columns.shape().entries()[1].node else { panic!() };
+            assert_eq!(
+                columns.names(),
+                ["Contact.LastName", "Contact.Account.Name", "Account.Id", "Contact.f"]
+            );
+            let keys = |object: &str| {
+                let keys =
+                    |level: &Level| level.entries().iter().map(|entry| entry.key.clone()).collect::<Vec<_>>();
+                keys(columns.shape_of(object.as_bytes()))
+            };
+            assert_eq!(keys("Case"), ["Contact", "Account"]);
+            assert_eq!(keys("contact"), ["LastName", "Account", "f"]);
+            assert_eq!(keys("Account"), ["Contact", "Id"]);
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_relationship_or_an_alias_is_never_in_doubt() {
+        let depends = |child: &str| {
+            let text = format!("SELECT Id, ({child}) FROM Account");
+            let columns = Columns::of(&Query::parse(&text).unwrap()).unwrap();
+            let Node::Children { columns, .. } = &columns.shape().entries()[1].node else { panic!() };
+            columns.depend_on_object()
+        };
+        assert!(depends("SELECT Contact.Name FROM Contacts"));
+        assert!(depends("SELECT TYPEOF Task.What WHEN Account THEN Phone END FROM Tasks"));
+        assert!(depends("SELECT Pet__c.Name FROM Pets__r"));
+        for child in [
+            "SELECT Name FROM Contacts",
+            "SELECT Contacts.Name FROM Account.Contacts",
+            "SELECT c.Name FROM Contacts c",
+            "SELECT Vet__r.Name FROM Pets__r",
+        ] {
+            assert!(!depends(child), "{child}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_known_with_and_without_its_namespace() {
+        for (sent, written, same) in [
+            ("Contact", "contact", true),
+            ("ns__Pet__c", "Pet__c", true),
+            ("ns__Pet__c", "ns__pet__C", true),
+            ("Pet__c", "ns__Pet__c", false),
+            ("HotPet__c", "Pet__c", false),
+            ("__Pet__c", "Pet__c", false),
+            ("ns__Contact", "Contact", false),
+            ("Case", "Contact", false),
+        ] {
+            assert_eq!(is_object(sent.as_bytes(), written.as_bytes()), same, "{sent} {written}");
+        }
+    }
+
+    #[test]
+    fn many_columns_and_many_prefixes_are_read_in_time() {
+        let start = std::time::Instant::now();
+        let flat: Vec<_> = (0..60_000).map(|n| format!("F{n}")).collect();
+        assert_eq!(names(&format!("SELECT {} FROM A", flat.join(","))).len(), 60_000);
+        let all: Vec<_> = (0..100_000).map(|n| plain(&format!("f{n}"))).collect();
+        let columns = laid_out("SELECT F99999, FIELDS(ALL) FROM A", PARTS, &all).unwrap();
+        assert_eq!(columns.names().len(), 100_000);
+        for prefixes in [60, 6_000] {
+            let prefixed: Vec<_> = (0..6_000).map(|n| format!("P{}.F{n}", n % prefixes)).collect();
+            let mut text = "SELECT Id FROM Bs".to_owned();
+            for _ in 0..3 {
+                text = format!("SELECT {}, ({text}) FROM Bs", prefixed.join(","));
+            }
+            assert!(Columns::of(&Query::parse(&text).unwrap()).is_ok());
+        }
+        // A few seconds; if the time grew with the square of the columns, many minutes.
+        assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
     }
 
     const FILES: Layout = Layout { child_tables: true, compound_parts: false };

@@ -1,8 +1,10 @@
-//! A query's text → tokens. White space falls away; everything else keeps its spelling.
+//! A query's text → tokens. White space falls away; everything else keeps its spelling. Characters that SOQL gives
+//! no meaning become tokens too: where they are wrong is for the parser to decide.
 
 use std::ops::Range;
 
 use super::SyntaxError;
+use crate::error::{code_point, is_invisible};
 
 /// A place in a query's text: bytes, end exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,8 @@ impl From<Range<usize>> for Span {
 pub struct Token {
     /// What it is.
     pub kind: TokenKind,
-    /// As written, quotes and escapes included; of a dotted name without white space around its dots.
+    /// As written, quotes and escapes included, without white space inside a dotted name (`Account . Name`), behind
+    /// a sign (`- 5`) and around the colon of `LAST_N_DAYS : 30`.
     pub text: String,
     /// Where.
     pub span: Span,
@@ -63,12 +66,15 @@ pub enum TokenKind {
     Comma,
     /// `=`, `!=`, `<>`, `<`, `<=`, `>`, `>=`
     Operator,
+    /// A character that begins none of the others.
+    Other,
 }
 
 /// The tokens of a query.
 ///
 /// # Errors
-/// At the first character that no token begins with, and at a string that does not end.
+/// At a string that does not end, and at what no query contains: a comment, a double quote, a bind variable, a
+/// semicolon.
 pub fn tokens(text: &str) -> Result<Vec<Token>, SyntaxError> {
     let mut lexer = Lexer { text, at: 0 };
     let mut tokens = Vec::new();
@@ -101,8 +107,13 @@ impl Lexer<'_> {
             b'\'' => self.string()?,
             b'0'..=b'9' => self.literal(),
             b'+' | b'-' | b'.' if second.is_some_and(|b| b.is_ascii_digit() || b == b'.') => self.literal(),
+            b'+' | b'-' if self.digit_at(self.after_space(start + 1)) => return Ok(Some(self.signed())),
             b'A'..=b'Z' | b'a'..=b'z' | b'_' => return self.word().map(Some),
-            _ => return Err(self.stranger(start)),
+            _ => {
+                self.certain_mistake(start)?;
+                let character = self.text[start..].chars().next().map_or(1, char::len_utf8);
+                self.take(character, TokenKind::Other)
+            }
         };
         Ok(Some(Token { kind, text: self.text[start..self.at].to_owned(), span: (start..self.at).into() }))
     }
@@ -119,7 +130,8 @@ impl Lexer<'_> {
             match self.byte(at) {
                 None => return Err(self.error(start, "this string has no closing quote")),
                 Some(b'\'') => break,
-                Some(b'\\') => at += self.escape(at)?,
+                // Which escapes there are is for the org to say: `\'` and `\\` decide where the string ends.
+                Some(b'\\') => at += 2,
                 Some(_) => at += 1,
             }
         }
@@ -127,30 +139,21 @@ impl Lexer<'_> {
         Ok(TokenKind::String)
     }
 
-    /// The length of the escape that begins at this backslash.
-    fn escape(&self, at: usize) -> Result<usize, SyntaxError> {
-        match self.byte(at + 1) {
-            Some(b'u' | b'U') => {
-                let digits = self.text.as_bytes().get(at + 2..at + 6);
-                if digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
-                    Ok(6)
-                } else {
-                    Err(self.error(at, "\\u wants four hexadecimal digits"))
-                }
-            }
-            Some(b) if br#"nNrRtTbBfF"'\_%"#.contains(&b) => Ok(2),
-            _ => Err(self.error(
-                at,
-                r#"a backslash escapes one of n r t b f " ' \ _ % or uXXXX; write \\ for itself"#,
-            )),
-        }
-    }
-
     fn literal(&mut self) -> TokenKind {
         while self.byte(self.at).is_some_and(|b| b.is_ascii_alphanumeric() || b"._:+-".contains(&b)) {
             self.at += 1;
         }
         TokenKind::Literal
+    }
+
+    /// A sign that white space parts from its number.
+    fn signed(&mut self) -> Token {
+        let start = self.at;
+        let number = self.after_space(start + 1);
+        self.at = number;
+        let kind = self.literal();
+        let text = format!("{}{}", &self.text[start..=start], &self.text[number..self.at]);
+        Token { kind, text, span: (start..self.at).into() }
     }
 
     /// A word with its dots, or what only looks like one: `LAST_N_DAYS:30`, `USD5000.00`.
@@ -167,17 +170,27 @@ impl Lexer<'_> {
                     break;
                 }
                 _ => {
-                    let dot = self.after_space(self.at);
-                    if self.byte(dot) != Some(b'.') {
-                        break;
+                    let mark = self.after_space(self.at);
+                    let next = self.after_space(mark + 1);
+                    match self.byte(mark) {
+                        Some(b':') if self.digit_at(next) => {
+                            self.at = next;
+                            kind = self.literal();
+                            text.push(':');
+                            text.push_str(&self.text[next..self.at]);
+                            break;
+                        }
+                        Some(b'.')
+                            if self.byte(next).is_some_and(|b| b.is_ascii_alphabetic() || b == b'_') =>
+                        {
+                            self.at = next;
+                            text.push('.');
+                            text.push_str(self.segment());
+                        }
+                        Some(b'.') if self.byte(next) == Some(b'*') => return Err(self.error(next, NO_STAR)),
+                        Some(b'.') => return Err(self.error(next, "a name must follow the dot")),
+                        _ => break,
                     }
-                    let next = self.after_space(dot + 1);
-                    if !self.byte(next).is_some_and(|b| b.is_ascii_alphabetic() || b == b'_') {
-                        return Err(self.error(next, "a name must follow the dot"));
-                    }
-                    self.at = next;
-                    text.push('.');
-                    text.push_str(self.segment());
                 }
             }
         }
@@ -192,9 +205,14 @@ impl Lexer<'_> {
         &self.text[start..self.at]
     }
 
+    /// The place of the next character that is not white space.
     fn after_space(&self, at: usize) -> usize {
-        let rest = &self.text[at..];
+        let rest = self.text.get(at..).unwrap_or_default();
         at + (rest.len() - rest.trim_start().len())
+    }
+
+    fn digit_at(&self, at: usize) -> bool {
+        self.byte(at).is_some_and(|byte| byte.is_ascii_digit())
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
@@ -205,19 +223,31 @@ impl Lexer<'_> {
         SyntaxError::at(self.text, at, reason)
     }
 
-    fn stranger(&self, at: usize) -> SyntaxError {
+    /// Refuses what is wrong wherever it is, since no clause of any query contains it.
+    fn certain_mistake(&self, at: usize) -> Result<(), SyntaxError> {
         let rest = &self.text[at..];
+        let begins = |starts: &[&str]| starts.iter().any(|start| rest.starts_with(start));
+        let next = self.after_space(at + 1);
+        let name_follows = self.byte(next).is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
         let reason = match rest.chars().next() {
-            Some('"') => "strings stand in single quotes".to_owned(),
-            Some('*') => "SOQL has no *: name the fields, or use FIELDS(ALL)".to_owned(),
-            Some(';') => "a query ends without a semicolon".to_owned(),
-            Some(':') => "bind variables are Apex's; write the value itself".to_owned(),
-            Some('-' | '/') if rest.starts_with("--") || rest.starts_with("/*") || rest.starts_with("//") => {
-                "SOQL has no comments".to_owned()
+            _ if begins(&["--", "//", "/*"]) => {
+                "SOQL has no comments; write them into the job's file, behind a #".to_owned()
             }
-            Some(other) => format!("{other:?} is not expected here"),
-            None => "the query ends too early".to_owned(),
+            Some('"') => "strings are in single quotes".to_owned(),
+            Some('‘' | '’' | '‚' | '‛' | '“' | '”' | '„' | '`' | '´') => {
+                "strings are in straight single quotes, as in 'text'".to_owned()
+            }
+            Some(';') => "a semicolon can only end the query; write one query".to_owned(),
+            Some(':') if name_follows => "bind variables are Apex's; write the value itself".to_owned(),
+            Some(c) if is_invisible(c) => {
+                format!("there is an invisible character here, {}; delete it", code_point(c))
+            }
+            _ => return Ok(()),
         };
-        self.error(at, reason)
+        Err(self.error(at, reason))
     }
 }
+
+/// What to do about `*`.
+pub(super) const NO_STAR: &str =
+    "SOQL has no *: list the fields you need; FIELDS(ALL) works too, but gives 200 records at most";

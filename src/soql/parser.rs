@@ -1,6 +1,6 @@
 //! Tokens → a statement: the grammar of the SOQL reference, up to FROM in full, after it clause by clause.
 
-use super::lexer::{Span, Token, TokenKind, tokens};
+use super::lexer::{NO_STAR, Span, Token, TokenKind, tokens};
 use super::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Source, Statement, SyntaxError};
 
 /// Five levels of child queries is what an org takes; the rest is room for its own, better, refusal. Without a
@@ -8,6 +8,7 @@ use super::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Source, Statem
 const MAX_DEPTH: usize = 16;
 
 pub(super) fn parse(text: &str) -> Result<Statement, SyntaxError> {
+    not_another_language(text)?;
     let tokens = tokens(text)?;
     let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0 };
     if tokens.is_empty() {
@@ -18,6 +19,22 @@ pub(super) fn parse(text: &str) -> Result<Statement, SyntaxError> {
         None => Ok(statement),
         Some(_) => Err(parser.error("this parenthesis closes nothing")),
     }
+}
+
+/// Refuses what its first word shows to be no SOQL, before anything else in it is blamed.
+fn not_another_language(text: &str) -> Result<(), SyntaxError> {
+    let start = text.len() - text.trim_start().len();
+    let rest = &text[start..];
+    let word: String = rest.chars().take_while(char::is_ascii_alphabetic).collect();
+    let reason = match word.to_ascii_uppercase().as_str() {
+        "FIND" => "this is SOSL, a search; an export needs SOQL, a query that begins with SELECT",
+        "INSERT" | "UPDATE" | "UPSERT" | "DELETE" | "MERGE" => {
+            "a query begins with SELECT; sfexport reads the org and changes nothing in it"
+        }
+        "" if rest.starts_with('[') => "the [ ] around a query is Apex's; leave them out",
+        _ => return Ok(()),
+    };
+    Err(SyntaxError::at(text, start, reason))
 }
 
 struct Parser<'t> {
@@ -31,6 +48,7 @@ impl<'t> Parser<'t> {
     /// `SELECT list FROM sources clauses`, up to the end or an unmatched `)`.
     fn statement(&mut self) -> Result<Statement, SyntaxError> {
         self.expect_word("SELECT", "a query begins with SELECT")?;
+        self.no_sql_quantifier()?;
         let mut select = vec![self.item()?];
         while self.eat(TokenKind::Comma) {
             select.push(self.item()?);
@@ -45,6 +63,23 @@ impl<'t> Parser<'t> {
             clauses.push(self.clause()?);
         }
         Ok(Statement { select, from, clauses })
+    }
+
+    /// SQL's words between SELECT and its list, which might be taken for fields with an alias.
+    fn no_sql_quantifier(&self) -> Result<(), SyntaxError> {
+        let is_next = |kind| self.kind_at(1) == Some(kind);
+        let reason = match self.peek() {
+            Some(token) if token.is_word("DISTINCT") && is_next(TokenKind::Word) => {
+                "SOQL has no DISTINCT; group instead, as in SELECT Name FROM Account GROUP BY Name"
+            }
+            Some(token) if token.is_word("TOP") && is_next(TokenKind::Literal) => {
+                "SOQL has no TOP; write LIMIT at the query's end"
+            }
+            _ => return Ok(()),
+        };
+        // `SELECT Distinct FROM x` would be a field.
+        let field = self.tokens.get(self.at + 1).is_some_and(|token| token.is_word("FROM"));
+        if field { Ok(()) } else { Err(self.error(reason)) }
     }
 
     fn item(&mut self) -> Result<Item, SyntaxError> {
@@ -112,6 +147,13 @@ impl<'t> Parser<'t> {
 
     fn argument(&mut self) -> Result<Argument, SyntaxError> {
         let Some(token) = self.peek() else { return Err(self.error("an argument is expected here")) };
+        if token.is_word("DISTINCT") && self.kind_at(1) == Some(TokenKind::Word) {
+            return Err(self.error("SOQL has no DISTINCT; count different values with COUNT_DISTINCT(Name)"));
+        }
+        if token.text == "*" {
+            let reason = "SOQL has no COUNT(*): write COUNT() or COUNT(Id)";
+            return Err(SyntaxError::at(self.text, token.span.start, reason));
+        }
         match token.kind {
             TokenKind::Word if self.kind_at(1) == Some(TokenKind::Open) => self.call().map(Argument::Call),
             TokenKind::Word => self.path("an argument is expected here").map(Argument::Path),
@@ -138,8 +180,12 @@ impl<'t> Parser<'t> {
 
     fn source(&mut self) -> Result<Source, SyntaxError> {
         let path = self.path("an object's name is expected after FROM")?;
+        self.no_sql_join()?;
         // `AS` here is in no documentation, but harmless: the org judges it.
         let as_word = self.eat_word("AS");
+        if !as_word {
+            self.no_all_rows()?;
+        }
         let alias = match self.peek() {
             Some(token) if may_be_alias(token) && (as_word || self.clause_start().is_none()) => {
                 Some(self.name("an alias is expected here")?)
@@ -150,8 +196,40 @@ impl<'t> Parser<'t> {
         Ok(Source { path, alias })
     }
 
+    /// SQL's joins, whose first word would be taken for an alias.
+    fn no_sql_join(&self) -> Result<(), SyntaxError> {
+        const JOINS: [&str; 6] = ["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS"];
+        let is = |ahead: usize, words: &[&str]| {
+            let token = self.tokens.get(self.at + ahead);
+            token.is_some_and(|token| words.iter().any(|word| token.is_word(word)))
+        };
+        let outer = is(0, &JOINS) && is(1, &["JOIN", "OUTER"]);
+        let plain =
+            is(0, &["JOIN"]) && self.kind_at(1) == Some(TokenKind::Word) && self.clause_at(1).is_none();
+        if outer || plain {
+            let reason = "SOQL has no JOIN; name a parent's field by its path, as in Account.Name, and children by a query \
+                          in parentheses";
+            return Err(self.error(reason));
+        }
+        Ok(())
+    }
+
+    /// `ALL ROWS`, which only Apex has, in the place of a clause or at the end of one.
+    fn no_all_rows(&self) -> Result<(), SyntaxError> {
+        let all_rows = self.peek().is_some_and(|token| token.is_word("ALL"))
+            && self.tokens.get(self.at + 1).is_some_and(|token| token.is_word("ROWS"))
+            && self.kind_at(2).is_none_or(|kind| kind == TokenKind::Close);
+        if all_rows {
+            let reason =
+                "ALL ROWS is Apex's; write all_rows = true in the job, or give `sfexport query` --all-rows";
+            return Err(self.error(reason));
+        }
+        Ok(())
+    }
+
     /// A clause's keyword and the tokens up to the next one on the same level.
     fn clause(&mut self) -> Result<Clause, SyntaxError> {
+        self.no_all_rows()?;
         let Some((kind, words)) = self.clause_start() else {
             return Err(self.error("WHERE, GROUP BY, ORDER BY, LIMIT or another clause is expected here"));
         };
@@ -163,6 +241,7 @@ impl<'t> Parser<'t> {
                 TokenKind::Open => open.push(self.at),
                 TokenKind::Close if open.pop().is_none() => break,
                 _ if open.is_empty() && self.clause_start().is_some() => break,
+                _ if open.is_empty() => self.no_all_rows()?,
                 _ => {}
             }
             self.at += 1;
@@ -179,11 +258,17 @@ impl<'t> Parser<'t> {
 
     /// Which clause begins here, and the number of its keywords.
     fn clause_start(&self) -> Option<(ClauseKind, usize)> {
-        let token = self.peek()?;
+        self.clause_at(0)
+    }
+
+    /// The same of the token so far ahead.
+    fn clause_at(&self, ahead: usize) -> Option<(ClauseKind, usize)> {
+        let at = self.at + ahead;
+        let token = self.tokens.get(at)?;
         if token.kind != TokenKind::Word {
             return None;
         }
-        let by = || self.tokens.get(self.at + 1).is_some_and(|next| next.is_word("BY"));
+        let by = || self.tokens.get(at + 1).is_some_and(|next| next.is_word("BY"));
         Some(match token.text.to_ascii_uppercase().as_str() {
             "USING" => (ClauseKind::Using, 1),
             "WHERE" => (ClauseKind::Where, 1),
@@ -197,7 +282,7 @@ impl<'t> Parser<'t> {
             "FOR" => (ClauseKind::For, 1),
             "UPDATE" => {
                 // FOR UPDATE is one clause.
-                let after_for = self.at > 0 && self.tokens[self.at - 1].is_word("FOR");
+                let after_for = at > 0 && self.tokens[at - 1].is_word("FOR");
                 if after_for {
                     return None;
                 }
@@ -284,6 +369,11 @@ impl<'t> Parser<'t> {
     /// An error at the current token, which it names, or at the text's end.
     fn error(&self, reason: &str) -> SyntaxError {
         match self.peek() {
+            Some(token) if token.text == "*" => SyntaxError::at(self.text, token.span.start, NO_STAR),
+            Some(token) if token.kind == TokenKind::Other => {
+                let what = token.text.chars().next().unwrap_or_default();
+                SyntaxError::at(self.text, token.span.start, format!("{what:?} is not expected here"))
+            }
             Some(token) => SyntaxError::at(
                 self.text,
                 token.span.start,
@@ -393,7 +483,8 @@ mod tests {
     fn an_error_names_its_place_and_what_was_expected() {
         let cases = [
             ("", 1, 1, "the query is empty"),
-            ("DELETE FROM Account", 1, 1, "a query begins with SELECT (found DELETE)"),
+            ("DELETE FROM Account", 1, 1, "a query begins with SELECT; sfexport reads the org"),
+            ("SHOW Account", 1, 1, "a query begins with SELECT (found SHOW)"),
             ("SELECT FROM Account", 1, 8, "a field is expected here"),
             ("SELECT Id,\n  Näme FROM Account", 2, 4, "'ä' is not expected here"),
             ("SELECT Id, FROM Account", 1, 12, "a field is expected here; is there a comma too many"),
@@ -401,10 +492,33 @@ mod tests {
             ("SELECT Id FORM Account", 1, 16, "a comma or FROM is expected here (found Account)"),
             ("SELECT Id FROM", 1, 15, "an object's name is expected after FROM (the query ends)"),
             ("SELECT Id AS x FROM A", 1, 11, "SOQL has no AS"),
-            ("SELECT Id FROM A;", 1, 17, "a query ends without a semicolon"),
+            (
+                "SELECT Id FROM A; SELECT Id FROM B",
+                1,
+                17,
+                "a semicolon can only end the query; write one query",
+            ),
             ("SELECT Id FROM A WHERE Name = 'it", 1, 31, "this string has no closing quote"),
-            ("SELECT Id FROM A WHERE Name = \"x\"", 1, 31, "strings stand in single quotes"),
-            (r"SELECT Id FROM A WHERE Name = 'a\x'", 1, 33, "a backslash escapes one of"),
+            ("SELECT Id FROM A WHERE Name = \"x\"", 1, 31, "strings are in single quotes"),
+            (
+                "SELECT Id FROM A WHERE Name = ‘x’",
+                1,
+                31,
+                "strings are in straight single quotes, as in 'text'",
+            ),
+            (r"SELECT Id FROM A WHERE Name = 'a\'", 1, 31, "this string has no closing quote"),
+            (
+                "SELECT Id,\u{200b} Name FROM A",
+                1,
+                11,
+                "there is an invisible character here, U+200B; delete it",
+            ),
+            (
+                "SELECT Id FROM A WHERE x\u{feff} = 1",
+                1,
+                25,
+                "there is an invisible character here, U+FEFF; delete it",
+            ),
             ("SELECT Id FROM A WHERE (x = 1", 1, 24, "this parenthesis is not closed"),
             ("SELECT Id FROM A WHERE x = 1)", 1, 29, "this parenthesis closes nothing"),
             ("SELECT Id FROM A WHERE", 1, 23, "the clause is empty"),
@@ -414,7 +528,33 @@ mod tests {
                 20,
                 "WHERE, GROUP BY, ORDER BY, LIMIT or another clause is expected here",
             ),
-            ("SELECT Id FROM A -- all", 1, 18, "SOQL has no comments"),
+            (
+                "SELECT Id FROM A -- all",
+                1,
+                18,
+                "SOQL has no comments; write them into the job's file, behind a #",
+            ),
+            ("// all\nSELECT Id FROM A", 1, 1, "SOQL has no comments"),
+            ("SELECT Id /* it */ FROM A", 1, 11, "SOQL has no comments"),
+            ("SELECT COUNT(*) FROM A", 1, 14, "SOQL has no COUNT(*): write COUNT() or COUNT(Id)"),
+            ("SELECT a.* FROM A a", 1, 10, "SOQL has no *"),
+            ("SELECT DISTINCT Name FROM A", 1, 8, "SOQL has no DISTINCT; group instead"),
+            ("SELECT COUNT(DISTINCT Name) FROM A", 1, 14, "SOQL has no DISTINCT; count different values"),
+            ("SELECT TOP 10 Name FROM A", 1, 8, "SOQL has no TOP; write LIMIT"),
+            ("SELECT Id FROM A LEFT JOIN B ON x = y", 1, 18, "SOQL has no JOIN"),
+            ("SELECT Id FROM A JOIN B ON x = y", 1, 18, "SOQL has no JOIN"),
+            (
+                "FIND {it's} IN ALL FIELDS RETURNING Account",
+                1,
+                1,
+                "this is SOSL, a search; an export needs SOQL",
+            ),
+            ("[SELECT Id FROM A]", 1, 1, "the [ ] around a query is Apex's"),
+            ("UPDATE A SET x = 1", 1, 1, "a query begins with SELECT; sfexport reads the org"),
+            ("SELECT Id FROM A ALL ROWS", 1, 18, "ALL ROWS is Apex's; write all_rows = true in the job"),
+            ("SELECT Id FROM A a ALL ROWS", 1, 20, "ALL ROWS is Apex's"),
+            ("SELECT Id FROM A WHERE x = 1 LIMIT 5 all rows", 1, 38, "ALL ROWS is Apex's"),
+            ("SELECT (SELECT Id FROM Bs ALL ROWS) FROM A", 1, 27, "ALL ROWS is Apex's"),
             ("SELECT Id FROM A WHERE Id = :id", 1, 29, "bind variables are Apex's"),
             ("SELECT Account., Id FROM A", 1, 16, "a name must follow the dot"),
             ("SELECT TYPEOF What THEN Phone END FROM Event", 1, 20, "WHEN is expected here"),
@@ -434,10 +574,10 @@ mod tests {
 
     #[test]
     fn of_a_long_line_the_part_around_the_mistake_is_shown() {
-        let text = format!("SELECT Id, {}, Na!me, {} FROM Account", "A, ".repeat(3_000), "B, ".repeat(3_000));
+        let text = format!("SELECT Id, {}Na!me, {}C FROM Account", "A, ".repeat(3_000), "B, ".repeat(3_000));
         let shown = Query::parse(&text).expect_err("no query").to_string();
         let lines: Vec<_> = shown.lines().collect();
-        assert!(lines[0].starts_with("line 1, column 9016: "), "{}", lines[0]);
+        assert!(lines[0].starts_with("line 1, column 9014: "), "{}", lines[0]);
         assert_eq!(lines[1].chars().count(), 2 + 160);
         assert_eq!(lines[1].find('!'), lines[2].find('^'));
     }
@@ -451,8 +591,63 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_kept_but_for_white_space_at_its_ends() {
-        assert_eq!(Query::parse("\n SELECT  Id\nFROM A \n").unwrap().text, "SELECT  Id\nFROM A");
+    fn the_text_loses_white_space_and_one_semicolon_at_its_end() {
+        for text in ["\n SELECT  Id\nFROM A \n", "SELECT  Id\nFROM A;", "SELECT  Id\nFROM A\n ;\n"] {
+            assert_eq!(Query::parse(text).unwrap().text, "SELECT  Id\nFROM A");
+        }
+        assert!(Query::parse("SELECT Id FROM A;;").is_err());
+        let string = "SELECT Id FROM A WHERE Name = ';'";
+        assert_eq!(Query::parse(string).unwrap().text, string);
+    }
+
+    #[test]
+    fn what_follows_from_is_left_to_the_org() {
+        for (text, read) in [
+            ("SELECT Id FROM A WHERE D = LAST_N_DAYS: 30", "SELECT Id FROM A WHERE D = LAST_N_DAYS:30"),
+            ("SELECT Id FROM A WHERE D >= NEXT_N_WEEKS :2", "SELECT Id FROM A WHERE D >= NEXT_N_WEEKS:2"),
+            ("SELECT Id FROM A WHERE D < LAST_N_YEARS\n:\n3", "SELECT Id FROM A WHERE D < LAST_N_YEARS:3"),
+            ("SELECT Id FROM A WHERE N > - 5", "SELECT Id FROM A WHERE N > -5"),
+            (
+                "SELECT Id FROM A WHERE DISTANCE(L, GEOLOCATION(37.7, - 122.4), 'mi') < 20",
+                "SELECT Id FROM A WHERE DISTANCE ( L, GEOLOCATION ( 37.7, -122.4), 'mi') < 20",
+            ),
+            ("SELECT Id FROM A WHERE N = +  1", "SELECT Id FROM A WHERE N = +1"),
+            (r"SELECT Id FROM A WHERE N = 'a\-\é\u12'", r"SELECT Id FROM A WHERE N = 'a\-\é\u12'"),
+            (
+                "SELECT Id FROM A WHERE N = 5 % 2 AND Ä ~ {x}",
+                "SELECT Id FROM A WHERE N = 5 % 2 AND Ä ~ { x }",
+            ),
+            ("SELECT Id FROM A WHERE N = 1 SOMETHING NEW", "SELECT Id FROM A WHERE N = 1 SOMETHING NEW"),
+        ] {
+            let statement = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let spaced = |text: &str| {
+                text.replace(['(', ')', ','], " ").split_whitespace().collect::<Vec<_>>().join(" ")
+            };
+            assert_eq!(spaced(&statement.to_string()), spaced(read), "{text}");
+            // The org gets the text as it was written.
+            assert_eq!(Query::parse(text).unwrap().text, text);
+        }
+    }
+
+    #[test]
+    fn a_signed_number_in_the_select_list_is_one_literal() {
+        let statement = parse("SELECT DISTANCE(L__c, GEOLOCATION(37.7, - 122.4), 'mi') d FROM A").unwrap();
+        assert_eq!(statement.select[0].to_string(), "DISTANCE(L__c, GEOLOCATION(37.7, -122.4), 'mi') d");
+    }
+
+    #[test]
+    fn fields_and_objects_may_be_called_like_sqls_words() {
+        for text in [
+            "SELECT Distinct FROM A",
+            "SELECT Distinct, Id FROM A",
+            "SELECT Top FROM A",
+            "SELECT Id FROM Left l",
+            "SELECT Id FROM A Left",
+            "SELECT Id FROM A All",
+            "SELECT Id FROM A WHERE All = 'x' AND Rows = 'y'",
+        ] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
     }
 
     /// Texts that look like SOQL: words, keywords, punctuation and strings in any order.

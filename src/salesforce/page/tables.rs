@@ -6,7 +6,7 @@ use std::mem;
 use super::{FetchChildren, IN_A_CELL, PageReader, Walk, complete};
 use crate::record::{CellKind, Record};
 use crate::salesforce::fault::{Fault, FaultKind};
-use crate::soql::{Columns, Node};
+use crate::soql::{Columns, Level, Node};
 
 /// Takes a row of a table: 0 is the query's own, the others are numbered as [`Columns::tables`] does.
 pub type TakeRow<'t> = dyn FnMut(usize, &Record) -> Result<(), Fault> + 't;
@@ -41,14 +41,15 @@ impl Walk<'_, '_, '_> {
         if let Some(parent) = parent {
             record.fill(0, CellKind::Text, |out| out.extend_from_slice(parent));
         }
-        self.cells(columns.shape(), &mut record)?;
+        let shape = self.shape(columns)?;
+        self.cells(shape, &mut record)?;
         complete(columns, &record)?;
         record.truncate(columns.names().len());
         take(table, &record)?;
         let later = mem::take(&mut self.later);
         if !later.is_empty() {
             let end = self.json.position();
-            let id = own_id(columns, &record)?;
+            let id = own_id(shape, &record)?;
             for (cell, place) in later {
                 self.json.seek(place);
                 self.child_rows(columns, cell, table, &id, take)?;
@@ -80,8 +81,8 @@ impl Walk<'_, '_, '_> {
 }
 
 /// The Id that the rows of a record's children begin with.
-fn own_id(columns: &Columns, record: &Record) -> Result<Vec<u8>, Fault> {
-    let cell = columns.id().and_then(|column| record.cells().nth(column));
+fn own_id(shape: &Level, record: &Record) -> Result<Vec<u8>, Fault> {
+    let cell = shape.id().and_then(|column| record.cells().nth(column));
     match cell {
         Some((CellKind::Text, id)) if !id.is_empty() => Ok(id.to_owned()),
         _ => Err(Fault::new(
