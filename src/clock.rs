@@ -34,6 +34,15 @@ pub trait Clock: Send + Sync {
     }
 }
 
+/// What a future gives, if it is ready within `limit`; it is dropped otherwise.
+pub async fn within<F: Future>(clock: &dyn Clock, limit: Duration, future: F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = clock.sleep(limit) => None,
+    }
+}
+
 /// The computer's clocks. [`Clock::sleep`] needs a tokio runtime.
 #[derive(Debug, Clone, Copy)]
 pub struct System {
@@ -155,7 +164,7 @@ mod tests {
     use std::collections::HashSet;
     use std::time::Duration;
 
-    use super::{Clock, System, TestClock};
+    use super::{Clock, System, TestClock, within};
 
     #[tokio::test]
     async fn a_test_clock_moves_by_waits_and_by_hand_only() {
@@ -168,6 +177,15 @@ mod tests {
         clock.set(start);
         assert_eq!((clock.now().as_second(), clock.elapsed().as_secs()), (1_000, 7));
         assert_eq!(clock.waits(), [Duration::from_secs(5)]);
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_a_future_ends_at_its_limit() {
+        let clock = TestClock::new(jiff::Timestamp::UNIX_EPOCH);
+        let limit = Duration::from_secs(5);
+        assert_eq!(within(&clock, limit, std::future::ready(7)).await, Some(7));
+        assert_eq!(within(&clock, limit, std::future::pending::<()>()).await, None);
+        assert_eq!(clock.waits(), [limit], "what is ready at once is not waited for");
     }
 
     #[test]

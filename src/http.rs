@@ -95,14 +95,15 @@ impl Http {
         Ok(Answer::new(response, self.settings.page_cap, host))
     }
 
-    /// Posts JSON to a URL that is a secret, once, and waits `limit` for the head of the answer.
+    /// Posts JSON to a URL that is a secret, once, and waits for the head of the answer; how long is the caller's to
+    /// decide.
     ///
     /// # Errors
     /// Where no answer came, or one that is no success; without the URL.
-    pub async fn tell(&self, url: &SecretString, json: String, limit: Duration) -> Result<(), String> {
+    pub async fn tell(&self, url: &SecretString, json: String) -> Result<(), String> {
         let parsed = url::Url::parse(url.expose_secret()).map_err(|_| "it is no URL".to_owned())?;
         let client = self.client(parsed.host_str().unwrap_or_default()).map_err(|fault| fault.what)?;
-        let request = client.post(parsed).header(CONTENT_TYPE, "application/json").body(json).timeout(limit);
+        let request = client.post(parsed).header(CONTENT_TYPE, "application/json").body(json);
         match request.send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) if answer.status().is_redirection() => {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::runtime;
 use tokio::task::JoinHandle;
 
+use crate::clock::{self, Clock};
 use crate::config::{Notify, NotifyOn, Settings};
 use crate::http::Http;
 use crate::job::Job;
@@ -28,6 +29,7 @@ const START_PING_TIMEOUT: Duration = Duration::from_millis(500);
 /// Listens to runs, and tells others of them, each job's news in their order: to its ping URL, and to the webhook.
 pub struct Notifier {
     runtime: runtime::Handle,
+    clock: Arc<dyn Clock>,
     addresses: Mutex<Arc<Addresses>>,
     /// The job's last run failed, as far as is known.
     failed: Mutex<HashMap<String, bool>>,
@@ -71,9 +73,10 @@ struct Message<'r> {
 
 impl Notifier {
     /// One that tells as the settings and the jobs say. Within a runtime, on which it sends.
-    pub fn new<'j>(settings: &Settings, jobs: impl Iterator<Item = &'j Job>) -> Self {
+    pub fn new<'j>(settings: &Settings, jobs: impl Iterator<Item = &'j Job>, clock: Arc<dyn Clock>) -> Self {
         Self {
             runtime: runtime::Handle::current(),
+            clock,
             addresses: Mutex::new(Arc::new(Addresses::of(settings, jobs))),
             failed: Mutex::default(),
             last: Mutex::default(),
@@ -116,10 +119,10 @@ impl Notifier {
         };
         let hurried = async {
             hurry.await;
-            tokio::time::sleep(DELIVERY_TIMEOUT_AFTER_SIGNAL).await;
+            self.clock.sleep(DELIVERY_TIMEOUT_AFTER_SIGNAL).await;
         };
         let done = tokio::select! {
-            told = tokio::time::timeout(DELIVERY_TIMEOUT, told) => told.is_ok(),
+            told = clock::within(self.clock.as_ref(), DELIVERY_TIMEOUT, told) => told.is_some(),
             () = hurried => false,
         };
         if !done {
@@ -194,17 +197,20 @@ impl Notifier {
     ) {
         let mut last = lock(&self.last);
         let before = last.remove(&to);
-        let job = to.0.clone();
+        let (job, clock) = (to.0.clone(), Arc::clone(&self.clock));
         let told = self.runtime.spawn(async move {
             let untold = |why| tracing::warn!(job, why, "somebody could not be told of a run");
             if let Some(mut before) = before
-                && tokio::time::timeout(patience, &mut before).await.is_err()
+                && clock::within(clock.as_ref(), patience, &mut before).await.is_none()
             {
                 before.abort();
                 untold("it did not answer while the run went on".to_owned());
             }
-            if let Err(why) = addresses.http.tell(&url, json, DELIVERY_TIMEOUT).await {
-                untold(why);
+            let telling = addresses.http.tell(&url, json);
+            match clock::within(clock.as_ref(), DELIVERY_TIMEOUT, telling).await {
+                Some(Ok(())) => {}
+                Some(Err(why)) => untold(why),
+                None => untold("it did not answer in time".to_owned()),
             }
         });
         last.insert(to, told);

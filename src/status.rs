@@ -1,29 +1,35 @@
-//! The status port: whether the daemon lives and is ready, its metrics, and a page for people. What it tells is
-//! gathered by [`RunStats`], a monitor, and asked of the daemon itself.
+//! The status port: whether the daemon is alive and ready, its metrics, and a page for people. What it shows is
+//! collected by [`RunStats`], a monitor, and asked of the daemon itself.
 
+mod connections;
+mod host;
 pub mod metrics;
 pub mod page;
 mod run_stats;
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::Listener;
 use hyper::server::conn::http1::Builder;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::agenda::JobSnapshot;
+use crate::clock::{self, Clock};
 use crate::daemon::{Handle, Reading};
+
+use connections::{Connections, HeadArrived};
 
 pub use run_stats::RunStats;
 
@@ -33,19 +39,22 @@ const MAX_LOOP_PAUSE: Duration = Duration::from_secs(90);
 /// How long the daemon may take to say how its jobs stand.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many connections are open at once; the system lets more wait.
-const MAX_CONNECTIONS: usize = 64;
+/// How long the head of a request may take to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a connection is open: twice as long as an answer may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the rest may take: twice as long as the daemon has to answer.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the stats do not know by itself.
+/// How long no connection is taken after one failed for want of a descriptor.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What [`RunStats`] does not know by itself.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The time.
     pub now: Timestamp,
     /// How the jobs stand, by name.
-    pub snapshots: Vec<JobSnapshot>,
+    pub jobs: Vec<JobSnapshot>,
     /// How the configuration was last read.
     pub reading: Reading,
     /// Whether no further run starts.
@@ -53,33 +62,56 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    fn snapshot(&self, job: &str) -> Option<&JobSnapshot> {
-        let place = self.snapshots.binary_search_by(|snapshot| snapshot.job.as_str().cmp(job)).ok()?;
-        self.snapshots.get(place)
+    fn job(&self, name: &str) -> Option<&JobSnapshot> {
+        let place = self.jobs.binary_search_by(|job| job.job.as_str().cmp(name)).ok()?;
+        self.jobs.get(place)
     }
 }
 
-/// Answers on the status port for as long as it is polled: one request a connection, which has ten seconds for it, and
-/// no more than 64 at once. Who says nothing, or does not listen, keeps no descriptor from the exports.
-pub async fn serve(mut listener: TcpListener, stats: Arc<RunStats>, daemon: Handle) {
+/// Answers on the status port for as long as it is polled, one request per connection. Clients that send or read
+/// nothing are closed in time, and sooner if others wait; none of them takes descriptors that exports need.
+pub async fn serve(listener: TcpListener, stats: Arc<RunStats>, daemon: Handle) {
+    let clock = Arc::clone(&stats.clock);
     let router = Router::new()
-        .route("/", get(the_page))
-        .route("/metrics", get(the_metrics))
+        .route("/", get(status_page))
+        .route("/metrics", get(metrics_page))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(AppState { stats, daemon });
-    let mut server = Builder::new();
-    server.keep_alive(false);
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    // Nobody closes it.
-    while let Ok(place) = Arc::clone(&room).acquire_owned().await {
-        // The trait's own, which waits where there is no descriptor to be had.
-        let (stream, _) = Listener::accept(&mut listener).await;
-        let serving = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-        tokio::spawn(async move {
-            let _ = tokio::time::timeout(REQUEST_TIMEOUT, serving).await;
-            drop(place);
-        });
+    let mut connections = Connections::default();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => connections.admit(peer.ip(), |head_arrived| {
+                answer(stream, router.clone(), Arc::clone(&clock), head_arrived)
+            }),
+            Err(error) if is_of_the_client(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the status port cannot take connections for a moment");
+                clock.sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether accepting failed because the client has gone already.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn answer(stream: TcpStream, router: Router, clock: Arc<dyn Clock>, head_arrived: HeadArrived) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request| {
+        head_arrived.store(true, Ordering::Relaxed);
+        router.call(request)
+    });
+    let connection = Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let clock = clock.as_ref();
+    // How a connection ends is the client's affair.
+    let ended = clock::within(clock, HEAD_TIMEOUT, connection.as_mut()).await.is_some();
+    if !ended && head_arrived.load(Ordering::Relaxed) {
+        let _ = clock::within(clock, RESPONSE_TIMEOUT, connection).await;
     }
 }
 
@@ -93,14 +125,25 @@ impl AppState {
     async fn snapshot(&self) -> Result<Snapshot, Response> {
         let silent =
             || (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the daemon does not answer\n").into_response();
-        let looked = tokio::time::timeout(SNAPSHOT_TIMEOUT, self.daemon.look()).await;
-        let snapshots = looked.ok().flatten().ok_or_else(silent)?;
+        let clock = self.stats.clock.as_ref();
+        let jobs = clock::within(clock, SNAPSHOT_TIMEOUT, self.daemon.look()).await.flatten();
         Ok(Snapshot {
-            now: self.stats.clock.now(),
-            snapshots,
+            now: clock.now(),
+            jobs: jobs.ok_or_else(silent)?,
             reading: self.daemon.reading(),
             stopping: self.daemon.is_stopping(),
         })
+    }
+
+    /// The response to a request that names another site's host.
+    fn refusal(&self, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
+        let name = host::named(uri, headers)?;
+        if host::is_allowed(name, &self.daemon.config().settings.status.hosts) {
+            return None;
+        }
+        let what =
+            "the status port has no such host name; if it should have, add the name to hosts in [status]\n";
+        Some((StatusCode::MISDIRECTED_REQUEST, PLAIN, what).into_response())
     }
 }
 
@@ -118,32 +161,39 @@ const HTML: [(HeaderName, &str); 4] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
 ];
 
-async fn the_page(State(face): State<AppState>) -> Response {
-    match face.snapshot().await {
-        Ok(snapshot) => (HTML, page::html(&face.stats, &snapshot)).into_response(),
+async fn status_page(State(state): State<AppState>, uri: Uri, headers: HeaderMap) -> Response {
+    if let Some(refusal) = state.refusal(&uri, &headers) {
+        return refusal;
+    }
+    match state.snapshot().await {
+        Ok(snapshot) => (HTML, page::html(&state.stats, &snapshot)).into_response(),
         Err(response) => response,
     }
 }
 
-async fn the_metrics(State(face): State<AppState>) -> Response {
-    match face.snapshot().await {
-        Ok(snapshot) => (METRICS, metrics::text(&face.stats, &snapshot)).into_response(),
+async fn metrics_page(State(state): State<AppState>, uri: Uri, headers: HeaderMap) -> Response {
+    if let Some(refusal) = state.refusal(&uri, &headers) {
+        return refusal;
+    }
+    match state.snapshot().await {
+        Ok(snapshot) => (METRICS, metrics::text(&state.stats, &snapshot)).into_response(),
         Err(response) => response,
     }
 }
 
-async fn livez(State(face): State<AppState>) -> Response {
-    match face.daemon.last_turn() {
-        Some(still) if still > MAX_LOOP_PAUSE => {
-            let what = format!("the daemon's loop has not turned for {} s\n", still.as_secs());
+/// Tells nothing but that the process lives, so probes may name whatever host they like.
+async fn livez(State(state): State<AppState>) -> Response {
+    match state.daemon.last_turn() {
+        Some(pause) if pause > MAX_LOOP_PAUSE => {
+            let what = format!("the daemon's loop has stood still for {} s\n", pause.as_secs());
             (StatusCode::SERVICE_UNAVAILABLE, PLAIN, what).into_response()
         }
         _ => (PLAIN, "alive\n").into_response(),
     }
 }
 
-async fn readyz(State(face): State<AppState>) -> Response {
-    let (status, what) = match (face.daemon.is_stopping(), face.daemon.last_turn()) {
+async fn readyz(State(state): State<AppState>) -> Response {
+    let (status, what) = match (state.daemon.is_stopping(), state.daemon.last_turn()) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         (false, None) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
         (false, Some(_)) => (StatusCode::OK, "ready\n"),

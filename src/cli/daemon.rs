@@ -27,9 +27,10 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
     let config = reader.read(clock.now()).await?;
     let listen = config.settings.status.listen;
     let stats = Arc::new(RunStats::new(Arc::clone(&clock)));
-    let notifier = Arc::new(Notifier::new(&config.settings, config.jobs.values().map(AsRef::as_ref)));
+    let jobs = config.jobs.values().map(AsRef::as_ref);
+    let notifier = Arc::new(Notifier::new(&config.settings, jobs, Arc::clone(&clock)));
     let listeners: Vec<Arc<dyn Monitor>> = vec![Arc::clone(&stats) as _, Arc::clone(&notifier) as _];
-    let (told_board, told_notifier) = (Arc::clone(&stats), Arc::clone(&notifier));
+    let (its_stats, its_notifier) = (Arc::clone(&stats), Arc::clone(&notifier));
     let daemon = Daemon::open(
         config,
         DaemonOptions {
@@ -37,8 +38,8 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
             clock,
             monitor: Arc::new(Several(listeners)),
             on_reading: Arc::new(move |config| {
-                told_board.set_jobs(config.jobs.values().map(AsRef::as_ref));
-                told_notifier.set_addresses(&config.settings, config.jobs.values().map(AsRef::as_ref));
+                its_stats.set_jobs(config.jobs.values().map(AsRef::as_ref));
+                its_notifier.set_addresses(&config.settings, config.jobs.values().map(AsRef::as_ref));
             }),
             supervisor: Supervisor::of_environment(|name| std::env::var_os(name)),
         },
@@ -54,18 +55,25 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
         })?;
         let address = listener.local_addr().unwrap_or(address);
         tracing::info!(%address, "the status port listens");
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                %address,
+                "the status port has no login and is not on loopback: everyone who reaches it can read the names of \
+                 jobs and orgs, and error messages; let a firewall or a NetworkPolicy decide who does"
+            );
+        }
         tokio::spawn(status::serve(listener, stats, daemon.handle()));
     }
     tokio::spawn(pass_on(hangups, context.stop.clone(), daemon.handle()));
     daemon.run().await;
-    // A drain has let runs end well; they may be told of, too, unless a second signal ends everything.
+    // Runs that ended well during the stop are reported too, unless a second signal ends everything.
     notifier.finish(std::future::pending::<()>()).await;
-    // The last line: whoever reads a log sees that it ended, and was not ended.
+    // The last line of the log: without it the process was killed.
     tracing::info!("stopped");
     Ok(Exit::Success)
 }
 
-/// Has the daemon heed signals: each hangup, and the first that stops. The second ends the process elsewhere.
+/// Passes signals on to the daemon: each hangup, and the first that stops. The second ends the process elsewhere.
 async fn pass_on(mut hangups: Signal, stop: Stop, daemon: Handle) {
     loop {
         tokio::select! {

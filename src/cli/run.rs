@@ -112,7 +112,8 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     let batch = Batch { jobs, at: arguments.at, extent };
     let stats =
         arguments.metrics_file.is_some().then(|| Arc::new(RunStats::new(Arc::new(clock::System::new()))));
-    let notifier = Arc::new(Notifier::new(&config.settings, config.jobs.iter()));
+    let notifier =
+        Arc::new(Notifier::new(&config.settings, config.jobs.iter(), Arc::new(clock::System::new())));
     let mut monitors: Vec<Arc<dyn Monitor>> = Vec::new();
     if let Some(stats) = &stats {
         stats.set_jobs(batch.jobs.iter().map(AsRef::as_ref));
@@ -160,7 +161,7 @@ fn write_metrics(path: &Path, stats: &RunStats, config: Config, state: &State) -
     let (marks, _) = state.marks()?;
     let snapshot = Snapshot {
         now,
-        snapshots: LoadedConfig::new(config).snapshots(marks, now),
+        jobs: LoadedConfig::new(config).snapshots(marks, now),
         reading: Reading { taken: now, refused: None },
         stopping: false,
     };

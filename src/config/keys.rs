@@ -185,6 +185,7 @@ static KEYS: &[Key] = keys! {
         "daemon.shutdown_grace" Duration(0), Is("25s"), "How long runs may go on after SIGTERM or SIGINT before they are cancelled.";
         "daemon.history_keep" Duration(1), Is("90 days"), "How long past runs are kept in the history.";
         "status.listen" Address, Otherwise("off"), "Where the daemon answers `/livez`, `/readyz`, `/metrics` and its status page, as in `127.0.0.1:9090`.";
+        "status.hosts" Words, Otherwise("none"), "Further host names under which the status page and the metrics may be asked for, as in `status.example.com`. Without them: IP addresses, names without a dot, this computer's own name, and names below `localhost`, `local`, `internal`, `svc` and `cluster.local`.";
         "notify.webhook" Webhook, Otherwise("off"), "The URL that run reports are posted to.";
         "notify.on" Choices(NOTIFY_ON), Is("failure, recovery"), "Which runs are told: failed ones, the first success after a failure, or every run.";
     }

@@ -78,6 +78,9 @@ pub struct Daemon {
 pub struct Status {
     /// Where it listens; `None`: it does not.
     pub listen: Option<SocketAddr>,
+    /// Host names by which it may be asked, beside addresses and private names.
+    #[serde(default)]
+    pub hosts: Vec<String>,
 }
 
 /// Who is told.

@@ -57,13 +57,13 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
         "runs_waiting",
         "gauge",
         "Runs that wait for room, for the end of another, or to be tried again.",
-        &|name, _| snapshot.snapshot(name).map_or(0.0, |snapshot| snapshot.waiting as f64),
+        &|name, _| snapshot.job(name).map_or(0.0, |snapshot| snapshot.waiting as f64),
     );
     by_job(
         "next_run_timestamp_seconds",
         "gauge",
         "When the next run should start; NaN where the job has no schedule.",
-        &|name, _| snapshot.snapshot(name).and_then(|snapshot| snapshot.next).map_or(f64::NAN, unix),
+        &|name, _| snapshot.job(name).and_then(|snapshot| snapshot.next).map_or(f64::NAN, unix),
     );
     by_job(
         "last_run_timestamp_seconds",

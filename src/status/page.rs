@@ -1,57 +1,44 @@
-//! The statistics as a person reads it: one page of HTML without scripts, which loads itself again.
-
-use std::fmt::Write as _;
+//! The status page for people: one HTML document without scripts, which reloads itself. The template escapes all text.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Snapshot;
-use super::run_stats::{Doing, JobRuns, RunStats, Running, Runs, seconds};
+use super::run_stats::{JobRuns, Phase, RunStats, Running, Runs, seconds};
 use crate::report::{RunReport, RunStatus};
 
-/// After how many seconds the page loads itself again.
-const REFRESH: u32 = 10;
+/// After how many seconds the page reloads itself.
+const REFRESH_SECONDS: u32 = 10;
 
-/// Two colour schemes, as the browser prefers; below 48rem, a phone's width, each row of a table is a card whose
-/// cells bear their headings.
-const STYLE: &str = "\
-:root{color-scheme:light dark;--soft:#5d6670;--line:#8883;--ok:#1a7f37;--bad:#c62828;--run:#0b63b5}\
-@media(prefers-color-scheme:dark){:root{--soft:#9aa4ae;--ok:#56c272;--bad:#ff7b72;--run:#6cb6ff}}\
-body{font:15px/1.45 system-ui,sans-serif;margin:1.5rem auto;max-width:80rem;padding:0 1rem;overflow-wrap:anywhere}\
-h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .4rem}p{margin:.2rem 0 0}\
-.soft,small,th{color:var(--soft);font-size:.86em}table{border-collapse:collapse;width:100%}\
-th{text-align:left;font-weight:600}td,th{padding:.4rem 1.2rem .4rem 0;vertical-align:top}\
-tr{border-bottom:1px solid var(--line)}td:last-child,th:last-child{padding-right:0}\
-.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.instant{white-space:nowrap}\
-.name{min-width:7rem}.wide{width:56%}code,.what{font:.88em/1.5 ui-monospace,monospace}\
-progress{width:100%;height:.9rem;accent-color:var(--run)}.what{white-space:pre-wrap}\
-.ok{color:var(--ok)}.bad,.alarm b{color:var(--bad)}.running{color:var(--run)}\
-.alarm{border:1px solid var(--bad);border-radius:.4rem;padding:.6rem .8rem;margin-top:1rem}\
-@media(max-width:48rem){thead{display:none}tr{display:block;padding:.5rem 0}\
-td,td:last-child{display:block;position:relative;padding:.1rem 0 .1rem 6rem;width:auto}\
-td::before{content:attr(data-label);position:absolute;left:0;color:var(--soft);font-size:.86em}\
-td:empty{display:none}td.number{text-align:left}.instant{white-space:normal}}";
+const STYLE: &str = include_str!("page.css");
 
-/// The page of a snapshot.
+/// The page as of a snapshot.
 #[must_use]
 pub fn html(stats: &RunStats, snapshot: &Snapshot) -> String {
     let runs = stats.runs();
     let counts = counts(&runs);
-    let mut page = Page(String::new());
-    page.raw("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
-    page.raw(&format!("<meta http-equiv=\"refresh\" content=\"{REFRESH}\">\n"));
-    page.raw("<meta name=\"viewport\" content=\"width=device-width\">\n");
-    // A tab in the background tells it too.
-    page.element("title", "", &format!("sfexport: {counts}"));
-    page.raw("\n<style>");
-    page.raw(STYLE);
-    page.raw("</style>\n</head>\n<body>\n");
-    page.head(stats, snapshot, &runs, &counts);
-    page.running(snapshot, &runs);
-    page.jobs(snapshot, &runs);
-    page.failures(snapshot, &runs);
-    page.raw("</body>\n</html>\n");
-    page.0
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="refresh" content=(REFRESH_SECONDS);
+                meta name="viewport" content="width=device-width";
+                // In the title, so a tab in the background shows it too.
+                title { "sfexport: " (counts) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (summary(stats, snapshot, &runs, &counts))
+                (alarms(snapshot, &runs))
+                (running_table(snapshot, &runs))
+                (jobs_table(snapshot, &runs))
+                (failures_table(snapshot, &runs))
+            }
+        }
+    };
+    page.into_string()
 }
 
 /// `12 jobs, 1 running, 2 failing`: what an operator looks for first.
@@ -61,7 +48,7 @@ fn counts(runs: &Runs) -> String {
     format!("{} {jobs}, {} running, {failing} failing", runs.jobs.len(), runs.running.len())
 }
 
-/// Why no run will ever start, where none will.
+/// Why no run will ever start, if none will.
 fn nothing_to_do(runs: &Runs) -> Option<&'static str> {
     let is_scheduled = |job: &JobRuns| job.enabled && job.schedule.is_some();
     match runs.jobs.len() {
@@ -71,266 +58,217 @@ fn nothing_to_do(runs: &Runs) -> Option<&'static str> {
     }
 }
 
-struct Page(String);
-
-impl Page {
-    fn raw(&mut self, html: &str) {
-        self.0.push_str(html);
-    }
-
-    /// Text, whatever is in it.
-    fn text(&mut self, text: &str) {
-        for character in text.chars() {
-            match character {
-                '&' => self.raw("&amp;"),
-                '<' => self.raw("&lt;"),
-                '>' => self.raw("&gt;"),
-                '"' => self.raw("&quot;"),
-                '\'' => self.raw("&#39;"),
-                other => self.0.push(other),
+fn summary(stats: &RunStats, snapshot: &Snapshot, runs: &Runs, counts: &str) -> Markup {
+    let limits = runs.orgs.iter().filter_map(|(org, traffic)| Some((org, traffic.api_limit?)));
+    html! {
+        h1 { "sfexport" }
+        p { (counts) }
+        p.soft { (env!("CARGO_PKG_VERSION")) " · up since " (utc(stats.started)) }
+        p.soft { "as of " (utc(snapshot.now)) ", reloads every " (REFRESH_SECONDS) " s" }
+        @for (org, limit) in limits {
+            p.soft {
+                "org " (org) ": " (grouped(limit.used)) " of " (grouped(limit.allowed))
+                " API requests used in 24 hours"
             }
         }
     }
+}
 
-    /// Text in an element with these attributes: `<small class="x">`.
-    fn element(&mut self, name: &str, attributes: &str, text: &str) {
-        let _ = write!(self.0, "<{name}{attributes}>");
-        self.text(text);
-        let _ = write!(self.0, "</{name}>");
-    }
-
-    /// A table's beginning: the headings, and the class of each column.
-    fn table(&mut self, columns: &[(&str, &str)]) {
-        self.raw("<table>\n<thead><tr>");
-        for (heading, class) in columns {
-            self.element("th", &format!(" class=\"{class}\""), heading);
+fn alarms(snapshot: &Snapshot, runs: &Runs) -> Markup {
+    html! {
+        @if snapshot.stopping {
+            div.alarm { b { "Stopping: no further run starts." } }
         }
-        self.raw("</tr></thead>\n<tbody>\n");
-    }
-
-    /// A row of as many cells as there are columns.
-    fn row<const N: usize>(&mut self, columns: &[(&str, &str); N], cells: [&dyn Fn(&mut Self); N]) {
-        self.raw("<tr>");
-        for ((heading, class), fill) in columns.iter().zip(cells) {
-            let _ = write!(self.0, "<td class=\"{class}\" data-label=\"{heading}\">");
-            fill(self);
-            self.raw("</td>");
+        @if let Some(why) = nothing_to_do(runs) {
+            div.alarm { b { "The daemon has nothing to do: " (why) "." } }
         }
-        self.raw("</tr>\n");
-    }
-
-    fn end_of_table(&mut self) {
-        self.raw("</tbody>\n</table>\n");
-    }
-
-    /// A second line in a cell.
-    fn second_line(&mut self, text: &str) {
-        self.raw("<br>");
-        self.element("small", "", text);
-    }
-
-    fn head(&mut self, stats: &RunStats, snapshot: &Snapshot, runs: &Runs, counts: &str) {
-        self.element("h1", "", "sfexport");
-        self.element("p", "", counts);
-        let up = format!("{} · up since {}", env!("CARGO_PKG_VERSION"), utc(stats.started));
-        self.element("p", " class=\"soft\"", &up);
-        let seen = format!("seen {}, again every {REFRESH} s", utc(snapshot.now));
-        self.element("p", " class=\"soft\"", &seen);
-        for (org, traffic) in &runs.orgs {
-            if let Some(limit) = traffic.api_limit {
-                let (used, allowed) = (grouped(limit.used), grouped(limit.allowed));
-                let about = format!("org {org}: {used} of {allowed} API requests used in 24 hours");
-                self.element("p", " class=\"soft\"", &about);
+        @if let Some(failure) = &snapshot.reading.refused {
+            div.alarm {
+                b {
+                    "The configuration has changed and is not valid. The one of "
+                    (utc(snapshot.reading.taken)) " stays in effect."
+                }
+                p.what { (failure.what) }
+                @if let Some(hint) = &failure.hint {
+                    p.soft { (hint) }
+                }
             }
         }
-        if snapshot.stopping {
-            self.raw("<div class=\"alarm\">");
-            self.element("b", "", "Stopping: no further run starts.");
-            self.raw("</div>\n");
-        }
-        if let Some(why) = nothing_to_do(runs) {
-            self.raw("<div class=\"alarm\">");
-            self.element("b", "", &format!("The daemon has nothing to do: {why}."));
-            self.raw("</div>\n");
-        }
-        if let Some(failure) = &snapshot.reading.refused {
-            self.raw("<div class=\"alarm\">");
-            let since = format!(
-                "The configuration was changed and is not valid. That of {} holds.",
-                utc(snapshot.reading.taken)
-            );
-            self.element("b", "", &since);
-            self.element("p", " class=\"what\"", &failure.what);
-            if let Some(hint) = &failure.hint {
-                self.element("p", " class=\"soft\"", hint);
-            }
-            self.raw("</div>\n");
-        }
     }
+}
 
-    fn running(&mut self, snapshot: &Snapshot, runs: &Runs) {
-        if runs.running.is_empty() {
-            return;
-        }
-        const COLUMNS: [(&str, &str); 4] =
-            [("job", "name"), ("for", "instant"), ("doing", ""), ("progress", "wide")];
-        self.element("h2", "", "Running");
-        self.table(&COLUMNS);
-        let mut running: Vec<&Running> = runs.running.values().collect();
-        running.sort_by(|a, b| (a.since, &a.job).cmp(&(b.since, &b.job)));
-        for run in running {
-            self.row(
-                &COLUMNS,
-                [
-                    &|page| page.element("b", " class=\"running\"", &run.job),
-                    &|page| page.text(&length(snapshot.now.duration_since(run.since).as_secs_f64())),
-                    &|page| page.doing(&run.doing),
-                    &|page| {
-                        if let Doing::Writing { records, total, .. } = &run.doing {
-                            let of = (*total).max(1);
-                            let _ = write!(page.0, "<progress value=\"{records}\" max=\"{of}\"></progress>");
+/// A column's heading, and the class of its cells.
+type Column = (&'static str, &'static str);
+
+fn table<const N: usize>(columns: [Column; N], rows: impl Iterator<Item = [Markup; N]>) -> Markup {
+    html! {
+        table {
+            thead {
+                tr {
+                    @for (heading, class) in columns {
+                        th class=(class) { (heading) }
+                    }
+                }
+            }
+            tbody {
+                @for row in rows {
+                    tr {
+                        @for ((heading, class), cell) in columns.iter().zip(row) {
+                            td class=(class) data-label=(heading) { (cell) }
                         }
-                    },
-                ],
-            );
-        }
-        self.end_of_table();
-    }
-
-    fn doing(&mut self, doing: &Doing) {
-        match doing {
-            Doing::LoggingIn => self.text("logging in"),
-            Doing::Querying => self.text("waiting for the first page"),
-            Doing::Waiting { fault } => {
-                self.element("span", " class=\"what\"", &format!("waiting after: {fault}"));
-            }
-            Doing::Writing { records, total, bytes } => {
-                self.text(&format!("{} of {} records", grouped(*records), grouped(*total)));
-                self.second_line(&size(*bytes));
+                    }
+                }
             }
         }
     }
+}
 
-    fn jobs(&mut self, snapshot: &Snapshot, runs: &Runs) {
-        const COLUMNS: [(&str, &str); 6] = [
-            ("job", "name"),
-            ("schedule", ""),
-            ("next run", "instant"),
-            ("last run", "instant"),
-            ("records", "number"),
-            ("took", "number"),
-        ];
-        self.element("h2", "", "Jobs");
-        self.table(&COLUMNS);
-        for (name, job) in &runs.jobs {
-            let last = job.last.as_ref();
-            self.row(
-                &COLUMNS,
-                [
-                    &|page| {
-                        page.element("b", "", name);
-                        page.second_line(&format!("org {}", job.org));
-                    },
-                    &|page| match &job.schedule {
-                        Some(schedule) => {
-                            page.element("code", "", schedule);
-                            page.second_line(&zone_name(&job.timezone));
-                        }
-                        None => page.element("small", "", "when asked"),
-                    },
-                    &|page| page.next(snapshot, name, job),
-                    &|page| match last {
-                        Some(report) => page.last(report, job, snapshot.now),
-                        None => page.element("small", "", "never"),
-                    },
-                    &|page| page.text(&last.map(|report| grouped(report.records)).unwrap_or_default()),
-                    &|page| page.text(&last.map(|report| length(seconds(report))).unwrap_or_default()),
-                ],
-            );
-        }
-        self.end_of_table();
+fn running_table(snapshot: &Snapshot, runs: &Runs) -> Markup {
+    const COLUMNS: [Column; 4] = [("job", "name"), ("for", "instant"), ("doing", ""), ("progress", "wide")];
+    if runs.running.is_empty() {
+        return Markup::default();
     }
+    let mut running: Vec<&Running> = runs.running.values().collect();
+    running.sort_by(|a, b| (a.since, &a.job).cmp(&(b.since, &b.job)));
+    let rows = running.into_iter().map(|run| {
+        [
+            html! { b.running { (run.job) } },
+            html! { (length(snapshot.now.duration_since(run.since).as_secs_f64())) },
+            phase(&run.phase),
+            match &run.phase {
+                Phase::Writing { records, total, .. } => {
+                    html! { progress value=(records) max=((*total).max(1)) {} }
+                }
+                _ => Markup::default(),
+            },
+        ]
+    });
+    html! { h2 { "Running" } (table(COLUMNS, rows)) }
+}
 
-    fn next(&mut self, snapshot: &Snapshot, name: &str, job: &JobRuns) {
-        let job_snapshot = snapshot.snapshot(name);
-        match job_snapshot.and_then(|job| job.next) {
-            Some(next) => self.instant(next, job, snapshot.now),
-            None if !job.enabled => self.element("small", "", "disabled"),
-            None => self.element("small", "", "–"),
-        }
-        if let Some(waiting) = job_snapshot.map(|job| job.waiting).filter(|waiting| *waiting > 0) {
-            let runs = if waiting == 1 { "run waits" } else { "runs wait" };
-            self.second_line(&format!("{waiting} {runs}"));
+fn phase(phase: &Phase) -> Markup {
+    html! {
+        @match phase {
+            Phase::LoggingIn => "logging in",
+            Phase::Querying => "waiting for the first page",
+            Phase::Waiting { fault } => span.what { "waiting after: " (fault) },
+            Phase::Writing { records, total, bytes } => {
+                (grouped(*records)) " of " (grouped(*total)) " records"
+                (second_line(&size(*bytes)))
+            }
         }
     }
+}
 
-    fn last(&mut self, report: &RunReport, job: &JobRuns, now: Timestamp) {
-        let class = match report.status {
-            RunStatus::Ok => " class=\"ok\"",
-            _ => " class=\"bad\"",
-        };
-        self.element("b", class, report.status.as_str());
-        self.raw(" ");
-        self.instant(report.ended, job, now);
-        if report.status != RunStatus::Ok {
-            let before = match job.last_success {
-                Some(success) => format!("last success {}", utc(success)),
-                None => "no success yet".to_owned(),
-            };
-            self.second_line(&before);
+fn jobs_table(snapshot: &Snapshot, runs: &Runs) -> Markup {
+    const COLUMNS: [Column; 6] = [
+        ("job", "name"),
+        ("schedule", ""),
+        ("next run", "instant"),
+        ("last run", "instant"),
+        ("records", "number"),
+        ("took", "number"),
+    ];
+    let rows = runs.jobs.iter().map(|(name, job)| {
+        let last = job.last.as_ref();
+        [
+            html! { b { (name) } (second_line(&format!("org {}", job.org))) },
+            match &job.schedule {
+                Some(schedule) => html! { code { (schedule) } (second_line(&zone_name(&job.timezone))) },
+                None => html! { small { "none" } },
+            },
+            next_run(snapshot, name, job),
+            match last {
+                Some(report) => last_run(report, job, snapshot.now),
+                None => html! { small { "never" } },
+            },
+            html! { (last.map(|report| grouped(report.records)).unwrap_or_default()) },
+            html! { (last.map(|report| length(seconds(report))).unwrap_or_default()) },
+        ]
+    });
+    html! { h2 { "Jobs" } (table(COLUMNS, rows)) }
+}
+
+fn next_run(snapshot: &Snapshot, name: &str, job: &JobRuns) -> Markup {
+    let known = snapshot.job(name);
+    let waiting = known.map_or(0, |job| job.waiting);
+    let runs = if waiting == 1 { "run waits" } else { "runs wait" };
+    html! {
+        @match known.and_then(|job| job.next) {
+            Some(next) => (timestamp(next, job, snapshot.now)),
+            None if !job.enabled => small { "disabled" },
+            None => small { "–" },
+        }
+        @if waiting > 0 {
+            (second_line(&format!("{waiting} {runs}")))
         }
     }
+}
 
-    fn failures(&mut self, snapshot: &Snapshot, runs: &Runs) {
-        const COLUMNS: [(&str, &str); 4] =
-            [("job", "name"), ("when", "instant"), ("status", "number"), ("what", "wide")];
-        self.element("h2", "", "Last failures");
-        if runs.failures.is_empty() {
-            return self.element("p", " class=\"soft\"", "None in the history.");
+fn last_run(report: &RunReport, job: &JobRuns, now: Timestamp) -> Markup {
+    let class = if report.status == RunStatus::Ok { "ok" } else { "bad" };
+    html! {
+        b class=(class) { (report.status.as_str()) } " "
+        (timestamp(report.ended, job, now))
+        @if report.status != RunStatus::Ok {
+            @match job.last_success {
+                Some(success) => (second_line(&format!("last success {}", utc(success)))),
+                None => (second_line("no success yet")),
+            }
         }
-        self.table(&COLUMNS);
-        for report in &runs.failures {
-            self.row(
-                &COLUMNS,
-                [
-                    &|page| page.element("b", "", &report.job),
-                    &|page| {
-                        page.text(&utc(report.ended));
-                        page.second_line(&from_now(report.ended, snapshot.now));
-                    },
-                    &|page| page.text(&report.exit_status.to_string()),
-                    &|page| {
-                        page.element("div", " class=\"what\"", report.error.as_deref().unwrap_or_default());
-                        if let Some(hint) = &report.hint {
-                            page.element("small", "", hint);
-                        }
-                    },
-                ],
-            );
-        }
-        self.end_of_table();
     }
+}
 
-    /// An instant in UTC; below it, in the job's zone where that is another, and how far off it is.
-    fn instant(&mut self, instant: Timestamp, job: &JobRuns, now: Timestamp) {
-        self.text(&utc(instant));
-        let far = from_now(instant, now);
-        if job.timezone == TimeZone::UTC {
-            return self.second_line(&far);
+fn failures_table(snapshot: &Snapshot, runs: &Runs) -> Markup {
+    const COLUMNS: [Column; 4] =
+        [("job", "name"), ("when", "instant"), ("status", "number"), ("what", "wide")];
+    let rows = runs.failures.iter().map(|report| {
+        [
+            html! { b { (report.job) } },
+            html! { (utc(report.ended)) (second_line(&from_now(report.ended, snapshot.now))) },
+            html! { (report.exit_status) },
+            html! {
+                div.what { (report.error.as_deref().unwrap_or_default()) }
+                @if let Some(hint) = &report.hint {
+                    small { (hint) }
+                }
+            },
+        ]
+    });
+    html! {
+        h2 { "Last failures" }
+        @if runs.failures.is_empty() {
+            p.soft { "None in the history." }
+        } @else {
+            (table(COLUMNS, rows))
         }
-        let here = instant.to_zoned(job.timezone.clone()).strftime("%Y-%m-%d %H:%M %:z");
-        self.second_line(&format!("{here} · {far}"));
     }
+}
+
+fn second_line(text: &str) -> Markup {
+    html! { br; small { (text) } }
+}
+
+/// A timestamp in UTC; below it how far off it is, and the job's own time if its zone is another.
+fn timestamp(at: Timestamp, job: &JobRuns, now: Timestamp) -> Markup {
+    let distance = from_now(at, now);
+    let below = if job.timezone == TimeZone::UTC {
+        distance
+    } else {
+        let local = at.to_zoned(job.timezone.clone()).strftime("%Y-%m-%d %H:%M %:z");
+        format!("{local} · {distance}")
+    };
+    html! { (utc(at)) (second_line(&below)) }
 }
 
 /// `in 5 min`, `5 min ago`.
-fn from_now(instant: Timestamp, now: Timestamp) -> String {
-    let ahead = instant.duration_since(now).as_secs_f64();
+fn from_now(at: Timestamp, now: Timestamp) -> String {
+    let ahead = at.duration_since(now).as_secs_f64();
     if ahead > 0.0 { format!("in {}", length(ahead)) } else { format!("{} ago", length(-ahead)) }
 }
 
-fn utc(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%d %H:%M UTC").to_string()
+fn utc(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 fn zone_name(timezone: &TimeZone) -> String {
@@ -372,21 +310,25 @@ fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Page, length};
+    use maud::html;
+
+    use super::{length, table};
 
     #[test]
-    fn nothing_that_is_told_becomes_markup() {
-        let mut page = Page(String::new());
-        page.element("td", "", "<script>alert('x')</script> & \"so on\"");
+    fn text_never_becomes_markup() {
+        let hostile = "</td><script>alert('x')</script> & \"so on\"";
+        let page = table([("a\"b", "c")], [[html! { (hostile) }]].into_iter()).into_string();
         assert_eq!(
-            page.0,
-            "<td>&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;so on&quot;</td>"
+            page,
+            "<table><thead><tr><th class=\"c\">a&quot;b</th></tr></thead><tbody><tr>\
+             <td class=\"c\" data-label=\"a&quot;b\">\
+             &lt;/td&gt;&lt;script&gt;alert('x')&lt;/script&gt; &amp; &quot;so on&quot;</td></tr></tbody></table>"
         );
     }
 
     #[test]
-    fn a_length_is_told_as_finely_as_it_matters() {
-        let told: Vec<_> = [-3.0, 0.85, 1.2, 119.9, 120.0, 7_200.0, 7_530.0, 200_000.0].map(length).into();
-        assert_eq!(told, ["0 ms", "850 ms", "1 s", "119 s", "2 min", "2 h 00 min", "2 h 05 min", "2 d"]);
+    fn a_length_is_as_precise_as_it_matters() {
+        let shown: Vec<_> = [-3.0, 0.85, 1.2, 119.9, 120.0, 7_200.0, 7_530.0, 200_000.0].map(length).into();
+        assert_eq!(shown, ["0 ms", "850 ms", "1 s", "119 s", "2 min", "2 h 00 min", "2 h 05 min", "2 d"]);
     }
 }

@@ -77,12 +77,12 @@ pub(super) struct OrgTraffic {
 pub(super) struct Running {
     pub(super) job: String,
     pub(super) since: Timestamp,
-    pub(super) doing: Doing,
+    pub(super) phase: Phase,
 }
 
 /// What a run is at.
 #[derive(Debug)]
-pub(super) enum Doing {
+pub(super) enum Phase {
     LoggingIn,
     Querying,
     Writing { records: u64, total: u64, bytes: u64 },
@@ -166,7 +166,7 @@ impl Monitor for RunStats {
         let mut runs = self.runs();
         if let Event::Began { job } = event {
             let running =
-                Running { job: (*job).to_owned(), since: self.clock.now(), doing: Doing::LoggingIn };
+                Running { job: (*job).to_owned(), since: self.clock.now(), phase: Phase::LoggingIn };
             runs.running.insert(run.clone(), running);
             return;
         }
@@ -178,11 +178,11 @@ impl Monitor for RunStats {
         let Runs { jobs, orgs, running, .. } = &mut *runs;
         let Some(running) = running.get_mut(run) else { return };
         match event {
-            Event::LoggedIn | Event::Restarted { .. } => running.doing = Doing::Querying,
+            Event::LoggedIn | Event::Restarted { .. } => running.phase = Phase::Querying,
             Event::Progress { records, total, bytes } => {
-                running.doing = Doing::Writing { records: *records, total: *total, bytes: *bytes };
+                running.phase = Phase::Writing { records: *records, total: *total, bytes: *bytes };
             }
-            Event::Waiting { fault, .. } => running.doing = Doing::Waiting { fault: (*fault).to_owned() },
+            Event::Waiting { fault, .. } => running.phase = Phase::Waiting { fault: (*fault).to_owned() },
             Event::Answered { status } => {
                 let org = jobs.get(&running.job).and_then(|job| orgs.get_mut(&job.org));
                 if let Some(org) = org {
