@@ -1,0 +1,267 @@
+//! `check` and `run` agree: each bad input of [`rows`] is given to both, and `check` finds whatever makes a run fail.
+//! To add a row: `Row::new("what is wrong", exit status of the run, |at| what to write into the deployment)`, with
+//! `.variable(name, value)` for the environment, and `.needs_org()` if a status of 78 cannot be known offline.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod support;
+
+use std::fs;
+use std::io::Read as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use sfexport::demo_org::{At, Fault, Rule};
+use support::Deployment;
+
+/// How long one command may take; those that hang are ended and named.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// One bad input. The job is called `a`; before [`Row::write`] it is a good one.
+struct Row {
+    name: &'static str,
+    /// The exit status of `sfexport run a`.
+    status: i32,
+    write: Box<dyn Fn(&Deployment)>,
+    variables: Vec<(&'static str, &'static str)>,
+    needs_org: bool,
+}
+
+impl Row {
+    fn new(name: &'static str, status: i32, write: impl Fn(&Deployment) + 'static) -> Self {
+        Self { name, status, write: Box::new(write), variables: Vec::new(), needs_org: false }
+    }
+
+    /// A row whose job has these two keys, and further lines.
+    fn job(
+        name: &'static str,
+        status: i32,
+        soql: &'static str,
+        output: &'static str,
+        more: &'static str,
+    ) -> Self {
+        Self::new(name, status, move |at| at.job("a", soql, output, more))
+    }
+
+    fn soql(name: &'static str, status: i32, soql: &'static str) -> Self {
+        Self::job(name, status, soql, "a.csv", "")
+    }
+
+    fn output(output: &'static str) -> Self {
+        // Between ''' and ''' a backslash is a backslash.
+        Self::new(output, 78, move |at| {
+            at.write("jobs/a.toml", format!("soql = '{ACCOUNTS}'\noutput = '''{output}'''\n"));
+        })
+    }
+
+    fn variable(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variables.push((name, value));
+        self
+    }
+
+    fn needs_org(mut self) -> Self {
+        self.needs_org = true;
+        self
+    }
+}
+
+const ACCOUNTS: &str = "SELECT Id, Name FROM Account";
+
+fn rows() -> Vec<Row> {
+    [queries(), outputs(), files(), orgs()].into_iter().flatten().collect()
+}
+
+fn queries() -> Vec<Row> {
+    vec![
+        Row::soql("no query at all", 78, " "),
+        Row::soql("a field misspelt", 65, "SELECT Id, Nmae FROM Account"),
+        Row::soql("an object misspelt", 65, "SELECT Id FROM Acount"),
+        Row::soql("a parent misspelt", 65, "SELECT Id, Ownr.Name FROM Account"),
+        Row::soql("a child relationship misspelt", 65, "SELECT Id, (SELECT Id FROM Contcts) FROM Account"),
+        Row::soql("FROM misspelt", 78, "SELECT Id FORM Account"),
+        Row::soql("a condition that the org refuses", 65, "SELECT Id FROM Account WHERE Name ~ 'x'"),
+        Row::soql("an operator without a value", 65, "SELECT Id FROM Account WHERE Name ="),
+        Row::soql("a string without its end", 78, "SELECT Id FROM Account WHERE Name = 'x"),
+        Row::soql("two columns of one name", 78, "SELECT Id, Name, id FROM Account"),
+        Row::soql("an alias on a plain field", 78, "SELECT Name n FROM Account"),
+        Row::soql("SQL's star", 78, "SELECT * FROM Account"),
+        Row::soql("SQL's DISTINCT", 78, "SELECT DISTINCT Name FROM Account"),
+        Row::soql("a join", 78, "SELECT Id FROM Account JOIN Contact ON AccountId = Id"),
+        Row::soql("ALL ROWS", 78, "SELECT Id FROM Account ALL ROWS"),
+        Row::soql("a bind variable", 78, "SELECT Id FROM Account WHERE Id = :id"),
+        Row::soql("SOSL", 78, "FIND {x} RETURNING Account"),
+        Row::soql("two queries", 78, "SELECT Id FROM Account; SELECT Id FROM Contact"),
+        Row::soql("an invisible character", 78, "SELECT Id,\u{200b}Name FROM Account"),
+        Row::new("a comment in a soql_file", 78, |at| {
+            at.write("jobs/a.soql", "-- all of them\nSELECT Id FROM Account");
+            at.write("jobs/a.toml", "soql_file = \"a.soql\"\noutput = \"a.csv\"\n");
+        }),
+        Row::new("a soql_file that is not there", 78, |at| {
+            at.write("jobs/a.toml", "soql_file = \"gone.soql\"\noutput = \"a.csv\"\n");
+        }),
+        Row::job(
+            "a child query that is rejected",
+            65,
+            "SELECT Id, (SELECT Id FROM Contacts) FROM Account",
+            "a.csv",
+            "children = \"reject\"",
+        ),
+        Row::job(
+            "files of children without the parent's Id",
+            78,
+            "SELECT Name, (SELECT Id FROM Contacts) FROM Account",
+            "a.csv",
+            "children = \"files\"",
+        ),
+        Row::new("a query that is too long", 65, |at| {
+            let names = vec!["Name = 'a name that is neither short nor here'"; 500].join(" OR ");
+            at.job("a", &format!("SELECT Id FROM Account WHERE {names}"), "a.csv", "");
+        }),
+    ]
+}
+
+fn outputs() -> Vec<Row> {
+    vec![
+        Row::output("../a.csv"),
+        Row::output("/etc/a.csv"),
+        Row::output("~/a.csv"),
+        Row::output("a/"),
+        Row::output("{jobb}.csv"),
+        Row::output("{date.csv"),
+        Row::output("a.txt"),
+        Row::new("a file where the output's directory has to be", 73, |at| {
+            at.job("a", ACCOUNTS, "sub/a.csv", "");
+            at.write("exports/sub", "");
+        }),
+        Row::new("a directory in the output's place", 73, |at| {
+            fs::create_dir_all(at.path("exports/a.csv")).unwrap();
+        }),
+        Row::new("an output that exists and must not", 73, |at| {
+            at.job("a", ACCOUNTS, "a.csv", "if_exists = \"fail\"");
+            at.write("exports/a.csv", "Id\n");
+        }),
+        Row::new("a job of the same output", 78, |at| at.job("b", ACCOUNTS, "a.csv", "")),
+        Row::new("a file where the state has to be", 73, |at| at.write("state", "")),
+    ]
+}
+
+fn files() -> Vec<Row> {
+    vec![
+        Row::new("no job of that name", 78, |at| fs::remove_file(at.path("jobs/a.toml")).unwrap()),
+        Row::new("no configuration", 78, |at| fs::remove_file(at.path("sfexport.toml")).unwrap()),
+        Row::new("text that is not TOML", 78, |at| at.write("jobs/a.toml", "soql = SELECT Id\n")),
+        Row::new("bytes that are not text", 78, |at| at.write("jobs/a.toml", [0xff, 0xfe, b'a', 0])),
+        Row::job("an unknown key", 78, ACCOUNTS, "a.csv", "shedule = \"@daily\""),
+        Row::job("a schedule that is none", 78, ACCOUNTS, "a.csv", "schedule = \"61 * * * *\""),
+        Row::job("a zone that is none", 78, ACCOUNTS, "a.csv", "timezone = \"Europe/Berln\""),
+        Row::job("an org that is not there", 78, ACCOUNTS, "a.csv", "org = \"emea\""),
+        Row::new("an unknown variable of an org", 78, |_| {}).variable("SFEXPORT_ORG__USER_NAME", "x"),
+    ]
+}
+
+fn orgs() -> Vec<Row> {
+    vec![
+        Row::new("a key that is not there", 78, |at| fs::remove_file(at.path("server.key")).unwrap()),
+        Row::new("a key that is not one", 78, |at| at.write("server.key", "-----BEGIN nothing")),
+        Row::new("a host that does not answer", 69, |_| {})
+            .variable("SFEXPORT_ORG__LOGIN_URL", "http://127.0.0.1:9"),
+        Row::new("another user", 77, |_| {}).variable("SFEXPORT_ORG__USERNAME", "nobody@example.com"),
+        Row::new("another app", 77, |_| {}).variable("SFEXPORT_ORG__CLIENT_ID", "3MVG9other"),
+        Row::new("a login without http", 78, |_| {}).variable("SFEXPORT_ORG__LOGIN_URL", "example.com"),
+        Row::new("an API version that is not served", 78, |_| {})
+            .variable("SFEXPORT_ORG__API_VERSION", "99.0")
+            .needs_org(),
+        Row::new("no API requests left", 75, |at| {
+            let refusal = Fault::error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.");
+            at.script(Rule::always(At::Containing("/services/data/".to_owned()), refusal));
+        }),
+    ]
+}
+
+/// What a status asks of whoever runs the command.
+#[derive(Debug, PartialEq, Eq)]
+enum Class {
+    Passed,
+    Query,
+    Later,
+    Output,
+    Login,
+    Configuration,
+    Other(Option<i32>),
+}
+
+impl Class {
+    fn of(status: Option<i32>) -> Self {
+        match status {
+            Some(0) => Self::Passed,
+            Some(65) => Self::Query,
+            Some(69 | 74 | 75) => Self::Later,
+            Some(73) => Self::Output,
+            Some(77) => Self::Login,
+            Some(2 | 78) => Self::Configuration,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// The status of a command, and all that it said; no status if it was ended at the deadline.
+fn ended(at: &Deployment, row: &Row, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = at.command(arguments);
+    command.envs(row.variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let said = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        stdout.read_to_end(&mut text).unwrap();
+        stderr.read_to_end(&mut text).unwrap();
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status.code(),
+            None if start.elapsed() > DEADLINE => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    (status, said.join().unwrap())
+}
+
+/// What is wrong with how a row's commands end; nothing if all is as it should be.
+fn disagreement(row: &Row) -> Option<String> {
+    let at = Deployment::new(5);
+    at.job("a", ACCOUNTS, "a.csv", "");
+    (row.write)(&at);
+    let exports = at.names_below("exports");
+    let (checked, check) = ended(&at, row, &["check", "a"]);
+    let (run, said) = ended(&at, row, &["run", "a"]);
+    let mut wrong = Vec::new();
+    if run != Some(row.status) {
+        wrong.push(format!("`run` ended with {run:?} instead of {}:\n{said}", row.status));
+    }
+    if Class::of(checked) != Class::of(run) {
+        wrong.push(format!("`check` ended with {checked:?}, `run` with {run:?}:\n{check}"));
+    }
+    if row.status == 78 && !row.needs_org {
+        let (offline, said) = ended(&at, row, &["check", "a", "--offline"]);
+        if offline != Some(78) {
+            wrong.push(format!("`check --offline` ended with {offline:?}:\n{said}"));
+        }
+    }
+    if at.names_below("exports") != exports {
+        wrong.push(format!("files were written: {:?}", at.names_below("exports")));
+    }
+    (!wrong.is_empty()).then(|| format!("{}: {}", row.name, wrong.join("\n")))
+}
+
+#[test]
+fn check_finds_whatever_makes_a_run_fail() {
+    let rows = rows();
+    let wrong: Vec<_> = rows.iter().filter_map(disagreement).collect();
+    assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+}
