@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # sfexport beside jsforce, simple-salesforce and curl, in one run against the same embedded org, whose pages are
 # rendered before the clock starts: wall, CPU and peak memory of each process, and the ratios that were promised.
-# Prints what docs/performance.md shows; takes about three minutes. usage: benches/compare.sh [PART...], of the parts
+# Prints what docs/internals/performance.md shows; takes about three minutes. usage: benches/compare.sh [PART...], of the parts
 # speed, slow, memory and start; all without one. ROUNDS=3: each row is the median of so many.
 # Needs what tests/clients/run needs, and curl and GNU time; the clients are installed below target/clients.
 

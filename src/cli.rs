@@ -153,7 +153,7 @@ fn within_a_runtime(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
 }
 
 /// How many threads the network has; pages are read and written on threads of their own. A second one saves a single
-/// export no time, and costs it 1.5 MiB and the CPU of waking each other (docs/performance.md).
+/// export no time, and costs it 1.5 MiB and the CPU of waking each other (docs/internals/performance.md).
 fn network_threads(command: &Command) -> usize {
     match command {
         Command::Query(_) => 1,

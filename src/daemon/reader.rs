@@ -17,7 +17,7 @@ use crate::error::{Exit, Failure};
 ///
 /// On one thread, because glibc keeps what is freed for the thread that had asked for it: read on any of the runtime's
 /// threads, the configurations of 1,000 jobs left up to 20 MiB behind; here one fills the room of the one before the
-/// last (docs/performance.md).
+/// last (docs/internals/performance.md).
 #[derive(Debug)]
 pub struct Reader {
     asked: mpsc::Sender<Asked>,
