@@ -114,7 +114,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
         print::line(
             "the org's own count, and only then gave the file its name. The same jobs against an org of yours:",
         );
-        print::line("see \"Pointing it at a real org\" in README.md. To play on: sfexport demo --serve");
+        print::line("see docs/setup.md. To play on: sfexport demo --serve");
     }
     Ok(exit)
 }

@@ -1,0 +1,434 @@
+//! README.md and docs/ as a reader uses them: each `console` block of the README and the quick start is run and its
+//! output compared, and every relative link leads to a file and a heading that exist.
+
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every page that links are checked in, relative to the repository.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("CHANGELOG.md")];
+    let mut directories = vec![PathBuf::from("docs")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(repository().join(&directory)).unwrap() {
+            let entry = entry.unwrap();
+            let path = directory.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages.sort();
+    pages
+}
+
+fn read(page: &Path) -> String {
+    fs::read_to_string(repository().join(page)).unwrap_or_else(|error| panic!("{}: {error}", page.display()))
+}
+
+/// A fenced block: its language and its lines.
+struct Block {
+    language: String,
+    lines: Vec<String>,
+}
+
+/// A page's fenced blocks, and the text outside them.
+fn blocks(text: &str) -> (Vec<Block>, String) {
+    let (mut blocks, mut prose, mut open) = (Vec::new(), String::new(), None::<(usize, Block)>);
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        match (&mut open, line.trim_start().strip_prefix("```")) {
+            (None, Some(language)) => {
+                open = Some((indent, Block { language: language.trim().to_owned(), lines: Vec::new() }));
+            }
+            (Some(_), Some("")) => blocks.extend(open.take().map(|(_, block)| block)),
+            (Some((indent, block)), _) => {
+                block.lines.push(line.get(*indent..).unwrap_or_default().to_owned())
+            }
+            (None, None) => {
+                prose.push_str(line);
+                prose.push('\n');
+            }
+        }
+    }
+    assert!(open.is_none(), "a fenced block is never closed");
+    (blocks, prose)
+}
+
+mod links {
+    use super::*;
+
+    /// The anchor that GitHub makes of a heading: lower case, without punctuation, hyphens for spaces.
+    fn slug(heading: &str) -> String {
+        let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
+    }
+
+    /// The anchors of a page; a heading that occurs again gets a number.
+    fn anchors(text: &str) -> BTreeSet<String> {
+        let mut seen = BTreeMap::<String, usize>::new();
+        let headings = text.lines().filter(|line| line.starts_with('#'));
+        headings
+            .map(|line| {
+                let slug = slug(line.trim_start_matches('#'));
+                let count = seen.entry(slug.clone()).or_default();
+                *count += 1;
+                if *count == 1 { slug } else { format!("{slug}-{}", *count - 1) }
+            })
+            .collect()
+    }
+
+    /// The targets of the links and images in a text outside code.
+    fn targets(prose: &str) -> Vec<String> {
+        // What stands between backticks is code, and may look like a link.
+        let text: String = prose.split('`').step_by(2).collect();
+        let found = text.match_indices("](");
+        found
+            .filter_map(|(at, _)| text.get(at + 2..).and_then(|rest| rest.split_once(')')))
+            .map(|(target, _)| target.to_owned())
+            .collect()
+    }
+
+    /// Why a relative link leads nowhere; `None` where it leads somewhere, or to another site.
+    fn mistake(page: &Path, target: &str) -> Option<String> {
+        if target.contains("://") || target.starts_with("mailto:") {
+            return None;
+        }
+        let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+        let path =
+            if file.is_empty() { page.to_owned() } else { page.parent().unwrap_or(Path::new("")).join(file) };
+        if !repository().join(&path).exists() {
+            return Some(format!("{}: no such file: {target}", page.display()));
+        }
+        let known = anchor.is_empty()
+            || path.extension().is_some_and(|extension| extension == "md")
+                && anchors(&blocks(&read(&path)).1).contains(anchor);
+        (!known).then(|| format!("{}: no such heading: {target}", page.display()))
+    }
+
+    #[test]
+    fn every_relative_link_leads_to_a_file_and_a_heading() {
+        let mut links = 0;
+        let mut mistakes = Vec::new();
+        for page in pages() {
+            for target in targets(&blocks(&read(&page)).1) {
+                links += 1;
+                mistakes.extend(mistake(&page, &target));
+            }
+        }
+        assert!(mistakes.is_empty(), "dead links:\n{}", mistakes.join("\n"));
+        assert!(links > 50, "only {links} links were found");
+    }
+
+    #[test]
+    fn every_page_can_be_reached_from_the_readme() {
+        let mut reached = BTreeSet::new();
+        let mut next = vec![PathBuf::from("README.md")];
+        while let Some(page) = next.pop() {
+            if !reached.insert(page.clone()) {
+                continue;
+            }
+            let directory = page.parent().unwrap().to_owned();
+            for target in targets(&blocks(&read(&page)).1) {
+                let file = target.split('#').next().unwrap_or_default();
+                let linked = normalized(&directory.join(file));
+                if linked.extension().is_some_and(|extension| extension == "md") {
+                    next.push(linked);
+                }
+            }
+        }
+        let decisions = Path::new("docs/decisions");
+        let unreached: Vec<_> = pages()
+            .into_iter()
+            .filter(|page| !reached.contains(page) && !page.starts_with(decisions))
+            .filter(|page| page != Path::new("CHANGELOG.md"))
+            .collect();
+        assert!(unreached.is_empty(), "no page links to {unreached:?}");
+    }
+
+    /// The path without `..`.
+    fn normalized(path: &Path) -> PathBuf {
+        let mut plain = PathBuf::new();
+        for part in path.components() {
+            match part {
+                std::path::Component::ParentDir => {
+                    plain.pop();
+                }
+                part => plain.push(part),
+            }
+        }
+        plain
+    }
+
+    #[test]
+    fn anchors_follow_githubs_rule() {
+        assert_eq!(slug(" Grouped queries, functions, COUNT()"), "grouped-queries-functions-count");
+        assert_eq!(slug(" A script around `sf data query`"), "a-script-around-sf-data-query");
+        assert_eq!(anchors("# A b\ntext\n## A b\n"), BTreeSet::from(["a-b".to_owned(), "a-b-1".to_owned()]));
+    }
+
+    #[test]
+    fn a_dead_link_and_a_dead_anchor_are_seen() {
+        let page = Path::new("docs/setup.md");
+        assert_eq!(mistake(page, "configuration.md"), None);
+        assert_eq!(mistake(page, "https://example.com/x"), None);
+        assert!(mistake(page, "configurations.md").unwrap().contains("no such file"));
+        assert!(mistake(page, "../README.md#no-such-heading").unwrap().contains("no such heading"));
+        assert_eq!(targets("see [a](b.md#c) and ![i](d.png), not `[e](f.md)`"), ["b.md#c", "d.png"]);
+    }
+}
+
+#[cfg(feature = "demo-org")]
+mod console {
+    use std::fs::File;
+    use std::net::{TcpListener, TcpStream};
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// The port that the pages name; a test uses a free one instead.
+    const PORT: &str = "8642";
+
+    /// How long one command may take.
+    const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// What a page has its reader do.
+    #[derive(Debug)]
+    enum Step {
+        /// Save this text under this name.
+        Save { path: String, text: String },
+        /// Run this, and see these lines.
+        Run { command: String, output: Vec<String> },
+    }
+
+    /// The steps of a page in their order: `console` blocks, and `toml` blocks whose first line names their file.
+    fn steps(page: &str) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for block in blocks(page).0 {
+            match block.language.as_str() {
+                "console" => {
+                    for line in block.lines {
+                        match (line.strip_prefix("$ "), steps.last_mut()) {
+                            (Some(command), _) => {
+                                steps.push(Step::Run { command: command.to_owned(), output: Vec::new() });
+                            }
+                            (None, Some(Step::Run { output, .. })) => output.push(line),
+                            (None, _) => panic!("output before a command: {line}"),
+                        }
+                    }
+                }
+                "toml" => {
+                    if let Some(path) = block.lines.first().and_then(|line| line.strip_prefix("# ")) {
+                        steps.push(Step::Save { path: path.to_owned(), text: block.lines.join("\n") + "\n" });
+                    }
+                }
+                _ => {}
+            }
+        }
+        steps
+    }
+
+    /// Whether a line fits a pattern, in which `...` stands for any text.
+    fn line_fits(pattern: &str, line: &str) -> bool {
+        let mut parts = pattern.trim_end().split("...");
+        let Some(mut rest) = line.trim_end().strip_prefix(parts.next().unwrap_or_default()) else {
+            return false;
+        };
+        let parts: Vec<_> = parts.collect();
+        let Some((last, between)) = parts.split_last() else { return rest.is_empty() };
+        for part in between {
+            match rest.split_once(part) {
+                Some((_, behind)) => rest = behind,
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+
+    /// How many lines of the output a page's lines take, where a line of `...` stands for any number of them: every
+    /// possible number, and the line of the page that no longer fits where there is none.
+    fn fits(patterns: &[String], lines: &[&str]) -> Result<BTreeSet<usize>, String> {
+        let mut taken = BTreeSet::from([0]);
+        for pattern in patterns {
+            taken = if pattern.trim() == "..." {
+                (*taken.first().unwrap_or(&0)..=lines.len()).collect()
+            } else {
+                let fitting = |at: &usize| lines.get(*at).is_some_and(|line| line_fits(pattern, line));
+                taken.iter().filter(|at| fitting(at)).map(|at| at + 1).collect()
+            };
+            if taken.is_empty() {
+                return Err(pattern.clone());
+            }
+        }
+        Ok(taken)
+    }
+
+    /// A reader's directory, and what was left running there.
+    struct Reader {
+        directory: tempfile::TempDir,
+        port: String,
+        org: Option<Child>,
+        daemon: Option<Child>,
+    }
+
+    impl Reader {
+        fn new() -> Self {
+            // Free for the moment in which the org takes it.
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+            Self { directory: tempfile::tempdir().unwrap(), port, org: None, daemon: None }
+        }
+
+        fn take(&mut self, step: &Step) {
+            match step {
+                Step::Save { path, text } => {
+                    let path = self.directory.path().join(path);
+                    fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    fs::write(path, text).unwrap();
+                }
+                Step::Run { command, output } => {
+                    self.stop_daemon();
+                    let command = command.replace(PORT, &self.port);
+                    let output: Vec<_> = output.iter().map(|line| line.replace(PORT, &self.port)).collect();
+                    if command.starts_with("sfexport demo --serve") {
+                        self.org = Some(self.started(&command, &output));
+                        self.wait_for_the_org();
+                    } else if command.starts_with("sfexport daemon") {
+                        self.daemon = Some(self.started(&command, &output));
+                    } else {
+                        self.run(&command, &output);
+                    }
+                }
+            }
+        }
+
+        fn shell(&self, command: &str) -> Command {
+            let binaries = Path::new(env!("CARGO_BIN_EXE_sfexport")).parent().unwrap();
+            let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
+            let mut shell = Command::new("sh");
+            shell.args(["-c", command]).current_dir(self.directory.path()).stdin(Stdio::null());
+            shell.env_clear().env("PATH", path);
+            shell
+        }
+
+        /// Runs a command to its end. A page shows the errors of one that fails, and no log: a terminal has none.
+        fn run(&self, command: &str, output: &[String]) {
+            let mut shell = self.shell(&format!("timeout {} {command}", COMMAND_TIMEOUT.as_secs()));
+            let ended = shell.env("SFEXPORT_LOG", "error").output().unwrap();
+            let stdout = String::from_utf8(ended.stdout).unwrap();
+            let stderr = String::from_utf8(ended.stderr).unwrap();
+            let shows_failure = output.iter().any(|line| line.starts_with("error:"));
+            assert_eq!(!ended.status.success(), shows_failure, "$ {command}\n{stdout}{stderr}");
+            let shown = if shows_failure { format!("{stdout}{stderr}") } else { stdout };
+            let lines: Vec<_> = shown.lines().collect();
+            match fits(output, &lines) {
+                Ok(taken) if taken.contains(&lines.len()) => {}
+                Ok(_) => panic!("$ {command}\nprints more than the page shows:\n{shown}"),
+                Err(line) => {
+                    panic!("$ {command}\nthis line of the page does not fit: {line}\n{shown}{stderr}")
+                }
+            }
+        }
+
+        /// Starts a command that keeps running, and waits until it has printed what the page shows.
+        fn started(&self, command: &str, output: &[String]) -> Child {
+            let log = self.directory.path().join(".log");
+            let file = File::create(&log).unwrap();
+            let mut shell = self.shell(&format!("exec {command}"));
+            let mut child = shell.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+            let deadline = Instant::now() + COMMAND_TIMEOUT;
+            loop {
+                let text = fs::read_to_string(&log).unwrap();
+                let lines: Vec<_> = text.lines().collect();
+                let Err(line) = fits(output, &lines) else { return child };
+                if Instant::now() > deadline || child.try_wait().unwrap().is_some() {
+                    let _ = child.kill();
+                    panic!("$ {command}\nthis line of the page does not come: {line}\n{text}");
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+
+        fn wait_for_the_org(&self) {
+            let deadline = Instant::now() + COMMAND_TIMEOUT;
+            while TcpStream::connect(format!("127.0.0.1:{}", self.port)).is_err() {
+                assert!(Instant::now() < deadline, "the org takes no connection");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+
+        /// What Ctrl-C does.
+        fn stop_daemon(&mut self) {
+            if let Some(mut daemon) = self.daemon.take() {
+                let sent = Command::new("kill").args(["-INT", &daemon.id().to_string()]).status().unwrap();
+                assert!(sent.success());
+                assert_eq!(daemon.wait().unwrap().code(), Some(0), "the daemon's exit status");
+            }
+        }
+    }
+
+    impl Drop for Reader {
+        fn drop(&mut self) {
+            for mut child in [self.daemon.take(), self.org.take()].into_iter().flatten() {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+
+    fn follow(page: &str, at_least: usize) {
+        let steps = steps(&read(Path::new(page)));
+        let commands = steps.iter().filter(|step| matches!(step, Step::Run { .. })).count();
+        assert!(commands >= at_least, "{page} has only {commands} commands");
+        let mut reader = Reader::new();
+        for step in &steps {
+            reader.take(step);
+        }
+        reader.stop_daemon();
+    }
+
+    #[test]
+    fn the_readme_works_as_it_is_written() {
+        follow("README.md", 6);
+    }
+
+    #[test]
+    fn the_quick_start_works_as_it_is_written() {
+        follow("docs/quick-start.md", 12);
+    }
+
+    #[test]
+    fn output_is_compared_line_by_line() {
+        let page = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let whole = |patterns: &str, lines: &[&str]| {
+            fits(&page(patterns), lines).is_ok_and(|taken| taken.contains(&lines.len()))
+        };
+        assert!(whole("a\n...\nd", &["a", "b", "c", "d"]));
+        assert!(whole("a\n...", &["a"]));
+        assert!(!whole("a", &["a", "b"]));
+        assert!(!whole("a\nb", &["a"]));
+        assert!(whole("a ... c", &["a b c"]));
+        assert!(!whole("a ... c", &["a b d"]));
+        assert!(whole("...x...", &["1x2"]));
+        assert!(!whole("...x", &["1x2"]));
+        assert_eq!(fits(&page("a\nb"), &["a", "c"]), Err("b".to_owned()));
+    }
+
+    #[test]
+    fn a_page_that_shows_another_number_fails() {
+        let page = "```console\n$ echo 4948 records\n4947 records\n```\n";
+        let wrong = std::panic::catch_unwind(|| {
+            let mut reader = Reader::new();
+            steps(page).iter().for_each(|step| reader.take(step));
+        });
+        assert!(wrong.is_err());
+    }
+}
