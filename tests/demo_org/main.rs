@@ -394,7 +394,7 @@ async fn where_finds_the_rows_that_the_data_set_has() {
         row.parent("Owner").and_then(|owner| text(&owner, "Name"))
     }
     type Wanted = fn(&Row<'_>) -> bool;
-    let cases: [(&str, Wanted); 26] = [
+    let cases: [(&str, Wanted); 29] = [
         ("Industry = 'BANKING'", |row| text(row, "Industry").as_deref() == Some("Banking")),
         ("Industry != 'Banking'", |row| text(row, "Industry").as_deref() != Some("Banking")),
         ("Industry = null", |row| text(row, "Industry").is_none()),
@@ -432,6 +432,14 @@ async fn where_finds_the_rows_that_the_data_set_has() {
         ("FoundedOn__c = LAST_N_DAYS:200", |row| {
             day(row, "FoundedOn__c").is_some_and(|day| ("2025-08-24".."2026-03-13").contains(&day.as_str()))
         }),
+        ("FoundedOn__c = LAST_N_DAYS : 200", |row| {
+            day(row, "FoundedOn__c").is_some_and(|day| ("2025-08-24".."2026-03-13").contains(&day.as_str()))
+        }),
+        // Weeks begin on Sunday: the next two are 15 to 28 March 2026.
+        ("FoundedOn__c < NEXT_N_WEEKS :2", |row| {
+            day(row, "FoundedOn__c").is_some_and(|day| *day < *"2026-03-15")
+        }),
+        ("NumberOfEmployees > - 1", |row| number(row, "NumberOfEmployees").is_some_and(|n| n > -1.0)),
         ("FoundedOn__c = THIS_YEAR", |row| {
             day(row, "FoundedOn__c").is_some_and(|day| day.starts_with("2026"))
         }),
@@ -614,8 +622,8 @@ async fn distances_are_measured_along_the_earth() {
         found("DISTANCE(BillingAddress, GEOLOCATION(38.897,-77.0365), 'km') < 1").await,
         within(38.897)
     );
-    let near = "DISTANCE(BillingAddress, GEOLOCATION(38.897,-77.0365), 'mi') > 2430 AND \
-                DISTANCE(BillingAddress, GEOLOCATION(38.897,-77.0365), 'mi') < 2440";
+    let near = "DISTANCE(BillingAddress, GEOLOCATION(38.897, - 77.0365), 'mi') > 2430 AND \
+                distance(BillingAddress, geolocation(38.897,-77.0365), 'mi') < 2440";
     assert_eq!(found(near).await, there);
     let near = near.replace("'mi'", "'km'").replace("2430", "3910").replace("2440", "3925");
     assert_eq!(found(&near).await, there);
