@@ -1,0 +1,524 @@
+"""Follows the pages of docs/recipes; see the script `run` next to this."""
+
+import csv
+import datetime
+import decimal
+import glob
+import http.server
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow.parquet
+import sqlglot
+import sqlglot.expressions as sql
+
+ROOT, BINARY = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+PAGES = ROOT / "docs" / "recipes"
+CLIENT_ID, USERNAME = "3MVG9demo", "integration@example.com"
+# What a command of a page has in its environment: nothing of this one.
+ENVIRONMENT = {"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1", "LANG": "C.UTF-8"}
+
+
+def passed(what):
+    print(f"ok  {what}", flush=True)
+
+
+def expect(holds, what):
+    if not holds:
+        sys.exit(f"tests/recipes: {what}")
+
+
+def shell(command, directory, env=None, status=0):
+    """Runs a command as a reader would, expects its exit status, and returns its standard output."""
+    ended = subprocess.run(
+        ["/bin/sh", "-ec", command], cwd=directory, env=ENVIRONMENT | (env or {}), capture_output=True, text=True, timeout=120
+    )
+    expect(
+        ended.returncode == status,
+        f"{command}\nended with {ended.returncode} instead of {status}:\n{ended.stdout}{ended.stderr}",
+    )
+    return ended.stdout
+
+
+class Page:
+    """A page's fenced blocks. A block whose first line is a comment with a file's name is that file."""
+
+    NAMED = re.compile(r"(?:#!/bin/sh\n)?(?:#|--) ([\w./-]+)\n")
+
+    def __init__(self, name):
+        text = (PAGES / name).read_text(encoding="utf-8")
+        self.blocks = re.findall(r"^ *```(\w+)\n(.*?)^ *```$", text, re.M | re.S)
+        self.blocks = [(language, unindented(block)) for language, block in self.blocks]
+        expect(self.blocks, f"{name} has no blocks")
+
+    def files(self):
+        return {found[1]: block for _, block in self.blocks if (found := self.NAMED.match(block))}
+
+    def unnamed(self, language):
+        return [block for found, block in self.blocks if found == language and not self.NAMED.match(block)]
+
+
+def unindented(block):
+    """A block of a list's item, without the item's indent."""
+    indent = min(len(line) - len(line.lstrip()) for line in block.splitlines() if line.strip())
+    return "".join(line[indent:] or "\n" for line in block.splitlines(keepends=True))
+
+
+class Org:
+    """`sfexport demo --serve` on a port of its own."""
+
+    def __init__(self, directory):
+        self.directory, self.process = directory, None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self, certificate=None):
+        command = [BINARY, "demo", "--serve", "--port", str(self.port), "--records", "3000", "--dir", self.directory]
+        if certificate:
+            command += ["--certificate", certificate]
+        self.log = open(self.directory.with_suffix(".log"), "w")
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=ENVIRONMENT)
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+        sys.exit(f"tests/recipes: the org did not start:\n{pathlib.Path(self.log.name).read_text()}")
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+    def configuration(self, key="server.key", more=""):
+        return (
+            f'[org]\nlogin_url = "{self.url}"\nclient_id = "{CLIENT_ID}"\nusername = "{USERNAME}"\n'
+            f'key_file = "{key}"\n{more}'
+        )
+
+
+def reader(org, directory, page):
+    """A directory with a configuration for the org and the files of the page."""
+    directory.mkdir()
+    shutil.copy(org.directory / "server.key", directory)
+    files = page.files()
+    (directory / "sfexport.toml").write_text(org.configuration(more=files.pop("sfexport.toml", "")))
+    (directory / "jobs").mkdir()
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+        if text.startswith("#!"):
+            (directory / name).chmod(0o755)
+    return directory
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def lines_of(path):
+    # A text may hold what str.splitlines takes for the end of a line.
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def timestamp(text):
+    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
+
+
+TYPES = {
+    "AnnualRevenue": float,
+    "NumberOfEmployees": int,
+    "IsDeleted": {"true": True, "false": False}.get,
+    "CreatedDate": timestamp,
+}
+
+
+def typed(row):
+    """A row of the CSV file as Python values, by Python's own means."""
+    return {name: TYPES.get(name, str)(cell) if cell else None for name, cell in row.items()}
+
+
+def same(name, wanted, found):
+    """Compares two lists of records cell by cell."""
+    expect(len(wanted) > 2000, f"{name}: only {len(wanted)} records to compare with")
+    expect(len(wanted) == len(found), f"{name}: {len(found)} records instead of {len(wanted)}")
+    for number, (want, find) in enumerate(zip(wanted, found)):
+        for column, value in want.items():
+            expect(
+                find[column] == value and type(find[column]) is type(value),
+                f"{name}: record {number}, {column}: {find[column]!r} instead of {value!r}",
+            )
+
+
+def awkward(rows):
+    """The data is only worth comparing with if it holds what loaders stumble over."""
+    texts = [cell for row in rows for cell in row.values()]
+    for what in ("N/A", "null", "0012"):
+        expect(what in texts, f"no cell is {what!r}: the data is too easy")
+    for what in ("\n", "\r", "\0", '"', "\\"):
+        expect(any(what in text for text in texts), f"no cell has {what!r} in it: the data is too easy")
+
+
+def in_duckdb(org, work):
+    page = Page("duckdb.md")
+    directory = reader(org, work / "duckdb", page)
+    shell("sfexport run --all", directory)
+    rows = rows_of(directory / "exports" / "accounts.csv")
+    awkward(rows)
+    os.chdir(directory)
+    with duckdb.connect() as database:
+        database.sql("SET TimeZone = 'UTC'")
+        # Twice, as on two nights.
+        for _ in range(2):
+            answers = [database.execute(block).fetchall() for block in page.unnamed("sql")]
+        table = database.sql("SELECT * FROM accounts").to_arrow_table().to_pylist()
+        opportunities = database.sql("SELECT * FROM opportunities").to_arrow_table().to_pylist()
+    same("DuckDB", [typed(row) for row in rows], table)
+    by_owner = {}
+    for row in rows:
+        by_owner[row["Owner.Name"]] = by_owner.get(row["Owner.Name"], 0) + 1
+    (owners,) = (answer for answer in answers if answer and len(answer[0]) == 3)
+    expect({owner: count for owner, count, _ in owners} == by_owner, f"DuckDB: accounts by owner {owners}")
+    same("DuckDB, JSON Lines", [flat(record) for record in lines_of(directory / "exports/opportunities.jsonl")], opportunities)
+    stored = pyarrow.parquet.read_table(directory / "accounts.parquet")
+    expect(stored.num_rows == len(rows), f"Parquet: {stored.num_rows} rows")
+    passed(f"DuckDB: {len(rows)} accounts from CSV, {len(opportunities)} opportunities from JSON Lines, each cell alike; Parquet")
+
+
+def flat(record):
+    return {
+        "Id": record["Id"],
+        "Name": record["Name"],
+        "Amount": record["Amount"] if record["Amount"] is None else float(record["Amount"]),
+        "CloseDate": datetime.date.fromisoformat(record["CloseDate"]),
+        "CreatedDate": timestamp(record["CreatedDate"]),
+        "AccountName": record["Account"] and record["Account"]["Name"],
+    }
+
+
+def in_data_frames(org, work):
+    page = Page("pandas-polars.md")
+    directory = reader(org, work / "frames", page)
+    shell("sfexport run --all", directory)
+    rows = rows_of(directory / "exports" / "accounts.csv")
+    awkward(rows)
+    os.chdir(directory)
+    frames = {}
+    for name, text in page.files().items():
+        if name.endswith(".py"):
+            scope = {}
+            exec(compile(text, name, "exec"), scope)
+            frames[name] = scope
+    wanted = [typed(row) for row in rows]
+    same("pandas", wanted, plain(frames["accounts_pandas.py"]["accounts"]))
+    same("polars", wanted, frames["accounts_polars.py"]["accounts"].to_dicts())
+    lines = lines_of(directory / "exports" / "opportunities.jsonl")
+    wanted = [{"Id": line["Id"], "Name": line["Name"], "Amount": line["Amount"], "CloseDate": line["CloseDate"]} for line in lines]
+    parents = [line["Account"] and line["Account"]["Name"] for line in lines]
+    expect(None in parents and any(parents), "the parents are too easy")
+    in_polars = frames["opportunities_polars.py"]["opportunities"].to_dicts()
+    in_pandas = plain(frames["opportunities_pandas.py"]["opportunities"])
+    for name, found in (("polars, JSON Lines", in_polars), ("pandas, JSON Lines", in_pandas)):
+        same(name, wanted, found)
+        expect([record["Account.Name"] for record in found] == parents, f"{name}: the parents differ")
+    passed(f"pandas and polars: {len(rows)} accounts from CSV, {len(lines)} opportunities from JSON Lines, each cell alike")
+
+
+def plain(frame):
+    """The records of a pandas frame as Python values."""
+    columns = {}
+    for column in frame.columns:
+        values = [None if pd.isna(value) else value for value in frame[column]]
+        values = [value.to_pydatetime() if isinstance(value, pd.Timestamp) else value for value in values]
+        columns[column] = [value.item() if hasattr(value, "item") else value for value in values]
+    return [dict(zip(columns, record)) for record in zip(*columns.values())]
+
+
+class Postgres:
+    """A server of its own, in a temporary directory, on loopback."""
+
+    def __init__(self, directory):
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[-2]))
+        postgres = shutil.which("postgres")
+        found = found or ([os.path.dirname(postgres)] if postgres else [])
+        expect(found, "Postgres is missing: install the package postgresql")
+        bin, data = pathlib.Path(found[-1]), directory / "data"
+        directory.mkdir()
+        # It refuses to run as root.
+        self.user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+        if self.user:
+            shutil.chown(directory, "postgres")
+            for parent in list(directory.parents)[:-2]:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        subprocess.run(
+            [*self.user, bin / "initdb", "-D", data, "-A", "trust", "-U", "loader", "-E", "UTF8", "--locale=C", "--no-sync"],
+            check=True, stdout=subprocess.DEVNULL,
+        )
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
+        settings = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self.log = open(directory / "log", "w")
+        self.server = subprocess.Popen([*self.user, bin / "postgres", "-D", data, *settings], stderr=self.log)
+        self.env = {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "loader", "PGDATABASE": "postgres"}
+        for _ in range(300):
+            if subprocess.run([bin / "pg_isready", "-q"], env=ENVIRONMENT | self.env).returncode == 0:
+                return
+            time.sleep(0.1)
+        self.stop()
+        sys.exit(f"tests/recipes: Postgres did not start:\n{(directory / 'log').read_text()}")
+
+    def stop(self):
+        # SIGINT: a fast shutdown.
+        self.server.send_signal(2)
+        self.server.wait(30)
+
+
+def in_postgres(org, work):
+    page = Page("postgres.md")
+    directory = reader(org, work / "postgres", page)
+    postgres = Postgres(work / "server")
+    try:
+        schema, load = page.unnamed("sh")
+        shell(schema, directory, postgres.env)
+        # Twice, as on two nights.
+        for _ in range(2):
+            shell(load, directory, postgres.env)
+        query = "SELECT * FROM accounts ORDER BY id COLLATE \\\"C\\\""
+        command = f'psql -q -c "SET timezone TO UTC" -c "COPY ({query}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)" > loaded.csv'
+        shell(command, directory, postgres.env)
+        with open(directory / "loaded.csv", newline="", encoding="utf-8") as file:
+            loaded = list(csv.reader(file))
+        rows = sorted(rows_of(directory / "exports" / "accounts.csv"), key=lambda row: row["Id"])
+        awkward(rows)
+        wanted = [[expected_of_postgres(name, cell) for name, cell in row.items()] for row in rows]
+        loaded = [[expected_of_postgres(name, cell) for name, cell in zip(rows[0], row)] for row in loaded]
+        expect(wanted == loaded, f"Postgres: {next((pair for pair in zip(wanted, loaded) if pair[0] != pair[1]), None)}")
+        # A file with other columns changes nothing.
+        job = directory / "jobs" / "accounts.toml"
+        job.write_text(job.read_text().replace("Id, Name, Type", "Id, Type, Name"))
+        shell(load, directory, postgres.env, status=3)
+        count = shell('psql -At -c "SELECT count(*) FROM accounts"', directory, postgres.env)
+        expect(int(count) == len(rows), f"Postgres: {count} rows after a load that failed")
+        passed(f"Postgres: {len(rows)} accounts loaded twice, each cell alike; another header is refused, and the rows stay")
+    finally:
+        postgres.stop()
+
+
+def expected_of_postgres(name, cell):
+    if name == "AnnualRevenue":
+        return cell and decimal.Decimal(cell)
+    if name == "IsDeleted":
+        return cell[0]
+    if name == "CreatedDate":
+        return datetime.datetime.fromisoformat(cell.replace("+0000", "+00:00").replace(" ", "T").removesuffix("+00").removesuffix("+00:00"))
+    return cell.replace("\0", "")
+
+
+def parsed(text, dialect):
+    """The statements of a script, each of which must be one that the dialect has."""
+    statements = sqlglot.parse(text, dialect=dialect, error_level=sqlglot.ErrorLevel.RAISE)
+    return [statement for statement in statements if statement is not None]
+
+
+def for_bigquery(org, work):
+    page = Page("bigquery.md")
+    directory = reader(org, work / "bigquery", page)
+    shell("sfexport run --all", directory)
+    (schema,) = (json.loads(block) for block in page.unnamed("json"))
+    kinds = {"STRING": str, "NUMERIC": (int, float), "INTEGER": int, "BOOLEAN": bool, "RECORD": dict}
+    records = lines_of(directory / "exports" / "accounts.jsonl")
+    expect(len(records) > 2000, f"BigQuery: {len(records)} records")
+    for record in records:
+        expect(list(record) == [field["name"] for field in schema], f"BigQuery: {list(record)} is not the schema")
+        for field in schema:
+            value = record[field["name"]]
+            fits = isinstance(value, kinds[field["type"]]) or value is None and field.get("mode") != "REQUIRED"
+            expect(fits, f"BigQuery: {field['name']} is {value!r}")
+            for inner in field.get("fields", []) if value else []:
+                expect(isinstance(value[inner["name"]], kinds[inner["type"]]), f"BigQuery: {field['name']} is {value!r}")
+        timestamp(record["CreatedDate"])
+    (create,) = parsed(page.files()["accounts.sql"], "bigquery")
+    named = {column.parts[0].name for column in create.find_all(sql.Column)}
+    expect(named == {field["name"] for field in schema}, f"BigQuery: the query names {named}")
+    passed(f"BigQuery: {len(records)} records fit the schema; the SQL parses and names its fields")
+
+
+def for_snowflake(org, work):
+    page = Page("snowflake.md")
+    directory = reader(org, work / "snowflake", page)
+    shell("sfexport run --all", directory)
+    header = list(rows_of(directory / "exports" / "accounts.csv")[0])
+    setup = parsed(page.files()["setup.sql"], "snowflake")
+    (table,) = (create for create in setup if create.args.get("kind") == "TABLE")
+    columns = [column.name for column in table.find_all(sql.ColumnDef)]
+    snake = [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.replace(".", "")).lower() for name in header]
+    expect(columns == snake, f"Snowflake: {columns} for {snake}")
+    load = parsed(page.files()["load.sql"], "snowflake")
+    kinds = [type(statement).__name__ for statement in load]
+    expect(kinds == ["Put", "Create", "Copy", "Insert"], f"Snowflake: load.sql is {kinds}")
+    passed(f"Snowflake: the SQL parses; its table has the {len(columns)} columns of the file in their order")
+
+
+def rotation(org, work):
+    page = Page("rotate-certificate.md")
+    directory = work / "rotation"
+    directory.mkdir()
+    openssl, keygen, trial, rehearsal = page.unnamed("sh")
+    configuration = org.configuration(more='cert_file = "server.crt"\n')
+    (directory / "sfexport.toml").write_text(configuration)
+    (directory / "jobs").mkdir()
+    (directory / "jobs" / "accounts.toml").write_text('soql = "SELECT Id FROM Account"\noutput = "accounts.csv"\n')
+    shell("sfexport keygen", directory)
+    shell(openssl, directory)
+    org.stop()
+    org.start(directory / "renewed.crt")
+    shell("mv renewed.crt server.crt\nsfexport check", directory)
+    shell(keygen, directory)
+    shell(trial, directory, {"NEW_CONSUMER_KEY": CLIENT_ID}, status=77)
+    both, serve = rehearsal.splitlines()
+    expect(serve.startswith("sfexport demo --serve") and "both.crt" in serve, f"the rehearsal serves by {serve}")
+    shell(both, directory)
+    org.stop()
+    org.start(directory / "both.crt")
+    shell("sfexport check", directory)
+    shell(trial, directory, {"NEW_CONSUMER_KEY": CLIENT_ID})
+    org.stop()
+    org.start()
+    passed("rotation: a renewed certificate and a second key are accepted; one whose certificate is not there is refused")
+
+
+def many_objects(org, work):
+    page = Page("many-objects.md")
+    directory = reader(org, work / "many", page)
+    (commands,) = page.unnamed("sh")
+    shell(commands, directory)
+    exported = {path.parent.name: rows_of(path) for path in directory.glob("exports/*/*.csv")}
+    expect(sorted(exported) == ["Account", "Contact", "Opportunity"], f"exports of {sorted(exported)}")
+    expect(all(len(rows) > 2000 for rows in exported.values()), "too few records")
+    expect("BillingCity" in exported["Account"][0] and "BillingAddress" not in exported["Account"][0], "compound fields")
+    passed(f"many objects: {', '.join(f'{name} with {len(rows[0])} fields' for name, rows in sorted(exported.items()))}")
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """What a webhook and a health check receive."""
+
+    received = []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.received.append((self.path, json.loads(body) if body else None))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def notifications(org, work):
+    page = Page("notifications.md")
+    directory = reader(org, work / "notifications", page)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    here = f"http://127.0.0.1:{server.server_port}"
+    job, settings = directory / "jobs" / "accounts.toml", directory / "sfexport.toml"
+    settings.write_text(settings.read_text().replace("https://hooks.slack.com", f"{here}/slack"))
+    job.write_text(job.read_text().replace("https://hc-ping.com", f"{here}/ping"))
+    good = job.read_text()
+    bad = good.replace("Id, Name", "Id, Nope")
+
+    shell("sfexport run accounts", directory)
+    check = "/ping/00000000-0000-0000-0000-000000000000"
+    expect([path for path, _ in Receiver.received] == [f"{check}/start", check], f"a success sends {Receiver.received}")
+    Receiver.received.clear()
+    job.write_text(bad)
+    shell("sfexport run accounts", directory, status=65)
+    sent = dict(Receiver.received)
+    expect(set(sent) == {f"{check}/start", f"{check}/fail", "/slack/services/T000/B000/XXXX"}, f"a failure sends {set(sent)}")
+    message = sent["/slack/services/T000/B000/XXXX"]
+    (shown,) = (json.loads(block) for block in page.unnamed("json"))
+    expect(set(message) == set(shown) and message["event"] == shown["event"], f"the webhook gets {message}")
+    begins = re.match(r"accounts \(default\) failed with status ", shown["text"])
+    expect(begins and message["text"].startswith(begins[0]), f"the webhook's text is {message['text']}")
+    server.shutdown()
+
+    # A mail command that keeps what it is given.
+    (directory / "bin").mkdir()
+    (directory / "bin" / "mail").write_text('#!/bin/sh\n{ echo "$@"; cat; } >>sent\n')
+    (directory / "bin" / "mail").chmod(0o755)
+    env = {"PATH": f"{directory}/bin:{ENVIRONMENT['PATH']}"}
+    sent = directory / "sent"
+    settings.write_text(org.configuration())
+    job.write_text(good.replace("ping_url", "#ping_url"))
+    (command,) = page.unnamed("sh")
+    shell(command, directory, env)
+    shell("./page-or-wait", directory, env)
+    expect(not sent.exists(), "mail about a success")
+    job.write_text(bad.replace("ping_url", "#ping_url"))
+    shell(command, directory, env, status=65)
+    expect("exit status 65" in sent.read_text() and "Nope" in sent.read_text(), f"the mail is {sent.read_text()}")
+    sent.unlink()
+    shell("./page-or-wait", directory, env, status=65)
+    expect("exit status 65" in sent.read_text(), f"the mail is {sent.read_text()}")
+    sent.unlink()
+    org.stop()
+    job.write_text(good.replace("ping_url", "#ping_url"))
+    settings.write_text(org.configuration(more='[http]\nattempts = 1\n'))
+    shell("./page-or-wait", directory, env, status=69)
+    expect(not sent.exists(), "mail about a failure that is worth a retry")
+    org.start()
+    passed("notifications: webhook and pings as the page shows them; mail after a failure, with the exit status kept")
+
+
+def load_after_export(org, work):
+    page = Page("README.md")
+    directory = reader(org, work / "nightly", page)
+    (directory / "load").write_text("#!/bin/sh\ntouch loaded\n")
+    (directory / "load").chmod(0o755)
+    job = directory / "jobs" / "accounts.toml"
+    job.write_text('soql = "SELECT Nope FROM Account"\noutput = "accounts.csv"\n')
+    shell("./nightly", directory, status=65)
+    expect(not (directory / "loaded").exists(), "a load after an export that failed")
+    job.write_text('soql = "SELECT Id FROM Account"\noutput = "accounts.csv"\n')
+    shell("./nightly", directory)
+    expect((directory / "loaded").exists(), "no load after an export")
+    passed("load after the export: only if it succeeded, with its exit status otherwise")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as work:
+        work = pathlib.Path(work)
+        # Whatever the binary is called.
+        (work / "bin").mkdir()
+        (work / "bin" / "sfexport").symlink_to(BINARY)
+        ENVIRONMENT["PATH"] = f"{work}/bin:{ENVIRONMENT['PATH']}"
+        org = Org(work / "org")
+        org.start()
+        try:
+            for recipe in (in_duckdb, in_data_frames, in_postgres, for_bigquery, for_snowflake, many_objects, load_after_export):
+                recipe(org, work)
+            rotation(org, work)
+            notifications(org, work)
+        finally:
+            os.chdir("/")
+            org.stop()
+    print("recipes/run: everything held")
+
+
+main()
