@@ -228,7 +228,7 @@ impl Check<'_> {
         let directory = &self.config.settings.state_dir;
         tell(match State::open(directory) {
             Ok(_) => Step::passed(Name::State, format!("{} can be written to", directory.display())),
-            Err(failure) => Step::failed(Name::State, failure),
+            Err(error) => Step::failed(Name::State, error.into()),
         });
     }
 }

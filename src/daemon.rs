@@ -20,7 +20,7 @@ use crate::agenda::{Action, Agenda, Event, JobSnapshot, PassedOver};
 use crate::clock::Clock;
 use crate::error::{Exit, Failure};
 use crate::export::{Edges, Extent, Run, export};
-use crate::job::JobName;
+use crate::job::{ExportKey, JobName};
 use crate::monitor::{self, Monitor};
 use crate::org::OrgName;
 use crate::report::{RunId, RunReport, RunStatus};
@@ -75,7 +75,7 @@ pub struct Daemon {
     reload_again: bool,
     stopping: Option<Exit>,
     /// Marks that could not be written; `None` stands for one to be removed.
-    unwritten: BTreeMap<JobName, Option<Mark>>,
+    unwritten: Marks,
     pruned: Option<Duration>,
     /// The one daemon of the state directory.
     _lock: Lock,
@@ -176,11 +176,15 @@ impl Daemon {
         let DaemonOptions { reader, clock, monitor, on_reading, supervisor } = options;
         let state = State::open(&config.settings.state_dir)?;
         let lock = state.lock_daemon()?;
-        let (marks, unread) = state.marks()?;
-        for failure in unread {
+        let (marks, unread) = config.marks(&state);
+        for failure in unread.into_iter().map(Failure::from) {
             // One damaged file must not keep every other job from its schedule.
             let hint = failure.hint.as_deref();
-            tracing::error!(error = %failure, hint, "a job's schedule begins anew, and catches up nothing");
+            tracing::error!(error = %failure, hint, "a job's schedule starts over, and nothing is caught up");
+        }
+        let keys: Vec<_> = config.keys().collect();
+        if let Err(error) = state.retain_marks(&keys) {
+            tracing::warn!(%error, "the marks of jobs that are gone could not be removed");
         }
         let now = clock.now();
         let config = Arc::new(config);
@@ -381,8 +385,8 @@ impl Daemon {
         let mut next = ControlFlow::Continue(());
         for action in actions {
             match action {
-                Action::Mark { job, mark } => pending.mark(job, Some(mark)),
-                Action::Forget { job } => pending.mark(job, None),
+                Action::Mark { job, mark } => pending.mark(self.mark_of(job, mark)),
+                Action::Forget { job } => pending.mark((job, None)),
                 Action::PassOver { job, first, last, count, why } => {
                     pending.reports.push(self.passed_over(&job, (first, last), count, why));
                 }
@@ -442,6 +446,12 @@ impl Daemon {
         let in_flight = InFlight { job: name.clone(), org, run_id, scheduled, started, stop: stop_sender };
         self.in_flight.insert(task.id(), in_flight);
         Ok(())
+    }
+
+    /// A mark with the key of its job as it is configured now.
+    fn mark_of(&self, job: JobName, mark: Mark) -> (JobName, Option<(ExportKey, Mark)>) {
+        let key = self.handle.config().jobs.get(&job).map(|job| job.key());
+        (job, key.map(|key| (key, mark)))
     }
 
     fn cancel(&self, job: &JobName) {
@@ -534,10 +544,10 @@ impl Daemon {
                     tracing::error!(job = report.job, error = %failure, "the history could not be written");
                 }
             }
-            let kept = |(job, mark): &(JobName, Option<Mark>)| {
+            let kept = |(job, mark): &(JobName, Option<(ExportKey, Mark)>)| {
                 let kept = match mark {
-                    Some(mark) => state.set_mark(job, mark),
-                    None => state.remove_mark(job),
+                    Some((key, mark)) => state.set_mark(key, mark),
+                    None => state.remove_marks(job),
                 };
                 kept.inspect_err(|failure| {
                     tracing::error!(
@@ -576,15 +586,18 @@ impl Daemon {
     }
 }
 
+/// Marks to be written, each with its key; `None` stands for those of a job that are to be removed.
+type Marks = BTreeMap<JobName, Option<(ExportKey, Mark)>>;
+
 /// What must be on the disk before the next action.
 #[derive(Default)]
 struct PendingWrites {
-    marks: BTreeMap<JobName, Option<Mark>>,
+    marks: Marks,
     reports: Vec<RunReport>,
 }
 
 impl PendingWrites {
-    fn mark(&mut self, job: JobName, mark: Option<Mark>) {
+    fn mark(&mut self, (job, mark): (JobName, Option<(ExportKey, Mark)>)) {
         self.marks.insert(job, mark);
     }
 

@@ -170,9 +170,9 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> Outcome {
     // publish the rest.
     if let (Some(state), Some(locks)) = (&edges.state, &locks)
         && !matches!(ended, Err(RunError::PartlyPublished(_)))
-        && let Err(failure) = blocking(|| recovery::forget(state, &locks.job))
+        && let Err(error) = blocking(|| recovery::forget(state, &locks.job))
     {
-        not_noted(&mut report, failure);
+        not_noted(&mut report, error.into());
     }
     if extent == Extent::Whole {
         blocking(|| record(&mut report, edges, ended.as_ref().err()));
@@ -206,8 +206,8 @@ fn record(report: &mut RunReport, edges: &Edges, error: Option<&RunError>) {
     if matches!(error, Some(RunError::AlreadyRunning(_))) && report.scheduled.is_none() {
         return;
     }
-    if let Err(failure) = state.append(report) {
-        not_noted(report, failure);
+    if let Err(error) = state.append(report) {
+        not_noted(report, error.into());
     }
 }
 

@@ -11,10 +11,12 @@ use crate::org::OrgName;
 use crate::schedule::Schedule;
 use crate::soql::{Layout, Query};
 
+mod export_key;
 mod location;
 pub mod output_path;
 mod recovery_data;
 
+pub use export_key::{ExportKey, ObjectName};
 pub use location::Location;
 pub use output_path::OutputTemplate;
 pub use recovery_data::RecoveryData;
@@ -101,6 +103,12 @@ pub struct Job {
 }
 
 impl Job {
+    /// What it is remembered by between runs.
+    #[must_use]
+    pub fn key(&self) -> ExportKey {
+        ExportKey::new(self.name.clone(), self.org.clone())
+    }
+
     /// How the columns of its files are laid out.
     #[must_use]
     pub fn layout(&self) -> Layout {

@@ -1,77 +1,121 @@
-//! What is remembered between runs: locks, the notes of unfinished runs, schedule marks, columns and the history.
+//! What is remembered between runs: locks, the journals of unfinished runs, schedule marks, columns and the history.
 //! What any of it leads to is decided by `export` and `daemon`; nothing here touches an output.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::error::{Exit, Failure};
-use crate::job::{JobName, Location, RecoveryData};
+use crate::job::{ExportKey, JobName, Location, ObjectName, RecoveryData};
+use crate::org::OrgName;
 use crate::report::RunReport;
 use crate::schedule::Mark;
 
-mod file;
+mod error;
 mod history;
 mod journal;
+mod legacy;
 mod lock;
+mod names;
+mod owner;
+mod store;
 
+pub use error::{LockError, LockTarget, StateError};
 pub use history::History;
-pub use journal::JournalEntry;
+pub use journal::{Journal, JournalEntry};
 pub use lock::Lock;
+
+use journal::RawEntries;
+use lock::Mode;
+use store::{Document, LocalStore, Store, Version, When, hash};
+
+const JOURNAL: &str = "journal";
+const MARKS: &str = "marks";
+const COLUMNS: &str = "columns";
 
 /// The state directory.
 ///
 /// ```text
-/// runs.jsonl           the history, a run report a line
-/// runs.lock            held while the history is appended to or pruned
-/// daemon.lock          held by the daemon
-/// locks/JOB.lock       held while the job runs
-/// locks/outputs/HASH   held while an output is written
-/// unfinished/JOB.json  stages and intents of a run that has not ended
-/// marks/JOB.json       where the job's schedule stands
-/// columns/JOB.json     the columns of the last successful run
+/// runs.jsonl            the history, one run report per line
+/// runs.lock             held while the history is appended to or pruned
+/// daemon.lock           held by the daemon
+/// locks/KEY.lock        held while a job runs against an org
+/// locks/JOB.lock        shared by a job's runs; version 0.1 takes it for itself alone
+/// locks/outputs/HASH    held while an output is written
+/// journal/KEY.json      what a run that has not ended must not forget
+/// marks/KEY.json        how far the job's schedule has come
+/// columns/KEY.json      the columns of the last successful run
 /// ```
 ///
-/// A lock is the kernel's, on an open file; whether the file exists, and what is in it, means nothing. Everything
-/// here blocks for as long as the disk takes, a few milliseconds as a rule.
+/// KEY is `JOB@ORG`, with `@OBJECT` for one export of a set. A lock is the kernel's, on an open file: whether the file
+/// exists, and what is in it, means nothing. Everything here blocks for as long as the disk takes, usually a few
+/// milliseconds.
 #[derive(Debug, Clone)]
 pub struct State {
     directory: PathBuf,
+    store: Arc<dyn Store>,
 }
 
-/// One job's lock, held until it is dropped. It stands before everything that only a job's own run may do.
+/// The lock of one key, held until it is dropped. Whatever only a job's own run may do asks for it.
 #[derive(Debug)]
 pub struct JobLock {
-    name: JobName,
+    key: ExportKey,
     _lock: Lock,
+    /// Keeps processes of version 0.1 from running the job.
+    _of_0_1: Lock,
 }
 
 impl JobLock {
-    /// The job that is locked.
+    /// What is locked.
     #[must_use]
-    pub fn job(&self) -> &JobName {
-        &self.name
+    pub fn key(&self) -> &ExportKey {
+        &self.key
+    }
+}
+
+/// A document and whose it is. The file's name says that too, but one that is too long is cut.
+#[derive(Serialize, Deserialize)]
+struct Kept<T> {
+    job: String,
+    org: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    object: Option<String>,
+    content: T,
+}
+
+impl<T> Kept<T> {
+    fn new(key: &ExportKey, content: T) -> Self {
+        let object = key.object().map(ToString::to_string);
+        Self { job: key.job().to_string(), org: key.org().to_string(), object, content }
+    }
+
+    fn key(&self) -> Option<ExportKey> {
+        let key = ExportKey::new(JobName::parse(&self.job).ok()?, OrgName::parse(&self.org).ok()?);
+        match &self.object {
+            Some(object) => Some(key.of_object(ObjectName::parse(object).ok()?)),
+            None => Some(key),
+        }
     }
 }
 
 impl State {
-    /// The state in `directory`, which is made where it is missing, with mode 0700: the history holds what orgs
-    /// answered. Who wants to share it makes it with another mode before.
+    /// The state in `directory`, which is created with mode 0700 if it is missing, because the history holds what orgs
+    /// answered. To share it, create it with another mode before.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where it cannot be made or written to.
-    pub fn open(directory: &Path) -> Result<Self, Failure> {
+    /// If it cannot be created or written to.
+    pub fn open(directory: &Path) -> Result<Self, StateError> {
         let state = Self::at(directory)?;
-        // Only the directory itself is private: exports may lie beside it.
+        // Only the directory itself is private: exports may be next to it.
         make_directory(&state.directory, 0o700)?;
-        for inner in ["locks", "locks/outputs", "unfinished", "marks", "columns"] {
+        for inner in ["locks", "locks/outputs", JOURNAL, MARKS, COLUMNS] {
             make_directory(&state.directory.join(inner), 0o777)?;
         }
         // A run finds out before it begins, not when it has a report to write.
@@ -79,46 +123,41 @@ impl State {
         Ok(state)
     }
 
-    /// The state in `directory` for those who only read: nothing is made, and what is missing reads as empty.
+    /// The state in `directory` for reading: nothing is created, and what is missing reads as empty.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where a relative `directory` has nothing to be relative to.
-    pub fn at(directory: &Path) -> Result<Self, Failure> {
-        let absolute = std::path::absolute(directory);
-        Ok(Self { directory: absolute.map_err(|error| failure("cannot resolve", directory, &error))? })
+    /// If a relative `directory` has nothing to be relative to.
+    pub fn at(directory: &Path) -> Result<Self, StateError> {
+        let absolute = std::path::absolute(directory).map_err(StateError::io("cannot resolve", directory))?;
+        Ok(Self { store: Arc::new(LocalStore::new(absolute.clone())), directory: absolute })
     }
 
-    /// Locks a job for one run of it.
+    /// Locks a key for one run.
     ///
     /// # Errors
-    ///
-    /// [`Exit::TryLater`] where it runs already, in this process or another; [`Exit::Output`] where the lock
-    /// cannot be made.
-    pub fn lock_job(&self, job: &JobName) -> Result<JobLock, Failure> {
-        let path = self.directory.join("locks").join(format!("{job}.lock"));
-        match lock::try_lock(&path)? {
-            Ok(lock) => Ok(JobLock { name: job.clone(), _lock: lock }),
-            Err(held) => Err(Failure::new(Exit::TryLater, format!("job {job} is being run already{held}"))
-                .hint("wait for the end of that run; jobs run by the daemon are not to be started by cron as well")),
-        }
+    /// [`LockError::Held`] if it runs already, in this process or another.
+    pub fn lock_job(&self, key: &ExportKey) -> Result<JobLock, LockError> {
+        let target = || LockTarget::Job(key.clone());
+        // What 0.1 left of the job is carried over by one run at a time, whatever its org.
+        let legacy = [legacy::UNFINISHED, COLUMNS].map(|kind| legacy::name(kind, key.job()));
+        let is_legacy = legacy.iter().any(|name| self.store.location(name).symlink_metadata().is_ok());
+        let mode = if is_legacy { Mode::Exclusive } else { Mode::Shared };
+        let locks = self.directory.join("locks");
+        let of_0_1 = lock::try_lock(&locks.join(format!("{}.lock", key.job())), mode, target)?;
+        let lock =
+            lock::try_lock(&locks.join(format!("{}.lock", names::stem(key))), Mode::Exclusive, target)?;
+        Ok(JobLock { key: key.clone(), _lock: lock, _of_0_1: of_0_1 })
     }
 
-    /// Locks an output, so that two jobs whose paths meet do not write it at once. `output` is by way of no links.
+    /// Locks an output, so two jobs whose paths meet do not write it at once.
     ///
     /// # Errors
-    ///
-    /// [`Exit::TryLater`] where another run writes it, [`Exit::Output`] where the lock cannot be made.
-    pub fn lock_output(&self, output: &Location) -> Result<Lock, Failure> {
-        match lock::try_lock(&self.output_lock(output))? {
-            // One file a path would be a file a night where the path holds the date.
-            Ok(lock) => Ok(lock.removed_at_end()),
-            Err(held) => {
-                let what = format!("{output} is being written already{held}");
-                Err(Failure::new(Exit::TryLater, what)
-                    .hint("wait for the end of that run; two jobs should not have one output"))
-            }
-        }
+    /// [`LockError::Held`] if another run writes it.
+    pub fn lock_output(&self, output: &Location) -> Result<Lock, LockError> {
+        let path = self.output_lock(output);
+        let lock = lock::try_lock(&path, Mode::Exclusive, || LockTarget::Output(output.clone()))?;
+        // One file per path would be one per night if the path contains the date.
+        Ok(lock.removed_at_end())
     }
 
     /// Whether `lock` is [`State::lock_output`]'s of this output.
@@ -130,98 +169,99 @@ impl State {
     /// Locks the state directory for the one daemon that it may have.
     ///
     /// # Errors
-    ///
-    /// [`Exit::TryLater`] where a daemon runs on it, [`Exit::Output`] where the lock cannot be made.
-    pub fn lock_daemon(&self) -> Result<Lock, Failure> {
+    /// [`LockError::Held`] if a daemon runs on it.
+    pub fn lock_daemon(&self) -> Result<Lock, LockError> {
         let path = self.directory.join("daemon.lock");
-        let mut tried = lock::try_lock(&path)?;
+        let lock = || lock::try_lock(&path, Mode::Exclusive, || LockTarget::Daemon(self.directory.clone()));
         for _ in 0..5 {
-            if tried.is_ok() {
-                break;
+            match lock() {
+                // Whoever only looks whether a daemon runs holds it for a moment.
+                Err(LockError::Held { .. }) => std::thread::sleep(Duration::from_millis(10)),
+                tried => return tried,
             }
-            // Who only looks whether a daemon runs holds it for a moment.
-            std::thread::sleep(Duration::from_millis(10));
-            tried = lock::try_lock(&path)?;
         }
-        tried.map_err(|held| {
-            let what = format!("a daemon runs on {} already{held}", self.directory.display());
-            Failure::new(Exit::TryLater, what).hint("end that one, or give this one a state_dir of its own")
-        })
+        lock()
     }
 
-    /// Whether a daemon runs on it. Nothing is made or written.
+    /// Whether a daemon runs on it. Nothing is created or written.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where the lock cannot be looked at.
-    pub fn has_daemon(&self) -> Result<bool, Failure> {
+    /// If the lock cannot be looked at.
+    pub fn has_daemon(&self) -> Result<bool, LockError> {
         lock::is_held(&self.directory.join("daemon.lock"))
     }
 
-    /// Notes a run's stages before they are opened, so that a later run finds them if this one dies. On the disk
-    /// when it returns.
+    /// Notes what the next run must know if this one dies; on the disk when it returns.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where the note cannot be written.
-    pub fn note_stages(&self, job: &JobLock, stages: &[RecoveryData]) -> Result<(), Failure> {
-        self.amend(job, |unfinished| unfinished.stages.extend_from_slice(stages))
+    /// If it cannot be written.
+    pub fn note(&self, lock: &JobLock, entry: &JournalEntry) -> Result<(), StateError> {
+        let (mut entries, version) = self.entries(lock.key())?;
+        let path = self.store.location(&names::document(JOURNAL, lock.key()));
+        entries.add(entry).map_err(|source| StateError::Damaged { path, source })?;
+        self.write_entries(lock, &entries, version.as_ref())
     }
 
-    /// Notes that a group of outputs is about to be published, before the first rename. On the disk when it
-    /// returns.
+    /// What earlier runs of the key, all dead since its lock is held, did not finish. What 0.1 left is carried over.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where the note cannot be written.
-    pub fn note_intent(&self, job: &JobLock, intent: RecoveryData) -> Result<(), Failure> {
-        self.amend(job, |unfinished| unfinished.intent = Some(intent))
+    /// If it cannot be read, and [`StateError::UnknownEntry`] if a later version noted something.
+    pub fn journal(&self, lock: &JobLock) -> Result<Journal, StateError> {
+        self.carry_over(lock)?;
+        let path = self.store.location(&names::document(JOURNAL, lock.key()));
+        self.entries(lock.key())?.0.all(&path)
     }
 
-    /// The intents that runs of other jobs left, with their jobs, by name. What cannot be read is left to its own job.
+    /// The publishes that others than this key's runs did not finish, with their keys: the job may have been renamed
+    /// since, or its output moved. What cannot be read is left to its own job.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where the notes cannot be listed.
-    pub fn intents_of_others(&self, own: &JobLock) -> Result<Vec<(JobName, RecoveryData)>, Failure> {
-        let others = self.jobs_in("unfinished")?.into_iter().filter(|job| job != own.job());
-        let intents = others.filter_map(|job| {
-            let noted: Option<JournalEntry> = file::read(&self.job_file("unfinished", &job)).ok().flatten();
-            Some((job, noted?.intent?))
-        });
-        Ok(intents.collect())
-    }
-
-    /// What earlier runs of the job, all dead since the lock is held, did not end: the intent, to be recovered first,
-    /// and the stages, to be discarded after it.
-    ///
-    /// # Errors
-    ///
-    /// [`Exit::Output`] where the note cannot be read.
-    pub fn unfinished(&self, job: &JobLock) -> Result<JournalEntry, Failure> {
-        Ok(file::read(&self.unfinished_path(job))?.unwrap_or_default())
-    }
-
-    /// Forgets what was noted, after all of it is published, swept or discarded, but for those stages that `remain`.
-    ///
-    /// # Errors
-    ///
-    /// [`Exit::Output`] where the note cannot be removed or written.
-    pub fn clear(&self, job: &JobLock, remain: impl Fn(&RecoveryData) -> bool) -> Result<(), Failure> {
-        let mut stages = self.unfinished(job)?.stages;
-        stages.retain(|stage| remain(stage));
-        if stages.is_empty() {
-            return file::remove(&self.unfinished_path(job));
+    /// If the journals cannot be listed.
+    pub fn intents_of_others(&self, own: &JobLock) -> Result<Vec<(ExportKey, RecoveryData)>, StateError> {
+        let mut found = Vec::new();
+        for name in self.store.list(JOURNAL)? {
+            let kept: Option<Kept<RawEntries>> = self.read(&name).ok().flatten().map(|(kept, _)| kept);
+            let Some((kept, key)) = kept.and_then(|kept| kept.key().map(|key| (kept, key))) else { continue };
+            if key != *own.key() {
+                found.extend(kept.content.known().intents().map(|intent| (key.clone(), intent.clone())));
+            }
         }
-        file::write(&self.unfinished_path(job), &JournalEntry { stages, intent: None })
+        for name in self.store.list(legacy::UNFINISHED)? {
+            let Some(job) = legacy::job_of(&name) else { continue };
+            let left: Option<legacy::Unfinished> = self.read(&name).ok().flatten().map(|(left, _)| left);
+            let journal = Journal::new(left.map(legacy::Unfinished::into_entries).unwrap_or_default());
+            // 0.1 did not note the org. Whose run carries it over makes no difference to its files.
+            let key = ExportKey::new(job, own.key().org().clone());
+            found.extend(journal.intents().map(|intent| (key.clone(), intent.clone())));
+        }
+        Ok(found)
+    }
+
+    /// Forgets what was noted, after all of it is published, removed or discarded, except for the stages that `remain`.
+    ///
+    /// # Errors
+    /// If the journal cannot be removed or written.
+    pub fn clear(&self, lock: &JobLock, remain: impl Fn(&RecoveryData) -> bool) -> Result<(), StateError> {
+        let name = names::document(JOURNAL, lock.key());
+        let (entries, version) = self.entries(lock.key())?;
+        let journal = entries.all(&self.store.location(&name))?;
+        let stages: Vec<_> = journal.stages().filter(|stage| remain(stage)).cloned().collect();
+        if stages.is_empty() {
+            return self.store.delete(&name);
+        }
+        let mut entries = RawEntries::default();
+        let path = self.store.location(&name);
+        entries
+            .add(&JournalEntry::Stages { stages })
+            .map_err(|source| StateError::Damaged { path, source })?;
+        self.write_entries(lock, &entries, version.as_ref())
     }
 
     /// Appends a run to the history; on the disk when it returns.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where it cannot be written; the history is then as it was.
-    pub fn append(&self, report: &RunReport) -> Result<(), Failure> {
+    /// If it cannot be written; the history is then as it was.
+    pub fn append(&self, report: &RunReport) -> Result<(), StateError> {
         history::append(&self.directory, report)
     }
 
@@ -229,130 +269,187 @@ impl State {
     /// is left out.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where it cannot be opened; items are errors where it cannot be read.
-    pub fn history(&self) -> Result<History, Failure> {
+    /// If it cannot be opened; items are errors if it cannot be read.
+    pub fn history(&self) -> Result<History, StateError> {
         History::open(&self.directory)
     }
 
-    /// Drops the runs that ended more than `keep` before `now`, except the last run of each job, however old. Gives
+    /// Drops the runs that ended more than `keep` before `now`, except the last run of each key, however old. Gives
     /// how many.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where it cannot be rewritten; the history is then as it was.
-    pub fn prune(&self, keep: Duration, now: Timestamp) -> Result<u64, Failure> {
+    /// If it cannot be rewritten; the history is then as it was.
+    pub fn prune(&self, keep: Duration, now: Timestamp) -> Result<u64, StateError> {
         history::prune(&self.directory, keep, now)
     }
 
-    /// How far the job's schedule has come, if it was ever marked.
+    /// How far the job's schedule has come for this org, if it was ever marked.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where the mark cannot be read.
-    pub fn mark(&self, job: &JobName) -> Result<Option<Mark>, Failure> {
-        file::read(&self.job_file("marks", job))
+    /// If the mark cannot be read.
+    pub fn mark(&self, key: &ExportKey) -> Result<Option<Mark>, StateError> {
+        match self.kept(MARKS, key)? {
+            Some((mark, _)) => Ok(Some(mark)),
+            None => Ok(self.read(&legacy::name(MARKS, key.job()))?.map(|(mark, _)| mark)),
+        }
     }
 
-    /// Every job's mark, and the failures of those that cannot be read.
-    ///
-    /// # Errors
-    ///
-    /// [`Exit::Output`] where their directory cannot be listed.
-    pub fn marks(&self) -> Result<(BTreeMap<JobName, Mark>, Vec<Failure>), Failure> {
+    /// The marks of these keys, and why others could not be read.
+    pub fn marks<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k ExportKey>,
+    ) -> (BTreeMap<ExportKey, Mark>, Vec<StateError>) {
         let (mut marks, mut unread) = (BTreeMap::new(), Vec::new());
-        for job in self.jobs_in("marks")? {
-            match self.mark(&job) {
-                Ok(mark) => marks.extend(mark.map(|mark| (job, mark))),
-                Err(failure) => unread.push(failure),
+        for key in keys {
+            match self.mark(key) {
+                Ok(mark) => marks.extend(mark.map(|mark| (key.clone(), mark))),
+                Err(error) => unread.push(error),
             }
         }
-        Ok((marks, unread))
+        (marks, unread)
     }
 
-    /// Marks how far the job's schedule has come; on the disk when it returns. The daemon's alone.
+    /// Marks how far the job's schedule has come; on the disk when it returns. For the daemon only.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where it cannot be written; the former mark stands.
-    pub fn set_mark(&self, job: &JobName, mark: &Mark) -> Result<(), Failure> {
-        file::write(&self.job_file("marks", job), mark)
+    /// If it cannot be written; the previous mark stays.
+    pub fn set_mark(&self, key: &ExportKey, mark: &Mark) -> Result<(), StateError> {
+        self.keep(MARKS, key, mark, When::Always)?;
+        self.store.delete(&legacy::name(MARKS, key.job()))
     }
 
-    /// Removes the job's mark, if it has one.
+    /// Removes the marks of a job, whatever the org.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where it cannot be removed.
-    pub fn remove_mark(&self, job: &JobName) -> Result<(), Failure> {
-        file::remove(&self.job_file("marks", job))
+    /// If they cannot be listed or removed.
+    pub fn remove_marks(&self, job: &JobName) -> Result<(), StateError> {
+        let of_job = |name: &str| {
+            legacy::job_of(name).is_some_and(|found| found == *job) || self.is_mark_of(name, job)
+        };
+        let names = self.store.list(MARKS)?;
+        names.iter().filter(|name| of_job(name)).try_for_each(|name| self.store.delete(name))
     }
 
-    /// The columns of the job's last successful run; pruning the history does not forget them.
+    /// Removes every mark that is not of one of these keys.
     ///
     /// # Errors
+    /// If they cannot be listed or removed.
+    pub fn retain_marks<'k>(&self, keys: impl IntoIterator<Item = &'k ExportKey>) -> Result<(), StateError> {
+        let keys = keys.into_iter();
+        let kept: BTreeSet<_> =
+            keys.flat_map(|key| [names::document(MARKS, key), legacy::name(MARKS, key.job())]).collect();
+        let names = self.store.list(MARKS)?;
+        let mut others = names.iter().filter(|name| name.ends_with(".json") && !kept.contains(*name));
+        others.try_for_each(|name| self.store.delete(name))
+    }
+
+    /// The columns of the key's last successful run; pruning the history does not forget them.
     ///
-    /// [`Exit::Output`] where they cannot be read.
-    pub fn columns(&self, job: &JobName) -> Result<Option<Vec<String>>, Failure> {
-        file::read(&self.job_file("columns", job))
+    /// # Errors
+    /// If they cannot be read.
+    pub fn columns(&self, lock: &JobLock) -> Result<Option<Vec<String>>, StateError> {
+        Ok(self.kept(COLUMNS, lock.key())?.map(|(columns, _)| columns))
     }
 
     /// Notes the columns of a successful run.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where they cannot be written; the former ones stand.
-    pub fn set_columns(&self, job: &JobLock, columns: &[String]) -> Result<(), Failure> {
-        // They change once in a year: the nightly flush is not worth it.
-        if self.columns(job.job()).is_ok_and(|noted| noted.as_deref() == Some(columns)) {
+    /// If they cannot be written; the previous ones stay.
+    pub fn set_columns(&self, lock: &JobLock, columns: &[String]) -> Result<(), StateError> {
+        // They change once in a year: a nightly flush is not worth it.
+        if self.columns(lock).is_ok_and(|noted| noted.as_deref() == Some(columns)) {
             return Ok(());
         }
-        file::write(&self.job_file("columns", job.job()), &columns)
+        self.keep(COLUMNS, lock.key(), columns, When::Always)
     }
 
-    fn amend(&self, job: &JobLock, change: impl FnOnce(&mut JournalEntry)) -> Result<(), Failure> {
-        let mut unfinished = self.unfinished(job)?;
-        change(&mut unfinished);
-        file::write(&self.unfinished_path(job), &unfinished)
+    /// Moves what 0.1 left of the job to where it belongs now: first written there, then removed here.
+    fn carry_over(&self, lock: &JobLock) -> Result<(), StateError> {
+        let key = lock.key();
+        let unfinished = legacy::name(legacy::UNFINISHED, key.job());
+        if let Some((left, _)) = self.read::<legacy::Unfinished>(&unfinished)? {
+            for entry in left.into_entries() {
+                self.note(lock, &entry)?;
+            }
+            self.store.delete(&unfinished)?;
+        }
+        let columns = legacy::name(COLUMNS, key.job());
+        if let Some((found, _)) = self.read::<Vec<String>>(&columns)? {
+            if self.columns(lock)?.is_none() {
+                self.keep(COLUMNS, key, &found, When::Absent)?;
+            }
+            self.store.delete(&columns)?;
+        }
+        Ok(())
+    }
+
+    fn entries(&self, key: &ExportKey) -> Result<(RawEntries, Option<Version>), StateError> {
+        let kept = self.kept(JOURNAL, key)?;
+        Ok(kept.map_or_else(Default::default, |(entries, version)| (entries, Some(version))))
+    }
+
+    fn write_entries(
+        &self,
+        lock: &JobLock,
+        entries: &RawEntries,
+        version: Option<&Version>,
+    ) -> Result<(), StateError> {
+        self.keep(JOURNAL, lock.key(), entries, version.map_or(When::Absent, When::Unchanged))
+    }
+
+    /// What is kept of this kind for a key.
+    fn kept<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        key: &ExportKey,
+    ) -> Result<Option<(T, Version)>, StateError> {
+        let name = names::document(kind, key);
+        let Some((kept, version)) = self.read::<Kept<T>>(&name)? else { return Ok(None) };
+        match kept.key() {
+            Some(found) if found == *key => Ok(Some((kept.content, version))),
+            found => Err(StateError::Misplaced {
+                path: self.store.location(&name),
+                found: found.map_or(kept.job, |found| found.to_string()),
+                expected: key.to_string(),
+            }),
+        }
+    }
+
+    fn keep<T: Serialize + ?Sized>(
+        &self,
+        kind: &str,
+        key: &ExportKey,
+        content: &T,
+        when: When<'_>,
+    ) -> Result<(), StateError> {
+        let name = names::document(kind, key);
+        let mut bytes = serde_json::to_vec(&Kept::new(key, content))
+            .map_err(|source| StateError::Damaged { path: self.store.location(&name), source })?;
+        bytes.push(b'\n');
+        self.store.put(&name, &bytes, when).map(drop)
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(T, Version)>, StateError> {
+        let Some(Document { bytes, version }) = self.store.get(name)? else { return Ok(None) };
+        match serde_json::from_slice(&bytes) {
+            Ok(read) => Ok(Some((read, version))),
+            Err(source) => Err(StateError::Damaged { path: self.store.location(name), source }),
+        }
+    }
+
+    fn is_mark_of(&self, name: &str, job: &JobName) -> bool {
+        let kept = self.read::<Kept<serde::de::IgnoredAny>>(name);
+        kept.is_ok_and(|kept| kept.is_some_and(|(kept, _)| kept.job == job.as_str()))
     }
 
     fn output_lock(&self, output: &Location) -> PathBuf {
-        let digest = digest::digest(&digest::SHA256, output.as_bytes());
-        let hash: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        self.directory.join("locks/outputs").join(hash)
-    }
-
-    fn unfinished_path(&self, job: &JobLock) -> PathBuf {
-        self.job_file("unfinished", job.job())
-    }
-
-    /// The jobs that have a file of this kind, by name.
-    fn jobs_in(&self, kind: &str) -> Result<Vec<JobName>, Failure> {
-        let directory = self.directory.join(kind);
-        let unlisted = |error: io::Error| failure("cannot list", &directory, &error);
-        let entries = match fs::read_dir(&directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(unlisted)?,
-        };
-        let mut jobs = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(unlisted)?.file_name();
-            // What a crash left aside is nobody's.
-            let stem = name.to_str().and_then(|name| name.strip_suffix(".json"));
-            jobs.extend(stem.and_then(|stem| JobName::parse(stem).ok()));
-        }
-        jobs.sort();
-        Ok(jobs)
-    }
-
-    fn job_file(&self, kind: &str, job: &JobName) -> PathBuf {
-        self.directory.join(kind).join(format!("{job}.json"))
+        self.directory.join("locks/outputs").join(&hash(output.as_bytes())[..32])
     }
 }
 
-/// Makes a directory, and those above it, each flushed into the one that holds it: with a directory that a power cut takes
-/// away go the notes in it, however well they were flushed.
-fn make_directory(directory: &Path, mode: u32) -> Result<(), Failure> {
+/// Creates a directory, and those above it, each flushed into the one that contains it: if a power cut takes a directory
+/// away, what was flushed in it is gone too.
+fn make_directory(directory: &Path, mode: u32) -> Result<(), StateError> {
     let make = || fs::DirBuilder::new().mode(mode).create(directory);
     let made = match (make(), directory.parent()) {
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
@@ -362,19 +459,12 @@ fn make_directory(directory: &Path, mode: u32) -> Result<(), Failure> {
         (made, _) => made,
     };
     match made {
-        Ok(()) => file::flush_directory_of(directory),
+        Ok(()) => {
+            owner::give_directory(directory);
+            store::flush_directory_of(directory)
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failure("cannot make", directory, &error)),
-    }
-}
-
-fn failure(doing: &str, path: &Path, error: &io::Error) -> Failure {
-    let failure =
-        Failure::of_file(Exit::Output, doing, path, error).context("the state directory cannot be used");
-    let where_to = "state_dir (SFEXPORT_STATE_DIR) must be a directory that this user can write to";
-    match failure.hint.clone() {
-        Some(hint) => failure.hint(format!("{hint}; {where_to}")),
-        None => failure.hint(where_to),
+        Err(error) => Err(StateError::io("cannot make", directory)(error)),
     }
 }
 

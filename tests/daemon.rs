@@ -29,8 +29,9 @@ use sfexport::config::{self, Selection, Sources};
 use sfexport::daemon::{Daemon, DaemonOptions, Handle, Reader, Supervisor};
 use sfexport::demo_org::{At, Fault, Options, Rule};
 use sfexport::error::{Exit, Failure};
-use sfexport::job::JobName;
+use sfexport::job::{ExportKey, JobName};
 use sfexport::monitor::{Event, Monitor};
+use sfexport::org::OrgName;
 use sfexport::report::{RunId, RunReport, RunStatus};
 use sfexport::schedule::{Mark, Schedule, Started};
 use sfexport::state::State;
@@ -156,15 +157,23 @@ fn name(job: &str) -> JobName {
     JobName::parse(job).unwrap()
 }
 
+fn key(job: &str) -> ExportKey {
+    ExportKey::new(name(job), OrgName::default_org())
+}
+
 fn ago(hours: i64) -> Timestamp {
     Timestamp::now() - SignedDuration::from_hours(hours)
 }
 
 /// As if a daemon had settled everything up to some hours ago: an hourly job is due at the next start.
 fn settled(at: &Deployment, job: &str, schedule: &str, settled: Timestamp) {
+    settled_for(at, &key(job), schedule, settled);
+}
+
+fn settled_for(at: &Deployment, key: &ExportKey, schedule: &str, settled: Timestamp) {
     let fingerprint = Schedule::parse(schedule, TimeZone::UTC).unwrap().fingerprint();
     let mark = Mark { fingerprint, settled, begun: None, started: Started::default() };
-    State::open(&at.path("state")).unwrap().set_mark(&name(job), &mark).unwrap();
+    State::open(&at.path("state")).unwrap().set_mark(key, &mark).unwrap();
 }
 
 /// An hourly job of all accounts that is due when a daemon starts.
@@ -391,7 +400,7 @@ fn who_asks_for_the_next_runs_is_told_that_no_daemon_is_there_to_start_them() {
 fn settled_in(at: &Deployment, job: &str, schedule: &str, zone: &str) {
     let fingerprint = Schedule::parse(schedule, TimeZone::get(zone).unwrap()).unwrap().fingerprint();
     let mark = Mark { fingerprint, settled: ago(3), begun: None, started: Started::default() };
-    state(at).set_mark(&name(job), &mark).unwrap();
+    state(at).set_mark(&key(job), &mark).unwrap();
 }
 
 #[test]
@@ -611,7 +620,9 @@ fn each_org_has_its_own_limit() {
     ));
     for org in ["narrow", "wide"] {
         for number in 0..6 {
-            due(&at, &format!("{org}{number}"), &format!("org = \"{org}\""));
+            let job = format!("{org}{number}");
+            due(&at, &job, &format!("org = \"{org}\""));
+            settled_for(&at, &ExportKey::new(name(&job), OrgName::parse(org).unwrap()), "@hourly", ago(3));
         }
     }
     let _daemon = Process::start(&at);
@@ -835,7 +846,7 @@ fn a_history_that_cannot_be_read_keeps_nothing_from_being_exported() {
     at.configure("[notify]\nwebhook = \"http://127.0.0.1:9/nobody\"");
     due(&at, "accounts", "");
     std::fs::create_dir(at.path("state/runs.jsonl")).unwrap();
-    let unread = "it goes on without the runs of the past";
+    let unread = "it continues without the runs of the past";
     at.run(["run", "accounts", "--metrics-file", "sfexport.prom"]).ended(0).says(&[unread, "runs.jsonl"]);
     assert_exported(&at, "exports/accounts.csv");
     assert!(!at.read("sfexport.prom").is_empty());
@@ -1191,8 +1202,8 @@ fn a_runs_panic_is_written_down_and_stops_nothing_else() {
     assert_eq!((bad[0].exit_status, bad[0].scheduled.is_some()), (1, true));
     at.assert_no_stage();
     // Its lock went with it.
-    assert!(state(&at).lock_job(&name("bad")).is_ok());
-    assert!(state(&at).mark(&name("bad")).unwrap().unwrap().begun.is_none(), "it is not run again for ever");
+    assert!(state(&at).lock_job(&key("bad")).is_ok());
+    assert!(state(&at).mark(&key("bad")).unwrap().unwrap().begun.is_none(), "it is not run again for ever");
 }
 
 #[test]
@@ -1270,7 +1281,7 @@ fn a_run_goes_on_with_what_it_started_with_while_its_job_is_removed() {
     });
     assert_exported(&at, "exports/accounts.csv");
     assert_exported(&at, "exports/other.csv");
-    assert!(state(&at).mark(&name("accounts")).unwrap().is_none(), "a job that is gone has no mark");
+    assert!(state(&at).mark(&key("accounts")).unwrap().is_none(), "a job that is gone has no mark");
 }
 
 /// With the real clock: up to a minute.

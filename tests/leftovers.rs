@@ -11,10 +11,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use serde_json::json;
-use sfexport::job::{IfExists, JobName, Location, RecoveryData};
+use sfexport::job::{ExportKey, IfExists, JobName, Location, RecoveryData};
+use sfexport::org::OrgName;
 use sfexport::output::{LocalFile, Output, Sealed, intent};
 use sfexport::report::RunId;
-use sfexport::state::{JobLock, State};
+use sfexport::state::{JobLock, JournalEntry, State};
 use support::{Deployment, assert_same, csv, live};
 
 const SOQL: &str = "SELECT Id, Name FROM Account";
@@ -25,7 +26,7 @@ fn state(at: &Deployment) -> State {
 }
 
 fn lock(at: &Deployment, job: &str) -> JobLock {
-    state(at).lock_job(&JobName::parse(job).unwrap()).unwrap()
+    state(at).lock_job(&ExportKey::new(JobName::parse(job).unwrap(), OrgName::default_org())).unwrap()
 }
 
 fn output(at: &Deployment, path: &str) -> Output {
@@ -37,14 +38,15 @@ fn intended(at: &Deployment, job: &str, outputs: &[Output]) -> Vec<Box<dyn Seale
     let run = RunId::parse("20261122T010000Z-1f2e3d4c").unwrap();
     let (state, lock) = (state(at), lock(at, job));
     let stages: Vec<_> = outputs.iter().flat_map(|output| output.stages(&run)).collect();
-    state.note_stages(&lock, &stages).unwrap();
+    state.note(&lock, &JournalEntry::Stages { stages }).unwrap();
     let seal = |output: &Output| {
         let mut staged = output.stage(&run).unwrap();
         staged.write_all(COMPLETE.as_bytes()).unwrap();
         staged.seal().unwrap()
     };
     let sealed: Vec<_> = outputs.iter().map(seal).collect();
-    state.note_intent(&lock, intent(&sealed).unwrap().unwrap()).unwrap();
+    let intent = intent(&sealed).unwrap().unwrap();
+    state.note(&lock, &JournalEntry::Publish { intent }).unwrap();
     sealed
 }
 
@@ -62,7 +64,7 @@ fn accounts(at: &Deployment) -> Vec<u8> {
 }
 
 fn notes(at: &Deployment) -> Vec<String> {
-    at.names_below("state/unfinished")
+    at.names_below("state/journal")
 }
 
 #[test]
@@ -107,7 +109,7 @@ fn what_a_job_left_is_published_by_the_one_that_has_its_output_now() {
     let elsewhere = died(&at, "accounts", "exports/elsewhere.csv");
     let output = at.command(["run", "renamed"]).output().unwrap();
     assert!(output.status.success() && elsewhere.exists());
-    assert_eq!(notes(&at), ["accounts.json"]);
+    assert_eq!(notes(&at), ["accounts@default.json"]);
     assert_same(&at.read("exports/accounts.csv"), &accounts(&at));
 }
 
@@ -126,7 +128,7 @@ fn an_output_that_another_run_writes_is_left_to_it_until_its_end() {
         let output = at.command(["run", "accounts"]).output().unwrap();
         assert_eq!(output.status.code(), Some(75), "{output:?}");
         assert!(stage.exists() && !at.path("exports/moved.csv").exists());
-        assert_eq!(notes(&at), ["accounts.json"]);
+        assert_eq!(notes(&at), ["accounts@default.json"]);
     }
     at.run(["run", "accounts"]).ended(0);
     assert_eq!(at.text("exports/accounts.csv"), COMPLETE);
@@ -140,12 +142,12 @@ fn a_stage_that_cannot_be_removed_keeps_no_run_from_its_work_and_is_removed_when
     // What is no file cannot be locked, and so is not removed.
     let stage = at.path("exports/.then.csv.20261122T010000Z-1f2e3d4c.partial");
     fs::create_dir_all(&stage).unwrap();
-    let noted = RecoveryData::new(serde_json::json!({ "path": stage }));
-    state(&at).note_stages(&lock(&at, "accounts"), &[noted]).unwrap();
+    let stages = vec![RecoveryData::new(json!({ "path": stage }))];
+    state(&at).note(&lock(&at, "accounts"), &JournalEntry::Stages { stages }).unwrap();
     for _ in 0..2 {
         let output = at.command(["run", "accounts"]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
-        assert_eq!(notes(&at), ["accounts.json"]);
+        assert_eq!(notes(&at), ["accounts@default.json"]);
     }
     fs::remove_dir(&stage).unwrap();
     fs::write(&stage, "half").unwrap();
@@ -207,7 +209,7 @@ fn a_run_with_another_state_directory_takes_nothing_that_waits_with_its_group() 
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
     assert!(waiting.exists(), "it may be the only copy");
-    assert_eq!(notes(&at), ["accounts.json"]);
+    assert_eq!(notes(&at), ["accounts@default.json"]);
     fs::remove_file(&waiting).unwrap();
     at.run(["run", "accounts"]).ended(0).says(&["its stage is gone"]);
     assert_eq!(notes(&at), [""; 0]);

@@ -10,7 +10,7 @@ use super::{Context, print, table};
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::report::RunReport;
-use crate::state::State;
+use crate::state::{State, StateError};
 
 #[derive(Debug, Args)]
 pub(super) struct HistoryArguments {
@@ -56,7 +56,7 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
     if let Some(job) = arguments.job.as_deref().filter(|job| jobs_are_known && !zones.contains_key(*job)) {
         known(job, &state, zones.keys().map(String::as_str))?;
     }
-    let wanted = |report: &Result<RunReport, Failure>| match (report, &arguments.job) {
+    let wanted = |report: &Result<RunReport, StateError>| match (report, &arguments.job) {
         (Ok(report), Some(job)) => report.job == *job,
         _ => true,
     };

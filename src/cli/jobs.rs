@@ -45,11 +45,11 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
         tracing::warn!("{warning}");
     }
     let state = State::at(&config.settings.state_dir)?;
-    let (marks, unread) = state.marks()?;
-    for failure in unread {
-        print::warning(context.common.log_format, None, &failure.what);
-    }
     let config = LoadedConfig::new(config);
+    let (marks, unread) = config.marks(&state);
+    for error in unread {
+        print::warning(context.common.log_format, None, &error.to_string());
+    }
     let last = last_runs(&state, &config)?;
     let now = Timestamp::now();
     let snapshots = config.snapshots(marks, now);

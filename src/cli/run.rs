@@ -18,7 +18,7 @@ use crate::job::Job;
 use crate::monitor::Monitor;
 use crate::notify::Notifier;
 use crate::report::RunReport;
-use crate::state::State;
+use crate::state::{State, StateError};
 use crate::status::{RunStats, Snapshot, metrics};
 
 #[derive(Debug, Args)]
@@ -149,19 +149,25 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
 
 /// Gives the runs of the history, the newest first. No export is left undone for those that cannot be read.
 pub(super) fn recall(state: &State, mut learn: impl FnMut(&RunReport)) {
-    let mut reports = || state.history()?.try_for_each(|report| report.map(|report| learn(&report)));
-    if let Err(failure) = reports() {
-        tracing::warn!(why = failure.what, "it goes on without the runs of the past");
+    let mut reports = || -> Result<(), StateError> {
+        for report in state.history()? {
+            learn(&report?);
+        }
+        Ok(())
+    };
+    if let Err(error) = reports() {
+        tracing::warn!(%error, "it continues without the runs of the past");
     }
 }
 
 /// Writes the metrics whole: a collector sees the former file or the new one.
 fn write_metrics(path: &Path, stats: &RunStats, config: Config, state: &State) -> Result<(), Failure> {
     let now = Timestamp::now();
-    let (marks, _) = state.marks()?;
+    let config = LoadedConfig::new(config);
+    let (marks, _) = config.marks(state);
     let snapshot = Snapshot {
         now,
-        jobs: LoadedConfig::new(config).snapshots(marks, now),
+        jobs: config.snapshots(marks, now),
         reading: Reading { taken: now, refused: None },
         stopping: false,
     };

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 use crate::agenda::{Agenda, JobSnapshot, Limits, Plan, PlannedJob};
 use crate::config::{Config, Settings};
-use crate::job::{Job, JobName};
+use crate::job::{ExportKey, Job, JobName};
 use crate::org::{Org, OrgName};
 use crate::schedule::Mark;
+use crate::state::{State, StateError};
 
 /// The jobs, orgs and settings of one reading of the configuration.
 #[derive(Debug)]
@@ -49,6 +50,19 @@ impl LoadedConfig {
                 shutdown_grace: self.settings.daemon.shutdown_grace,
             },
         }
+    }
+
+    /// How far the schedules of its jobs have come, and why some of the marks could not be read.
+    #[must_use]
+    pub fn marks(&self, state: &State) -> (BTreeMap<JobName, Mark>, Vec<StateError>) {
+        let keys: Vec<_> = self.keys().collect();
+        let (marks, unread) = state.marks(&keys);
+        (marks.into_iter().map(|(key, mark)| (key.job().clone(), mark)).collect(), unread)
+    }
+
+    /// What its jobs are remembered by.
+    pub(super) fn keys(&self) -> impl Iterator<Item = ExportKey> {
+        self.jobs.values().map(|job| job.key())
     }
 
     /// How the jobs of a daemon that started now would stand, by name.

@@ -15,8 +15,8 @@ pub(super) fn look(
     columns: &Columns,
     remembered: Option<(&State, &JobLock)>,
 ) -> Result<Option<String>, Failure> {
-    let Some((state, _)) = remembered else { return Ok(None) };
-    let Some(former) = state.columns(&job.name)? else { return Ok(None) };
+    let Some((state, lock)) = remembered else { return Ok(None) };
+    let Some(former) = state.columns(lock)? else { return Ok(None) };
     let Some(difference) = difference(&former, &noted(job, columns)) else { return Ok(None) };
     let what = format!("the columns are not those of the last successful run: {difference}");
     if job.shape.columns_pinned {

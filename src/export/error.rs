@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::error::{Exit, Failure};
 use crate::salesforce::fault::Fault;
+use crate::state::{LockError, StateError};
 
 /// Why a run ended without its export.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -57,6 +58,18 @@ impl From<Stopped> for RunError {
 impl From<Failure> for RunError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
+    }
+}
+
+impl From<LockError> for RunError {
+    fn from(error: LockError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<StateError> for RunError {
+    fn from(error: StateError) -> Self {
+        Self::Failed(error.into())
     }
 }
 

@@ -3,10 +3,9 @@
 
 use super::error::RunError;
 use super::{Edges, Run, recovery};
-use crate::error::{Exit, Failure};
-use crate::job::Location;
+use crate::job::{ExportKey, Location};
 use crate::output::{self, Output};
-use crate::state::{JobLock, Lock, State};
+use crate::state::{JobLock, Lock, LockError, State};
 
 /// The locks of a run, held until they are dropped.
 pub(super) struct Locks {
@@ -18,17 +17,18 @@ impl Locks {
     /// Locks the job and the outputs of a run, and finishes what earlier runs left; `None` for a query without a job.
     ///
     /// # Errors
-    /// [`RunError::AlreadyRunning`] if the job is running. [`Exit::TryLater`] if another run writes one of the outputs;
-    /// [`Exit::Output`] if something cannot be locked or finished.
+    /// [`RunError::AlreadyRunning`] if the job is running. Another error if another run writes one of the outputs, or if
+    /// something cannot be locked or finished.
     pub(super) fn take(
         run: &Run,
         edges: &Edges,
         warnings: &mut Vec<String>,
     ) -> Result<Option<Self>, RunError> {
         let Some(state) = &edges.state else { return Ok(None) };
-        let job = state.lock_job(&run.job.name).map_err(|failure| match failure.exit {
-            Exit::TryLater => RunError::AlreadyRunning(failure),
-            _ => RunError::Failed(failure),
+        let key = ExportKey::new(run.job.name.clone(), run.org.name.clone());
+        let job = state.lock_job(&key).map_err(|error| match error {
+            LockError::Held { .. } => RunError::AlreadyRunning(error.into()),
+            LockError::NotLockable { .. } => error.into(),
         })?;
         let own: Vec<_> = run.outputs()?.iter().filter_map(Output::lock_location).collect();
         let mut outputs = OutputLocks::default();
@@ -50,7 +50,7 @@ pub(super) struct OutputLocks(Vec<Lock>);
 
 impl OutputLocks {
     /// Locks these outputs too.
-    pub(super) fn lock(&mut self, state: &State, outputs: &[Location]) -> Result<(), Failure> {
+    pub(super) fn lock(&mut self, state: &State, outputs: &[Location]) -> Result<(), LockError> {
         for output in outputs {
             if !self.0.iter().any(|lock| state.is_lock_of(lock, output)) {
                 self.0.push(state.lock_output(output)?);

@@ -5,7 +5,7 @@ use super::error::RunError;
 use crate::error::{Exit, Failure};
 use crate::output::{self, Output, Reached, Sealed, Staged};
 use crate::report::RunId;
-use crate::state::{JobLock, State};
+use crate::state::{JobLock, JournalEntry, State};
 
 /// Opens the stages of a run, which are journaled before the first of them exists.
 ///
@@ -18,7 +18,7 @@ pub(super) fn stage(
 ) -> Result<Vec<Box<dyn Staged>>, Failure> {
     let stages: Vec<_> = outputs.iter().flat_map(|output| output.stages(id)).collect();
     if let (Some((state, lock)), false) = (remembered, stages.is_empty()) {
-        state.note_stages(lock, &stages)?;
+        state.note(lock, &JournalEntry::Stages { stages })?;
     }
     outputs.iter().map(|output| output.stage(id)).collect()
 }
@@ -37,7 +37,12 @@ pub(super) async fn publish(
     let sealed = tokio::task::spawn_blocking(seal).await.map_err(bug)??;
     let is_noted = sealed.len() > 1;
     if let (Some((state, lock)), true) = (remembered, is_noted) {
-        blocking(|| output::intent(&sealed)?.map_or(Ok(()), |intent| state.note_intent(lock, intent)))?;
+        blocking(|| -> Result<(), Failure> {
+            if let Some(intent) = output::intent(&sealed)? {
+                state.note(lock, &JournalEntry::Publish { intent })?;
+            }
+            Ok(())
+        })?;
     }
     let published = tokio::task::spawn_blocking(|| output::publish(sealed)).await.map_err(bug)?;
     published.map_err(|unpublished| {

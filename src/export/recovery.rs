@@ -3,7 +3,7 @@
 
 use crate::error::Failure;
 use crate::output::{self, Swept};
-use crate::state::{JobLock, State};
+use crate::state::{JobLock, State, StateError};
 
 use super::locks::OutputLocks;
 
@@ -15,22 +15,22 @@ pub(super) fn recover(
     outputs: &mut OutputLocks,
     warnings: &mut Vec<String>,
 ) -> Result<(), Failure> {
-    let left = state.unfinished(job)?;
-    if let Some(intent) = &left.intent {
+    let left = state.journal(job)?;
+    for intent in left.intents() {
         outputs.lock(state, &output::outputs_of(intent)?)?;
         let done = output::recover(intent)?;
         for output in done.published {
-            tracing::info!(job = %job.job(), path = %output, "finished an interrupted publish");
+            tracing::info!(job = %job.key(), path = %output, "finished an interrupted publish");
         }
         for output in done.overtaken {
             tracing::warn!(
-                job = %job.job(), path = %output,
+                job = %job.key(), path = %output,
                 "gave up an interrupted publish: a newer file has taken its place"
             );
         }
         for output in done.given_up {
             tracing::warn!(
-                job = %job.job(), path = %output,
+                job = %job.key(), path = %output,
                 "gave up an interrupted publish together with its other files"
             );
         }
@@ -38,23 +38,23 @@ pub(super) fn recover(
             format!(
                 "{output} is not what an interrupted run of {} was to publish with its other files, and its stage is \
                  gone: until the next whole run they may not belong together",
-                job.job()
+                job.key()
             )
         }));
     }
-    for stage in &left.stages {
+    for stage in left.stages() {
         let what = match output::discard(stage) {
             Ok(Swept::Removed | Swept::Gone) => continue,
             Ok(Swept::Live) => "a thread of an earlier run still holds it".to_owned(),
             Err(failure) => failure.what,
         };
         // It may lie where nobody gets any more; it stays noted, and keeps nobody from writing elsewhere.
-        tracing::warn!(job = %job.job(), error = what, "a stale stage could not be removed");
+        tracing::warn!(job = %job.key(), error = what, "a stale stage could not be removed");
     }
-    if left.intent.is_some() || !left.stages.is_empty() { forget(state, job) } else { Ok(()) }
+    if left.is_empty() { Ok(()) } else { Ok(forget(state, job)?) }
 }
 
 /// Forgets what was noted of the job's runs, but for the stages that could not be removed.
-pub(super) fn forget(state: &State, job: &JobLock) -> Result<(), Failure> {
+pub(super) fn forget(state: &State, job: &JobLock) -> Result<(), StateError> {
     state.clear(job, output::may_remain)
 }

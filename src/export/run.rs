@@ -184,9 +184,9 @@ impl Steps<'_> {
     /// Keeps what the next run wants to know. The export is published: whatever becomes of this note, it did not fail.
     fn remember(&self, columns: &Columns, report: &mut RunReport) {
         if let Some((state, lock)) = self.remembered
-            && let Err(failure) = blocking(|| state.set_columns(lock, &drift::noted(self.job, columns)))
+            && let Err(error) = blocking(|| state.set_columns(lock, &drift::noted(self.job, columns)))
         {
-            report.warnings.push(failure.what);
+            report.warnings.push(Failure::from(error).what);
         }
     }
 }

@@ -1,67 +1,94 @@
-//! The history: one run report a line, appended under a lock, read from its end without one.
+//! The history: one run report per line, appended under a lock, read from its end without one.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::mem;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use memchr::{memchr, memrchr};
+use rustix::fs::OFlags;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::failure;
-use super::file::flush_directory_of;
-use super::lock::{Lock, lock};
-use crate::error::{Exit, Failure};
+use super::error::StateError;
+use super::lock::{self, Lock, Writable};
+use super::owner;
+use super::store::{flush_directory_of, open_regular};
 use crate::report::{RunReport, RunStatus};
 
 /// How much of the file is read at a time, in bytes.
-const BLOCK: u64 = 64 * 1024;
+const BLOCK: usize = 64 * 1024;
 
-/// The reports of past runs, newest first, as they stood when it was opened: appending and pruning do not disturb
-/// it. A line that is no whole report is left out.
+/// The longest line that is read as a report, in bytes with its line break.
+const MAX_LINE: usize = 1 << 20;
+
+/// How long a writer waits for another one. Pruning a long history takes seconds.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How far the clock may move between two lines, or since the last one, for pruning to count all of it.
+const MAX_GAP: Duration = Duration::from_secs(7 * 86_400);
+
+/// The reports of past runs, newest first, as they were when it was opened: appending and pruning do not disturb
+/// it. A line that is not a whole report is left out.
 #[derive(Debug)]
 pub struct History {
     path: PathBuf,
-    /// None where there is no history, and after its first line or an error.
+    /// None if there is no history, and after its first line or an error.
     file: Option<File>,
     /// Where the part begins that was read.
     read_from: u64,
     /// What was read and not given out: the end of a line, or lines.
     unread: Vec<u8>,
+    /// Whether `unread` lacks the end of its last line, which was too long.
+    is_too_long: bool,
 }
 
 impl History {
-    pub(super) fn open(directory: &Path) -> Result<Self, Failure> {
+    pub(super) fn open(directory: &Path) -> Result<Self, StateError> {
         let path = directory.join("runs.jsonl");
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (read_from, file) = match opened {
-            Ok((len, file)) => (len, Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (0, None),
-            Err(error) => return Err(failure("cannot read", &path, &error)),
-        };
-        Ok(Self { path, file, read_from, unread: Vec::new() })
+        let file = open_regular(&path)?;
+        let len = file.as_ref().map_or(Ok(0), |file| file.metadata().map(|found| found.len()));
+        let read_from = len.map_err(StateError::io("cannot read", &path))?;
+        Ok(Self { path, file, read_from, unread: Vec::new(), is_too_long: false })
     }
 
-    /// The last line not yet given out, without its line break.
+    /// The last line not yet given out, without its line break; nothing of one that is too long.
     fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let Some(file) = &self.file else { return Ok(None) };
+        if self.file.is_none() {
+            return Ok(None);
+        }
         loop {
-            if let Some(at) = self.unread.iter().rposition(|byte| *byte == b'\n') {
-                let line = self.unread.split_off(at + 1);
-                self.unread.truncate(at);
-                return Ok(Some(line));
+            let line = match memrchr(b'\n', &self.unread) {
+                Some(at) => {
+                    let line = self.unread.split_off(at + 1);
+                    self.unread.truncate(at);
+                    Some(line)
+                }
+                None if self.read_from == 0 => {
+                    self.file = None;
+                    Some(mem::take(&mut self.unread))
+                }
+                None => None,
+            };
+            if let Some(line) = line {
+                let is_too_long = mem::take(&mut self.is_too_long) || line.len() >= MAX_LINE;
+                return Ok(Some(if is_too_long { Vec::new() } else { line }));
             }
-            if self.read_from == 0 {
-                self.file = None;
-                return Ok(Some(mem::take(&mut self.unread)));
+            if self.unread.len() >= MAX_LINE {
+                self.is_too_long = true;
             }
-            let from = self.read_from.saturating_sub(BLOCK);
+            if self.is_too_long {
+                self.unread.clear();
+            }
+            let from = self.read_from.saturating_sub(BLOCK as u64);
             let mut block = vec![0; (self.read_from - from) as usize];
-            file.read_exact_at(&mut block, from)?;
+            if let Some(file) = &self.file {
+                file.read_exact_at(&mut block, from)?;
+            }
             block.append(&mut self.unread);
             self.unread = block;
             self.read_from = from;
@@ -70,7 +97,7 @@ impl History {
 }
 
 impl Iterator for History {
-    type Item = Result<RunReport, Failure>;
+    type Item = Result<RunReport, StateError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -82,32 +109,58 @@ impl Iterator for History {
                 }
                 Err(error) => {
                     self.file = None;
-                    return Some(Err(failure("cannot read", &self.path, &error)));
+                    return Some(Err(StateError::io("cannot read", &self.path)(error)));
                 }
             }
         }
     }
 }
 
-/// Finds out whether the history can be appended to.
-pub(super) fn probe(directory: &Path) -> Result<(), Failure> {
-    let path = directory.join("runs.lock");
-    let opened = OpenOptions::new().append(true).create(true).open(&path);
-    opened.map(drop).map_err(|error| failure("cannot write", &path, &error))
+/// Finds out whether anything can be written to the directory. A history that cannot be read keeps no run from its
+/// export.
+pub(super) fn probe(directory: &Path) -> Result<(), StateError> {
+    Ok(lock::probe(&directory.join("runs.lock"))?)
 }
 
-pub(super) fn append(directory: &Path, report: &RunReport) -> Result<(), Failure> {
+pub(super) fn append(directory: &Path, report: &RunReport) -> Result<(), StateError> {
     let path = directory.join("runs.jsonl");
-    let mut line = serde_json::to_vec(report)
-        .map_err(|error| Failure::new(Exit::General, format!("cannot write {}: {error}", path.display())))?;
+    let damaged = |source| StateError::Damaged { path: path.clone(), source };
+    let mut line = serde_json::to_vec(report).map_err(damaged)?;
+    if line.len() >= MAX_LINE {
+        // Nobody would read it back. The columns are what can be so many, and they are in the output.
+        line = serde_json::to_vec(&without_columns(report)).map_err(damaged)?;
+    }
     line.push(b'\n');
     let _lock = writers_lock(directory)?;
-    append_line(&path, line).map_err(|error| failure("cannot write", &path, &error))?;
+    let file = open_to_append(&path)?;
+    append_line(file, line).map_err(StateError::io("cannot write", &path))?;
     flush_directory_of(&path)
 }
 
-fn append_line(path: &Path, mut line: Vec<u8>) -> io::Result<()> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+fn without_columns(report: &RunReport) -> RunReport {
+    let mut report = report.clone();
+    report.columns.clear();
+    report.files.iter_mut().for_each(|file| file.columns.clear());
+    report
+}
+
+/// Opens the history for a writer; a pipe or a device is not one.
+fn open_to_append(path: &Path) -> Result<File, StateError> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => owner::create(&mut options, path),
+        opened => opened,
+    };
+    let file = file.map_err(StateError::io("cannot write", path))?;
+    match file.metadata() {
+        Ok(found) if found.is_file() => Ok(file),
+        Ok(_) => Err(StateError::NotAFile { path: path.to_owned() }),
+        Err(error) => Err(StateError::io("cannot write", path)(error)),
+    }
+}
+
+fn append_line(mut file: File, mut line: Vec<u8>) -> io::Result<()> {
     let mut last = [b'\n'];
     if let Some(at) = file.metadata()?.len().checked_sub(1) {
         file.read_exact_at(&mut last, at)?;
@@ -120,42 +173,27 @@ fn append_line(path: &Path, mut line: Vec<u8>) -> io::Result<()> {
     file.sync_all()
 }
 
-pub(super) fn prune(directory: &Path, keep: Duration, now: Timestamp) -> Result<u64, Failure> {
+pub(super) fn prune(directory: &Path, keep: Duration, now: Timestamp) -> Result<u64, StateError> {
     let path = directory.join("runs.jsonl");
     let aside = directory.join(".runs.jsonl.aside");
-    let before = now.saturating_sub(keep).unwrap_or(Timestamp::MIN);
     let _lock = writers_lock(directory)?;
-    prune_file(&path, &aside, before)
-        .map_err(|error| failure("cannot prune", &path, &error))
-        .inspect_err(|_| {
-            // A disk that is full has better uses.
-            let _ = fs::remove_file(&aside);
-        })
-        .and_then(|dropped| if dropped == 0 { Ok(0) } else { flush_directory_of(&path).map(|()| dropped) })
+    let Some(file) = open_regular(&path)? else { return Ok(0) };
+    let dropped = prune_file(&file, &path, &aside, keep, now).inspect_err(|_| {
+        // A disk that is full has better uses.
+        let _ = fs::remove_file(&aside);
+    });
+    match dropped.map_err(StateError::io("cannot prune", &path))? {
+        0 => Ok(0),
+        dropped => flush_directory_of(&path).map(|()| dropped),
+    }
 }
 
-fn prune_file(path: &Path, aside: &Path, before: Timestamp) -> io::Result<u64> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    // A job that runs once a year has still run.
-    let mut last_runs = HashMap::new();
-    let mut number = 0_usize;
-    for_lines(&file, |line| {
-        number += 1;
-        if let Some(job) = job_that_ran(line) {
-            last_runs.insert(job, number);
-        }
-        Ok(())
-    })?;
-    let last_runs: HashSet<usize> = last_runs.into_values().collect();
-    let is_dropped = |line: &[u8], number| is_over(line, before) && !last_runs.contains(&number);
-    let (mut dropped, mut number) = (0, 0_usize);
-    for_lines(&file, |line| {
-        number += 1;
-        dropped += u64::from(is_dropped(line, number));
+fn prune_file(file: &File, path: &Path, aside: &Path, keep: Duration, now: Timestamp) -> io::Result<u64> {
+    let ages = Ages::of(file, keep, now)?;
+    let (mut dropped, mut at) = (0, 0_usize);
+    for_lines(file, |line| {
+        dropped += u64::from(ages.is_dropped(at, line));
+        at += 1;
         Ok(())
     })?;
     if dropped == 0 {
@@ -163,14 +201,19 @@ fn prune_file(path: &Path, aside: &Path, before: Timestamp) -> io::Result<u64> {
         return fs::remove_file(aside).map_or_else(not_there, |()| Ok(0));
     }
     let mut kept = BufWriter::new(File::create(aside)?);
-    number = 0;
+    at = 0;
     // The very bytes of each line: a later version's fields are not this one's to drop.
-    for_lines(&file, |line| {
-        number += 1;
-        if is_dropped(line, number) { Ok(()) } else { kept.write_all(line) }
+    for_lines(file, |line| {
+        let is_dropped = ages.is_dropped(at, line);
+        at += 1;
+        match line {
+            Some(line) if !is_dropped => kept.write_all(line),
+            _ => Ok(()),
+        }
     })?;
     let kept = kept.into_inner().map_err(io::IntoInnerError::into_error)?;
     kept.set_permissions(file.metadata()?.permissions())?;
+    owner::give(&kept, aside);
     kept.sync_all()?;
     fs::rename(aside, path)?;
     Ok(dropped)
@@ -180,46 +223,124 @@ fn not_there(error: io::Error) -> io::Result<u64> {
     if error.kind() == io::ErrorKind::NotFound { Ok(0) } else { Err(error) }
 }
 
-/// Calls `each` with every line from the file's start, closed by a line break whether it was or not.
-fn for_lines(mut file: &File, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    io::Seek::rewind(&mut file)?;
-    let mut lines = BufReader::new(file);
-    let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line)? > 0 {
-        if line.last() != Some(&b'\n') {
-            line.push(b'\n');
+/// What decides which lines go: how old each is, and which is the last run of its key.
+struct Ages {
+    /// Runs that ended before this are too old by the clock.
+    before: Timestamp,
+    /// The first line that is young by the history's own time, in which a gap counts for little: a clock that was two
+    /// years ahead once must not make everything before it old.
+    young_from: usize,
+    last_runs: HashSet<usize>,
+}
+
+impl Ages {
+    fn of(file: &File, keep: Duration, now: Timestamp) -> io::Result<Self> {
+        let max_gap = MAX_GAP.min(keep / 2);
+        // The gaps that count, each with the line that follows it.
+        let (mut gaps, mut last_runs, mut last_ended) = (Vec::new(), HashMap::new(), None);
+        let mut at = 0;
+        for_lines(file, |line| {
+            if let Some(run) = line.and_then(|line| serde_json::from_slice::<Line>(line).ok()) {
+                gaps.push((at, gap(last_ended, run.ended, max_gap)));
+                last_ended = Some(run.ended);
+                if let Some(key) = run.key_that_ran() {
+                    last_runs.insert(key, at);
+                }
+            }
+            at += 1;
+            Ok(())
+        })?;
+        gaps.push((at, gap(last_ended, now, max_gap)));
+        let (mut young_from, mut age) = (0, Duration::ZERO);
+        for (line, gap) in gaps.into_iter().rev() {
+            age += gap;
+            if age >= keep {
+                young_from = line;
+                break;
+            }
         }
-        each(&line)?;
-        line.clear();
+        let before = now.saturating_sub(keep).unwrap_or(Timestamp::MIN);
+        Ok(Self { before, young_from, last_runs: last_runs.into_values().collect() })
     }
-    Ok(())
-}
 
-/// The job of a line that is a run which took place.
-fn job_that_ran(line: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Ran {
-        job: String,
-        status: RunStatus,
-    }
-    let run: Ran = serde_json::from_slice(line).ok()?;
-    run.status.has_run().then_some(run.job)
-}
-
-/// Whether a line is a run that ended before `before`, or no line of a history at all.
-fn is_over(line: &[u8], before: Timestamp) -> bool {
-    #[derive(Deserialize)]
-    struct Ended {
-        ended: Timestamp,
-    }
-    match serde_json::from_slice::<Ended>(line) {
-        Ok(run) => run.ended < before,
-        // What a later version may have written stays; what a crash cut short goes.
-        Err(_) => serde_json::from_slice::<IgnoredAny>(line).is_err(),
+    /// Whether the line at this place goes; `None` stands for one that is too long.
+    fn is_dropped(&self, at: usize, line: Option<&[u8]>) -> bool {
+        let Some(line) = line else { return true };
+        match serde_json::from_slice::<Ended>(line) {
+            Ok(run) => run.ended < self.before && at < self.young_from && !self.last_runs.contains(&at),
+            // What a later version may have written stays; what a crash cut short goes.
+            Err(_) => serde_json::from_slice::<IgnoredAny>(line).is_err(),
+        }
     }
 }
 
-/// Taken by all who change the history. The file of its own outlives the history's, which pruning replaces.
-fn writers_lock(directory: &Path) -> Result<Lock, Failure> {
-    lock(&directory.join("runs.lock"))
+/// How much of the time between two lines counts.
+fn gap(from: Option<Timestamp>, to: Timestamp, max: Duration) -> Duration {
+    let gap = from.map_or(SignedDuration::ZERO, |from| to.duration_since(from));
+    Duration::try_from(gap).unwrap_or_default().min(max)
+}
+
+#[derive(Deserialize)]
+struct Ended {
+    ended: Timestamp,
+}
+
+/// What pruning looks at in a line.
+#[derive(Deserialize)]
+struct Line {
+    ended: Timestamp,
+    job: Option<String>,
+    org: Option<String>,
+    object: Option<String>,
+    status: Option<RunStatus>,
+}
+
+impl Line {
+    /// The key of a run that took place: a job that runs once a year has still run.
+    fn key_that_ran(self) -> Option<(String, Option<String>, Option<String>)> {
+        self.status.filter(|status| status.has_run())?;
+        Some((self.job?, self.org, self.object))
+    }
+}
+
+/// Calls `each` with every line from the file's start, closed by a line break whether it was or not; with `None` for one
+/// that is too long.
+fn for_lines(mut file: &File, mut each: impl FnMut(Option<&[u8]>) -> io::Result<()>) -> io::Result<()> {
+    io::Seek::rewind(&mut file)?;
+    let mut reader = BufReader::with_capacity(BLOCK, file);
+    let (mut line, mut is_too_long) = (Vec::new(), false);
+    loop {
+        let read = reader.fill_buf()?;
+        if read.is_empty() {
+            break;
+        }
+        let end = memchr(b'\n', read).map(|at| at + 1);
+        let part = &read[..end.unwrap_or(read.len())];
+        is_too_long |= line.len() + part.len() > MAX_LINE;
+        if is_too_long {
+            line.clear();
+        } else {
+            line.extend_from_slice(part);
+        }
+        let len = part.len();
+        reader.consume(len);
+        if end.is_some() {
+            each((!is_too_long).then_some(line.as_slice()))?;
+            line.clear();
+            is_too_long = false;
+        }
+    }
+    if is_too_long {
+        return each(None);
+    }
+    if line.is_empty() {
+        return Ok(());
+    }
+    line.push(b'\n');
+    each(Some(&line))
+}
+
+/// Taken by everyone who changes the history. Its file outlives the history's, which pruning replaces.
+fn writers_lock(directory: &Path) -> Result<Lock, StateError> {
+    Ok(lock::lock_within(&directory.join("runs.lock"), Writable::IfAllowed, LOCK_PATIENCE)?)
 }

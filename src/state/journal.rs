@@ -1,16 +1,149 @@
-//! The notes of a run that has not ended. The next run finds by them what this one left behind.
+//! The journal of an export's unfinished runs, by which the next run recovers what they left. What the data of an entry
+//! means is `output`'s business; an entry of a kind unknown here belongs to a later version and is never dropped.
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::error::StateError;
 use crate::job::RecoveryData;
 
-/// What a run left behind when it was killed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JournalEntry {
-    /// Stages that may still exist.
-    #[serde(default)]
-    pub stages: Vec<RecoveryData>,
-    /// A publish of several files that may have been interrupted between two of them.
-    #[serde(default)]
-    pub intent: Option<RecoveryData>,
+/// What a run notes before it does what must not be forgotten. Kinds can be added: a version that does not know one
+/// refuses the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum JournalEntry {
+    /// Stages that may exist.
+    Stages {
+        /// How each is removed.
+        stages: Vec<RecoveryData>,
+    },
+    /// Outputs that are published together, which may be interrupted between any two of them.
+    Publish {
+        /// How the publish is brought to its end.
+        intent: RecoveryData,
+    },
+}
+
+/// What earlier runs, all dead, did not finish.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Journal {
+    entries: Vec<JournalEntry>,
+}
+
+impl Journal {
+    pub(super) fn new(entries: Vec<JournalEntry>) -> Self {
+        Self { entries }
+    }
+
+    /// Every entry, the oldest first.
+    #[must_use]
+    pub fn entries(&self) -> &[JournalEntry] {
+        &self.entries
+    }
+
+    /// Whether there is nothing to recover.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The publishes to be brought to their end, before any stage is removed.
+    pub fn intents(&self) -> impl Iterator<Item = &RecoveryData> {
+        self.entries.iter().filter_map(|entry| match entry {
+            JournalEntry::Publish { intent } => Some(intent),
+            JournalEntry::Stages { .. } => None,
+        })
+    }
+
+    /// The stages to be removed.
+    pub fn stages(&self) -> impl Iterator<Item = &RecoveryData> {
+        self.entries.iter().flat_map(|entry| match entry {
+            JournalEntry::Stages { stages } => stages.as_slice(),
+            JournalEntry::Publish { .. } => &[],
+        })
+    }
+}
+
+/// The entries of a journal as its document has them: each is read for itself, so one from a later version hides no
+/// other.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct RawEntries(Vec<Value>);
+
+impl RawEntries {
+    /// Adds an entry that is not there yet.
+    pub(super) fn add(&mut self, entry: &JournalEntry) -> Result<(), serde_json::Error> {
+        let entry = serde_json::to_value(entry)?;
+        if !self.0.contains(&entry) {
+            self.0.push(entry);
+        }
+        Ok(())
+    }
+
+    /// All entries, if all of them are known; `path` is for the error.
+    pub(super) fn all(self, path: &Path) -> Result<Journal, StateError> {
+        let read = self.0.into_iter().map(|entry| {
+            let kind = entry.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+            serde_json::from_value(entry)
+                .map_err(|_| StateError::UnknownEntry { path: path.to_owned(), kind })
+        });
+        Ok(Journal::new(read.collect::<Result<_, _>>()?))
+    }
+
+    /// Those entries that are known.
+    pub(super) fn known(self) -> Journal {
+        Journal::new(self.0.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::super::error::StateError;
+    use super::{JournalEntry, RawEntries, RecoveryData};
+
+    fn raw(entries: serde_json::Value) -> RawEntries {
+        serde_json::from_value(entries).unwrap()
+    }
+
+    #[test]
+    fn an_entry_is_json_of_its_kind() {
+        let stages = json!({"kind": "stages", "stages": [{"path": "/x/.s.partial"}]});
+        let publish = json!({"kind": "publish", "intent": {"if_exists": "fail"}});
+        let mut written = RawEntries::default();
+        for entry in [
+            JournalEntry::Stages { stages: vec![RecoveryData::new(json!({"path": "/x/.s.partial"}))] },
+            JournalEntry::Publish { intent: RecoveryData::new(json!({"if_exists": "fail"})) },
+        ] {
+            written.add(&entry).unwrap();
+            written.add(&entry).unwrap();
+        }
+        assert_eq!(written, raw(json!([stages, publish])), "each once");
+        let read = written.all(Path::new("x")).unwrap();
+        assert_eq!(read.stages().collect::<Vec<_>>(), [&RecoveryData::new(json!({"path": "/x/.s.partial"}))]);
+        assert_eq!(read.intents().collect::<Vec<_>>(), [&RecoveryData::new(json!({"if_exists": "fail"}))]);
+    }
+
+    #[test]
+    fn entries_and_fields_of_later_versions_are_refused() {
+        let known = json!({"kind": "stages", "stages": []});
+        for (later, unknown) in [
+            (json!({"kind": "bulk_job", "id": "750"}), "bulk_job"),
+            (json!({"kind": "publish", "intent": {}, "watermark": "2026"}), "publish"),
+            (json!({"stages": []}), ""),
+            (json!("words"), ""),
+        ] {
+            let entries = || raw(json!([known, later, known]));
+            assert_eq!(entries().known().entries().len(), 2);
+            match entries().all(Path::new("j")) {
+                Err(StateError::UnknownEntry { kind, .. }) => assert_eq!(kind, unknown),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

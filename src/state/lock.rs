@@ -1,15 +1,22 @@
 //! Advisory locks that die with their process. A lock's file may come and go: what counts is that the locked file
 //! is the one its path names.
 
-use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::{Duration, Instant};
 
-use super::failure;
-use crate::error::Failure;
+use super::error::{LockError, LockTarget};
+use super::owner;
+
+/// How often a lock's file may be replaced between opening and locking it before the file system is to blame: some
+/// show another inode number at every look.
+const MAX_REPLACED: usize = 100;
+
+/// How long to wait before trying a lock again.
+const RETRY_AFTER: Duration = Duration::from_millis(5);
 
 /// A lock, held until it is dropped or its process ends.
 #[derive(Debug)]
@@ -30,7 +37,7 @@ impl Lock {
         self.path == path
     }
 
-    /// The same lock, whose file goes with it.
+    /// The same lock, whose file is removed with it.
     pub(super) fn removed_at_end(mut self) -> Self {
         self.removed_at_end = true;
         self
@@ -39,71 +46,70 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while it is locked: who has it open already finds that it lost its name, and tries again.
+        // Removed while it is locked: anyone who has it open already finds that it lost its name, and tries again.
         if self.removed_at_end && is_at(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Who holds a lock, as far as its file says: for a person to read, nothing is decided by it.
-#[derive(Debug)]
-pub(super) struct Held {
-    process: Option<u32>,
+/// Who else may hold a lock at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Nobody.
+    Exclusive,
+    /// Others who share it.
+    Shared,
 }
 
-impl fmt::Display for Held {
-    /// ` by process 4711`, or nothing.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.process {
-            Some(process) => write!(f, " by process {process}"),
-            None => Ok(()),
+/// Takes the lock at `path`, which stands for `target`, or says who has it.
+pub(super) fn try_lock(
+    path: &Path,
+    mode: Mode,
+    target: impl FnOnce() -> LockTarget,
+) -> Result<Lock, LockError> {
+    match locked(path, mode, Writable::IfAllowed)? {
+        Ok(mut lock) => {
+            // A disk too full for four digits does not keep anybody from running.
+            let _ = lock.file.set_len(0).and_then(|()| writeln!(lock.file, "{}", process::id()));
+            Ok(lock)
         }
+        Err(file) => Err(LockError::Held { target: target(), process: holder(file) }),
     }
 }
 
-/// Takes the lock at `path`, or says who has it.
-pub(super) fn try_lock(path: &Path) -> Result<Result<Lock, Held>, Failure> {
+/// Takes the lock at `path` to change a file, waiting for it no longer than `patience`.
+pub(super) fn lock_within(path: &Path, writable: Writable, patience: Duration) -> Result<Lock, LockError> {
+    let begun = Instant::now();
     loop {
-        let file = open(path)?;
-        match file.try_lock() {
-            Ok(()) if is_at(&file, path) => {
-                let mut lock = Lock { file, path: path.to_owned(), removed_at_end: false };
-                // A disk too full for four digits is no reason not to run.
-                let _ = lock.file.set_len(0).and_then(|()| writeln!(lock.file, "{}", process::id()));
-                return Ok(Ok(lock));
-            }
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Err(held(file))),
-            Err(TryLockError::Error(error)) => return Err(failure("cannot lock", path, &error)),
+        if let Ok(lock) = locked(path, Mode::Exclusive, writable)? {
+            return Ok(lock);
         }
+        if begun.elapsed() >= patience {
+            return Err(LockError::Held { target: LockTarget::File(path.to_owned()), process: None });
+        }
+        std::thread::sleep(RETRY_AFTER);
     }
 }
 
-/// Whether somebody has the lock at `path`; nothing is made and nothing is written. To find out it is held for a
-/// moment, shared.
-pub(super) fn is_held(path: &Path) -> Result<bool, Failure> {
+/// Whether somebody has the lock at `path`. Nothing is made and nothing is written, but to find out the lock is held
+/// for a moment, shared.
+pub(super) fn is_held(path: &Path) -> Result<bool, LockError> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(failure("cannot open", path, &error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(not_lockable("cannot open", path, error)),
     };
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(failure("cannot lock", path, &error)),
+        Err(TryLockError::Error(error)) => Err(not_lockable("cannot lock", path, error)),
     }
 }
 
-/// Takes the lock at `path`, waiting for it; for work of milliseconds.
-pub(super) fn lock(path: &Path) -> Result<Lock, Failure> {
-    loop {
-        let file = open(path)?;
-        file.lock().map_err(|error| failure("cannot lock", path, &error))?;
-        if is_at(&file, path) {
-            return Ok(Lock { file, path: path.to_owned(), removed_at_end: false });
-        }
-    }
+/// Makes sure that the lock at `path` can be opened.
+pub(super) fn probe(path: &Path) -> Result<(), LockError> {
+    open(path, Writable::IfAllowed).map(drop).map_err(|error| not_lockable("cannot open", path, error))
 }
 
 /// Whether `path` still names `file`, and not another that took its name.
@@ -114,14 +120,63 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-fn open(path: &Path) -> Result<File, Failure> {
-    // Not truncated: until it is locked it may be another's.
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    opened.map_err(|error| failure("cannot open", path, &error))
+/// Whether a lock's file must be open for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writable {
+    /// The file is written to.
+    Always,
+    /// Another user's lock file can be locked without being written to, except on NFS.
+    IfAllowed,
 }
 
-fn held(file: File) -> Held {
+/// The lock at `path`, or its file if somebody else has it.
+fn locked(path: &Path, mode: Mode, writable: Writable) -> Result<Result<Lock, File>, LockError> {
+    for _ in 0..MAX_REPLACED {
+        let file = open(path, writable).map_err(|error| not_lockable("cannot open", path, error))?;
+        let tried = match mode {
+            Mode::Exclusive => file.try_lock(),
+            Mode::Shared => file.try_lock_shared(),
+        };
+        match tried {
+            Ok(()) if is_at(&file, path) => {
+                return Ok(Ok(Lock { file, path: path.to_owned(), removed_at_end: false }));
+            }
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Err(file)),
+            Err(TryLockError::Error(error)) => return Err(not_lockable("cannot lock", path, error)),
+        }
+    }
+    let what = "another file has its name each time; the file system's inode numbers may not be stable";
+    Err(not_lockable("cannot lock", path, io::Error::other(what)))
+}
+
+/// Opens a lock's file without truncating it: until it is locked it may be another's.
+fn open(path: &Path, writable: Writable) -> io::Result<File> {
+    loop {
+        match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied && writable == Writable::IfAllowed =>
+            {
+                return File::open(path).map_err(|_| error);
+            }
+            opened => return opened,
+        }
+        match owner::create(OpenOptions::new().read(true).write(true), path) {
+            // Another was quicker.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created,
+        }
+    }
+}
+
+fn not_lockable(doing: &'static str, path: &Path, source: io::Error) -> LockError {
+    LockError::NotLockable { doing, path: path.to_owned(), source }
+}
+
+/// The process that a lock's file names: for a person to read, nothing is decided by it.
+fn holder(file: File) -> Option<u32> {
     let mut text = String::new();
     let read = file.take(20).read_to_string(&mut text);
-    Held { process: read.ok().and_then(|_| text.trim_end().parse().ok()) }
+    read.ok().and_then(|_| text.trim_end().parse().ok())
 }

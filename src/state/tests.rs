@@ -1,13 +1,15 @@
 use std::fs;
 use std::io::{self, BufRead, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{env, thread};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::error::{Exit, Failure};
 use crate::report::{ApiLimit, RunId, RunStatus};
 use crate::schedule::{Begun, Schedule, Started};
 
@@ -19,8 +21,17 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn job(name: &str) -> JobName {
-    JobName(name.to_owned())
+fn key(job: &str) -> ExportKey {
+    ExportKey::new(JobName(job.to_owned()), OrgName::default_org())
+}
+
+/// As a person reads it.
+fn failure(error: impl Into<Failure>) -> Failure {
+    error.into()
+}
+
+fn stage(path: &str) -> RecoveryData {
+    RecoveryData::new(json!({ "path": path }))
 }
 
 fn open(dir: &TempDir) -> State {
@@ -60,7 +71,7 @@ fn a_state_directory_that_cannot_be_made_is_said_with_its_setting() {
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
     for directory in [file.clone(), file.join("state")] {
-        let failure = State::open(&directory).unwrap_err();
+        let failure = failure(State::open(&directory).unwrap_err());
         assert_eq!(failure.exit, Exit::Output);
         assert!(failure.what.contains("state directory") && failure.what.contains("file"), "{failure}");
         assert!(failure.hint.unwrap().contains("SFEXPORT_STATE_DIR"));
@@ -72,8 +83,7 @@ fn reading_a_state_that_is_not_there_makes_nothing() {
     let dir = TempDir::new().unwrap();
     let state = State::at(&dir.path().join("state")).unwrap();
     assert_eq!(state.history().unwrap().count(), 0);
-    assert_eq!(state.mark(&job("a")).unwrap(), None);
-    assert_eq!(state.columns(&job("a")).unwrap(), None);
+    assert_eq!(state.mark(&key("a")).unwrap(), None);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -81,14 +91,14 @@ fn reading_a_state_that_is_not_there_makes_nothing() {
 fn one_run_of_a_job_at_a_time_in_one_process_too() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
-    let lock = state.lock_job(&job("accounts")).unwrap();
-    let failure = open(&dir).lock_job(&job("accounts")).unwrap_err();
+    let lock = state.lock_job(&key("accounts")).unwrap();
+    let failure = failure(open(&dir).lock_job(&key("accounts")).unwrap_err());
     assert_eq!(failure.exit, Exit::TryLater);
     let by = format!("job accounts is being run already by process {}", std::process::id());
     assert_eq!(failure.what, by);
-    state.lock_job(&job("contacts")).unwrap();
+    state.lock_job(&key("contacts")).unwrap();
     drop(lock);
-    state.lock_job(&job("accounts")).unwrap();
+    state.lock_job(&key("accounts")).unwrap();
 }
 
 #[test]
@@ -96,42 +106,81 @@ fn a_lock_dies_with_its_process_however_that_ends() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
     let mut other = child("lock", dir.path());
-    let failure = state.lock_job(&job("accounts")).unwrap_err();
+    let failure = failure(state.lock_job(&key("accounts")).unwrap_err());
     assert_eq!(failure.exit, Exit::TryLater);
     assert!(failure.what.ends_with(&format!("by process {}", other.id())), "{failure}");
     other.kill().unwrap();
     other.wait().unwrap();
-    state.lock_job(&job("accounts")).unwrap();
+    state.lock_job(&key("accounts")).unwrap();
 }
 
 #[test]
 fn a_lock_files_contents_and_existence_mean_nothing() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
-    let path = dir.path().join("state/locks/accounts.lock");
+    let path = dir.path().join("state/locks/accounts@default.lock");
     fs::write(&path, "1\nand much that is no number\n").unwrap();
-    let lock = state.lock_job(&job("accounts")).unwrap();
+    let lock = state.lock_job(&key("accounts")).unwrap();
     let by = format!("by process {}", std::process::id());
-    assert!(state.lock_job(&job("accounts")).unwrap_err().what.ends_with(&by));
+    assert!(state.lock_job(&key("accounts")).unwrap_err().to_string().ends_with(&by));
     fs::write(&path, [0xFF; 100]).unwrap();
-    assert_eq!(state.lock_job(&job("accounts")).unwrap_err().what, "job accounts is being run already");
+    let error = state.lock_job(&key("accounts")).unwrap_err();
+    assert_eq!(error.to_string(), "job accounts is being run already");
     drop(lock);
     fs::remove_file(&path).unwrap();
-    state.lock_job(&job("accounts")).unwrap();
+    state.lock_job(&key("accounts")).unwrap();
 }
 
 #[test]
-fn an_output_is_locked_once_and_leaves_no_file() {
+fn an_outputs_lock_is_one_per_location_and_leaves_no_file() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
     let output = |name: &str| Location::File(dir.path().join(name));
-    let lock = state.lock_output(&output("2026/a.csv")).unwrap();
-    let failure = state.lock_output(&output("2026/a.csv")).unwrap_err();
-    assert_eq!(failure.exit, Exit::TryLater);
-    assert!(failure.what.contains("2026/a.csv is being written already"), "{failure}");
-    drop(state.lock_output(&output("2026/b.csv")).unwrap());
+    let lock = state.lock_output(&output("a.csv")).unwrap();
+    let error = state.lock_output(&output("a.csv")).unwrap_err();
+    assert!(error.to_string().contains("a.csv is being written already by process"), "{error}");
+    assert_eq!(failure(error).exit, Exit::TryLater);
+    drop(state.lock_output(&output("b.csv")).unwrap());
     drop(lock);
     assert_eq!(fs::read_dir(dir.path().join("state/locks/outputs")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_job_is_locked_per_org_and_per_object() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let emea = ExportKey::new(JobName("backup".to_owned()), OrgName::parse("emea").unwrap());
+    let account = emea.clone().of_object(ObjectName::parse("Account").unwrap());
+    let _locks = [key("backup"), emea.clone(), account.clone()].map(|key| state.lock_job(&key).unwrap());
+    for (key, shown) in [
+        (key("backup"), "job backup is being run already by process"),
+        (emea, "job backup for org emea is being run already by process"),
+        (account, "job backup for org emea, object Account is being run already by process"),
+    ] {
+        let error = state.lock_job(&key).unwrap_err();
+        assert!(matches!(error, LockError::Held { .. }) && error.to_string().starts_with(shown), "{error}");
+    }
+}
+
+#[test]
+fn a_lock_that_cannot_be_opened_is_not_one_that_is_held() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    fs::create_dir(dir.path().join("state/locks/accounts@default.lock")).unwrap();
+    let error = state.lock_job(&key("accounts")).unwrap_err();
+    assert!(matches!(error, LockError::NotLockable { .. }), "{error:?}");
+    assert_eq!(failure(error).exit, Exit::Output);
+    // Linux: EMFILE 24, ENOLCK 37, EOPNOTSUPP 95.
+    let refused = |errno| {
+        let (path, source) = (dir.path().join("a.lock"), io::Error::from_raw_os_error(errno));
+        failure(LockError::NotLockable { doing: "cannot lock", path, source })
+    };
+    assert_eq!(refused(24).exit, Exit::TryLater);
+    for errno in [37, 95] {
+        let failure = refused(errno);
+        assert_eq!(failure.exit, Exit::Output);
+        assert!(failure.hint.unwrap().contains("does not support file locks"));
+    }
 }
 
 #[test]
@@ -165,70 +214,120 @@ fn a_state_directory_has_one_daemon() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
     let _lock = state.lock_daemon().unwrap();
-    let failure = state.lock_daemon().unwrap_err();
+    let failure = failure(state.lock_daemon().unwrap_err());
     assert_eq!(failure.exit, Exit::TryLater);
     assert!(failure.hint.unwrap().contains("state_dir"));
 }
 
-fn data(json: &str) -> RecoveryData {
-    serde_json::from_str(json).unwrap()
-}
-
 #[test]
-fn a_note_of_version_0_1_is_read() {
+fn what_0_1_left_of_a_run_is_carried_over_once() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
-    let intent = r#"{"renamings":[[{"path":"/x/.s.partial"},{"path":"/x/s"}]],"if_exists":"replace"}"#;
-    let note = format!(r#"{{"stages":[{{"path":"/x/.s.partial"}}],"intent":{intent}}}"#);
-    std::fs::write(dir.path().join("state/unfinished/accounts.json"), note).unwrap();
-    let lock = state.lock_job(&job("accounts")).unwrap();
-    let left = state.unfinished(&lock).unwrap();
-    assert_eq!(left.stages, [data(r#"{"path":"/x/.s.partial"}"#)]);
-    assert_eq!(left.intent, Some(data(intent)));
+    let unfinished = dir.path().join("state/unfinished");
+    fs::create_dir(&unfinished).unwrap();
+    let intent =
+        json!({"renamings": [[{"path": "/x/.s.partial"}, {"path": "/x/s"}]], "if_exists": "replace"});
+    let left = json!({"stages": [{"path": "/x/.s.partial"}], "intent": intent});
+    fs::write(unfinished.join("accounts.json"), left.to_string()).unwrap();
+    let intent = RecoveryData::new(intent);
+    {
+        let other = state.lock_job(&key("contacts")).unwrap();
+        assert_eq!(state.intents_of_others(&other).unwrap(), [(key("accounts"), intent.clone())]);
+    }
+    for _ in 0..2 {
+        let lock = state.lock_job(&key("accounts")).unwrap();
+        let journal = state.journal(&lock).unwrap();
+        assert_eq!(journal.stages().collect::<Vec<_>>(), [&stage("/x/.s.partial")]);
+        assert_eq!(journal.intents().collect::<Vec<_>>(), [&intent]);
+        assert_eq!(state.intents_of_others(&lock).unwrap(), []);
+        // As after a crash between the two steps of carrying it over.
+        fs::write(unfinished.join("accounts.json"), left.to_string()).unwrap();
+    }
 }
 
 #[test]
 fn what_a_dead_run_noted_is_found_by_the_next_one_until_it_is_cleared() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
-    let (first, second) = (data(r#"{"path":"/x/.s.partial"}"#), data(r#"{"upload":"2~abc"}"#));
-    let intent = data(r#"{"renamings":[]}"#);
+    let intent = RecoveryData::new(json!({"any": ["thing"]}));
+    let stages = [stage("/x/.s.partial"), RecoveryData::new(json!({"bytes": [47, 255]}))];
     {
-        let lock = state.lock_job(&job("accounts")).unwrap();
-        assert_eq!(state.unfinished(&lock).unwrap(), JournalEntry::default());
-        state.note_stages(&lock, std::slice::from_ref(&first)).unwrap();
-        state.note_stages(&lock, std::slice::from_ref(&second)).unwrap();
-        state.note_intent(&lock, intent.clone()).unwrap();
+        let lock = state.lock_job(&key("accounts")).unwrap();
+        assert!(state.journal(&lock).unwrap().is_empty());
+        for stage in &stages {
+            state.note(&lock, &JournalEntry::Stages { stages: vec![stage.clone()] }).unwrap();
+        }
+        state.note(&lock, &JournalEntry::Publish { intent: intent.clone() }).unwrap();
     }
     let state = open(&dir);
-    let lock = state.lock_job(&job("accounts")).unwrap();
-    let found = state.unfinished(&lock).unwrap();
-    assert_eq!(found.stages, [first, second.clone()]);
-    assert_eq!(found.intent, Some(intent.clone()));
-    let other = state.lock_job(&job("contacts")).unwrap();
-    assert_eq!(state.unfinished(&other).unwrap(), JournalEntry::default());
-    assert_eq!(state.intents_of_others(&other).unwrap(), [(job("accounts"), intent)]);
-    assert_eq!(state.intents_of_others(&lock).unwrap(), []);
-    state.clear(&lock, |stage| *stage == second).unwrap();
-    let remains = JournalEntry { stages: vec![second], intent: None };
-    assert_eq!(state.unfinished(&lock).unwrap(), remains);
-    state.clear(&lock, |_| false).unwrap();
-    state.clear(&lock, |_| false).unwrap();
-    assert_eq!(state.unfinished(&lock).unwrap(), JournalEntry::default());
+    let lock = state.lock_job(&key("accounts")).unwrap();
+    let found = state.journal(&lock).unwrap();
+    assert!(found.stages().eq(&stages));
+    assert!(found.intents().eq([&intent]));
+    let other = state.lock_job(&key("contacts")).unwrap();
+    assert!(state.journal(&other).unwrap().is_empty());
+    assert_eq!(state.intents_of_others(&other).unwrap(), [(key("accounts"), intent)]);
+    state.clear(&lock, |stage| *stage == stages[1]).unwrap();
+    let left = state.journal(&lock).unwrap();
+    assert!(left.stages().eq([&stages[1]]) && left.intents().next().is_none());
+    for _ in 0..2 {
+        state.clear(&lock, |_| false).unwrap();
+        assert!(state.journal(&lock).unwrap().is_empty());
+    }
+    assert_eq!(fs::read_dir(dir.path().join("state/journal")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_journal_is_not_written_over_one_that_another_process_changed() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let lock = state.lock_job(&key("accounts")).unwrap();
+    let entry = |path: &str| JournalEntry::Stages { stages: vec![stage(path)] };
+    state.note(&lock, &entry("/x/a")).unwrap();
+    let (entries, version) = state.entries(lock.key()).unwrap();
+    state.note(&lock, &entry("/x/b")).unwrap();
+    for stale in [version.as_ref(), None] {
+        let error = state.write_entries(&lock, &entries, stale).unwrap_err();
+        assert!(matches!(error, StateError::Changed { .. }), "{error:?}");
+    }
+    assert_eq!(state.journal(&lock).unwrap().stages().count(), 2);
+    assert_eq!(fs::read_dir(dir.path().join("state/journal")).unwrap().count(), 1, "nothing is left aside");
+}
+
+#[test]
+fn a_document_under_another_key_or_of_no_file_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let marks = dir.path().join("state/marks");
+    state.set_mark(&key("a"), &mark("1")).unwrap();
+    fs::copy(marks.join("a@default.json"), marks.join("b@default.json")).unwrap();
+    let error = state.mark(&key("b")).unwrap_err();
+    assert!(error.to_string().ends_with("b@default.json: it belongs to job a, not to b"), "{error}");
+    let fifo = Command::new("mkfifo").arg(marks.join("c@default.json")).status().unwrap();
+    assert!(fifo.success());
+    symlink("/dev/zero", marks.join("d@default.json")).unwrap();
+    for name in ["c", "d"] {
+        let error = state.mark(&key(name)).unwrap_err();
+        assert!(matches!(error, StateError::NotAFile { .. }), "{error:?}");
+    }
+    fs::write(marks.join("e@default.json"), vec![b' '; (1 << 20) + 1]).unwrap();
+    assert!(matches!(state.mark(&key("e")), Err(StateError::TooLarge { .. })));
 }
 
 #[test]
 fn marks_and_columns_are_kept_apart_by_job_for_the_longest_name_too() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
-    let names = ["a", "..", ".aside", &"n".repeat(250)].map(job);
+    let emea = ExportKey::new(JobName("a".to_owned()), OrgName::parse("emea").unwrap());
+    let names = [key("a"), emea, key("a.json"), key(&"n".repeat(250)), key(&"n".repeat(249))];
     for (n, name) in names.iter().enumerate() {
         state.set_mark(name, &mark(&format!("{n}"))).unwrap();
         state.set_columns(&state.lock_job(name).unwrap(), &[format!("Column{n}")]).unwrap();
     }
     for (n, name) in names.iter().enumerate() {
         assert_eq!(state.mark(name).unwrap().unwrap(), mark(&format!("{n}")));
-        assert_eq!(state.columns(name).unwrap().unwrap(), [format!("Column{n}")]);
+        let columns = state.columns(&state.lock_job(name).unwrap()).unwrap();
+        assert_eq!(columns.unwrap(), [format!("Column{n}")]);
     }
     let left = fs::read_dir(dir.path().join("state/marks")).unwrap().count();
     assert_eq!(left, names.len(), "nothing is left aside");
@@ -244,24 +343,37 @@ fn mark(fingerprint: &str) -> Mark {
 }
 
 #[test]
-fn all_marks_are_found_but_what_is_none() {
+fn marks_are_given_by_key_and_those_of_no_key_are_removed() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
-    assert_eq!(State::at(&dir.path().join("nowhere")).unwrap().marks().unwrap().0, BTreeMap::new());
-    for name in ["accounts", "a.b"] {
-        state.set_mark(&job(name), &mark(name)).unwrap();
+    let keys = [key("accounts"), key("a.b"), key("damaged"), key("new")];
+    let nowhere = State::at(&dir.path().join("nowhere")).unwrap();
+    assert!(nowhere.marks(&keys).0.is_empty());
+    for key in &keys[..2] {
+        state.set_mark(key, &mark(key.job().as_str())).unwrap();
     }
+    state.set_mark(&key("gone"), &mark("gone")).unwrap();
     let directory = dir.path().join("state/marks");
-    fs::write(file::aside(&directory.join("accounts.json")), "cut sho").unwrap();
     fs::write(directory.join("notes.txt"), "").unwrap();
-    fs::write(directory.join("damaged.json"), "{").unwrap();
-    let (marks, unread) = state.marks().unwrap();
-    assert_eq!(marks.keys().map(JobName::as_str).collect::<Vec<_>>(), ["a.b", "accounts"]);
-    assert_eq!(marks[&job("a.b")], mark("a.b"));
-    assert!(unread.len() == 1 && unread[0].what.contains("damaged.json"), "{unread:?}");
-    state.remove_mark(&job("a.b")).unwrap();
-    state.remove_mark(&job("a.b")).unwrap();
-    assert_eq!(state.marks().unwrap().0.len(), 1);
+    for name in ["damaged@default.json", "gone.json", "a.b.json"] {
+        fs::write(directory.join(name), "{").unwrap();
+    }
+    let (marks, unread) = state.marks(&keys);
+    assert_eq!(marks.keys().map(ToString::to_string).collect::<Vec<_>>(), ["a.b", "accounts"]);
+    assert_eq!(marks[&key("a.b")], mark("a.b"));
+    assert!(unread.len() == 1 && unread[0].to_string().contains("damaged@default.json"), "{unread:?}");
+    state.retain_marks(&keys).unwrap();
+    let mut left: Vec<_> =
+        fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    let expected =
+        ["a.b.json", "a.b@default.json", "accounts@default.json", "damaged@default.json", "notes.txt"];
+    assert_eq!(left, expected);
+    for _ in 0..2 {
+        state.remove_marks(key("a.b").job()).unwrap();
+        assert_eq!(state.mark(&key("a.b")).unwrap(), None);
+    }
+    assert_eq!(state.marks(&keys).0.len(), 1);
 }
 
 #[test]
@@ -270,11 +382,13 @@ fn a_mark_of_an_earlier_version_is_read_and_a_damaged_one_is_named() {
     let state = open(&dir);
     let path = dir.path().join("state/marks/a.json");
     fs::write(&path, r#"{"fingerprint":"67f6","settled":"2026-11-22T01:00:00Z"}"#).unwrap();
-    let read = state.mark(&job("a")).unwrap().unwrap();
+    let read = state.mark(&key("a")).unwrap().unwrap();
     assert_eq!((read.settled, read.begun, read.started), (at(START), None, Started::default()));
     fs::write(&path, "").unwrap();
-    let failure = state.mark(&job("a")).unwrap_err();
+    let failure = failure(state.mark(&key("a")).unwrap_err());
     assert!(failure.what.contains("marks/a.json") && failure.hint.unwrap().contains("remove it"));
+    state.set_mark(&key("a"), &mark("1")).unwrap();
+    assert!(!path.exists(), "carried over");
 }
 
 #[test]
@@ -282,18 +396,18 @@ fn a_mark_being_written_by_many_is_always_whole() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
     let mark = |n: usize| mark(&"x".repeat(n * 1_000));
-    state.set_mark(&job("a"), &mark(0)).unwrap();
+    state.set_mark(&key("a"), &mark(0)).unwrap();
     for n in 0..3 {
         // What a crash in the middle of writing leaves aside is not in the way.
-        fs::write(file::aside(&dir.path().join("state/marks/a.json")), "x".repeat(5_000)).unwrap();
+        fs::write(store::aside(&dir.path().join("state/marks/a@default.json")), "x".repeat(5_000)).unwrap();
         let (state, mark) = (&state, &mark);
         thread::scope(|scope| {
             for writer in 0..3 {
-                scope.spawn(move || (0..20).for_each(|_| state.set_mark(&job("a"), &mark(writer)).unwrap()));
+                scope.spawn(move || (0..20).for_each(|_| state.set_mark(&key("a"), &mark(writer)).unwrap()));
             }
             scope.spawn(move || {
                 for _ in 0..500 {
-                    let read = state.mark(&job("a")).unwrap().unwrap().fingerprint;
+                    let read = state.mark(&key("a")).unwrap().unwrap().fingerprint;
                     assert!(read.len().is_multiple_of(1_000) && read.len() <= 2_000, "round {n}");
                 }
             });
@@ -380,14 +494,14 @@ fn the_history_is_read_and_pruned_while_many_append() {
             .collect();
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                state.prune(Duration::from_secs(90 * 86_400), at(START)).unwrap();
+                state.prune(Duration::ZERO, at(START)).unwrap();
                 records(&state);
             }
         });
         let _done = Done(&done);
         writers.into_iter().for_each(|writer| writer.join().unwrap());
     });
-    state.prune(Duration::from_secs(90 * 86_400), at(START)).unwrap();
+    state.prune(Duration::ZERO, at(START)).unwrap();
     let mut left = records(&state);
     left.sort_unstable();
     let expected: Vec<u64> =
@@ -404,12 +518,12 @@ fn pruning_keeps_the_very_bytes_of_what_is_young_enough_and_of_later_versions() 
     let (old, edge, young) =
         (line("2026-11-20T23:59:59Z"), line("2026-11-21T00:00:00Z"), line("2026-11-22T00:00:00Z"));
     let later = "{\"kind\":\"unheard of\"}\n";
-    fs::write(&path, format!("{young}{old}{{\"torn\":\n{later}\n{edge}")).unwrap();
+    fs::write(&path, format!("{old}{{\"torn\":\n{later}\n{edge}{young}")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let now = "2026-11-23T00:00:00Z".parse().unwrap();
     let keep = Duration::from_secs(2 * 86_400);
     assert_eq!(state.prune(keep, now).unwrap(), 3, "an old run, a torn line and an empty one");
-    assert_eq!(fs::read_to_string(&path).unwrap(), format!("{young}{later}{edge}"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), format!("{later}{edge}{young}"));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     assert_eq!(state.prune(keep, now).unwrap(), 0);
     fs::remove_file(&path).unwrap();
@@ -449,6 +563,78 @@ fn the_last_run_of_each_job_outlives_pruning_and_an_occurrence_that_was_not_run_
     assert_eq!(records(&state), [5, 3]);
 }
 
+#[test]
+fn a_clock_that_was_years_ahead_prunes_nothing_that_is_young() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let keep = Duration::from_secs(90 * 86_400);
+    for n in 0..60 {
+        state.append(&report(n)).unwrap();
+    }
+    let two_years_ahead = START + 790 * DAY;
+    assert_eq!(state.prune(keep, at(two_years_ahead)).unwrap(), 0);
+    state.append(&report(790)).unwrap();
+    assert_eq!(state.prune(keep, at(two_years_ahead)).unwrap(), 0);
+    // The clock is right again, and time goes on.
+    for n in 60..120 {
+        state.append(&report(n)).unwrap();
+    }
+    assert_eq!(state.prune(keep, at(START + 119 * DAY)).unwrap(), 29, "those of the first 29 days");
+    assert_eq!(records(&state).last(), Some(&29));
+}
+
+#[test]
+fn pruning_keeps_the_last_run_of_each_org_and_object() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let path = dir.path().join("state/runs.jsonl");
+    let line = |n: u32, org: &str, object: &str| {
+        let mut line = serde_json::to_value(report(n)).unwrap();
+        (line["org"], line["object"]) = (json!(org), json!(object));
+        format!("{line}\n")
+    };
+    let lines = [line(1, "emea", "Account"), line(2, "emea", "Contact"), line(3, "apac", "Account")];
+    fs::write(&path, format!("{}{}", lines.concat(), line(4, "emea", "Account"))).unwrap();
+    assert_eq!(state.prune(Duration::ZERO, at(START + 10 * DAY)).unwrap(), 1);
+    assert_eq!(records(&state), [4, 3, 2]);
+}
+
+#[test]
+fn a_line_too_long_for_a_report_is_passed_over_and_pruned() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let path = dir.path().join("state/runs.jsonl");
+    let line = |n: u32, bytes: usize| {
+        let mut report = report(n);
+        let shorter = serde_json::to_vec(&report).unwrap().len() + "\"\"".len() - "null".len();
+        report.hint = Some("h".repeat(bytes - shorter - 1));
+        serde_json::to_string(&report).unwrap() + "\n"
+    };
+    const MAX: usize = 1 << 20;
+    let (longest, too_long) = (line(2, MAX), line(3, MAX + 1));
+    assert_eq!((longest.len(), too_long.len()), (MAX, MAX + 1));
+    let lines = [line(1, 2_000), longest, too_long, "x".repeat(8 << 20) + "\n", line(4, 2_000)];
+    for cut in [0, 1] {
+        // At the end too, and without a line break.
+        fs::write(&path, format!("{}{}", lines.concat(), "y".repeat(cut * (3 << 20)))).unwrap();
+        assert_eq!(records(&state), [4, 2, 1]);
+    }
+    assert_eq!(state.prune(Duration::from_secs(90 * 86_400), at(START)).unwrap(), 3);
+    assert_eq!(records(&state), [4, 2, 1]);
+    assert_eq!(fs::metadata(&path).unwrap().len(), (MAX + 4_000) as u64);
+}
+
+#[test]
+fn a_report_of_too_many_columns_is_kept_without_them() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let mut report = report(1);
+    report.columns = (0..100_000).map(|n| format!("Column_{n}__c")).collect();
+    state.append(&report).unwrap();
+    report.columns.clear();
+    assert_eq!(state.history().unwrap().next().unwrap().unwrap(), report);
+}
+
 /// Says at its end, that of a panic too, that the threads beside may stop.
 struct Done<'a>(&'a AtomicBool);
 
@@ -480,7 +666,7 @@ fn as_a_child() {
     };
     assert_eq!(what, "lock");
     let state = State::open(&Path::new(&dir).join("state")).unwrap();
-    let _lock = state.lock_job(&job("accounts")).unwrap();
+    let _lock = state.lock_job(&key("accounts")).unwrap();
     io::stdout().write_all(b"done, waiting\n").unwrap();
     thread::sleep(Duration::from_secs(60));
 }

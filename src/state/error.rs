@@ -1,0 +1,210 @@
+//! Why the state directory could not be used: typed for the code that branches on it, and turned into a [`Failure`] once,
+//! where a person reads it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use thiserror::Error;
+
+use crate::error::{Exit, Failure};
+use crate::job::{ExportKey, Location};
+
+/// Why a lock was not taken.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Somebody else has it.
+    #[error("{target}{}", By(*process))]
+    Held {
+        /// What is locked.
+        target: LockTarget,
+        /// The process that has it, if its file says so.
+        process: Option<u32>,
+    },
+    /// Nobody can tell: the lock's file cannot be opened or locked.
+    #[error("{doing} {}: {source}", path.display())]
+    NotLockable {
+        /// What was tried: `cannot open`, `cannot lock`.
+        doing: &'static str,
+        /// The lock's file.
+        path: PathBuf,
+        /// The file system's refusal.
+        source: io::Error,
+    },
+}
+
+/// What a lock stands for. Its text says that somebody has the lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockTarget {
+    /// A run.
+    Job(ExportKey),
+    /// Writing an output.
+    Output(Location),
+    /// Being the daemon of this state directory.
+    Daemon(PathBuf),
+    /// Changing a file.
+    File(PathBuf),
+}
+
+impl fmt::Display for LockTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Job(key) => write!(f, "job {key} is being run already"),
+            Self::Output(output) => write!(f, "{output} is being written already"),
+            Self::Daemon(directory) => write!(f, "a daemon runs on {} already", directory.display()),
+            Self::File(path) => write!(f, "{} stays locked", path.display()),
+        }
+    }
+}
+
+/// ` by process 4711`, or nothing.
+struct By(Option<u32>);
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |process| write!(f, " by process {process}"))
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        let what = error.to_string();
+        match error {
+            LockError::Held { target, .. } => Self::new(Exit::TryLater, what).hint(match target {
+                LockTarget::Job(_) => {
+                    "wait until that run ends; do not start a job by cron if the daemon runs it too"
+                }
+                LockTarget::Output(_) => "wait until that run ends; give each job an output of its own",
+                LockTarget::Daemon(_) => "stop that one, or give this one another state_dir",
+                LockTarget::File(_) => {
+                    "find out who holds it (lsof, lslocks); nothing but sfexport should lock the files in state_dir"
+                }
+            }),
+            LockError::NotLockable { doing, path, source } => refused(doing, &path, &source),
+        }
+    }
+}
+
+/// Why something in the state directory could not be read or written.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// The file system refused.
+    #[error("{doing} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `cannot read`, `cannot write`.
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Its refusal.
+        source: io::Error,
+    },
+    /// What is there is not what this version or an earlier one wrote.
+    #[error("cannot read {}: {source}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The first thing wrong with it.
+        source: serde_json::Error,
+    },
+    /// A directory, a pipe, a device: nothing that could hold a document.
+    #[error("cannot read {}: it is not a regular file", path.display())]
+    NotAFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// More than any document has.
+    #[error("cannot read {}: it is larger than {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// What is there was written for another key.
+    #[error("cannot read {}: it belongs to job {found}, not to {expected}", path.display())]
+    Misplaced {
+        /// The file.
+        path: PathBuf,
+        /// Whose it says it is.
+        found: String,
+        /// Whose it should be.
+        expected: String,
+    },
+    /// A later version noted something that this one cannot recover.
+    #[error("the journal {} has an entry of kind {kind:?}, which this version does not know", path.display())]
+    UnknownEntry {
+        /// The file.
+        path: PathBuf,
+        /// The entry's kind.
+        kind: String,
+    },
+    /// It is not what it was when it was read.
+    #[error("cannot write {}: another process has changed it meanwhile", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A lock that is needed for a moment was not to be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+impl StateError {
+    /// For `map_err`: the refusal of `doing` to the file at `path`.
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { doing, path: path.to_owned(), source }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let what = error.to_string();
+        match error {
+            StateError::Io { doing, path, source } => refused(doing, &path, &source),
+            StateError::Lock(error) => error.into(),
+            StateError::Damaged { .. } => Self::new(Exit::Output, what)
+                .hint("it was damaged from outside, or a later version wrote it: remove it to start over"),
+            StateError::NotAFile { .. } | StateError::TooLarge { .. } => {
+                Self::new(Exit::Output, what).hint("nothing of sfexport's is like that: move it away")
+            }
+            StateError::Misplaced { .. } => {
+                Self::new(Exit::Output, what).hint("it was copied or renamed by hand: move it away")
+            }
+            StateError::UnknownEntry { path, .. } => Self::new(Exit::Output, what).hint(format!(
+                "run the job once with the version that wrote it, or move {} away to give up what it recovers",
+                path.display()
+            )),
+            StateError::Changed { .. } => {
+                Self::new(Exit::TryLater, what).hint("run it again; the lock of that run was lost")
+            }
+        }
+    }
+}
+
+/// What a person reads when the file system refuses something in the state directory.
+fn refused(doing: &str, path: &Path, error: &io::Error) -> Failure {
+    let failure =
+        Failure::of_file(Exit::Output, doing, path, error).context("the state directory cannot be used");
+    if has_no_locks(error) {
+        return failure.hint(
+            "the file system of state_dir does not support file locks: set state_dir (SFEXPORT_STATE_DIR) to a \
+             directory on a local disk",
+        );
+    }
+    if failure.exit == Exit::TryLater {
+        // Too many open files: no other directory would help.
+        return failure;
+    }
+    let where_to = "set state_dir (SFEXPORT_STATE_DIR) to a directory that this user can write to";
+    match failure.hint.clone() {
+        Some(hint) => failure.hint(format!("{hint}; or {where_to}")),
+        None => failure.hint(where_to),
+    }
+}
+
+/// Whether a lock was refused because nothing on that file system can be locked: NFS without a lock daemon, some FUSE
+/// and SMB mounts.
+fn has_no_locks(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS))
+}

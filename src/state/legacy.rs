@@ -1,0 +1,42 @@
+//! What version 0.1 left in the state directory. It knew one org per job, so its files are named after the job alone:
+//! `unfinished/JOB.json`, `columns/JOB.json`, `marks/JOB.json`, `locks/JOB.lock`. The first run of the job, and the first
+//! daemon, carry them over. Names of today's files have an `@`, which no job's name has, so the two never meet.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::journal::JournalEntry;
+use crate::job::{JobName, RecoveryData};
+
+/// The directory of 0.1's journals.
+pub(super) const UNFINISHED: &str = "unfinished";
+
+/// The name of 0.1's document of a kind.
+pub(super) fn name(kind: &str, job: &JobName) -> String {
+    format!("{kind}/{job}.json")
+}
+
+/// The job of a document of 0.1's; `None` for any other name.
+pub(super) fn job_of(name: &str) -> Option<JobName> {
+    let (_, file) = name.split_once('/')?;
+    JobName::parse(file.strip_suffix(".json")?).ok()
+}
+
+/// 0.1's journal. The data of its stages and of its intent is what `output` wrote then, and can still read.
+#[derive(Debug, Deserialize)]
+pub(super) struct Unfinished {
+    #[serde(default)]
+    stages: Vec<Value>,
+    #[serde(default)]
+    intent: Option<Value>,
+}
+
+impl Unfinished {
+    /// The same as entries.
+    pub(super) fn into_entries(self) -> Vec<JournalEntry> {
+        let stages = self.stages.into_iter().map(RecoveryData::new).collect::<Vec<_>>();
+        let stages = (!stages.is_empty()).then_some(JournalEntry::Stages { stages });
+        let intent = self.intent.map(|intent| JournalEntry::Publish { intent: RecoveryData::new(intent) });
+        stages.into_iter().chain(intent).collect()
+    }
+}
