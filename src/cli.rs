@@ -1,14 +1,17 @@
 //! The command line: one file a command, and the only place that prints. What a command does is done by the engine.
 
 mod check;
+mod complete;
 mod daemon;
 #[cfg(feature = "demo-org")]
 mod demo;
 mod history;
+mod human;
 mod init;
 mod jobs;
 mod keygen;
 mod log;
+mod man;
 mod print;
 mod progress;
 mod query;
@@ -26,7 +29,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock;
@@ -37,9 +40,9 @@ use crate::monitor::{Monitor, Several};
 use crate::state::State;
 use crate::stop::Stop;
 
-/// Exports Salesforce data: a SOQL query to a CSV or JSON Lines file, whole or not at all.
+/// Export Salesforce data to CSV or JSON Lines files, completely or not at all.
 #[derive(Debug, Parser)]
-#[command(name = "sfexport", version, max_term_width = 100, after_help = EXIT_STATUS)]
+#[command(name = "sfexport", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(flatten)]
     common: Common,
@@ -47,28 +50,64 @@ struct Arguments {
     command: Command,
 }
 
-const EXIT_STATUS: &str = "Exit status: 0 every record that the org counted is in the file; 65 the query was refused; \
-69 the org could not be reached; 73 the output could not be written; 74 the result was incomplete; 75 try again later; \
-77 the login was refused; 78 the configuration is wrong. 69, 74 and 75 are worth a retry.";
+const AFTER_HELP: &str = "\
+Examples:
+  sfexport demo                        try everything against an embedded org
+  sfexport init                        write a configuration and a first job
+  sfexport check                       find out what would fail, and why
+  sfexport run accounts                export one job now
+  sfexport run --all --json            export every job, with a report for each
+  sfexport query 'SELECT Id, Name FROM Account' -o accounts.csv
+
+Exit status:
+  0   every record that the org counted is in the file
+  1   anything else, or several jobs that failed differently
+  2   the command line is wrong
+  65  the org refused the query
+  69  the org could not be reached, or kept failing    (worth a retry)
+  73  the output could not be written
+  74  the result was incomplete                        (worth a retry)
+  75  a limit or a lock: try again later               (worth a retry)
+  77  the login was refused
+  78  the configuration is wrong
+  130, 143  stopped by SIGINT, SIGTERM";
 
 /// What every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 struct Common {
-    /// The configuration file [default: sfexport.toml, or what SFEXPORT_CONFIG names]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Read this configuration file [default: $SFEXPORT_CONFIG, or sfexport.toml]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// Where the history, the locks and the schedule marks are kept
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Keep the history, locks and schedule marks in this directory
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     state_dir: Option<String>,
-    /// The directory that relative outputs go to and none leaves
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Write outputs below this directory
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output_root: Option<String>,
-    /// How logs are written to standard error
-    #[arg(long, global = true, value_enum, default_value_t = log::Form::Text)]
+    /// Log to standard error as text for people or as JSON Lines
+    #[arg(long, global = true, value_enum, hide_possible_values = true, value_name = "text|json", default_value_t = log::Form::Text)]
     log_format: log::Form,
-    /// What is logged: error, warn, info, debug or trace [default: what SFEXPORT_LOG says, or info]
+    /// Log from this level on: error, warn, info, debug or trace [default: $SFEXPORT_LOG, or info]
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<tracing::Level>,
+    /// Show only failures: no progress, no warnings, no results
+    #[arg(short, long, global = true, conflicts_with_all = ["verbose", "log_level"])]
+    quiet: bool,
+    /// Show what is done, request by request
+    #[arg(short, long, global = true, conflicts_with = "log_level")]
+    verbose: bool,
+}
+
+impl Common {
+    /// The level that the log begins at, if the command line says so.
+    fn level(&self) -> Option<tracing::Level> {
+        match (self.quiet, self.verbose) {
+            (true, _) => Some(tracing::Level::ERROR),
+            (_, true) => Some(tracing::Level::DEBUG),
+            _ => self.log_level,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,16 +116,16 @@ enum Command {
     Run(run::RunArguments),
     /// Export the result of one query, without a job file
     Query(query::QueryArguments),
-    /// The jobs: their schedules, next and last runs
+    /// List the jobs with their next and last runs
     Jobs(jobs::JobsArguments),
-    /// Past runs, the newest first
+    /// List past runs, newest first
     History(history::HistoryArguments),
-    /// Run jobs as their schedules say, until a signal: SIGHUP reads the configuration anew, SIGTERM and SIGINT
-    /// let runs end, a second one does not
+    /// Run jobs on their schedules until a signal arrives
+    #[command(after_help = daemon::AFTER_HELP)]
     Daemon,
-    /// Try everything that a run depends on, step by step, without exporting
+    /// Try everything that a run depends on, without exporting
     Check(check::CheckArguments),
-    /// Say who the login is: user, org, instance and scopes
+    /// Show who the login is: user, org, instance and scopes
     Whoami(whoami::WhoamiArguments),
     /// Print an access token for other tools
     Token(token::TokenArguments),
@@ -94,27 +133,29 @@ enum Command {
     Keygen(keygen::KeygenArguments),
     /// Write a commented configuration and a first job
     Init(init::InitArguments),
-    /// Print the JSON Schema of sfexport.toml or of a job file, for editors
+    /// Print the JSON Schema of sfexport.toml or of a job file
     Schema(schema::SchemaArguments),
-    /// Everything against an embedded Salesforce look-alike: no account, no network
+    /// Export from an embedded org: no account, no network
     #[cfg(feature = "demo-org")]
     Demo(demo::DemoArguments),
     /// Print a shell's completion script
     Completions(shell::CompletionsArguments),
     /// Print a page of the manual
-    Man(shell::ManArguments),
+    Man(man::ManArguments),
 }
 
 /// Reads the arguments, does what they say, and gives the exit status.
 #[must_use]
 pub fn main() -> ExitCode {
+    // A shell that asks for completions gets them, and nothing else happens.
+    clap_complete::CompleteEnv::with_factory(Arguments::command).complete();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and the version go to standard output and are no failure; clap knows.
             if error.use_stderr() && log::wants_json(std::env::args_os()) {
                 let level = Some(tracing::Level::ERROR);
-                if log::start(log::Form::Json, level, true, &progress::Bars::new()).is_ok() {
+                if log::start(log::Form::Json, level, tracing::Level::ERROR, &progress::Bars::new()).is_ok() {
                     print::failure(log::Form::Json, None, &misused(&error));
                     stderr::flush();
                     return ExitCode::from(Exit::Usage.code());
@@ -176,15 +217,14 @@ fn misused(error: &clap::Error) -> Failure {
 
 async fn act(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
     let Arguments { common, command } = arguments;
-    // Records on the very terminal that a bar is drawn on would stand behind it, and be wiped off with it.
+    // Records on the very terminal that a bar is drawn on would appear behind it, and be wiped off with it.
     let is_streamed = matches!(&command, Command::Query(arguments) if arguments.is_streamed());
-    let bars = match is_streamed && io::stdout().is_terminal() {
+    let bars = match common.quiet || is_streamed && io::stdout().is_terminal() {
         true => progress::Bars::hidden(),
         false => progress::Bars::new(),
     };
-    // Every other command says itself what it does.
-    let quiet = !matches!(&command, Command::Run(_) | Command::Query(_) | Command::Daemon);
-    log::start(common.log_format, common.log_level, quiet, &bars)?;
+    print::set_quiet(common.quiet);
+    log::start(common.log_format, common.level(), default_level(&command, common.log_format), &bars)?;
     let context = Context { common, bars, stop };
     match command {
         Command::Run(arguments) => run::run(arguments, &context).await,
@@ -198,10 +238,21 @@ async fn act(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
         Command::Keygen(arguments) => keygen::keygen(&arguments),
         Command::Init(arguments) => init::init(&arguments, &context),
         Command::Schema(arguments) => Ok(schema::schema(&arguments)),
-        Command::Completions(arguments) => Ok(shell::completions(&arguments)),
-        Command::Man(arguments) => shell::man(&arguments),
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::Man(arguments) => man::man(&arguments),
         #[cfg(feature = "demo-org")]
         Command::Demo(arguments) => demo::demo(arguments, &context).await,
+    }
+}
+
+/// The level that the log begins at if nobody says. A command that shows by itself what it does logs warnings alone, and
+/// so does a run that a person watches: its line and its progress say the rest.
+fn default_level(command: &Command, form: log::Form) -> tracing::Level {
+    let is_watched = form == log::Form::Text && io::stderr().is_terminal();
+    match command {
+        Command::Daemon => tracing::Level::INFO,
+        Command::Run(_) | Command::Query(_) if !is_watched => tracing::Level::INFO,
+        _ => tracing::Level::WARN,
     }
 }
 

@@ -340,12 +340,19 @@ fn one_state_directory_has_one_daemon_and_jobs_and_history_are_read_beside_it() 
     at.run(["daemon"]).ended(75).says(&["a daemon runs on", &daemon.child.id().to_string(), "state_dir"]);
 
     let jobs = at.run(["jobs"]).ended(0);
-    let lines: Vec<_> = jobs.stdout().lines().collect();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<_> = jobs.stdout().lines().map(words).collect();
+    assert_eq!(lines[0].join(" "), "JOB NEXT RUN LAST RUN RESULT");
+    let records = live(at.data(), "Account").len().to_string();
+    assert_eq!((lines[1][0].as_str(), lines[1][3].as_str()), ("accounts", "CET"));
+    assert_eq!(lines[1][7..], [records.as_str(), "records"]);
+    assert_eq!(lines[2].join(" "), "by_hand when asked never -");
     assert_eq!(lines.len(), 3, "{lines:?}");
-    assert!(lines[1].starts_with("accounts  default  @hourly   Europe/Berlin"), "{lines:?}");
-    let records = live(at.data(), "Account").len();
-    assert!(lines[1].contains(&format!("ok, {records} records")), "{lines:?}");
-    assert!(lines[2].starts_with("by_hand") && lines[2].contains("when asked") && lines[2].contains("never"));
+    let wide = at.run(["jobs", "--wide"]).ended(0);
+    assert_eq!(
+        words(wide.stdout().lines().nth(1).unwrap())[..4],
+        ["accounts", "default", "@hourly", "Europe/Berlin"]
+    );
     assert!(!jobs.stderr.contains("no daemon"), "{}", jobs.stderr);
     let json = at.run(["jobs", "--json"]).ended(0).reports();
     let next: Timestamp = json[0]["next"].as_str().unwrap().parse().unwrap();
@@ -367,7 +374,7 @@ fn one_state_directory_has_one_daemon_and_jobs_and_history_are_read_beside_it() 
         .says(&["there is no job \"acounts\"", "did you mean \"accounts\"?"]);
     // One that is gone is known by its runs, and one with a mistake somewhere else hides nothing.
     std::fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
-    assert!(at.run(["history", "accounts"]).ended(0).stdout().contains("  accounts  ok"));
+    assert!(at.run(["history", "accounts"]).ended(0).stdout().contains(" CET  accounts  ok "));
     at.job("broken", SOQL, "broken.csv", "schedul = \"x\"");
     assert_eq!(at.run(["history", "nobody"]).ended(0).stdout(), "no run yet\n");
     daemon.signal("TERM");

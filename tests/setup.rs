@@ -125,7 +125,8 @@ fn check_shows_people_a_mark_a_step_and_no_colours_in_a_file() {
     deployment.job("accounts", SOQL, "accounts.csv", "schedule = \"30 6 * * 1-5\"");
     let outcome = deployment.run(["check", "accounts"]).ended(0);
     let text = outcome.stdout();
-    for part in ["\norg default\n", "\njob accounts\n", "✓ login", "2: Id, Name", "06:30 UTC", "All is well."]
+    for part in
+        ["\norg default\n", "\njob accounts\n", "✓ login", "2: Id, Name", "06:30 UTC", "All checks passed."]
     {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
@@ -559,20 +560,41 @@ for name, instance in json.load(open('wrong.json')):
 fn shells_and_man_know_every_verb_and_a_misspelt_one_is_recognised() {
     let deployment = Deployment::new(10);
     for shell in ["bash", "zsh", "fish"] {
-        let script = deployment.run(["completions", shell]).ended(0);
-        for command in ["keygen", "check", "whoami", "token", "init", "schema"] {
-            assert!(script.stdout().contains(command), "{shell} does not know {command}");
-        }
+        assert!(deployment.run(["completions", shell]).ended(0).stdout().contains("COMPLETE="), "{shell}");
     }
     deployment.run(["man", "--out", "pages"]).ended(0);
     let pages = deployment.names_below("pages");
-    for page in ["sfexport.1", "sfexport-run.1", "sfexport-check.1"] {
+    for page in ["sfexport.1", "sfexport-run.1", "sfexport-check.1", "sfexport.toml.5", "sfexport-job.5"] {
         assert!(pages.contains(&page.to_owned()), "{pages:?}");
     }
     assert!(deployment.run(["man", "check"]).ended(0).stdout().contains("offline"));
     deployment.run(["man", "chekc"]).ended(2);
     deployment.run(["keygem"]).ended(2).says(&["keygen"]);
     deployment.run(["check", "acounts"]).ended(78);
+}
+
+#[test]
+fn a_shell_completes_commands_jobs_and_orgs() {
+    let deployment = Deployment::new(10);
+    deployment.job("accounts", SOQL, "accounts.csv", "");
+    deployment.job("contacts", SOQL, "contacts.csv", "");
+    let completed = |words: &[&str]| {
+        let output = deployment
+            .command(["--", "sfexport"].iter().chain(words))
+            .env("COMPLETE", "bash")
+            .env("_CLAP_IFS", "\n")
+            .env("_CLAP_COMPLETE_INDEX", words.len().to_string())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(completed(&["wh"]), ["whoami"]);
+    assert_eq!(completed(&["run", "acc"]), ["accounts"]);
+    assert_eq!(completed(&["history", "con"]), ["contacts"]);
+    assert_eq!(completed(&["whoami", "--org", "def"]), ["default"]);
+    // A configuration with a mistake completes no job, and says nothing about it.
+    deployment.write("jobs/broken.toml", "soql = 7");
+    assert_eq!(completed(&["run", "acc"]), Vec::<String>::new());
 }
 
 #[test]
@@ -584,6 +606,16 @@ fn a_dead_state_directory_is_found_before_a_run_finds_it() {
     deployment.write("occupied", "a file");
     let outcome = deployment.run(["check", "--offline", "--json"]).ended(73);
     assert_eq!(step(&outcome, "state")["outcome"], "failed");
+}
+
+/// A process that ends with its test, however that ends.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
@@ -601,8 +633,8 @@ fn a_new_user_gets_from_nothing_to_an_export_of_the_demo_org_with_a_key_of_their
     };
     assert_eq!(said(&["keygen"]).0, Some(0));
     let serve = ["demo", "--serve", "--records", "20", "--certificate", "server.crt"];
-    let mut org = sfexport(&serve).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(org.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut org = Ended(sfexport(&serve).stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(org.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut told: Vec<String> = Vec::new();
     while !told.last().is_some_and(|line| line.starts_with("The org is up")) {
         told.push(lines.next().expect("the org is up"));
@@ -612,7 +644,7 @@ fn a_new_user_gets_from_nothing_to_an_export_of_the_demo_org_with_a_key_of_their
     assert_eq!(said(&init).0, Some(0));
     let (status, checked) = said(&["check"]);
     assert_eq!(status, Some(0), "{checked}");
-    assert!(checked.contains("All is well."), "{checked}");
+    assert!(checked.ends_with("\nAll checks passed.\n"), "{checked}");
     let (status, ran) = said(&["run", "accounts"]);
     assert_eq!(status, Some(0), "{ran}");
     // The demo's own key is let in as before, and a key that was not uploaded is not.
@@ -621,8 +653,6 @@ fn a_new_user_gets_from_nothing_to_an_export_of_the_demo_org_with_a_key_of_their
     let mut refused = sfexport(&["whoami"]);
     refused.env("SFEXPORT_ORG__KEY_FILE", "other/server.key");
     assert_eq!(refused.output().unwrap().status.code(), Some(77));
-    org.kill().unwrap();
-    org.wait().unwrap();
 }
 
 #[test]

@@ -261,16 +261,16 @@ fn schedule(job: &Job, now: Timestamp) -> Step {
             .collect();
     let zone = schedule.timezone();
     let name = zone.iana_name().unwrap_or("its zone");
-    let lines = next.iter().map(|timestamp| {
-        let utc = timestamp.strftime("%Y-%m-%d %H:%M UTC");
-        match *zone == TimeZone::UTC || name == "UTC" {
-            true => format!("\n{utc}"),
-            false => {
-                format!("\n{}  =  {utc}", timestamp.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M %Z"))
-            }
+    let first = match next.first() {
+        None => "no run is due any more".to_owned(),
+        Some(next) => {
+            let local = next.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M %Z").to_string();
+            let is_utc = *zone == TimeZone::UTC || name == "UTC";
+            let utc = if is_utc { String::new() } else { format!(" ({})", next.strftime("%H:%M UTC")) };
+            format!("next {local}{utc}")
         }
-    });
-    let what = format!("{} in {name}; the next are{}", schedule.text(), lines.collect::<String>());
+    };
+    let what = format!("{} in {name}: {first}", schedule.text());
     let step = match job.enabled {
         true => Step::passed(Name::Schedule, what),
         false => {

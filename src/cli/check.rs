@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::Context;
 use super::print::{self, Colour};
+use super::{Context, complete, human};
 use crate::check::{Check, Name, Outcome, Step};
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
@@ -11,12 +11,12 @@ use crate::error::{Exit, Failure};
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     /// The jobs to check, and their orgs [default: everything]
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = complete::jobs())]
     jobs: Vec<String>,
-    /// Ask no org: configuration, keys, certificates, columns, outputs and schedules only
+    /// Ask no org: check only the configuration, keys, certificates, columns, outputs and schedules
     #[arg(long)]
     offline: bool,
-    /// Print each step as JSON, one object a line
+    /// Print each step as JSON, one object per line
     #[arg(long)]
     json: bool,
 }
@@ -103,16 +103,16 @@ impl Shown {
         if self.json {
             return;
         }
-        let steps = |number, one, more| {
-            if number == 1 { format!("1 step {one}") } else { format!("{number} steps {more}") }
+        let warnings = human::counted(self.warned as u64, "warning");
+        let failures = match self.failed {
+            1 => "1 check failed".to_owned(),
+            failed => format!("{failed} checks failed"),
         };
-        let failed = steps(self.failed, "failed (✗)", "failed (✗)");
-        let warned = steps(self.warned, "is to be looked at (!)", "are to be looked at (!)");
         let text = match (self.failed, self.warned) {
-            (0, 0) => "\nAll is well.".to_owned(),
-            (0, _) => format!("\nNothing failed; {warned}."),
-            (_, 0) => format!("\n{failed}."),
-            (..) => format!("\n{failed}, {warned}."),
+            (0, 0) => "\nAll checks passed.".to_owned(),
+            (0, _) => format!("\nAll checks passed. {warnings}."),
+            (_, 0) => format!("\n{failures}."),
+            (..) => format!("\n{failures}. {warnings}."),
         };
         print::line(text);
     }

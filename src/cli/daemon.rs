@@ -16,6 +16,11 @@ use crate::notify::Notifier;
 use crate::status::{self, RunStats};
 use crate::stop::Stop;
 
+pub(super) const AFTER_HELP: &str = "\
+Signals:
+  SIGHUP            read the configuration again
+  SIGTERM, SIGINT   start no further run, and let the running ones end; a second one ends them";
+
 /// Runs the daemon until it is stopped; 0 when every run has ended.
 pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
     // Before anything else: process 1 of a container hears only the signals that it listens for.

@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{Context, print, table};
+use super::{Context, complete, human, print, table};
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::report::RunReport;
@@ -15,14 +15,17 @@ use crate::state::{State, StateError};
 #[derive(Debug, Args)]
 pub(super) struct HistoryArguments {
     /// Only the runs of this job; it may be gone from the configuration
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = complete::jobs())]
     job: Option<String>,
-    /// Print each run's report as JSON, one object a line
+    /// Print each run's report as JSON, one object per line
     #[arg(long)]
     json: bool,
-    /// How many runs are shown at most; 0 shows all
+    /// Show at most so many runs; 0 shows all
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
+    /// Show everything, however long the lines: UTC, paths, whole error messages
+    #[arg(long, conflicts_with = "json")]
+    wide: bool,
 }
 
 /// Shows past runs, the newest first.
@@ -68,16 +71,12 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
         }
         return Ok(Exit::Success);
     }
-    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
-    for report in reports {
-        let report = report?;
-        rows.push(row(&report, zones.get(&report.job)));
-    }
-    if rows.len() == 1 {
+    let reports = reports.collect::<Result<Vec<_>, _>>()?;
+    if reports.is_empty() {
         print::line("no run yet");
         return Ok(Exit::Success);
     }
-    table::lines(&rows).iter().for_each(print::line);
+    show(&reports, &zones, arguments.wide);
     Ok(Exit::Success)
 }
 
@@ -96,13 +95,46 @@ fn known<'a>(job: &str, state: &State, configured: impl Iterator<Item = &'a str>
     Err(Failure::new(Exit::Configuration, what).hint("`sfexport jobs` shows the jobs"))
 }
 
-const HEADINGS: [&str; 7] = ["ENDED (UTC)", "IN THE JOB'S ZONE", "JOB", "RESULT", "RECORDS", "TOOK", "WHAT"];
+/// Shows runs as a table; in 80 columns, as far as the jobs' names allow, a failed run's error follows below it.
+fn show(reports: &[RunReport], zones: &HashMap<String, TimeZone>, wide: bool) {
+    let mut rows = vec![match wide {
+        true => WIDE_HEADINGS.map(str::to_owned).to_vec(),
+        false => HEADINGS.map(str::to_owned).to_vec(),
+    }];
+    rows.extend(reports.iter().map(|report| {
+        let timezone = zones.get(&report.job);
+        if wide { wide_row(report, timezone) } else { row(report, timezone) }
+    }));
+    let errors = reports.iter().map(|report| report.error.as_deref().filter(|_| !wide));
+    table::print(&rows, std::iter::once(None).chain(errors), table::width(wide));
+}
+
+const HEADINGS: [&str; 6] = ["ENDED", "JOB", "RESULT", "RECORDS", "SIZE", "TOOK"];
 
 fn row(report: &RunReport, timezone: Option<&TimeZone>) -> Vec<String> {
-    let result = match report.exit_status {
+    let figures = match report.status.has_run() {
+        true => [
+            human::number(report.records),
+            human::bytes(report.bytes),
+            human::duration(report.ended.duration_since(report.started)),
+        ],
+        false => Default::default(),
+    };
+    let when = human::time(report.ended, timezone.unwrap_or(&TimeZone::UTC));
+    [when, report.job.clone(), result(report)].into_iter().chain(figures).collect()
+}
+
+fn result(report: &RunReport) -> String {
+    match report.exit_status {
         0 => report.status.as_str().to_owned(),
         exit_status => format!("{} {exit_status}", report.status.as_str()),
-    };
+    }
+}
+
+const WIDE_HEADINGS: [&str; 7] =
+    ["ENDED (UTC)", "IN THE JOB'S ZONE", "JOB", "RESULT", "RECORDS", "TOOK", "WHAT"];
+
+fn wide_row(report: &RunReport, timezone: Option<&TimeZone>) -> Vec<String> {
     let what = report.error.as_deref().or(report.path.as_deref()).unwrap_or_default();
     let took = report.ended.duration_since(report.started).as_secs_f64();
     let (records, took) = match report.status.has_run() {
@@ -113,17 +145,11 @@ fn row(report: &RunReport, timezone: Option<&TimeZone>) -> Vec<String> {
         utc(report.ended),
         timezone.map_or_else(|| "-".to_owned(), |timezone| in_zone(report.ended, timezone)),
         report.job.clone(),
-        result,
+        result(report),
         records,
         took,
-        on_one_line(what),
+        table::on_one_line(what),
     ]
-}
-
-/// An error text on one line. The line that only points to a place in the one above it says nothing there.
-pub(super) fn on_one_line(text: &str) -> String {
-    let lines = text.lines().filter(|line| line.trim() != "^");
-    lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
 }
 
 /// `2026-11-22 01:00:00`.

@@ -6,8 +6,8 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::history::{in_zone, on_one_line, utc};
-use super::{Context, print, table};
+use super::history::{in_zone, utc};
+use super::{Context, human, print, table};
 use crate::agenda::JobSnapshot;
 use crate::config::{self, Selection};
 use crate::daemon::LoadedConfig;
@@ -18,9 +18,12 @@ use crate::state::State;
 
 #[derive(Debug, Args)]
 pub(super) struct JobsArguments {
-    /// Print each job as JSON, one object a line
+    /// Print each job as JSON, one object per line
     #[arg(long)]
     json: bool,
+    /// Show everything, however long the lines: schedules, zones, UTC, whole error messages
+    #[arg(long, conflicts_with = "json")]
+    wide: bool,
 }
 
 /// A job, as `--json` shows it.
@@ -53,7 +56,12 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
     let last = last_runs(&state, &config)?;
     let now = Timestamp::now();
     let snapshots = config.snapshots(marks, now);
-    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
+    let several_orgs = config.orgs.len() > 1;
+    let mut rows = vec![match arguments.wide {
+        true => WIDE_HEADINGS.map(str::to_owned).to_vec(),
+        false => headings(several_orgs),
+    }];
+    let mut errors = Vec::new();
     // Both are in the order of the names.
     for (job, snapshot) in config.jobs.values().zip(&snapshots) {
         let last = last.get(job.name.as_str());
@@ -61,16 +69,21 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
             let line = serde_json::to_string(&line(job, snapshot, last));
             print::line(line.map_err(|error| Failure::new(Exit::General, error.to_string()))?);
         } else {
-            rows.push(row(job, snapshot, last, now));
+            errors.push(last.and_then(|report| report.error.as_deref()));
+            rows.push(match arguments.wide {
+                true => wide_row(job, snapshot, last, now),
+                false => row(job, snapshot, last, now, several_orgs),
+            });
         }
     }
     if !arguments.json {
-        table::lines(&rows).iter().for_each(print::line);
+        let errors = errors.into_iter().map(|error| error.filter(|_| !arguments.wide));
+        table::print(&rows, std::iter::once(None).chain(errors), table::width(arguments.wide));
     }
     // Where the lock cannot be looked at, nobody knows, and nothing is said.
     if snapshots.iter().any(|snapshot| snapshot.next.is_some()) && matches!(state.has_daemon(), Ok(false)) {
         let directory = config.settings.state_dir.display();
-        let what = format!("no daemon is running on {directory}: none of these next runs starts by itself");
+        let what = format!("no daemon is running on {directory}, so no run starts by itself");
         print::warning(context.common.log_format, None, &what);
     }
     Ok(Exit::Success)
@@ -104,10 +117,39 @@ fn line<'a>(job: &'a Job, snapshot: &JobSnapshot, last: Option<&'a RunReport>) -
     }
 }
 
-const HEADINGS: [&str; 8] =
+fn headings(several_orgs: bool) -> Vec<String> {
+    let org = several_orgs.then_some("ORG");
+    ["JOB"].into_iter().chain(org).chain(["NEXT RUN", "LAST RUN", "RESULT"]).map(str::to_owned).collect()
+}
+
+/// A job in 80 columns, as far as its name allows. Times are in the job's zone.
+fn row(
+    job: &Job,
+    snapshot: &JobSnapshot,
+    last: Option<&RunReport>,
+    now: Timestamp,
+    several_orgs: bool,
+) -> Vec<String> {
+    let next = match snapshot.next {
+        Some(next) if next <= now => "due".to_owned(),
+        Some(next) => human::time(next, &job.timezone),
+        None if !job.enabled => "disabled".to_owned(),
+        None => "when asked".to_owned(),
+    };
+    let result = match last {
+        None => "-".to_owned(),
+        Some(report) if report.exit_status == 0 => human::counted(report.records, "record"),
+        Some(report) => format!("{} {}", report.status.as_str(), report.exit_status),
+    };
+    let last = last.map_or_else(|| "never".to_owned(), |report| human::time(report.ended, &job.timezone));
+    let org = several_orgs.then(|| job.org.to_string());
+    [job.name.to_string()].into_iter().chain(org).chain([next, last, result]).collect()
+}
+
+const WIDE_HEADINGS: [&str; 8] =
     ["JOB", "ORG", "SCHEDULE", "ZONE", "NEXT RUN (UTC)", "IN THE JOB'S ZONE", "LAST RUN (UTC)", "RESULT"];
 
-fn row(job: &Job, snapshot: &JobSnapshot, last: Option<&RunReport>, now: Timestamp) -> Vec<String> {
+fn wide_row(job: &Job, snapshot: &JobSnapshot, last: Option<&RunReport>, now: Timestamp) -> Vec<String> {
     let (next, in_its_zone) = match snapshot.next {
         Some(next) if next <= now => (format!("{} (due)", utc(next)), in_zone(next, &job.timezone)),
         Some(next) => (utc(next), in_zone(next, &job.timezone)),
@@ -120,7 +162,7 @@ fn row(job: &Job, snapshot: &JobSnapshot, last: Option<&RunReport>, now: Timesta
             0 => format!("{}, {} records", report.status.as_str(), report.records),
             exit_status => {
                 let what = report.error.as_deref().unwrap_or_default();
-                format!("{} {exit_status}: {}", report.status.as_str(), on_one_line(what))
+                format!("{} {exit_status}: {}", report.status.as_str(), table::on_one_line(what))
             }
         },
     );

@@ -23,25 +23,24 @@ pub(super) fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) ->
     arguments.windows(2).any(asked) || arguments.iter().any(|argument| argument == "--log-format=json")
 }
 
-/// Starts to log. `level` overrules `SFEXPORT_LOG`, which may also hold directives for single modules; where
-/// neither is given it is `info`, or `warn` for a command that tells by itself what it does.
+/// Starts to log. `level` overrules `SFEXPORT_LOG`, which may also hold directives for single modules; without both it
+/// is `default`.
 pub(super) fn start(
     form: Form,
     level: Option<tracing::Level>,
-    quiet: bool,
+    default: tracing::Level,
     bars: &Bars,
 ) -> Result<(), Failure> {
     let wanted = level.map(|level| level.to_string());
     let wanted = wanted.or_else(|| std::env::var("SFEXPORT_LOG").ok()).unwrap_or_default();
-    // A bare level is ours: what libraries say beneath it is of no use to who runs exports.
+    // A bare level is for sfexport; what libraries say beneath it is of no use to people who run exports.
     let directives = match wanted.trim() {
-        "" if quiet => "warn".to_owned(),
-        "" => "warn,sfexport=info".to_owned(),
+        "" => format!("warn,sfexport={default}"),
         level if !level.contains(['=', ',']) => format!("warn,sfexport={level}"),
         directives => directives.to_owned(),
     };
     let filter = EnvFilter::try_new(directives).map_err(|error| {
-        Failure::new(Exit::Usage, format!("SFEXPORT_LOG {wanted:?} is no log level: {error}"))
+        Failure::new(Exit::Usage, format!("SFEXPORT_LOG {wanted:?} is not a log level: {error}"))
             .hint("use error, warn, info, debug or trace")
     })?;
     stderr::start(bars.drawn());

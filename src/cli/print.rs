@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -10,6 +11,19 @@ use super::log::Form;
 use super::stderr;
 use crate::error::{Exit, Failure};
 use crate::report::RunReport;
+
+/// Whether only failures are shown.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Shows only failures from here on, or everything.
+pub(super) fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+/// Whether only failures are shown.
+pub(super) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
 
 /// Why an answer could not be printed, if one could not: the first reason.
 static LOST: OnceLock<String> = OnceLock::new();
@@ -74,6 +88,9 @@ pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
 
 /// What a person should know although nothing failed.
 pub(super) fn warning(form: Form, of: Option<&str>, text: &str) {
+    if is_quiet() {
+        return;
+    }
     if form == Form::Json {
         tracing::warn!(job = of, "{text}");
         return;

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 
 use super::run::shown_failure;
-use super::{Context, print, working_dir};
+use super::{Context, complete, print, working_dir};
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
@@ -25,8 +25,8 @@ pub(super) struct QueryArguments {
     /// The file to write, relative to the working directory; - streams to standard output
     #[arg(short, long, value_name = "PATH")]
     output: String,
-    /// The org to ask, where the configuration has several
-    #[arg(long, value_name = "NAME")]
+    /// The org to ask, if the configuration has several
+    #[arg(long, value_name = "NAME", add = complete::orgs())]
     org: Option<String>,
     /// The format [default: by the file's ending; csv for -]
     #[arg(long, value_enum)]

@@ -1,13 +1,15 @@
 //! `sfexport run`: jobs, now.
 
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueHint};
 use jiff::Timestamp;
 
 use super::log::Form;
-use super::{Context, print};
+use super::print::Colour;
+use super::{Context, complete, human, print};
 use crate::batch::{self, Batch};
 use crate::clock;
 use crate::config::{self, Config, Selection};
@@ -22,29 +24,36 @@ use crate::state::{State, StateError};
 use crate::status::{RunStats, Snapshot, metrics};
 
 #[derive(Debug, Args)]
-// A group, so that who names no job is told of --all.
-#[command(group = ArgGroup::new("which").args(["jobs", "all"]).required(true))]
+// A group, so a command line without a job is shown --all.
+#[command(group = ArgGroup::new("which").args(["jobs", "all"]).required(true), after_help = AFTER_HELP)]
 pub(super) struct RunArguments {
     /// The jobs to run, in the order of their names
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = complete::jobs())]
     jobs: Vec<String>,
     /// Run every enabled job, scheduled or not
     #[arg(long)]
     all: bool,
-    /// Print a run report for each run as JSON, one object a line
+    /// Print a report for each run as JSON, one object per line
     #[arg(long)]
     json: bool,
-    /// Check and log in, but stop before the query
+    /// Log in and check everything, but stop before the query
     #[arg(long)]
     dry_run: bool,
-    /// The timestamp the runs are for, which the dates in output paths show: 2026-11-22T02:00:00+01:00 [default: now]
+    /// Run as of this time, which the dates in output paths show: 2026-11-22T02:00:00+01:00 [default: now]
     #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
     at: Option<Timestamp>,
-    /// Write the runs' metrics to a file, as node_exporter's textfile collector reads them; its name must end in .prom
-    /// for that
-    #[arg(long, value_name = "PATH")]
+    /// Write the runs' metrics to a .prom file for node_exporter's textfile collector
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     metrics_file: Option<PathBuf>,
 }
+
+const AFTER_HELP: &str = "\
+Examples:
+  sfexport run accounts contacts
+  sfexport run --all --json | jq -r 'select(.exit_status != 0) | .job'
+  sfexport run accounts --at 2026-11-22T02:00:00+01:00    fill the gap of a missed night
+
+Without a terminal, a run prints JOB, RECORDS and PATH, separated by tabs.";
 
 impl RunArguments {
     /// Whether there is but one run to be done.
@@ -208,15 +217,31 @@ fn show(report: &RunReport, arguments: &RunArguments, form: Form) -> Exit {
     let exit = shown_failure(report, Some(&report.job), form);
     if arguments.json {
         print::report(report);
-    } else if exit == Exit::Success {
-        let path = report.path.as_deref().unwrap_or_default();
-        if arguments.dry_run {
-            print::line(format!("{}\tready\t{path}", report.job));
-        } else {
-            print::line(format!("{}\t{}\t{path}", report.job, report.records));
-        }
+    } else if exit == Exit::Success && !print::is_quiet() {
+        print::line(success(report, arguments.dry_run));
     }
     exit
+}
+
+/// The line of a run that went well: for a person on a terminal, else for a script.
+fn success(report: &RunReport, dry_run: bool) -> String {
+    let path = report.path.as_deref().unwrap_or_default();
+    let records = || if dry_run { "ready".to_owned() } else { report.records.to_string() };
+    if !io::stdout().is_terminal() {
+        return format!("{}\t{}\t{path}", report.job, records());
+    }
+    let done = print::coloured("✓", Colour::Green, print::colours_of(&io::stdout()));
+    let path = human::path(path);
+    if dry_run {
+        return format!("{done} {}: ready to write {path}", report.job);
+    }
+    format!(
+        "{done} {}: {}, {} in {} → {path}",
+        report.job,
+        human::counted(report.records, "record"),
+        human::bytes(report.bytes),
+        human::duration(report.ended.duration_since(report.started)),
+    )
 }
 
 /// Prints a failed run's failure and every run's warnings, and gives the run's status.

@@ -1,7 +1,48 @@
 //! Answers of several columns, aligned for people. What a program reads is printed as JSON.
 
+use std::io::IsTerminal as _;
+
+use super::print;
+
+/// How many columns a line on standard output has room for; `None` if it is not a terminal, or if `wide` says that
+/// lines may be as long as they like.
+pub(super) fn width(wide: bool) -> Option<usize> {
+    let stdout = std::io::stdout();
+    if wide || !stdout.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Prints rows as a table, and below a row the error that belongs to it, cut to the width.
+pub(super) fn print<'e>(
+    rows: &[Vec<String>],
+    errors: impl Iterator<Item = Option<&'e str>>,
+    width: Option<usize>,
+) {
+    for (line, error) in lines(rows).iter().zip(errors) {
+        print::line(cut(line, width));
+        if let Some(error) = error {
+            print::line(cut(&format!("    {}", on_one_line(error)), width));
+        }
+    }
+}
+
+/// An error text on one line. The line that only points to a place in the one above it says nothing there.
+pub(super) fn on_one_line(text: &str) -> String {
+    let lines = text.lines().filter(|line| line.trim() != "^");
+    lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+}
+
+/// A line, cut to so many columns if it is longer.
+fn cut(line: &str, width: Option<usize>) -> String {
+    let Some(width) = width.filter(|width| line.chars().count() > *width) else { return line.to_owned() };
+    line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// Rows as lines, the columns two spaces apart; nothing is cut, and the last column is not filled up.
-pub(super) fn lines(rows: &[Vec<String>]) -> Vec<String> {
+fn lines(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max())
@@ -16,7 +57,14 @@ pub(super) fn lines(rows: &[Vec<String>]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::lines;
+    use super::{cut, lines};
+
+    #[test]
+    fn a_line_is_cut_where_its_room_ends() {
+        assert_eq!(cut("größer", None), "größer");
+        assert_eq!(cut("größer", Some(6)), "größer");
+        assert_eq!(cut("größer", Some(5)), "größ…");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Context, print};
+use super::{Context, complete, print};
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::export::Edges;
@@ -24,7 +24,7 @@ use crate::salesforce::token::Session;
 #[derive(Debug, Args)]
 pub(super) struct TokenArguments {
     /// The org to log in to, where the configuration has several
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::orgs())]
     org: Option<String>,
     /// Log in as this user, who must be pre-authorized too
     #[arg(long, value_name = "USERNAME")]

@@ -4,15 +4,15 @@ use clap::Args;
 use serde::Serialize;
 
 use super::token::logged_in;
-use super::{Context, print};
+use super::{Context, complete, print};
 use crate::error::{Exit, Failure};
 use crate::login;
 use crate::salesforce::fault::Fault;
 
 #[derive(Debug, Args)]
 pub(super) struct WhoamiArguments {
-    /// The org to ask, where the configuration has several
-    #[arg(long, value_name = "NAME")]
+    /// The org to ask, if the configuration has several
+    #[arg(long, value_name = "NAME", add = complete::orgs())]
     org: Option<String>,
     /// Log in as this user, who must be pre-authorized too
     #[arg(long, value_name = "USERNAME")]

@@ -1,0 +1,89 @@
+//! Figures, times and paths as a person reads them on a terminal. What a program reads is JSON, and exact.
+
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+/// `4,948`.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 record`, `4,948 records`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
+}
+
+/// `512 B`, `1.2 MB`: three digits at most, decimal units.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1_000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1_000.0;
+    let mut unit = UNITS[0];
+    for larger in &UNITS[1..] {
+        // What would be shown as 1000.
+        if value < 999.5 {
+            break;
+        }
+        value /= 1_000.0;
+        unit = larger;
+    }
+    if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+}
+
+/// `0.8 s`, `48 s`, `3 min 20 s`, `2 h 5 min`.
+pub(super) fn duration(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs_f64().max(0.0);
+    if seconds < 9.95 {
+        return format!("{seconds:.1} s");
+    }
+    let seconds = seconds.round() as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
+/// `2026-11-28 02:00 CET`, in the job's zone.
+pub(super) fn time(timestamp: Timestamp, timezone: &TimeZone) -> String {
+    timestamp.to_zoned(timezone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
+}
+
+/// A path from the working directory if it is below it.
+pub(super) fn path(path: &str) -> &str {
+    let working_dir = std::env::current_dir().ok();
+    let below = working_dir.as_deref().and_then(|directory| Path::new(path).strip_prefix(directory).ok());
+    below.and_then(Path::to_str).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_rounded_for_people() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(counted(1, "record"), "1 record");
+        assert_eq!(
+            [0, 999, 1_000, 1_949, 9_949, 9_950, 999_499, 999_500, 12_400_000, 1_000_000_000].map(bytes),
+            ["0 B", "999 B", "1.0 kB", "1.9 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "12 MB", "1.0 GB"]
+        );
+        let shown = |milliseconds| duration(SignedDuration::from_millis(milliseconds));
+        assert_eq!(
+            [-5, 40, 9_949, 9_950, 59_499, 59_500, 200_400, 7_500_000].map(shown),
+            ["0.0 s", "0.0 s", "9.9 s", "10 s", "59 s", "1 min 0 s", "3 min 20 s", "2 h 5 min"]
+        );
+    }
+}
