@@ -14,6 +14,7 @@ use crate::soql::{Layout, Query};
 mod export_key;
 mod location;
 pub mod output_path;
+pub(crate) mod path_text;
 mod recovery_data;
 
 pub use export_key::{ExportKey, ObjectName};

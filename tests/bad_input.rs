@@ -589,6 +589,27 @@ fn a_querys_file_is_not_put_below_a_root_that_is_for_jobs() {
 }
 
 #[test]
+fn a_querys_path_is_a_local_one_that_keeps_its_promise() {
+    let at = deployment();
+    for (output, parts) in [
+        ("s3://b/x.csv", ["object stores are not supported yet", "copy the files in another step"]),
+        ("sftp://h/x.csv", ["is the address of another host", "copy the files in another step"]),
+        ("file:///x/a.csv", ["is a URL, not a path", "hint: write the path alone: /x/a.csv"]),
+        (r"C:\x\a.csv", ["is a path of Windows", "under WSL it is /mnt/c/x/a.csv"]),
+        ("x.jsonl.gz", ["exports are not compressed yet", "hint: end it in .csv or .jsonl"]),
+        ("x.parquet", ["exports in Parquet are not supported yet", "hint: end it in .csv or .jsonl"]),
+        ("x.xlsx", ["ends as a workbook does", "hint: end it in .csv"]),
+        ("x-{date}.csv", ["holds {date}, but fields are for a job's output", "$(date +%F)"]),
+        ("x", ["ends in neither .csv nor .jsonl", "hint: end it in .csv or .jsonl"]),
+    ] {
+        refused_unasked(&at, &["query", "SELECT Id FROM Account", "-o", output], 2, &parts);
+    }
+    let wrong = ["query", "SELECT Id FROM Account", "-o", "x.csv", "--format", "jsonl"];
+    refused_unasked(&at, &wrong, 2, &["ends in .csv, but the format is jsonl"]);
+    assert!(!at.path("x.csv").exists() && !at.path("s3:").exists());
+}
+
+#[test]
 fn an_ending_says_the_format_in_any_case() {
     let at = deployment();
     at.run(["query", "SELECT Id FROM Account LIMIT 1", "-o", "A.CSV"]).ended(0);

@@ -281,7 +281,9 @@ fn every_word_of_a_closed_set_is_understood() {
             let (table, name) =
                 key.name.rsplit_once('.').map_or(("", key.name), |(table, name)| (table, name));
             let head = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
-            Project::with(ORG).job("a", &format!("{JOB}{head}{name} = \"{word}\"\n")).all();
+            // The extension says the same as the format.
+            let job = if *word == "jsonl" { JOB.replace(".csv", ".jsonl") } else { JOB.to_owned() };
+            Project::with(ORG).job("a", &format!("{job}{head}{name} = \"{word}\"\n")).all();
         }
     }
 }
@@ -1013,11 +1015,27 @@ fn an_output_is_held_below_its_root_and_to_its_fields() {
              {datetime}",
         ),
         ("{date.csv", "\"{date.csv\" has a `{` without its `}`; write `{{` for the brace itself"),
+        ("a.json", "\"a.json\" ends in neither .csv nor .jsonl; end it in .csv or .jsonl, or set the format"),
         (
-            "a.json",
-            "\"a.json\" ends in neither .csv nor .jsonl; write format = \"csv\" or format = \"jsonl\"",
+            "a-{date:YYYY-MM-DD}.csv",
+            "\"a-{date:YYYY-MM-DD}.csv\" has the date format \"YYYY-MM-DD\", which has no %; write {date:%Y-%m-%d}",
         ),
-        ("a.d/b", "\"a.d/b\" ends in neither .csv nor .jsonl; write format = \"csv\" or format = \"jsonl\""),
+        (
+            "a-%Y-%m-%d.csv",
+            "\"a-%Y-%m-%d.csv\" holds a date format outside a field; write it as in \"a-{date:%Y-%m-%d}.csv\"",
+        ),
+        ("{YYYY}/a.csv", "\"{YYYY}/a.csv\" has the unknown field {YYYY}; write {date:%Y}"),
+        (
+            "s3://b/a.parquet",
+            "\"s3://b/a.parquet\" is the address of an object store, and object stores are not supported yet; write a \
+             local path, and copy the files in another step of your schedule",
+        ),
+        (
+            "a.jsonl.gz",
+            "\"a.jsonl.gz\" ends as a compressed file does, and exports are not compressed yet; end it in .csv or \
+             .jsonl, and compress the file in the next step of your schedule",
+        ),
+        ("a.d/b", "\"a.d/b\" ends in neither .csv nor .jsonl; end it in .csv or .jsonl, or set the format"),
         ("  ", "is empty"),
     ] {
         let text = format!("soql = \"SELECT Id FROM Account\"\noutput = \"{output}\"\n");

@@ -13,6 +13,7 @@ use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
     Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate, Policy, Shape,
+    output_path, path_text,
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
@@ -61,12 +62,12 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         let what = "--output-root is for jobs: a query's file goes where -o says, from the working directory";
         return Err(Failure::new(Exit::Usage, what));
     }
+    let streamed = arguments.is_streamed();
+    let format = format(&arguments, streamed)?;
     let query = Query::parse(&arguments.soql)
         .map_err(|error| Failure::new(Exit::Query, format!("the query is not SOQL: {error}")))?;
     let config = config::load(&context.sources()?, &Selection::NoJobs)?;
     let org = Arc::new(config.org(arguments.org.as_deref())?.clone());
-    let streamed = arguments.is_streamed();
-    let format = format(&arguments, streamed)?;
     let (output, path) = if streamed {
         (Output::stream(std::io::stdout()), working_dir()?.join("-"))
     } else {
@@ -118,17 +119,26 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     Ok(exit)
 }
 
+/// The format of the output. A path that no file of this system has, or whose extension promises something else, is a
+/// mistake; a job's fields are not filled in here.
 fn format(arguments: &QueryArguments, streamed: bool) -> Result<Format, Failure> {
-    let ending = Path::new(&arguments.output).extension().and_then(|ending| ending.to_str());
-    match (arguments.format, ending.map(str::to_ascii_lowercase).as_deref()) {
-        (Some(FormatArgument::Csv), _) => Ok(Format::Csv),
-        (Some(FormatArgument::Jsonl), _) => Ok(Format::Jsonl),
-        (None, _) if streamed => Ok(Format::Csv),
-        (None, Some("csv")) => Ok(Format::Csv),
-        (None, Some("jsonl")) => Ok(Format::Jsonl),
-        (None, _) => {
-            Err(Failure::new(Exit::Usage, format!("{} has no ending that says its format", arguments.output))
-                .hint("end it in .csv or .jsonl, or give --format"))
-        }
+    let output = arguments.output.as_str();
+    let written = arguments.format.map(|format| match format {
+        FormatArgument::Csv => Format::Csv,
+        FormatArgument::Jsonl => Format::Jsonl,
+    });
+    if streamed {
+        return Ok(written.unwrap_or(Format::Csv));
     }
+    let usage = |what: String, hint: String| Failure::new(Exit::Usage, what).hint(hint);
+    if let Some(not_local) = path_text::not_local(output) {
+        return Err(usage(format!("-o {output:?} {}", not_local.reason()), not_local.hint()));
+    }
+    if let Some(field) = output_path::field_in(output) {
+        let what = format!("-o {output:?} holds {field}, but fields are for a job's output");
+        let hint = "let the shell write the date, as in -o \"accounts-$(date +%F).csv\"";
+        return Err(usage(what, hint.to_owned()));
+    }
+    path_text::format_of(output, written)
+        .map_err(|(reason, hint)| usage(format!("-o {output:?} {reason}"), hint.to_owned()))
 }

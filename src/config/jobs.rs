@@ -16,6 +16,7 @@ use super::mistake::{Mistake, Origin, did_you_mean, nearest, quoted};
 use super::orgs::Orgs;
 use super::settings::{nanoseconds, secret, some_nanoseconds};
 use crate::job::output_path::{FIELDS, Fields, beside};
+use crate::job::path_text;
 use crate::job::{
     CatchUp, Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
     Overlap, Policy, Shape,
@@ -518,24 +519,23 @@ impl Reading {
         None
     }
 
+    /// The format, by its key or by the extension of the output; both must say the same.
     fn format(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<Format> {
-        match section.typed.format.as_deref() {
-            Some("csv") => return Some(Format::Csv),
-            Some(_) => return Some(Format::Jsonl),
-            None if section.is_mistaken("format") => return None,
-            None => {}
-        }
-        let output = section.typed.output.as_deref()?;
-        let name = output.rsplit('/').next().unwrap_or_default();
-        match name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).as_deref() {
+        let written = match section.typed.format.as_deref() {
             Some("csv") => Some(Format::Csv),
-            Some("jsonl") => Some(Format::Jsonl),
-            _ => {
-                let what = format!(
-                    "{} ends in neither .csv nor .jsonl; write format = \"csv\" or format = \"jsonl\"",
-                    quoted(output)
-                );
-                self.mistake(file, section, "output", what);
+            Some(_) => Some(Format::Jsonl),
+            None if section.is_mistaken("format") => return None,
+            None => None,
+        };
+        let Some(output) = section.typed.output.as_deref() else { return written };
+        // What is not a path of a file has no extension, and `output` says so.
+        if path_text::not_local(output).is_some() {
+            return written;
+        }
+        match path_text::format_of(output, written) {
+            Ok(format) => Some(format),
+            Err((reason, hint)) => {
+                self.mistake(file, section, "output", format!("{} {reason}; {hint}", quoted(output)));
                 None
             }
         }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::layer::Section;
 use super::mistake::{Mistake, Origin};
+use crate::job::output_path::field_in;
 
 /// The settings of the process, with their defaults filled in and their paths whole.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,6 +108,11 @@ pub enum NotifyOn {
 
 /// What the settings must hold together.
 pub(crate) fn check(section: &Section<Settings>, mistakes: &mut Vec<Mistake>) {
+    let root = section.typed.output_root.to_string_lossy();
+    if let (Some(field), true) = (field_in(&root), section.is_written("output_root")) {
+        let what = format!("holds {field}, but fields are for a job's `output`; write it there");
+        mistakes.push(section.mistake("output_root", &Origin::Anywhere, what));
+    }
     let http = &section.typed.http;
     if http.wait_min > http.wait_max {
         let key = if section.is_written("http.wait_max") { "http.wait_max" } else { "http.wait_min" };

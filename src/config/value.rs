@@ -11,6 +11,7 @@ use toml::de::DeValue;
 
 use super::keys::{Kind, range};
 use super::mistake::{did_you_mean, quoted};
+use crate::job::path_text;
 
 /// A value as written.
 pub(crate) enum Raw<'a> {
@@ -72,6 +73,10 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Stri
             }
             if text.contains('\0') {
                 return Err(format!("{} holds a NUL", shown()));
+            }
+            if let Some(not_local) = path_text::not_local(text) {
+                // `output` is no path but a template: what is left to be written is directories.
+                return Err(format!("{} {}; {}", shown(), not_local.reason(), not_local.hint()));
             }
             if text.starts_with("~/") {
                 return Err(format!(

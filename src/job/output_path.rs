@@ -7,8 +7,10 @@ use std::path::{Component, Path, PathBuf};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use crate::job::JobName;
+use crate::job::{JobName, path_text};
 use crate::org::OrgName;
+
+mod dates;
 
 /// An output path with its template fields, checked when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +56,10 @@ impl OutputTemplate {
     /// Where a field is unknown or unclosed, a date's format is none, or where no expansion could be a file
     /// below `root`.
     pub fn parse(text: &str, root: &Path) -> Result<Self, TemplateError> {
+        if let Some(not_local) = path_text::not_local(text) {
+            return Err(TemplateError::new(not_local.reason()).hint(not_local.hint()));
+        }
+        dates::check(text)?;
         let template = Self { text: text.to_owned(), root: clean(root), pieces: pieces(text)? };
         // Every rule that does not hang on the run is seen here, before a run is ever due. The last second of
         // a year with two-digit month, day and hour makes each format as long as it gets.
@@ -142,6 +148,16 @@ impl OutputTemplate {
         }
         Ok(self.root.join(below))
     }
+}
+
+/// The first field of a template in a text that is none, and so would be taken as it is.
+#[must_use]
+pub fn field_in(text: &str) -> Option<&str> {
+    text.match_indices('{').find_map(|(start, _)| {
+        let length = text[start..].find('}')?;
+        let name = text[start + 1..start + length].split(':').next().unwrap_or_default();
+        FIELDS.contains(&name).then(|| &text[start..=start + length])
+    })
 }
 
 /// The path of a further file of an export, beside the file at `path`: `accounts.Contacts.csv` for `accounts.csv`
@@ -240,10 +256,11 @@ fn field(text: &str) -> Result<Piece, TemplateError> {
                 "org" => Piece::Org,
                 "run_id" => Piece::RunId,
                 _ => {
+                    let hint = dates::meant_field(text);
                     return Err(TemplateError {
                         reason: format!("has the unknown field {{{name}}}"),
-                        hint: None,
-                        unknown_field: Some(name.to_owned()),
+                        unknown_field: hint.is_none().then(|| name.to_owned()),
+                        hint,
                     });
                 }
             };
@@ -257,6 +274,10 @@ fn field(text: &str) -> Result<Piece, TemplateError> {
     match format {
         Some("") => Err(TemplateError::new(format!("has an empty format in {{{text}}}"))
             .hint("write it as in {date:%Y/%m/%d}")),
+        Some(format) if dates::is_constant(format) => {
+            Err(TemplateError::new(format!("has the date format \"{format}\", which has no %"))
+                .hint(dates::meant(name, format)))
+        }
         Some(format) => Ok(Piece::Instant(format.to_owned())),
         None => Ok(Piece::Instant(default.to_owned())),
     }
@@ -319,6 +340,19 @@ mod tests {
             ("/x/.csv", "/x/.csv.Contacts"),
         ] {
             assert_eq!(beside(Path::new(path), "Contacts"), Path::new(expected));
+        }
+    }
+
+    #[test]
+    fn a_field_is_found_in_a_text_that_is_no_template() {
+        for (text, found) in [
+            ("a-{date}.csv", Some("{date}")),
+            ("{x}/{date:%Y}.csv", Some("{date:%Y}")),
+            ("{x}.csv", None),
+            ("{date.csv", None),
+            ("a.csv", None),
+        ] {
+            assert_eq!(field_in(text), found, "{text}");
         }
     }
 

@@ -1,0 +1,261 @@
+//! What people write where the path of a local file belongs: addresses of object stores and of other hosts, paths of
+//! Windows, extensions of formats that are not written. Each is told apart, because each has another remedy.
+
+use super::Format;
+
+/// A text that names no file of this system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotLocal<'t> {
+    /// `s3://bucket/a.csv`
+    Store,
+    /// `sftp://host/a.csv`, `user@host:a.csv`
+    Host,
+    /// `file:///data/a.csv`: the path in it.
+    FileUrl(&'t str),
+    /// `C:\data\a.csv`: the drive's letter, and what follows its colon.
+    Drive(char, &'t str),
+    /// `\\server\share\a.csv`
+    Share,
+    /// `data\a.csv`
+    Backslashes(&'t str),
+}
+
+const STORES: [&str; 18] = [
+    "s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "az", "azure", "adl", "wasb", "wasbs", "r2", "oss",
+    "b2", "oci", "hdfs", "dbfs",
+];
+
+/// What a text is that is not a path of this system; `None` if it may be one.
+pub(crate) fn not_local(text: &str) -> Option<NotLocal<'_>> {
+    let bytes = text.as_bytes();
+    if text.starts_with("\\\\") {
+        return Some(NotLocal::Share);
+    }
+    if let [letter, b':', b'\\' | b'/', ..] = bytes
+        && letter.is_ascii_alphabetic()
+        && !text[2..].starts_with("//")
+    {
+        return Some(NotLocal::Drive(char::from(*letter), &text[2..]));
+    }
+    if let Some((scheme, rest)) = text.split_once(':')
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    {
+        let is = |known: &str| scheme.eq_ignore_ascii_case(known);
+        if is("file") && rest.starts_with('/') {
+            // `file://localhost/a` names the same file as `file:///a` and `file:/a`.
+            let path = rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
+            return Some(NotLocal::FileUrl(path));
+        }
+        if STORES.iter().any(|store| is(store)) && rest.starts_with('/') {
+            return Some(NotLocal::Store);
+        }
+        if let Some(rest) = rest.strip_prefix("//") {
+            // `https://account.blob.core.windows.net/...` and `https://storage.googleapis.com/...` are stores too.
+            let host = rest.split('/').next().unwrap_or_default().to_ascii_lowercase();
+            let is_store = [".core.windows.net", "storage.googleapis.com", ".amazonaws.com"]
+                .iter()
+                .any(|domain| host.ends_with(domain));
+            return Some(if is_store { NotLocal::Store } else { NotLocal::Host });
+        }
+    }
+    if let Some((login, _)) = text.split_once(':')
+        && login.contains('@')
+        && !login.contains(['/', '{', ' '])
+    {
+        return Some(NotLocal::Host);
+    }
+    text.contains('\\').then_some(NotLocal::Backslashes(text))
+}
+
+impl NotLocal<'_> {
+    /// What is wrong, after the text.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Store => "is the address of an object store, and object stores are not supported yet",
+            Self::Host => "is the address of another host, not a file of this one",
+            Self::FileUrl(_) => "is a URL, not a path",
+            Self::Drive(..) | Self::Share | Self::Backslashes(_) => "is a path of Windows",
+        }
+    }
+
+    /// What to write instead.
+    pub(crate) fn hint(self) -> String {
+        match self {
+            Self::Store | Self::Host => {
+                "write a local path, and copy the files in another step of your schedule".to_owned()
+            }
+            Self::FileUrl(path) => format!("write the path alone: {path}"),
+            Self::Drive(letter, rest) => {
+                let below = rest.trim_start_matches(['\\', '/']).replace('\\', "/");
+                format!(
+                    "write a path of this system; under WSL it is /mnt/{}/{below}",
+                    letter.to_ascii_lowercase()
+                )
+            }
+            Self::Share => {
+                "mount the share, and write the path below the mount point, as in /mnt/share/a.csv".to_owned()
+            }
+            Self::Backslashes(text) => format!("separate directories with /: {}", text.replace('\\', "/")),
+        }
+    }
+}
+
+/// The format of a file of this name, if that is the one that was `written`, or none was; else why not, and what to do.
+pub(crate) fn format_of(
+    output: &str,
+    written: Option<Format>,
+) -> Result<Format, (&'static str, &'static str)> {
+    let extension = extension(output).unwrap_or_default();
+    if let Some(unwritten) = unwritten_extension(extension) {
+        return Err(unwritten);
+    }
+    let named = [("csv", Format::Csv), ("jsonl", Format::Jsonl)]
+        .into_iter()
+        .find(|(name, _)| extension.eq_ignore_ascii_case(name))
+        .map(|(_, format)| format);
+    match (named, written) {
+        (Some(Format::Csv), Some(Format::Jsonl)) => {
+            Err(("ends in .csv, but the format is jsonl", "end it in .jsonl, or set the format to csv"))
+        }
+        (Some(Format::Jsonl), Some(Format::Csv)) => {
+            Err(("ends in .jsonl, but the format is csv", "end it in .csv, or set the format to jsonl"))
+        }
+        (Some(format), _) | (None, Some(format)) => Ok(format),
+        (None, None) => {
+            Err(("ends in neither .csv nor .jsonl", "end it in .csv or .jsonl, or set the format"))
+        }
+    }
+}
+
+/// Why no export can be called so: its extension (`gz`, `parquet`) promises what will not be in the file. The reason,
+/// and what to do.
+fn unwritten_extension(extension: &str) -> Option<(&'static str, &'static str)> {
+    const UNCOMPRESSED: &str =
+        "end it in .csv or .jsonl, and compress the file in the next step of your schedule";
+    const AS_TEXT: &str = "end it in .csv or .jsonl";
+    Some(match extension.to_ascii_lowercase().as_str() {
+        "gz" | "gzip" | "tgz" | "zst" | "zstd" | "bz2" | "xz" | "lzma" | "lz4" | "br" | "sz" | "snappy"
+        | "z" => ("ends as a compressed file does, and exports are not compressed yet", UNCOMPRESSED),
+        "zip" | "7z" | "rar" | "tar" => ("ends as an archive does, and an export is none", UNCOMPRESSED),
+        "parquet" | "pq" => {
+            ("ends as a Parquet file does, and exports in Parquet are not supported yet", AS_TEXT)
+        }
+        "xlsx" | "xlsm" | "xls" | "ods" => (
+            "ends as a workbook does, and an export is none",
+            "end it in .csv, which spreadsheets open; `[csv]` has `bom` and `formula_guard` for them",
+        ),
+        "avro" | "orc" | "feather" | "arrow" | "xml" | "yaml" | "yml" | "html" | "pdf" | "sql" | "db"
+        | "sqlite" | "sqlite3" | "duckdb" => ("ends as no export does", AS_TEXT),
+        _ => return None,
+    })
+}
+
+/// The extension of the last segment of a path or of a template of one; `None` if it has none.
+fn extension(text: &str) -> Option<&str> {
+    let name = text.rsplit('/').next().unwrap_or_default();
+    name.rsplit_once('.').map(|(_, extension)| extension)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_path_of_this_system_is_told_apart() {
+        use NotLocal::{Backslashes, Drive, FileUrl, Host, Share, Store};
+        for (text, expected) in [
+            ("s3://bucket/a.csv", Store),
+            ("S3://bucket/{date}.csv", Store),
+            ("gs://b/x.csv", Store),
+            ("abfss://c@account.dfs.core.windows.net/x.csv", Store),
+            ("az://c/x.csv", Store),
+            ("s3:/bucket/a.csv", Store),
+            ("https://account.blob.core.windows.net/c/x.csv", Store),
+            ("https://bucket.s3.eu-central-1.amazonaws.com/x.csv", Store),
+            ("sftp://host/a.csv", Host),
+            ("ftp://host/a.csv", Host),
+            ("https://example.com/a.csv", Host),
+            ("smb://server/share/a.csv", Host),
+            ("me@host:/data/a.csv", Host),
+            ("file:///x/a.csv", FileUrl("/x/a.csv")),
+            ("file:/x/a.csv", FileUrl("/x/a.csv")),
+            ("FILE://localhost/x/a.csv", FileUrl("/x/a.csv")),
+            (r"C:\x\a.csv", Drive('C', r"\x\a.csv")),
+            ("d:/x/a.csv", Drive('d', "/x/a.csv")),
+            (r"\\srv\share\a.csv", Share),
+            (r"x\a.csv", Backslashes(r"x\a.csv")),
+        ] {
+            assert_eq!(not_local(text), Some(expected), "{text}");
+        }
+        for text in [
+            "a.csv",
+            "/data/a.csv",
+            "./a b/ä.csv",
+            "{date:%H:%M}.csv",
+            "a:b.csv",
+            "12:30.csv",
+            "a@b.csv",
+            "{job}@{org}:{date}.csv",
+            "dir@x/12:30.csv",
+            "s3/a.csv",
+            "c:a.csv",
+            "~",
+            "",
+        ] {
+            assert_eq!(not_local(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_hint_names_the_right_form() {
+        for (text, hint) in [
+            (r"C:\x\a.csv", "write a path of this system; under WSL it is /mnt/c/x/a.csv"),
+            (r"x\y\a.csv", "separate directories with /: x/y/a.csv"),
+            ("file:///x/a.csv", "write the path alone: /x/a.csv"),
+            ("s3://b/a.csv", "write a local path, and copy the files in another step of your schedule"),
+        ] {
+            assert_eq!(not_local(text).unwrap().hint(), hint);
+        }
+    }
+
+    #[test]
+    fn an_extension_is_that_of_the_last_segment() {
+        for (text, expected) in [
+            ("a.csv", Some("csv")),
+            ("x.d/a", None),
+            ("x.d/a.jsonl.gz", Some("gz")),
+            ("{date:%Y.%m}", Some("%m}")),
+            ("", None),
+        ] {
+            assert_eq!(extension(text), expected);
+        }
+        for (text, written, expected) in [
+            ("a.csv", None, Ok(Format::Csv)),
+            ("a.JSONL", None, Ok(Format::Jsonl)),
+            ("a.txt", Some(Format::Csv), Ok(Format::Csv)),
+            ("a.json", Some(Format::Jsonl), Ok(Format::Jsonl)),
+            ("a", Some(Format::Csv), Ok(Format::Csv)),
+            ("a.{run_id}", Some(Format::Csv), Ok(Format::Csv)),
+            ("a", None, Err("ends in neither .csv nor .jsonl")),
+            ("a.csv", Some(Format::Jsonl), Err("ends in .csv, but the format is jsonl")),
+            ("a.jsonl", Some(Format::Csv), Err("ends in .jsonl, but the format is csv")),
+            (
+                "a.csv.gz",
+                Some(Format::Csv),
+                Err("ends as a compressed file does, and exports are not compressed yet"),
+            ),
+            (
+                "a.parquet",
+                None,
+                Err("ends as a Parquet file does, and exports in Parquet are not supported yet"),
+            ),
+        ] {
+            assert_eq!(format_of(text, written).map_err(|(reason, _)| reason), expected, "{text}");
+        }
+        assert!(unwritten_extension("GZ").is_some() && unwritten_extension("parquet").is_some());
+        for good in ["csv", "CSV", "jsonl", "json", "ndjson", "tsv", "txt", "dat", "%m}", ""] {
+            assert_eq!(unwritten_extension(good), None, "{good}");
+        }
+    }
+}
