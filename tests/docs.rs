@@ -63,6 +63,13 @@ fn blocks(text: &str) -> (Vec<Block>, String) {
     (blocks, prose)
 }
 
+/// The name and the text of a `toml` block whose first line is a comment with a configuration file's name.
+fn named_file(block: &Block) -> Option<(String, String)> {
+    let name = block.lines.first()?.strip_prefix("# ")?;
+    let is_file = block.language == "toml" && (name == "sfexport.toml" || name.starts_with("jobs/"));
+    is_file.then(|| (name.to_owned(), block.lines.join("\n") + "\n"))
+}
+
 mod links {
     use super::*;
 
@@ -186,6 +193,63 @@ mod links {
     }
 }
 
+mod examples {
+    use std::process::Command;
+
+    use super::*;
+
+    /// An org for the examples that show none.
+    const ORG: &str = "[org]\nclient_id = \"3MVG9...\"\nusername = \"integration@example.com\"\nkey_file = \"server.key\"\n";
+
+    /// The files that a page shows in full, by name.
+    fn files(page: &str) -> Vec<(String, String)> {
+        blocks(page).0.iter().filter_map(named_file).collect()
+    }
+
+    fn sfexport(directory: &Path, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sfexport"));
+        let ended = command.env_clear().current_dir(directory).args(arguments).output().unwrap();
+        let said = [ended.stdout, ended.stderr].concat();
+        (ended.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// What `check --offline` says of a page's files, if it accepts them or if it does not.
+    fn checked(page: &str) -> (bool, String) {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(sfexport(directory.path(), &["keygen"]).0);
+        fs::create_dir(directory.path().join("jobs")).unwrap();
+        fs::write(directory.path().join("sfexport.toml"), ORG).unwrap();
+        for (name, text) in files(page) {
+            let org = if name == "sfexport.toml" && !text.contains("[org]") { ORG } else { "" };
+            fs::write(directory.path().join(name), format!("{text}{org}")).unwrap();
+        }
+        sfexport(directory.path(), &["check", "--offline"])
+    }
+
+    #[test]
+    fn every_file_that_a_page_shows_is_accepted() {
+        let mut shown = 0;
+        for page in pages() {
+            let text = read(&page);
+            let files = files(&text);
+            if files.is_empty() {
+                continue;
+            }
+            shown += files.len();
+            let (accepted, said) = checked(&text);
+            assert!(accepted, "{}:\n{said}", page.display());
+        }
+        assert!(shown >= 10, "only {shown} files are shown");
+    }
+
+    #[test]
+    fn a_misspelt_key_in_a_shown_file_is_seen() {
+        let page = "```toml\n# jobs/a.toml\nsoql = \"SELECT Id FROM Account\"\noutpt = \"a.csv\"\n```\n";
+        let (accepted, said) = checked(page);
+        assert!(!accepted && said.contains("outpt"), "{said}");
+    }
+}
+
 #[cfg(feature = "demo-org")]
 mod console {
     use std::fs::File;
@@ -226,12 +290,9 @@ mod console {
                         }
                     }
                 }
-                "toml" => {
-                    if let Some(path) = block.lines.first().and_then(|line| line.strip_prefix("# ")) {
-                        steps.push(Step::Save { path: path.to_owned(), text: block.lines.join("\n") + "\n" });
-                    }
+                _ => {
+                    steps.extend(named_file(&block).map(|(path, text)| Step::Save { path, text }));
                 }
-                _ => {}
             }
         }
         steps
