@@ -5,6 +5,7 @@ mod job;
 mod org;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -158,7 +159,7 @@ pub struct Check<'c> {
     /// Whether nothing is asked of any org.
     pub offline: bool,
     /// The world. Each thing is tried once: what comes and goes is to be seen.
-    pub edges: &'c Edges,
+    pub edges: Arc<Edges>,
 }
 
 /// Who is told of each step as it ends.
@@ -176,18 +177,18 @@ impl Check<'_> {
         };
         self.configuration(&mut tell);
         self.state(&mut tell);
-        let mut links = BTreeMap::new();
+        let mut reached_orgs = BTreeMap::new();
         for (name, org) in &self.config.orgs {
             if self.every_org || self.config.jobs.iter().any(|job| job.org == *name) {
                 let of_org = |step| Step { org: Some(name.to_string()), ..step };
                 let reached = self.org(org, &mut |step| tell(of_org(step))).await;
-                links.extend(reached.map(|reached| (name, reached)));
+                reached_orgs.extend(reached.map(|reached| (name, reached)));
             }
         }
         for job in &self.config.jobs {
             let of_job =
                 |step| Step { job: Some(job.name.to_string()), org: Some(job.org.to_string()), ..step };
-            self.job(job, links.get(&job.org), &mut |step| tell(of_job(step))).await;
+            self.job(job, reached_orgs.get(&job.org), &mut |step| tell(of_job(step))).await;
         }
         first
     }

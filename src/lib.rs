@@ -7,7 +7,7 @@
 //! - [`config`]: what a user wrote, read into the domain's types
 //! - [`salesforce`]: the protocol without sockets; [`encode`]: records in, bytes out
 //! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`]
-//! - engine: [`login`], [`check`], [`export`], [`batch`], [`daemon`], [`agenda`], [`retry`], [`stop`]
+//! - engine: [`client`], [`check`], [`export`], [`batch`], [`daemon`], [`agenda`], [`retry`], [`stop`]
 //! - faces: [`status`], [`notify`], [`cli`]
 //! - beside them, above the domain alone: `demo_org`, a Salesforce look-alike on loopback
 
@@ -36,9 +36,9 @@ pub mod state;
 pub mod agenda;
 pub mod batch;
 pub mod check;
+pub mod client;
 pub mod daemon;
 pub mod export;
-pub mod login;
 pub mod retry;
 pub mod stop;
 

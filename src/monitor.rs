@@ -30,9 +30,9 @@ pub enum Event<'e> {
         /// Bytes written so far.
         bytes: u64,
     },
-    /// A request was answered, or was not.
-    Answered {
-        /// The answer's HTTP status; `None`: no answer came.
+    /// A request got its response, or none.
+    Responded {
+        /// The response's HTTP status; `None`: no response came.
         status: Option<u16>,
     },
     /// A request failed and will be sent again.

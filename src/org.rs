@@ -132,14 +132,23 @@ fn is_within(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// Whether the URL's host is this machine itself.
-fn is_loopback(url: &Url) -> bool {
+/// Whether the URL's host is this machine itself: a loopback address, or a name that RFC 6761 reserves for them. What
+/// goes there needs no TLS, and never goes through a proxy.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        // `::ffff:127.0.0.1` is the same address in another form.
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        Some(Host::Domain(name)) => is_loopback_name(name),
         None => false,
     }
+}
+
+/// `localhost` and every name below it.
+pub(crate) fn is_loopback_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let top = name.rsplit('.').next().unwrap_or_default();
+    top.eq_ignore_ascii_case("localhost")
 }
 
 /// A login URL as the token request uses it, and the audience that follows from its host.
@@ -451,6 +460,33 @@ mod tests {
             "",
         ] {
             assert!(!production.allows_instance(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_an_address_or_a_name_of_this_machine() {
+        let is_loopback = |host: &str| is_loopback(&Url::parse(&format!("http://{host}/")).unwrap());
+        for host in [
+            "localhost",
+            "LOCALHOST:80",
+            "x.localhost",
+            "localhost.",
+            "127.0.0.1:4711",
+            "127.9.9.9",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "login.salesforce.com",
+            "127.0.0.1.example.com",
+            "10.0.0.1:80",
+            "localhost.example.com",
+            "notlocalhost",
+            "[::2]",
+        ] {
+            assert!(!is_loopback(host), "{host}");
         }
     }
 

@@ -137,6 +137,7 @@ mod tests {
             K::Limit,
             K::LoginRefused,
             K::QueryRefused,
+            K::QueryTooLong,
             K::Configuration,
             K::InvalidResponse,
             K::Miscount,

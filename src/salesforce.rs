@@ -1,7 +1,8 @@
-//! The protocol without sockets: what is asked of an org as bytes, and what its answers' bytes say.
+//! The protocol without sockets: the calls to an org as bytes, and what its responses' bytes mean.
 
 pub mod advice;
 pub mod assertion;
+pub mod call;
 pub mod column_metadata;
 pub mod explain;
 pub mod fault;
@@ -10,5 +11,6 @@ mod json;
 pub mod limits;
 pub mod page;
 pub mod query;
+pub mod response;
 pub mod token;
 pub mod versions;

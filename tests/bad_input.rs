@@ -657,10 +657,10 @@ fn a_port_that_speaks_no_tls_is_told_from_one_that_does_not_answer() {
         &at,
         &["run", "accounts"],
         69,
-        &["takes the connection and speaks no TLS", "port", "443"],
+        &["takes the connection, but does not speak TLS", "port", "443"],
     );
     let outcome = at.run(["check", "accounts", "--json"]).ended(69);
     let step = outcome.reports().into_iter().find(|step| step["step"] == "network").unwrap();
-    assert!(step["what"].as_str().unwrap().contains("speaks no TLS"), "{step}");
+    assert!(step["what"].as_str().unwrap().contains("does not speak TLS"), "{step}");
     assert!(step["hint"].as_str().unwrap().contains("443"), "{step}");
 }

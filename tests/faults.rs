@@ -1147,7 +1147,7 @@ fn nothing_goes_to_another_host() {
     at.run(["query", "SELECT Id FROM Account", "-o", "-"]).ended(74);
     for status in [301, 302, 303, 307, 308] {
         at.script(Rule::times(At::Page(1), 5, Fault::redirect(status, &next)));
-        at.run(["run", "accounts"]).ended(69).says(&["elsewhere"]);
+        at.run(["run", "accounts"]).ended(69).says(&[&elsewhere, "redirects are not followed"]);
         at.script(Rule::once(
             At::Login(1),
             Fault::redirect(status, &format!("{elsewhere}/services/oauth2/token")),

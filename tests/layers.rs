@@ -26,7 +26,7 @@ const LAYERS: &[Layer] = &[
     Layer { name: "edges", modules: &["clock", "http", "key", "monitor", "output", "state"], inside: false },
     Layer {
         name: "engine",
-        modules: &["agenda", "batch", "check", "daemon", "export", "login", "retry", "stop"],
+        modules: &["agenda", "batch", "check", "client", "daemon", "export", "retry", "stop"],
         inside: true,
     },
     Layer { name: "faces", modules: &["cli", "notify", "status"], inside: true },

@@ -800,9 +800,9 @@ fn nothing_of_a_log_that_is_read_is_lost_at_the_end() {
     let pages = live(at.data(), "Account").len();
     let outcome = at.run(["run", "accounts", "--log-level", "debug"]).ended(0);
     let said = outcome.stderr;
-    // Of a login and each page: that it was asked for, and that it came.
+    // For the login and each page: that it was requested, and that it came.
     assert_eq!(said.matches(" request ").count(), pages + 1);
-    assert_eq!(said.matches(" answer ").count(), pages + 1);
+    assert_eq!(said.matches(" response ").count(), pages + 1);
     assert!(said.lines().last().unwrap().contains(" INFO run job=\"accounts\""), "{said}");
 }
 

@@ -1,15 +1,15 @@
-//! Any body with any status, read by everything that reads an answer but the pages: no panic, bounded text that a
-//! terminal can show, no word of a body that is no error of Salesforce's, and never the token.
+//! Any body with any status, read by everything that reads a response except the pages: no panic, bounded text that a
+//! terminal can show, no word of a body that is not an error of Salesforce's, and never the token.
 #![no_main]
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use sfexport::org::{KeySource, Org, OrgName};
-use sfexport::salesforce::fault::{self, AnswerHead, Fault};
+use sfexport::salesforce::fault::{self, Fault};
+use sfexport::salesforce::response::Head;
 use sfexport::salesforce::{column_metadata, explain, identity, limits, token, versions};
 
 /// The most bytes of the org's own words that are worth showing, and of ours around them.
@@ -38,37 +38,29 @@ const DOMAINS: [&str; 5] =
 
 fuzz_target!(|data: &[u8]| {
     let [high, low, kind, body @ ..] = data else { return };
-    let head = AnswerHead {
-        status: u16::from_be_bytes([*high, *low]) % 700,
-        content_type: TYPES[usize::from(*kind % 4)],
-        retry_after: (*kind & 4 != 0).then(|| Duration::from_secs(u64::from(*low))),
-    };
+    let kinds = TYPES[usize::from(*kind % 4)].map(|kind| ("Content-Type", kind.to_owned()));
+    let waits = (*kind & 4 != 0).then(|| ("Retry-After", low.to_string()));
+    let head = Head::new(u16::from_be_bytes([*high, *low]) % 700, kinds.into_iter().chain(waits));
     // What is passed over need not be UTF-8, nor a number that a double can hold.
     let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
 
-    let fault = fault::read(head, body, "62.0");
+    let fault = fault::read(&head, body, "the query", "62.0");
     is_fit(&fault);
-    assert_eq!(fault.retry_after, head.retry_after);
+    assert_eq!(fault.retry_after, head.retry_after());
     // What is no JSON is only measured.
     if !is_json {
-        assert_eq!(fault, fault::read(head, &vec![b'.'; body.len()], "62.0"));
+        assert_eq!(fault, fault::read(&head, &vec![b'.'; body.len()], "the query", "62.0"));
     }
     let status = fault.into_failure().exit.code();
     assert!([65, 69, 74, 75, 77, 78].contains(&status), "{status}");
 
-    let denied = token::denied(head.status, body, &ORG);
-    is_fit(&denied.fault);
-    if !is_json {
-        assert_eq!(denied, token::denied(head.status, b"", &ORG));
-    }
-
     let said: Value = serde_json::from_slice(body).unwrap_or_default();
     let token = said["access_token"].as_str().filter(|token| token.len() > 11);
-    // The token alone, in no other value of the answer.
+    // The token alone, in no other value of the response.
     let token = token.filter(|token| {
         said.to_string().matches(*token).count() == 1 && !"identity_url instance_url".contains(*token)
     });
-    match token::read(body, &ORG) {
+    match token::read(&head, body, &ORG) {
         Ok(session) => {
             let host = session.instance_url.to_ascii_lowercase();
             let host = host.trim_start().strip_prefix("https:").expect("https").trim_start_matches('/');
@@ -80,9 +72,9 @@ fuzz_target!(|data: &[u8]| {
             let shown = format!("{session:?}");
             assert!(token.is_none_or(|token| !shown.contains(token)), "{shown}");
         }
-        Err(fault) => {
-            is_fit(&fault);
-            assert!(token.is_none_or(|token| !fault.what.contains(token)), "{fault}");
+        Err(error) => {
+            is_fit(&error.fault);
+            assert!(token.is_none_or(|token| !error.fault.what.contains(token)), "{error}");
         }
     }
 

@@ -11,18 +11,19 @@ use crate::error::{Exit, Failure};
 use crate::export;
 use crate::job::output_path::Fields;
 use crate::job::{IfExists, Job};
-use crate::login;
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
-use crate::salesforce::fault::{Fault, FaultKind};
-use crate::salesforce::{column_metadata, explain, page, query};
+use crate::retry::Attempts;
+use crate::salesforce::call::Call;
+use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
+use crate::salesforce::{explain, page, query};
 use crate::soql::{ClauseKind, Described, Query, TokenKind};
 
 /// How many occurrences of a schedule are shown.
 const OCCURRENCES: usize = 5;
 
 impl Check<'_> {
-    pub(super) async fn job(&self, job: &Job, org: Option<&Reached<'_>>, tell: Teller<'_>) {
+    pub(super) async fn job(&self, job: &Job, org: Option<&Reached>, tell: Teller<'_>) {
         tell(self.columns(job, org).await);
         match org {
             Some(org) => self.query(job, org, tell).await,
@@ -34,7 +35,7 @@ impl Check<'_> {
     }
 
     /// The columns, from the query's text or, where that does not tell, from the org's own description.
-    async fn columns(&self, job: &Job, org: Option<&Reached<'_>>) -> Step {
+    async fn columns(&self, job: &Job, org: Option<&Reached>) -> Step {
         let columns = match (export::columns(job), org) {
             (Ok(Some(columns)), _) => Ok(columns),
             (Ok(None), Some(reached)) => match self.described(job, reached).await {
@@ -54,14 +55,13 @@ impl Check<'_> {
         }
     }
 
-    async fn described(&self, job: &Job, reached: &Reached<'_>) -> Result<Vec<Described>, Fault> {
-        let version = &reached.org.api_version;
+    async fn described(&self, job: &Job, reached: &Reached) -> Result<Vec<Described>, Fault> {
+        let version = &reached.client.org().api_version;
         let path = query::description_path(version, job.all_rows, &job.query.text)?;
-        let told = login::ask(&self.edges.http, &reached.session, version, &path).await?;
-        column_metadata::read(&told.body)
+        reached.client.description(&path).await
     }
 
-    async fn query(&self, job: &Job, reached: &Reached<'_>, tell: Teller<'_>) {
+    async fn query(&self, job: &Job, reached: &Reached, tell: Teller<'_>) {
         let mut estimate = None;
         match self.plan(job, reached).await {
             Ok(Some(plan)) => {
@@ -90,17 +90,17 @@ impl Check<'_> {
         tell(self.records(job, reached, estimate).await);
     }
 
-    async fn plan(&self, job: &Job, reached: &Reached<'_>) -> Result<Option<explain::Plan>, Fault> {
-        let version = &reached.org.api_version;
+    async fn plan(&self, job: &Job, reached: &Reached) -> Result<Option<explain::Plan>, Fault> {
+        let version = &reached.client.org().api_version;
         // The run's own path too: it may be too long for a URL.
         query::path(version, job.all_rows, &job.query.text)?;
-        let path = query::explain_path(version, &job.query.text)?;
-        let told = login::ask(&self.edges.http, &reached.session, version, &path).await?;
-        Ok(explain::read(&told.body))
+        let call = Call::get(query::explain_path(version, &job.query.text)?).about("the query");
+        let response = reached.client.call(&call, &mut Attempts::default()).await?;
+        Ok(explain::read(response.body()))
     }
 
     /// How many records a run would bring, counted by the org where the query lets itself be counted.
-    async fn records(&self, job: &Job, reached: &Reached<'_>, estimate: Option<u64>) -> Step {
+    async fn records(&self, job: &Job, reached: &Reached, estimate: Option<u64>) -> Step {
         let about = |why: &str| match estimate {
             Some(estimate) => {
                 Step::passed(Name::Records, format!("about {estimate} read, by the plan: {why}"))
@@ -132,11 +132,11 @@ impl Check<'_> {
         step.fact("records", records).fact("api_calls", calls)
     }
 
-    async fn count(&self, job: &Job, reached: &Reached<'_>, count: &Count) -> Result<u64, Fault> {
-        let version = &reached.org.api_version;
-        let path = query::path(version, job.all_rows, &count.soql)?;
-        let told = login::ask(&self.edges.http, &reached.session, version, &path).await?;
-        Ok(page::count(&told.body)?.saturating_sub(count.offset))
+    async fn count(&self, job: &Job, reached: &Reached, count: &Count) -> Result<u64, Fault> {
+        let version = &reached.client.org().api_version;
+        let call = Call::get(query::path(version, job.all_rows, &count.soql)?).about("the query");
+        let response = reached.client.call(&call, &mut Attempts::default()).await?;
+        Ok(page::count(response.body())?.saturating_sub(count.offset))
     }
 
     /// Whether the export could be written, as far as that is seen without writing.
@@ -173,21 +173,11 @@ impl Check<'_> {
     }
 }
 
-/// Whether a refusal is of the explaining rather than of the query. What the org finds in a query it says by a code
-/// of its own for it; every other refusal may be no more than an object that it has no plans for.
+/// Whether the org refused to explain the query rather than the query. What it finds wrong in a query has codes of its
+/// own; any other refusal may only mean that it has no plans for the object.
 fn is_about_the_plan(fault: &Fault) -> bool {
-    const OF_THE_QUERY: [&str; 8] = [
-        "MALFORMED_QUERY",
-        "INVALID_FIELD",
-        "INVALID_TYPE",
-        "INVALID_QUERY_FILTER_OPERATOR",
-        "MALFORMED_ID",
-        "QUERY_TOO_COMPLICATED",
-        "NUMBER_OUTSIDE_VALID_RANGE",
-        "too long for a URL",
-    ];
     match fault.kind {
-        FaultKind::QueryRefused => !OF_THE_QUERY.iter().any(|code| fault.what.contains(code)),
+        FaultKind::QueryRefused => !fault.code.as_ref().is_some_and(ErrorCode::is_about_the_query),
         FaultKind::Configuration => true,
         _ => false,
     }
@@ -284,6 +274,8 @@ fn schedule(job: &Job, now: Timestamp) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::salesforce::fault;
+    use crate::salesforce::response::Head;
 
     #[test]
     fn a_query_is_counted_by_its_own_from_and_where() {
@@ -314,10 +306,16 @@ mod tests {
 
     #[test]
     fn only_what_the_org_says_of_a_query_refuses_it() {
-        let refused = |what: &str| is_about_the_plan(&Fault::new(FaultKind::QueryRefused, what));
-        assert!(!refused("the org refused the query: MALFORMED_QUERY: unexpected token: 'FORM'"));
-        assert!(!refused("the org refused the query: INVALID_TYPE: sObject type 'X' is not supported."));
-        assert!(refused("the org refused the query: UNKNOWN: no plans for this object"));
+        let refused = |code: &str| {
+            let body = serde_json::json!([{"errorCode": code, "message": "INVALID_FIELD"}]).to_string();
+            let head = Head::of_status(400);
+            is_about_the_plan(&fault::read(&head, body.as_bytes(), "the query", "62.0"))
+        };
+        for code in ["MALFORMED_QUERY", "INVALID_TYPE", "MALFORMED_ID"] {
+            assert!(!refused(code), "{code}");
+        }
+        assert!(refused("UNKNOWN"));
+        assert!(!is_about_the_plan(&Fault::new(FaultKind::QueryTooLong, "")));
         assert!(!is_about_the_plan(&Fault::new(FaultKind::Unavailable, "status 503")));
     }
 }

@@ -1,25 +1,25 @@
 //! What is tried of an org: key, certificate, network, clock, login, identity, API version, limits.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Check, Name, Outcome, Step, Teller};
+use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
-use crate::export::Edges;
-use crate::http::Request;
 use crate::key::{self, Certificate, SigningKey};
-use crate::login;
 use crate::org::{KeySource, LoginUrl, Org};
 use crate::report::ApiLimit;
+use crate::retry::Attempts;
 use crate::salesforce::advice::{Refusal, approval_url};
-use crate::salesforce::fault::{Fault, FaultKind};
-use crate::salesforce::token::{LoginError, Session};
+use crate::salesforce::fault::FaultKind;
+use crate::salesforce::token::LoginError;
 use crate::salesforce::{limits, versions};
 
-/// An org that let us in.
-pub(super) struct Reached<'o> {
-    pub(super) org: &'o Org,
-    pub(super) session: Session,
+/// An org with a session.
+pub(super) struct Reached {
+    pub(super) client: OrgClient,
     pub(super) limit: Option<ApiLimit>,
 }
 
@@ -30,7 +30,7 @@ const WARNED_DAYS: i64 = 30;
 const SKEW: i64 = 60;
 
 impl Check<'_> {
-    pub(super) async fn org<'o>(&self, org: &'o Org, tell: Teller<'_>) -> Option<Reached<'o>> {
+    pub(super) async fn org(&self, org: &Org, tell: Teller<'_>) -> Option<Reached> {
         let key = match key::load(org) {
             Ok(key) => {
                 let source = match &org.key {
@@ -39,14 +39,14 @@ impl Check<'_> {
                 };
                 let what = format!("RSA, {} bits, and it signs: {source}", key.bits());
                 tell(Step::passed(Name::Key, what).fact("bits", key.bits()));
-                Some(key)
+                Some(Arc::new(key))
             }
             Err(failure) => {
                 tell(Step::failed(Name::Key, failure));
                 None
             }
         };
-        tell(certificate(org, key.as_ref(), self.edges.clock.now()));
+        tell(certificate(org, key.as_deref(), self.edges.clock.now()));
         if self.offline {
             return None;
         }
@@ -59,50 +59,51 @@ impl Check<'_> {
             tell(Step::skipped(Name::Login, "not tried: the login host was not reached"));
             return None;
         }
-        let session = self.login(org, &key, tell).await?;
-        self.identity(org, &session, tell).await;
-        self.api_version(org, &session, tell).await;
-        let limit = self.limits(org, &session, tell).await;
-        Some(Reached { org, session, limit })
+        let client = self.client(org, &key);
+        self.login(&client, &key, tell).await?;
+        identity(&client, tell).await;
+        api_version(&client, tell).await;
+        let limit = limits(&client, tell).await;
+        Some(Reached { client, limit })
+    }
+
+    /// A client that sends each call once.
+    fn client(&self, org: &Org, key: &Arc<SigningKey>) -> OrgClient {
+        let (org, key, edges) = (Arc::new(org.clone()), Arc::clone(key), Arc::clone(&self.edges));
+        OrgClient::new(org, key, edges, None).without_retries()
     }
 
     /// Whether the login host answers at all, and what it says of the time.
     async fn network(&self, org: &Org, tell: Teller<'_>) -> bool {
         let clock = &self.edges.clock;
         let (asked, begun) = (clock.elapsed(), clock.now());
-        let request = Request {
-            url: format!("{}{}", org.login_url, versions::PATH),
-            token: None,
-            form: None,
-            batch_size: None,
-        };
-        let answer = match self.edges.http.send(request).await {
-            Ok(answer) => answer,
+        let response = match self.edges.http.send(&org.login_url, None, &versions::call()).await {
+            Ok(response) => response,
             Err(fault) => {
-                tell(Step::failed(Name::Network, unreached(fault).into_failure()));
+                tell(Step::failed(Name::Network, fault.into_failure()));
                 return false;
             }
         };
         let took = clock.elapsed().saturating_sub(asked);
-        let what = format!("{} answers, after {} ms", org.login_url, took.as_millis());
+        let what = format!("{} responds, after {} ms", org.login_url, took.as_millis());
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let step = match answer.status {
-            // Whatever it says to this question: it is there. Who answers in its place is seen here.
+        let step = match response.head.status {
+            // Whatever its response is, the host is there. If something else responds instead, it is seen here.
             407 | 500..=599 => Step::warned(
                 Name::Network,
-                format!("{what}, but with status {}", answer.status),
-                "a proxy may have answered in its place, or Salesforce is in maintenance (status.salesforce.com)",
+                format!("{what}, but with status {}", response.head.status),
+                "a proxy may have responded instead, or Salesforce is in maintenance (status.salesforce.com)",
             ),
             _ => Step::passed(Name::Network, what),
         };
         tell(step.fact("login_url", org.login_url.as_str()).fact("millis", millis));
-        tell(skew(answer.date, begun + took / 2));
+        tell(skew(response.head.date(), begun + took / 2));
         true
     }
 
-    async fn login(&self, org: &Org, key: &SigningKey, tell: Teller<'_>) -> Option<Session> {
-        let Edges { http, clock, .. } = self.edges;
-        let denied = match login::log_in(org, key, http, clock.now()).await {
+    async fn login(&self, client: &OrgClient, key: &Arc<SigningKey>, tell: Teller<'_>) -> Option<()> {
+        let org = client.org();
+        let LoginError { fault, refusal } = match client.session().await {
             Ok(session) => {
                 let what = format!("{} is let in; the instance is {}", org.username, session.instance_url);
                 let scopes: Vec<_> =
@@ -114,11 +115,10 @@ impl Check<'_> {
                         .fact("instance_url", session.instance_url.as_str())
                         .fact("scopes", scopes),
                 );
-                return Some(session);
+                return Some(());
             }
-            Err(denied) => denied,
+            Err(error) => error,
         };
-        let LoginError { fault, refusal } = denied;
         let another_host = match refusal {
             Some(refusal) => refusal.may_be_the_host(),
             // Neither a token nor a refusal: perhaps it is no login host.
@@ -171,122 +171,118 @@ impl Check<'_> {
 
     /// Attempts the other pairs of login host and audience that Salesforce has, and gives the first that lets us in,
     /// with what each of them said.
-    async fn elsewhere(&self, org: &Org, key: &SigningKey) -> (Option<Org>, Vec<serde_json::Value>) {
-        let Edges { http, clock, .. } = self.edges;
+    async fn elsewhere(&self, org: &Org, key: &Arc<SigningKey>) -> (Option<Org>, Vec<serde_json::Value>) {
         let mut tried = Vec::new();
         for (login_url, audience) in pairs(org) {
             let other = Org { login_url, audience, ..org.clone() };
-            let answer = login::log_in(&other, key, http, clock.now()).await;
+            let client = self.client(&other, key);
+            let outcome = client.session().await;
             tried.push(json!({
                 "login_url": other.login_url,
                 "audience": other.audience,
-                "answer": answer.as_ref().map_or_else(|denied| denied.fault.what.as_str(), |_| "let in"),
+                "answer": outcome.as_ref().map_or_else(|error| error.fault.what.as_str(), |_| "let in"),
             }));
-            match answer {
+            match outcome {
                 Ok(_) => return (Some(other), tried),
-                // More of them would only be more of it.
-                Err(denied) if denied.fault.kind == FaultKind::Limit => break,
+                // Further attempts would meet the same limit.
+                Err(error) if error.fault.kind == FaultKind::Limit => break,
                 Err(_) => {}
             }
         }
         (None, tried)
     }
+}
 
-    async fn identity(&self, org: &Org, session: &Session, tell: Teller<'_>) {
-        let identity = match login::identity(&self.edges.http, session, &org.api_version).await {
-            Ok(identity) => identity,
-            Err(fault) => {
-                // A run does not need it.
-                tell(Step::new(
-                    Name::Identity,
-                    Outcome::Warned,
-                    format!("the org does not tell who this is: {fault}"),
-                ));
-                return;
-            }
-        };
-        let name = identity.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
-        let kind = match (&identity.user_type, identity.is_salesforce_integration_user) {
-            (_, Some(true)) => ", with an integration licence".to_owned(),
-            (Some(kind), _) => format!(", {kind}"),
-            _ => String::new(),
-        };
-        let username = identity.username.as_deref().unwrap_or(&org.username);
-        let what =
-            format!("{username}{name}, {}{kind}, in org {}", identity.user_id, identity.organization_id);
-        tell(
-            Step::passed(Name::Identity, what)
-                .fact("username", username)
-                .fact("user_id", identity.user_id.as_str())
-                .fact("organization_id", identity.organization_id.as_str())
-                .fact("user_type", identity.user_type.as_deref()),
-        );
-    }
-
-    async fn api_version(&self, org: &Org, session: &Session, tell: Teller<'_>) {
-        let wanted = &org.api_version;
-        let offered = match login::ask(&self.edges.http, session, wanted, versions::PATH).await {
-            Ok(told) => versions::read(&told.body),
-            Err(_) => None,
-        };
-        let Some(offered) = offered else {
+async fn identity(client: &OrgClient, tell: Teller<'_>) {
+    let org = client.org();
+    let identity = match client.identity().await {
+        Ok(identity) => identity,
+        Err(fault) => {
+            // A run does not need it.
             tell(Step::new(
-                Name::ApiVersion,
+                Name::Identity,
                 Outcome::Warned,
-                "the org does not tell which API versions it has",
+                format!("the org does not tell who this is: {fault}"),
             ));
             return;
-        };
-        let (oldest, newest) = (offered.first().cloned(), offered.last().cloned());
-        let (oldest, newest) = (oldest.unwrap_or_default(), newest.unwrap_or_default());
-        let step = if offered.contains(wanted) {
-            Step::passed(Name::ApiVersion, format!("{wanted}; the org has {oldest} to {newest}"))
-        } else {
-            let what = format!("the org does not have API version {wanted}, but {oldest} to {newest}");
-            let hint = format!("set api_version = \"{newest}\", or to an older one of these");
-            Step::failed(Name::ApiVersion, Failure::new(Exit::Configuration, what).hint(hint))
-        };
-        tell(step.fact("api_version", wanted.as_str()).fact("oldest", oldest).fact("newest", newest));
-    }
+        }
+    };
+    let name = identity.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let kind = match (&identity.user_type, identity.is_salesforce_integration_user) {
+        (_, Some(true)) => ", with an integration licence".to_owned(),
+        (Some(kind), _) => format!(", {kind}"),
+        _ => String::new(),
+    };
+    let username = identity.username.as_deref().unwrap_or(&org.username);
+    let what = format!("{username}{name}, {}{kind}, in org {}", identity.user_id, identity.organization_id);
+    tell(
+        Step::passed(Name::Identity, what)
+            .fact("username", username)
+            .fact("user_id", identity.user_id.as_str())
+            .fact("organization_id", identity.organization_id.as_str())
+            .fact("user_type", identity.user_type.as_deref()),
+    );
+}
 
-    async fn limits(&self, org: &Org, session: &Session, tell: Teller<'_>) -> Option<ApiLimit> {
-        let version = &org.api_version;
-        let told = match login::ask(&self.edges.http, session, version, &limits::path(version)).await {
-            Ok(told) => told,
-            Err(fault) => {
-                let failure = fault.into_failure();
-                // A wrong version has been told already.
-                let step = match failure.exit {
-                    Exit::Configuration => Step::skipped(Name::Limits, failure.what),
-                    _ => Step::failed(Name::Limits, failure),
-                };
-                tell(step);
-                return None;
-            }
-        };
-        let Some(limit) = limits::daily(&told.body).or(told.limit) else {
-            tell(Step::new(
-                Name::Limits,
-                Outcome::Warned,
-                "the org does not tell how many API requests are left",
-            ));
+async fn api_version(client: &OrgClient, tell: Teller<'_>) {
+    let wanted = &client.org().api_version;
+    let offered = match client.call(&versions::call(), &mut Attempts::default()).await {
+        Ok(response) => versions::read(response.body()),
+        Err(_) => None,
+    };
+    let Some(offered) = offered else {
+        tell(Step::new(Name::ApiVersion, Outcome::Warned, "the org does not tell which API versions it has"));
+        return;
+    };
+    let (oldest, newest) = (offered.first().cloned(), offered.last().cloned());
+    let (oldest, newest) = (oldest.unwrap_or_default(), newest.unwrap_or_default());
+    let step = if offered.contains(wanted) {
+        Step::passed(Name::ApiVersion, format!("{wanted}; the org has {oldest} to {newest}"))
+    } else {
+        let what = format!("the org does not have API version {wanted}, but {oldest} to {newest}");
+        let hint = format!("set api_version = \"{newest}\", or to an older one of these");
+        Step::failed(Name::ApiVersion, Failure::new(Exit::Configuration, what).hint(hint))
+    };
+    tell(step.fact("api_version", wanted.as_str()).fact("oldest", oldest).fact("newest", newest));
+}
+
+async fn limits(client: &OrgClient, tell: Teller<'_>) -> Option<ApiLimit> {
+    let call = limits::call(&client.org().api_version);
+    let response = match client.call(&call, &mut Attempts::default()).await {
+        Ok(response) => response,
+        Err(fault) => {
+            let failure = fault.into_failure();
+            // A wrong version has been told already.
+            let step = match failure.exit {
+                Exit::Configuration => Step::skipped(Name::Limits, failure.what),
+                _ => Step::failed(Name::Limits, failure),
+            };
+            tell(step);
             return None;
-        };
-        let left = limit.allowed.saturating_sub(limit.used);
-        let what = format!("{left} of {} API requests are left in these 24 hours", limit.allowed);
-        let step = match () {
-            () if left == 0 => Step::failed(
-                Name::Limits,
-                Failure::new(Exit::TryLater, what).hint("Setup > Company Information shows who may use more"),
-            ),
-            () if left < limit.allowed / 10 => {
-                Step::warned(Name::Limits, what, "runs end with status 75 when they are used up")
-            }
-            () => Step::passed(Name::Limits, what),
-        };
-        tell(step.fact("allowed", limit.allowed).fact("left", left));
-        Some(limit)
-    }
+        }
+    };
+    let Some(limit) = limits::daily(response.body()).or(response.head.api_limit()) else {
+        tell(Step::new(
+            Name::Limits,
+            Outcome::Warned,
+            "the org does not tell how many API requests are left",
+        ));
+        return None;
+    };
+    let left = limit.allowed.saturating_sub(limit.used);
+    let what = format!("{left} of {} API requests are left in these 24 hours", limit.allowed);
+    let step = match () {
+        () if left == 0 => Step::failed(
+            Name::Limits,
+            Failure::new(Exit::TryLater, what).hint("Setup > Company Information shows who may use more"),
+        ),
+        () if left < limit.allowed / 10 => {
+            Step::warned(Name::Limits, what, "runs end with status 75 when they are used up")
+        }
+        () => Step::passed(Name::Limits, what),
+    };
+    tell(step.fact("allowed", limit.allowed).fact("left", left));
+    Some(limit)
 }
 
 fn certificate(org: &Org, key: Option<&SigningKey>, now: Timestamp) -> Step {
@@ -349,30 +345,6 @@ fn skew(theirs: Option<Timestamp>, ours: Timestamp) -> Step {
         )
     };
     step.fact("seconds_ahead", ahead)
-}
-
-/// What keeps from reaching a host, told apart by what the layers below said.
-fn unreached(fault: Fault) -> Fault {
-    let said = fault.what.to_ascii_lowercase();
-    let is = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
-    // Of a certificate first: what names it carries is told as DNS names.
-    // The connection itself has told what is wrong.
-    if is(&["speaks no tls"]) {
-        return fault;
-    }
-    let hint = if is(&["certificate", "tls", "handshake"]) {
-        "the connection is opened on the way, or the host is not who it says: where a proxy opens TLS, name its \
-         authority by ca_file in [http]; check the clock too"
-    } else if is(&["dns", "name or service", "lookup"]) {
-        "the name is not known here: check login_url to the letter, and this machine's DNS (in a container, its own)"
-    } else if is(&["refused"]) {
-        "nothing listens there, or a firewall refuses: check login_url, and HTTPS_PROXY where a proxy leads outside"
-    } else if is(&["in time", "timed out"]) {
-        "packets go nowhere: a firewall, or a proxy that HTTPS_PROXY does not name; Salesforce's hosts need port 443"
-    } else {
-        return fault;
-    };
-    fault.hint(hint)
 }
 
 /// Pairs of login host and audience beside the configured one: what its own host may want, and Salesforce's two

@@ -35,8 +35,7 @@ pub(super) async fn check(arguments: &CheckArguments, context: &Context) -> Resu
         }
     };
     let edges = context.edges(&config.settings, None);
-    let check =
-        Check { config: &config, every_org: everything, offline: arguments.offline, edges: edges.as_ref() };
+    let check = Check { config: &config, every_org: everything, offline: arguments.offline, edges };
     let mut tell = |step| shown.step(step);
     let exit = tokio::select! {
         biased;

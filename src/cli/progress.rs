@@ -62,7 +62,7 @@ impl Monitor for Bars {
                 bar.set_length(*total);
                 bar.set_position(*records);
             }),
-            Event::Answered { .. } | Event::Waiting { .. } => {}
+            Event::Responded { .. } | Event::Waiting { .. } => {}
             Event::Restarted { .. } => with(&bars, run, |bar| bar.set_position(0)),
             Event::Ended { .. } => {
                 if let Some(bar) = bars.remove(run) {

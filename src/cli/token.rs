@@ -11,14 +11,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Context, complete, print};
+use crate::client::OrgClient;
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::export::Edges;
 use crate::key::{self, SigningKey};
-use crate::login;
 use crate::org::Org;
 use crate::salesforce::assertion;
-use crate::salesforce::fault::Fault;
 use crate::salesforce::token::Session;
 
 #[derive(Debug, Args)]
@@ -39,8 +38,8 @@ pub(super) struct TokenArguments {
 
 /// A login that was granted.
 pub(super) struct Login {
-    pub(super) org: Org,
-    pub(super) session: Session,
+    pub(super) client: OrgClient,
+    pub(super) session: Arc<Session>,
     pub(super) edges: Arc<Edges>,
 }
 
@@ -51,13 +50,13 @@ pub(super) async fn logged_in(
     user: Option<&str>,
 ) -> Result<Login, Failure> {
     let (org, key, edges) = prepared(context, org, user)?;
-    let patient = login::log_in_patiently(&org, &key, &edges.http, edges.clock.as_ref(), &edges.retry);
+    let client = OrgClient::new(Arc::new(org), Arc::new(key), Arc::clone(&edges), None);
     let session = tokio::select! {
         biased;
         failure = context.stop.requested() => return Err(failure),
-        session = patient => session.map_err(Fault::into_failure)?,
+        session = client.session() => session.map_err(|error| error.fault.into_failure())?,
     };
-    Ok(Login { org, session, edges })
+    Ok(Login { client, session, edges })
 }
 
 fn prepared(
@@ -87,7 +86,7 @@ struct Granted<'g> {
     expiry: &'static str,
 }
 
-/// The answer to a JWT bearer login holds no `expires_in`.
+/// The response to a JWT bearer login has no `expires_in`.
 const EXPIRY: &str = "the org does not say: a session ends after the session timeout (2 hours unless the org or the \
                       app sets another) without a request, and each request puts that off";
 
@@ -107,7 +106,7 @@ pub(super) async fn token(arguments: &TokenArguments, context: &Context) -> Resu
         return show_assertion(context, org, user);
     }
     let login = logged_in(context, org, user).await?;
-    let (org, session) = (&login.org, &login.session);
+    let (org, session) = (login.client.org(), &login.session);
     warn_of_the_screen(
         context,
         "the token is on the screen: who reads it is that user until the session ends",

@@ -6,7 +6,6 @@ use serde::Serialize;
 use super::token::logged_in;
 use super::{Context, complete, print};
 use crate::error::{Exit, Failure};
-use crate::login;
 use crate::salesforce::fault::Fault;
 
 #[derive(Debug, Args)]
@@ -42,9 +41,12 @@ struct Who<'w> {
 /// Logs in and asks the org.
 pub(super) async fn whoami(arguments: &WhoamiArguments, context: &Context) -> Result<Exit, Failure> {
     let login = logged_in(context, arguments.org.as_deref(), arguments.user.as_deref()).await?;
-    let (org, session) = (&login.org, &login.session);
-    let identity =
-        login::identity(&login.edges.http, session, &org.api_version).await.map_err(Fault::into_failure)?;
+    let (org, session) = (login.client.org(), &login.session);
+    let identity = tokio::select! {
+        biased;
+        failure = context.stop.requested() => return Err(failure),
+        identity = login.client.identity() => identity.map_err(Fault::into_failure)?,
+    };
     let who = Who {
         org: org.name.as_str(),
         username: identity.username.as_deref().unwrap_or(&org.username),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{RunError, Stopped};
-use super::link::Link;
 use super::locks::Locks;
 use super::plan::{Draft, Plan, described_columns};
 use super::publish::{publish, stage};
 use super::transfer::rest::{self, TransferError};
 use super::writer::{WriterThread, Written};
 use super::{Edges, Extent, Run, blocking, drift};
+use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
 use crate::job::Job;
 use crate::key::{self, SigningKey};
@@ -19,6 +19,7 @@ use crate::monitor::Event;
 use crate::org::Org;
 use crate::output::{Output, Published};
 use crate::report::{ChildFile, RunId, RunReport};
+use crate::salesforce::fault::Fault;
 use crate::soql::Columns;
 use crate::state::{JobLock, State};
 use crate::stop::Stop;
@@ -51,12 +52,14 @@ pub(super) async fn carry_out(
     }
     let key = blocking(|| steps.prepare(&outputs, &org, extent))?;
 
-    let link = Arc::new(Link::new(Arc::clone(&org), key, Arc::clone(edges), id.clone()));
+    let client = OrgClient::new(Arc::clone(&org), Arc::new(key), Arc::clone(edges), Some(id.clone()));
+    let client = Arc::new(client);
     let mut interrupt = Interrupt::of(stop, edges, job.timeout);
-    let logged_in: Result<_, RunError> = interrupt.unless(link.session()).await;
-    link.report(report);
+    let logged_in: Result<_, RunError> =
+        interrupt.unless(async { client.session().await.map_err(Fault::from) }).await;
+    client.report(report);
     logged_in?;
-    link.notice(&Event::LoggedIn);
+    client.notice(&Event::LoggedIn);
     if extent == Extent::Login {
         report.warnings.extend(drift);
         return Ok(());
@@ -64,8 +67,8 @@ pub(super) async fn carry_out(
 
     let mut described = None;
     if draft.columns().is_none() {
-        let description: Result<_, RunError> = interrupt.unless(link.description(&draft.description)).await;
-        link.report(report);
+        let description: Result<_, RunError> = interrupt.unless(client.description(&draft.description)).await;
+        client.report(report);
         let columns = described_columns(&job, &description?)?;
         drift = steps.look_for_drift(&columns, report)?;
         described = Some(columns);
@@ -74,9 +77,10 @@ pub(super) async fn carry_out(
 
     let stages = blocking(|| stage(&outputs, &id, remembered))?;
     let mut writer = WriterThread::start(&job, Arc::clone(&plan.columns), stages)?;
-    let transferred = interrupt.unless(rest::transfer(&link, &plan, &mut writer, &mut report.restarts)).await;
+    let transferred =
+        interrupt.unless(rest::transfer(&client, &plan, &mut writer, &mut report.restarts)).await;
     let written = steps.end_writer(writer, transferred).await;
-    link.report(report);
+    client.report(report);
     let written = written?;
     report.total = written.total;
     report.pages = written.pages;

@@ -1,19 +1,23 @@
-//! What an org or the wire may do to a request, told apart by what a run does about it (`retry` decides that),
-//! and the reading of Salesforce's own error bodies.
+//! What an org or the network can do to a request, told apart by what a run does about it (`retry` decides that),
+//! and the one reader of Salesforce's error bodies. Everything behind it branches on [`FaultKind`] and
+//! [`ErrorCode`], never on a message.
 
-use std::fmt;
 use std::time::Duration;
 
+use super::response::Head;
 use crate::error::{Exit, Failure, plain};
 
-/// Something that kept a request from giving its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a request did not bring its response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
 pub struct Fault {
     /// Which kind, which says what is done about it.
     pub kind: FaultKind,
-    /// What a person reads; the org's own words where it said any. Never a token or a query's text of ours.
+    /// Salesforce's own code, if the org sent one.
+    pub code: Option<ErrorCode>,
+    /// What a person reads; the org's own words if it sent any. Never a token or a query's text of ours.
     pub what: String,
-    /// What to do about it, where that is known.
+    /// What to do about it, if that is known.
     pub hint: Option<String>,
     /// How long the org asked to be left alone.
     pub retry_after: Option<Duration>,
@@ -22,38 +26,106 @@ pub struct Fault {
 /// The kinds of fault, one for each thing that a run can do about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {
-    /// No connection, none kept, or no answer in time.
+    /// No connection, or no response in time.
     Unreachable,
-    /// The org says that it cannot answer just now: 5xx, 406, 420, 429, too many long requests at once.
+    /// The org says that it cannot answer now: 5xx, 406, 420, 429, too many long requests at once.
     Unavailable,
-    /// The answer was cut short, or is no whole JSON.
+    /// The response was cut short, or is not whole JSON.
     Truncated,
     /// The session is over; a new login brings another.
     SessionExpired,
     /// The session will never do: a new login brings the same.
     SessionRejected,
-    /// The query locator is gone; the query can be asked anew.
+    /// The query locator is gone; the query can be sent again.
     LocatorExpired,
     /// The query ran for too long.
     QueryTimeout,
-    /// A limit that stands for hours.
+    /// A limit that lasts for hours.
     Limit,
-    /// The token endpoint refused the login.
+    /// The token endpoint, or a proxy on the way, refused the login.
     LoginRefused,
     /// The org refused the query.
     QueryRefused,
-    /// What the configuration says cannot be: an API version that the org does not have, a CA file that is none.
+    /// The query is too long for a URL.
+    QueryTooLong,
+    /// Something in the configuration does not fit: an API version that the org does not have, an unusable CA file.
     Configuration,
-    /// The answer is whole, but says what it cannot: records of another shape, a locator that leads elsewhere.
+    /// The response is whole, but cannot be right: records of another shape, a locator that leads elsewhere.
     InvalidResponse,
-    /// The records are not as many as the org counted, or its pages count differently.
+    /// There are not as many records as the org counted, or its pages count differently.
     Miscount,
+}
+
+/// The codes of Salesforce's errors that something depends on. Where Salesforce uses one code for two causes and
+/// tells them apart in the message alone, they are two values here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// `API_DISABLED_FOR_ORG`, `API_CURRENTLY_DISABLED`: the user or the org has no API.
+    ApiDisabled,
+    /// `REQUEST_LIMIT_EXCEEDED` with `Concurrent...`: too many long requests at this moment.
+    ConcurrentRequests,
+    /// `REQUEST_LIMIT_EXCEEDED` otherwise: the daily limit.
+    RequestLimitExceeded,
+    /// `INVALID_QUERY_LOCATOR`.
+    InvalidQueryLocator,
+    /// `INVALID_SESSION_ID` of a session that the REST API never takes: the app lacks the scope `api`.
+    SessionNotForApi,
+    /// `QUERY_TIMEOUT`.
+    QueryTimeout,
+    /// `UNSUPPORTED_API_VERSION`, `GONE`.
+    UnsupportedApiVersion,
+    /// `INVALID_FIELD`.
+    InvalidField,
+    /// `INVALID_TYPE`.
+    InvalidType,
+    /// `MALFORMED_QUERY`. Its message quotes the query.
+    MalformedQuery,
+    /// `INVALID_QUERY_FILTER_OPERATOR`, `MALFORMED_ID`, `NUMBER_OUTSIDE_VALID_RANGE`, `QUERY_TOO_COMPLICATED`: the
+    /// org does not take the query for what is written in it.
+    UnacceptableQuery,
+    /// Any other, as the org spelled it.
+    Other(String),
+}
+
+impl ErrorCode {
+    /// The code of an error; `None` if it has none.
+    fn of(code: &str, message: &str) -> Option<Self> {
+        Some(match code {
+            "" => return None,
+            "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED" => Self::ApiDisabled,
+            "REQUEST_LIMIT_EXCEEDED" if message.starts_with("Concurrent") => Self::ConcurrentRequests,
+            "REQUEST_LIMIT_EXCEEDED" => Self::RequestLimitExceeded,
+            "INVALID_QUERY_LOCATOR" => Self::InvalidQueryLocator,
+            "INVALID_SESSION_ID" if message.contains("not valid for use with the REST API") => {
+                Self::SessionNotForApi
+            }
+            "QUERY_TIMEOUT" => Self::QueryTimeout,
+            "UNSUPPORTED_API_VERSION" | "GONE" => Self::UnsupportedApiVersion,
+            "INVALID_FIELD" => Self::InvalidField,
+            "INVALID_TYPE" => Self::InvalidType,
+            "MALFORMED_QUERY" => Self::MalformedQuery,
+            "INVALID_QUERY_FILTER_OPERATOR"
+            | "MALFORMED_ID"
+            | "NUMBER_OUTSIDE_VALID_RANGE"
+            | "QUERY_TOO_COMPLICATED" => Self::UnacceptableQuery,
+            other => Self::Other(other.to_owned()),
+        })
+    }
+
+    /// Whether it says that something in the query itself is wrong, so that no other way of asking helps.
+    #[must_use]
+    pub fn is_about_the_query(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidField | Self::InvalidType | Self::MalformedQuery | Self::UnacceptableQuery
+        )
+    }
 }
 
 impl Fault {
     /// A fault without a hint.
     pub fn new(kind: FaultKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), hint: None, retry_after: None }
+        Self { kind, code: None, what: what.into(), hint: None, retry_after: None }
     }
 
     /// The same fault with what to do about it.
@@ -73,7 +145,7 @@ impl Fault {
             | FaultKind::InvalidResponse
             | FaultKind::Miscount => Exit::Incomplete,
             FaultKind::SessionExpired | FaultKind::SessionRejected | FaultKind::LoginRefused => Exit::Login,
-            FaultKind::QueryTimeout | FaultKind::QueryRefused => Exit::Query,
+            FaultKind::QueryTimeout | FaultKind::QueryRefused | FaultKind::QueryTooLong => Exit::Query,
             FaultKind::Limit => Exit::TryLater,
             FaultKind::Configuration => Exit::Configuration,
         };
@@ -81,71 +153,86 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-/// What of an answer's head a fault is read from.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AnswerHead<'a> {
-    /// The HTTP status.
-    pub status: u16,
-    /// `Content-Type`, as sent.
-    pub content_type: Option<&'a str>,
-    /// What `Retry-After` asks for.
-    pub retry_after: Option<Duration>,
-}
-
-/// Reads an answer of the REST API that is not 200: Salesforce's list of `message` and `errorCode`, or what a
-/// proxy, an edge or a maintenance page puts in its place. `api_version` is named where it is what is wrong.
+/// Reads a response that is not one of success: Salesforce's list of `message` and `errorCode`, or what a proxy, an
+/// edge or a maintenance page sends instead. `subject` is what was asked for, as in "the query"; `api_version` is
+/// named if it is what is wrong.
 #[must_use]
-pub fn read(head: AnswerHead<'_>, body: &[u8], api_version: &str) -> Fault {
+pub fn read(head: &Head, body: &[u8], subject: &str, api_version: &str) -> Fault {
     let status = head.status;
     let (code, message) = error_of(body).unwrap_or_default();
-    let (said_code, said) = (words(&code), words(message.trim_end()));
-    let said = match (code.is_empty(), message.is_empty()) {
+    let (shown_code, shown) = (words(&code), words(message.trim_end()));
+    let shown = match (code.is_empty(), message.is_empty()) {
         // A message with a window of the query begins on a line of its own.
-        (false, _) if message.starts_with('\n') => format!("{said_code}:{said}"),
-        (false, _) => format!("{said_code}: {said}"),
-        (true, false) => said,
-        (true, true) => format!("status {status} with {}", described(head.content_type, body)),
+        (false, _) if message.starts_with('\n') => format!("{shown_code}:{shown}"),
+        (false, _) => format!("{shown_code}: {shown}"),
+        (true, false) => shown,
+        (true, true) => format!("status {status} with {}", described(head, body)),
     };
-    let fault = |kind, what: &str| Fault::new(kind, format!("{what}: {said}"));
-    let fault = match (status, code.as_str()) {
-        (401, _) if message.contains("not valid for use with the REST API") => {
-            fault(FaultKind::SessionRejected, "the org does not take the session")
+    let code = ErrorCode::of(&code, &message);
+    let fault = |kind, what: &str| Fault::new(kind, format!("{what}: {shown}"));
+    let fault = match (status, code.as_ref()) {
+        (401, Some(ErrorCode::SessionNotForApi)) => {
+            fault(FaultKind::SessionRejected, "the org does not accept the session")
                 .hint("give the app the scope \"Manage user data via APIs (api)\"")
         }
         (401, _) => fault(FaultKind::SessionExpired, "the session is over"),
-        (_, "INVALID_QUERY_LOCATOR") => fault(FaultKind::LocatorExpired, "the org has forgotten the query's place"),
-        (_, "QUERY_TIMEOUT") => fault(FaultKind::QueryTimeout, "the query ran for too long")
-            .hint("narrow it: a filter on an indexed field (CreatedDate, LastModifiedDate, an external id), fewer rows"),
-        (_, "REQUEST_LIMIT_EXCEEDED") if message.starts_with("Concurrent") => {
-            fault(FaultKind::Unavailable, "the org serves too many long requests at once")
+        (_, Some(ErrorCode::InvalidQueryLocator)) => {
+            fault(FaultKind::LocatorExpired, "the org no longer has the query's result")
         }
-        (_, "REQUEST_LIMIT_EXCEEDED") => fault(FaultKind::Limit, "the org's API limit is used up")
-            .hint("it counts the last 24 hours; Setup, Company Information shows it"),
-        (_, "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED") => {
-            fault(FaultKind::SessionRejected, "the user may not use the API")
-                .hint("give the user's profile or a permission set \"API Enabled\"; some editions have no API")
+        (_, Some(ErrorCode::QueryTimeout)) => fault(FaultKind::QueryTimeout, "the query ran for too long").hint(
+            "narrow the query: filter by an indexed field (CreatedDate, LastModifiedDate, an external id), or ask for \
+             fewer rows",
+        ),
+        (_, Some(ErrorCode::ConcurrentRequests)) => {
+            fault(FaultKind::Unavailable, "the org is serving too many long requests")
         }
-        (410, _) | (_, "UNSUPPORTED_API_VERSION" | "GONE") => {
-            fault(FaultKind::Configuration, &format!("the org no longer has API version {api_version}"))
+        (_, Some(ErrorCode::RequestLimitExceeded)) => fault(FaultKind::Limit, "the org's API limit is used up")
+            .hint("wait: the limit counts the last 24 hours; Setup > Company Information shows the usage"),
+        (_, Some(ErrorCode::ApiDisabled)) => fault(FaultKind::SessionRejected, "the user may not use the API")
+            .hint("give the user's profile or a permission set \"API Enabled\"; some editions have no API"),
+        (410, _) | (_, Some(ErrorCode::UnsupportedApiVersion)) => {
+            fault(FaultKind::Configuration, &format!("the org no longer has API version \"{api_version}\""))
                 .hint("set api_version to one that the org offers (GET /services/data lists them)")
         }
-        (404, _) => fault(FaultKind::Configuration, &format!("the org does not have API version {api_version}, or no REST API"))
-            .hint("set api_version to one that the org offers (GET /services/data lists them)"),
-        (413 | 414 | 431, _) => fault(FaultKind::QueryRefused, "the query is too long for a URL")
+        (404, _) => fault(
+            FaultKind::Configuration,
+            &format!("the org does not have API version \"{api_version}\", or has no REST API"),
+        )
+        .hint("set api_version to one that the org offers (GET /services/data lists them)"),
+        (413 | 414 | 431, _) => fault(FaultKind::QueryTooLong, &format!("{subject} is too long for a URL"))
             .hint("name fewer fields, or split the query into several jobs"),
-        (406 | 420 | 429 | 500..=599, _) => fault(FaultKind::Unavailable, "the org cannot answer now"),
-        (300..=399, _) => fault(FaultKind::Unavailable, "the org sends elsewhere, which is not followed"),
-        (403, _) => fault(FaultKind::QueryRefused, "the org forbids the query"),
-        (400..=499, _) => fault(FaultKind::QueryRefused, "the org refused the query"),
-        _ => fault(FaultKind::InvalidResponse, "the org answered with a status that makes no sense"),
+        (407, _) => refused_by_proxy(None),
+        (406 | 420 | 429 | 500..=599, _) => fault(FaultKind::Unavailable, "the org cannot respond now"),
+        (300..=399, _) => redirected(head),
+        (403, _) => fault(FaultKind::QueryRefused, &format!("the org forbids {subject}")),
+        (400..=499, _) => fault(FaultKind::QueryRefused, &format!("the org refused {subject}")),
+        _ => fault(FaultKind::InvalidResponse, "the org sent a status that makes no sense here"),
     };
-    Fault { retry_after: head.retry_after, ..fault }
+    Fault { code, retry_after: head.retry_after(), ..fault }
+}
+
+/// A redirect, which is not followed: the token must not go to another host. A My Domain that was renamed redirects
+/// for good; a maintenance window or a proxy does so for a while.
+fn redirected(head: &Head) -> Fault {
+    let Head { status, .. } = *head;
+    match head.redirect_target() {
+        Some(target) => Fault::new(
+            FaultKind::Unavailable,
+            format!("the org redirects to \"{target}\" (status {status}), and redirects are not followed"),
+        )
+        .hint("if the My Domain was renamed, set login_url to the URL under Setup > My Domain > Current My Domain URL"),
+        None => Fault::new(
+            FaultKind::Unavailable,
+            format!("the org redirects (status {status}) without saying where to"),
+        ),
+    }
+}
+
+/// A proxy that wants credentials: the same ones, or none, will not do the next time either.
+pub(crate) fn refused_by_proxy(proxy: Option<&str>) -> Fault {
+    let proxy = proxy.map_or_else(|| "a proxy".to_owned(), |proxy| format!("the proxy \"{proxy}\""));
+    Fault::new(FaultKind::LoginRefused, format!("{proxy} asks for a user and a password (status 407)"))
+        .hint("put them into HTTPS_PROXY, percent-encoded: http://USER:PASSWORD@HOST:PORT")
 }
 
 /// The code and message of an error body: a list of objects, or one object.
@@ -167,7 +254,7 @@ fn error_of(body: &[u8]) -> Option<(String, String)> {
 
 /// An org's own words as a person reads them: its messages have some hundred characters, so that what is far longer
 /// is no message, and would fill a log.
-pub(super) fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     const MAX_MESSAGE_CHARS: usize = 2_000;
     match text.char_indices().nth(MAX_MESSAGE_CHARS) {
         None => plain(text).into_owned(),
@@ -176,12 +263,11 @@ pub(super) fn words(text: &str) -> String {
 }
 
 /// A body that says nothing, described: its text may hold anything, even the query, and is not shown.
-fn described(content_type: Option<&str>, body: &[u8]) -> String {
-    let html = content_type.is_some_and(|value| value.starts_with("text/html"));
-    match (body.len(), html) {
-        (0, _) => "nothing else".to_owned(),
-        (_, true) => "a page of HTML".to_owned(),
-        (length, false) => format!("{length} bytes that are no error of Salesforce's"),
+fn described(head: &Head, body: &[u8]) -> String {
+    match body.len() {
+        0 => "no body".to_owned(),
+        _ if head.is_html() => "a page of HTML".to_owned(),
+        length => format!("{length} bytes that are not an error of Salesforce's"),
     }
 }
 
@@ -193,7 +279,7 @@ mod tests {
     fn an_orgs_words_are_cut_where_they_are_no_message_and_forge_nothing() {
         let said = |message: &str| {
             let body = serde_json::json!([{"errorCode": "MALFORMED_QUERY", "message": message}]).to_string();
-            read(AnswerHead { status: 400, ..AnswerHead::default() }, body.as_bytes(), "62.0").what
+            read(&Head::of_status(400), body.as_bytes(), "the query", "62.0").what
         };
         assert_eq!(
             said("\nFROM\u{1b}[2K A\n     ^\nunexpected token\n"),
@@ -201,5 +287,51 @@ mod tests {
         );
         let long = said(&"ä".repeat(100_000));
         assert_eq!(long, format!("the org refused the query: MALFORMED_QUERY: {}...", "ä".repeat(2_000)));
+    }
+
+    #[test]
+    fn a_code_with_two_causes_is_told_apart_by_its_reader_alone() {
+        let read = |status: u16, code: &str, message: &str| {
+            let body = serde_json::json!([{"errorCode": code, "message": message}]).to_string();
+            let fault = read(&Head::of_status(status), body.as_bytes(), "the query", "62.0");
+            (fault.kind, fault.code)
+        };
+        // The messages of recorded/error_403_concurrent_limit.json, error_403_request_limit_exceeded.json.
+        assert_eq!(
+            read(403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentPerOrgLongTxn Limit exceeded."),
+            (FaultKind::Unavailable, Some(ErrorCode::ConcurrentRequests))
+        );
+        assert_eq!(
+            read(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
+            (FaultKind::Limit, Some(ErrorCode::RequestLimitExceeded))
+        );
+        assert_eq!(
+            read(401, "INVALID_SESSION_ID", "Session expired or invalid"),
+            (FaultKind::SessionExpired, Some(ErrorCode::Other("INVALID_SESSION_ID".to_owned())))
+        );
+        assert_eq!(
+            read(401, "INVALID_SESSION_ID", "This session is not valid for use with the REST API"),
+            (FaultKind::SessionRejected, Some(ErrorCode::SessionNotForApi))
+        );
+        assert_eq!(
+            read(400, "INVALID_FIELD", "No such column 'QUERY_TIMEOUT'"),
+            (FaultKind::QueryRefused, Some(ErrorCode::InvalidField))
+        );
+        assert_eq!(read(500, "", ""), (FaultKind::Unavailable, None));
+    }
+
+    #[test]
+    fn a_redirect_names_where_to_but_not_the_query() {
+        let to = |target: &str| read(&Head::new(301, [("Location", target)]), b"", "the query", "62.0").what;
+        assert_eq!(
+            to("https://new-name.my.salesforce.com/services/data/v62.0/query?q=SELECT+Id"),
+            "the org redirects to \"https://new-name.my.salesforce.com\" (status 301), and redirects are not followed"
+        );
+        assert_eq!(
+            to("/maintenance\u{1b}[2K?q=SELECT+Id#x"),
+            "the org redirects to \"/maintenance\\u{1b}[2K\" (status 301), and redirects are not followed"
+        );
+        let nowhere = read(&Head::of_status(302), b"", "the query", "62.0");
+        assert_eq!(nowhere.what, "the org redirects (status 302) without saying where to");
     }
 }

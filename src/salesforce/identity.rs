@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
+use super::call::Call;
+
 /// The path on the instance that tells it. The identity URL of a login tells nearly the same, but on the login
 /// host, where the token does not go.
-pub const PATH: &str = "/services/oauth2/userinfo";
+const PATH: &str = "/services/oauth2/userinfo";
 
 /// A user and its org.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -31,7 +33,13 @@ pub struct Identity {
     pub locale: Option<String>,
 }
 
-/// Reads the answer of [`PATH`]; `None` where it is none.
+/// The call that asks.
+#[must_use]
+pub fn call() -> Call<'static> {
+    Call::get(PATH).about("the question who the user is")
+}
+
+/// Reads the response to [`call`]; `None` if it is something else.
 #[must_use]
 pub fn read(body: &[u8]) -> Option<Identity> {
     serde_json::from_slice(body).ok()

@@ -1,7 +1,8 @@
-//! What an org says of its API limit, beside every answer.
+//! What an org says of its API limit, next to every response.
 
 use serde::Deserialize;
 
+use super::call::Call;
 use crate::report::ApiLimit;
 
 /// Reads a `Sforce-Limit-Info` header: `api-usage=18/15000`, perhaps among other parts.
@@ -13,13 +14,14 @@ pub fn read(header: &str) -> Option<ApiLimit> {
     Some(ApiLimit { used: used.parse().ok()?, allowed: rest[..end].parse().ok()? })
 }
 
-/// The path of the answer that [`daily`] reads.
+/// The call whose response [`daily`] reads.
 #[must_use]
-pub fn path(api_version: &str) -> String {
-    format!("/services/data/v{api_version}/limits")
+pub fn call(api_version: &str) -> Call<'static> {
+    Call::get(format!("/services/data/v{api_version}/limits"))
+        .about("the question how many requests are left")
 }
 
-/// Reads the limit on API requests in 24 hours out of the answer to [`path`].
+/// Reads the limit on API requests in 24 hours out of the response to [`call`].
 #[must_use]
 pub fn daily(body: &[u8]) -> Option<ApiLimit> {
     #[derive(Deserialize)]

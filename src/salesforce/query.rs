@@ -5,6 +5,7 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::call::Call;
 use super::fault::{Fault, FaultKind};
 use super::page::{Head, repeated};
 
@@ -16,6 +17,13 @@ const MAX_REQUEST_BYTES: usize = 16_384;
 
 /// What the headers may need of that: a token in the JWT format has over a thousand characters.
 const MAX_HEADER_BYTES: usize = 3_072;
+
+/// The call that asks for a page of a query's result: its first by [`path`], a further one by a locator. `page_size`
+/// is how many records it should hold; the org may send fewer.
+#[must_use]
+pub fn page(path: &str, page_size: u32) -> Call<'_> {
+    Call::get(path).header("sforce-query-options", format!("batchSize={page_size}")).about("the query")
+}
 
 /// The path and query string that ask a query: `/services/data/v62.0/query?q=...`.
 ///
@@ -41,7 +49,7 @@ fn path_of(api_version: &str, resource: &str, soql: &str) -> Result<String, Faul
             path.len(),
             MAX_REQUEST_BYTES - MAX_HEADER_BYTES
         );
-        return Err(Fault::new(FaultKind::QueryRefused, what)
+        return Err(Fault::new(FaultKind::QueryTooLong, what)
             .hint("name fewer fields, or split the query into several jobs"));
     }
     Ok(path)
@@ -187,7 +195,7 @@ mod tests {
     #[test]
     fn a_query_too_long_for_a_url_is_refused_before_it_is_sent() {
         let query = format!("SELECT Id FROM A WHERE Name = '{}'", "x".repeat(14_000));
-        assert_eq!(path("62.0", false, &query).expect_err("too long").kind, FaultKind::QueryRefused);
+        assert_eq!(path("62.0", false, &query).expect_err("too long").kind, FaultKind::QueryTooLong);
     }
 
     #[test]

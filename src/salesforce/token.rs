@@ -1,11 +1,13 @@
-//! The token request of the JWT bearer flow and its answer.
+//! The token request of the JWT bearer flow and its response.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::advice::{self, Refusal};
-use super::fault::{Fault, FaultKind, words};
+use super::call::{Call, Payload};
+use super::fault::{self, Fault, FaultKind, words};
+use super::response::Head;
 use crate::org::Org;
 
 /// The path of the token endpoint on every login host.
@@ -16,11 +18,11 @@ pub const PATH: &str = "/services/oauth2/token";
 pub struct Session {
     /// Goes into the `Authorization` header, and nowhere else.
     pub access_token: SecretString,
-    /// The host of the org itself: `https://HOST`, seen to be one that the token may go to.
+    /// The host of the org itself, `https://HOST`, checked to be one that the token may go to.
     pub instance_url: String,
-    /// Where the org tells who the user is.
+    /// Names the user and the org by their ids.
     pub identity_url: Option<String>,
-    /// What the app lets the session do, parted by spaces, where the org told.
+    /// What the app lets the session do, separated by spaces, if the org said so.
     pub scopes: Option<String>,
 }
 
@@ -36,52 +38,13 @@ pub fn form(assertion: &SecretString) -> SecretString {
     ))
 }
 
-#[derive(Deserialize)]
-struct Granted {
-    access_token: SecretString,
-    instance_url: String,
-    id: Option<String>,
-    scope: Option<String>,
-}
-
-/// Reads the answer to a token request that was granted.
-///
-/// # Errors
-/// Where it is no token, or where the `instance_url` is one that the token must not go to.
-pub fn read(body: &[u8], org: &Org) -> Result<Session, Fault> {
-    // No error text: it could hold a piece of the token.
-    let granted: Granted = serde_json::from_slice(body).map_err(|_| {
-        Fault::new(FaultKind::Truncated, "the answer to the login is no token, though its status is 200")
-    })?;
-    let instance_url = granted.instance_url.trim_end_matches('/').to_owned();
-    if !org.allows_instance(&instance_url) {
-        let named = words(&granted.instance_url);
-        let what = format!("the login names an instance that is not Salesforce's: \"{named}\"");
-        return Err(Fault::new(FaultKind::LoginRefused, what).hint(
-            "nothing was sent there; if the host is your org's, add it to instance_hosts of this org",
-        ));
-    }
-    Ok(Session {
-        access_token: granted.access_token,
-        instance_url,
-        identity_url: granted.id,
-        scopes: granted.scope,
-    })
-}
-
-#[derive(Deserialize)]
-struct Refused {
-    error: String,
-    #[serde(default)]
-    error_description: String,
-}
-
-/// A login that was not granted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A login that brought no session.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{fault}")]
 pub struct LoginError {
     /// What a run does about it, and what a person reads.
     pub fault: Fault,
-    /// Which refusal of the token endpoint's it is, where it is a known one.
+    /// Which of the token endpoint's refusals it is, if it is a known one.
     pub refusal: Option<Refusal>,
 }
 
@@ -91,14 +54,72 @@ impl From<Fault> for LoginError {
     }
 }
 
-/// Reads the answer to a token request that was not granted. The status says little (400 for nearly everything):
-/// the pair of `error` and `error_description` tells what to change.
+impl From<LoginError> for Fault {
+    fn from(error: LoginError) -> Self {
+        error.fault
+    }
+}
+
+/// The call that asks for a token, to be sent to the login host.
 #[must_use]
-pub fn error(status: u16, body: &[u8], org: &Org) -> LoginError {
-    let Ok(Refused { error, error_description: description }) = serde_json::from_slice(body) else {
-        return answered_otherwise(status, org).into();
+pub fn call(form: &SecretString) -> Call<'_> {
+    Call::post(PATH, Payload::Form(form)).about("the login")
+}
+
+/// What the token endpoint sends: a token, or why there is none. Each key may be missing.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Sent {
+    access_token: Option<SecretString>,
+    instance_url: Option<String>,
+    id: Option<String>,
+    scope: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+/// Reads the response to a token request. The status says little (400 for nearly every refusal): the pair of `error`
+/// and `error_description` says what to change.
+///
+/// # Errors
+/// If the login was refused, if the response is not the token endpoint's, or if the `instance_url` is a host that
+/// the token must not go to.
+pub fn read(head: &Head, body: &[u8], org: &Org) -> Result<Session, LoginError> {
+    // No error text: it could hold a piece of the token.
+    let sent: Option<Sent> = serde_json::from_slice(body).ok();
+    let error = match sent {
+        Some(Sent { error: Some(error), error_description, .. }) => {
+            refused(head.status, &error, &error_description.unwrap_or_default(), org)
+        }
+        Some(sent) if head.status == 200 => return Ok(granted(sent, org)?),
+        None if head.status == 200 => not_a_token(head, body, org).into(),
+        _ => another_responded(head, org).into(),
     };
-    let refusal = Refusal::of(&error, &description);
+    let fault = Fault { retry_after: head.retry_after(), ..error.fault };
+    Err(LoginError { fault, ..error })
+}
+
+fn granted(sent: Sent, org: &Org) -> Result<Session, Fault> {
+    let lacks = |key: &str| {
+        let what = format!("\"{}\" responded to the login without \"{key}\"", org.login_url);
+        Fault::new(FaultKind::LoginRefused, what).hint(
+            "check that login_url is a Salesforce login host; another OAuth server or a test double may have responded",
+        )
+    };
+    let access_token = sent.access_token.ok_or_else(|| lacks("access_token"))?;
+    let named = sent.instance_url.ok_or_else(|| lacks("instance_url"))?;
+    let instance_url = named.trim_end_matches('/').to_owned();
+    if !org.allows_instance(&instance_url) {
+        let what = format!("the login names an instance that is not Salesforce's: \"{}\"", words(&named));
+        return Err(Fault::new(FaultKind::LoginRefused, what).hint(
+            "if the host is your org's, add it to instance_hosts of this org; nothing has been sent to it",
+        ));
+    }
+    Ok(Session { access_token, instance_url, identity_url: sent.id, scopes: sent.scope })
+}
+
+fn refused(status: u16, error: &str, description: &str, org: &Org) -> LoginError {
+    let refusal = Refusal::of(error, description);
     let kind = match refusal {
         Some(Refusal::Passing) => FaultKind::Unavailable,
         Some(Refusal::LoginRate) => FaultKind::Limit,
@@ -106,23 +127,108 @@ pub fn error(status: u16, body: &[u8], org: &Org) -> LoginError {
         _ => FaultKind::LoginRefused,
     };
     let advice = refusal.map_or_else(|| advice::unknown(org), |refusal| refusal.advice(org));
-    let what = format!("the login was refused: {}: {}", words(&error), words(&description));
-    let fault = Fault::new(kind, what).hint(advice);
-    LoginError { fault, refusal }
+    let what = format!("the login was refused: {}: {}", words(error), words(description));
+    LoginError { fault: Fault::new(kind, what).hint(advice), refusal }
 }
 
-/// An answer that is none of the token endpoint's: a proxy's, a maintenance page's, or another host's.
-fn answered_otherwise(status: u16, org: &Org) -> Fault {
-    let login_url = &org.login_url;
-    let what = format!("{login_url} answered the login with status {status} and no reason");
-    match status {
-        406 | 420 | 429 | 500..=599 => Fault::new(FaultKind::Unavailable, what),
-        300..=399 => Fault::new(FaultKind::LoginRefused, what).hint(format!(
-            "{login_url} leads elsewhere: set login_url to the URL under Setup > My Domain, Current My Domain URL"
+/// A 200 that is not JSON: cut on its way, or sent by something else.
+fn not_a_token(head: &Head, body: &[u8], org: &Org) -> Fault {
+    let start = body.trim_ascii_start().get(..5).unwrap_or_default().to_ascii_lowercase();
+    let sent = match () {
+        () if body.trim_ascii().is_empty() => "an empty body".to_owned(),
+        () if start == b"<?xml" => "XML".to_owned(),
+        () if head.is_html() || start.starts_with(b"<") => "a page of HTML".to_owned(),
+        () => format!("{} bytes that are not whole JSON", body.len()),
+    };
+    let what =
+        format!("\"{}\" responded to the login with {sent} instead of a token (status 200)", org.login_url);
+    Fault::new(FaultKind::Truncated, what).hint(
+        "check login_url, and that no proxy is in between: a proxy's sign-in page, a parked domain or maintenance \
+         usually causes this",
+    )
+}
+
+/// A response that is not the token endpoint's: a proxy's, a maintenance page's, or another host's.
+fn another_responded(head: &Head, org: &Org) -> Fault {
+    let (login_url, status) = (&org.login_url, head.status);
+    let what = format!("\"{login_url}\" responded to the login with status {status} and without a reason");
+    let setup = "the URL under Setup > My Domain > Current My Domain URL";
+    match (status, head.redirect_target()) {
+        (406 | 420 | 429 | 500..=599, _) => Fault::new(FaultKind::Unavailable, what),
+        (300..=399, Some(target)) if target.starts_with("https://") => {
+            let what = format!(
+                "\"{login_url}\" redirects the login to \"{target}\" (status {status}), and redirects are not followed"
+            );
+            Fault::new(FaultKind::LoginRefused, what)
+                .hint(format!("if that is your org's new My Domain, set login_url = \"{target}\""))
+        }
+        (300..=399, target) => {
+            let target = target.map_or_else(|| "elsewhere".to_owned(), |target| format!("to \"{target}\""));
+            let what = format!(
+                "\"{login_url}\" redirects the login {target} (status {status}), and redirects are not followed"
+            );
+            Fault::new(FaultKind::LoginRefused, what).hint(format!("set login_url to {setup}"))
+        }
+        (407, _) => fault::refused_by_proxy(None),
+        _ => Fault::new(FaultKind::LoginRefused, what).hint(format!(
+            "check that {login_url} is a Salesforce login host; a proxy in between may have responded as well"
         )),
-        407 => Fault::new(FaultKind::LoginRefused, what)
-            .hint("a proxy asks for a user and a password: give them in HTTPS_PROXY"),
-        _ => Fault::new(FaultKind::LoginRefused, what)
-            .hint(format!("is {login_url} a Salesforce login host? A proxy on the way may have answered as well")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(status: u16, headers: &[(&str, &str)], body: &str) -> Result<Session, LoginError> {
+        let org = Org::sample("https://acme.my.salesforce.com");
+        super::read(&Head::new(status, headers.iter().copied()), body.as_bytes(), &org)
+    }
+
+    #[test]
+    fn a_200_without_a_token_says_what_it_is_instead() {
+        for (headers, body, said, kind) in [
+            (&[("Content-Type", "text/html")][..], "Sign in", "a page of HTML", FaultKind::Truncated),
+            (&[], "\n<!DOCTYPE html><html>", "a page of HTML", FaultKind::Truncated),
+            (
+                &[("Content-Type", "text/xml")],
+                "<?xml version=\"1.0\"?><OAuth/>",
+                "with XML",
+                FaultKind::Truncated,
+            ),
+            (&[], " ", "an empty body", FaultKind::Truncated),
+            (&[], "{\"access_token\":\"secret", "23 bytes that are not whole JSON", FaultKind::Truncated),
+            (&[], "{}", "without \"access_token\"", FaultKind::LoginRefused),
+            (&[], "{\"access_token\":\"secret\"}", "without \"instance_url\"", FaultKind::LoginRefused),
+            (
+                &[],
+                "{\"error\":\"invalid_grant\",\"error_description\":\"audience is invalid\"}",
+                "the login was refused: invalid_grant: audience is invalid",
+                FaultKind::LoginRefused,
+            ),
+        ] {
+            let error = read(200, headers, body).unwrap_err();
+            assert!(error.fault.what.contains(said), "{body}: {error}");
+            assert!(!error.fault.what.contains("secret"), "{error}");
+            assert_eq!((error.fault.kind, error.fault.hint.is_some()), (kind, true), "{body}");
+        }
+        let error =
+            read(200, &[], "{\"error\":\"invalid_grant\",\"error_description\":\"audience is invalid\"}");
+        assert_eq!(error.unwrap_err().refusal, Some(Refusal::Audience));
+    }
+
+    #[test]
+    fn a_redirected_login_names_the_new_host_to_set() {
+        let to = |target: &str| read(301, &[("Location", target)], "").unwrap_err().fault;
+        let renamed = to("https://new-name.my.salesforce.com/services/oauth2/token");
+        assert_eq!(
+            renamed.hint.as_deref(),
+            Some(
+                "if that is your org's new My Domain, set login_url = \"https://new-name.my.salesforce.com\""
+            )
+        );
+        let page = to("/secur/frontdoor.jsp");
+        assert!(page.what.contains("redirects the login to \"/secur/frontdoor.jsp\" (status 301)"), "{page}");
+        assert_eq!(page.kind, FaultKind::LoginRefused);
     }
 }

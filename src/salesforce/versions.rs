@@ -2,8 +2,13 @@
 
 use serde::Deserialize;
 
-/// The path that lists them; it needs no session.
-pub const PATH: &str = "/services/data";
+use super::call::Call;
+
+/// The call that lists them; it needs no session, and is free.
+#[must_use]
+pub fn call() -> Call<'static> {
+    Call::get("/services/data").about("the question which API versions it has")
+}
 
 /// Reads the list: versions as in `62.0`, oldest first; `None` where the body is none.
 #[must_use]

@@ -183,7 +183,7 @@ impl Monitor for RunStats {
                 running.phase = Phase::Writing { records: *records, total: *total, bytes: *bytes };
             }
             Event::Waiting { fault, .. } => running.phase = Phase::Waiting { fault: (*fault).to_owned() },
-            Event::Answered { status } => {
+            Event::Responded { status } => {
                 let org = jobs.get(&running.job).and_then(|job| orgs.get_mut(&job.org));
                 if let Some(org) = org {
                     org.answers[class(*status)] += 1;

@@ -8,13 +8,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::super::error::Stopped;
-use super::super::link::Link;
 use super::super::plan::Plan;
 use super::super::writer::{Accepted, Command, Reply, WriterThread};
+use crate::client::OrgClient;
 use crate::error::Failure;
 use crate::monitor::Event;
 use crate::retry::Attempts;
 use crate::salesforce::fault::{Fault, FaultKind};
+use crate::salesforce::page::next_locator;
 use crate::salesforce::query::QueryLocator;
 
 /// How often the query may begin again because its locator is gone.
@@ -46,14 +47,14 @@ impl From<Stopped> for TransferError {
 
 /// Brings the whole result to the writer, and starts the query over if that may help; counts in `restarts` how often.
 pub(in crate::export) async fn transfer(
-    link: &Arc<Link>,
+    client: &Arc<OrgClient>,
     plan: &Plan,
     writer: &mut WriterThread,
     restarts: &mut u64,
 ) -> Result<(), TransferError> {
     let (mut locator_restarts, mut miscount_restarts) = (0, 0);
     loop {
-        let fault = match pass(link, plan, writer).await {
+        let fault = match pass(client, plan, writer).await {
             Err(TransferError::Fault(fault)) => fault,
             ended => return ended,
         };
@@ -67,8 +68,8 @@ pub(in crate::export) async fn transfer(
         }
         *count += 1;
         *restarts += 1;
-        link.notice(&Event::Restarted { fault: &fault.what });
-        tracing::warn!(run_id = %link.run(), fault = %fault, "the query starts over");
+        client.notice(&Event::Restarted { fault: &fault.what });
+        tracing::warn!(run_id = client.run_id(), fault = %fault, "the query starts over");
         match writer.ask(Command::Restart).await {
             Some(Reply::Restarted) => {}
             _ => return Err(TransferError::Writer),
@@ -77,26 +78,26 @@ pub(in crate::export) async fn transfer(
 }
 
 /// Goes through the result once.
-async fn pass(link: &Arc<Link>, plan: &Plan, writer: &mut WriterThread) -> Result<(), TransferError> {
+async fn pass(client: &Arc<OrgClient>, plan: &Plan, writer: &mut WriterThread) -> Result<(), TransferError> {
     // The locators of child queries may expire when a further page of parents is asked for.
     let ahead = !plan.columns.has_children();
-    let mut current = Fetch::start(link, plan.first.clone());
+    let mut current = Fetch::start(client, plan.first.clone());
     loop {
         // The head may say nothing of a next page, or say it too late; then what was read says it.
         let following = match current.next().await {
-            Some(locator) if ahead => Some((Fetch::start(link, locator.path().to_owned()), locator)),
+            Some(locator) if ahead => Some((Fetch::start(client, locator.path().to_owned()), locator)),
             _ => None,
         };
         let (page, attempts) = current.page().await?;
-        let accepted = write(link, &current.path, page, attempts, writer).await?;
-        link.page_accepted();
+        let accepted = write(client, &current.path, page, attempts, writer).await?;
+        client.accepted();
         let Accepted { page, next, records, total, bytes } = accepted;
-        link.take_back(page);
-        link.notice(&Event::Progress { records, total, bytes });
+        client.give_back(page);
+        client.notice(&Event::Progress { records, total, bytes });
         current = match (next, following) {
             (None, _) => return Ok(()),
             (Some(next), Some((following, locator))) if locator == next => following,
-            (Some(next), _) => Fetch::start(link, next.path().to_owned()),
+            (Some(next), _) => Fetch::start(client, next.path().to_owned()),
         };
     }
 }
@@ -104,7 +105,7 @@ async fn pass(link: &Arc<Link>, plan: &Plan, writer: &mut WriterThread) -> Resul
 /// Gives a page to the writer, fetches what it needs for it, and asks for the page again where it was cut: the tries
 /// that it took to arrive count with those that its reading takes, for a page of children too.
 async fn write(
-    link: &Link,
+    client: &OrgClient,
     path: &str,
     page: Vec<u8>,
     mut attempts: Attempts,
@@ -117,20 +118,42 @@ async fn write(
             Some(Reply::Accepted(accepted)) => return Ok(accepted),
             Some(Reply::NeedChildren(locator)) => {
                 let path = locator.path().to_owned();
-                let children = link.page(&path, None, attempts_of_children.entry(locator).or_default()).await;
+                let children =
+                    client.page(&path, attempts_of_children.entry(locator).or_default(), &mut |_| true).await;
                 if children.is_ok() {
-                    link.page_accepted();
+                    client.accepted();
                 }
                 Command::Children(children)
             }
             Some(Reply::Rejected { fault, again: true }) => {
-                link.wait_after(fault, &mut attempts).await?;
-                Command::Page(link.page(path, None, &mut attempts).await?)
+                client.wait_after(fault, &mut attempts).await?;
+                Command::Page(client.page(path, &mut attempts, &mut |_| true).await?)
             }
             Some(Reply::Rejected { fault, again: false }) => return Err(fault.into()),
             Some(Reply::Restarted) | None => return Err(TransferError::Writer),
         };
     }
+}
+
+/// Fetches a page; `next` is sent the next page's place as soon as the first bytes name it, while the rest is still on
+/// its way.
+async fn fetch(
+    client: &OrgClient,
+    path: &str,
+    next: oneshot::Sender<QueryLocator>,
+    attempts: &mut Attempts,
+) -> Result<Vec<u8>, Fault> {
+    let mut next = Some(next);
+    let mut peek = |arrived: &[u8]| {
+        if let Some(locator) = next_locator(arrived)
+            && let Some(next) = next.take()
+        {
+            // Nobody listens any more if the run is ending.
+            let _ = next.send(locator);
+        }
+        next.is_none()
+    };
+    client.page(path, attempts, &mut peek).await
 }
 
 /// A page on its way, by a task of its own that ends when this is dropped.
@@ -141,13 +164,13 @@ struct Fetch {
 }
 
 impl Fetch {
-    fn start(link: &Arc<Link>, path: String) -> Self {
+    fn start(client: &Arc<OrgClient>, path: String) -> Self {
         let (head, next) = oneshot::channel();
         let task = tokio::spawn({
-            let (link, path) = (Arc::clone(link), path.clone());
+            let (client, path) = (Arc::clone(client), path.clone());
             async move {
                 let mut attempts = Attempts::default();
-                let page = link.page(&path, Some(head), &mut attempts).await?;
+                let page = fetch(&client, &path, head, &mut attempts).await?;
                 Ok((page, attempts))
             }
         });

@@ -1,0 +1,352 @@
+//! One org as everything here speaks to it, `export`, `check`, `whoami` and `token`: a session that is granted once
+//! and renewed when it is lost, calls that are sent again as the retry policy says, and what was counted of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Mutex;
+
+use crate::export::Edges;
+use crate::http::Response;
+use crate::key::SigningKey;
+use crate::monitor::Event;
+use crate::org::Org;
+use crate::report::{ApiLimit, RunId, RunReport};
+use crate::retry::{Attempts, Decision, RetryPolicy};
+use crate::salesforce::call::Call;
+use crate::salesforce::fault::{self, Fault, FaultKind};
+use crate::salesforce::identity::{self, Identity};
+use crate::salesforce::token::{self, LoginError, Session};
+use crate::salesforce::{assertion, column_metadata, query};
+use crate::soql::Described;
+
+/// How much of a large body is shown to its peeker: the head of a page has a few hundred bytes.
+const PEEKED_BYTES: usize = 4_096;
+
+/// Looks at the first bytes of a body while the rest is on its way, more of them each time, until it has seen enough
+/// and gives `true`.
+pub type Peek<'p> = &'p mut (dyn FnMut(&[u8]) -> bool + Send);
+
+/// An org, its user's session and what was asked of it.
+pub struct OrgClient {
+    org: Arc<Org>,
+    key: Arc<SigningKey>,
+    edges: Arc<Edges>,
+    retry: RetryPolicy,
+    run: Option<RunId>,
+    session: Mutex<Option<Arc<Session>>>,
+    counts: Counts,
+    /// Buffers of pages that were written, to be filled again: two at most, the written page and the one ahead. New
+    /// memory for each page, allocated on one thread and freed on another, grows the process by a third.
+    spare_buffers: std::sync::Mutex<Vec<Vec<u8>>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    logins: AtomicU64,
+    api_calls: AtomicU64,
+    retries: AtomicU64,
+    /// Sessions lost since a response was last accepted.
+    sessions_lost: AtomicU64,
+    api_limit: std::sync::Mutex<Option<ApiLimit>>,
+}
+
+impl OrgClient {
+    /// A client that logs in with this key at its first call, and retries as the settings say. `run` is the run that
+    /// its events and log lines belong to.
+    #[must_use]
+    pub fn new(org: Arc<Org>, key: Arc<SigningKey>, edges: Arc<Edges>, run: Option<RunId>) -> Self {
+        let (session, counts, spare_buffers) = Default::default();
+        Self { org, key, retry: edges.retry, edges, run, session, counts, spare_buffers }
+    }
+
+    /// The same, but each call is sent once: for `check`, which shows what comes and goes.
+    #[must_use]
+    pub fn without_retries(self) -> Self {
+        Self { retry: RetryPolicy { attempts: 1, ..self.retry }, ..self }
+    }
+
+    /// The org.
+    #[must_use]
+    pub fn org(&self) -> &Org {
+        &self.org
+    }
+
+    /// The session; logs in if there is none. Callers that ask at once log in once.
+    ///
+    /// # Errors
+    /// What kept the last attempt from being granted.
+    pub async fn session(&self) -> Result<Arc<Session>, LoginError> {
+        let mut session = self.session.lock().await;
+        if let Some(session) = &*session {
+            return Ok(Arc::clone(session));
+        }
+        let mut attempts = Attempts::default();
+        let granted = loop {
+            match self.log_in().await {
+                Ok(granted) => break Arc::new(granted),
+                Err(LoginError { fault, refusal }) => {
+                    let waited = self.wait_after(fault, &mut attempts).await;
+                    waited.map_err(|fault| LoginError { fault, refusal })?;
+                }
+            }
+        };
+        self.counts.logins.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::clone(session.insert(granted)))
+    }
+
+    /// Logs in once, by a freshly signed assertion.
+    async fn log_in(&self) -> Result<Session, LoginError> {
+        let signed = assertion::sign(&self.org, self.key.encoding_key(), self.edges.clock.now())
+            .map_err(|failure| Fault::new(FaultKind::Configuration, failure.what))?;
+        let form = token::form(&signed);
+        let mut response = self.send(&self.org.login_url, None, &token::call(&form)).await?;
+        response.read().await?;
+        token::read(&response.head, response.body(), &self.org)
+    }
+
+    /// Makes a call of the org's instance, as often as the policy allows, counting the attempts that were spent on it
+    /// before, and gives the response with its whole body. A session that is over is renewed on the way.
+    ///
+    /// # Errors
+    /// Whatever is not a response of success, and not a page of HTML instead of one.
+    pub async fn call(&self, call: &Call<'_>, attempts: &mut Attempts) -> Result<Response, Fault> {
+        let response = self.call_into(None, call, attempts, &mut |_| true).await?;
+        self.accepted();
+        Ok(response)
+    }
+
+    /// The same, but the body is still on its way: for one that is too large to be held, as a Bulk result is. If its
+    /// body breaks, [`OrgClient::wait_after`] tells whether to make the call again.
+    ///
+    /// # Errors
+    /// As [`OrgClient::call`].
+    pub async fn open(&self, call: &Call<'_>, attempts: &mut Attempts) -> Result<Response, Fault> {
+        loop {
+            let session = self.session().await?;
+            match self.open_once(&session, call).await {
+                Ok(response) => return Ok(response),
+                Err(fault) => self.recover(&session, fault, attempts).await?,
+            }
+        }
+    }
+
+    /// Fetches a page of records into a buffer that was given back, and shows its first bytes to `peek` as they
+    /// arrive. Otherwise as [`OrgClient::call`]; whoever has read the page says so by [`OrgClient::accepted`].
+    ///
+    /// # Errors
+    /// As [`OrgClient::call`].
+    pub async fn page(&self, path: &str, attempts: &mut Attempts, peek: Peek<'_>) -> Result<Vec<u8>, Fault> {
+        let call = query::page(path, self.edges.batch_size);
+        let mut response = self.call_into(Some(&self.spare_buffers), &call, attempts, peek).await?;
+        Ok(response.take_body())
+    }
+
+    async fn call_into(
+        &self,
+        buffers: Option<&std::sync::Mutex<Vec<Vec<u8>>>>,
+        call: &Call<'_>,
+        attempts: &mut Attempts,
+        peek: Peek<'_>,
+    ) -> Result<Response, Fault> {
+        loop {
+            let session = self.session().await?;
+            let fault = match self.open_once(&session, call).await {
+                Ok(mut response) => {
+                    if let Some(buffer) = buffers.and_then(|spare| spare.lock().ok()?.pop()) {
+                        response.fill(buffer);
+                    }
+                    match read_and_show(&mut response, peek).await {
+                        Ok(()) => return Ok(response),
+                        Err(fault) => fault,
+                    }
+                }
+                Err(fault) => fault,
+            };
+            self.recover(&session, fault, attempts).await?;
+        }
+    }
+
+    /// Sends a call once; a response of success is one whose body follows.
+    async fn open_once(&self, session: &Session, call: &Call<'_>) -> Result<Response, Fault> {
+        if call.is_counted() {
+            self.counts.api_calls.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut response = self.send(&session.instance_url, Some(&session.access_token), call).await?;
+        if let (Some(limit), Ok(mut latest)) = (response.head.api_limit(), self.counts.api_limit.lock()) {
+            *latest = Some(limit);
+        }
+        if !call.is_fulfilled_by(response.head.status) {
+            let body = match response.read().await {
+                Ok(()) => response.body(),
+                // These statuses say enough by themselves, even if what explains them was cut.
+                Err(_) if matches!(response.head.status, 401 | 410 | 414 | 420 | 429 | 431 | 500..=599) => {
+                    &[]
+                }
+                Err(fault) => return Err(fault),
+            };
+            return Err(fault::read(&response.head, body, call.subject, &self.org.api_version));
+        }
+        if response.head.is_html() {
+            return Err(Fault::new(FaultKind::Truncated, "the org sent a page of HTML instead of data"));
+        }
+        Ok(response)
+    }
+
+    async fn send(
+        &self,
+        origin: &str,
+        token: Option<&secrecy::SecretString>,
+        call: &Call<'_>,
+    ) -> Result<Response, Fault> {
+        let response = self.edges.http.send(origin, token, call).await;
+        let status = response.as_ref().ok().map(|response| response.head.status);
+        self.notice(&Event::Responded { status });
+        response
+    }
+
+    /// Prepares for the next attempt, by a new session or by waiting, or gives the fault back if there is to be none.
+    async fn recover(
+        &self,
+        session: &Arc<Session>,
+        fault: Fault,
+        attempts: &mut Attempts,
+    ) -> Result<(), Fault> {
+        match fault.kind {
+            FaultKind::SessionExpired => self.forget(session, fault).await,
+            _ => self.wait_after(fault, attempts).await,
+        }
+    }
+
+    /// Forgets a session that the org no longer accepts, so that the next call logs in. A second one lost before any
+    /// response was accepted is the last: a login that brings a dead session would go on for ever.
+    async fn forget(&self, session: &Arc<Session>, fault: Fault) -> Result<(), Fault> {
+        let mut current = self.session.lock().await;
+        if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, session)) {
+            return Ok(());
+        }
+        if self.counts.sessions_lost.fetch_add(1, Ordering::Relaxed) > 0 {
+            return Err(fault.hint(
+                "check the app's session policies and the user's login history in Setup: the session of a new login \
+                 was not accepted either",
+            ));
+        }
+        tracing::warn!(run_id = self.run_id(), fault = %fault, "logging in again");
+        *current = None;
+        Ok(())
+    }
+
+    /// A response was read and accepted: a session lost from here on is a new one.
+    pub fn accepted(&self) {
+        self.counts.sessions_lost.store(0, Ordering::Relaxed);
+    }
+
+    /// Takes the buffer of a page back, for another page to be read into it.
+    pub fn give_back(&self, buffer: Vec<u8>) {
+        if let Ok(mut spare) = self.spare_buffers.lock() {
+            spare.push(buffer);
+        }
+    }
+
+    /// Counts an attempt that failed, and waits before the next.
+    ///
+    /// # Errors
+    /// The fault, if there is to be no further attempt.
+    pub async fn wait_after(&self, fault: Fault, attempts: &mut Attempts) -> Result<(), Fault> {
+        let decision = attempts.after(&fault, &self.retry, self.edges.clock.fraction());
+        let attempt = attempts.spent();
+        let Decision::Wait(wait) = decision else {
+            return Err(if attempt > 1 {
+                Fault { what: format!("{} (after {attempt} attempts)", fault.what), ..fault }
+            } else {
+                fault
+            });
+        };
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(run_id = self.run_id(), attempt, wait_ms, fault = %fault, "trying again");
+        self.notice(&Event::Waiting { fault: &fault.what, wait });
+        self.counts.retries.fetch_add(1, Ordering::Relaxed);
+        self.edges.clock.sleep(wait).await;
+        Ok(())
+    }
+
+    /// The org's description of a query's columns, asked by a path of `query::description_path`.
+    ///
+    /// # Errors
+    /// As [`OrgClient::call`], and if the description cannot be read.
+    pub async fn description(&self, path: &str) -> Result<Vec<Described>, Fault> {
+        let call = Call::get(path).about("the query");
+        let mut attempts = Attempts::default();
+        loop {
+            let response = self.call(&call, &mut attempts).await?;
+            match column_metadata::read(response.body()) {
+                Err(fault) if fault.kind == FaultKind::Truncated => {
+                    self.wait_after(fault, &mut attempts).await?
+                }
+                read => return read,
+            }
+        }
+    }
+
+    /// Who the session's user is, asked of its own instance: the token does not go to the host of the identity URL.
+    /// If the app's scopes do not let the org say, the ids that the login named are what is known.
+    ///
+    /// # Errors
+    /// If the org could not be asked, or if neither it nor the login said.
+    pub async fn identity(&self) -> Result<Identity, Fault> {
+        let session = self.session().await?;
+        let named = session.identity_url.as_deref().and_then(identity::of_url);
+        match self.call(&identity::call(), &mut Attempts::default()).await {
+            Ok(response) => identity::read(response.body()).or(named).ok_or_else(|| {
+                Fault::new(FaultKind::Truncated, "the org's response to who the user is cannot be read")
+            }),
+            Err(fault) => match (fault.kind, named) {
+                (FaultKind::QueryRefused | FaultKind::Configuration, Some(named)) => Ok(named),
+                _ => Err(fault),
+            },
+        }
+    }
+
+    /// Tells the run's monitor.
+    pub fn notice(&self, event: &Event<'_>) {
+        if let Some(run) = &self.run {
+            self.edges.monitor.notice(run, event);
+        }
+    }
+
+    /// The id of the run that this client serves.
+    #[must_use]
+    pub fn run_id(&self) -> Option<&str> {
+        self.run.as_ref().map(RunId::as_str)
+    }
+
+    /// Writes what was counted into a run's report.
+    pub fn report(&self, report: &mut RunReport) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        report.logins = read(&self.counts.logins);
+        report.api_calls = read(&self.counts.api_calls);
+        report.retries = read(&self.counts.retries);
+        report.api_limit = self.api_limit();
+    }
+
+    /// The org's daily API limit, as its last response gave it.
+    #[must_use]
+    pub fn api_limit(&self) -> Option<ApiLimit> {
+        self.counts.api_limit.lock().ok().and_then(|limit| *limit)
+    }
+}
+
+/// Reads a body to its end, and shows its first bytes as they arrive.
+async fn read_and_show(response: &mut Response, peek: Peek<'_>) -> Result<(), Fault> {
+    let mut shown = false;
+    loop {
+        let known = response.body().len();
+        if !response.more().await? {
+            return Ok(());
+        }
+        let arrived = response.body();
+        if !shown && known < PEEKED_BYTES {
+            shown = peek(&arrived[..arrived.len().min(PEEKED_BYTES)]);
+        }
+    }
+}

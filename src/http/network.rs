@@ -1,0 +1,189 @@
+//! Why a host was not reached, told by the types of the layers below and in words for people: no chain of error
+//! texts. Names are looked up here, so that a failed look-up says which name it was.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::CertificateError;
+
+use crate::org::is_loopback_name;
+use crate::salesforce::fault::{Fault, FaultKind};
+
+/// The system's look-up of names. Names below `localhost` are this machine and are never asked of a server.
+pub(super) struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let name = name.as_str().to_owned();
+        Box::pin(async move {
+            // Port 0 stands for the one of the URL.
+            let addresses: Vec<SocketAddr> = if is_loopback_name(&name) {
+                let own = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+                own.map(|address| SocketAddr::new(address, 0)).to_vec()
+            } else {
+                let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+                found.map_err(|_| UnknownName(name.clone()))?.collect()
+            };
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// A name that could not be looked up.
+#[derive(Debug, thiserror::Error)]
+#[error("the name \"{0}\" cannot be resolved")]
+struct UnknownName(String);
+
+/// The fault of a request that brought no response from `host`, a host and its port.
+pub(super) fn fault(host: &str, error: &reqwest::Error) -> Fault {
+    let cause = Cause::of(error);
+    let what = match &cause {
+        Cause::TimedOut => format!("\"{host}\" did not respond in time"),
+        other => format!("cannot reach \"{host}\": {}", other.text()),
+    };
+    let fault = Fault::new(FaultKind::Unreachable, what);
+    let hint = match cause {
+        Cause::TimedOut if !error.is_connect() => return fault,
+        Cause::TimedOut => {
+            "check login_url and the firewall, which must let port 443 pass; set HTTPS_PROXY if a proxy is needed"
+        }
+        Cause::UnknownName(_) => {
+            "check the spelling of login_url and this machine's DNS (a container has its own); set HTTPS_PROXY if a \
+             proxy is needed"
+        }
+        Cause::Io(ErrorKind::ConnectionRefused, _) => {
+            "check login_url: nothing listens there, or a firewall refuses; set HTTPS_PROXY if a proxy is needed"
+        }
+        Cause::Certificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })
+        | Cause::Certificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+            "check this machine's clock; if the clock is right, the host or a proxy that opens TLS has to renew it"
+        }
+        Cause::Certificate(_) => {
+            "if a proxy opens TLS, name its authority's certificate by ca_file in [http]; otherwise check login_url"
+        }
+        Cause::NotTls => "check the port in login_url: https is at 443, which need not be written",
+        _ if error.is_connect() => {
+            "check login_url, the network, and HTTPS_PROXY and NO_PROXY if a proxy is needed"
+        }
+        _ => return fault,
+    };
+    fault.hint(hint)
+}
+
+/// Why a request or a body failed, in a few words; never with the URL.
+pub(super) fn reason(error: &reqwest::Error) -> String {
+    Cause::of(error).text()
+}
+
+enum Cause<'e> {
+    TimedOut,
+    UnknownName(&'e UnknownName),
+    Certificate(&'e CertificateError),
+    NotTls,
+    Tls(&'e rustls::Error),
+    Io(ErrorKind, &'e io::Error),
+    Closed,
+    NotHttp,
+    Other(String),
+}
+
+impl<'e> Cause<'e> {
+    /// The innermost cause whose type says something.
+    fn of(error: &'e reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self::TimedOut;
+        }
+        let (mut found, mut last) = (None, None);
+        let mut next: Option<&(dyn Error + 'static)> = error.source();
+        while let Some(cause) = next {
+            last = Some(cause);
+            found = Self::typed(cause).or(found);
+            next = cause.source();
+        }
+        found.unwrap_or_else(|| {
+            // The error's own text holds the URL, and so the query.
+            Self::Other(last.map_or_else(|| "no reason given".to_owned(), ToString::to_string))
+        })
+    }
+
+    fn typed(cause: &'e (dyn Error + 'static)) -> Option<Self> {
+        if let Some(name) = cause.downcast_ref() {
+            return Some(Self::UnknownName(name));
+        }
+        if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+            return Some(Self::tls(error));
+        }
+        if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+            return match () {
+                () if error.is_incomplete_message() || error.is_closed() => Some(Self::Closed),
+                () if error.is_parse() => Some(Self::NotHttp),
+                () => None,
+            };
+        }
+        let error = cause.downcast_ref::<io::Error>()?;
+        // What an I/O error wraps is not among its sources.
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(inner) => Some(Self::tls(inner)),
+            None => Some(Self::Io(error.kind(), error)),
+        }
+    }
+
+    fn tls(error: &'e rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidCertificate(error) => Self::Certificate(error),
+            rustls::Error::InvalidMessage(_) => Self::NotTls,
+            other => Self::Tls(other),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::TimedOut => "no response in time".to_owned(),
+            Self::UnknownName(name) => name.to_string(),
+            Self::Certificate(error) => certificate_text(error),
+            Self::NotTls => "it does not speak TLS".to_owned(),
+            Self::Tls(error) => format!("TLS failed: {error}"),
+            Self::Io(kind, error) => io_text(*kind, error),
+            Self::Closed => "it closed the connection".to_owned(),
+            Self::NotHttp => "it does not speak HTTP".to_owned(),
+            Self::Other(text) => text.clone(),
+        }
+    }
+}
+
+fn certificate_text(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => {
+            "its certificate is from an authority that is not trusted here".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another host".to_owned()
+        }
+        other => format!("its certificate cannot be trusted: {other}"),
+    }
+}
+
+/// An I/O error without its number.
+fn io_text(kind: ErrorKind, error: &io::Error) -> String {
+    match kind {
+        ErrorKind::ConnectionRefused => "the connection was refused".to_owned(),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+            "the connection was reset".to_owned()
+        }
+        ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+        ErrorKind::HostUnreachable => "there is no route to it".to_owned(),
+        ErrorKind::NetworkUnreachable => "the network is unreachable".to_owned(),
+        _ => {
+            let text = error.to_string();
+            text.split(" (os error ").next().unwrap_or_default().to_owned()
+        }
+    }
+}

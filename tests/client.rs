@@ -1,0 +1,288 @@
+//! The client of an org at the level of requests: what each kind of call looks like on the wire, how a session is
+//! renewed, what bounds a response, and where no request may go. A server of a few lines records and responds.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod support;
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sfexport::client::OrgClient;
+use sfexport::clock::TestClock;
+use sfexport::config;
+use sfexport::export::Edges;
+use sfexport::key;
+use sfexport::monitor::Silent;
+use sfexport::org::{KeySource, Org, OrgName};
+use sfexport::retry::Attempts;
+use sfexport::salesforce::call::{Call, Payload};
+use sfexport::salesforce::fault::FaultKind;
+use support::Deployment;
+
+/// A request as it arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Received {
+    method: String,
+    target: String,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Received {
+    fn header(&self, name: &str) -> &str {
+        let mut of_name = self.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        let value = of_name.next().map_or("", |(_, value)| value);
+        assert!(of_name.next().is_none(), "{name} was sent twice");
+        value
+    }
+}
+
+/// Responds to each request by the number of its call (the logins are counted apart), and records it.
+struct Server {
+    url: String,
+    received: Arc<Mutex<Vec<Received>>>,
+}
+
+impl Server {
+    /// `respond` gives the status line's rest, the headers with their line ends, and the body.
+    fn start(respond: impl Fn(usize, &Received) -> (String, String, Vec<u8>) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let (own_url, all) = (url.clone(), Arc::clone(&received));
+        std::thread::spawn(move || {
+            let mut calls = 0;
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let Some(request) = read(&mut stream) else { continue };
+                let (status, headers, body) = if request.target == "/services/oauth2/token" {
+                    let body = format!(
+                        "{{\"access_token\":\"00D000000000001!test.token\",\"instance_url\":\"{own_url}\"}}"
+                    );
+                    ("200 OK".to_owned(), String::new(), body.into_bytes())
+                } else {
+                    calls += 1;
+                    respond(calls, &request)
+                };
+                all.lock().unwrap().push(request);
+                let head = format!(
+                    "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+            }
+        });
+        Self { url, received }
+    }
+
+    fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+
+    /// The calls without the logins.
+    fn calls(&self) -> Vec<Received> {
+        let mut received = self.received();
+        received.retain(|request| request.target != "/services/oauth2/token");
+        received
+    }
+
+    fn client(&self) -> OrgClient {
+        let key = KeySource::Inline(support::key_pair().key.clone().into());
+        let signing = key::read(&key, None, None).unwrap();
+        let org = Org {
+            name: OrgName::default_org(),
+            login_url: self.url.clone(),
+            client_id: support::CLIENT_ID.to_owned(),
+            username: support::USERNAME.to_owned(),
+            audience: self.url.clone(),
+            key,
+            key_password: None,
+            key_alias: None,
+            cert_file: None::<PathBuf>,
+            api_version: "62.0".to_owned(),
+            max_concurrent_runs: None,
+            instance_hosts: Vec::new(),
+        };
+        let settings = config::Http {
+            connect_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(5),
+            attempts: 3,
+            wait_min: Duration::ZERO,
+            wait_max: Duration::ZERO,
+            page_cap: 1_000,
+            batch_size: 2_000,
+            gzip: true,
+            ca_file: None,
+        };
+        let clock = Arc::new(TestClock::new(jiff::Timestamp::now()));
+        let edges = Arc::new(Edges::new(&settings, clock, Arc::new(Silent), None));
+        OrgClient::new(Arc::new(org), Arc::new(signing), edges, None)
+    }
+}
+
+fn read(stream: &mut TcpStream) -> Option<Received> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, target) = (words.next()?, words.next()?);
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        headers.push((name.to_owned(), value.to_owned()));
+    }
+    let mut request = Received { method, target, headers, body: String::new() };
+    let length = request.header("content-length").parse().unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    request.body = String::from_utf8(body).ok()?;
+    Some(request)
+}
+
+fn ok(body: impl Into<Vec<u8>>) -> (String, String, Vec<u8>) {
+    ("200 OK".to_owned(), "Content-Type: application/json\r\n".to_owned(), body.into())
+}
+
+fn expired() -> (String, String, Vec<u8>) {
+    let body = "[{\"message\":\"Session expired or invalid\",\"errorCode\":\"INVALID_SESSION_ID\"}]";
+    ("401 Unauthorized".to_owned(), String::new(), body.into())
+}
+
+#[tokio::test]
+async fn each_kind_of_call_is_sent_as_it_says() {
+    let server = Server::start(|_, request| {
+        let (_, headers, _) = ok("");
+        match request.method.as_str() {
+            "DELETE" => ("204 No Content".to_owned(), headers, Vec::new()),
+            "POST" => {
+                ("201 Created".to_owned(), format!("{headers}Sforce-Locator: MTAwMDA\r\n"), b"{}".to_vec())
+            }
+            _ => ok("{}"),
+        }
+    });
+    let client = server.client();
+    let jobs = "/services/data/v62.0/jobs/query";
+    let json = |text: &'static str| Payload::Json(text.as_bytes().into());
+    let create = Call::post(jobs, json("{\"operation\":\"query\"}"));
+    let created = client.call(&create, &mut Attempts::default()).await.unwrap();
+    assert_eq!((created.head.status, created.head.header("sforce-locator")), (201, Some("MTAwMDA")));
+    assert_eq!(created.body(), b"{}");
+    for call in [
+        Call::patch(format!("{jobs}/750"), json("{\"state\":\"Aborted\"}")),
+        Call::put(format!("{jobs}/750/batches"), Payload::Csv(b"Id\n1\n"[..].into())),
+        Call::get(format!("{jobs}/750/results?maxRecords=5")).header("Accept", "text/csv"),
+        Call::delete(format!("{jobs}/750")),
+    ] {
+        client.call(&call, &mut Attempts::default()).await.unwrap();
+    }
+    let sent: Vec<_> = server
+        .calls()
+        .iter()
+        .map(|request| {
+            let kind = request.header("content-type").to_owned();
+            let accept = request.header("accept").to_owned();
+            assert_eq!(request.header("authorization"), "Bearer 00D000000000001!test.token");
+            (request.method.clone(), request.target.clone(), kind, accept, request.body.clone())
+        })
+        .collect();
+    let row = |method: &str, target: &str, kind: &str, accept: &str, body: &str| {
+        let target = format!("{jobs}{target}");
+        (method.to_owned(), target, kind.to_owned(), accept.to_owned(), body.to_owned())
+    };
+    let (json, csv) = ("application/json;charset=UTF-8", "text/csv;charset=UTF-8");
+    assert_eq!(
+        sent,
+        [
+            row("POST", "", json, "application/json", "{\"operation\":\"query\"}"),
+            row("PATCH", "/750", json, "application/json", "{\"state\":\"Aborted\"}"),
+            row("PUT", "/750/batches", csv, "application/json", "Id\n1\n"),
+            row("GET", "/750/results?maxRecords=5", "", "text/csv", ""),
+            row("DELETE", "/750", "", "application/json", ""),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_lost_session_is_renewed_and_the_same_call_made_again() {
+    // Lost twice, with a response in between: each is a new loss.
+    let server = Server::start(|call, _| if call == 1 || call == 3 { expired() } else { ok("{}") });
+    let client = server.client();
+    for number in 0..2 {
+        let path = format!("/services/data/v62.0/jobs/query/{number}");
+        let call = Call::patch(path, Payload::Json(b"{}"[..].into()));
+        client.call(&call, &mut Attempts::default()).await.unwrap();
+    }
+    let targets: Vec<String> = server.received().into_iter().map(|request| request.target).collect();
+    let (login, [first, second]) = (
+        "/services/oauth2/token",
+        ["/services/data/v62.0/jobs/query/0", "/services/data/v62.0/jobs/query/1"],
+    );
+    assert_eq!(targets, [login, first, login, first, second, login, second]);
+    assert_eq!(server.calls()[0].body, server.calls()[1].body);
+}
+
+#[tokio::test]
+async fn a_session_lost_twice_in_a_row_is_not_renewed_again() {
+    let server = Server::start(|_, _| expired());
+    let client = server.client();
+    let call = Call::get("/services/data/v62.0/limits");
+    let fault = client.call(&call, &mut Attempts::default()).await.err().unwrap();
+    assert_eq!(fault.kind, FaultKind::SessionExpired);
+    assert_eq!(server.received().len(), 4, "two logins and two calls");
+}
+
+#[tokio::test]
+async fn only_a_call_without_bounds_may_exceed_page_cap() {
+    let server = Server::start(|_, _| ok(vec![b'x'; 5_000]));
+    let client = server.client();
+    let path = "/services/data/v62.0/jobs/query/750/results";
+    let fault = client.call(&Call::get(path), &mut Attempts::default()).await.err().unwrap();
+    assert_eq!(fault.kind, FaultKind::InvalidResponse);
+    let mut response = client.open(&Call::get(path).unbounded(), &mut Attempts::default()).await.unwrap();
+    // Taken as it arrives, no more than a piece is held.
+    let mut length = 0;
+    while response.more().await.unwrap() {
+        length += response.take_body().len();
+        assert!(response.body().is_empty());
+    }
+    assert_eq!(length, 5_000);
+}
+
+#[tokio::test]
+async fn attempts_spent_before_count_with_those_of_a_call() {
+    let server = Server::start(|_, _| ("503 Service Unavailable".to_owned(), String::new(), Vec::new()));
+    let client = server.client();
+    let mut attempts = Attempts::default();
+    let call = Call::get("/services/data/v62.0/limits");
+    client.call(&call, &mut attempts).await.err().unwrap();
+    assert_eq!((server.calls().len(), attempts.spent()), (3, 3));
+    client.call(&call, &mut attempts).await.err().unwrap();
+    assert_eq!(server.calls().len(), 4);
+}
+
+#[test]
+fn a_name_below_localhost_is_asked_directly() {
+    let at = Deployment::new(10);
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let proxy_url = format!("http://{}", proxy.local_addr().unwrap());
+    for host in ["localhost", "x.localhost", "127.0.0.1"] {
+        let url = at.org().url().replace("127.0.0.1", host);
+        let table = at.org_table("org").replace(at.org().url(), &url);
+        let text = format!("{table}audience = \"{}\"\n{}\n", at.org().url(), support::NO_WAITS);
+        at.write("sfexport.toml", text);
+        let mut command = at.command(["run", "accounts"]);
+        command.env("HTTP_PROXY", &proxy_url).env("http_proxy", &proxy_url).env("ALL_PROXY", &proxy_url);
+        at.outcome(command.output().unwrap()).ended(0);
+        assert_eq!(proxy.accept().expect_err(host).kind(), ErrorKind::WouldBlock);
+    }
+}
