@@ -4,6 +4,7 @@
 //! - [`error`]: what a person reads when something fails, and the exit status
 //! - domain, pure, without I/O or a clock: [`job`], [`org`], [`record`], [`report`], [`schedule`], [`soql`],
 //!   [`value`]
+//! - `fs`: where file systems differ
 //! - [`config`]: what a user wrote, read into the domain's types
 //! - [`salesforce`]: the protocol without sockets; [`encode`]: records in, bytes out
 //! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`]
@@ -20,6 +21,8 @@ pub mod report;
 pub mod schedule;
 pub mod soql;
 pub mod value;
+
+pub(crate) mod fs;
 
 pub mod config;
 

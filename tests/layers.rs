@@ -21,6 +21,7 @@ const LAYERS: &[Layer] = &[
         modules: &["job", "org", "record", "report", "schedule", "soql", "value"],
         inside: true,
     },
+    Layer { name: "file systems", modules: &["fs"], inside: false },
     Layer { name: "configuration", modules: &["config"], inside: false },
     Layer { name: "protocol and formats", modules: &["salesforce", "encode"], inside: false },
     Layer { name: "edges", modules: &["clock", "http", "key", "monitor", "output", "state"], inside: false },

@@ -13,6 +13,7 @@ use rustix::fs::{Access, CWD, RenameFlags};
 use super::stage_name::{self, Owner};
 use super::{Destination, Output, Published, Renaming, Sealed, Staged, Tally, recovery, sweep};
 use crate::error::{Exit, Failure};
+use crate::fs::{is_at, is_renumbered, is_unsupported, renumbered};
 use crate::job::{IfExists, Location, RecoveryData, output_path};
 use crate::report::RunId;
 
@@ -109,15 +110,18 @@ impl LocalFile {
                 Ok(()) if is_at(&file, stage) => return Ok(file),
                 // A sweeper came between the opening and the lock, and takes the stage for a dead run's.
                 Ok(()) | Err(TryLockError::WouldBlock) => {}
-                // Where nobody can lock, no sweeper removes anything.
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                    return Ok(file);
-                }
+                // If nobody can lock, no sweeper removes anything.
+                Err(TryLockError::Error(error)) if is_unsupported(&error) => return Ok(file),
                 Err(TryLockError::Error(error)) => {
                     let _ = fs::remove_file(stage);
                     return Err(failure("cannot lock the stage", stage, &error));
                 }
             }
+        }
+        if is_renumbered(stage) {
+            let _ = fs::remove_file(stage);
+            return Err(failure("cannot lock the stage", stage, &renumbered())
+                .hint("write to another file system, such as a local disk"));
         }
         let what = format!("cannot make the stage {}: another process has taken its name", stage.display());
         Err(Failure::new(Exit::Output, what).hint("run it again: every run's stage has a name of its own"))
@@ -352,18 +356,19 @@ pub(super) fn rename(stage: &Path, output: &Path, if_exists: IfExists) -> Result
 }
 
 fn rename_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
-    use rustix::io::Errno;
-    match rustix::fs::renameat_with(CWD, stage, CWD, output, RenameFlags::NOREPLACE) {
+    match rustix::fs::renameat_with(CWD, stage, CWD, output, RenameFlags::NOREPLACE).map_err(io::Error::from)
+    {
         // NFS, some FUSE file systems, old kernels.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_to_nothing(stage, output),
-        done => done.map_err(io::Error::from),
+        Err(error) if is_unsupported(&error) => link_to_nothing(stage, output),
+        done => done,
     }
 }
 
 /// A hard link refuses to replace as well. Killed between its two steps, it leaves two names of one whole file.
 pub(super) fn link_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
     fs::hard_link(stage, output).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => {
+        // FAT says EPERM.
+        kind if kind == io::ErrorKind::PermissionDenied || is_unsupported(&error) => {
             let what = "this file system can rename only by replacing, which if_exists = \"fail\" forbids";
             io::Error::new(io::ErrorKind::Unsupported, what)
         }
@@ -449,21 +454,8 @@ fn nearest_existing(directory: &Path) -> Result<&Path, Failure> {
 
 /// Makes the names in `directory` survive a power cut.
 pub(super) fn flush_directory(directory: &Path) -> Result<(), Failure> {
-    match File::open(directory).and_then(|opened| opened.sync_all()) {
-        // File systems that know no flushing of directories keep their names by other means.
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Ok(())
-        }
-        done => done.map_err(|error| failure("cannot flush to the disk the directory", directory, &error)),
-    }
-}
-
-/// Whether `path` still names `file`, and not another that took its name.
-pub(super) fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-        _ => false,
-    }
+    crate::fs::flush_directory(directory)
+        .map_err(|error| failure("cannot flush to the disk the directory", directory, &error))
 }
 
 pub(super) fn failure(doing: &str, path: &Path, error: &io::Error) -> Failure {

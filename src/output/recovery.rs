@@ -13,9 +13,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Renaming;
-use super::local::{exists, failure, flush_directory, is_at, rename, resolved};
+use super::local::{exists, failure, flush_directory, rename, resolved};
 use super::sweep::{Swept, Taken, sweep, take};
 use crate::error::{Exit, Failure};
+use crate::fs::is_at;
 use crate::job::{IfExists, Location, RecoveryData};
 
 /// What became of the outputs of a publish that was interrupted.

@@ -4,9 +4,10 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::local::{failure, is_at};
+use super::local::failure;
 use super::stage_name::{self, Owner};
 use crate::error::Failure;
+use crate::fs::is_at;
 
 /// What became of a stage that was to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::error::{Exit, Failure};
+use crate::fs::is_unsupported;
 use crate::job::{ExportKey, Location};
 
 /// Why a lock was not taken.
@@ -81,6 +81,13 @@ impl From<LockError> for Failure {
                     "find out who holds it (lsof, lslocks); nothing but sfexport should lock the files in state_dir"
                 }
             }),
+            // NFS without a lock daemon, some FUSE and SMB mounts.
+            LockError::NotLockable { doing, path, source } if is_unsupported(&source) => {
+                refused(doing, &path, &source).hint(
+                    "the file system of state_dir does not support file locks: set state_dir (SFEXPORT_STATE_DIR) to \
+                     a directory on a local disk",
+                )
+            }
             LockError::NotLockable { doing, path, source } => refused(doing, &path, &source),
         }
     }
@@ -186,12 +193,6 @@ impl From<StateError> for Failure {
 fn refused(doing: &str, path: &Path, error: &io::Error) -> Failure {
     let failure =
         Failure::of_file(Exit::Output, doing, path, error).context("the state directory cannot be used");
-    if has_no_locks(error) {
-        return failure.hint(
-            "the file system of state_dir does not support file locks: set state_dir (SFEXPORT_STATE_DIR) to a \
-             directory on a local disk",
-        );
-    }
     if failure.exit == Exit::TryLater {
         // Too many open files: no other directory would help.
         return failure;
@@ -201,10 +202,4 @@ fn refused(doing: &str, path: &Path, error: &io::Error) -> Failure {
         Some(hint) => failure.hint(format!("{hint}; or {where_to}")),
         None => failure.hint(where_to),
     }
-}
-
-/// Whether a lock was refused because nothing on that file system can be locked: NFS without a lock daemon, some FUSE
-/// and SMB mounts.
-fn has_no_locks(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS))
 }

@@ -3,17 +3,13 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, Instant};
 
 use super::error::{LockError, LockTarget};
 use super::owner;
-
-/// How often a lock's file may be replaced between opening and locking it before the file system is to blame: some
-/// show another inode number at every look.
-const MAX_REPLACED: usize = 100;
+use crate::fs::{MAX_NAME_LOSSES, is_at, renumbered};
 
 /// How long to wait before trying a lock again.
 const RETRY_AFTER: Duration = Duration::from_millis(5);
@@ -112,14 +108,6 @@ pub(super) fn probe(path: &Path) -> Result<(), LockError> {
     open(path, Writable::IfAllowed).map(drop).map_err(|error| not_lockable("cannot open", path, error))
 }
 
-/// Whether `path` still names `file`, and not another that took its name.
-pub(super) fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-        _ => false,
-    }
-}
-
 /// Whether a lock's file must be open for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writable {
@@ -131,7 +119,7 @@ pub(super) enum Writable {
 
 /// The lock at `path`, or its file if somebody else has it.
 fn locked(path: &Path, mode: Mode, writable: Writable) -> Result<Result<Lock, File>, LockError> {
-    for _ in 0..MAX_REPLACED {
+    for _ in 0..MAX_NAME_LOSSES {
         let file = open(path, writable).map_err(|error| not_lockable("cannot open", path, error))?;
         let tried = match mode {
             Mode::Exclusive => file.try_lock(),
@@ -146,8 +134,7 @@ fn locked(path: &Path, mode: Mode, writable: Writable) -> Result<Result<Lock, Fi
             Err(TryLockError::Error(error)) => return Err(not_lockable("cannot lock", path, error)),
         }
     }
-    let what = "another file has its name each time; the file system's inode numbers may not be stable";
-    Err(not_lockable("cannot lock", path, io::Error::other(what)))
+    Err(not_lockable("cannot lock", path, renumbered()))
 }
 
 /// Opens a lock's file without truncating it: until it is locked it may be another's.

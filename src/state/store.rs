@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use rustix::fs::OFlags;
-use rustix::io::Errno;
 
 use super::error::StateError;
 use super::lock::{self, Writable};
@@ -169,20 +168,8 @@ pub(super) fn open_regular(path: &Path) -> Result<Option<File>, StateError> {
 /// Makes the names in the directory of `path` survive a power cut.
 pub(super) fn flush_directory_of(path: &Path) -> Result<(), StateError> {
     let directory = path.parent().unwrap_or(path);
-    let doing = "cannot flush to the disk the directory";
-    let opened = File::open(directory).map_err(StateError::io(doing, directory))?;
-    match opened.sync_all() {
-        Err(error) if !is_flushed_otherwise(&error) => Err(StateError::io(doing, directory)(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a file system refuses to flush a directory because it keeps its names by other means: SMB, NFS, FUSE.
-fn is_flushed_otherwise(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOENT | Errno::NOTTY)
-    )
+    crate::fs::flush_directory(directory)
+        .map_err(StateError::io("cannot flush to the disk the directory", directory))
 }
 
 /// A hash, since a document's name may be as long as a file's name can be.
