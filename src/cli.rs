@@ -302,14 +302,21 @@ fn working_dir() -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(Exit::General, format!("cannot tell the working directory: {error}")))
 }
 
-/// Listens for SIGINT and SIGTERM; the first one stops what is going on, the second one ends the process. On a thread
-/// of its own: whatever keeps the network's threads, signals are heard.
+/// Listens for SIGINT and SIGTERM; the first one stops what is going on, the second one ends the process. On its own
+/// thread: whatever keeps the network's threads, signals are heard.
+///
+/// SIGXFSZ is caught and dropped. By default it ends the process as soon as one file outgrows `ulimit -f`, and a daemon
+/// with it; caught, it leaves an error of that file's write. Unlike a signal that is ignored, one that is caught keeps
+/// its default in programs started from here.
 fn signals() -> Result<Stop, Failure> {
     let cannot =
         |error: io::Error| Failure::new(Exit::General, format!("cannot listen for signals: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(cannot)?;
     let (mut interrupt, mut terminate) = {
         let _within = runtime.enter();
+        // What tokio once listens for stays caught.
+        let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        drop(signal(too_large).map_err(cannot)?);
         (signal(SignalKind::interrupt()).map_err(cannot)?, signal(SignalKind::terminate()).map_err(cannot)?)
     };
     let (sender, stop) = Stop::new();

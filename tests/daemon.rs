@@ -330,6 +330,33 @@ fn a_killed_daemon_leaves_the_old_file_and_the_next_one_makes_it_anew() {
 }
 
 #[test]
+fn a_job_that_outgrows_the_file_size_limit_ends_alone() {
+    let at = Deployment::new(5_000);
+    due(&at, "large", "");
+    at.job("small", "SELECT Id FROM Account LIMIT 10", "small.csv", "schedule = \"@hourly\"");
+    settled(&at, "small", "@hourly", ago(3));
+    let binary = at.command(["daemon"]);
+    let mut limited = Command::new("sh");
+    limited.env_clear().current_dir(binary.get_current_dir().unwrap());
+    // 32 or 64 KiB, as the shell counts.
+    limited.args(["-c", "ulimit -f 64; exec \"$0\" daemon"]).arg(binary.get_program());
+    let mut daemon = Process::spawn(&mut limited);
+    let have_run = || {
+        let runs: Vec<_> = history(&at).into_iter().filter(|run| run.status.has_run()).collect();
+        (runs.len() == 2).then_some(runs)
+    };
+    let runs = wait_for(have_run).unwrap_or_else(|| panic!("{}", daemon.said()));
+    let run = |job: &str| runs.iter().find(|run| run.job == job).unwrap();
+    assert_eq!((run("small").exit_status, run("large").exit_status), (0, 73));
+    let hint = run("large").hint.as_ref().unwrap();
+    assert!(hint.contains("ulimit -f") && hint.contains("raise the limit"), "{hint}");
+    assert!(!at.path("exports/large.csv").exists());
+    at.assert_no_stage();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
 fn one_state_directory_has_one_daemon_and_jobs_and_history_are_read_beside_it() {
     let at = Deployment::new(50);
     due(&at, "accounts", "timezone = \"Europe/Berlin\"");
