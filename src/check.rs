@@ -194,7 +194,7 @@ impl Check<'_> {
     }
 
     fn configuration(&self, tell: Teller<'_>) {
-        let Config { file, orgs, jobs, warnings, settings } = self.config;
+        let Config { file, orgs, jobs, warnings, settings, .. } = self.config;
         let from = match file {
             Some(file) => file.display().to_string(),
             None => "the environment alone".to_owned(),

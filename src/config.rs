@@ -7,6 +7,7 @@ mod keys;
 mod layer;
 mod mistake;
 mod orgs;
+mod passed_over;
 mod schema;
 mod settings;
 mod syntax;
@@ -90,6 +91,8 @@ pub struct Config {
     pub jobs: Vec<Job>,
     /// What is not right but stops nothing.
     pub warnings: Vec<Mistake>,
+    /// The directory that a file without a name was looked for in.
+    pub working_dir: PathBuf,
 }
 
 impl Config {
@@ -116,6 +119,9 @@ impl Config {
                         format!("there is no org {}{near}", mistake::quoted(name)),
                     )
                 }
+                None if self.file.is_none() && names.is_empty() => {
+                    return Failure::new(Exit::Configuration, no_file(&self.working_dir)).hint(NO_FILE_HINT);
+                }
                 None => Failure::new(Exit::Configuration, "there is no `[org]`"),
             };
             match (&self.file, names.is_empty()) {
@@ -125,6 +131,17 @@ impl Config {
             }
         })
     }
+}
+
+/// That there is no configuration, and the nearest that could have been meant.
+fn no_file(directory: &Path) -> String {
+    let mut what = format!("there is no {FILE_NAME} in {}", directory.display());
+    if let Some(near) = passed_over::shared_file(directory) {
+        what.push_str(&format!(", but {near}, which is not read"));
+    } else if let Some(above) = directory.parent().filter(|above| above.join(FILE_NAME).is_file()) {
+        what.push_str(&format!(", but there is one in {}", above.display()));
+    }
+    what
 }
 
 const NO_FILE_HINT: &str = "write sfexport.toml (`sfexport init` does), name another file by --config or SFEXPORT_CONFIG, or set \
@@ -146,6 +163,7 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
         _ => Layer::default(),
     };
     let environment = Layer::of_environment(&sources.environment, working_dir, &mut mistakes, &mut warnings);
+    let near_misses = warnings.clone();
     let flags = Layer::of_flags(&sources.flags, working_dir, &mut mistakes);
     let defaults = Layer::of_defaults(Table::Settings, "", base);
 
@@ -165,7 +183,7 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
     }
 
     let shown_file = file.as_ref().map(|(path, _)| layer::shown(path, working_dir));
-    let no_file = format!("there is no {FILE_NAME} in {}; {NO_FILE_HINT}", working_dir.display());
+    let no_file = format!("{}; {NO_FILE_HINT}", no_file(working_dir));
     let context = jobs::JobContext {
         working_dir,
         jobs_dir: &section.typed.jobs_dir,
@@ -187,8 +205,15 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
     let nothing_at_all = file.is_none() && read.is_empty() && orgs.named.is_empty();
     mistakes.append(&mut read.mistakes);
     warnings.append(&mut read.warnings);
-    if nothing_at_all && *selection == Selection::All {
+    if nothing_at_all && *selection != Selection::NoJobs {
+        // That there is no such job either, follows from it.
         mistakes.push(Mistake::new(Origin::Anywhere, None, no_file));
+    } else {
+        mistakes.append(&mut read.unknown);
+    }
+    if !mistakes.is_empty() {
+        // What is missing may be in a variable whose name is not quite right.
+        mistakes.extend(near_misses);
     }
     if let Some(mistakes) = Mistakes::of(mistakes) {
         return Err(mistakes);
@@ -200,6 +225,7 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
         orgs: orgs.complete,
         jobs: read.jobs,
         warnings,
+        working_dir: working_dir.to_owned(),
     })
 }
 

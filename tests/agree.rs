@@ -186,6 +186,29 @@ fn files() -> Vec<Row> {
         Row::job("a schedule that is none", 78, ACCOUNTS, "a.csv", "schedule = \"61 * * * *\""),
         Row::job("a zone that is none", 78, ACCOUNTS, "a.csv", "timezone = \"Europe/Berln\""),
         Row::job("an org that is not there", 78, ACCOUNTS, "a.csv", "org = \"emea\""),
+        Row::new("a job file in capitals", 78, |at| {
+            fs::rename(at.path("jobs/a.toml"), at.path("jobs/a.TOML")).unwrap();
+        }),
+        Row::new("a job file with another extension", 78, |at| {
+            fs::rename(at.path("jobs/a.toml"), at.path("jobs/a.toml.txt")).unwrap();
+        }),
+        Row::new("a job file in a directory below", 78, |at| {
+            fs::create_dir(at.path("jobs/nightly")).unwrap();
+            fs::rename(at.path("jobs/a.toml"), at.path("jobs/nightly/a.toml")).unwrap();
+        }),
+        Row::new("a password", 78, |_| {}).variable("SFEXPORT_ORG__PASSWORD", "hunter2"),
+        Row::new("quotes in the client_id", 78, |_| {}).variable("SFEXPORT_ORG__CLIENT_ID", "\"3MVG9\""),
+        Row::new("an invisible character in the client_id", 78, |_| {})
+            .variable("SFEXPORT_ORG__CLIENT_ID", "3MVG9\u{200b}"),
+        Row::new("an invisible character in the username", 78, |_| {})
+            .variable("SFEXPORT_ORG__USERNAME", "\u{feff}integration@example.com"),
+        Row::new("a username without its domain", 78, |_| {})
+            .variable("SFEXPORT_ORG__USERNAME", "integration"),
+        Row::new("a variable with one underscore, and no key", 78, |at| {
+            let table = at.org_table("org").replace("key_file", "#");
+            at.write("sfexport.toml", table);
+        })
+        .variable("SFEXPORT_ORG_KEY_FILE", "server.key"),
         Row::new("an unknown variable of an org", 78, |_| {}).variable("SFEXPORT_ORG__USER_NAME", "x"),
     ]
 }

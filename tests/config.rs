@@ -24,7 +24,7 @@ struct Project {
 const ORG: &str =
     "[org]\nclient_id = \"3MVG9\"\nusername = \"integration@example.com\"\nkey_file = \"server.key\"\n";
 /// A further org that lacks nothing.
-const EMEA: &str = "[orgs.emea]\nclient_id = 'a'\nusername = 'b'\nkey_file = 'c'\n";
+const EMEA: &str = "[orgs.emea]\nclient_id = 'a'\nusername = 'b@example.com'\nkey_file = 'c'\n";
 /// A job that lacks nothing, in two lines.
 const JOB: &str = "soql = \"SELECT Id FROM Account\"\noutput = \"{job}.csv\"\n";
 
@@ -337,13 +337,14 @@ fn the_environment_alone_is_a_configuration() {
     const PEM: &str = "-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----\\n";
     let project = Project::empty()
         .variable("SFEXPORT_ORG__CLIENT_ID", "3141592653589793238")
-        .variable("SFEXPORT_ORG__USERNAME", "[a]\n")
+        .variable("SFEXPORT_ORG__USERNAME", "[a]@example.com\n")
         .variable("SFEXPORT_ORG__KEY", PEM)
         .variable("SFEXPORT_ORG__KEY_PASSWORD", " spaces are kept \n")
         .variable("SFEXPORT_ORG__INSTANCE_HOSTS", "a.example.com, b.example.com:8443")
         .variable("SFEXPORT_ORG__API_VERSION", "63.0")
         .variable("SFEXPORT_ORGS__EMEA_2__CLIENT_ID", "true")
-        .variable("SFEXPORT_ORGS__EMEA_2__USERNAME", "1e3")
+        .variable("SFEXPORT_ORGS__EMEA_2__USERNAME", "e@example.com")
+        .variable("SFEXPORT_ORGS__EMEA_2__KEY_ALIAS", "1e3")
         .variable("SFEXPORT_ORGS__EMEA_2__KEY_FILE", "keys/emea.key")
         .variable("SFEXPORT_HTTP__GZIP", "false")
         .variable("SFEXPORT_HTTP__WAIT_MAX", "2m")
@@ -355,7 +356,7 @@ fn the_environment_alone_is_a_configuration() {
     assert_eq!(config.file, None);
     let org = config.org(None).unwrap();
     assert_eq!(org.client_id, "3141592653589793238");
-    assert_eq!(org.username, "[a]");
+    assert_eq!(org.username, "[a]@example.com");
     assert_eq!(org.api_version, "63.0");
     assert_eq!(org.instance_hosts, ["a.example.com", "b.example.com:8443"]);
     let KeySource::Inline(pem) = &org.key else { panic!("the key itself") };
@@ -363,7 +364,7 @@ fn the_environment_alone_is_a_configuration() {
     let Some(PasswordSource::Inline(password)) = &org.key_password else { panic!("the password itself") };
     assert_eq!(password.expose_secret(), " spaces are kept ");
     let emea = config.org(Some("emea_2")).unwrap();
-    assert_eq!((emea.client_id.as_str(), emea.username.as_str()), ("true", "1e3"));
+    assert_eq!((emea.client_id.as_str(), emea.key_alias.as_deref()), ("true", Some("1e3")));
     assert!(matches!(&emea.key, KeySource::File(path) if *path == project.path("keys/emea.key")));
     let settings = &config.settings;
     assert_eq!((settings.http.gzip, settings.http.wait_max), (false, Duration::from_secs(120)));
@@ -444,14 +445,31 @@ fn no_configuration_at_all_says_what_to_write() {
                 SFEXPORT_CONFIG, or set SFEXPORT_ORG__CLIENT_ID, SFEXPORT_ORG__USERNAME and \
                 SFEXPORT_ORG__KEY_FILE";
     assert_eq!(project.mistakes(), [told]);
-    let unknown = project.named(&["accounts"]).unwrap_err();
-    assert_eq!(
-        project.shown(unknown.as_slice()),
-        [format!("there is no job \"accounts\"; jobs holds no job\n{told}")]
-    );
-    let failure = project.load(&Selection::NoJobs).unwrap().org(None).unwrap_err().clone();
-    assert_eq!((failure.exit.code(), failure.what.as_str()), (78, "there is no `[org]`"));
+    // A job that is asked for is no second mistake.
+    let unknown = project.named(&["accounts", "contacts"]).unwrap_err();
+    assert_eq!(project.shown(unknown.as_slice()), [told]);
+    let failure = project.load(&Selection::NoJobs).unwrap().org(None).unwrap_err();
+    let dir = project.sources.working_dir.display();
+    assert_eq!((failure.exit.code(), failure.what), (78, format!("there is no sfexport.toml in {dir}")));
     assert!(failure.hint.unwrap().contains("SFEXPORT_ORG__CLIENT_ID"));
+}
+
+#[test]
+fn a_configuration_elsewhere_or_of_another_name_is_named() {
+    for near in ["sfexport.toml.txt", "sfexport.TOML", "Sfexport.toml", "sfexport.yaml"] {
+        let told = Project::empty().file(near, ORG).mistakes();
+        assert_eq!(told.len(), 1);
+        let start =
+            format!("there is no sfexport.toml in DIR, but {near}, which is not read; write sfexport.toml");
+        assert!(told[0].starts_with(&start), "{told:?}");
+    }
+    let mut project = Project::with(ORG).job("a", JOB).file("jobs/old/x.toml", JOB);
+    let above = project.sources.working_dir.clone();
+    project.sources.working_dir.push("jobs");
+    let told = project.named(&["a"]).unwrap_err().to_string();
+    let start = format!("there is no sfexport.toml in {0}/jobs, but there is one in {0}; ", above.display());
+    assert!(told.starts_with(&start), "{told}");
+    assert!(!told.contains("there is no job"), "{told}");
 }
 
 #[test]
@@ -643,7 +661,196 @@ fn a_variable_that_is_nearly_one_of_ours_is_warned_of() {
     );
 }
 
+#[test]
+fn a_variable_that_is_nearly_right_is_shown_beside_the_mistake() {
+    let project = Project::with("[org]\nclient_id = \"x\"\nusername = \"a@example.com\"\n")
+        .variable("SFEXPORT_ORG_KEY_FILE", "server.key");
+    assert_eq!(
+        project.mistakes(),
+        [
+            "SFEXPORT_ORG_KEY_FILE: is not read; did you mean SFEXPORT_ORG__KEY_FILE?",
+            "sfexport.toml:1: org.key_file: is missing; name the private key's file, or set SFEXPORT_ORG__KEY to its \
+             PEM",
+        ]
+    );
+    let project = Project::empty()
+        .variable("SFEXPORT_ORG_CLIENT_ID", "x")
+        .variable("sfexport_org__username", "x")
+        .variable("SFEXPORT_ORGS_EMEA_KEY_FILE", "x")
+        .variable("SFEXPORT_ORGS_EMEA__USERNAME", "x")
+        .variable("SFEXPORT_PORT", "tcp://10.0.0.1:80")
+        .variable("SFEXPORT_ORGS_SERVICE_HOST", "10.0.0.1");
+    let told = project.mistakes();
+    assert!(told[0].starts_with("there is no sfexport.toml in DIR; "), "{told:?}");
+    assert_eq!(
+        told[1..],
+        [
+            "SFEXPORT_ORGS_EMEA_KEY_FILE: is not read; did you mean SFEXPORT_ORGS__EMEA__KEY_FILE?",
+            "SFEXPORT_ORGS_EMEA__USERNAME: is not read; did you mean SFEXPORT_ORGS__EMEA__USERNAME?",
+            "SFEXPORT_ORG_CLIENT_ID: is not read; did you mean SFEXPORT_ORG__CLIENT_ID?",
+            "sfexport_org__username: is not read; write its name in capitals: SFEXPORT_ORG__USERNAME",
+        ]
+    );
+}
+
 // -- what is wrong with the shared file
+
+#[test]
+fn a_password_is_told_that_there_is_none() {
+    const TOLD: &str = "is not a key: sfexport logs in with a private key, not with a password or a token; see docs/setup.md";
+    for key in ["password", "Password", "security_token", "client_secret", "access-token"] {
+        let told = shared_mistakes(&format!("{ORG}{key} = \"hunter2\"\n"));
+        assert_eq!(told, [format!("sfexport.toml:5: org.{key}: {TOLD}")]);
+    }
+    let project = Project::with(ORG).variable("SFEXPORT_ORG__PASSWORD", "hunter2");
+    assert_eq!(project.mistakes(), [format!("SFEXPORT_ORG__PASSWORD: {TOLD}")]);
+}
+
+#[test]
+fn a_key_of_another_tool_is_told_ours() {
+    for (line, expected) in [
+        ("consumer_key = \"x\"", "consumer_key: unknown key; did you mean `client_id`?"),
+        ("private_key_file = \"x\"", "private_key_file: unknown key; did you mean `key_file`?"),
+        ("instance_url = \"x\"", "instance_url: unknown key; did you mean `login_url`?"),
+    ] {
+        assert_eq!(shared_mistakes(&format!("{ORG}{line}\n")), [format!("sfexport.toml:5: org.{expected}")]);
+    }
+    for (line, expected) in [
+        ("query = \"x\"", "query: unknown key; did you mean `soql`?"),
+        ("cron = \"x\"", "cron: unknown key; did you mean `schedule`?"),
+        ("destination = \"x\"", "destination: unknown key; did you mean `output`?"),
+    ] {
+        assert_eq!(job_mistakes(&format!("{JOB}{line}\n")), [format!("jobs/a.toml:3: {expected}")]);
+    }
+}
+
+#[test]
+fn what_came_along_with_a_copied_word_is_named() {
+    for (line, expected) in [
+        ("client_id = \"\\\"3MVG9\\\"\"", r#"client_id: "\"3MVG9\"" holds a quotation mark; leave it out"#),
+        ("client_id = \"'3MVG9'\"", r#"client_id: "'3MVG9'" holds a quotation mark; leave it out"#),
+        ("client_id = \"“3MVG9”\"", r#"client_id: "“3MVG9”" holds a quotation mark; leave it out"#),
+        (
+            "client_id = \"3MV\u{200b}G9\"",
+            r#"client_id: "3MV\u{200b}G9" holds an invisible character, U+200B; delete it"#,
+        ),
+        (
+            "client_id = \"\u{feff}3MVG9\"",
+            r#"client_id: "\u{feff}3MVG9" holds an invisible character, U+FEFF; delete it"#,
+        ),
+        (
+            "client_id = \"3M\u{ad}VG9\"",
+            r#"client_id: "3M\u{ad}VG9" holds an invisible character, U+00AD; delete it"#,
+        ),
+        ("client_id = \"3MVG9\u{a0}\"", r#"client_id: "3MVG9\u{a0}" holds white space, U+00A0; delete it"#),
+        ("client_id = \"3MVG9\\n\"", r#"client_id: "3MVG9\n" holds a line break"#),
+        (
+            "client_id = \"3МVG9\"",
+            r#"client_id: "3МVG9" holds 'М', U+041C, and a consumer key has only letters and digits of ASCII; copy it again"#,
+        ),
+        (
+            "client_id = \"a@example.com\"",
+            r#"client_id: "a@example.com" is a username; write it as `username`, and the app's consumer key here"#,
+        ),
+        (
+            "username = \"\u{2060}a@example.com\"",
+            r#"username: "\u{2060}a@example.com" holds an invisible character, U+2060; delete it"#,
+        ),
+        (
+            "username = \"a@example.com\u{202e}\"",
+            r#"username: "a@example.com\u{202e}" holds an invisible character, U+202E; delete it"#,
+        ),
+        (
+            "username = \"integration\"",
+            r#"username: "integration" has no @; write the whole username, as in "integration@example.com""#,
+        ),
+        (
+            "username = \"3MVG9x\"",
+            r#"username: "3MVG9x" is a consumer key; write it as `client_id`, and the user's name here"#,
+        ),
+        (
+            "login_url = \"https://login.salesforce.com\u{200b}\"",
+            r#"login_url: "https://login.salesforce.com\u{200b}" holds an invisible character, U+200B; delete it"#,
+        ),
+        ("login_url = \"https://u:hunter2@x.example.com \"", "login_url: holds white space"),
+        ("audience = \"«x»\"", r#"audience: "«x»" holds a quotation mark; leave it out"#),
+        (
+            "api_version = \"62.0\u{200d}\"",
+            r#"api_version: "62.0\u{200d}" holds an invisible character, U+200D; delete it"#,
+        ),
+    ] {
+        let key = line.split(' ').next().unwrap();
+        let kept: String =
+            ORG.lines().filter(|line| !line.starts_with(key)).flat_map(|line| [line, "\n"]).collect();
+        let mistakes = shared_mistakes(&format!("{kept}{line}\n"));
+        let number = kept.lines().count() + 1;
+        assert_eq!(mistakes, [format!("sfexport.toml:{number}: org.{expected}")], "{line}");
+    }
+    // An apostrophe may be part of a name.
+    Project::with(&ORG.replace("integration@", "o'neil@")).all();
+    let job = |line: &str| job_mistakes(&format!("{JOB}{line}\n"));
+    assert_eq!(
+        job("org = \"emea\u{200b}\""),
+        [r#"jobs/a.toml:3: org: "emea\u{200b}" holds an invisible character, U+200B; delete it"#]
+    );
+    assert_eq!(
+        job("timezone = \"Europe/Berlin\u{a0}\""),
+        [r#"jobs/a.toml:3: timezone: "Europe/Berlin\u{a0}" holds white space, U+00A0; delete it"#]
+    );
+    assert_eq!(
+        job("ping_url = \"https://hc-ping.com/hunter2\u{200b}\""),
+        ["jobs/a.toml:3: ping_url: holds an invisible character, U+200B; delete it"]
+    );
+    let output =
+        |output: &str| job_mistakes(&format!("soql = \"SELECT Id FROM Account\"\noutput = \"{output}\"\n"));
+    assert_eq!(
+        output("a\u{feff}.csv"),
+        [r#"jobs/a.toml:2: output: "a\u{feff}.csv" holds an invisible character, U+FEFF; delete it"#]
+    );
+    // Persian words and emoji are written with joiners.
+    let text = "soql = \"SELECT Id FROM Account\"\noutput = \"می\u{200c}خواهم/👩\u{200d}🚀.csv\"\n";
+    Project::with(ORG).job("a", text).all();
+}
+
+#[test]
+fn files_that_look_like_jobs_and_are_none_are_named() {
+    let project = Project::with(ORG)
+        .job("a", JOB)
+        .file("jobs/contacts.TOML", JOB)
+        .file("jobs/leads.toml.txt", JOB)
+        .file("jobs/cases.yaml", "soql: x")
+        .file("jobs/nightly/tasks.toml", JOB)
+        .file("jobs/team/emea/users.toml", JOB)
+        // Put aside on purpose, or none of ours.
+        .file("jobs/a.toml.bak", JOB)
+        .file("jobs/a.toml~", JOB)
+        .file("jobs/a.soql", "SELECT Id FROM Account")
+        .file("jobs/README.md", "")
+        .file("jobs/.hidden.TOML", JOB)
+        .file("jobs/..data/a.toml", JOB)
+        .file("jobs/archive/old.toml", JOB)
+        .file("jobs/queries/x.soql", "SELECT Id FROM Account");
+    assert_eq!(
+        project.shown(&project.all().warnings),
+        [
+            "jobs/cases.yaml: is not read: jobs are written in TOML; write it as cases.toml",
+            "jobs/contacts.TOML: is not read: the name of a job's file ends in .toml; rename it to contacts.toml",
+            "jobs/leads.toml.txt: is not read: the name of a job's file ends in .toml; rename it to leads.toml",
+            "jobs/nightly: is not read: it holds tasks.toml, but job files are directly in jobs; move them there",
+            "jobs/team: is not read: it holds emea/users.toml, but job files are directly in jobs; move them there",
+        ]
+    );
+    // Whoever names a job hears of that one alone.
+    assert_eq!(project.named(&["a"]).unwrap().warnings, []);
+    let told = project.shown(project.named(&["leads"]).unwrap_err().as_slice());
+    assert_eq!(
+        told,
+        [
+            "there is no job \"leads\"; jobs holds a\njobs/leads.toml.txt: is not read: the name of a job's file ends in \
+          .toml; rename it to leads.toml"
+        ]
+    );
+}
 
 #[test]
 fn every_mistake_in_every_file_is_told_at_once() {
@@ -822,7 +1029,7 @@ fn what_an_org_lacks_or_has_wrongly_is_told() {
 fn an_org_of_the_environment_is_told_the_variables_that_it_lacks_and_not_the_one_that_it_has() {
     let project = Project::empty()
         .variable("SFEXPORT_ORG__CLIENT_ID", "x")
-        .variable("SFEXPORT_ORGS__EMEA__USERNAME", "y");
+        .variable("SFEXPORT_ORGS__EMEA__USERNAME", "y@example.com");
     assert_eq!(
         project.mistakes(),
         [
@@ -1113,7 +1320,8 @@ fn a_job_without_an_org_is_told_which_there_are() {
 
 #[test]
 fn a_broken_org_is_told_once_and_not_again_by_each_of_its_jobs() {
-    let project = Project::with("[org]\nusername='b'\nkey_file='c'\n").job("a", JOB).job("b", JOB);
+    let project =
+        Project::with("[org]\nusername='b@example.com'\nkey_file='c'\n").job("a", JOB).job("b", JOB);
     assert_eq!(
         project.mistakes(),
         ["sfexport.toml:1: org.client_id: is missing; write it, or set SFEXPORT_ORG__CLIENT_ID"]

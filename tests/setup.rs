@@ -134,6 +134,22 @@ fn check_shows_people_a_mark_a_step_and_no_colours_in_a_file() {
 }
 
 #[test]
+fn check_jobs_and_run_all_name_the_files_they_pass_over() {
+    let at = Deployment::new(5);
+    at.job("a", "SELECT Id FROM Account", "a.csv", "");
+    at.write("jobs/contacts.TOML", "");
+    let named =
+        "jobs/contacts.TOML: is not read: the name of a job's file ends in .toml; rename it to contacts.toml";
+    let checked = at.run(["check", "--offline"]).ended(0);
+    assert!(checked.stdout().contains(named), "{}", checked.stdout());
+    at.run(["jobs"]).ended(0).says(&[named]);
+    at.run(["run", "--all"]).ended(0).says(&[named]);
+    // Not on every run of another job.
+    let alone = at.run(["run", "a"]).ended(0);
+    assert!(!alone.stderr.contains("contacts"), "{}", alone.stderr);
+}
+
+#[test]
 fn check_offline_asks_nothing_of_anybody() {
     let deployment = Deployment::new(10);
     deployment.job("accounts", SOQL, "accounts.csv", "");

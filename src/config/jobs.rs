@@ -14,6 +14,7 @@ use super::keys::Table;
 use super::layer::{Layer, Section, TextFile, shown};
 use super::mistake::{Mistake, Origin, did_you_mean, nearest, quoted};
 use super::orgs::Orgs;
+use super::passed_over;
 use super::settings::{nanoseconds, secret, some_nanoseconds};
 use crate::job::output_path::{FIELDS, Fields, beside};
 use crate::job::path_text;
@@ -46,6 +47,8 @@ pub(crate) struct Jobs {
     pub(crate) jobs: Vec<Job>,
     pub(crate) mistakes: Vec<Mistake>,
     pub(crate) warnings: Vec<Mistake>,
+    /// The mistakes of asking for jobs that no file defines.
+    pub(crate) unknown: Vec<Mistake>,
 }
 
 impl Jobs {
@@ -74,7 +77,10 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
     };
     let is_selected = |stem: &str| selected.as_ref().is_none_or(|names| names.contains(stem));
     if let (Some(names), true) = (&selected, context.jobs_dir_known) {
-        all.mistakes.extend(names.iter().filter_map(|name| missing(name, &files, context)));
+        all.unknown.extend(names.iter().filter_map(|name| missing(name, &files, context)));
+    }
+    if *selection == Selection::All {
+        all.warnings.extend(passed_over::jobs(context.jobs_dir, context.working_dir));
     }
 
     let mut readings = Vec::new();
@@ -147,6 +153,9 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, context: &JobContext<'
     if files.contains_key(name) {
         return None;
     }
+    if let (Err(hint), true) = (context.shared_file, files.is_empty()) {
+        return Some(Mistake::new(Origin::Anywhere, None, hint.to_owned()));
+    }
     let mut what = format!("there is no job {}", quoted(name));
     // `run jobs/accounts.toml` is what a shell's completion writes.
     let stem =
@@ -168,8 +177,16 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, context: &JobContext<'
             if files.len() > MOST { format!(" and {} more", files.len() - MOST) } else { String::new() };
         what.push_str(&format!("{and} {} holds {}{more}", jobs_dir.display(), some.join(", ")));
     }
-    if let (Err(hint), true) = (context.shared_file, files.is_empty()) {
-        what.push_str(&format!("\n{hint}"));
+    let mut passed_over = passed_over::jobs(context.jobs_dir, context.working_dir);
+    passed_over.retain(|mistake| match &mistake.origin {
+        Origin::File { path, .. } => path.file_stem().is_some_and(|stem| {
+            let stem = stem.to_string_lossy();
+            stem.eq_ignore_ascii_case(name) || stem.eq_ignore_ascii_case(&format!("{name}.toml"))
+        }),
+        _ => false,
+    });
+    if let Some(passed_over) = passed_over.first() {
+        what.push_str(&format!("\n{passed_over}"));
     }
     Some(Mistake::new(Origin::Anywhere, None, what))
 }

@@ -127,6 +127,59 @@ pub(crate) fn find(table: Table, name: &str) -> Option<&'static Key> {
     keys().find(|key| key.table == table && key.name == name)
 }
 
+/// What to do instead of what a key of this name would do elsewhere: other ways to log in.
+pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase().replace(['-', '_'], "");
+    let is_login = [
+        "password",
+        "passwd",
+        "pwd",
+        "passwort",
+        "securitytoken",
+        "token",
+        "accesstoken",
+        "refreshtoken",
+        "sessionid",
+        "clientsecret",
+        "consumersecret",
+        "secret",
+        "authcode",
+    ];
+    is_login.contains(&name.as_str()).then_some(
+        "is not a key: sfexport logs in with a private key, not with a password or a token; see docs/setup.md",
+    )
+}
+
+/// The key that another tool calls so.
+pub(crate) fn synonym(table: Table, name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    Some(match (table, name.as_str()) {
+        (Table::Org, "consumer_key" | "app_id" | "clientid" | "issuer" | "iss") => "client_id",
+        (Table::Org, "user" | "login" | "subject" | "sub" | "email") => "username",
+        (
+            Table::Org,
+            "private_key" | "private_key_file" | "server_key" | "jwt_key_file" | "pem" | "keyfile",
+        ) => "key_file",
+        (Table::Org, "url" | "instance_url" | "instance" | "host" | "domain" | "sandbox" | "auth_url") => {
+            "login_url"
+        }
+        (Table::Org, "version") => "api_version",
+        (Table::Org, "passphrase" | "key_passphrase") => "key_password_file",
+        (Table::Job, "query" | "sql" | "statement" | "select") => "soql",
+        (Table::Job, "query_file" | "sql_file") => "soql_file",
+        (Table::Job, "path" | "file" | "destination" | "target" | "dest" | "filename" | "output_file") => {
+            "output"
+        }
+        (Table::Job, "cron" | "interval" | "every") => "schedule",
+        (Table::Job, "tz" | "zone") => "timezone",
+        (Table::Job, "disabled" | "active") => "enabled",
+        (Table::Job, "include_deleted" | "query_all" | "queryall" | "all") => "all_rows",
+        (Table::Settings, "output_dir" | "out_dir" | "export_dir" | "exports" | "outputs") => "output_root",
+        (Table::Settings, "job_dir" | "jobs") => "jobs_dir",
+        _ => return None,
+    })
+}
+
 /// The names that may stand directly under a prefix (`""`, `"http."`): keys, and tables of keys.
 pub(crate) fn children(table: Table, prefix: &str) -> Vec<&'static str> {
     let mut names: Vec<_> = keys()

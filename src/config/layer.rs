@@ -138,11 +138,19 @@ impl Layer {
         for (name, text) in environment {
             // No variable of ours has a name that is not UTF-8.
             let Some(name) = name.to_str() else { continue };
-            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let origin = Origin::Variable(name.to_owned());
+            let Some(rest) = name.strip_prefix(PREFIX) else {
+                let capitals = name.to_ascii_uppercase();
+                let is_ours = capitals.strip_prefix(PREFIX).is_some_and(|rest| variable(rest).is_ok());
+                if is_ours && !text.is_empty() {
+                    let what = format!("is not read; write its name in capitals: {capitals}");
+                    warnings.push(Mistake::new(origin, None, what));
+                }
+                continue;
+            };
             if text.is_empty() || OTHERS.contains(&rest) {
                 continue;
             }
-            let origin = Origin::Variable(name.to_owned());
             match variable(rest) {
                 Ok((path, key, org)) => {
                     if let Some(org) = org {
@@ -392,7 +400,11 @@ fn unknown(kind: Table, inner: &str, name: &str, is_table: bool) -> String {
         let homes: Vec<_> = homes.iter().map(|(_, home)| home.as_str()).collect();
         return format!("unknown {word}{here}; `{name}` stands {}", homes.join(" or "));
     }
-    match nearest(name, known.iter().copied()) {
+    if let Some(instead) = keys::instead_of(name) {
+        return instead.to_owned();
+    }
+    let synonym = keys::synonym(kind, name).filter(|_| inner.is_empty());
+    match nearest(name, known.iter().copied()).or(synonym) {
         Some(near) => format!("unknown {word}; did you mean `{near}`?"),
         None => format!("unknown {word}; known here are {}", known.join(", ")),
     }
@@ -427,6 +439,9 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Unkno
     let is_upper = !rest.contains(|c: char| c.is_ascii_lowercase());
     let unknown_key = |prefix: &str, name: &str| {
         let known = keys::children(Table::Org, "");
+        if let Some(instead) = keys::instead_of(name) {
+            return UnknownVariable::Mistake(instead.to_owned());
+        }
         let near = nearest(name, known).map_or_else(String::new, |near| {
             format!("; did you mean {PREFIX}{prefix}{}?", near.to_ascii_uppercase())
         });
@@ -464,6 +479,9 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Unkno
     {
         return Ok((path, key, None));
     }
+    if let Some(near) = near_org(rest) {
+        return Err(UnknownVariable::Warning(format!("is not read; did you mean {near}?")));
+    }
     // Kubernetes invents SFEXPORT_PORT and its like, so a variable is no mistake; but a near miss is reported.
     let variables: Vec<String> =
         keys::keys().filter_map(Key::variable).filter(|name| close(&name[PREFIX.len()..], rest)).collect();
@@ -471,6 +489,17 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Unkno
         Some(near) => Err(UnknownVariable::Warning(format!("is not read; did you mean {near}?"))),
         None => Err(UnknownVariable::Ignored),
     }
+}
+
+/// `SFEXPORT_ORGS__EMEA__KEY_FILE` for `SFEXPORT_ORGS_EMEA_KEY_FILE`: a further org's variable with one `_` for two.
+fn near_org(rest: &str) -> Option<String> {
+    let both = rest.strip_prefix("ORGS_")?;
+    keys::children(Table::Org, "").into_iter().find_map(|key| {
+        let key = key.to_ascii_uppercase();
+        let org = both.strip_suffix(&key)?.trim_matches('_');
+        OrgName::parse(&org.to_ascii_lowercase()).ok()?;
+        Some(format!("{PREFIX}ORGS__{org}__{key}"))
+    })
 }
 
 /// Whether one is the other with a slip of the fingers, or with `_` for `__`.

@@ -10,6 +10,7 @@ use super::keys::Table;
 use super::layer::{Layer, Section};
 use super::mistake::{Mistake, Origin, quoted};
 use super::settings::secret;
+use crate::error::code_point;
 use crate::org::{KeySource, LoginUrl, Org, OrgName, PasswordSource};
 
 /// The orgs that are right, and the names of all.
@@ -84,6 +85,12 @@ fn org(name: &OrgName, origin: &Origin, layers: &[&Layer], mistakes: &mut Vec<Mi
     let typed = &section.typed;
     missing("client_id", &typed.client_id, mistakes);
     missing("username", &typed.username, mistakes);
+    for (key, what) in [
+        ("client_id", typed.client_id.as_deref().and_then(client_id_mistake)),
+        ("username", typed.username.as_deref().and_then(username_mistake)),
+    ] {
+        mistakes.extend(what.map(|what| section.mistake(key, origin, what)));
+    }
 
     let login = match LoginUrl::parse(&typed.login_url) {
         Ok(login) => Some(login),
@@ -179,6 +186,30 @@ fn either(
         }
         (Some(a), Some(b)) => Some(if a > b { Side::Inline } else { Side::File }),
     }
+}
+
+fn client_id_mistake(text: &str) -> Option<String> {
+    if let Some(c) = text.chars().find(|c| !c.is_ascii_graphic()) {
+        let code = code_point(c);
+        return Some(format!(
+            "{} holds {c:?}, {code}, and a consumer key has only letters and digits of ASCII; copy it again",
+            quoted(text)
+        ));
+    }
+    text.contains('@').then(|| {
+        format!("{} is a username; write it as `username`, and the app's consumer key here", quoted(text))
+    })
+}
+
+fn username_mistake(text: &str) -> Option<String> {
+    if text.contains('@') {
+        return None;
+    }
+    Some(if text.starts_with("3MVG") {
+        format!("{} is a consumer key; write it as `client_id`, and the user's name here", quoted(text))
+    } else {
+        format!("{} has no @; write the whole username, as in \"integration@example.com\"", quoted(text))
+    })
 }
 
 fn version_mistake(text: &str) -> Option<String> {

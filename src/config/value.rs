@@ -11,6 +11,7 @@ use toml::de::DeValue;
 
 use super::keys::{Kind, range};
 use super::mistake::{did_you_mean, quoted};
+use crate::error::{code_point, is_invisible};
 use crate::job::path_text;
 
 /// A value as written.
@@ -46,13 +47,16 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Stri
             if text.trim().is_empty() { Err("is empty".to_owned()) } else { Ok(text.into()) }
         }
         Kind::Literal => Ok(text(raw)?.into()),
-        Kind::Word => match text(raw)? {
-            "" => Err("is empty".to_owned()),
-            text if text.contains(|c: char| c.is_whitespace() || c.is_control()) => {
-                Err(format!("{} holds white space", shown()))
+        Kind::Word => {
+            let word = text(raw)?;
+            match stray(word) {
+                None if word.is_empty() => Err("is empty".to_owned()),
+                None => Ok(word.into()),
+                // A URL may hold a password.
+                Some(what) if word.contains('@') && word.contains("://") => Err(what),
+                Some(what) => Err(format!("{} {what}", shown())),
             }
-            text => Ok(text.into()),
-        },
+        }
         // `0640` without quotes is no TOML, and `640` would mean something else.
         Kind::Mode => match text(raw) {
             Ok(text) => match mode(text) {
@@ -168,11 +172,33 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Stri
             }
         },
         Kind::Webhook => match url::Url::parse(text(raw).map_err(|_| "is no URL".to_owned())?) {
+            // A parser of URLs passes over some of these, and encodes the others.
+            _ if text(raw).is_ok_and(|text| stray(text).is_some()) => {
+                Err(text(raw).ok().and_then(stray).unwrap_or_default())
+            }
             Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url.as_str().into()),
             // Such URLs hold tokens: the message does not repeat it.
             _ => Err("is no http or https URL".to_owned()),
         },
     }
+}
+
+/// What does not belong into a text that is one word (a name, a key, an address), because it came along when the word
+/// was copied: white space, quotation marks, characters that nobody sees.
+fn stray(word: &str) -> Option<String> {
+    let quote =
+        |c: char| matches!(c, '"' | '“' | '”' | '„' | '‟' | '‘' | '’' | '‚' | '‛' | '«' | '»' | '`' | '´');
+    // A user's name may have an apostrophe in it.
+    if word.contains(quote) || word.starts_with('\'') || word.ends_with('\'') {
+        return Some("holds a quotation mark; leave it out".to_owned());
+    }
+    let found = word.chars().find(|c| c.is_whitespace() || is_invisible(*c))?;
+    Some(match found {
+        '\n' | '\r' => "holds a line break".to_owned(),
+        ' ' | '\t' => "holds white space".to_owned(),
+        c if c.is_whitespace() => format!("holds white space, {}; delete it", code_point(c)),
+        c => format!("holds an invisible character, {}; delete it", code_point(c)),
+    })
 }
 
 /// Whether a value is a whole number, of whatever size.

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use crate::error::{code_point, is_invisible};
 use crate::job::{JobName, path_text};
 use crate::org::OrgName;
 
@@ -125,6 +126,12 @@ impl OutputTemplate {
         // Beside NUL, a tab or a line break would tear the line that a run prints.
         if let Some(c) = text.chars().find(|c| c.is_control()) {
             return Err(TemplateError::new(format!("holds the control character {c:?}")));
+        }
+        // Joiners and selectors are part of some scripts' words and of emoji.
+        let part_of_words = |c: char| matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
+        if let Some(c) = text.chars().find(|c| is_invisible(*c) && !part_of_words(*c)) {
+            let what = format!("holds an invisible character, {}", code_point(c));
+            return Err(TemplateError::new(what).hint("delete it"));
         }
         if text.ends_with('/') || text.ends_with("/.") || text == "." {
             return Err(TemplateError::new("names a directory").hint("name a file in it"));

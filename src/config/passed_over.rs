@@ -1,0 +1,123 @@
+//! Files that look as if they were meant to be read, and are not: job files with another extension or in another
+//! directory, and a shared file with another name. Whoever wrote them should hear of it.
+
+use std::path::{Path, PathBuf};
+
+use super::FILE_NAME;
+use super::layer::shown;
+use super::mistake::{Mistake, Origin};
+
+/// How deep below the directory of the jobs it is looked for job files, and at how many names at most.
+const MAX_DEPTH: usize = 3;
+const MAX_NAMES: usize = 1_000;
+
+/// Directories whose names say that their files are not to be read.
+const PUT_ASIDE: [&str; 9] =
+    ["archive", "archived", "backup", "disabled", "examples", "off", "old", "templates", "unused"];
+
+/// What is passed over in the directory of the jobs.
+pub(super) fn jobs(directory: &Path, working_dir: &Path) -> Vec<Mistake> {
+    let mut passed_over = Vec::new();
+    for (name, path) in names(directory) {
+        let what = if path.is_dir() {
+            if PUT_ASIDE.iter().any(|aside| name.eq_ignore_ascii_case(aside)) {
+                continue;
+            }
+            let Some(first) = first_job(&path, MAX_DEPTH) else { continue };
+            let first = shown(&first, &path);
+            format!(
+                "is not read: it holds {}, but job files are directly in {}; move them there",
+                first.display(),
+                shown(directory, working_dir).display()
+            )
+        } else if let Some(meant) = meant_job(&name) {
+            match name.rsplit('.').next() {
+                Some("yaml" | "yml" | "json") => {
+                    format!("is not read: jobs are written in TOML; write it as {meant}")
+                }
+                _ => format!("is not read: the name of a job's file ends in .toml; rename it to {meant}"),
+            }
+        } else {
+            continue;
+        };
+        let origin = Origin::File { path: shown(&path, working_dir), line: None, column: None };
+        passed_over.push(Mistake::new(origin, None, what));
+    }
+    passed_over
+}
+
+/// The file of a directory that was most likely meant to be `sfexport.toml`.
+pub(super) fn shared_file(directory: &Path) -> Option<String> {
+    let near = |name: &str| {
+        meant_job(name).is_some_and(|meant| meant.eq_ignore_ascii_case(FILE_NAME))
+            || (name != FILE_NAME && name.eq_ignore_ascii_case(FILE_NAME))
+    };
+    names(directory).into_iter().find(|(name, path)| near(name) && path.is_file()).map(|(name, _)| name)
+}
+
+/// The name that a file was most likely meant to have: `a.toml` for `a.TOML`, `a.toml.txt`, `a.yaml`.
+fn meant_job(name: &str) -> Option<String> {
+    // What ends so is put aside on purpose: `.bak`, `.disabled`, `~`.
+    const MEANT: [&str; 7] = [".toml.txt", ".toml ", ".toml", ".tml", ".yaml", ".yml", ".json"];
+    if name.ends_with(".toml") {
+        return None;
+    }
+    let lower = name.to_ascii_lowercase();
+    let stem = MEANT.iter().find_map(|ending| lower.strip_suffix(ending))?;
+    (!stem.is_empty()).then(|| format!("{}.toml", &name[..stem.len()]))
+}
+
+/// The first file of a directory that would be a job's.
+fn first_job(directory: &Path, depth: usize) -> Option<PathBuf> {
+    let (directories, files): (Vec<_>, Vec<_>) =
+        names(directory).into_iter().partition(|(_, path)| path.is_dir());
+    let is_job =
+        |name: &str| name.ends_with(".toml") || meant_job(name).is_some_and(|_| !name.ends_with(".json"));
+    let found = files.into_iter().find(|(name, _)| is_job(name)).map(|(_, path)| path);
+    found.or_else(|| {
+        let deeper = depth.checked_sub(1).filter(|depth| *depth > 0)?;
+        directories.into_iter().find_map(|(_, path)| first_job(&path, deeper))
+    })
+}
+
+/// The names in a directory but for hidden ones, in their order. A mounted ConfigMap keeps `..data`, an editor `.#x`.
+fn names(directory: &Path) -> Vec<(String, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let mut names: Vec<_> = entries
+        .flatten()
+        .take(MAX_NAMES)
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        .filter(|(name, _)| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::meant_job;
+
+    #[test]
+    fn what_was_meant_is_told_from_what_is_put_aside() {
+        for (name, meant) in [
+            ("contacts.TOML", Some("contacts.toml")),
+            ("Contacts.Toml", Some("Contacts.toml")),
+            ("contacts.toml.txt", Some("contacts.toml")),
+            ("contacts.toml.toml", None),
+            ("contacts.yaml", Some("contacts.toml")),
+            ("contacts.YML", Some("contacts.toml")),
+            ("contacts.tml", Some("contacts.toml")),
+            ("contacts.toml", None),
+            ("contacts.toml.bak", None),
+            ("contacts.toml~", None),
+            ("contacts.toml.disabled", None),
+            ("contacts.soql", None),
+            ("README.md", None),
+            ("toml", None),
+            (".yaml", None),
+            ("ä.TOML", Some("ä.toml")),
+        ] {
+            assert_eq!(meant_job(name).as_deref(), meant, "{name}");
+        }
+    }
+}
