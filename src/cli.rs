@@ -13,6 +13,7 @@ mod keygen;
 mod log;
 mod man;
 mod print;
+mod process;
 mod progress;
 mod query;
 mod run;
@@ -27,7 +28,6 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +39,7 @@ use crate::export::Edges;
 use crate::monitor::{Monitor, Several};
 use crate::state::State;
 use crate::stop::Stop;
+use crate::threads;
 
 /// Export Salesforce data to CSV or JSON Lines files, completely or not at all.
 #[derive(Debug, Parser)]
@@ -166,6 +167,7 @@ pub fn main() -> ExitCode {
         }
     };
     let form = arguments.common.log_format;
+    process::raise_descriptor_limit();
     let exit = signals().and_then(|stop| within_a_runtime(arguments, stop)).unwrap_or_else(|failure| {
         print::failure(form, None, &failure);
         failure.exit
@@ -182,13 +184,9 @@ pub fn main() -> ExitCode {
 }
 
 fn within_a_runtime(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(network_threads(&arguments.command))
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::General, format!("cannot start: {error}")))?;
+    let runtime = process::runtime(network_threads(&arguments.command))?;
     let exit = runtime.block_on(act(arguments, stop));
-    // What still waits for a disk, as the pruning of the history may, keeps no process from its end.
+    // Work that still waits for a disk, as pruning the history may, keeps no process from ending.
     runtime.shutdown_background();
     exit
 }
@@ -330,11 +328,11 @@ fn signals() -> Result<Stop, Failure> {
         sender.signalled(next().await);
         next().await
     };
-    let listener = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+    threads::spawn("signals", move || {
         let exit = runtime.block_on(listen);
         // Whatever hangs, a disk or a reader, a second signal ends. A stage left so is swept by the next run.
         #[expect(clippy::exit, reason = "nothing else is sure to end a process with a thread that hangs")]
         std::process::exit(i32::from(exit.code()));
-    });
-    listener.map(|_| stop).map_err(cannot)
+    })?;
+    Ok(stop)
 }

@@ -7,7 +7,7 @@
 //! - `fs`: where file systems differ
 //! - [`config`]: what a user wrote, read into the domain's types
 //! - [`salesforce`]: the protocol without sockets; [`encode`]: records in, bytes out
-//! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`]
+//! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`], `threads`
 //! - engine: [`client`], [`check`], [`export`], [`batch`], [`daemon`], [`agenda`], [`retry`], [`stop`]
 //! - faces: [`status`], [`notify`], [`cli`]
 //! - beside them, above the domain alone: `demo_org`, a Salesforce look-alike on loopback
@@ -35,6 +35,7 @@ pub mod key;
 pub mod monitor;
 pub mod output;
 pub mod state;
+mod threads;
 
 pub mod agenda;
 pub mod batch;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use tokio::runtime;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::clock::{self, Clock};
@@ -23,6 +24,13 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last ones may take where a signal ends the process.
 const DELIVERY_TIMEOUT_AFTER_SIGNAL: Duration = Duration::from_secs(1);
 
+/// How many notifications are sent at once. Each holds a descriptor, and a receiver that never answers holds it for
+/// five seconds.
+const MAX_DELIVERIES: usize = 16;
+
+/// How many more may wait for their turn; what comes then is given up.
+const MAX_WAITING: usize = 1_000;
+
 /// How long a start that was not told yet keeps an end waiting.
 const START_PING_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -35,6 +43,9 @@ pub struct Notifier {
     failed: Mutex<HashMap<String, bool>>,
     /// The last notification of each job to each, which its next one there waits for.
     last: Mutex<HashMap<(String, Channel), JoinHandle<()>>>,
+    /// Room for notifications that are waiting or being sent.
+    queue: Arc<Semaphore>,
+    deliveries: Arc<Semaphore>,
 }
 
 /// Who is told. They do not wait for each other.
@@ -80,6 +91,8 @@ impl Notifier {
             addresses: Mutex::new(Arc::new(Addresses::of(settings, jobs))),
             failed: Mutex::default(),
             last: Mutex::default(),
+            queue: Arc::new(Semaphore::new(MAX_DELIVERIES + MAX_WAITING)),
+            deliveries: Arc::new(Semaphore::new(MAX_DELIVERIES)),
         }
     }
 
@@ -126,7 +139,7 @@ impl Notifier {
             () = hurried => false,
         };
         if !done {
-            tracing::warn!(why = "the process ends", "somebody could not be told of a run");
+            tracing::warn!(why = "the process ends", "a notification of a run was not sent");
         }
     }
 
@@ -195,25 +208,32 @@ impl Notifier {
         (url, json): (SecretString, String),
         patience: Duration,
     ) {
+        let (job, clock) = (to.0.clone(), Arc::clone(&self.clock));
+        let not_sent = move |why: &str| tracing::warn!(job, why, "a notification of a run was not sent");
+        let Ok(room) = Arc::clone(&self.queue).try_acquire_owned() else {
+            return not_sent("too many are waiting for receivers that do not answer");
+        };
+        let deliveries = Arc::clone(&self.deliveries);
         let mut last = lock(&self.last);
         let before = last.remove(&to);
-        let (job, clock) = (to.0.clone(), Arc::clone(&self.clock));
-        let told = self.runtime.spawn(async move {
-            let untold = |why| tracing::warn!(job, why, "somebody could not be told of a run");
+        let sent = self.runtime.spawn(async move {
+            let _room = room;
             if let Some(mut before) = before
                 && clock::within(clock.as_ref(), patience, &mut before).await.is_none()
             {
                 before.abort();
-                untold("it did not answer while the run went on".to_owned());
+                not_sent("the receiver did not answer while the run went on");
             }
+            // Nobody closes it.
+            let _turn = deliveries.acquire().await;
             let telling = addresses.http.tell(&url, json);
             match clock::within(clock.as_ref(), DELIVERY_TIMEOUT, telling).await {
                 Some(Ok(())) => {}
-                Some(Err(why)) => untold(why),
-                None => untold("it did not answer in time".to_owned()),
+                Some(Err(why)) => not_sent(&why),
+                None => not_sent("the receiver did not answer in time"),
             }
         });
-        last.insert(to, told);
+        last.insert(to, sent);
     }
 }
 

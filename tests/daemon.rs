@@ -14,6 +14,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -393,8 +394,8 @@ fn one_state_directory_has_one_daemon_and_jobs_and_history_are_read_beside_it() 
     let one = at.run(["history", "accounts", "--limit", "1"]).ended(0);
     assert_eq!(one.stdout().lines().count(), 2);
     let berlin = TimeZone::get("Europe/Berlin").unwrap();
-    let offset = history(&at).pop().unwrap().ended.to_zoned(berlin).strftime("%:z").to_string();
-    assert!(one.stdout().contains(&format!(" {offset}  accounts  ok")), "{}", one.stdout());
+    let zone = history(&at).pop().unwrap().ended.to_zoned(berlin).strftime("%Z").to_string();
+    assert!(one.stdout().contains(&format!(" {zone}  accounts  ok")), "{}", one.stdout());
     assert_eq!(at.run(["history", "by_hand"]).ended(0).stdout(), "no run yet\n");
     at.run(["history", "acounts"])
         .ended(78)
@@ -825,7 +826,7 @@ fn a_notification_that_is_not_answered_is_given_up_after_five_seconds() {
     ));
     at.job("accounts", SOQL, "accounts.csv", "");
     let begun = Instant::now();
-    let outcome = at.run(["run", "accounts"]).ended(0).says(&["could not be told"]);
+    let outcome = at.run(["run", "accounts"]).ended(0).says(&["a notification of a run was not sent"]);
     assert!(!outcome.stderr.contains("s3cr3t"), "{}", outcome.stderr);
     assert!(begun.elapsed() >= Duration::from_secs(5) && begun.elapsed() < Duration::from_secs(20));
     assert_exported(&at, "exports/accounts.csv");
@@ -859,7 +860,7 @@ fn who_answers_no_notification_holds_up_a_run_for_five_seconds_in_all_and_for_on
     at.configure(&format!("[notify]\nwebhook = \"http://{address}/hook\"\non = [\"every\"]"));
     at.job("accounts", SOQL, "accounts.csv", &format!("ping_url = \"http://{address}/ping\""));
     let begun = Instant::now();
-    at.run(["run", "accounts"]).ended(0).says(&["could not be told"]);
+    at.run(["run", "accounts"]).ended(0).says(&["a notification of a run was not sent"]);
     assert!(begun.elapsed() < Duration::from_secs(9), "they waited for each other");
     let mut paths = heard.lock().unwrap().clone();
     paths.sort();
@@ -993,7 +994,7 @@ fn one_runs_metrics_are_written_whole_and_know_the_history() {
     at.script(Rule::always(At::Login(1), Fault::login_refused("invalid_grant", "ip restricted")));
     at.run(["run", "accounts", "--metrics-file", "metrics/sfexport.prom"])
         .ended(77)
-        .says(&["cannot write the metrics"]);
+        .says(&["the metrics were not written"]);
     std::fs::create_dir(at.path("metrics")).unwrap();
     at.run(["run", "accounts", "--metrics-file", "metrics/sfexport.prom"]).ended(77);
     assert_eq!(at.names_below("metrics"), ["sfexport.prom"]);
@@ -1007,6 +1008,77 @@ fn one_runs_metrics_are_written_whole_and_know_the_history() {
         sample(&metrics, "sfexport_last_success_timestamp_seconds{job=\"accounts\",org=\"default\"}");
     let first = history(&at).remove(0);
     assert!((success - first.ended.as_millisecond() as f64 / 1e3).abs() < 0.01);
+}
+
+#[test]
+fn a_planted_link_does_not_lead_the_metrics_elsewhere() {
+    let at = Deployment::new(20);
+    at.job("accounts", SOQL, "accounts.csv", "");
+    at.write("victim", "precious");
+    std::fs::create_dir(at.path("metrics")).unwrap();
+    // Whoever may write to the directory knows the number of the next process.
+    let victim = at.path("victim");
+    let plant = |process: u32| {
+        let _ = symlink(&victim, at.path(&format!("metrics/j.prom.{process}.partial")));
+    };
+    let next = std::process::id();
+    (next..next + 2_000).for_each(plant);
+    // What a killed run left is removed.
+    at.write("metrics/.j.prom.20260101T000000Z-0000000a.query.partial", "half");
+    // Not looked at for stages, as what was planted looks like one.
+    let output = at.command(["run", "accounts", "--metrics-file", "metrics/j.prom"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(at.text("victim"), "precious");
+    let written: Vec<_> = at.names_below("metrics").into_iter().filter(|name| !is_planted(name)).collect();
+    assert_eq!(written, ["j.prom"]);
+    let metrics = at.text("metrics/j.prom");
+    assert_eq!(sample(&metrics, "sfexport_last_run_exit_status{job=\"accounts\",org=\"default\"}"), 0.0);
+}
+
+fn is_planted(name: &str) -> bool {
+    name.starts_with("j.prom.")
+}
+
+/// The command, with a hard limit that a shell sets first.
+fn limited(at: &Deployment, limit: &str, arguments: &[&str]) -> Command {
+    let own = at.command(arguments);
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]);
+    command.arg(own.get_program()).args(own.get_args()).stdin(Stdio::null());
+    command.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(at.path(""));
+    command
+}
+
+#[test]
+fn a_webhook_that_never_answers_takes_no_descriptors_from_exports() {
+    let (address, _) = deaf();
+    let at = Deployment::new(10);
+    at.configure(&format!(
+        "[daemon]\nmax_concurrent_runs = 8\n[notify]\nwebhook = \"http://{address}/hook\"\non = [\"every\"]"
+    ));
+    for number in 0..300 {
+        at.job(&format!("job{number:03}"), SOQL, "{job}.csv", "");
+    }
+    let outcome = at.outcome(limited(&at, "-n 128", &["run", "--all"]).output().unwrap()).ended(0);
+    assert_eq!(outcome.stdout().lines().count(), 300);
+    assert_eq!(at.names_below("exports").len(), 300);
+    outcome.says(&["a notification of a run was not sent"]);
+}
+
+#[test]
+fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
+    let at = Deployment::new(10);
+    at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
+    let mut daemon = Process::spawn(&mut limited(&at, "-Sn 64", &["daemon"]));
+    daemon.says("has started");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.child.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let [.., soft, hard, _files] = line.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{line}") };
+    assert_eq!(soft, hard);
+    assert_ne!(soft, "64");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
 }
 
 /// A server that hears what is posted: path and body. `/redirect` leads to `/elsewhere`.

@@ -24,7 +24,11 @@ const LAYERS: &[Layer] = &[
     Layer { name: "file systems", modules: &["fs"], inside: false },
     Layer { name: "configuration", modules: &["config"], inside: false },
     Layer { name: "protocol and formats", modules: &["salesforce", "encode"], inside: false },
-    Layer { name: "edges", modules: &["clock", "http", "key", "monitor", "output", "state"], inside: false },
+    Layer {
+        name: "edges",
+        modules: &["clock", "http", "key", "monitor", "output", "state", "threads"],
+        inside: false,
+    },
     Layer {
         name: "engine",
         modules: &["agenda", "batch", "check", "client", "daemon", "export", "retry", "stop"],

@@ -1,6 +1,7 @@
 //! `sfexport run`: jobs, now.
 
-use std::io::{self, IsTerminal as _};
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,15 +12,16 @@ use super::log::Form;
 use super::print::Colour;
 use super::{Context, complete, human, print};
 use crate::batch::{self, Batch};
-use crate::clock;
+use crate::clock::{self, Clock as _};
 use crate::config::{self, Config, Selection};
 use crate::daemon::{LoadedConfig, Reading};
 use crate::error::{Exit, Failure};
 use crate::export::Extent;
-use crate::job::Job;
+use crate::job::{IfExists, Job};
 use crate::monitor::Monitor;
 use crate::notify::Notifier;
-use crate::report::RunReport;
+use crate::output::{self, LocalFile, Output};
+use crate::report::{RunId, RunReport};
 use crate::state::{State, StateError};
 use crate::status::{RunStats, Snapshot, metrics};
 
@@ -150,6 +152,7 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     if let (Some(stats), Some(path)) = (&stats, &arguments.metrics_file) {
         // The exports are made, or not, whatever becomes of their figures.
         if let Err(failure) = write_metrics(path, stats, config, &state) {
+            let failure = failure.context("the metrics were not written");
             print::warning(context.common.log_format, None, &failure.what);
         }
     }
@@ -169,7 +172,8 @@ pub(super) fn recall(state: &State, mut learn: impl FnMut(&RunReport)) {
     }
 }
 
-/// Writes the metrics whole: a collector sees the former file or the new one.
+/// Writes the metrics whole, as an export is written: a collector sees the previous file or the new one, and the file
+/// that is written first has a name that nobody can guess and the collector ignores.
 fn write_metrics(path: &Path, stats: &RunStats, config: Config, state: &State) -> Result<(), Failure> {
     let now = Timestamp::now();
     let config = LoadedConfig::new(config);
@@ -180,15 +184,18 @@ fn write_metrics(path: &Path, stats: &RunStats, config: Config, state: &State) -
         reading: Reading { taken: now, refused: None },
         stopping: false,
     };
-    // Not `.prom`, so that the collector leaves it alone.
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".{}.partial", std::process::id()));
-    let written = std::fs::write(&aside, metrics::text(stats, &snapshot))
-        .and_then(|()| std::fs::rename(&aside, path))
-        .inspect_err(|_| {
-            let _ = std::fs::remove_file(&aside);
-        });
-    written.map_err(|error| Failure::of_file(Exit::Output, "cannot write the metrics to", path, &error))
+    let text = metrics::text(stats, &snapshot);
+    // A misspelt directory is not made: no collector would look into it.
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    directory
+        .map_or(Ok(()), |directory| fs::metadata(directory).map(drop))
+        .map_err(|error| Failure::of_file(Exit::Output, "cannot write", path, &error))?;
+    let output = Output::from(LocalFile::new(path, IfExists::Replace, None)?.of_query());
+    output.sweep()?;
+    let mut staged = output.stage(&RunId::new(now, clock::System::new().random()))?;
+    staged.write_all(text.as_bytes()).map_err(output::write_failure)?;
+    output::publish(vec![staged.seal()?]).map_err(|unpublished| unpublished.failure)?;
+    Ok(())
 }
 
 /// The jobs to run, in the order of their names, each once.

@@ -4,7 +4,6 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::mpsc;
-use std::thread;
 
 use jiff::Timestamp;
 use tokio::sync::oneshot;
@@ -12,6 +11,7 @@ use tokio::sync::oneshot;
 use super::{LoadedConfig, panic_text};
 use crate::config::Config;
 use crate::error::{Exit, Failure};
+use crate::threads;
 
 /// Reads the configuration when it is asked to, on a thread of its own, for files may be slow.
 ///
@@ -43,8 +43,7 @@ impl Reader {
                 let _ = answer.send(read.unwrap_or_else(|panic| Err(bug(panic_text(panic.as_ref())))));
             }
         };
-        let started = thread::Builder::new().name("configuration".to_owned()).spawn(read);
-        started.map_err(|error| Failure::new(Exit::General, format!("cannot start a thread: {error}")))?;
+        threads::spawn("configuration", read)?;
         Ok(Self { asked })
     }
 

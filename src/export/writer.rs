@@ -20,6 +20,7 @@ use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::page::{FetchChildren, Head, PageReader};
 use crate::salesforce::query::{Count, QueryLocator};
 use crate::soql::Columns;
+use crate::threads;
 
 /// What the writer is told.
 pub(super) enum Command {
@@ -84,10 +85,7 @@ impl WriterThread {
         let (commands, told) = channel(1);
         let (answers, replies) = channel(1);
         let writer = Writer::new(job, columns, stages);
-        let thread = std::thread::Builder::new()
-            .name("writer".to_owned())
-            .spawn(move || writer.work(told, &answers))
-            .map_err(|error| Failure::new(Exit::General, format!("cannot start a thread: {error}")))?;
+        let thread = threads::spawn("writer", move || writer.work(told, &answers))?;
         Ok(Self { commands, replies, thread })
     }
 

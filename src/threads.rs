@@ -1,0 +1,20 @@
+//! Threads of our own, and what a run ends with if the system has none to give.
+
+use std::thread::{self, JoinHandle};
+
+use crate::error::{Exit, Failure};
+
+/// Starts a thread.
+///
+/// # Errors
+/// [`Exit::TryLater`] if the user or the container has reached its limit of processes and threads.
+pub(crate) fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Failure> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| {
+        Failure::new(Exit::TryLater, format!("cannot start the thread {name:?}: {error}")).hint(
+            "raise the limit on processes (ulimit -u, TasksMax, pids.max), or lower max_concurrent_runs",
+        )
+    })
+}
