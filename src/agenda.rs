@@ -13,9 +13,9 @@ use crate::schedule::{Mark, Schedule};
 
 mod job_state;
 
-use job_state::JobState;
+use job_state::{JobState, Line};
 
-pub use job_state::{CATCH_UP_CAP, MAX_COUNTED, ON_TIME};
+pub use job_state::{CATCH_UP_CAP, MAX_COUNTED, MAX_WAIT_TO_RUN_ALONE, ON_TIME};
 
 /// Every job's state, and the room for runs.
 ///
@@ -30,6 +30,9 @@ pub struct Agenda {
     timers: BTreeSet<(Timestamp, JobName)>,
     /// The jobs whose run could start if there were room: by org, who has waited longest first.
     lines: BTreeMap<OrgName, BTreeSet<(Timestamp, JobName)>>,
+    /// Those whose process died when they ran: who died least often first, then who has waited longest. One at a time
+    /// starts, while nothing else runs, so none of them keeps another job from its end.
+    alone: BTreeSet<(u32, Timestamp, JobName)>,
     running: BTreeMap<OrgName, usize>,
     stopping: Option<Stopping>,
     actions: Vec<Action>,
@@ -171,14 +174,8 @@ pub enum PassedOver {
     Overlap,
     /// Skipped: still waiting when a later one took its place, with `overlap = "replace"`.
     Replaced,
-}
-
-impl PassedOver {
-    /// Whether the occurrence was skipped on purpose, where it was not missed.
-    #[must_use]
-    pub fn is_skip(self) -> bool {
-        matches!(self, Self::Overlap | Self::Replaced)
-    }
+    /// Given up: the process died each time the job ran, once more often than `retries`.
+    ProcessDied,
 }
 
 /// How one job stands, for those who look on.
@@ -212,6 +209,7 @@ impl Agenda {
             now,
             timers: BTreeSet::new(),
             lines: BTreeMap::new(),
+            alone: BTreeSet::new(),
             running: BTreeMap::new(),
             stopping: None,
             actions: Vec::new(),
@@ -356,16 +354,21 @@ impl Agenda {
                 limit.is_none_or(|limit| self.running.get(org).copied().unwrap_or(0) < (*limit).max(1))
             };
             let longest_waiting = self.lines.iter().filter(|(org, _)| has_room(org));
-            let Some((org, name)) = longest_waiting
+            let longest = longest_waiting
                 .filter_map(|(org, line)| line.first().map(|head| (head, org)))
                 .min()
-                .map(|((_, name), org)| (org.clone(), name.clone()))
-            else {
-                return;
-            };
+                .map(|((_, name), org)| (org.clone(), name.clone()));
+            let Some((org, name)) = longest.or_else(|| self.first_alone()) else { return };
             *self.running.entry(org).or_default() += 1;
             self.with(&name, |state, actions| state.begin(now, actions));
         }
+    }
+
+    /// The first of those that start only while nothing else runs, if nothing does.
+    fn first_alone(&self) -> Option<(OrgName, JobName)> {
+        let (_, _, name) =
+            self.alone.first().filter(|_| self.running.values().all(|running| *running == 0))?;
+        Some((self.states.get(name)?.org().clone(), name.clone()))
     }
 
     fn names(&self) -> Vec<JobName> {
@@ -388,9 +391,15 @@ impl Agenda {
         if let Some(at) = state.filed_timer {
             self.timers.insert((at, name.clone()));
         }
-        state.filed_line = state.ready_since(self.now).map(|since| (state.org().clone(), since));
-        if let Some((org, since)) = &state.filed_line {
-            self.lines.entry(org.clone()).or_default().insert((*since, name.clone()));
+        state.filed_line = state.line(self.now);
+        match state.filed_line.clone() {
+            Some(Line::Of(org, since)) => {
+                self.lines.entry(org).or_default().insert((since, name.clone()));
+            }
+            Some(Line::Alone(died, since)) => {
+                self.alone.insert((died, since, name.clone()));
+            }
+            None => {}
         }
     }
 
@@ -399,13 +408,19 @@ impl Agenda {
         if let Some(at) = state.filed_timer.take() {
             self.timers.remove(&(at, name.clone()));
         }
-        if let Some((org, since)) = state.filed_line.take()
-            && let Some(line) = self.lines.get_mut(&org)
-        {
-            line.remove(&(since, name.clone()));
-            if line.is_empty() {
-                self.lines.remove(&org);
+        match state.filed_line.take() {
+            Some(Line::Of(org, since)) => {
+                if let Some(line) = self.lines.get_mut(&org) {
+                    line.remove(&(since, name.clone()));
+                    if line.is_empty() {
+                        self.lines.remove(&org);
+                    }
+                }
             }
+            Some(Line::Alone(died, since)) => {
+                self.alone.remove(&(died, since, name.clone()));
+            }
+            None => {}
         }
     }
 }

@@ -38,6 +38,9 @@ pub const MAX_SLEEP: Duration = Duration::from_secs(30);
 /// How often old history is dropped.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
 
+const PROCESS_DIED_HINT: &str = "find out what killed it (`journalctl -k` shows the kernel's out-of-memory killer): \
+    give it more memory, or narrow the query; until then the job starts while no other runs";
+
 /// What a daemon is given.
 pub struct DaemonOptions {
     /// Who reads the configuration again.
@@ -511,8 +514,10 @@ impl Daemon {
             PassedOver::ScheduleChanged => "still waiting when its schedule was changed",
             PassedOver::Overlap => "skipped: the run before it was still going on",
             PassedOver::Replaced => "skipped: a later one took its place",
+            PassedOver::ProcessDied => "the process died in each of its attempts",
         };
         let what = match count {
+            _ if why == PassedOver::ProcessDied => format!("given up: {why_not}"),
             0 | 1 => format!("not run: {why_not}"),
             _ => format!("{count} occurrences since {first} not run: {why_not}"),
         };
@@ -522,9 +527,17 @@ impl Daemon {
         let org = config.jobs.get(job).map_or(OrgName::DEFAULT, |job| job.org.as_str());
         let mut report = RunReport::begun(job.as_str(), org, run_id, now);
         report.scheduled = Some(last);
-        report.status = if why.is_skip() { RunStatus::Skipped } else { RunStatus::Missed };
-        // Not 0, which says that records are in a file; and nothing that a person must mend.
+        report.status = match why {
+            PassedOver::ProcessDied => RunStatus::Failed,
+            PassedOver::Overlap | PassedOver::Replaced => RunStatus::Skipped,
+            _ => RunStatus::Missed,
+        };
+        // Not 0, which says that records are in a file; and 75 where there is nothing for a person to mend.
         report.exit_status = Exit::TryLater.code();
+        if why == PassedOver::ProcessDied {
+            report.exit_status = Exit::General.code();
+            report.hint = Some(PROCESS_DIED_HINT.to_owned());
+        }
         tracing::warn!(%job, status = report.status.as_str(), scheduled = %last, "{what}");
         report.error = Some(what);
         report

@@ -173,7 +173,7 @@ fn settled(at: &Deployment, job: &str, schedule: &str, settled: Timestamp) {
 
 fn settled_for(at: &Deployment, key: &ExportKey, schedule: &str, settled: Timestamp) {
     let fingerprint = Schedule::parse(schedule, TimeZone::UTC).unwrap().fingerprint();
-    let mark = Mark { fingerprint, settled, begun: None, started: Started::default() };
+    let mark = Mark { fingerprint, settled, begun: None, started: Started::default(), died: 0 };
     State::open(&at.path("state")).unwrap().set_mark(key, &mark).unwrap();
 }
 
@@ -246,7 +246,8 @@ fn a_run_that_outlasts_the_grace_is_cancelled_and_done_again_at_the_next_start()
     assert_eq!((cancelled.status, cancelled.exit_status), (RunStatus::Cancelled, 143));
 
     let daemon = Process::start(&at);
-    daemon.says("attempt=2");
+    // A cancelled attempt is not counted.
+    daemon.says("attempt=1");
     let again = wait_for(|| history(&at).pop().filter(|run| run.status == RunStatus::Ok)).unwrap();
     assert_eq!(again.scheduled, cancelled.scheduled);
     assert_exported(&at, "exports/accounts.csv");
@@ -313,7 +314,7 @@ fn a_second_signal_ends_at_once_while_the_state_directories_disk_hangs() {
 #[test]
 fn a_killed_daemon_leaves_the_old_file_and_the_next_one_makes_it_anew() {
     let at = Deployment::new(50);
-    due(&at, "accounts", "");
+    due(&at, "accounts", "retry_after = \"1s\"");
     at.write("exports/accounts.csv", "the night before\n");
     at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(600))));
     let mut daemon = Process::start(&at);
@@ -434,7 +435,7 @@ fn who_asks_for_the_next_runs_is_told_that_no_daemon_is_there_to_start_them() {
 
 fn settled_in(at: &Deployment, job: &str, schedule: &str, zone: &str) {
     let fingerprint = Schedule::parse(schedule, TimeZone::get(zone).unwrap()).unwrap().fingerprint();
-    let mark = Mark { fingerprint, settled: ago(3), begun: None, started: Started::default() };
+    let mark = Mark { fingerprint, settled: ago(3), begun: None, started: Started::default(), died: 0 };
     state(at).set_mark(&key(job), &mark).unwrap();
 }
 

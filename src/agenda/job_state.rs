@@ -20,6 +20,9 @@ pub const CATCH_UP_CAP: usize = 100;
 /// How far occurrences that are passed over together are counted.
 pub const MAX_COUNTED: usize = 1_000;
 
+/// How long a job whose process died waits for a moment in which nothing else runs.
+pub const MAX_WAIT_TO_RUN_ALONE: Duration = Duration::from_secs(3_600);
+
 /// One job on the agenda.
 #[derive(Debug)]
 pub(super) struct JobState {
@@ -29,11 +32,24 @@ pub(super) struct JobState {
     /// Due, and not begun; in the order in which they are to run.
     waiting: VecDeque<Waiting>,
     running: Option<Running>,
+    /// How many of its last runs, in a row, ended with the death of the process.
+    died: u32,
+    /// If it died: nothing of the job starts earlier.
+    held_until: Timestamp,
     removed: bool,
     noted: Option<Mark>,
     /// Where the agenda has filed it.
     pub(super) filed_timer: Option<Timestamp>,
-    pub(super) filed_line: Option<(OrgName, Timestamp)>,
+    pub(super) filed_line: Option<Line>,
+}
+
+/// Where a job is filed whose run could start if there were room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Line {
+    /// With the others of its org, by the time since when it has waited.
+    Of(OrgName, Timestamp),
+    /// By itself, because the process may die of it: those that did so less often first.
+    Alone(u32, Timestamp),
 }
 
 /// How far a schedule has come.
@@ -64,7 +80,7 @@ enum Kind {
     Fresh,
     /// One that fell due while the job ran.
     Queued,
-    /// One whose run was cut off.
+    /// One whose run was cancelled by a signal, or whose process died.
     Interrupted,
     /// One whose run failed.
     Retry,
@@ -105,6 +121,8 @@ impl JobState {
             cursor: None,
             waiting: VecDeque::new(),
             running: None,
+            died: 0,
+            held_until: Timestamp::MIN,
             removed: false,
             noted: mark,
             filed_timer: None,
@@ -113,6 +131,24 @@ impl JobState {
         state.set_cursor(now, actions);
         state.note_mark(actions);
         state
+    }
+
+    /// Takes up the occurrence whose run had begun when the process before this one ended.
+    fn resume(&mut self, begun: Begun, actions: &mut Vec<Action>) {
+        let Begun { scheduled, attempt, ended } = begun;
+        if !ended {
+            self.died = self.died.saturating_add(1);
+            // Whatever the process died of, it must not die of it for ever.
+            if self.died.is_multiple_of(self.job.policy.retries.saturating_add(1)) {
+                return self.pass_over(scheduled, PassedOver::ProcessDied, actions);
+            }
+        }
+        if self.job.policy.catch_up == CatchUp::None {
+            return self.pass_over(scheduled, PassedOver::NotCaughtUp, actions);
+        }
+        let since = later(scheduled, self.jitter);
+        let attempt = attempt.saturating_add(1);
+        self.waiting.push_back(Waiting { kind: Kind::Interrupted, scheduled, attempt, since });
     }
 
     /// Goes on where the noted mark says, if it is of the job's schedule; else begins now.
@@ -128,20 +164,18 @@ impl JobState {
         let (taken, begun, started) = match &self.noted {
             // A mark ahead of the clock was made under another clock: what it passed over may come again.
             Some(mark) if mark.fingerprint == fingerprint => {
+                self.died = mark.died;
                 (mark.settled.min(now), mark.begun, mark.started.clone())
             }
             _ => (now, None, Started::default()),
         };
         let next = started.first_other(&schedule, taken);
         self.cursor = Some(ScheduleCursor { schedule, fingerprint, next, taken, started });
-        if let Some(Begun { scheduled, attempt }) = begun {
-            if self.job.policy.catch_up == CatchUp::None {
-                self.pass_over(scheduled, PassedOver::NotCaughtUp, actions);
-            } else {
-                let since = later(scheduled, self.jitter);
-                let attempt = attempt.saturating_add(1);
-                self.waiting.push_back(Waiting { kind: Kind::Interrupted, scheduled, attempt, since });
-            }
+        if let Some(begun) = begun {
+            self.resume(begun, actions);
+        }
+        if self.died > 0 {
+            self.held_until = later(now, self.job.policy.retry_after);
         }
     }
 
@@ -149,6 +183,10 @@ impl JobState {
     pub(super) fn change(&mut self, job: PlannedJob, now: Timestamp, actions: &mut Vec<Action>) {
         let before = self.cursor.as_ref().map(|cursor| cursor.fingerprint.clone());
         let after = job.schedule.as_ref().map(Schedule::fingerprint);
+        if job.org != self.job.org {
+            // Marks are kept by job and org: the new org has none yet.
+            self.noted = None;
+        }
         self.job = job;
         self.jitter = jitter(&self.job);
         self.removed = false;
@@ -192,25 +230,44 @@ impl JobState {
     /// When it must be looked at again, after it has been looked at now.
     pub(super) fn look_again(&self, now: Timestamp) -> Option<Timestamp> {
         let waits = self.waiting.iter().flat_map(|waiting| {
-            let ready = Some(waiting.since).filter(|since| *since > now);
+            let ready = Some(self.may_start(waiting)).filter(|at| *at > now);
             // The deadline itself is early enough.
             let late =
                 self.deadline_of(waiting.scheduled).map(|deadline| later(deadline, Duration::from_millis(1)));
             [ready, late].into_iter().flatten()
         });
-        waits.chain(self.next_start()).min()
+        let in_line =
+            Some(self.in_line_from()).filter(|at| self.died > 0 && !self.waiting.is_empty() && *at > now);
+        waits.chain(self.next_start()).chain(in_line).min()
     }
 
-    /// Since when a run could start, if there is one that could.
-    pub(super) fn ready_since(&self, now: Timestamp) -> Option<Timestamp> {
-        self.ready(now).and_then(|place| self.waiting.get(place)).map(|waiting| waiting.since)
+    /// When what waits may start.
+    fn may_start(&self, waiting: &Waiting) -> Timestamp {
+        waiting.since.max(self.held_until)
+    }
+
+    /// If it died: from when on it does not wait any longer for everything else to end.
+    fn in_line_from(&self) -> Timestamp {
+        later(self.held_until, MAX_WAIT_TO_RUN_ALONE)
+    }
+
+    /// Where it waits for room, if a run of it could start.
+    pub(super) fn line(&self, now: Timestamp) -> Option<Line> {
+        let since = self
+            .ready(now)
+            .and_then(|place| self.waiting.get(place))
+            .map(|waiting| self.may_start(waiting))?;
+        Some(match self.died > 0 && now < self.in_line_from() {
+            true => Line::Alone(self.died, since),
+            false => Line::Of(self.job.org.clone(), since),
+        })
     }
 
     fn ready(&self, now: Timestamp) -> Option<usize> {
         if self.running.is_some() {
             return None;
         }
-        self.waiting.iter().position(|waiting| waiting.since <= now)
+        self.waiting.iter().position(|waiting| self.may_start(waiting) <= now)
     }
 
     /// Starts what is ready.
@@ -253,14 +310,16 @@ impl JobState {
         actions: &mut Vec<Action>,
     ) -> Option<OrgName> {
         let run = self.running.take()?;
+        (self.died, self.held_until) = (0, Timestamp::MIN);
         let stays_due = run.is_scheduled && !run.replaced;
-        let (scheduled, attempt) = (run.scheduled, run.attempt.saturating_add(1));
+        let Running { scheduled, attempt, .. } = run;
         match exit {
             Exit::Interrupted | Exit::Terminated if stays_due && stopping => {
                 let since = later(scheduled, self.jitter);
                 self.waiting.push_front(Waiting { kind: Kind::Interrupted, scheduled, attempt, since });
             }
             exit if stays_due && exit.worth_a_retry() => {
+                let attempt = attempt.saturating_add(1);
                 if let Some(at) = self.retry_at(&run, now) {
                     self.waiting.push_front(Waiting { kind: Kind::Retry, scheduled, attempt, since: at });
                     actions.push(Action::Retry { job: self.job.name.clone(), scheduled, attempt, at });
@@ -287,6 +346,7 @@ impl JobState {
         for retry in self.waiting.iter_mut().filter(|waiting| waiting.kind == Kind::Retry) {
             retry.since = retry.since.checked_sub(back).unwrap_or(Timestamp::MIN);
         }
+        self.held_until = self.held_until.checked_sub(back).unwrap_or(Timestamp::MIN);
         let Some(cursor) = self.cursor.as_mut().filter(|cursor| cursor.taken > now) else { return };
         cursor.taken = now;
         cursor.next = cursor.started.first_other(&cursor.schedule, now);
@@ -469,15 +529,19 @@ impl JobState {
         let waits_again = self.waiting.iter().find(|waiting| waiting.kind.is_begun());
         let begun = match &self.running {
             Some(running) if running.is_scheduled => {
-                Some(Begun { scheduled: running.scheduled, attempt: running.attempt })
+                Some(Begun { scheduled: running.scheduled, attempt: running.attempt, ended: false })
             }
             _ => waits_again.map(|Waiting { scheduled, attempt, .. }| Begun {
                 scheduled: *scheduled,
                 attempt: attempt - 1,
+                ended: true,
             }),
         };
         let is_noted = noted.is_some_and(|noted| {
-            noted.settled == settled && noted.begun == begun && noted.started == cursor.started
+            noted.settled == settled
+                && noted.begun == begun
+                && noted.started == cursor.started
+                && noted.died == self.died
         });
         if !is_noted {
             let mark = Mark {
@@ -485,6 +549,7 @@ impl JobState {
                 settled,
                 begun,
                 started: cursor.started.clone(),
+                died: self.died,
             };
             actions.push(Action::Mark { job: self.job.name.clone(), mark: mark.clone() });
             self.noted = Some(mark);

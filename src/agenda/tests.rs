@@ -77,7 +77,7 @@ impl Desk {
         let mut told = Vec::new();
         for action in self.agenda.apply(event, timestamp(now)) {
             if let Action::Start { job, scheduled, attempt } = &action {
-                let begun = Some(Begun { scheduled: *scheduled, attempt: *attempt });
+                let begun = Some(Begun { scheduled: *scheduled, attempt: *attempt, ended: false });
                 assert_eq!(self.marks[job].begun, begun, "marked before it starts");
             }
             told.push(match action {
@@ -181,7 +181,7 @@ fn missed_occurrences_are_caught_up_as_the_policy_says() {
 
 #[test]
 fn catching_up_on_all_goes_back_a_hundred_occurrences() {
-    let policy = Policy { catch_up: CatchUp::All, ..Policy::default() };
+    let policy = Policy { catch_up: CatchUp::All, retry_after: minutes(1), ..Policy::default() };
     let jobs = || plan(vec![job("a", "*/5 * * * *", policy.clone())]);
     let mut desk = Desk::open(jobs(), "00:02");
     desk.tick("00:02");
@@ -191,8 +191,9 @@ fn catching_up_on_all_goes_back_a_hundred_occurrences() {
     assert_eq!(desk.end("a", Exit::Success, "+1 00:03"), ["start a 15:50 #1"]);
     // A crash in between forgets nothing.
     let mut desk = desk.crash(jobs(), "+1 00:03");
-    assert_eq!(desk.tick("+1 00:03"), ["start a 15:50 #2"]);
-    let mut told = desk.end("a", Exit::Success, "+1 00:03:30");
+    assert_eq!(desk.tick("+1 00:03"), NOTHING);
+    assert_eq!(desk.tick("+1 00:04"), ["start a 15:50 #2"]);
+    let mut told = desk.end("a", Exit::Success, "+1 00:04");
     assert_eq!(told, ["start a 15:55 #1"]);
     for _ in 0..97 {
         told = desk.end("a", Exit::Success, "+1 00:04");
@@ -594,25 +595,28 @@ fn what_a_crash_cut_off_stays_due() {
         (told, desk)
     };
     let (told, mut desk) = crashed(CatchUp::Latest, "02:01");
-    assert_eq!(told, ["start a 02:00 #2"]);
+    assert_eq!(told, NOTHING);
+    assert_eq!(desk.wake().as_deref(), Some("02:11"), "after retry_after");
+    assert_eq!(desk.tick("02:11"), ["start a 02:00 #2"]);
     // And again, until it has ended.
     let mut desk = {
-        desk.tick("02:02");
-        desk.crash(jobs(CatchUp::Latest), "02:03")
+        desk.tick("02:12");
+        desk.crash(jobs(CatchUp::Latest), "02:13")
     };
-    assert_eq!(desk.tick("02:03"), ["start a 02:00 #3"]);
-    assert_eq!(desk.end("a", Exit::Success, "02:04"), NOTHING);
-    assert_eq!(desk.crash(jobs(CatchUp::Latest), "02:05").tick("02:05"), NOTHING);
+    assert_eq!(desk.tick("02:23"), ["start a 02:00 #3"]);
+    assert_eq!(desk.end("a", Exit::Success, "02:24"), NOTHING);
+    assert_eq!(desk.marks[&name("a")].died, 0);
+    assert_eq!(desk.crash(jobs(CatchUp::Latest), "02:25").tick("02:25"), NOTHING);
 
     assert_eq!(crashed(CatchUp::None, "02:00:10").0, ["pass a 02:00..02:00 1 NotCaughtUp"]);
     // A later one is due by then.
-    assert_eq!(
-        crashed(CatchUp::Latest, "+2 12:00").0,
-        ["pass a +1 02:00..+1 02:00 1 Overtaken", "pass a 02:00..02:00 1 Overtaken", "start a +2 02:00 #1"]
-    );
+    let (told, mut desk) = crashed(CatchUp::Latest, "+2 12:00");
+    assert_eq!(told, ["pass a +1 02:00..+1 02:00 1 Overtaken", "pass a 02:00..02:00 1 Overtaken"]);
+    assert_eq!(desk.tick("+2 12:10"), ["start a +2 02:00 #1"]);
     let (told, mut desk) = crashed(CatchUp::All, "+1 12:00");
-    assert_eq!(told, ["start a 02:00 #2"]);
-    assert_eq!(desk.end("a", Exit::Success, "+1 12:01"), ["start a +1 02:00 #1"]);
+    assert_eq!(told, NOTHING);
+    assert_eq!(desk.tick("+1 12:10"), ["start a 02:00 #2"]);
+    assert_eq!(desk.end("a", Exit::Success, "+1 12:11"), ["start a +1 02:00 #1"]);
 }
 
 #[test]
@@ -626,11 +630,109 @@ fn what_waited_for_room_or_for_a_retry_is_due_after_a_crash() {
     let mut desk = Desk::open(jobs(), "00:00");
     assert_eq!(desk.tick("02:00"), ["start a 02:00 #1"]);
     assert_eq!(desk.end("a", Exit::TryLater, "02:01"), ["retry a 02:00 #2 at 02:11", "start b 02:00 #1"]);
+    // The process died of b's run; a's had ended.
     let mut desk = desk.crash(jobs(), "02:02");
     assert_eq!(desk.tick("02:02"), ["start a 02:00 #2"]);
     let mut desk = desk.crash(jobs(), "02:03");
-    assert_eq!(desk.tick("02:03"), ["start a 02:00 #3"]);
-    assert_eq!(desk.end("a", Exit::Success, "02:04"), ["start b 02:00 #2"]);
+    assert_eq!(desk.tick("02:03"), NOTHING);
+    assert_eq!(desk.tick("02:13"), ["start a 02:00 #3"]);
+    assert_eq!(desk.end("a", Exit::Success, "02:14"), ["start b 02:00 #2"]);
+}
+
+#[test]
+fn an_occurrence_that_kills_the_process_is_given_up_after_its_retries() {
+    let policy = Policy { retries: 1, retry_after: minutes(5), ..Policy::default() };
+    let jobs = || plan(vec![job("a", "0 2 * * *", policy.clone())]);
+    let mut desk = Desk::open(jobs(), "00:00");
+    assert_eq!(desk.tick("02:00"), ["start a 02:00 #1"]);
+    let mut desk = desk.crash(jobs(), "02:01");
+    // A process that dies without having started it makes no difference.
+    desk.tick("02:01");
+    let mut desk = desk.crash(jobs(), "02:02");
+    assert_eq!(desk.tick("02:06"), NOTHING);
+    assert_eq!(desk.tick("02:07"), ["start a 02:00 #2"]);
+    let mut desk = desk.crash(jobs(), "02:08");
+    assert_eq!(desk.tick("02:08"), ["pass a 02:00..02:00 1 ProcessDied"]);
+    assert_eq!(desk.wake().as_deref(), Some("+1 02:00"));
+    // The next one has its own attempts.
+    assert_eq!(desk.tick("+1 02:00"), ["start a +1 02:00 #1"]);
+    let mut desk = desk.crash(jobs(), "+1 02:01");
+    assert_eq!(desk.tick("+1 02:06"), ["start a +1 02:00 #2"]);
+    assert_eq!(desk.end("a", Exit::Success, "+1 02:07"), NOTHING);
+}
+
+#[test]
+fn a_job_that_kills_the_process_keeps_no_other_from_its_end() {
+    let policy = Policy { retries: 2, retry_after: minutes(3), ..Policy::default() };
+    let jobs = || {
+        let minutely = |name: &str| job(name, "* * * * *", policy.clone());
+        plan(vec![minutely("killer"), minutely("another"), minutely("other")])
+    };
+    let mut desk = Desk::open(jobs(), "00:00:30");
+    let (mut now, end) = (timestamp("00:00:30"), timestamp("02:00:30"));
+    let (mut deaths, mut given_up, mut exports) = (0, 0, [Vec::new(), Vec::new()]);
+    while now < end {
+        let mut told = desk.tick(&spelled(now));
+        given_up += told.iter().filter(|told| told.ends_with("ProcessDied")).count();
+        for (job, exports) in ["another", "other"].into_iter().zip(&mut exports) {
+            if told.iter().any(|told| told.starts_with(&format!("start {job}"))) {
+                // What runs when the process dies is not exported.
+                if !told.iter().any(|told| told.starts_with("start killer")) {
+                    exports.push(now);
+                    told.extend(desk.end(job, Exit::Success, &spelled(now)));
+                }
+            }
+        }
+        now += SignedDuration::from_secs(2);
+        if told.iter().any(|told| told.starts_with("start killer")) {
+            deaths += 1;
+            desk = desk.crash(jobs(), &spelled(now));
+        }
+    }
+    // Once every three minutes at most, and after every third death in a row the occurrence is given up.
+    assert!((20..=40).contains(&deaths) && given_up == deaths / 3, "{deaths} {given_up}");
+    for exports in exports {
+        assert!(exports.len() > 100, "only {} exports in two hours", exports.len());
+    }
+}
+
+#[test]
+fn a_job_whose_process_died_starts_while_nothing_else_runs() {
+    let policy = Policy { retry_after: minutes(1), ..Policy::default() };
+    let jobs = || plan(vec![job("a", "0 2 * * *", policy.clone()), job("b", "5 2 * * *", policy.clone())]);
+    let died = || {
+        let mut desk = Desk::open(jobs(), "00:00");
+        assert_eq!(desk.tick("02:00"), ["start a 02:00 #1"]);
+        let mut desk = desk.crash(jobs(), "02:04:30");
+        assert_eq!(desk.tick("02:05"), ["start b 02:05 #1"]);
+        assert_eq!(desk.tick("02:05:30"), NOTHING);
+        desk
+    };
+    assert_eq!(died().end("b", Exit::Success, "02:20"), ["start a 02:00 #2"]);
+    // But not for ever.
+    let mut desk = died();
+    assert_eq!(desk.wake().as_deref(), Some("03:05:30"));
+    assert_eq!(desk.tick("03:05:30"), ["start a 02:00 #2"]);
+}
+
+#[test]
+fn an_attempt_that_a_signal_cancelled_does_not_count() {
+    let policy = Policy { retries: 1, retry_after: minutes(10), ..Policy::default() };
+    let jobs = || plan(vec![job("a", "0 2 * * *", policy.clone())]);
+    let mut desk = Desk::open(jobs(), "00:00");
+    desk.tick("00:00");
+    for minute in 0..5 {
+        let now = |second| format!("02:0{minute}:0{second}");
+        assert_eq!(desk.tick(&now(0)), ["start a 02:00 #1"]);
+        desk.apply(Event::Signal, &now(1));
+        assert_eq!(desk.end("a", Exit::Terminated, &now(2)), ["finish"]);
+        desk = desk.crash(jobs(), &now(3));
+    }
+    assert_eq!(desk.tick("02:05"), ["start a 02:00 #1"]);
+    assert_eq!(desk.end("a", Exit::Unavailable, "02:06"), ["retry a 02:00 #2 at 02:16"]);
+    let mut desk = desk.crash(jobs(), "02:07");
+    assert_eq!(desk.tick("02:07"), ["start a 02:00 #2"]);
+    assert_eq!(desk.end("a", Exit::Unavailable, "02:08"), NOTHING);
 }
 
 #[test]
@@ -656,7 +758,7 @@ fn the_first_signal_starts_nothing_more_cancels_after_the_grace_and_ends_when_al
     assert_eq!(desk.end("b", Exit::Terminated, "02:01:17"), ["finish"]);
     assert_eq!(desk.tick("02:01:18"), NOTHING);
     // What was cancelled, and what fell due meanwhile, is due at the next start; what ended is not.
-    assert_eq!(desk.crash(jobs(), "02:10").tick("02:10"), ["start b 02:00 #2", "start c 02:01 #1"]);
+    assert_eq!(desk.crash(jobs(), "02:10").tick("02:10"), ["start b 02:00 #1", "start c 02:01 #1"]);
 }
 
 #[test]

@@ -16,9 +16,16 @@ pub struct Mark {
     /// The occurrence whose run has begun and has not come to an end of its own.
     #[serde(default)]
     pub begun: Option<Begun>,
-    /// The occurrences that were started, lest a clock set back starts them again.
+    /// The occurrences that were started, so a clock set back does not start them again.
     #[serde(default)]
     pub started: Started,
+    /// How many of the job's last runs, in a row, ended with the death of the process.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub died: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// An occurrence whose run has begun.
@@ -26,8 +33,11 @@ pub struct Mark {
 pub struct Begun {
     /// Its timestamp, before jitter.
     pub scheduled: Timestamp,
-    /// Which of its runs that was; 1 is the first.
+    /// Which of its runs that was; 1 is the first. One that a signal cancelled is not counted.
     pub attempt: u32,
+    /// Whether that run has come to an end, and the occurrence waits for another one. If not, its process died.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
 }
 
 /// The occurrences that were started, as a few series without a hole, in order. Where there would be more than a

@@ -338,8 +338,8 @@ fn mark(fingerprint: &str) -> Mark {
     let schedule = Schedule::parse("@hourly", jiff::tz::TimeZone::UTC).unwrap();
     let mut started = Started::default();
     started.insert(&schedule, at(START));
-    let begun = Some(Begun { scheduled: at(START), attempt: 2 });
-    Mark { fingerprint: fingerprint.to_owned(), settled: at(START + 5), begun, started }
+    let begun = Some(Begun { scheduled: at(START), attempt: 2, ended: true });
+    Mark { fingerprint: fingerprint.to_owned(), settled: at(START + 5), begun, started, died: 3 }
 }
 
 #[test]
