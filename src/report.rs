@@ -280,6 +280,10 @@ mod tests {
         assert_eq!(keys, named);
         let fields = serde_json::to_value(&report).unwrap().as_object().unwrap().len();
         assert_eq!(named.len(), fields);
+        let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+        let example: serde_json::Map<_, _> = serde_json::from_str(example).unwrap();
+        assert_eq!(example.len(), fields);
+        serde_json::from_value::<RunReport>(example.into()).unwrap();
     }
 
     #[test]
