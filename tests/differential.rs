@@ -947,7 +947,6 @@ fn reach(row: Row<'_>, path: &[&str]) -> Value {
 /// What stands under a key of a record.
 enum Node<'i> {
     Field(&'static str),
-    Aliased(&'i [&'static str]),
     Parent(Vec<(String, Self)>),
     TypeOf(&'i [(&'static str, Vec<Spelled>)], &'i Option<Vec<Spelled>>),
     Children(&'i Select),
@@ -958,11 +957,9 @@ fn record(row: Row<'_>, items: &[Item]) -> String {
     let mut root = Vec::new();
     for item in items {
         match &item.what {
-            What::Field(path) => insert(&mut root, path),
-            What::Aliased(path) => {
-                let alias = item.spelled.rsplit('.').next().unwrap().to_owned();
-                root.push((alias, Node::Aliased(path)));
-            }
+            What::Field(path) => insert(&mut root, path, path.last().unwrap()),
+            // An alias stands where the field would: inside its parents.
+            What::Aliased(path) => insert(&mut root, path, item.spelled.rsplit('.').next().unwrap()),
             What::TypeOf(relationship, branches, otherwise) => {
                 root.push(((*relationship).to_owned(), Node::TypeOf(branches, otherwise)));
             }
@@ -974,10 +971,11 @@ fn record(row: Row<'_>, items: &[Item]) -> String {
     object(row, &root)
 }
 
-fn insert(level: &mut Vec<(String, Node<'_>)>, path: &[&'static str]) {
+/// Puts a field under this key, within the parents that its path names.
+fn insert(level: &mut Vec<(String, Node<'_>)>, path: &[&'static str], field_key: &str) {
     let [parent, rest @ ..] = path else { return };
     if rest.is_empty() {
-        level.push(((*parent).to_owned(), Node::Field(parent)));
+        level.push((field_key.to_owned(), Node::Field(parent)));
         return;
     }
     let known = level.iter().position(|(key, node)| key == parent && matches!(node, Node::Parent(_)));
@@ -986,7 +984,7 @@ fn insert(level: &mut Vec<(String, Node<'_>)>, path: &[&'static str]) {
         level.len() - 1
     });
     if let (_, Node::Parent(inner)) = &mut level[at] {
-        insert(inner, rest);
+        insert(inner, rest, field_key);
     }
 }
 
@@ -994,7 +992,6 @@ fn object(row: Row<'_>, level: &[(String, Node<'_>)]) -> String {
     let pairs = level.iter().map(|(key, node)| {
         let value = match node {
             Node::Field(name) => shown_json(&row.value(name).unwrap()),
-            Node::Aliased(path) => shown_json(&reach(row, path)),
             Node::Parent(inner) => row.parent(key).map_or("null".to_owned(), |parent| object(parent, inner)),
             Node::TypeOf(branches, otherwise) => row.parent(key).map_or("null".to_owned(), |parent| {
                 let fields = branch(parent, branches, otherwise).iter();

@@ -43,15 +43,14 @@ fn column_list(out: &mut Vec<u8>, columns: &[Column]) {
             out.push(b',');
         }
         match &column.content {
-            Content::Own(End::Field(field), formatted) => {
-                let kind = if *formatted { Kind::Text } else { field.kind };
-                one(out, &column.key, &column.key, kind, false, |out| out.extend_from_slice(b"[]"));
-            }
-            Content::Own(End::Name(_), _) => {
-                one(out, &column.key, &column.key, Kind::Text, false, |out| out.extend_from_slice(b"[]"));
-            }
-            Content::Aliased(chain, _) => {
-                one(out, &column.key, &chain.path, chain.kind(), true, |out| out.extend_from_slice(b"[]"));
+            Content::Own(end, formatted) => {
+                let kind = match end {
+                    End::Field(field) if !formatted => field.kind,
+                    _ => Kind::Text,
+                };
+                // Under an alias it is a function.
+                let is_aliased = column.key != end.name();
+                one(out, &column.key, end.name(), kind, is_aliased, |out| out.extend_from_slice(b"[]"));
             }
             Content::Parent(_, inner) => {
                 one(out, &column.key, &column.key, Kind::Reference, false, |out| column_list(out, inner));

@@ -47,10 +47,7 @@ impl Chain {
     }
 
     pub(super) fn key(&self) -> &'static str {
-        match self.end {
-            End::Field(field) => field.name,
-            End::Name(name) => name,
-        }
+        self.end.name()
     }
 
     /// The value in a row; null where a parent is.
@@ -70,6 +67,13 @@ impl Chain {
 }
 
 impl End {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Field(field) => field.name,
+            Self::Name(name) => name,
+        }
+    }
+
     pub(super) fn value(self, row: Row<'_>) -> Value {
         match self {
             Self::Field(field) => (field.make)(row),
@@ -84,6 +88,7 @@ impl End {
 pub(super) enum Operand {
     Field(Chain),
     Date(DateFunction, Chain),
+    Distance(Distance),
     /// Of a group: one of its keys.
     Key(usize),
     /// Of a group: one of its aggregates.
@@ -98,6 +103,7 @@ impl Operand {
         match self {
             Self::Field(chain) => chain.value(row),
             Self::Date(function, chain) => function.apply(&chain.value(row)),
+            Self::Distance(distance) => distance.of(&distance.from.value(row)),
             Self::Key(_) | Self::Aggregate(_) | Self::Grouping(_) => Value::Null,
         }
     }
@@ -163,6 +169,39 @@ impl DateFunction {
             Self::WeekInYear => i64::from((day.day_of_year() + 6) / 7),
         };
         Value::Int(number)
+    }
+}
+
+/// The mean radius; which one the service takes is not documented.
+const EARTH_RADIUS_KM: f64 = 6371.0088;
+const KM_PER_MILE: f64 = 1.609_344;
+
+/// `DISTANCE`: how far a location or an address is from a point, along a great circle.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Distance {
+    from: Chain,
+    latitude: f64,
+    longitude: f64,
+    /// The earth's, in the unit that was asked for.
+    radius: f64,
+}
+
+impl Distance {
+    fn of(&self, place: &Value) -> Value {
+        let (latitude, longitude) = match place {
+            Value::Location { latitude, longitude } => (*latitude, *longitude),
+            Value::Address(address) => match (address.latitude, address.longitude) {
+                (Some(latitude), Some(longitude)) => (latitude, longitude),
+                _ => return Value::Null,
+            },
+            _ => return Value::Null,
+        };
+        let half = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
+        let chord = half(latitude - self.latitude)
+            + latitude.to_radians().cos()
+                * self.latitude.to_radians().cos()
+                * half(longitude - self.longitude);
+        Value::Double(2.0 * self.radius * chord.sqrt().min(1.0).asin())
     }
 }
 
@@ -363,6 +402,10 @@ impl<'p> Reader<'p> {
         let operator = Operator::read(&token.text)
             .filter(|_| token.kind == TokenKind::Operator)
             .ok_or_else(|| Refusal::unexpected(self.planner.query, operator_at))?;
+        if matches!(operand, Operand::Distance(_)) && !matches!(operator, Operator::Less | Operator::Greater)
+        {
+            return refuse("INVALID_QUERY_FILTER_OPERATOR", "DISTANCE takes < and > only".to_owned());
+        }
         let literal = self.literal(kind, &name)?;
         let refused = operator.is_range()
             && (literal == Literal::Null || matches!(kind, Kind::Boolean | Kind::MultiPicklist));
@@ -497,6 +540,10 @@ impl<'p> Reader<'p> {
             self.expect(TokenKind::Close)?;
             return Ok((self.keyed(Operand::Date(function, chain), start)?, function.kind(), name));
         }
+        if name.eq_ignore_ascii_case("DISTANCE") {
+            let distance = self.distance()?;
+            return Ok((self.keyed(Operand::Distance(distance), start)?, Kind::Double, name));
+        }
         if name.eq_ignore_ascii_case("toLabel") {
             let chain = self.chain()?;
             self.expect(TokenKind::Close)?;
@@ -540,6 +587,7 @@ impl<'p> Reader<'p> {
                 None => {
                     let name = match &operand {
                         Operand::Field(chain) | Operand::Date(_, chain) => chain.path.clone(),
+                        Operand::Distance(distance) => distance.from.path.clone(),
                         _ => String::new(),
                     };
                     Err(not_grouped(self.planner.query, start, &name))
@@ -566,6 +614,44 @@ impl<'p> Reader<'p> {
             let reason = format!("field '{}' is no date", chain.path);
             Err(Refusal::at(self.planner.query, start, "INVALID_FIELD", &reason))
         }
+    }
+
+    /// The rest of `DISTANCE(field, GEOLOCATION(latitude, longitude), 'km')`.
+    fn distance(&mut self) -> Result<Distance, Refusal> {
+        let start = self.offset();
+        let from = self.chain()?;
+        if !matches!(from.kind(), Kind::Location | Kind::Address) {
+            let reason = format!("field '{}' is not a location", from.path);
+            return Err(Refusal::at(self.planner.query, start, "INVALID_FIELD", &reason));
+        }
+        self.expect(TokenKind::Comma)?;
+        if !self.eat_word("GEOLOCATION") {
+            return Err(self.unexpected());
+        }
+        self.expect(TokenKind::Open)?;
+        let latitude = self.degrees(90.0)?;
+        self.expect(TokenKind::Comma)?;
+        let longitude = self.degrees(180.0)?;
+        self.expect(TokenKind::Close)?;
+        self.expect(TokenKind::Comma)?;
+        let unit = self.offset();
+        let token = self.next()?;
+        let radius = match token.text.to_ascii_lowercase().as_str() {
+            "'km'" => EARTH_RADIUS_KM,
+            "'mi'" => EARTH_RADIUS_KM / KM_PER_MILE,
+            _ => return Err(Refusal::unexpected(self.planner.query, unit)),
+        };
+        self.expect(TokenKind::Close)?;
+        Ok(Distance { from, latitude, longitude, radius })
+    }
+
+    fn degrees(&mut self, most: f64) -> Result<f64, Refusal> {
+        let start = self.offset();
+        let token = self.next()?;
+        let degrees = token.text.parse::<f64>().ok().filter(|degrees| degrees.abs() <= most);
+        degrees
+            .filter(|_| token.kind == TokenKind::Literal)
+            .ok_or_else(|| Refusal::unexpected(self.planner.query, start))
     }
 
     fn chain(&mut self) -> Result<Chain, Refusal> {

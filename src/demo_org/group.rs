@@ -225,7 +225,7 @@ impl Group {
             Operand::Key(key) => self.keys[*key].clone(),
             Operand::Aggregate(aggregate) => self.aggregates[*aggregate].clone(),
             Operand::Grouping(key) => Value::Int(i64::from(self.rolled[*key])),
-            Operand::Field(_) | Operand::Date(..) => Value::Null,
+            Operand::Field(_) | Operand::Date(..) | Operand::Distance(_) => Value::Null,
         }
     }
 }

@@ -40,10 +40,8 @@ pub(super) struct Column {
 /// What stands under a key.
 #[derive(Debug)]
 pub(super) enum Content {
-    /// A field of the record itself; formatted if so it says.
+    /// A field of the record itself, under its name or an alias; formatted if so it says.
     Own(End, bool),
-    /// A function of a field, by way of parents perhaps, under its alias.
-    Aliased(Chain, bool),
     Parent(&'static Field, Vec<Column>),
     TypeOf(&'static Field, Vec<(&'static Object, Vec<Column>)>, Option<Vec<Column>>),
     Child(&'static Object, &'static str, Arc<Plan>),
@@ -312,10 +310,7 @@ impl<'q> Planner<'q> {
             Refusal::at(self.query, at, "INVALID_FIELD", &reason)
         })?;
         let mut path: Vec<&str> = hops.iter().map(|hop| relationship(hop)).collect();
-        path.push(match end {
-            End::Field(field) => field.name,
-            End::Name(name) => name,
-        });
+        path.push(end.name());
         let path = path.join(".");
         Ok(Chain { hops, end, path })
     }
@@ -342,7 +337,7 @@ impl<'q> Planner<'q> {
                 }
                 Item::Field { path, alias: None } => {
                     let chain = self.path(scope, path)?;
-                    self.insert(&mut columns, &chain.hops, chain.end, false, place(path))?;
+                    self.insert(&mut columns, &chain.hops, named(chain.end), place(path))?;
                 }
                 Item::Function { call, .. } if call.name.eq_ignore_ascii_case("FIELDS") => {
                     self.fields(&mut columns, call, scope, limit)?;
@@ -350,13 +345,10 @@ impl<'q> Planner<'q> {
                 Item::Function { call, alias } => {
                     let at = call.name.span.start;
                     let (chain, formatted) = self.shown(scope, call)?;
-                    match alias {
-                        Some(alias) => {
-                            let content = Content::Aliased(chain, formatted);
-                            self.push(&mut columns, Column { key: alias.text.clone(), content }, at)?;
-                        }
-                        None => self.insert(&mut columns, &chain.hops, chain.end, formatted, at)?,
-                    }
+                    let key = alias.as_ref().map_or(chain.key(), Name::as_str).to_owned();
+                    // An alias stands where the field would: inside its parents.
+                    let column = Column { key, content: Content::Own(chain.end, formatted) };
+                    self.insert(&mut columns, &chain.hops, column, at)?;
                 }
                 Item::Child(child) => {
                     child_queries += 1;
@@ -421,7 +413,7 @@ impl<'q> Planner<'q> {
             return Err(Refusal::new("MALFORMED_QUERY", reason));
         }
         for field in scope.object.fields.iter().filter(|field| takes(field)) {
-            self.insert(columns, &[], End::Field(field), false, at)?;
+            self.insert(columns, &[], named(End::Field(field)), at)?;
         }
         Ok(())
     }
@@ -487,7 +479,7 @@ impl<'q> Planner<'q> {
             let mut columns = Vec::new();
             for field in fields {
                 let chain = self.path(&inner, field)?;
-                self.insert(&mut columns, &chain.hops, chain.end, false, place(field))?;
+                self.insert(&mut columns, &chain.hops, named(chain.end), place(field))?;
             }
             branches.push((object, columns));
         }
@@ -501,7 +493,7 @@ impl<'q> Planner<'q> {
                         let reason = format!("No such column '{}' on entity 'Name'.", dotted(field));
                         Refusal::at(self.query, place(field), "INVALID_FIELD", &reason)
                     })?;
-                    self.insert(&mut columns, &[], End::Name(name), false, place(field))?;
+                    self.insert(&mut columns, &[], named(End::Name(name)), place(field))?;
                 }
                 Some(columns)
             }
@@ -512,26 +504,15 @@ impl<'q> Planner<'q> {
         })
     }
 
-    /// Puts a field where it belongs: paths through one parent share its object.
+    /// Puts a column where it belongs: paths through one parent share its object.
     fn insert(
         &self,
         columns: &mut Vec<Column>,
         hops: &[&'static Field],
-        end: End,
-        formatted: bool,
+        column: Column,
         at: usize,
     ) -> Result<(), Refusal> {
-        let [hop, rest @ ..] = hops else {
-            let key = match end {
-                End::Field(field) => field.name,
-                End::Name(name) => name,
-            };
-            return self.push(
-                columns,
-                Column { key: key.to_owned(), content: Content::Own(end, formatted) },
-                at,
-            );
-        };
+        let [hop, rest @ ..] = hops else { return self.push(columns, column, at) };
         let key = relationship(hop);
         let known = columns
             .iter()
@@ -545,7 +526,7 @@ impl<'q> Planner<'q> {
             }
         };
         match &mut columns[place].content {
-            Content::Parent(_, inner) => self.insert(inner, rest, end, formatted, at),
+            Content::Parent(_, inner) => self.insert(inner, rest, column, at),
             _ => Ok(()),
         }
     }
@@ -715,6 +696,11 @@ impl Scope {
         let is_prefix = self.is_root(first) && !rest.is_empty() && self.object.reference(first).is_none();
         (Vec::new(), if is_prefix { rest } else { segments })
     }
+}
+
+/// A field under its own name.
+fn named(end: End) -> Column {
+    Column { key: end.name().to_owned(), content: Content::Own(end, false) }
 }
 
 /// The relationship's name of a reference.

@@ -394,7 +394,7 @@ async fn where_finds_the_rows_that_the_data_set_has() {
         row.parent("Owner").and_then(|owner| text(&owner, "Name"))
     }
     type Wanted = fn(&Row<'_>) -> bool;
-    let cases: [(&str, Wanted); 26] = [
+    let cases: [(&str, Wanted); 29] = [
         ("Industry = 'BANKING'", |row| text(row, "Industry").as_deref() == Some("Banking")),
         ("Industry != 'Banking'", |row| text(row, "Industry").as_deref() != Some("Banking")),
         ("Industry = null", |row| text(row, "Industry").is_none()),
@@ -432,6 +432,14 @@ async fn where_finds_the_rows_that_the_data_set_has() {
         ("FoundedOn__c = LAST_N_DAYS:200", |row| {
             day(row, "FoundedOn__c").is_some_and(|day| ("2025-08-24".."2026-03-13").contains(&day.as_str()))
         }),
+        ("FoundedOn__c = LAST_N_DAYS : 200", |row| {
+            day(row, "FoundedOn__c").is_some_and(|day| ("2025-08-24".."2026-03-13").contains(&day.as_str()))
+        }),
+        // Weeks begin on Sunday: the next two are 15 to 28 March 2026.
+        ("FoundedOn__c < NEXT_N_WEEKS :2", |row| {
+            day(row, "FoundedOn__c").is_some_and(|day| *day < *"2026-03-15")
+        }),
+        ("NumberOfEmployees > - 1", |row| number(row, "NumberOfEmployees").is_some_and(|n| n > -1.0)),
         ("FoundedOn__c = THIS_YEAR", |row| {
             day(row, "FoundedOn__c").is_some_and(|day| day.starts_with("2026"))
         }),
@@ -547,6 +555,82 @@ async fn type_of_fields_and_display_functions_give_their_own_shapes() {
 }
 
 #[tokio::test]
+async fn an_alias_on_a_parents_field_stands_inside_the_parent() {
+    let org = DemoOrg::start(options(400)).await.unwrap();
+    let soql = "SELECT Id, toLabel(Account.Rating) shown, FORMAT(Account.AnnualRevenue) money, Account.Name, \
+                FORMAT(Birthdate) born FROM Contact WHERE Account.AnnualRevenue = 0 AND Account.Rating = 'Hot' \
+                AND Birthdate = 1969-12-31 LIMIT 1";
+    let contact = org.data().rows("Contact").find(|row| {
+        let account = row.parent("Account");
+        let is = |field, value: Cell| account.is_some_and(|account| account.value(field) == Some(value));
+        !row.is_deleted() && is("AnnualRevenue", Cell::Double(0.0)) && is("Rating", "Hot".into())
+    });
+    let contact = contact.unwrap();
+    let soql = soql.replace(" AND Birthdate = 1969-12-31", &format!(" AND Id = '{}'", contact.id()));
+    let (_, body) = query(&org, &soql).await;
+    let account = contact.parent("Account").unwrap();
+    let name = json!(account.value("Name").unwrap().as_str().unwrap());
+    let id = account.id();
+    let expected = format!(
+        r#""Account":{{"attributes":{{"type":"Account","url":"/services/data/v62.0/sobjects/Account/{id}"}},"shown":"Hot","money":"$0.00","Name":{name}}},"born":"#
+    );
+    assert!(body.contains(&expected), "{body}\n{expected}");
+    // In a grouped query the alias stands alone.
+    let (_, body) =
+        query(&org, "SELECT Account.Rating r, COUNT(Id) n FROM Contact GROUP BY Account.Rating LIMIT 1")
+            .await;
+    assert!(body.contains(r#"{"type":"AggregateResult"},"r":"#), "{body}");
+    // A parent that is not there takes its aliases with it.
+    let orphan = org.data().rows("Contact").find(|row| !row.is_deleted() && row.parent("Account").is_none());
+    let soql =
+        format!("SELECT FORMAT(Account.AnnualRevenue) m FROM Contact WHERE Id = '{}'", orphan.unwrap().id());
+    let (_, body) = query(&org, &soql).await;
+    assert!(body.ends_with(r#","Account":null}]}"#), "{body}");
+}
+
+#[tokio::test]
+async fn a_child_query_may_name_its_own_object() {
+    let org = DemoOrg::start(options(400)).await.unwrap();
+    let token = login(&org).await;
+    let page = async |soql: &str| get(&org, &token, &query_target(soql)).await.text().await.unwrap();
+    let plain = page("SELECT Id, (SELECT LastName, Account.Name FROM Contacts) FROM Account").await;
+    let soql =
+        "SELECT Id, (SELECT Contact.LastName, Contact.Account.Name FROM Account.Contacts) FROM Account";
+    assert_eq!(page(soql).await, plain);
+    assert!(plain.contains(r#"{"attributes":{"type":"Contact","url":"#), "{plain:.500}");
+    // Where a parent has that name, it is the parent.
+    let children = page("SELECT Id, (SELECT Account.Name FROM Account.Opportunities) FROM Account").await;
+    assert!(children.contains(r#""Account":{"attributes":{"type":"Account","url":"#), "{children:.500}");
+}
+
+#[tokio::test]
+async fn distances_are_measured_along_the_earth() {
+    let org = DemoOrg::start(options(400)).await.unwrap();
+    let token = login(&org).await;
+    let found = async |condition: &str| {
+        let target = query_target(&format!("SELECT Id FROM Account WHERE {condition}"));
+        every_id(&org, &token, &target).await.0
+    };
+    let within = |latitude: f64| {
+        ids(&org, "Account", |row| {
+            !row.is_deleted() && row.value("BillingLatitude") == Some(Cell::Double(latitude))
+        })
+    };
+    // From San Francisco to Washington it is 3,916 km or 2,433 miles.
+    let there = within(37.79302);
+    assert_eq!(
+        found("DISTANCE(BillingAddress, GEOLOCATION(38.897,-77.0365), 'km') < 1").await,
+        within(38.897)
+    );
+    let near = "DISTANCE(BillingAddress, GEOLOCATION(38.897, - 77.0365), 'mi') > 2430 AND \
+                distance(BillingAddress, geolocation(38.897,-77.0365), 'mi') < 2440";
+    assert_eq!(found(near).await, there);
+    let near = near.replace("'mi'", "'km'").replace("2430", "3910").replace("2440", "3925");
+    assert_eq!(found(&near).await, there);
+    assert!(!there.is_empty());
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_query_is_said_in_salesforces_words() {
     let org = DemoOrg::start(options(20)).await.unwrap();
     let no_such = |window: &str, column: usize, text: &str| {
@@ -613,7 +697,10 @@ async fn what_is_wrong_with_a_query_is_said_in_salesforces_words() {
         "SELECT Id FROM Account WHERE CreatedDate > 2020-01-01",
         "SELECT Id FROM Account WHERE Description = 'x'",
         "SELECT Id FROM Account WHERE Name = 'a')",
-        "SELECT Id FROM Account WHERE DISTANCE(HeadOffice__c, GEOLOCATION(1,1), 'km') < 20",
+        "SELECT Id FROM Account WHERE DISTANCE(HeadOffice__c, GEOLOCATION(1,1), 'km') = 20",
+        "SELECT Id FROM Account WHERE DISTANCE(HeadOffice__c, GEOLOCATION(91,1), 'km') < 20",
+        "SELECT Id FROM Account WHERE DISTANCE(HeadOffice__c, GEOLOCATION(1,1), 'm') < 20",
+        "SELECT Id FROM Account WHERE DISTANCE(Name, GEOLOCATION(1,1), 'km') < 20",
         "SELECT Id FROM Account ORDER BY Name Id",
         "SELECT Id FROM Account ORDER BY Description",
         "SELECT Id FROM Account LIMIT many",

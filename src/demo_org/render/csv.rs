@@ -48,10 +48,6 @@ impl Columns {
                     let chain = Chain { hops: hops.to_vec(), end: *end, path: name.clone() };
                     self.0.push(FlatColumn { name, chain, formatted: *formatted });
                 }
-                Content::Aliased(chain, formatted) => {
-                    let (name, chain) = (column.key.clone(), chain.clone());
-                    self.0.push(FlatColumn { name, chain, formatted: *formatted });
-                }
                 Content::Parent(reference, inner) => {
                     let hops: Vec<_> = hops.iter().copied().chain([*reference]).collect();
                     self.add(&hops, inner)?;

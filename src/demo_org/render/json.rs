@@ -65,11 +65,6 @@ impl<'r> Rows<'r> {
                 };
                 self.value(out, formatted(end.value(row), kind));
             }
-            Content::Aliased(chain, is_formatted) => {
-                let value = chain.value(row);
-                let value = if *is_formatted { formatted(value, chain.kind()) } else { value };
-                self.value(out, value);
-            }
             Content::Parent(reference, columns) => match parent(row, reference) {
                 Some(parent) => self.object(out, parent, columns, 0),
                 None => out.extend_from_slice(b"null"),
