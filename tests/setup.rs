@@ -372,7 +372,7 @@ fn keygen_makes_a_private_key_for_its_owner_alone_and_never_overwrites_one() {
     let mode = deployment.path("k.pem").metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     let text = outcome.stdout();
-    for part in ["k.pem", "k.crt", "External client app", "Connected app", "SHA-256", "[org]", "it ends 20"] {
+    for part in ["k.pem", "k.crt", "External client app", "Connected app", "SHA-256", "[org]", "it expires 20"] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     let (key, certificate) = (deployment.read("k.pem"), deployment.read("k.crt"));
@@ -413,8 +413,8 @@ fn init_writes_what_check_then_completes_and_leaves_alone_what_is_there() {
     let before = deployment.text("fresh/sfexport.toml");
     let again = deployment.run(["init", "fresh", "--username", "other@example.com"]).ended(0);
     for part in [
-        "fresh/sfexport.toml is there already, and was left as it is\n",
-        "fresh/jobs/accounts.toml is there already, and was left as it is\n",
+        "fresh/sfexport.toml already exists and was left as it is\n",
+        "fresh/jobs/accounts.toml already exists and was left as it is\n",
         "\nnothing was written\n",
         "sfexport --config fresh/sfexport.toml check",
     ] {

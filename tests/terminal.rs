@@ -78,9 +78,12 @@ fn a_token_or_an_assertion_on_a_terminal_is_warned_of() {
         // First, for no login has sent an assertion then: one of the same second would be the same.
         (
             &["token", "--assertion"][..],
-            "warning: the assertion is on the screen: who reads it can log in as that user",
+            "warning: the assertion is on the screen: anyone who reads it can log in as that user",
         ),
-        (&["token"], "warning: the token is on the screen: who reads it is that user until the session ends"),
+        (
+            &["token"],
+            "warning: the token is on the screen: anyone who reads it can act as that user until the session ends",
+        ),
         (&["token", "--shell"], "warning: the token is on the screen"),
     ] {
         let words = |redirected| at.on_terminal(arguments, redirected, &[("NO_COLOR", "1")]);

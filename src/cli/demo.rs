@@ -87,7 +87,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
             Exit::General,
             format!("the embedded org cannot start on port {}: {error}", arguments.port),
         )
-        .hint("where the port is taken, name another by --port; without --port any free one is taken")
+        .hint("choose another --port, or leave it out to use any free one")
     })?;
     directory.configure(&org)?;
     print::line(format!(
@@ -109,12 +109,12 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
     if exit == Exit::Success {
         print::line("");
         print::line(
-            "Each run logged in with a signed JWT, followed the pages to the last, counted the records against",
+            "Each run logged in with a signed JWT, followed every page, compared the records with the org's own",
         );
         print::line(
-            "the org's own count, and only then gave the file its name. The same jobs against an org of yours:",
+            "count, and only then gave the file its name. To run these jobs against your own org, see",
         );
-        print::line("see docs/setup.md. To play on: sfexport demo --serve");
+        print::line("docs/setup.md. To try more queries: sfexport demo --serve");
     }
     Ok(exit)
 }
@@ -193,25 +193,23 @@ async fn serve(
     match certificate {
         None => {
             print::line(
-                "To set up a configuration and a key of your own against it: `sfexport keygen` first, then",
+                "To practise a set-up with your own key: run `sfexport keygen`, then start this again with",
             );
-            print::line("this again with --certificate server.crt, which is what an upload in Setup does.");
+            print::line("--certificate server.crt, which stands for the upload in Setup.");
         }
         Some(path) => {
             print::line(format!(
-                "{} is uploaded: its key is let in too. With your own files:",
+                "{} is uploaded: its key can log in too. For your own files:",
                 path.display()
             ));
             print::line(format!(
                 "  sfexport init --login-url {} --client-id {CLIENT_ID} --username {USERNAME}",
                 org.url()
             ));
-            print::line(
-                "or, where there is a sfexport.toml, these three in its [org], and key_file for your key.",
-            );
+            print::line("or write these three and your key_file into [org] of an existing sfexport.toml.");
         }
     }
-    print::line("The org is up until this is interrupted.");
+    print::line("The org is up until you press Ctrl-C.");
     context.stop.requested().await;
     org.stop().await;
     Ok(Exit::Success)

@@ -48,7 +48,7 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
                 wrote.push(path);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                print::line(format!("{} is there already, and was left as it is", path.display()));
+                print::line(format!("{} already exists and was left as it is", path.display()));
             }
             Err(error) => return Err(Failure::of_file(Exit::Output, "cannot write", path, &error)),
         }
@@ -75,16 +75,16 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
     // Where the key of a configuration that was there is, and what it says of the org, is for `check` to see.
     if is_fresh && !directory.join("server.key").exists() {
         print::line(format!("  sfexport keygen{out}"));
-        print::line("      makes the key and the certificate, and says where in Setup to upload it");
+        print::line("      makes the key and the certificate, and shows where in Setup to upload it");
     }
     if is_fresh && (arguments.client_id.is_none() || arguments.username.is_none()) {
         print::line(format!("  write client_id and username into {}", config.display()));
     }
     print::line(format!("  sfexport{flag} check"));
-    print::line("      says what is still missing, and whether the org lets you in");
+    print::line("      shows what is still missing, and whether the login works");
     print::line(format!("  sfexport{flag} run {JOB}"));
     print::line(format!("  sfexport{flag} daemon"));
-    print::line("      runs it each night, as its schedule says; or let cron start `run`");
+    print::line("      runs it every night, on its schedule; cron can start `run` instead");
     Ok(Exit::Success)
 }
 
@@ -106,9 +106,8 @@ fn configuration(arguments: &InitArguments) -> String {
         None => format!("#{name:<9} = {}   # {about}\n", quoted(example)),
     };
     let mut text = String::from(
-        "# The configuration of sfexport. What begins with # is a comment: keys that are left out have the value that\n\
-         # stands here. `sfexport check` says what is wrong; docs/configuration.md explains every key. Each file in\n\
-         # jobs/ is a job.\n\n",
+        "# The configuration of sfexport. Keys that are commented out have the value shown. Each file in jobs/ is a\n\
+         # job. `sfexport check` finds mistakes, and docs/configuration.md explains every key.\n\n",
     );
     let of = |table| keys().filter(move |key: &&Key| key.table == table);
     for key in of(Table::Settings).filter(|key| !key.name.contains('.')) {
@@ -127,7 +126,7 @@ fn configuration(arguments: &InitArguments) -> String {
     text.push_str(&given("username", &arguments.username, "integration@example.com", about));
     text.push_str(
         "key_file  = \"server.key\"   # the private key; `sfexport keygen` makes it and its certificate\n\
-         cert_file = \"server.crt\"   # the certificate that was uploaded: `sfexport check` warns before it ends\n",
+         cert_file = \"server.crt\"   # the uploaded certificate: `sfexport check` warns before it expires\n",
     );
     let written = ["login_url", "client_id", "username", "key_file", "cert_file"];
     // Passwords stand in no file.
@@ -158,19 +157,19 @@ fn commented(text: &mut String, key: &Key, name: &str) {
             writeln!(text, "#{name} = [{}]   # {about}", words.join(", "))
         }
         (Unwritten::Is(value), _) => writeln!(text, "#{name} = {}   # {about}", quoted(value)),
-        (Unwritten::Otherwise(words), _) => writeln!(text, "#{name} = ...   # {about} Unless set: {words}."),
+        (Unwritten::Otherwise(words), _) => writeln!(text, "#{name} = ...   # {about} Default: {words}."),
         (Unwritten::Required, _) => writeln!(text, "#{name} = ...   # {about}"),
     };
 }
 
 fn job_file() -> String {
     let mut text = format!(
-        "# The job {JOB}: `sfexport run {JOB}` exports it now, `sfexport daemon` as the schedule says.\n\
+        "# The job {JOB}: `sfexport run {JOB}` exports it now, `sfexport daemon` on its schedule.\n\
          soql = \"\"\"\nSELECT Id, Name, Type, CreatedDate, LastModifiedDate\nFROM Account\n\"\"\"\n\
-         output   = \"{JOB}/{{date}}.csv\"   # below output_root; .csv or .jsonl says the format\n\
+         output   = \"{JOB}/{{date}}.csv\"   # below output_root, as .csv or .jsonl\n\
          schedule = \"0 2 * * *\"   # minute, hour, day of month, month, day of week\n\
-         timezone = \"UTC\"   # of the schedule and of the date in output, as in \"Europe/Berlin\"\n\n\
-         # Everything else, with what holds unless it is set.\n"
+         timezone = \"UTC\"   # for the schedule and the date, such as \"Europe/Berlin\"\n\n\
+         # Every other key, with its default.\n"
     );
     let written = ["soql", "soql_file", "output", "schedule", "timezone"];
     let mut table = "";

@@ -33,7 +33,7 @@ pub(super) struct KeygenArguments {
 }
 
 fn bits(text: &str) -> Result<KeyBits, String> {
-    text.parse().ok().and_then(KeyBits::of).ok_or_else(|| "a key has 2048, 3072 or 4096 bits".to_owned())
+    text.parse().ok().and_then(KeyBits::of).ok_or_else(|| "choose 2048, 3072 or 4096 bits".to_owned())
 }
 
 /// Makes the pair, and says what goes where.
@@ -70,14 +70,14 @@ pub(super) fn keygen(arguments: &KeygenArguments) -> Result<Exit, Failure> {
     let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
     let width = key.chars().count().max(certificate.chars().count());
     print::line(format!(
-        "{key:width$}  the private key: RSA, {length} bits, readable by you alone; it stays here"
+        "{key:width$}  the private key: RSA, {length} bits, readable only by you; keep it here"
     ));
-    print::line(format!("{certificate:width$}  its certificate, to be uploaded; it ends {end}"));
+    print::line(format!("{certificate:width$}  its certificate, to be uploaded; it expires {end}"));
     print::line(format!("{:width$}  SHA-256 {}", "", made.sha256));
     print::line(format!("{:width$}  SHA-1   {}", "", made.sha1));
     print::line(format!(
         "
-From that day on every login is refused, until a new certificate is uploaded; `sfexport check` warns 30 days before.
+After that date logins fail until you upload a new certificate. `sfexport check` warns 30 days before.
 
 Upload {certificate} to the org, in Setup:
   External client app (new orgs)
@@ -87,10 +87,10 @@ Upload {certificate} to the org, in Setup:
   Connected app (older orgs)
     App Manager > the app > Edit > Enable OAuth Settings: the same callback URL and scopes; Use digital signatures,
     and choose the certificate
-Then the app's policies: Permitted Users \"Admin approved users are pre-authorized\", and the user's profile or a
-permission set among those that may use it.
+Then, in the app's policies, set Permitted Users to \"Admin approved users are pre-authorized\" and assign the user's
+profile or a permission set.
 
-The app shows its Consumer Key; with it, in sfexport.toml:
+Copy the app's Consumer Key into sfexport.toml:
 
 [org]
 login_url = \"https://login.salesforce.com\"   # https://test.salesforce.com for a sandbox, or the My Domain URL
@@ -99,7 +99,7 @@ username  = \"the user's Salesforce username\"
 key_file  = {key}
 cert_file = {cert}
 
-`sfexport check` then says whether the org lets you in.",
+`sfexport check` then tests the login.",
         key = quoted(&key),
         cert = quoted(&certificate),
     ));

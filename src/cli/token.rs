@@ -87,8 +87,8 @@ struct Granted<'g> {
 }
 
 /// The response to a JWT bearer login has no `expires_in`.
-const EXPIRY: &str = "the org does not say: a session ends after the session timeout (2 hours unless the org or the \
-                      app sets another) without a request, and each request puts that off";
+const EXPIRY: &str = "unknown: a session expires after the session timeout (2 hours unless the org or the app sets \
+                      another) without a request";
 
 #[derive(Serialize)]
 struct Signed<'s> {
@@ -109,7 +109,7 @@ pub(super) async fn token(arguments: &TokenArguments, context: &Context) -> Resu
     let (org, session) = (login.client.org(), &login.session);
     warn_of_the_screen(
         context,
-        "the token is on the screen: who reads it is that user until the session ends",
+        "the token is on the screen: anyone who reads it can act as that user until the session ends",
     );
     let access_token = session.access_token.expose_secret();
     if arguments.shell {
@@ -143,7 +143,7 @@ fn show_assertion(context: &Context, org: Option<&str>, user: Option<&str>) -> R
         .ok_or_else(|| Failure::new(Exit::General, "a bug in sfexport: its own assertion cannot be read"))?;
     warn_of_the_screen(
         context,
-        "the assertion is on the screen: who reads it can log in as that user for 3 minutes",
+        "the assertion is on the screen: anyone who reads it can log in as that user for 3 minutes",
     );
     print::json(&Signed {
         assertion: signed.expose_secret(),

@@ -72,7 +72,7 @@ pub(super) async fn whoami(arguments: &WhoamiArguments, context: &Context) -> Re
     print::line(format!("org       {}, {} in the configuration", who.organization_id, who.org));
     print::line(format!("instance  {}", who.instance_url));
     match who.scopes.is_empty() {
-        true => print::line("scopes    not told"),
+        true => print::line("scopes    unknown"),
         false => print::line(format!("scopes    {}", who.scopes.join(" "))),
     }
     Ok(Exit::Success)
