@@ -403,7 +403,7 @@ fn one_state_directory_has_one_daemon_and_jobs_and_history_are_read_beside_it() 
         .says(&["there is no job \"acounts\"", "did you mean \"accounts\"?"]);
     // One that is gone is known by its runs, and one with a mistake somewhere else hides nothing.
     std::fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
-    assert!(at.run(["history", "accounts"]).ended(0).stdout().contains(" CET  accounts  ok "));
+    assert!(at.run(["history", "accounts"]).ended(0).stdout().contains(" UTC  accounts  ok "));
     at.job("broken", SOQL, "broken.csv", "schedul = \"x\"");
     assert_eq!(at.run(["history", "nobody"]).ended(0).stdout(), "no run yet\n");
     daemon.signal("TERM");

@@ -372,7 +372,9 @@ fn keygen_makes_a_private_key_for_its_owner_alone_and_never_overwrites_one() {
     let mode = deployment.path("k.pem").metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     let text = outcome.stdout();
-    for part in ["k.pem", "k.crt", "External client app", "Connected app", "SHA-256", "[org]", "it expires 20"] {
+    for part in
+        ["k.pem", "k.crt", "External client app", "Connected app", "SHA-256", "[org]", "it expires 20"]
+    {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     let (key, certificate) = (deployment.read("k.pem"), deployment.read("k.crt"));
