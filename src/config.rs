@@ -186,6 +186,7 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
     let no_file = format!("{}; {NO_FILE_HINT}", no_file(working_dir));
     let context = jobs::JobContext {
         working_dir,
+        directory: base,
         jobs_dir: &section.typed.jobs_dir,
         jobs_dir_origin: section.origin("jobs_dir"),
         jobs_dir_known: !file_unread || section.origin("jobs_dir").is_some(),

@@ -1,11 +1,14 @@
-//! Where file systems differ, answered once for everything that writes files: which errors say that a file system does
-//! not have a call at all, how a directory is flushed, and whether a name still means the file that is open.
+//! Where file systems differ, answered once for everything that reads and writes files: which errors say that a file
+//! system does not have a call at all, how a directory is flushed, whether a name still means the file that is open; and
+//! how a small file is read that somebody named, whatever it turns out to be.
 
+use std::fmt;
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt, OpenOptionsExt as _};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 /// How often a file may lose its name between its opening and its lock. Other processes cause that a few times in a
@@ -57,6 +60,93 @@ pub(crate) fn renumbered() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, what)
 }
 
+/// The most that a file which a person writes may hold: far above any configuration, key or certificate, far below what
+/// would hurt. A wrong path may name an export.
+pub(crate) const MAX_SMALL_FILE: u64 = 1 << 20;
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// It is something else, called so: a pipe, a device.
+    NotAFile(&'static str),
+    /// It holds more than [`MAX_SMALL_FILE`] bytes: so many, if that is known.
+    TooLarge(Option<u64>),
+    /// It could not be opened or read.
+    Io(io::Error),
+}
+
+impl fmt::Display for ReadError {
+    /// To follow the file's name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAFile(kind) => write!(f, "is {kind}, not a file"),
+            Self::TooLarge(Some(bytes)) => {
+                write!(
+                    f,
+                    "is larger than 1 MiB, with {} MB; is it the right file?",
+                    bytes.div_ceil(1_000_000)
+                )
+            }
+            Self::TooLarge(None) => f.write_str("is larger than 1 MiB; is it the right file?"),
+            Self::Io(error) => write!(f, "cannot be read: {error}"),
+        }
+    }
+}
+
+/// Opens a regular file for reading. Opening anything else might wait (a pipe waits for its writer) or do something (to a
+/// tape), so it is not opened, and if it took the name in between, not waited for.
+///
+/// # Errors
+/// If it is not a regular file, a directory among them ([`io::ErrorKind::IsADirectory`]), or cannot be opened.
+pub(crate) fn open_regular(path: &Path) -> Result<(File, fs::Metadata), ReadError> {
+    only_regular(&fs::metadata(path).map_err(ReadError::Io)?)?;
+    let without_waiting = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = match File::options().read(true).custom_flags(without_waiting).open(path) {
+        // A file that another machine holds a lease on is given up by it while we wait.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => File::open(path),
+        opened => opened,
+    };
+    let file = opened.map_err(ReadError::Io)?;
+    let metadata = file.metadata().map_err(ReadError::Io)?;
+    only_regular(&metadata)?;
+    Ok((file, metadata))
+}
+
+fn only_regular(found: &fs::Metadata) -> Result<(), ReadError> {
+    let kind = found.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    if kind.is_dir() {
+        return Err(ReadError::Io(Errno::ISDIR.into()));
+    }
+    let device = kind.is_char_device() || kind.is_block_device();
+    Err(ReadError::NotAFile(match () {
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () if device => "a device",
+        () => "something else",
+    }))
+}
+
+/// The whole of a regular file of [`MAX_SMALL_FILE`] at most, and what was known of it.
+///
+/// # Errors
+/// If it is not one, is larger, or cannot be read.
+pub(crate) fn read_small(path: &Path) -> Result<(Vec<u8>, fs::Metadata), ReadError> {
+    let (file, metadata) = open_regular(path)?;
+    if metadata.len() > MAX_SMALL_FILE {
+        return Err(ReadError::TooLarge(Some(metadata.len())));
+    }
+    let mut bytes = Vec::new();
+    // It may grow, and files of /proc have no size.
+    file.take(MAX_SMALL_FILE + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    if bytes.len() as u64 > MAX_SMALL_FILE {
+        return Err(ReadError::TooLarge(None));
+    }
+    Ok((bytes, metadata))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -73,6 +163,29 @@ mod tests {
         for errno in [1, 2, 5, 11, 13, 16, 28, 30, 122] {
             assert!(!is_unsupported(&io::Error::from_raw_os_error(errno)), "{errno}");
         }
+    }
+
+    #[test]
+    fn only_small_regular_files_are_read_and_nothing_is_waited_for() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let refused = |path: &Path| read_small(path).expect_err("not a small file").to_string();
+        fs::write(at("small"), "text").unwrap();
+        std::os::unix::fs::symlink(at("small"), at("link")).unwrap();
+        assert_eq!(read_small(&at("link")).unwrap().0, b"text");
+        let pipe = std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap();
+        assert!(pipe.success());
+        assert_eq!(refused(&at("pipe")), "is a pipe, not a file");
+        assert_eq!(refused(Path::new("/dev/zero")), "is a device, not a file");
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        assert_eq!(refused(&at("socket")), "is a socket, not a file");
+        assert_eq!(refused(dir.path()), "cannot be read: Is a directory (os error 21)");
+        assert_eq!(refused(&at("gone")), "cannot be read: No such file or directory (os error 2)");
+        let large = File::create(at("large")).unwrap();
+        large.set_len(MAX_SMALL_FILE).unwrap();
+        assert_eq!(read_small(&at("large")).unwrap().0.len(), 1 << 20);
+        large.set_len(5_000_000).unwrap();
+        assert_eq!(refused(&at("large")), "is larger than 1 MiB, with 5 MB; is it the right file?");
     }
 
     #[test]

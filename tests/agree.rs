@@ -9,7 +9,8 @@ mod support;
 
 use std::fs;
 use std::io::Read as _;
-use std::process::Stdio;
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sfexport::demo_org::{At, Fault, Rule};
@@ -196,6 +197,29 @@ fn files() -> Vec<Row> {
             fs::create_dir(at.path("jobs/nightly")).unwrap();
             fs::rename(at.path("jobs/a.toml"), at.path("jobs/nightly/a.toml")).unwrap();
         }),
+        Row::new("a pipe as a job's file", 78, |at| pipe(at, "jobs/a.toml")),
+        Row::new("a pipe as the configuration", 78, |at| pipe(at, "sfexport.toml")),
+        Row::new("a device as a job's file", 78, |at| device(at, "jobs/a.toml")),
+        Row::new("a device as the configuration", 78, |at| device(at, "sfexport.toml")),
+        Row::new("a pipe as a soql_file", 78, |at| {
+            pipe(at, "jobs/a.soql");
+            at.write("jobs/a.toml", "soql_file = \"a.soql\"\noutput = \"a.csv\"\n");
+        }),
+        Row::new("a device as a soql_file", 78, |at| {
+            at.write("jobs/a.toml", "soql_file = \"/dev/zero\"\noutput = \"a.csv\"\n");
+        }),
+        Row::new("an export as a soql_file", 78, |at| {
+            at.write("jobs/a.soql", format!("SELECT Id FROM Account{}", " ".repeat(2_000_000)));
+            at.write("jobs/a.toml", "soql_file = \"a.soql\"\noutput = \"a.csv\"\n");
+        }),
+        Row::new("a pipe as the key", 78, |at| pipe(at, "server.key")),
+        Row::new("a device as the key", 78, |at| device(at, "server.key")),
+        Row::new("a pipe as the key's password", 78, |at| pipe(at, "password"))
+            .variable("SFEXPORT_ORG__KEY_PASSWORD_FILE", "password"),
+        Row::new("a secret as a soql_file", 78, |at| {
+            at.write("key-password", "hunter2\n");
+            at.write("jobs/a.toml", "soql_file = \"../key-password\"\noutput = \"a.csv\"\n");
+        }),
         Row::new("a password", 78, |_| {}).variable("SFEXPORT_ORG__PASSWORD", "hunter2"),
         Row::new("quotes in the client_id", 78, |_| {}).variable("SFEXPORT_ORG__CLIENT_ID", "\"3MVG9\""),
         Row::new("an invisible character in the client_id", 78, |_| {})
@@ -230,6 +254,18 @@ fn orgs() -> Vec<Row> {
             at.script(Rule::always(At::Containing("/services/data/".to_owned()), refusal));
         }),
     ]
+}
+
+/// Puts a pipe that nobody writes into in a file's place.
+fn pipe(at: &Deployment, name: &str) {
+    let _ = fs::remove_file(at.path(name));
+    assert!(Command::new("mkfifo").arg(at.path(name)).status().unwrap().success());
+}
+
+/// Puts a link to a device that never ends in a file's place.
+fn device(at: &Deployment, name: &str) {
+    let _ = fs::remove_file(at.path(name));
+    symlink("/dev/zero", at.path(name)).unwrap();
 }
 
 /// What a status asks of whoever runs the command.

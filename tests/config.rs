@@ -1289,6 +1289,38 @@ fn a_query_must_be_there_and_say_something() {
 }
 
 #[test]
+fn the_text_of_a_private_or_foreign_soql_file_is_not_shown() {
+    use std::os::unix::fs::PermissionsExt as _;
+    const HIDDEN: &str = "is not SOQL that can be exported; the text is not shown, because the file is private to its \
+                          owner or outside the configuration's directory";
+    let job = |path: &str| format!("soql_file = \"{path}\"\noutput = \"a.csv\"\n");
+    let project = Project::with(ORG).file("key-password", "hunter2\n").job("a", &job("../key-password"));
+    // Whoever may read the configuration may read this file.
+    assert_eq!(
+        project.mistakes(),
+        ["jobs/../key-password:1:1: a query begins with SELECT (found hunter2)\n  hunter2\n  ^"]
+    );
+    let own = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(project.path("key-password"), own.clone()).unwrap();
+    assert_eq!(
+        project.mistakes(),
+        [format!("jobs/a.toml:1: soql_file: jobs/../key-password: line 1, column 1 {HIDDEN}")]
+    );
+    // Columns that cannot be laid out would be quoted as well.
+    std::fs::write(project.path("key-password"), "SELECT hunter2, hunter2 FROM A").unwrap();
+    assert_eq!(project.mistakes(), [format!("jobs/a.toml:1: soql_file: line 1, column 17 {HIDDEN}")]);
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let secret = elsewhere.path().join("secret");
+    std::fs::write(&secret, "hunter2").unwrap();
+    let project = Project::with(ORG).job("a", &job(secret.to_str().unwrap()));
+    std::os::unix::fs::symlink(&secret, project.path("jobs/a.soql")).unwrap();
+    for told in [project.mistakes(), project.job("a", &job("a.soql")).mistakes()] {
+        assert!(told[0].contains(HIDDEN) && !told[0].contains("hunter2"), "{told:?}");
+    }
+}
+
+#[test]
 fn json_lines_refuse_what_only_csv_has() {
     let mistakes = job_mistakes(
         "soql = \"SELECT Id FROM Account\"\noutput = \"a.jsonl\"\nchildren = \"files\"\ncompound = \"columns\"\n\

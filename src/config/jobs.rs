@@ -29,6 +29,8 @@ use crate::soql::{Columns, Query, SyntaxError};
 /// What every job is read against.
 pub(crate) struct JobContext<'a> {
     pub(crate) working_dir: &'a Path,
+    /// The directory of the shared file, or the working directory if there is none.
+    pub(crate) directory: &'a Path,
     pub(crate) jobs_dir: &'a Path,
     /// Where `jobs_dir` was written; `None`: nowhere, and then the directory need not be there.
     pub(crate) jobs_dir_origin: Option<Origin>,
@@ -328,6 +330,8 @@ struct Reading {
     job: Option<(Job, Origin)>,
     mistakes: Vec<Mistake>,
     warnings: Vec<Mistake>,
+    /// Whether messages leave out the query's text: it may be no query, but a secret.
+    is_hidden: bool,
 }
 
 impl Reading {
@@ -422,7 +426,8 @@ impl Reading {
         }
         let Err(error) = Columns::laid_out(&job.query, job.layout(), None) else { return Some(()) };
         let key = if section.is_written("soql") { "soql" } else { "soql_file" };
-        self.mistake(file, section, key, format!("cannot be exported: {error}"));
+        let what = if self.is_hidden { hidden(&error) } else { format!("cannot be exported: {error}") };
+        self.mistake(file, section, key, what);
         None
     }
 
@@ -484,8 +489,14 @@ impl Reading {
             self.mistake(file, section, "soql_file", what);
             return None;
         }
+        self.is_hidden = soql.is_private || !is_below(path, &[context.directory, &file.directory]);
         match Query::parse(text) {
             Ok(query) => Some(query),
+            Err(error) if self.is_hidden => {
+                let what = format!("{}: {}", shown(path, context.working_dir).display(), hidden(&error));
+                self.mistake(file, section, "soql_file", what);
+                None
+            }
             Err(error) => {
                 let line = blank_lines(text) + error.line;
                 let origin =
@@ -773,6 +784,23 @@ fn window(error: &SyntaxError) -> String {
     let text = error.to_string();
     let own = format!("line {}, column {}: ", error.line, error.column);
     text.strip_prefix(&own).unwrap_or(&text).to_owned()
+}
+
+/// What is said of a text that is not shown. A path may lead to a secret by mistake, and the reason would quote it.
+fn hidden(error: &SyntaxError) -> String {
+    let SyntaxError { line, column, .. } = error;
+    format!(
+        "line {line}, column {column} is not SOQL that can be exported; the text is not shown, because the file is \
+         private to its owner or outside the configuration's directory"
+    )
+}
+
+/// Whether a file, behind all links, is below one of these directories.
+fn is_below(file: &Path, directories: &[&Path]) -> bool {
+    let Ok(file) = file.canonicalize() else { return false };
+    directories
+        .iter()
+        .any(|directory| directory.canonicalize().is_ok_and(|directory| file.starts_with(directory)))
 }
 
 fn blank_lines(text: &str) -> usize {

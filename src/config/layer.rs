@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Value};
@@ -16,6 +17,7 @@ use super::keys::{self, Key, Kind, Table, Unwritten};
 use super::mistake::{Mistake, Origin, nearest};
 use super::syntax;
 use super::value::{self, Raw};
+use crate::fs::read_small;
 use crate::org::OrgName;
 
 /// What begins the name of every environment variable of ours.
@@ -48,25 +50,28 @@ pub(crate) struct TextFile {
     pub(crate) directory: PathBuf,
     /// Its text.
     pub(crate) text: String,
+    /// Whether its owner alone may read it.
+    pub(crate) is_private: bool,
 }
 
 impl TextFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// Where it cannot be read, or is not UTF-8.
+    /// If it is not a small regular file, cannot be read, or is not UTF-8.
     pub(crate) fn read(path: &Path, working_dir: &Path) -> Result<Self, Mistake> {
         let shown = shown(path, working_dir);
         let whole = Origin::File { path: shown.clone(), line: None, column: None };
-        let bytes = std::fs::read(path)
-            .map_err(|error| Mistake::new(whole, None, format!("cannot be read: {error}")))?;
+        let (bytes, metadata) =
+            read_small(path).map_err(|error| Mistake::new(whole, None, error.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
             let origin = Origin::File { path: shown.clone(), line: Some(line), column: None };
             Mistake::new(origin, None, "is not UTF-8 text; save it in that encoding")
         })?;
-        Ok(Self { shown, directory: path.parent().unwrap_or(Path::new("")).to_owned(), text })
+        let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { shown, directory, text, is_private: metadata.mode() & 0o077 == 0 })
     }
 
     /// The file as a whole.

@@ -1,6 +1,6 @@
 //! The bytes of a key and its password, from a file that not everybody can read, or from the environment.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -10,10 +10,8 @@ use zeroize::Zeroizing;
 use super::SecretBytes;
 use super::refusal::{KeyLocation, shell_word};
 use crate::error::Failure;
+use crate::fs::{MAX_SMALL_FILE, ReadError, open_regular};
 use crate::org::{KeySource, PasswordSource};
-
-/// Far above any key or bundle, far below what would hurt: a wrong path may name an export.
-const MAX_KEY_BYTES: u64 = 1 << 20;
 
 /// The key's bytes, as they are; and, of a file that everybody can read, the failure that this is if it holds a key.
 pub(super) fn key(
@@ -136,23 +134,19 @@ fn read_with_metadata(path: &Path) -> Result<(SecretBytes, fs::Metadata), Fault>
             _ => Fault::Other(error),
         }
     };
-    // Before it is opened: opening a pipe waits for its writer.
-    let found = fs::metadata(path).map_err(fault("reached"))?;
-    if found.is_dir() {
-        return Err(Fault::Directory);
-    }
-    if !found.is_file() {
-        return Err(Fault::NoFile);
-    }
-    let file = File::open(path).map_err(fault("read"))?;
-    let metadata = file.metadata().map_err(Fault::Other)?;
-    if metadata.len() > MAX_KEY_BYTES {
+    // A directory above it may not be entered, which is another matter than a file that may not be read.
+    fs::metadata(path).map_err(fault("reached"))?;
+    let (file, metadata) = open_regular(path).map_err(|error| match error {
+        ReadError::Io(error) => fault("read")(error),
+        ReadError::NotAFile(_) | ReadError::TooLarge(_) => Fault::NoFile,
+    })?;
+    if metadata.len() > MAX_SMALL_FILE {
         return Err(Fault::Large(metadata.len()));
     }
     // The full size from the start: a buffer that grows leaves its former bytes behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
-    let read = file.take(MAX_KEY_BYTES + 1).read_to_end(&mut bytes).map_err(fault("read"))?;
-    if read as u64 > MAX_KEY_BYTES {
+    let read = file.take(MAX_SMALL_FILE + 1).read_to_end(&mut bytes).map_err(fault("read"))?;
+    if read as u64 > MAX_SMALL_FILE {
         return Err(Fault::Large(read as u64));
     }
     Ok((bytes, metadata))

@@ -276,7 +276,10 @@ impl Deployment {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     directories.push(path);
-                } else if let Ok(bytes) = fs::read(&path) {
+                } else if path.is_file()
+                    && let Ok(bytes) = fs::read(&path)
+                {
+                    // A pipe would be waited for.
                     files.insert(path, bytes);
                 }
             }
