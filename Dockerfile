@@ -1,5 +1,5 @@
 # The image of sfexport: its binary, the certificate authorities it trusts, and nothing that runs beside it.
-# docs/docker.md says how it is built, run and checked.
+# docs/docker.md says how to build and run it, docs/internals/image.md how it is tested.
 
 # Both of one Debian release: the binary is linked to the C library of the first and runs on that of the second.
 ARG RUST_IMAGE=rust:1-slim-trixie
