@@ -2,39 +2,51 @@
 //! error. What a call asks for and what a response means is left to `salesforce`.
 
 mod body;
+mod ca_file;
 mod network;
+mod proxy;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
-use reqwest::{Certificate, Client, redirect};
+use reqwest::{Client, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
 use url::Url;
 
 use crate::config;
 use crate::error::{Exit, Failure};
-use crate::org::is_loopback;
 use crate::salesforce::call::{Bounds, Call, Method, Payload};
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::response::Head;
 
 use body::{Body, Wrong};
+use proxy::{Proxies, Proxy};
 
 /// One client for the whole process: its connections are kept alive between the requests of all runs.
 pub struct Http {
     settings: config::Http,
-    /// Loopback is never proxied, whatever the environment says; every other host is, if it says so.
-    outside: OnceLock<Client>,
-    loopback: OnceLock<Client>,
+    proxies: Proxies,
+    /// Those that connect directly, through the proxy for https, and through the one for http.
+    clients: [OnceLock<Client>; 3],
+    /// What of `ca_file` could not be used.
+    left_out: OnceLock<Vec<String>>,
 }
 
 impl Http {
-    /// A client with these time-outs and bounds. Nothing is set up before the first request.
+    /// A client with these time-outs and bounds, and the proxies of the environment. Nothing else is set up before the
+    /// first request.
     #[must_use]
     pub fn new(settings: config::Http) -> Self {
-        Self { settings, outside: OnceLock::new(), loopback: OnceLock::new() }
+        let (clients, left_out) = Default::default();
+        Self { settings, proxies: Proxies::of_environment(), clients, left_out }
+    }
+
+    /// A sentence for each certificate of `ca_file` that could not be used, after the first request.
+    #[must_use]
+    pub fn left_out_certificates(&self) -> &[String] {
+        self.left_out.get().map_or(&[], Vec::as_slice)
     }
 
     /// Sends a call once to the host of `origin`, and gives the head of its response, whatever its status; the body
@@ -52,7 +64,7 @@ impl Http {
             Fault::new(FaultKind::Configuration, format!("\"{origin}\" does not lead to a URL"))
         })?;
         let host = host_and_port(&target);
-        let client = self.client(&target)?;
+        let (client, proxy) = self.client(&target)?;
         let mut builder = client.request(method(call.method), target.clone());
         let accept = call.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("accept"));
         if accept.is_none() {
@@ -86,7 +98,7 @@ impl Http {
         tracing::debug!(host, path, "request");
         let response = match builder.send().await {
             Ok(response) => response,
-            Err(error) => return Err(self.unreachable(&target, &host, &error).await),
+            Err(error) => return Err(self.unreachable(&target, &host, proxy, &error).await),
         };
         tracing::debug!(host, path, status = response.status().as_u16(), "response");
         Ok(Response::new(response, cap, host))
@@ -99,7 +111,7 @@ impl Http {
     /// If there was no response, or not one of success; without the URL.
     pub async fn tell(&self, url: &SecretString, json: String) -> Result<(), String> {
         let parsed = Url::parse(url.expose_secret()).map_err(|_| "it is not a URL".to_owned())?;
-        let client = self.client(&parsed).map_err(|fault| fault.what)?;
+        let (client, proxy) = self.client(&parsed).map_err(|fault| fault.what)?;
         let request = client.post(parsed).header(CONTENT_TYPE, "application/json").body(json);
         match request.send().await {
             Ok(response) if response.status().is_success() => Ok(()),
@@ -109,11 +121,28 @@ impl Http {
             )),
             Ok(response) => Err(format!("it responded with status {}", response.status().as_u16())),
             Err(error) if error.is_timeout() => Err("it did not respond in time".to_owned()),
-            Err(error) => Err(format!("it cannot be reached: {}", network::reason(&error))),
+            Err(error) => {
+                let through = proxy.map(|proxy| format!(" through the proxy {}", proxy.shown()));
+                let reason = network::reason(&error);
+                Err(format!("it cannot be reached{}: {reason}", through.unwrap_or_default()))
+            }
         }
     }
 
-    async fn unreachable(&self, target: &Url, host: &str, error: &reqwest::Error) -> Fault {
+    async fn unreachable(
+        &self,
+        target: &Url,
+        host: &str,
+        proxy: Option<&Proxy>,
+        error: &reqwest::Error,
+    ) -> Fault {
+        if let Some(proxy) = proxy {
+            let status = match network::may_be_the_tunnel(error) {
+                true => proxy.tunnel_status(target, self.settings.connect_timeout).await,
+                false => None,
+            };
+            return network::proxy_fault(host, proxy, status, error);
+        }
         // Connecting includes TLS: only a connection tells which of the two took too long.
         if error.is_timeout() && error.is_connect() && self.takes_connections(target).await {
             return Fault::new(
@@ -125,7 +154,7 @@ impl Http {
         network::fault(host, error)
     }
 
-    /// Whether something listens where an https URL leads, past any proxy.
+    /// Whether something listens where an https URL leads.
     async fn takes_connections(&self, target: &Url) -> bool {
         let (Some(host), Some(port), "https") =
             (target.host_str(), target.port_or_known_default(), target.scheme())
@@ -137,21 +166,29 @@ impl Http {
         matches!(tokio::time::timeout(limit, connecting).await, Ok(Ok(_)))
     }
 
-    fn client(&self, target: &Url) -> Result<&Client, Fault> {
-        let loopback = is_loopback(target);
-        let cell = if loopback { &self.loopback } else { &self.outside };
+    /// The client that sends requests to this URL, and the proxy that it goes through.
+    fn client(&self, target: &Url) -> Result<(&Client, Option<&Proxy>), Fault> {
+        let proxy = self.proxies.route(target)?;
+        let cell = match (proxy, target.scheme()) {
+            (None, _) => &self.clients[0],
+            (Some(_), "https") => &self.clients[1],
+            (Some(_), _) => &self.clients[2],
+        };
         if let Some(client) = cell.get() {
-            return Ok(client);
+            return Ok((client, proxy));
         }
-        let client = self.build(loopback).map_err(|failure| Fault {
+        let client = self.build(proxy).map_err(|failure| Fault {
             hint: failure.hint,
             ..Fault::new(FaultKind::Configuration, failure.what)
         })?;
-        Ok(cell.get_or_init(|| client))
+        Ok((cell.get_or_init(|| client), proxy))
     }
 
-    fn build(&self, loopback: bool) -> Result<Client, Failure> {
+    fn build(&self, proxy: Option<&Proxy>) -> Result<Client, Failure> {
         let settings = &self.settings;
+        let wrong = |error: reqwest::Error| {
+            Failure::new(Exit::General, format!("cannot set up HTTP: {}", network::reason(&error)))
+        };
         let mut builder = Client::builder()
             .user_agent(concat!("sfexport/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -160,26 +197,23 @@ impl Http {
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.idle_timeout)
             .dns_resolver(Arc::new(network::Resolver))
+            // The environment's proxies are ours to choose.
+            .no_proxy()
             .http1_only();
-        if loopback {
-            builder = builder.no_proxy();
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(proxy.for_client().map_err(wrong)?);
         }
         if let Some(path) = &settings.ca_file {
-            let wrong = |why: String| {
-                Failure::new(Exit::Configuration, format!("ca_file {}: {why}", path.display()))
-                    .hint("it must hold the authority's certificate in PEM form")
-            };
-            let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-            let certificates =
-                Certificate::from_pem_bundle(&pem).map_err(|_| wrong("no certificate".to_owned()))?;
-            if certificates.is_empty() {
-                return Err(wrong("no certificate".to_owned()));
-            }
-            builder = builder.tls_certs_merge(certificates);
+            let authorities = ca_file::read(path)?;
+            self.left_out.get_or_init(|| {
+                for sentence in &authorities.left_out {
+                    tracing::warn!("{sentence}");
+                }
+                authorities.left_out
+            });
+            builder = builder.tls_certs_merge(authorities.certificates);
         }
-        builder.build().map_err(|error| {
-            Failure::new(Exit::General, format!("cannot set up HTTP: {}", network::reason(&error)))
-        })
+        builder.build().map_err(wrong)
     }
 }
 

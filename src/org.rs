@@ -110,13 +110,76 @@ impl Org {
         // `login.salesforce.com.` is the same host; written so by nobody but those who test for it.
         let name = host.trim_end_matches('.');
         url.scheme() == "https"
-            && (INSTANCE_DOMAINS.iter().any(|domain| is_within(name, domain))
+            && (Cloud::of(name).is_some()
                 || self.instance_hosts.iter().any(|allowed| names(allowed, host, url.port())))
     }
 }
 
-/// The domains whose hosts are Salesforce's own instances.
-const INSTANCE_DOMAINS: [&str; 4] = ["salesforce.com", "force.com", "salesforce.mil", "cloudforce.com"];
+/// One of Salesforce's clouds, known by its domains.
+struct Cloud {
+    /// Those of instances and login hosts.
+    own: &'static [&'static str],
+    /// Those of pages and sites, which may be instances as well.
+    sites: &'static [&'static str],
+    /// What a My Domain ends in.
+    my_domains: &'static [&'static str],
+    /// What follows a My Domain's name in the address of a page for people, and what that page is.
+    pages: &'static [(&'static str, &'static str)],
+    /// The common login hosts, which are audiences too: for production orgs, and for sandboxes and scratch orgs.
+    login: &'static str,
+    test: &'static str,
+}
+
+const USER_INTERFACE: &str = "is the address of the user interface";
+
+/// The first is that of hosts which belong to none.
+static CLOUDS: [Cloud; 3] = [
+    Cloud {
+        own: &["salesforce.com", "cloudforce.com"],
+        sites: &["force.com"],
+        my_domains: &["my.salesforce.com"],
+        pages: &[
+            (".lightning.force.com", USER_INTERFACE),
+            (".my.salesforce-setup.com", "is the address of a page of Setup"),
+        ],
+        login: "https://login.salesforce.com",
+        test: "https://test.salesforce.com",
+    },
+    // Government Cloud Plus for Defense.
+    Cloud {
+        own: &["salesforce.mil", "crmforce.mil", "cloudforce.mil"],
+        sites: &[],
+        my_domains: &["my.salesforce.mil", "my.crmforce.mil"],
+        pages: &[(".lightning.crmforce.mil", USER_INTERFACE)],
+        login: "https://login.salesforce.com",
+        test: "https://test.salesforce.com",
+    },
+    // Salesforce on Alibaba Cloud.
+    Cloud {
+        own: &["sfcrmproducts.cn"],
+        sites: &["sfcrmapps.cn"],
+        my_domains: &["my.sfcrmproducts.cn"],
+        pages: &[(".lightning.sfcrmapps.cn", USER_INTERFACE)],
+        login: "https://login.sfcrmproducts.cn",
+        test: "https://test.sfcrmproducts.cn",
+    },
+];
+
+impl Cloud {
+    /// The cloud that has an instance or a site at this host.
+    fn of(host: &str) -> Option<&'static Self> {
+        let has = |domains: &[&str]| domains.iter().any(|domain| is_within(host, domain));
+        CLOUDS.iter().find(|cloud| has(cloud.own) || has(cloud.sites))
+    }
+}
+
+/// The two common login hosts of the cloud that a login URL belongs to.
+pub(crate) fn common_login_hosts(login_url: &str) -> [&'static str; 2] {
+    let url = Url::parse(login_url).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let cloud = Cloud::of(host).unwrap_or(&CLOUDS[0]);
+    [cloud.login, cloud.test]
+}
 
 /// Whether an entry of `instance_hosts`, a host or `host:port`, is this host; without a port it means 443.
 fn names(allowed: &str, host: &str, port: Option<u16>) -> bool {
@@ -181,7 +244,7 @@ impl LoginUrl {
             "https" => {}
             "http" if loopback => {}
             "http" => {
-                let host = my_domain(host).map_or_else(|| host.to_owned(), |(_, host)| host);
+                let host = meant(host).map_or_else(|| host.to_owned(), |meant| meant.host);
                 return refuse("is not https", format!("write \"https://{host}\""));
             }
             _ => return refuse("is no https URL", FORM.to_owned()),
@@ -189,8 +252,8 @@ impl LoginUrl {
         if !url.username().is_empty() || url.password().is_some() {
             return refuse("holds a user or a password", "the user goes into `username`".to_owned());
         }
-        if let (Some((reason, my_domain)), false) = (my_domain(host), loopback) {
-            return refuse(reason, format!("write the My Domain: \"https://{my_domain}\""));
+        if let (Some(meant), false) = (meant(host), loopback) {
+            return refuse(meant.reason, format!("{}: \"https://{}\"", meant.advice, meant.host));
         }
         let kind = HostKind::of(host, loopback);
         let origin = url.origin().ascii_serialization();
@@ -207,8 +270,8 @@ impl LoginUrl {
         }
         let login = format!("{origin}{path}");
         let audience = match kind {
-            HostKind::Sandbox => "https://test.salesforce.com".to_owned(),
-            HostKind::Production => "https://login.salesforce.com".to_owned(),
+            HostKind::Sandbox => common_login_hosts(&origin)[1].to_owned(),
+            HostKind::Production => common_login_hosts(&origin)[0].to_owned(),
             HostKind::Site | HostKind::Loopback => login.clone(),
         };
         Ok(Self { url: login, audience })
@@ -247,11 +310,9 @@ impl HostKind {
         if loopback {
             return Self::Loopback;
         }
-        let own = ["salesforce.com", "salesforce.mil", "cloudforce.com"];
-        if !own.iter().any(|domain| is_within(host, domain)) {
-            return Self::Site;
-        }
-        let sandbox_name = ["my.salesforce.com", "my.salesforce.mil"].iter().any(|domain| {
+        let cloud = CLOUDS.iter().find(|cloud| cloud.own.iter().any(|domain| is_within(host, domain)));
+        let Some(cloud) = cloud else { return Self::Site };
+        let sandbox_name = cloud.my_domains.iter().any(|domain| {
             host.strip_suffix(domain).is_some_and(|name| name.ends_with('.') && name.contains("--"))
         });
         let sandbox = host.starts_with("test.")
@@ -262,14 +323,30 @@ impl HostKind {
     }
 }
 
-/// The My Domain that belongs to a host where only browsers go, and what that host is; `None` for any other.
-fn my_domain(host: &str) -> Option<(&'static str, String)> {
+/// A host that was meant by an address where only browsers go.
+struct Meant {
+    /// What the address is.
+    reason: &'static str,
+    advice: &'static str,
+    host: String,
+}
+
+/// What a host where only browsers go stands for; `None` for any other.
+fn meant(host: &str) -> Option<Meant> {
     let host = host.trim_end_matches('.');
-    // What stands before is the same: the name, and the partition (`sandbox`, `develop`, `scratch` ...).
-    let of = |ending: &str| host.strip_suffix(ending).map(|name| format!("{name}.my.salesforce.com"));
-    of(".lightning.force.com")
-        .map(|host| ("is the address of the user interface", host))
-        .or_else(|| of(".my.salesforce-setup.com").map(|host| ("is the address of a page of Setup", host)))
+    if let Some(inner) = host.strip_suffix(".mcas.ms") {
+        let host = meant(inner).map_or_else(|| inner.to_owned(), |meant| meant.host);
+        let reason = "is an address of Microsoft Defender for Cloud Apps";
+        return Some(Meant { reason, advice: "write it without \".mcas.ms\"", host });
+    }
+    CLOUDS.iter().find_map(|cloud| {
+        let my_domain = cloud.my_domains.first()?;
+        cloud.pages.iter().find_map(|(ending, reason)| {
+            // What stands before is the same: the name, and the partition (`sandbox`, `develop`, `scratch` ...).
+            let host = format!("{}.{my_domain}", host.strip_suffix(ending)?);
+            Some(Meant { reason, advice: "write the My Domain", host })
+        })
+    })
 }
 
 /// Where the private key comes from.
@@ -346,6 +423,12 @@ mod tests {
             ("https://acme--uat.my.salesforce.com", TEST),
             ("https://ACME--UAT.my.salesforce.com", TEST),
             ("https://acme.my.salesforce.mil", LOGIN),
+            ("https://acme--uat.my.crmforce.mil", TEST),
+            ("https://login.sfcrmproducts.cn", "https://login.sfcrmproducts.cn"),
+            ("https://test.sfcrmproducts.cn", "https://test.sfcrmproducts.cn"),
+            ("https://acme.my.sfcrmproducts.cn", "https://login.sfcrmproducts.cn"),
+            ("https://acme--uat.sandbox.my.sfcrmproducts.cn", "https://test.sfcrmproducts.cn"),
+            ("https://acme.my.sfcrmapps.cn/customers", "https://acme.my.sfcrmapps.cn/customers"),
             ("https://acme.my.site.com/customers", "https://acme.my.site.com/customers"),
             ("https://site.force.com/customers/", "https://site.force.com/customers"),
             ("https://help.example.com", "https://help.example.com"),
@@ -408,6 +491,25 @@ mod tests {
                 "is the address of a page of Setup; write the My Domain: \
                  \"https://acme--uat.sandbox.my.salesforce.com\"",
             ),
+            (
+                "https://acme.lightning.sfcrmapps.cn/lightning",
+                "is the address of the user interface; write the My Domain: \"https://acme.my.sfcrmproducts.cn\"",
+            ),
+            (
+                "https://acme--uat.sandbox.lightning.crmforce.mil",
+                "is the address of the user interface; write the My Domain: \
+                 \"https://acme--uat.sandbox.my.salesforce.mil\"",
+            ),
+            (
+                "https://acme.my.salesforce.com.mcas.ms/home",
+                "is an address of Microsoft Defender for Cloud Apps; write it without \".mcas.ms\": \
+                 \"https://acme.my.salesforce.com\"",
+            ),
+            (
+                "https://acme.lightning.force.com.mcas.ms",
+                "is an address of Microsoft Defender for Cloud Apps; write it without \".mcas.ms\": \
+                 \"https://acme.my.salesforce.com\"",
+            ),
             ("http://acme.lightning.force.com", "is not https; write \"https://acme.my.salesforce.com\""),
             (
                 "http://127.0.0.1:8088/services/oauth2/token",
@@ -437,6 +539,9 @@ mod tests {
             "https://site.force.com",
             "https://acme.my.salesforce.mil",
             "https://acme.cloudforce.com",
+            "https://acme.my.sfcrmproducts.cn",
+            "https://acme.my.sfcrmapps.cn",
+            "https://acme.my.crmforce.mil",
             "https://proxy.example.com",
             "https://gate.example.com:8443",
         ] {
@@ -446,6 +551,8 @@ mod tests {
             "http://acme.my.salesforce.com",
             "https://salesforce.com.example.com",
             "https://evilsalesforce.com",
+            "https://evilsfcrmproducts.cn",
+            "https://acme.my.salesforce.com.mcas.ms",
             "https://example.com",
             "https://example.com/acme.my.salesforce.com",
             "https://acme.my.salesforce.com@example.com",

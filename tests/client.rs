@@ -15,6 +15,7 @@ use std::time::Duration;
 use sfexport::client::OrgClient;
 use sfexport::clock::TestClock;
 use sfexport::config;
+use sfexport::demo_org::{At, Fault, Rule};
 use sfexport::export::Edges;
 use sfexport::key;
 use sfexport::monitor::Silent;
@@ -266,6 +267,193 @@ async fn attempts_spent_before_count_with_those_of_a_call() {
     assert_eq!((server.calls().len(), attempts.spent()), (3, 3));
     client.call(&call, &mut attempts).await.err().unwrap();
     assert_eq!(server.calls().len(), 4);
+}
+
+/// A deployment whose org logs in at this URL.
+fn with_login_url(url: &str, more: &str) -> Deployment {
+    let at = Deployment::new(10);
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    let table = at.org_table("org").replace(at.org().url(), url);
+    at.write("sfexport.toml", format!("{table}{}\n{more}", support::NO_WAITS));
+    at
+}
+
+/// A proxy that responds to each request for a tunnel with this status; what it was asked.
+fn proxy(status: &'static str) -> (String, Arc<Mutex<Vec<Received>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            all.lock().unwrap().extend(read(&mut stream));
+            let _ = stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+        }
+    });
+    (address, asked)
+}
+
+/// `run` and `check` with this proxy end with the same status and say the same.
+#[track_caller]
+fn ends_behind(at: &Deployment, variables: &[(&str, &str)], status: i32, says: &[&str]) {
+    for arguments in [&["run", "accounts"][..], &["check", "accounts"]] {
+        let mut command = at.command(arguments);
+        command.envs(variables.iter().copied());
+        let outcome = at.outcome(command.output().unwrap()).ended(status);
+        let said = format!("{}{}", outcome.stdout(), outcome.stderr);
+        for part in says {
+            assert!(said.contains(part), "{arguments:?}: {part:?} is not in\n{said}");
+        }
+        assert!(!said.contains("s3%23cret") && !said.contains("s3#cret"), "{said}");
+        assert!(!said.contains("os error"), "{said}");
+    }
+}
+
+#[test]
+fn a_proxy_that_wants_a_password_is_named_and_not_asked_again() {
+    let at = with_login_url("https://login.salesforce.com", "");
+    let (address, asked) = proxy("407 Proxy Authentication Required");
+    let url = format!("\"http://me:s3%23cret@{address}\" ");
+    let shown = format!("the proxy \"http://{address}\" (HTTPS_PROXY) asks for a user and a password");
+    ends_behind(&at, &[("HTTPS_PROXY", &url)], 77, &[&shown, "percent-encoded"]);
+    // Of each command the request itself, and the one that finds out why it failed.
+    let asked = asked.lock().unwrap().clone();
+    assert_eq!(asked.len(), 4, "{asked:?}");
+    for request in asked {
+        assert_eq!(
+            (request.method.as_str(), request.target.as_str()),
+            ("CONNECT", "login.salesforce.com:443")
+        );
+        // `printf %s 'me:s3#cret' | base64`
+        assert_eq!(request.header("proxy-authorization"), "Basic bWU6czMjY3JldA==");
+    }
+}
+
+#[test]
+fn a_proxy_that_refuses_the_host_is_named_with_its_status() {
+    let at = with_login_url("https://login.salesforce.com", "attempts = 1\n");
+    let (address, _) = proxy("403 Forbidden");
+    let shown = format!(
+        "the proxy \"http://{address}\" (https_proxy) refused to connect to \"login.salesforce.com\" (status 403)"
+    );
+    ends_behind(&at, &[("https_proxy", &format!("'{address}'"))], 69, &[&shown, "NO_PROXY"]);
+}
+
+#[test]
+fn a_proxy_that_cannot_be_reached_is_named_instead_of_the_login_host() {
+    let at = with_login_url("https://login.salesforce.com", "attempts = 1\n");
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let shown = format!("cannot reach the proxy \"http://{gone}\" (HTTPS_PROXY): the connection was refused");
+    ends_behind(&at, &[("HTTPS_PROXY", &gone)], 69, &[&shown, "check the proxy's host and port"]);
+    // A label of 64 characters is refused without asking any server.
+    let unknown = "x".repeat(64);
+    let shown = format!("(HTTPS_PROXY): the name \"{unknown}\" cannot be resolved");
+    ends_behind(
+        &at,
+        &[("HTTPS_PROXY", &format!("http://{unknown}:3128"))],
+        69,
+        &["cannot reach the proxy", &shown],
+    );
+}
+
+#[test]
+fn a_proxy_that_cannot_be_read_is_not_passed_over() {
+    let at = with_login_url("https://login.salesforce.com", "");
+    let says = ["HTTPS_PROXY is not a URL", "percent-encode the user and the password"];
+    ends_behind(&at, &[("HTTPS_PROXY", "http://me:s3#cret@p:3128")], 78, &says);
+}
+
+#[test]
+fn a_star_in_no_proxy_is_honoured() {
+    let host = format!("{}.my.salesforce.com", "x".repeat(64));
+    let at = with_login_url(&format!("https://{host}"), "attempts = 1\n");
+    let (address, asked) = proxy("403 Forbidden");
+    let variables = [("HTTPS_PROXY", address.as_str()), ("NO_PROXY", "*.salesforce.com")];
+    // A label of 64 characters is refused without asking any server.
+    let shown = format!("cannot reach \"{host}\": ");
+    ends_behind(&at, &variables, 69, &[&shown, "login_url"]);
+    assert!(asked.lock().unwrap().is_empty());
+}
+
+#[test]
+fn one_bad_certificate_of_ca_file_spoils_no_other() {
+    let at = Deployment::new(10);
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    at.configure("ca_file = \"ca.pem\"");
+    let good = &support::key_pair().certificate;
+    let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    at.write("ca.pem", format!("{bad}{good}"));
+    let said = "the certificate at line 1 is left out: it is not a certificate of X.509";
+    at.run(["run", "accounts"]).ended(0).says(&["ca.pem", said]);
+    let step = |outcome: support::Outcome| {
+        let mut steps = outcome.reports().into_iter();
+        steps.find(|step| step["step"] == "network" && step["outcome"] != "passed").unwrap()
+    };
+    let warned = step(at.run(["check", "accounts", "--json"]).ended(0));
+    assert!(warned["what"].as_str().unwrap().ends_with(said), "{warned}");
+    // Nothing but what cannot be used is an error, in both.
+    for (text, said) in
+        [(bad, "the certificate at line 1 is left out"), ("-----BEGIN PKCS7-----\n", "holds PKCS#7")]
+    {
+        at.write("ca.pem", text);
+        at.run(["run", "accounts"]).ended(78).says(&[said, "hint: "]);
+        let failed = step(at.run(["check", "accounts", "--json"]).ended(78));
+        assert!(failed["what"].as_str().unwrap().contains(said), "{failed}");
+    }
+}
+
+/// A page without an end: it names a next one, whose number is one more.
+fn endless(call: usize, records: &str) -> (String, String, Vec<u8>) {
+    let next = format!("/services/data/v62.0/query/0r8Dm0000000000QAS-{call}");
+    ok(format!("{{\"totalSize\":5,\"done\":false,\"nextRecordsUrl\":\"{next}\",\"records\":[{records}]}}"))
+}
+
+#[test]
+fn pages_without_records_are_not_asked_for_without_end() {
+    let server = Server::start(|call, _| endless(call, ""));
+    let at = with_login_url(&server.url, "");
+    at.run(["run", "accounts"]).ended(74).says(&["11 pages in a row without a record", "hint: "]);
+    // One page is asked for ahead.
+    assert_eq!(server.calls().len(), 12);
+}
+
+#[test]
+fn child_pages_without_records_are_not_asked_for_without_end() {
+    let attributes = "\"attributes\":{\"type\":\"Account\",\"url\":\"/x\"}";
+    for (child, said) in [
+        ("", "11 pages in a row without a record"),
+        (
+            "{\"attributes\":{\"type\":\"Contact\",\"url\":\"/x\"},\"Id\":\"003\"}",
+            "a child query has 5 records, and 6 or more",
+        ),
+    ] {
+        let server = Server::start(move |call, _| {
+            let (status, headers, children) = endless(call, child);
+            match call {
+                1 => {
+                    let children = String::from_utf8(children).unwrap();
+                    let record = format!("{{{attributes},\"Id\":\"001\",\"Contacts\":{children}}}");
+                    ok(format!("{{\"totalSize\":1,\"done\":true,\"records\":[{record}]}}"))
+                }
+                _ => (status, headers, children),
+            }
+        });
+        let at = with_login_url(&server.url, "");
+        at.job("accounts", "SELECT Id, (SELECT Id FROM Contacts) FROM Account", "accounts.csv", "");
+        at.run(["run", "accounts"]).ended(74).says(&[said]);
+        assert!(server.calls().len() <= 24, "{} calls", server.calls().len());
+    }
+}
+
+#[test]
+fn a_login_that_gets_a_page_says_so_in_run_and_check() {
+    let at = Deployment::new(10);
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    at.script(Rule::always(At::Login(1), Fault::html(200, "<html>Please sign in</html>")));
+    let said = "responded to the login with a page of HTML instead of a token (status 200)";
+    at.run(["run", "accounts"]).ended(74).says(&[said, "hint: check login_url"]);
+    assert!(at.run(["check"]).ended(74).stdout().contains(said));
 }
 
 #[test]

@@ -33,8 +33,17 @@ static ORG: LazyLock<Org> = LazyLock::new(|| Org {
 const TYPES: [Option<&str>; 4] =
     [None, Some("text/html; charset=utf-8"), Some("application/json;charset=UTF-8"), Some("")];
 
-const DOMAINS: [&str; 5] =
-    ["salesforce.com", "force.com", "salesforce.mil", "cloudforce.com", "proxy.example.com"];
+const DOMAINS: [&str; 9] = [
+    "salesforce.com",
+    "force.com",
+    "cloudforce.com",
+    "salesforce.mil",
+    "crmforce.mil",
+    "cloudforce.mil",
+    "sfcrmproducts.cn",
+    "sfcrmapps.cn",
+    "proxy.example.com",
+];
 
 fuzz_target!(|data: &[u8]| {
     let [high, low, kind, body @ ..] = data else { return };

@@ -9,11 +9,11 @@ use super::{Check, Name, Outcome, Step, Teller};
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
 use crate::key::{self, Certificate, SigningKey};
-use crate::org::{KeySource, LoginUrl, Org};
+use crate::org::{KeySource, LoginUrl, Org, common_login_hosts};
 use crate::report::ApiLimit;
 use crate::retry::Attempts;
 use crate::salesforce::advice::{Refusal, approval_url};
-use crate::salesforce::fault::FaultKind;
+use crate::salesforce::fault::{self, FaultKind};
 use crate::salesforce::token::LoginError;
 use crate::salesforce::{limits, versions};
 
@@ -87,9 +87,17 @@ impl Check<'_> {
         let took = clock.elapsed().saturating_sub(asked);
         let what = format!("{} responds, after {} ms", org.login_url, took.as_millis());
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        for sentence in self.edges.http.left_out_certificates() {
+            let hint = "remove it from ca_file, or replace it";
+            tell(Step::warned(Name::Network, sentence.as_str(), hint));
+        }
+        if response.head.status == 407 {
+            tell(Step::failed(Name::Network, fault::refused_by_proxy(None).into_failure()));
+            return false;
+        }
         let step = match response.head.status {
             // Whatever its response is, the host is there. If something else responds instead, it is seen here.
-            407 | 500..=599 => Step::warned(
+            500..=599 => Step::warned(
                 Name::Network,
                 format!("{what}, but with status {}", response.head.status),
                 "a proxy may have responded instead, or Salesforce is in maintenance (status.salesforce.com)",
@@ -350,12 +358,11 @@ fn skew(theirs: Option<Timestamp>, ours: Timestamp) -> Step {
 /// Pairs of login host and audience beside the configured one: what its own host may want, and Salesforce's two
 /// common hosts. Where the login URL is loopback, the assertion stays there.
 fn pairs(org: &Org) -> Vec<(String, String)> {
-    const LOGIN: &str = "https://login.salesforce.com";
-    const TEST: &str = "https://test.salesforce.com";
     let own = org.login_url.as_str();
-    let mut pairs = vec![(own, LOGIN), (own, TEST), (own, own)];
+    let [login, test] = common_login_hosts(own);
+    let mut pairs = vec![(own, login), (own, test), (own, own)];
     if !org.logs_in_on_loopback() {
-        pairs.extend([(LOGIN, LOGIN), (TEST, TEST)]);
+        pairs.extend([(login, login), (test, test)]);
     }
     let mut all: Vec<(String, String)> = Vec::new();
     for (login_url, audience) in pairs {
@@ -406,6 +413,12 @@ mod tests {
             [pair(MINE, LOGIN), pair(MINE, MINE), pair(LOGIN, LOGIN), pair(TEST, TEST)]
         );
         assert_eq!(pairs(MINE, "https://typo").len(), 5);
+        let (cn, cn_login) = ("https://acme.my.sfcrmproducts.cn", "https://login.sfcrmproducts.cn");
+        let cn_test = "https://test.sfcrmproducts.cn";
+        assert_eq!(
+            pairs(cn, cn_login),
+            [pair(cn, cn_test), pair(cn, cn), pair(cn_login, cn_login), pair(cn_test, cn_test)]
+        );
         let loopback = "http://127.0.0.1:8443";
         assert_eq!(pairs(loopback, loopback), [pair(loopback, LOGIN), pair(loopback, TEST)]);
     }

@@ -9,7 +9,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::CertificateError;
 
 use crate::org::is_loopback_name;
-use crate::salesforce::fault::{Fault, FaultKind};
+use crate::salesforce::fault::{Fault, FaultKind, refused_by_proxy};
+
+use super::proxy::Proxy;
 
 /// The system's look-up of names. Names below `localhost` are this machine and are never asked of a server.
 pub(super) struct Resolver;
@@ -70,6 +72,44 @@ pub(super) fn fault(host: &str, error: &reqwest::Error) -> Fault {
         _ => return fault,
     };
     fault.hint(hint)
+}
+
+/// Whether a request through a proxy may have failed because the proxy refused the tunnel, which the HTTP client does not
+/// say in a type.
+pub(super) fn may_be_the_tunnel(error: &reqwest::Error) -> bool {
+    error.is_connect() && matches!(Cause::of(error), Cause::Other(_) | Cause::Closed)
+}
+
+/// The fault of a request that brought no response through a proxy. `status` is the proxy's own response to the request
+/// for a tunnel.
+pub(super) fn proxy_fault(host: &str, proxy: &Proxy, status: Option<u16>, error: &reqwest::Error) -> Fault {
+    let shown = proxy.shown();
+    let unreachable = |what: String, hint: &str| Fault::new(FaultKind::Unreachable, what).hint(hint);
+    match (status, Cause::of(error)) {
+        (Some(407), _) => refused_by_proxy(Some(&shown)),
+        (Some(status), _) if status >= 300 => unreachable(
+            format!("the proxy {shown} refused to connect to \"{host}\" (status {status})"),
+            "have the proxy allow the host, or list the host in NO_PROXY if it can be reached directly",
+        ),
+        (_, Cause::UnknownName(UnknownName(name))) if name.eq_ignore_ascii_case(proxy.host()) => unreachable(
+            format!("cannot reach the proxy {shown}: the name \"{name}\" cannot be resolved"),
+            "check the proxy's name, and this machine's DNS (a container has its own)",
+        ),
+        (_, cause @ Cause::Io(ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable, _)) => unreachable(
+            format!("cannot reach the proxy {shown}: {}", cause.text()),
+            "check the proxy's host and port",
+        ),
+        (_, cause) => {
+            let what = format!("cannot reach \"{host}\" through the proxy {shown}: {}", cause.text());
+            match &cause {
+                Cause::Certificate(_) => unreachable(
+                    what,
+                    "if the proxy opens TLS, name its authority's certificate by ca_file in [http]; check the clock too",
+                ),
+                _ => unreachable(what, "check the proxy, login_url and the network"),
+            }
+        }
+    }
 }
 
 /// Why a request or a body failed, in a few words; never with the URL.

@@ -228,9 +228,10 @@ fn redirected(head: &Head) -> Fault {
     }
 }
 
-/// A proxy that wants credentials: the same ones, or none, will not do the next time either.
+/// A proxy that wants credentials: the same ones, or none, will not do the next time either. `proxy` is named as it is to
+/// be shown.
 pub(crate) fn refused_by_proxy(proxy: Option<&str>) -> Fault {
-    let proxy = proxy.map_or_else(|| "a proxy".to_owned(), |proxy| format!("the proxy \"{proxy}\""));
+    let proxy = proxy.map_or_else(|| "a proxy".to_owned(), |proxy| format!("the proxy {proxy}"));
     Fault::new(FaultKind::LoginRefused, format!("{proxy} asks for a user and a password (status 407)"))
         .hint("put them into HTTPS_PROXY, percent-encoded: http://USER:PASSWORD@HOST:PORT")
 }

@@ -5,10 +5,10 @@ use serde::Deserialize;
 use super::call::Call;
 use crate::report::ApiLimit;
 
-/// Reads a `Sforce-Limit-Info` header: `api-usage=18/15000`, perhaps among other parts.
+/// Reads a `Sforce-Limit-Info` header: `api-usage=18/15000`, perhaps among other parts, as `per-app-api-usage=...` is.
 #[must_use]
 pub fn read(header: &str) -> Option<ApiLimit> {
-    let (_, rest) = header.split_once("api-usage=")?;
+    let rest = header.split([';', ',']).find_map(|part| part.trim().strip_prefix("api-usage="))?;
     let (used, rest) = rest.split_once('/')?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     Some(ApiLimit { used: used.parse().ok()?, allowed: rest[..end].parse().ok()? })
@@ -68,6 +68,9 @@ mod tests {
         assert_eq!(read("api-usage=18/15000"), Some((18, 15000)));
         assert_eq!(read("api-usage=17/250; per-app-api-usage=17/250(appName=sample-app)"), Some((17, 250)));
         assert_eq!(read("x=1; api-usage=16000/15000"), Some((16000, 15000)));
+        assert_eq!(read("per-app-api-usage=17/250(appName=x); api-usage=25/5000"), Some((25, 5000)));
+        assert_eq!(read("api-usage=18/15000(per org)"), Some((18, 15000)));
+        assert_eq!(read("per-app-api-usage=17/250"), None);
         assert_eq!(read("per-app"), None);
         assert_eq!(read("api-usage=/"), None);
     }

@@ -9,13 +9,15 @@ mod tables;
 pub use tables::TakeRow;
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use jiter::Peek;
 
 use super::fault::{Fault, FaultKind};
 use super::json::Json;
-use super::query::QueryLocator;
+use super::query::{MAX_EMPTY_PAGES, QueryLocator, endless};
 use crate::job::Numbers;
 use crate::record::{CellKind, JsonForm, Record, Target};
 use crate::soql::{Columns, Entry, Level, Node};
@@ -608,13 +610,17 @@ impl Walk<'_, '_, '_> {
 
         let mut next = head.next.clone();
         // A circle of pages would never end; a child's pages are few, so that all of them are kept.
-        let mut asked: Vec<QueryLocator> = Vec::new();
+        let mut asked: HashSet<QueryLocator> = HashSet::new();
+        let mut empty_pages = if count == 0 { 1 } else { 0 };
         while let Some(locator) = next {
             if asked.contains(&locator) {
                 return Err(repeated(&locator));
             }
+            if empty_pages > MAX_EMPTY_PAGES {
+                return Err(endless());
+            }
             let bytes = (self.fetch)(&locator)?;
-            asked.push(locator);
+            asked.insert(locator);
             let page = PageReader::open(&bytes, columns)?;
             if page.head.total_size != head.total_size {
                 return Err(Fault::new(FaultKind::Miscount, "a child query's pages disagree on totalSize"));
@@ -629,19 +635,26 @@ impl Walk<'_, '_, '_> {
                 depth: self.depth,
                 later: Vec::new(),
             };
-            count += walk.each_record(each)?;
+            let records = walk.each_record(each)?;
+            empty_pages = if records == 0 { empty_pages + 1 } else { 0 };
+            count += records;
+            if count > head.total_size {
+                break;
+            }
             close_envelope(walk.json, page.ahead, &page.head)?;
             walk.json.finish()?;
             self.json.surrogates += json.surrogates;
             next = page.head.next;
         }
-        if count == head.total_size {
-            Ok(())
-        } else {
-            let total = head.total_size;
-            let what = format!("a child query's result is incomplete: {count} of {total} records arrived");
-            Err(Fault::new(FaultKind::Miscount, what))
-        }
+        let total = head.total_size;
+        let what = match count.cmp(&total) {
+            Ordering::Equal => return Ok(()),
+            Ordering::Less => {
+                format!("a child query's result is incomplete: {count} of {total} records arrived")
+            }
+            Ordering::Greater => format!("a child query has {total} records, and {count} or more arrived"),
+        };
+        Err(Fault::new(FaultKind::Miscount, what))
     }
 
     fn each_record(
