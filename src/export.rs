@@ -27,7 +27,7 @@ use crate::job::Job;
 use crate::job::output_path::Fields;
 use crate::monitor::{Event, Monitor};
 use crate::org::Org;
-use crate::output::{LocalFile, Output};
+use crate::output::Output;
 use crate::report::{RunId, RunReport, RunStatus};
 use crate::retry::RetryPolicy;
 use crate::state::State;
@@ -111,9 +111,9 @@ impl Run {
         let path = job.output.expand(&fields).map_err(|error| {
             Failure::new(Exit::Configuration, format!("{}: output {:?} {error}", job.name, job.output.text()))
         })?;
-        let output = LocalFile::new(&path, job.if_exists, job.file_mode)?.within(job.output.root());
+        let output = Output::of_job(job, &path)?;
         let (job, org) = (Arc::clone(job), Arc::clone(org));
-        Ok(Self { job, org, id, scheduled: at, output: output.into(), extent })
+        Ok(Self { job, org, id, scheduled: at, output, extent })
     }
 }
 

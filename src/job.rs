@@ -90,6 +90,8 @@ pub struct Job {
     pub if_exists: IfExists,
     /// The permission bits of the output (`0o640`); `None`: the old file's, else 0666 less the umask.
     pub file_mode: Option<u32>,
+    /// Whether an output that is a link is written through instead of being replaced.
+    pub follow_links: bool,
     /// When it runs by itself; `None`: only when asked.
     pub schedule: Option<Schedule>,
     /// The zone of the schedule and of the dates in the output's path.

@@ -2,19 +2,21 @@
 //! before that. What is written into it is up to `encode`, when it is published up to `export`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
 use crate::error::{Exit, Failure};
-use crate::job::{IfExists, Location, RecoveryData};
+use crate::job::{IfExists, Job, Location, RecoveryData};
 use crate::report::RunId;
 
 mod local;
 #[cfg(test)]
 mod memory;
+mod permissions;
 mod recovery;
+mod replaceable;
 mod stage_name;
 mod stream;
 mod sweep;
@@ -28,6 +30,15 @@ pub use sweep::Swept;
 pub struct Output(Arc<dyn Destination>);
 
 impl Output {
+    /// The output of a job whose template gives this path.
+    ///
+    /// # Errors
+    /// [`Exit::Output`] if the path does not name a file, or a link that leads to none.
+    pub fn of_job(job: &Job, path: &Path) -> Result<Self, Failure> {
+        let file = LocalFile::new(path, job.if_exists, job.file_mode)?.within(job.output.root());
+        Ok(if job.follow_links { file.following_links()? } else { file }.into())
+    }
+
     /// A stream, as a rule standard output. What is written to it leaves at once: it can be staged once, and nothing
     /// can be taken back.
     pub fn stream(to: impl Write + Send + 'static) -> Self {
@@ -60,6 +71,22 @@ impl Output {
     /// [`Exit::Output`], with the location and the reason.
     pub fn check(&self) -> Result<(), Failure> {
         self.0.check()
+    }
+
+    /// Whether an export can really be begun: makes in its place what a run makes, and removes it again. [`Output::check`]
+    /// believes what the file system says of permissions, which is not always true. `run` names a run of nobody's.
+    ///
+    /// # Errors
+    /// [`Exit::Output`], with the location and the reason.
+    pub fn probe(&self, run: &RunId) -> Result<(), Failure> {
+        self.0.check()?;
+        self.0.probe(run)
+    }
+
+    /// What a person may not expect of publishing to it, if there is anything.
+    #[must_use]
+    pub fn caution(&self) -> Option<Caution> {
+        self.0.caution()
     }
 
     /// This output, then one next to it for each of `parts`: `accounts.Contacts.csv` next to `accounts.csv` for the
@@ -101,12 +128,23 @@ impl From<LocalFile> for Output {
     }
 }
 
+/// What publishing to an output would do that a person may not expect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caution {
+    /// What it would do.
+    pub what: String,
+    /// How to avoid it.
+    pub hint: String,
+}
+
 /// What each kind of output implements; its methods are [`Output`]'s.
 trait Destination: Send + Sync {
     fn location(&self) -> Location;
     fn lock_location(&self) -> Option<Location>;
     fn exists(&self) -> bool;
     fn check(&self) -> Result<(), Failure>;
+    fn probe(&self, run: &RunId) -> Result<(), Failure>;
+    fn caution(&self) -> Option<Caution>;
     fn group(&self, parts: &[String]) -> Result<Vec<Output>, Failure>;
     fn stages(&self, run: &RunId) -> Vec<RecoveryData>;
     fn sweep(&self) -> Result<(), Failure>;
@@ -184,6 +222,8 @@ pub struct Published {
     pub bytes: u64,
     /// Its SHA-256, in lower-case hex.
     pub sha256: String,
+    /// What of the previous output could not be kept, such as its group.
+    pub warnings: Vec<String>,
 }
 
 /// Why a group of outputs was not published, and how far it came.
@@ -274,7 +314,7 @@ impl Tally {
     fn published(&self, location: Location) -> Published {
         let digest = self.digest.clone().finish();
         let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Published { location, bytes: self.bytes, sha256 }
+        Published { location, bytes: self.bytes, sha256, warnings: Vec::new() }
     }
 }
 

@@ -188,6 +188,7 @@ impl World {
             },
             if_exists: IfExists::Replace,
             file_mode: None,
+            follow_links: false,
             schedule: None,
             timezone: jiff::tz::TimeZone::UTC,
             timeout: None,

@@ -11,7 +11,7 @@ use crate::error::{Exit, Failure};
 use crate::export;
 use crate::job::output_path::Fields;
 use crate::job::{IfExists, Job};
-use crate::output::{LocalFile, Output};
+use crate::output::{Caution, Output};
 use crate::report::RunId;
 use crate::retry::Attempts;
 use crate::salesforce::call::Call;
@@ -139,10 +139,10 @@ impl Check<'_> {
         Ok(page::count(response.body())?.saturating_sub(count.offset))
     }
 
-    /// Whether the export could be written, as far as that is seen without writing.
+    /// Whether the export could be written: what a run makes first is made and removed again.
     fn output(&self, job: &Job) -> Step {
         let now = self.edges.clock.now();
-        let id = RunId::new(now, 0);
+        let id = RunId::new(now, self.edges.clock.random());
         let fields = Fields {
             job: &job.name,
             org: &job.org,
@@ -153,23 +153,28 @@ impl Check<'_> {
         let path = job.output.expand(&fields).map_err(|error| {
             Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
         });
-        let checked = path.and_then(|path| {
-            let output = LocalFile::new(&path, job.if_exists, job.file_mode)?.within(job.output.root());
-            let output = Output::from(output);
-            output.check().map(|()| output)
+        let group = path.and_then(|path| Output::of_job(job, &path)?.group(&job.child_files()));
+        let probed = group.and_then(|group| {
+            group.iter().try_for_each(|output| output.probe(&id))?;
+            Ok(group)
         });
-        let output = match checked {
-            Ok(output) => output,
+        let group = match probed {
+            Ok(group) => group,
             Err(failure) => return Step::failed(Name::Output, failure),
         };
-        let exists = output.exists();
+        // The main one comes first.
+        let Some(output) = group.first() else { return Step::skipped(Name::Output, "there is none") };
+        let (exists, shown) = (output.exists(), output.location().to_string());
         let fate = match (exists, job.if_exists) {
             (true, IfExists::Replace) => "is there, and would be replaced",
             (true, IfExists::Fail) => "is there",
             (false, _) => "can be written",
         };
-        let shown = output.location().to_string();
-        Step::passed(Name::Output, format!("{shown} {fate}")).fact("path", shown).fact("exists", exists)
+        let step = match group.iter().find_map(Output::caution) {
+            Some(Caution { what, hint }) => Step::warned(Name::Output, what, hint),
+            None => Step::passed(Name::Output, format!("{shown} {fate}")),
+        };
+        step.fact("path", shown).fact("exists", exists)
     }
 }
 

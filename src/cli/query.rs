@@ -93,6 +93,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         },
         if_exists: IfExists::Replace,
         file_mode: None,
+        follow_links: false,
         schedule: None,
         timezone: TimeZone::UTC,
         timeout: None,

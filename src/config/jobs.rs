@@ -256,6 +256,7 @@ struct RawJob {
     #[serde(with = "IfExistsWritten")]
     if_exists: IfExists,
     file_mode: Option<u32>,
+    follow_links: bool,
     #[serde(with = "CatchUpWritten")]
     catch_up: CatchUp,
     #[serde(default, deserialize_with = "some_nanoseconds")]
@@ -400,6 +401,7 @@ impl Reading {
             },
             if_exists: typed.if_exists,
             file_mode: typed.file_mode,
+            follow_links: typed.follow_links,
             schedule,
             timezone: timezone?,
             timeout: typed.timeout,

@@ -275,6 +275,7 @@ static KEYS: &[Key] = keys! {
         "columns_pinned" Flag, Is("false"), "Whether a run fails when its columns differ from the last successful run's.";
         "if_exists" Choice(&["replace", "fail"]), Is("replace"), "What happens if the output already exists.";
         "file_mode" Mode, Otherwise("those of the old file, or 0666 less the umask"), "The permissions of the output, such as `0640`.";
+        "follow_links" Flag, Is("false"), "Whether an output that is a symbolic link is written through, to a target below `output_root`, instead of being replaced.";
         "catch_up" Choice(&["latest", "none", "all"]), Is("latest"), "Which missed occurrences the daemon runs late.";
         "start_deadline" Duration(1), Otherwise("none"), "How late an occurrence may still start.";
         "overlap" Choice(&["skip", "queue", "replace"]), Is("skip"), "What happens if an occurrence falls due while the job runs: it is skipped, it waits (one at most), or it replaces the run.";

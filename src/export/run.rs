@@ -167,6 +167,7 @@ impl Steps<'_> {
         plan: &Plan,
         report: &mut RunReport,
     ) -> Result<(), Failure> {
+        report.warnings.extend(published.iter_mut().flat_map(|file| std::mem::take(&mut file.warnings)));
         let main = published.pop().ok_or_else(|| bug("nothing was published"))?;
         report.bytes = main.bytes;
         report.sha256 = Some(main.sha256);

@@ -1,17 +1,20 @@
 //! A file of the local file system: a locked stage next to it, then a rename.
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{Access, CWD, RenameFlags};
+use rustix::fs::{CWD, RenameFlags};
 
+use super::permissions::{self, Access};
 use super::stage_name::{self, Owner};
-use super::{Destination, Output, Published, Renaming, Sealed, Staged, Tally, recovery, sweep};
+use super::{
+    Caution, Destination, Output, Published, Renaming, Sealed, Staged, Tally, recovery, replaceable, sweep,
+};
 use crate::error::{Exit, Failure};
 use crate::fs::{is_at, is_renumbered, is_unsupported, renumbered};
 use crate::job::{IfExists, Location, RecoveryData, output_path};
@@ -20,8 +23,12 @@ use crate::report::RunId;
 /// A local file as an output.
 #[derive(Debug, Clone)]
 pub struct LocalFile {
+    /// As it was asked for.
+    shown: PathBuf,
+    /// Where it is written: `shown`, or the target of a link there that is followed.
     path: PathBuf,
     directory: PathBuf,
+    follow_links: bool,
     if_exists: IfExists,
     file_mode: Option<u32>,
     owner: Owner,
@@ -31,21 +38,56 @@ pub struct LocalFile {
 
 impl LocalFile {
     /// A job's output at `path`; a relative one is taken from the working directory. `file_mode` are its permission
-    /// bits; with `None` it has the former file's, or 0666 less the umask where there is none.
+    /// bits; with `None` it has the previous file's, or 0666 less the umask if there is none.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Output`] where `path` names no file.
+    /// [`Exit::Output`] if `path` does not name a file.
     pub fn new(path: &Path, if_exists: IfExists, file_mode: Option<u32>) -> Result<Self, Failure> {
         let path = std::path::absolute(path).map_err(|error| failure("cannot resolve", path, &error))?;
         let directory = match (path.parent(), path.file_name()) {
             (Some(parent), Some(_)) if !path.as_os_str().as_bytes().ends_with(b"/") => parent.to_owned(),
             _ => return Err(no_file(&path)),
         };
-        Ok(Self { path, directory, if_exists, file_mode, owner: Owner::Job, in_group: false, root: None })
+        Ok(Self {
+            shown: path.clone(),
+            path,
+            directory,
+            follow_links: false,
+            if_exists,
+            file_mode,
+            owner: Owner::Job,
+            in_group: false,
+            root: None,
+        })
     }
 
-    /// The same output of a query that nobody notes.
+    /// The same output, written through a link in its place instead of replacing it. The link is followed once, here,
+    /// so it may be changed during a run.
+    ///
+    /// # Errors
+    /// [`Exit::Output`] if the link leads to nothing that could be a file.
+    pub fn following_links(mut self) -> Result<Self, Failure> {
+        // As many as Linux follows.
+        const MAX_LINKS: usize = 40;
+        self.follow_links = true;
+        for _ in 0..MAX_LINKS {
+            // What is not a link is the output.
+            let Ok(target) = fs::read_link(&self.path) else { return Ok(self) };
+            let target = self.directory.join(target);
+            let (Some(directory), Some(name)) = (target.parent(), target.file_name()) else {
+                return Err(no_file(&target));
+            };
+            self.directory = fs::canonicalize(directory).map_err(|error| {
+                failure(&format!("cannot follow the link {} to", self.shown.display()), &target, &error)
+            })?;
+            self.path = self.directory.join(name);
+        }
+        let what =
+            format!("cannot follow the link {}: it leads through too many others", self.shown.display());
+        Err(Failure::new(Exit::Output, what).hint("link to the file itself"))
+    }
+
+    /// The same output of a query that is in no journal.
     #[must_use]
     pub fn of_query(self) -> Self {
         Self { owner: Owner::Query, ..self }
@@ -64,16 +106,6 @@ impl LocalFile {
         &self.path
     }
 
-    /// The mode that the published file must have; `None` leaves the kernel's choice, 0666 less the umask.
-    fn mode(&self) -> Option<u32> {
-        self.file_mode.or_else(|| {
-            // A link's own mode says nothing: what its readers saw was the mode of its target.
-            let former = fs::metadata(&self.path).ok()?;
-            // No set-user-id, set-group-id or sticky bit is carried over to new contents.
-            former.is_file().then_some(former.mode() & 0o777)
-        })
-    }
-
     /// The file that is written for `run`.
     pub(super) fn stage_path(&self, run: &RunId) -> PathBuf {
         self.directory.join(stage_name::of(self.path.file_name().unwrap_or_default(), run, self.owner))
@@ -88,14 +120,17 @@ impl LocalFile {
     }
 
     /// The same output for a further file of the export.
-    fn beside(&self, part: &str) -> Self {
-        Self { path: output_path::beside(&self.path, part), ..self.clone() }
+    fn beside(&self, part: &str) -> Result<Self, Failure> {
+        let path = output_path::beside(&self.shown, part);
+        let directory = path.parent().unwrap_or(&path).to_owned();
+        let beside = Self { shown: path.clone(), path, directory, ..self.clone() };
+        if self.follow_links { beside.following_links() } else { Ok(beside) }
     }
 
     /// Opens the stage, exclusively, and locks it.
-    fn open(&self, stage: &Path, mode: Option<u32>) -> Result<File, Failure> {
+    fn open(&self, stage: &Path, is_private: bool) -> Result<File, Failure> {
         // A file that is to be private is private while it is being written.
-        let created = if mode.is_some() { 0o600 } else { 0o666 };
+        let created = if is_private { 0o600 } else { 0o666 };
         for _ in 0..100 {
             let opened = OpenOptions::new().write(true).create_new(true).mode(created).open(stage);
             let file = match opened {
@@ -130,7 +165,7 @@ impl LocalFile {
 
 impl Destination for LocalFile {
     fn location(&self) -> Location {
-        Location::File(self.path.clone())
+        Location::File(self.shown.clone())
     }
 
     fn lock_location(&self) -> Option<Location> {
@@ -145,17 +180,60 @@ impl Destination for LocalFile {
         check_target(&self.path, self.if_exists)?;
         let existing = nearest_existing(&self.directory)?;
         if let Some(root) = &self.root {
-            stays_below(root, existing)?;
+            stays_below(root, existing, &self.shown)?;
         }
         // Reading it is part of it: a directory is opened to be flushed, and read to be swept.
-        rustix::fs::access(existing, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+        let wanted = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        rustix::fs::access(existing, wanted)
             .map_err(|error| failure("cannot make a file for the export in", existing, &error.into()))
+    }
+
+    fn probe(&self, run: &RunId) -> Result<(), Failure> {
+        let existing = nearest_existing(&self.directory)?;
+        let name = stage_name::of(self.path.file_name().unwrap_or_default(), run, self.owner);
+        let probe = existing.join(name);
+        // The directory that is missing is made under another name: a run may be about to make it, too.
+        if existing == self.directory {
+            let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe);
+            made.and_then(|_| match fs::remove_file(&probe) {
+                // A run of the job has swept it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            })
+            .map_err(|error| failure("cannot make a file for the export in", existing, &error))
+        } else {
+            fs::create_dir(&probe)
+                .and_then(|()| fs::remove_dir(&probe))
+                .map_err(|error| cannot_make_directory(&self.directory, &error))
+        }
+    }
+
+    fn caution(&self) -> Option<Caution> {
+        let shown = self.shown.display();
+        if let (Ok(target), false) = (fs::read_link(&self.shown), self.follow_links) {
+            let what = format!(
+                "{shown} is a link to {}: a run replaces the link, and its target stays as it is",
+                target.display()
+            );
+            let hint = "set follow_links = true to write through the link, or name its target as the output";
+            return Some(Caution { what, hint: hint.to_owned() });
+        }
+        let names = fs::symlink_metadata(&self.path).ok().filter(fs::Metadata::is_file)?.nlink();
+        let what = format!(
+            "{shown} is one of {names} hard links to a file: a run replaces this one, and the others keep the old \
+             contents"
+        );
+        let hint = "make the others symbolic links to this one";
+        (names > 1).then(|| Caution { what, hint: hint.to_owned() })
     }
 
     fn group(&self, parts: &[String]) -> Result<Vec<Output>, Failure> {
         let main = Self { in_group: true, ..self.clone() };
-        let others = parts.iter().map(|part| main.beside(part).into());
-        Ok(std::iter::once(main.clone().into()).chain(others).collect())
+        let mut group = vec![main.clone().into()];
+        for part in parts {
+            group.push(main.beside(part)?.into());
+        }
+        Ok(group)
     }
 
     fn stages(&self, run: &RunId) -> Vec<RecoveryData> {
@@ -171,12 +249,12 @@ impl Destination for LocalFile {
         self.check()?;
         make_directories(&self.directory)?;
         let path = self.stage_path(run);
-        let mode = self.mode();
-        let file = self.open(&path, mode)?;
+        let replaced = Access::of(&self.path);
+        let file = self.open(&path, self.file_mode.is_some() || replaced.is_some())?;
         let stage = Stage { file, path, in_place: true };
         let (tally, marked) = (Tally::new(), Tally::new());
         let waiting = self.waiting_path(run);
-        Ok(Box::new(LocalStaged { output: self.clone(), stage, waiting, mode, tally, marked }))
+        Ok(Box::new(LocalStaged { output: self.clone(), stage, waiting, replaced, tally, marked }))
     }
 }
 
@@ -201,8 +279,8 @@ struct LocalStaged {
     stage: Stage,
     /// Its name once it is whole, where that is another.
     waiting: Option<PathBuf>,
-    /// As it was found when the stage was opened.
-    mode: Option<u32>,
+    /// The access of the file in the output's place, as it was when the stage was opened.
+    replaced: Option<Access>,
     tally: Tally,
     /// As it was at the last mark.
     marked: Tally,
@@ -211,17 +289,7 @@ struct LocalStaged {
 impl LocalStaged {
     fn explained(&self, error: io::Error) -> io::Error {
         let kind = error.kind();
-        io::Error::new(kind, failure("cannot write", &self.output.path, &error))
-    }
-
-    /// Gives the stage its permissions and flushes all of it.
-    fn flush_to_disk(&self) -> io::Result<()> {
-        if let Some(mode) = self.output.mode().or(self.mode)
-            && self.stage.file.metadata()?.mode() & 0o7777 != mode
-        {
-            self.stage.file.set_permissions(Permissions::from_mode(mode))?;
-        }
-        self.stage.file.sync_all()
+        io::Error::new(kind, failure("cannot write", &self.output.shown, &error))
     }
 }
 
@@ -256,9 +324,12 @@ impl Staged for LocalStaged {
     }
 
     fn seal(mut self: Box<Self>) -> Result<Box<dyn Sealed>, Failure> {
-        let path = &self.output.path;
-        self.flush_to_disk()
-            .map_err(|error| failure("cannot flush to the disk the export to", path, &error))?;
+        let LocalFile { path, shown, file_mode, .. } = &self.output;
+        // It may have changed since the stage was opened.
+        let replaced = Access::of(path).or(self.replaced.take());
+        let warnings = permissions::hand_on(&self.stage.file, replaced.as_ref(), *file_mode, shown)?;
+        let flushed = self.stage.file.sync_all();
+        flushed.map_err(|error| failure("cannot flush to the disk the export to", shown, &error))?;
         if let Some(waiting) = self.waiting.take() {
             fs::rename(&self.stage.path, &waiting)
                 .map_err(|error| failure("cannot rename the stage to", &waiting, &error))?;
@@ -268,7 +339,7 @@ impl Staged for LocalStaged {
         // rest of its group would be rolled forward without it.
         flush_directory(&self.output.directory)?;
         let Self { output, stage, tally, .. } = *self;
-        Ok(Box::new(LocalSealed { output, stage, tally }))
+        Ok(Box::new(LocalSealed { output, stage, tally, warnings }))
     }
 }
 
@@ -276,6 +347,7 @@ struct LocalSealed {
     output: LocalFile,
     stage: Stage,
     tally: Tally,
+    warnings: Vec<String>,
 }
 
 impl Sealed for LocalSealed {
@@ -298,7 +370,8 @@ impl Sealed for LocalSealed {
         flush_directory(&self.output.directory).map_err(|failure| {
             failure.context("the new export is in its place, but a power cut may take it away again")
         })?;
-        Ok(self.tally.published(self.output.location()))
+        let warnings = std::mem::take(&mut self.warnings);
+        Ok(Published { warnings, ..self.tally.published(self.output.location()) })
     }
 
     fn leave(mut self: Box<Self>) {
@@ -338,7 +411,7 @@ fn check_target(path: &Path, if_exists: IfExists) -> Result<(), Failure> {
         }
     }
     match if_exists {
-        IfExists::Replace => Ok(()),
+        IfExists::Replace => replaceable::check(path),
         IfExists::Fail => Err(exists(path)),
     }
 }
@@ -379,27 +452,28 @@ pub(super) fn link_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses a directory below `root` that lies elsewhere once its links are followed. It keeps a path from meaning
-/// another place than it says; it is no wall against who may change the directories between this look and the rename.
-fn stays_below(root: &Path, directory: &Path) -> Result<(), Failure> {
-    // Where the root is not there yet, no link below it is.
-    if !directory.starts_with(root) {
-        return Ok(());
-    }
-    let real = |path: &Path| fs::canonicalize(path).map_err(|error| failure("cannot resolve", path, &error));
-    let (real_root, real_directory) = (real(root)?, real(directory)?);
+/// Refuses the directory of the output `shown` if it does not lie below `root` once all links are followed. It keeps a
+/// path from meaning another place than it says; it does not stop anyone who may change the directories between this
+/// look and the rename.
+fn stays_below(root: &Path, directory: &Path, shown: &Path) -> Result<(), Failure> {
+    let real = |path: &Path| fs::canonicalize(path);
+    let real_root = match real(root) {
+        Ok(real_root) => real_root,
+        // No link below it exists then.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failure("cannot resolve", root, &error)),
+    };
+    let real_directory = real(directory).map_err(|error| failure("cannot resolve", directory, &error))?;
     if real_directory.starts_with(&real_root) {
         return Ok(());
     }
     let what = format!(
-        "{} leads out of output_root, to {}: a directory on the way is a link",
-        directory.display(),
+        "{} leads out of output_root, to {}: a part of the path is a link",
+        shown.display(),
         real_directory.display()
     );
-    let hint = format!(
-        "set output_root to a directory that holds both, or mount the other place at {}; output_root itself may be a link",
-        directory.display()
-    );
+    let hint = "set output_root to a directory that holds both, or mount the other place below output_root; \
+                output_root itself may be a link";
     Err(Failure::new(Exit::Output, what).hint(hint))
 }
 
@@ -412,18 +486,25 @@ fn make_directories(directory: &Path) -> Result<(), Failure> {
             Ok(()) => {}
             // Another run was quicker.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            // Its parent is there: the file system, as that of /proc, makes no directories.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(failure("cannot make the directory", made, &error)
-                    .hint("no directory can be made there: choose another output_root or output"));
-            }
-            Err(error) => return Err(failure("cannot make the directory", made, &error)),
+            Err(error) => return Err(cannot_make_directory(made, &error)),
         }
         if let Some(parent) = made.parent() {
             flush_directory(parent)?;
         }
     }
     Ok(())
+}
+
+/// The failure of making the directory `made`, or one in it, although what should hold it is there.
+fn cannot_make_directory(made: &Path, error: &io::Error) -> Failure {
+    let failure = failure("cannot make the directory", made, error);
+    match error.kind() {
+        // The file system makes none, as that of /proc.
+        io::ErrorKind::NotFound => {
+            failure.hint("no directory can be made there: choose another output_root or output")
+        }
+        _ => failure,
+    }
 }
 
 /// `path` by way of no links, as far as its directories exist. The last name is never followed: a link there is

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Destination, Output, Published, Renaming, Sealed, Staged, Tally};
+use super::{Caution, Destination, Output, Published, Renaming, Sealed, Staged, Tally};
 use crate::error::{Exit, Failure};
 use crate::job::{IfExists, Location, RecoveryData, output_path};
 use crate::report::RunId;
@@ -78,6 +78,14 @@ impl Destination for MemoryOutput {
             IfExists::Fail if self.exists() => Err(super::local::exists(&self.path)),
             _ => Ok(()),
         }
+    }
+
+    fn probe(&self, _run: &RunId) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn caution(&self) -> Option<Caution> {
+        None
     }
 
     fn group(&self, parts: &[String]) -> Result<Vec<Output>, Failure> {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Mutex;
 
-use super::{Destination, Output, Published, Renaming, Sealed, Staged, Tally};
+use super::{Caution, Destination, Output, Published, Renaming, Sealed, Staged, Tally};
 use crate::error::{Exit, Failure};
 use crate::job::{Location, RecoveryData};
 use crate::report::RunId;
@@ -32,6 +32,14 @@ impl Destination for Stream {
 
     fn check(&self) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn probe(&self, _run: &RunId) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn caution(&self) -> Option<Caution> {
+        None
     }
 
     fn group(&self, _parts: &[String]) -> Result<Vec<Output>, Failure> {

@@ -774,3 +774,165 @@ fn recovery_data_of_an_unknown_form_fails_and_says_so() {
     }
     assert!(!may_remain(&data));
 }
+
+fn following(path: impl AsRef<Path>, root: &Path) -> Result<LocalFile, Failure> {
+    output(path).within(root).following_links()
+}
+
+#[test]
+fn a_followed_link_stays_and_its_target_is_replaced_atomically() {
+    let dir = TempDir::new().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    fs::create_dir(root.join("real")).unwrap();
+    let (target, link) = (root.join("real/target.csv"), root.join("a.csv"));
+    fs::write(&target, "old").unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o604)).unwrap();
+    // By way of a second one, relative and with `..`.
+    symlink("../real/target.csv", root.join("real/second")).unwrap();
+    symlink("real/second", &link).unwrap();
+    let output = following(&link, &root).unwrap();
+    let staged = staged(&output, 1, b"new");
+    assert_eq!(names(&root.join("real"))[0], ".target.csv.20261122T010000Z-00000001.partial");
+    let sealed = staged.seal().unwrap();
+    assert_eq!(fs::read(&link).unwrap(), b"old");
+    let published = publish(vec![sealed]).unwrap();
+    assert_eq!(published[0].location, Location::File(link.clone()));
+    assert_eq!(fs::read_link(&link).unwrap(), Path::new("real/second"));
+    assert_eq!((fs::read(&target).unwrap(), mode(&target)), (b"new".to_vec(), 0o604));
+    assert_eq!(names(&root.join("real")), ["second", "target.csv"]);
+    // Whoever writes the target itself writes the same file.
+    assert_eq!(output.lock_location(), self::output(&target).lock_location());
+    let dead = leave_stage(&output, 2, b"half");
+    assert_eq!(dead.parent(), target.parent());
+    Output::from(output).sweep().unwrap();
+    assert!(!dead.exists());
+}
+
+#[test]
+fn a_followed_link_that_points_nowhere_gets_its_target() {
+    let dir = TempDir::new().unwrap();
+    symlink("new.csv", dir.path().join("a.csv")).unwrap();
+    let new = LocalFile::new(&dir.path().join("a.csv"), IfExists::Fail, None).unwrap();
+    publish(vec![sealed(&new.following_links().unwrap(), 1, b"new")]).unwrap();
+    assert_eq!(fs::read(dir.path().join("new.csv")).unwrap(), b"new");
+    assert!(dir.path().join("a.csv").is_symlink());
+    // Where there is no link, nothing is different.
+    publish(vec![sealed(&following(dir.path().join("b.csv"), dir.path()).unwrap(), 1, b"new")]).unwrap();
+    assert_eq!(names(dir.path()), ["a.csv", "b.csv", "new.csv"]);
+}
+
+#[test]
+fn a_followed_link_must_lead_to_a_file_below_the_root() {
+    let dir = TempDir::new().unwrap();
+    let root = dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    fs::write(dir.path().join("outside.csv"), "old").unwrap();
+    symlink("../outside.csv", root.join("out.csv")).unwrap();
+    symlink("loop.csv", root.join("loop.csv")).unwrap();
+    symlink("no/directory.csv", root.join("lost.csv")).unwrap();
+    symlink(".", root.join("directory.csv")).unwrap();
+    for (name, with) in [
+        ("out.csv", "out.csv leads out of output_root, to "),
+        ("loop.csv", "cannot follow the link"),
+        ("lost.csv", "cannot follow the link"),
+        ("directory.csv", "it is a directory, not a file"),
+    ] {
+        let failure = following(root.join(name), &root).and_then(|output| output.check()).unwrap_err();
+        assert_eq!(failure.exit, Exit::Output);
+        assert!(failure.what.contains(with), "{name}: {failure}");
+    }
+    assert_eq!(fs::read(dir.path().join("outside.csv")).unwrap(), b"old");
+    // The root itself may be a link.
+    symlink("root", dir.path().join("link")).unwrap();
+    symlink("real.csv", root.join("in.csv")).unwrap();
+    let linked = dir.path().join("link");
+    publish(vec![sealed(&following(linked.join("in.csv"), &linked).unwrap(), 1, b"new")]).unwrap();
+    assert_eq!(fs::read(root.join("real.csv")).unwrap(), b"new");
+}
+
+#[test]
+fn files_next_to_a_followed_link_are_next_to_the_link() {
+    let dir = TempDir::new().unwrap();
+    fs::create_dir(dir.path().join("real")).unwrap();
+    symlink("real/main.csv", dir.path().join("a.csv")).unwrap();
+    symlink("real/child.csv", dir.path().join("a.Contacts.csv")).unwrap();
+    let main = Output::from(following(dir.path().join("a.csv"), dir.path()).unwrap());
+    let group = main.group(&["Contacts".to_owned(), "Tasks".to_owned()]).unwrap();
+    let seal = |output: &Output| output.stage(&run(1)).unwrap().seal().unwrap();
+    publish(group.iter().map(seal).collect()).unwrap();
+    assert_eq!(names(dir.path()), ["a.Contacts.csv", "a.Tasks.csv", "a.csv", "real"]);
+    assert_eq!(names(&dir.path().join("real")), ["child.csv", "main.csv"]);
+}
+
+#[test]
+fn a_link_and_a_hard_link_are_cautioned_of_where_they_are_replaced() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("target.csv"), "old").unwrap();
+    symlink("target.csv", at("link.csv")).unwrap();
+    let caution = |output: LocalFile| Output::from(output).caution().map(|caution| caution.what);
+    assert_eq!(caution(output(at("target.csv"))), None);
+    assert_eq!(caution(output(at("new.csv"))), None);
+    let what = caution(output(at("link.csv"))).unwrap();
+    assert!(what.contains("link.csv is a link to target.csv: a run replaces the link"), "{what}");
+    assert_eq!(caution(following(at("link.csv"), dir.path()).unwrap()), None);
+    fs::hard_link(at("target.csv"), at("second.csv")).unwrap();
+    let what = caution(output(at("target.csv"))).unwrap();
+    assert!(what.contains("target.csv is one of 2 hard links"), "{what}");
+}
+
+/// Says loudly that a test was left out; where nothing may be left out, it fails.
+fn skip(why: &str) {
+    assert!(env::var_os("CI").is_none(), "skipped under CI: {why}");
+    io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();
+}
+
+#[test]
+fn owner_and_group_of_the_replaced_file_are_kept() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root may give files away");
+    }
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    fs::write(&path, "old").unwrap();
+    std::os::unix::fs::chown(&path, Some(12_345), Some(54_321)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let published = publish(vec![sealed(&output(&path), 1, b"new")]).unwrap();
+    let found = fs::metadata(&path).unwrap();
+    assert_eq!((found.uid(), found.gid(), mode(&path)), (12_345, 54_321, 0o640));
+    assert_eq!(published[0].warnings, [""; 0]);
+}
+
+#[test]
+fn the_access_control_list_of_the_replaced_file_is_kept() {
+    use rustix::fs::{XattrFlags, getxattr, setxattr};
+    const ACL: &str = "system.posix_acl_access";
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.csv");
+    fs::write(&path, "old").unwrap();
+    // Version 2, then tag, permissions and id: user::rw-, user:12345:r--, group::---, mask::r--, other::---.
+    let entries: [(u16, u16, u32); 5] =
+        [(1, 6, u32::MAX), (2, 4, 12_345), (4, 0, u32::MAX), (0x10, 4, u32::MAX), (0x20, 0, u32::MAX)];
+    let mut acl = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        acl.extend([tag.to_le_bytes(), permissions.to_le_bytes()].concat());
+        acl.extend(id.to_le_bytes());
+    }
+    if setxattr(&path, ACL, &acl, XattrFlags::empty()).is_err() {
+        return skip("the file system of temporary files has no access control lists");
+    }
+    let list = || {
+        let mut found = vec![0; 100];
+        let length = getxattr(&path, ACL, &mut found[..]).unwrap();
+        found.truncate(length);
+        found
+    };
+    let published = publish(vec![sealed(&output(&path), 1, b"new")]).unwrap();
+    assert_eq!((fs::read(&path).unwrap(), list()), (b"new".to_vec(), acl.clone()));
+    assert_eq!((mode(&path), published[0].warnings.len()), (0o640, 0));
+    // Permissions that the job sets are the mask, as chmod's are.
+    let asked = LocalFile::new(&path, IfExists::Replace, Some(0o600)).unwrap();
+    publish(vec![sealed(&asked, 2, b"new")]).unwrap();
+    acl[4 + 3 * 8 + 2] = 0;
+    assert_eq!((list(), mode(&path)), (acl, 0o600));
+}

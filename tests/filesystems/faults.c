@@ -69,6 +69,12 @@ int fchmod(int fd, mode_t mode)
 	return REAL(fchmod)(fd, mode);
 }
 
+int fchown(int fd, uid_t owner, gid_t group)
+{
+	FAIL_IF("fchown", fd);
+	return REAL(fchown)(fd, owner, group);
+}
+
 int statx(int directory, const char *restrict path, int flags, unsigned mask, struct statx *restrict found)
 {
 	static unsigned long looks;
