@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+#[cfg(feature = "demo-org")]
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -333,6 +337,20 @@ mod console {
         Ok(taken)
     }
 
+    /// A word that a POSIX shell takes as it is.
+    fn quoted(text: &str) -> String {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+
+    /// The lines that are left on a screen: without those that were cleared and written again, as progress is.
+    fn on_screen(said: &str) -> String {
+        let lines = said.lines().map(|line| {
+            let last = line.rsplit("\x1b[2K").next().unwrap_or_default();
+            last.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default().to_owned() + "\n"
+        });
+        lines.collect()
+    }
+
     /// A reader's directory, and what was left running there.
     struct Reader {
         directory: tempfile::TempDir,
@@ -380,21 +398,21 @@ mod console {
             shell
         }
 
-        /// Runs a command to its end. A page shows the errors of one that fails, and no log: a terminal has none.
+        /// Runs a command to its end on a terminal, where a reader sees it, and compares what stays on the screen.
         fn run(&self, command: &str, output: &[String]) {
-            let mut shell = self.shell(&format!("timeout {} {command}", COMMAND_TIMEOUT.as_secs()));
-            let ended = shell.env("SFEXPORT_LOG", "error").output().unwrap();
-            let stdout = String::from_utf8(ended.stdout).unwrap();
-            let stderr = String::from_utf8(ended.stderr).unwrap();
+            let line = format!("stty cols 100; timeout {} {command}", COMMAND_TIMEOUT.as_secs());
+            let mut terminal = self.shell(&format!("script -qec {} /dev/null", quoted(&line)));
+            let ended = terminal.env("TERM", "xterm").env("NO_COLOR", "1").output().unwrap();
+            let said = String::from_utf8(ended.stdout).unwrap() + &String::from_utf8(ended.stderr).unwrap();
+            let shown = on_screen(&said);
             let shows_failure = output.iter().any(|line| line.starts_with("error:"));
-            assert_eq!(!ended.status.success(), shows_failure, "$ {command}\n{stdout}{stderr}");
-            let shown = if shows_failure { format!("{stdout}{stderr}") } else { stdout };
+            assert_eq!(!ended.status.success(), shows_failure, "$ {command}\n{shown}");
             let lines: Vec<_> = shown.lines().collect();
             match fits(output, &lines) {
                 Ok(taken) if taken.contains(&lines.len()) => {}
                 Ok(_) => panic!("$ {command}\nprints more than the page shows:\n{shown}"),
                 Err(line) => {
-                    panic!("$ {command}\nthis line of the page does not fit: {line}\n{shown}{stderr}")
+                    panic!("$ {command}\nthis line of the page does not fit: {line}\n{shown}")
                 }
             }
         }
@@ -449,6 +467,10 @@ mod console {
         let steps = steps(&read(Path::new(page)));
         let commands = steps.iter().filter(|step| matches!(step, Step::Run { .. })).count();
         assert!(commands >= at_least, "{page} has only {commands} commands");
+        let script = Command::new("script").arg("--version").output();
+        if !script.is_ok_and(|version| String::from_utf8_lossy(&version.stdout).contains("util-linux")) {
+            return skip::skip("no terminal can be had without `script` of util-linux");
+        }
         let mut reader = Reader::new();
         for step in &steps {
             reader.take(step);
