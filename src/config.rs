@@ -19,8 +19,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use keys::{Key, Kind, Table, Unwritten, keys, markdown};
-pub(crate) use mistake::did_you_mean;
 pub use mistake::{Mistake, Mistakes, Origin};
+pub(crate) use mistake::{did_you_mean, nearest};
 pub use schema::schema;
 pub use settings::{Daemon, Http, Notify, NotifyOn, Settings, Status};
 

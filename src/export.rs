@@ -13,6 +13,7 @@ mod publish;
 mod recovery;
 mod run;
 mod transfer;
+mod unknown_field;
 mod writer;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::stop::Stop;
 
 pub use error::RunError;
 pub use plan::{columns, described_columns};
+pub(crate) use unknown_field::explained;
 
 use locks::Locks;
 

@@ -2,6 +2,7 @@
 //! run; reading it from what a user wrote is the business of `config`.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -78,6 +79,8 @@ pub struct Job {
     pub enabled: bool,
     /// The query, parsed; its text goes to the org untouched.
     pub query: Query,
+    /// Where its text was written; `None` for a query without a file.
+    pub query_origin: Option<QueryOrigin>,
     /// Whether deleted and archived rows are asked for too (`queryAll`).
     pub all_rows: bool,
     /// Where the export goes, with its template fields.
@@ -128,6 +131,17 @@ impl Job {
     pub fn child_files(&self) -> Vec<String> {
         if self.layout().child_tables { self.query.statement.child_queries() } else { Vec::new() }
     }
+}
+
+/// Where a query's text was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryOrigin {
+    /// The file, as messages name it.
+    pub file: PathBuf,
+    /// The line that the text begins on, from 1.
+    pub line: usize,
+    /// Whether each line of the text is a line of the file; escapes and joined lines make that uncertain.
+    pub is_exact: bool,
 }
 
 /// The file format of an export.

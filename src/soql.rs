@@ -5,6 +5,7 @@
 
 mod columns;
 mod lexer;
+mod mentions;
 mod parser;
 mod print;
 
@@ -163,6 +164,21 @@ impl Path {
     #[must_use]
     pub fn last(&self) -> &str {
         self.segments.last().map_or("", Name::as_str)
+    }
+}
+
+impl From<&Token> for Path {
+    /// The path that a word is, with the place of each segment. If there is white space around its dots, which is rare,
+    /// a segment's place is the whole path's.
+    fn from(token: &Token) -> Self {
+        let exact = token.span.end - token.span.start == token.text.len();
+        let mut start = token.span.start;
+        let segments = token.text.split('.').map(|segment| {
+            let span = if exact { Span { start, end: start + segment.len() } } else { token.span };
+            start += segment.len() + 1;
+            Name { text: segment.to_owned(), span }
+        });
+        Self { segments: segments.collect() }
     }
 }
 

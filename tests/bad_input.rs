@@ -326,6 +326,57 @@ fn the_orgs_refusal_of_a_query_is_shown_as_it_was_sent() {
 }
 
 #[test]
+fn a_field_that_the_org_does_not_know_is_named_with_its_line() {
+    let at = deployment();
+    for (soql, hint) in [
+        (
+            "SELECT Id,\n  Nmae\nFROM Account",
+            "write \"Name\" instead of \"Nmae\" in jobs/accounts.toml:2; if Account does have a field \"Nmae\", give \
+             integration@example.com read access to it (field-level security)",
+        ),
+        (
+            "SELECT Id, Salary__c FROM Account",
+            "Account has no field \"Salary__c\" that integration@example.com may read: correct it in \
+             jobs/accounts.toml:1, or give integration@example.com read access to it (field-level security)",
+        ),
+        (
+            "\nSELECT Id\nFROM Contact\nWHERE Account.Ownr.Name = 'x'",
+            "write \"Owner\" instead of \"Ownr\" in jobs/accounts.toml:4; if Account does have a relationship \"Ownr\", \
+             give integration@example.com read access to it (field-level security of its lookup field)",
+        ),
+        (
+            "SELECT Id, (SELECT LastNmae FROM Contacts) FROM Account",
+            "write \"LastName\" instead of \"LastNmae\" in jobs/accounts.toml:1; if Contact does have a field \"LastNmae\", \
+             give integration@example.com read access to it (field-level security)",
+        ),
+        (
+            "SELECT Id FROM Acount",
+            "write \"Account\" instead of \"Acount\" in jobs/accounts.toml:1; if the org does have an object \"Acount\", \
+             give integration@example.com read access to it (object permissions)",
+        ),
+    ] {
+        at.job("accounts", soql, "accounts.csv", "");
+        let hint = format!("hint: {hint}");
+        refused(&at, ["run", "accounts"], 65, &["the org refused the query: INVALID_", &hint]);
+        let checked = at.run(["check", "accounts"]).ended(65);
+        let (_, hint) = hint.split_once(": ").unwrap();
+        assert!(checked.stdout().contains(&format!("→ {hint}")), "{}", checked.stdout());
+    }
+    at.write("jobs/accounts.soql", "\n\nSELECT Id,\n Nmae FROM Account");
+    at.write("jobs/accounts.toml", "soql_file = \"accounts.soql\"\noutput = \"accounts.csv\"\n");
+    refused(&at, ["run", "accounts"], 65, &["instead of \"Nmae\" in jobs/accounts.soql:4; "]);
+    let query = ["query", "SELECT Nmae FROM Account", "-o", "x.csv"];
+    refused(&at, query, 65, &["hint: write \"Name\" instead of \"Nmae\" in the query; "]);
+    // What the descriptions do not explain keeps the place of the query.
+    at.job("accounts", "SELECT Id FROM Account WHERE Site = 5", "accounts.csv", "");
+    let strange = Fault::error(400, "INVALID_FIELD", "Feld unbekannt");
+    at.script(Rule::always(At::Soql("from account".to_owned()), strange));
+    let general = "hint: check each field in jobs/accounts.toml:1, and that integration@example.com may read it \
+                   (field-level security)";
+    refused(&at, ["run", "accounts"], 65, &["INVALID_FIELD: Feld unbekannt", general]);
+}
+
+#[test]
 fn what_an_org_forbids_is_told_apart() {
     let at = deployment();
     let rest = "This session is not valid for use with the REST API";

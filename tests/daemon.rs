@@ -188,6 +188,24 @@ fn assert_exported(at: &Deployment, path: &str) {
 }
 
 #[test]
+fn a_pipe_among_the_jobs_holds_up_no_reload() {
+    let at = Deployment::new(5);
+    at.job("a", "SELECT Id FROM Account", "a.csv", "schedule = \"@yearly\"");
+    let mut daemon = Process::start(&at);
+    daemon.says("jobs=1");
+    let made = Command::new("mkfifo").arg(at.path("jobs/b.toml")).status().unwrap();
+    assert!(made.success());
+    daemon.signal("HUP");
+    daemon.says("jobs/b.toml: is a pipe, not a file");
+    std::fs::remove_file(at.path("jobs/b.toml")).unwrap();
+    symlink("/dev/zero", at.path("jobs/b.toml")).unwrap();
+    daemon.signal("HUP");
+    daemon.says("jobs/b.toml: is a device, not a file");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
 fn a_missed_occurrence_is_caught_up_once_at_the_next_start() {
     let at = Deployment::new(50);
     // Twelve hours away from the present, so no occurrence falls due during the test.

@@ -175,6 +175,7 @@ impl World {
             org: org.name.clone(),
             enabled: true,
             query: Query::parse(&case.soql).unwrap_or_else(|error| panic!("{}: {error}", case.soql)),
+            query_origin: None,
             all_rows: false,
             output: OutputTemplate::fixed(&path),
             format: case.format,

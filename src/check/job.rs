@@ -40,7 +40,7 @@ impl Check<'_> {
             (Ok(Some(columns)), _) => Ok(columns),
             (Ok(None), Some(reached)) => match self.described(job, reached).await {
                 Ok(described) => export::described_columns(job, &described),
-                Err(fault) => Err(fault.into_failure()),
+                Err(fault) => Err(export::explained(&reached.client, job, fault).await.into_failure()),
             },
             (Ok(None), None) => return Step::skipped(Name::Columns, "only the org can tell them"),
             (Err(failure), _) => Err(failure),
@@ -83,6 +83,7 @@ impl Check<'_> {
                 tell(Step::new(Name::Query, Outcome::Warned, what));
             }
             Err(fault) => {
+                let fault = export::explained(&reached.client, job, fault).await;
                 tell(Step::failed(Name::Query, fault.into_failure()));
                 return;
             }

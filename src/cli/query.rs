@@ -80,6 +80,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         org: org.name.clone(),
         enabled: true,
         query,
+        query_origin: None,
         all_rows: arguments.all_rows,
         output: OutputTemplate::fixed(&path),
         format,

@@ -20,7 +20,7 @@ use crate::job::output_path::{FIELDS, Fields, beside};
 use crate::job::path_text;
 use crate::job::{
     CatchUp, Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
-    Overlap, Policy, Shape,
+    Overlap, Policy, QueryOrigin, Shape,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
@@ -333,6 +333,7 @@ struct Reading {
     warnings: Vec<Mistake>,
     /// Whether messages leave out the query's text: it may be no query, but a secret.
     is_hidden: bool,
+    query_origin: Option<QueryOrigin>,
 }
 
 impl Reading {
@@ -388,6 +389,7 @@ impl Reading {
             org: org?,
             enabled: typed.enabled,
             query: query?,
+            query_origin: self.query_origin.take(),
             all_rows: typed.all_rows,
             output: output?,
             format,
@@ -462,7 +464,10 @@ impl Reading {
         }
         if let Some(text) = &section.typed.soql {
             return match Query::parse(text) {
-                Ok(query) => Some(query),
+                Ok(query) => {
+                    self.query_origin = inline_origin(file, section.origin("soql").as_ref(), text, &query);
+                    Some(query)
+                }
                 Err(error) => {
                     let line =
                         section.origin("soql").and_then(|origin| line_in_file(file, &origin, text, &error));
@@ -493,7 +498,11 @@ impl Reading {
         }
         self.is_hidden = soql.is_private || !is_below(path, &[context.directory, &file.directory]);
         match Query::parse(text) {
-            Ok(query) => Some(query),
+            Ok(query) => {
+                let line = blank_lines(text) + 1;
+                self.query_origin = Some(QueryOrigin { file: soql.shown, line, is_exact: true });
+                Some(query)
+            }
             Err(error) if self.is_hidden => {
                 let what = format!("{}: {}", shown(path, context.working_dir).display(), hidden(&error));
                 self.mistake(file, section, "soql_file", what);
@@ -807,6 +816,20 @@ fn is_below(file: &Path, directories: &[&Path]) -> bool {
 
 fn blank_lines(text: &str) -> usize {
     text[..text.len() - text.trim_start().len()].matches('\n').count()
+}
+
+/// Where a query that stands in its job's file begins there: on its key's line or, as is usual, on the next.
+fn inline_origin(file: &TextFile, key: Option<&Origin>, text: &str, query: &Query) -> Option<QueryOrigin> {
+    let Some(Origin::File { line: Some(key_line), .. }) = key else { return None };
+    let lines: Vec<_> = query.text.lines().map(str::trim).collect();
+    let holds_all = |first: &usize| {
+        let mut there = file.text.lines().skip(first - 1);
+        lines.iter().all(|line| there.next().is_some_and(|text| text.contains(line)))
+    };
+    let first = key_line + blank_lines(text);
+    let exact = [first, first + 1].into_iter().find(holds_all);
+    let (line, is_exact) = (exact.unwrap_or(*key_line), exact.is_some());
+    Some(QueryOrigin { file: file.shown.clone(), line, is_exact })
 }
 
 /// The line of the file that holds the error's line of the query: a multi-line string begins on its key's line

@@ -9,6 +9,7 @@ use super::locks::Locks;
 use super::plan::{Draft, Plan, described_columns};
 use super::publish::{publish, stage};
 use super::transfer::rest::{self, TransferError};
+use super::unknown_field::explained;
 use super::writer::{WriterThread, Written};
 use super::{Edges, Extent, Run, blocking, drift};
 use crate::client::OrgClient;
@@ -68,6 +69,7 @@ pub(super) async fn carry_out(
     let mut described = None;
     if draft.columns().is_none() {
         let description: Result<_, RunError> = interrupt.unless(client.description(&draft.description)).await;
+        let description = explain(description, &client, &job, &mut interrupt).await;
         client.report(report);
         let columns = described_columns(&job, &description?)?;
         drift = steps.look_for_drift(&columns, report)?;
@@ -80,6 +82,7 @@ pub(super) async fn carry_out(
     let transferred =
         interrupt.unless(rest::transfer(&client, &plan, &mut writer, &mut report.restarts)).await;
     let written = steps.end_writer(writer, transferred).await;
+    let written = explain(written, &client, &job, &mut interrupt).await;
     client.report(report);
     let written = written?;
     report.total = written.total;
@@ -194,6 +197,21 @@ impl Steps<'_> {
             report.warnings.push(Failure::from(error).what);
         }
     }
+}
+
+/// Adds to the refusal of a query which field the org does not know, unless the run is ended before that is found.
+async fn explain<T>(
+    done: Result<T, RunError>,
+    client: &OrgClient,
+    job: &Job,
+    interrupt: &mut Interrupt<'_>,
+) -> Result<T, RunError> {
+    let fault = match done {
+        Err(RunError::Fault(fault)) => fault,
+        done => return done,
+    };
+    let explaining = async { Ok::<_, Stopped>(explained(client, job, fault.clone()).await) };
+    Err(interrupt.unless::<_, _, Stopped>(explaining).await.unwrap_or(fault).into())
 }
 
 /// What may end a run from outside: a signal, a newer occurrence, its own timeout.

@@ -845,13 +845,13 @@ fn presented_field(call: &Call) -> Option<&Path> {
 
 /// The names that may stand before a path without being part of a record: the root object's, its alias, and the
 /// aliases of paths (`FROM Contact c, c.Account a`).
-struct Roots<'q> {
+pub(super) struct Roots<'q> {
     object: Option<&'q Name>,
     aliases: Vec<(&'q Name, Vec<&'q Name>)>,
 }
 
 impl<'q> Roots<'q> {
-    fn of(from: &'q [Source]) -> Self {
+    pub(super) fn of(from: &'q [Source]) -> Self {
         let object = from.first().and_then(|source| source.path.segments.last());
         let mut roots = Self { object, aliases: Vec::new() };
         for (index, source) in from.iter().enumerate() {
@@ -865,7 +865,7 @@ impl<'q> Roots<'q> {
 
     /// A path's place in a record: without the root's name or alias, and with other aliases written out; and whether
     /// it is the whole path as written.
-    fn place<'p>(&self, path: &'p Path) -> (Vec<&'p Name>, bool)
+    pub(super) fn place<'p>(&self, path: &'p Path) -> (Vec<&'p Name>, bool)
     where
         'q: 'p,
     {

@@ -1,6 +1,6 @@
 //! Tokens → a statement: the grammar of the SOQL reference, up to FROM in full, after it clause by clause.
 
-use super::lexer::{NO_STAR, Span, Token, TokenKind, tokens};
+use super::lexer::{NO_STAR, Token, TokenKind, tokens};
 use super::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Source, Statement, SyntaxError};
 
 /// Five levels of child queries is what an org takes; the rest is room for its own, better, refusal. Without a
@@ -293,20 +293,7 @@ impl<'t> Parser<'t> {
     }
 
     fn path(&mut self, expected: &str) -> Result<Path, SyntaxError> {
-        let token = self.expect(TokenKind::Word, expected)?;
-        // White space around dots is rare; where it stands, a segment's place is the whole path's.
-        let exact = token.span.end - token.span.start == token.text.len();
-        let mut start = token.span.start;
-        let segments = token
-            .text
-            .split('.')
-            .map(|segment| {
-                let span = if exact { Span { start, end: start + segment.len() } } else { token.span };
-                start += segment.len() + 1;
-                Name { text: segment.to_owned(), span }
-            })
-            .collect();
-        Ok(Path { segments })
+        self.expect(TokenKind::Word, expected).map(Path::from)
     }
 
     fn name(&mut self, expected: &str) -> Result<Name, SyntaxError> {

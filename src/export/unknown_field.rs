@@ -1,0 +1,351 @@
+//! What to do about a query that the org refuses because of a field or an object: which one it is, found by our own
+//! reading of the query and the org's descriptions, never by the org's message, which is in the user's language.
+
+use std::collections::HashMap;
+
+use crate::client::OrgClient;
+use crate::config::nearest;
+use crate::job::{Job, QueryOrigin};
+use crate::retry::Attempts;
+use crate::salesforce::call::Call;
+use crate::salesforce::describe::{self, ObjectDescription};
+use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
+use crate::soql::{Item, Name, Statement};
+
+/// How many descriptions a refusal is worth: the object's own and those of some parents and children.
+const MAX_DESCRIPTIONS: usize = 6;
+
+/// A name that the org does not know for this user.
+#[derive(Debug, PartialEq, Eq)]
+struct Unknown {
+    name: Name,
+    kind: Kind,
+    /// The object that lacks it; none for an object.
+    object: Option<String>,
+    /// What was most likely meant.
+    near: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Field,
+    Relationship,
+    Object,
+}
+
+/// What the descriptions at hand say of a query.
+#[derive(Debug, PartialEq, Eq)]
+enum Finding {
+    Unknown(Unknown),
+    /// The description of this object has to be seen first.
+    Needs(String),
+    /// Whatever is wrong, it is none of these names.
+    Nothing,
+}
+
+/// Descriptions by the object's name in lower case; `None` if the org has none for this user.
+type Descriptions = HashMap<String, Option<ObjectDescription>>;
+
+/// The fault with a hint that names the field or the object, if the org refused the query for one of them. Asks the
+/// org a few questions; whatever comes of them, the fault stays.
+pub(crate) async fn explained(client: &OrgClient, job: &Job, fault: Fault) -> Fault {
+    let is_about_a_name = matches!(fault.code, Some(ErrorCode::InvalidField | ErrorCode::InvalidType));
+    if fault.kind != FaultKind::QueryRefused || !is_about_a_name || fault.hint.is_some() {
+        return fault;
+    }
+    let mut descriptions = Descriptions::new();
+    let unknown = loop {
+        match look(&job.query.statement, None, &descriptions) {
+            Finding::Unknown(unknown) => break Some(unknown),
+            Finding::Needs(object) if descriptions.len() < MAX_DESCRIPTIONS => {
+                let found = description(client, &object).await;
+                descriptions.insert(object.to_ascii_lowercase(), found);
+            }
+            Finding::Needs(_) | Finding::Nothing => break None,
+        }
+    };
+    let unknown = match unknown {
+        Some(unknown) if unknown.kind == Kind::Object => {
+            let names = objects(client).await;
+            let near = similar(unknown.name.as_str(), names.iter().map(String::as_str));
+            Some(Unknown { near, ..unknown })
+        }
+        unknown => unknown,
+    };
+    let hint = hint(unknown.as_ref(), job, &client.org().username);
+    fault.hint(hint)
+}
+
+async fn description(client: &OrgClient, object: &str) -> Option<ObjectDescription> {
+    let call =
+        Call::get(describe::path(&client.org().api_version, object)).about("the description of the object");
+    let response = client.call(&call, &mut Attempts::default()).await.ok()?;
+    describe::read(response.body())
+}
+
+async fn objects(client: &OrgClient) -> Vec<String> {
+    let call = Call::get(describe::list_path(&client.org().api_version)).about("the list of objects");
+    let response = client.call(&call, &mut Attempts::default()).await.ok();
+    response.and_then(|response| describe::read_names(response.body())).unwrap_or_default()
+}
+
+fn hint(unknown: Option<&Unknown>, job: &Job, username: &str) -> String {
+    let place = |line| match &job.query_origin {
+        Some(QueryOrigin { file, line: first, is_exact: true }) => {
+            format!("{}:{}", file.display(), first + line - 1)
+        }
+        Some(QueryOrigin { file, line, .. }) => format!("{}:{line}", file.display()),
+        None => "the query".to_owned(),
+    };
+    let Some(Unknown { name, kind, object, near }) = unknown else {
+        return format!(
+            "check each field in {}, and that {username} may read it (field-level security)",
+            place(1)
+        );
+    };
+    let place = place(name.span.line(&job.query.text));
+    let (article, word, access) = match kind {
+        Kind::Field => ("a", "field", "field-level security"),
+        Kind::Relationship => ("a", "relationship", "field-level security of its lookup field"),
+        Kind::Object => ("an", "object", "object permissions"),
+    };
+    let of = object.as_ref().map_or_else(|| "the org".to_owned(), Clone::clone);
+    match near {
+        Some(near) => format!(
+            "write \"{near}\" instead of \"{name}\" in {place}; if {of} does have {article} {word} \"{name}\", give {username} \
+             read access to it ({access})"
+        ),
+        None => format!(
+            "{of} has no {word} \"{name}\" that {username} may read: correct it in {place}, or give {username} read \
+             access to it ({access})"
+        ),
+    }
+}
+
+/// Looks for the first name that is unknown in a statement, or in one of its child queries. `object` is that of a child
+/// query.
+fn look(statement: &Statement, object: Option<&str>, descriptions: &Descriptions) -> Finding {
+    let Some(root) = statement.from.first().and_then(|source| source.path.segments.last()) else {
+        return Finding::Nothing;
+    };
+    let object = object.unwrap_or(root.as_str());
+    let described = match descriptions.get(&object.to_ascii_lowercase()) {
+        None => return Finding::Needs(object.to_owned()),
+        Some(None) => {
+            return Finding::Unknown(Unknown {
+                name: root.clone(),
+                kind: Kind::Object,
+                object: None,
+                near: None,
+            });
+        }
+        Some(Some(described)) => described,
+    };
+    for mention in statement.mentions() {
+        let mut place = mention.place.as_slice();
+        // A child query may name its own object first.
+        if let [first, rest @ ..] = place
+            && !rest.is_empty()
+            && first.eq_ignore_ascii_case(&described.name)
+        {
+            place = rest;
+        }
+        let finding = match mention.object {
+            Some(branch) => match descriptions.get(&branch.as_str().to_ascii_lowercase()) {
+                None => return Finding::Needs(branch.text),
+                Some(None) => Finding::Nothing,
+                Some(Some(branch)) => resolve(place, branch, descriptions),
+            },
+            None => resolve(place, described, descriptions),
+        };
+        if finding != Finding::Nothing {
+            return finding;
+        }
+    }
+    for item in &statement.select {
+        let Item::Child(child) = item else { continue };
+        let Some(relationship) = child.relationship() else { continue };
+        let known = || {
+            described.child_relationships.iter().filter_map(|child| {
+                child.relationship_name.as_deref().map(|name| (name, child.object.as_str()))
+            })
+        };
+        let finding = match known().find(|(name, _)| relationship.eq_ignore_ascii_case(name)) {
+            Some((_, object)) => look(child, Some(object), descriptions),
+            None => Finding::Unknown(Unknown {
+                name: relationship.clone(),
+                kind: Kind::Relationship,
+                object: Some(described.name.clone()),
+                near: similar(relationship.as_str(), known().map(|(name, _)| name)),
+            }),
+        };
+        if finding != Finding::Nothing {
+            return finding;
+        }
+    }
+    Finding::Nothing
+}
+
+/// Follows a place from an object by its relationships to the field.
+fn resolve(place: &[Name], object: &ObjectDescription, descriptions: &Descriptions) -> Finding {
+    let Some((first, rest)) = place.split_first() else { return Finding::Nothing };
+    let relationships = || object.fields.iter().filter_map(|field| field.relationship_name.as_deref());
+    let fields = || object.fields.iter().map(|field| field.name.as_str());
+    let unknown = |kind, near| {
+        Finding::Unknown(Unknown { name: first.clone(), kind, object: Some(object.name.clone()), near })
+    };
+    if rest.is_empty() {
+        return match fields().any(|name| first.eq_ignore_ascii_case(name)) {
+            true => Finding::Nothing,
+            false => unknown(Kind::Field, similar(first.as_str(), fields())),
+        };
+    }
+    let leads = |field: &&describe::FieldDescription| {
+        field.relationship_name.as_deref().is_some_and(|name| first.eq_ignore_ascii_case(name))
+    };
+    let Some(field) = object.fields.iter().find(leads) else {
+        return unknown(Kind::Relationship, similar(first.as_str(), relationships()));
+    };
+    // A relationship to several objects has the fields that all of them have, which no description lists.
+    let [parent] = field.reference_to.as_deref().unwrap_or_default() else { return Finding::Nothing };
+    match descriptions.get(&parent.to_ascii_lowercase()) {
+        None => Finding::Needs(parent.clone()),
+        Some(None) => Finding::Nothing,
+        Some(Some(parent)) => resolve(rest, parent, descriptions),
+    }
+}
+
+/// The name that was most likely meant: with the ending of custom names, or with a slip of the fingers.
+fn similar<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+    let known: Vec<_> = known.collect();
+    let stem = |name: &str| {
+        let lower = name.to_ascii_lowercase().replace("_", "");
+        lower
+            .strip_suffix("c")
+            .or_else(|| lower.strip_suffix("r"))
+            .filter(|_| name.contains("__"))
+            .unwrap_or(&lower)
+            .to_owned()
+    };
+    let wanted = stem(name);
+    let custom = known.iter().copied().find(|known| known.contains("__") && stem(known) == wanted);
+    custom.or_else(|| nearest(name, known.iter().copied())).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::soql::Query;
+
+    /// The relationship of a field, and the objects that it leads to.
+    type Parent<'p> = Option<(&'p str, &'p [&'p str])>;
+
+    fn object(name: &str, fields: &[(&str, Parent<'_>)], children: &[(&str, &str)]) -> ObjectDescription {
+        let field = |(name, parent): &(&str, Parent<'_>)| describe::FieldDescription {
+            name: (*name).to_owned(),
+            relationship_name: parent.map(|(name, _)| name.to_owned()),
+            reference_to: parent
+                .map(|(_, objects)| objects.iter().map(|object| (*object).to_owned()).collect()),
+        };
+        let child = |(name, object): &(&str, &str)| describe::ChildRelationship {
+            relationship_name: Some((*name).to_owned()),
+            object: (*object).to_owned(),
+        };
+        ObjectDescription {
+            name: name.to_owned(),
+            fields: fields.iter().map(field).collect(),
+            child_relationships: children.iter().map(child).collect(),
+        }
+    }
+
+    /// An org of three objects.
+    fn org() -> Descriptions {
+        let account = object(
+            "Account",
+            &[("Id", None), ("Name", None), ("Rank__c", None), ("OwnerId", Some(("Owner", &["User"])))],
+            &[("Contacts", "Contact")],
+        );
+        let contact = object(
+            "Contact",
+            &[
+                ("LastName", None),
+                ("AccountId", Some(("Account", &["Account"]))),
+                ("WhoId", Some(("Who", &["Lead", "Contact"]))),
+                ("Vet__c", Some(("Vet__r", &["User"]))),
+            ],
+            &[],
+        );
+        let user = object("User", &[("Username", None)], &[]);
+        [account, contact, user]
+            .into_iter()
+            .map(|object| (object.name.to_ascii_lowercase(), Some(object)))
+            .chain([("secret".to_owned(), None)])
+            .collect()
+    }
+
+    fn found(text: &str) -> Option<(String, Kind, Option<String>)> {
+        match look(&Query::parse(text).unwrap().statement, None, &org()) {
+            Finding::Unknown(unknown) => Some((unknown.name.text, unknown.kind, unknown.near)),
+            Finding::Nothing => None,
+            Finding::Needs(object) => panic!("{text}: {object}"),
+        }
+    }
+
+    #[test]
+    fn the_unknown_name_is_found_with_what_was_meant() {
+        use Kind::{Field, Object, Relationship};
+        for (text, name, kind, near) in [
+            ("SELECT Id, Nmae FROM Account", "Nmae", Field, Some("Name")),
+            ("SELECT Id, a.Nmae FROM Account a", "Nmae", Field, Some("Name")),
+            ("SELECT Rank FROM Account", "Rank", Field, Some("Rank__c")),
+            ("SELECT Salary__c FROM Account", "Salary__c", Field, None),
+            ("SELECT toLabel(Nmae) FROM Account", "Nmae", Field, Some("Name")),
+            ("SELECT Id FROM Account WHERE Nmae = 'x'", "Nmae", Field, Some("Name")),
+            ("SELECT Id FROM Account ORDER BY Nmae", "Nmae", Field, Some("Name")),
+            ("SELECT Ownr.Username FROM Account", "Ownr", Relationship, Some("Owner")),
+            ("SELECT Owner.Usrname FROM Account", "Usrname", Field, Some("Username")),
+            ("SELECT Vet__c.Username FROM Contact", "Vet__c", Relationship, Some("Vet__r")),
+            ("SELECT Account.Owner.Name FROM Contact", "Name", Field, None),
+            ("SELECT Id, (SELECT LstName FROM Contacts) FROM Account", "LstName", Field, Some("LastName")),
+            (
+                "SELECT Id, (SELECT Contact.LstName FROM Contacts) FROM Account",
+                "LstName",
+                Field,
+                Some("LastName"),
+            ),
+            (
+                "SELECT Id, (SELECT LastName FROM Contcts) FROM Account",
+                "Contcts",
+                Relationship,
+                Some("Contacts"),
+            ),
+            (
+                "SELECT TYPEOF Who WHEN Contact THEN LstName END FROM Contact",
+                "LstName",
+                Field,
+                Some("LastName"),
+            ),
+            ("SELECT Id FROM Secret", "Secret", Object, None),
+        ] {
+            let expected = Some((name.to_owned(), kind, near.map(str::to_owned)));
+            assert_eq!(found(text), expected, "{text}");
+        }
+        for text in [
+            "SELECT ID, name, owner.USERNAME, (SELECT Contact.LastName, Account.Name FROM Contacts) FROM Account",
+            "SELECT Who.Anything, Who.Name FROM Contact",
+            "SELECT COUNT() FROM Account",
+            "SELECT FIELDS(ALL) FROM Account LIMIT 200",
+        ] {
+            assert_eq!(found(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_description_that_is_missing_is_asked_for() {
+        let query = Query::parse("SELECT Id, Owner.Manager.Name FROM Account").unwrap();
+        let mut known = Descriptions::new();
+        assert_eq!(look(&query.statement, None, &known), Finding::Needs("Account".to_owned()));
+        known.insert("account".to_owned(), org()["account"].clone());
+        assert_eq!(look(&query.statement, None, &known), Finding::Needs("User".to_owned()));
+    }
+}

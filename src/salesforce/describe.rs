@@ -1,0 +1,97 @@
+//! `/sobjects` and `/sobjects/X/describe`: the objects that a user sees, and what each is made of.
+
+use serde::Deserialize;
+
+/// An object as the user sees it: what is hidden from the user is not in it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectDescription {
+    /// Its name, in the schema's spelling.
+    pub name: String,
+    /// Its fields.
+    #[serde(default)]
+    pub fields: Vec<FieldDescription>,
+    /// The relationships to its children.
+    #[serde(default)]
+    pub child_relationships: Vec<ChildRelationship>,
+}
+
+/// A field of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldDescription {
+    /// Its name.
+    pub name: String,
+    /// The name that leads to the record it refers to.
+    #[serde(default)]
+    pub relationship_name: Option<String>,
+    /// The objects that such a record may be of.
+    #[serde(default)]
+    pub reference_to: Option<Vec<String>>,
+}
+
+/// A relationship to children.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChildRelationship {
+    /// The name that a child query selects from; some have none.
+    #[serde(default)]
+    pub relationship_name: Option<String>,
+    /// The children's object.
+    #[serde(rename = "childSObject")]
+    pub object: String,
+}
+
+/// The path of an object's description.
+#[must_use]
+pub fn path(api_version: &str, object: &str) -> String {
+    format!("{}/{object}/describe", list_path(api_version))
+}
+
+/// The path of the list of objects.
+#[must_use]
+pub fn list_path(api_version: &str) -> String {
+    format!("/services/data/v{api_version}/sobjects")
+}
+
+/// Reads an object's description; `None` if the response is not one.
+#[must_use]
+pub fn read(body: &[u8]) -> Option<ObjectDescription> {
+    serde_json::from_slice(body).ok()
+}
+
+/// Reads the names of the objects from the list; `None` if the response is not one.
+#[must_use]
+pub fn read_names(body: &[u8]) -> Option<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+    #[derive(Deserialize)]
+    struct List {
+        sobjects: Vec<Named>,
+    }
+    let list: List = serde_json::from_slice(body).ok()?;
+    Some(list.sobjects.into_iter().map(|object| object.name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_read_with_what_real_orgs_send_beside() {
+        let body = br#"{"actionOverrides":[],"childRelationships":[{"cascadeDelete":true,"childSObject":"Contact","field":"AccountId","relationshipName":"Contacts"},{"childSObject":"AIError","field":"x","relationshipName":null}],
+            "fields":[{"name":"Id","referenceTo":[],"relationshipName":null,"type":"id"},{"name":"OwnerId","referenceTo":["User"],"relationshipName":"Owner"}],"name":"Account","queryable":true}"#;
+        let object = read(body).unwrap();
+        assert_eq!(object.name, "Account");
+        assert_eq!(object.fields[1].relationship_name.as_deref(), Some("Owner"));
+        assert_eq!(object.fields[1].reference_to.as_deref(), Some(&["User".to_owned()][..]));
+        assert_eq!(object.child_relationships[0].object, "Contact");
+        assert_eq!(object.child_relationships[1].relationship_name, None);
+        let list = br#"{"encoding":"UTF-8","maxBatchSize":200,"sobjects":[{"name":"Account","label":"x"},{"name":"Case"}]}"#;
+        assert_eq!(read_names(list).unwrap(), ["Account", "Case"]);
+        assert_eq!((read(b"<html>"), read_names(b"[]")), (None, None));
+        assert_eq!(path("62.0", "Account"), "/services/data/v62.0/sobjects/Account/describe");
+    }
+}
