@@ -1,12 +1,13 @@
-//! The daemon: waits for one event, gives it to the agenda, does what it answers. When a job is due and what
-//! follows from a run's end is the agenda's business; signals, the status port and notifications are its callers'.
+//! The daemon: waits for one event, gives it to the agenda and does what the agenda wants. When a job is due and what
+//! follows from a run's end is decided by `agenda`; signals, the status port and notifications are left to `cli`.
 
 mod loaded_config;
 mod reader;
+mod state_writer;
 mod supervisor;
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,6 +28,9 @@ use crate::report::{RunId, RunReport, RunStatus};
 use crate::schedule::Mark;
 use crate::state::{Lock, State};
 use crate::stop::{Stop, StopSender};
+use crate::threads;
+
+use state_writer::{Batch, Marks, StateWriter, Written};
 
 pub use loaded_config::LoadedConfig;
 pub use reader::Reader;
@@ -40,6 +44,12 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
 
 const PROCESS_DIED_HINT: &str = "find out what killed it (`journalctl -k` shows the kernel's out-of-memory killer): \
     give it more memory, or narrow the query; until then the job starts while no other runs";
+
+/// How long marks that could not be written wait until they are tried again.
+const MARK_RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often the log says that marks could not be written.
+const UNWRITTEN_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a daemon is given.
 pub struct DaemonOptions {
@@ -77,11 +87,28 @@ pub struct Daemon {
     reload_begun: Duration,
     reload_again: bool,
     stopping: Option<Exit>,
-    /// Marks that could not be written; `None` stands for one to be removed.
-    unwritten: Marks,
+    /// Starts, and the end, in their order: each waits until what the agenda wanted written is on the disk.
+    waiting: VecDeque<Action>,
+    /// What the agenda wants written.
+    pending: Batch,
+    state_writer: StateWriter,
+    writing: Option<oneshot::Receiver<Written>>,
+    unwritten: Unwritten,
     pruned: Option<Duration>,
     /// The one daemon of the state directory.
     _lock: Lock,
+}
+
+/// Marks that could not be written.
+#[derive(Default)]
+struct Unwritten {
+    marks: Marks,
+    /// When they were last tried.
+    tried: Duration,
+    /// Whether they were tried before the end.
+    tried_at_end: bool,
+    /// How many the log last spoke of, and when.
+    logged: Option<(usize, Duration)>,
 }
 
 struct InFlight {
@@ -189,6 +216,7 @@ impl Daemon {
         if let Err(error) = state.retain_marks(&keys) {
             tracing::warn!(%error, "the marks of jobs that are gone could not be removed");
         }
+        let state_writer = StateWriter::start(state.clone())?;
         let now = clock.now();
         let config = Arc::new(config);
         on_reading(&config);
@@ -225,7 +253,11 @@ impl Daemon {
             reload_begun: Duration::ZERO,
             reload_again: false,
             stopping: None,
-            unwritten: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            pending: Batch::default(),
+            state_writer,
+            writing: None,
+            unwritten: Unwritten::default(),
             pruned: None,
             _lock: lock,
         })
@@ -250,15 +282,17 @@ impl Daemon {
         let mut is_told = false;
         loop {
             let event = self.event().await;
-            if let Some(event) = event {
-                let actions = self.agenda.apply(event, self.clock.now());
-                if self.carry_out(actions).await.is_break() {
-                    return;
-                }
+            let actions = event.map(|event| self.agenda.apply(event, self.clock.now()));
+            if self.carry_out(actions.unwrap_or_default()).is_break() {
+                return;
+            }
+            // While the disk takes a write, nothing starts: a daemon whose disk hangs hears signals, but is not well.
+            if self.writing.is_some() {
+                continue;
             }
             let turned = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.handle.turned.store(turned.max(1), Ordering::Relaxed);
-            // After that: who hears that it is ready may ask /readyz.
+            // After that: whoever is told that it is ready may ask /readyz.
             if !is_told {
                 self.tell_ready();
                 is_told = true;
@@ -277,8 +311,12 @@ impl Daemon {
         tokio::select! {
             biased;
             Some(command) = self.commands.recv() => self.handle_command(command),
-            Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended).await,
-            read = reload_done(&mut self.reload) => self.take(read),
+            Some(ended) = self.runs.join_next_with_id() => self.run_ended(ended),
+            written = received(&mut self.writing) => {
+                self.written(written);
+                None
+            }
+            read = received(&mut self.reload) => self.take(reader::answer(read)),
             () = self.clock.sleep(sleep) => Some(Event::Tick),
         }
     }
@@ -288,6 +326,9 @@ impl Daemon {
         if let Some(wake) = self.agenda.wake() {
             // A timestamp that is past is no time at all.
             sleep = sleep.min(Duration::try_from(wake.duration_since(self.clock.now())).unwrap_or_default());
+        }
+        if !self.unwritten.marks.is_empty() {
+            sleep = sleep.min(MARK_RETRY_INTERVAL);
         }
         self.supervisor.wants_to_hear_every().map_or(sleep, |every| sleep.min(every))
     }
@@ -338,14 +379,14 @@ impl Daemon {
         let event = match read.and_then(|config| self.same_state_dir(config)) {
             _ if self.stopping.is_some() => None,
             Ok(config) => {
-                let former = self.handle.config();
-                if config.settings.status.listen != former.settings.status.listen {
-                    tracing::warn!("[status] listen has changed: it is heeded at the next start");
+                let previous = self.handle.config();
+                if config.settings.status.listen != previous.settings.status.listen {
+                    tracing::warn!("[status] listen has changed: it takes effect at the next start");
                 }
                 let seconds = self.clock.elapsed().saturating_sub(self.reload_begun).as_secs_f64();
-                tracing::info!(jobs = config.jobs.len(), seconds, "the configuration was read anew");
+                tracing::info!(jobs = config.jobs.len(), seconds, "the configuration was reloaded");
                 let config = Arc::new(config);
-                if config.settings.http != former.settings.http {
+                if config.settings.http != previous.settings.http {
                     self.edges = edges(&config, &self.clock, &self.monitor, &self.state);
                 }
                 (self.on_reading)(&config);
@@ -358,7 +399,7 @@ impl Daemon {
                 tracing::error!(
                     error = %failure,
                     hint = failure.hint.as_deref(),
-                    "the configuration was read anew and is not taken; the former one holds"
+                    "the changed configuration is rejected; the previous one stays in effect"
                 );
                 self.reading.send_modify(|reading| reading.refused = Some(failure));
                 None
@@ -383,35 +424,51 @@ impl Daemon {
         self.supervisor.ready(&format!("{} jobs", self.handle.config().jobs.len()));
     }
 
-    async fn carry_out(&mut self, actions: Vec<Action>) -> ControlFlow<()> {
-        let mut pending = PendingWrites::default();
-        let mut next = ControlFlow::Continue(());
+    /// Does what the agenda wants. Starts wait until all that it wants written is on the disk; cancelling does not.
+    fn carry_out(&mut self, actions: Vec<Action>) -> ControlFlow<()> {
         for action in actions {
             match action {
-                Action::Mark { job, mark } => pending.mark(self.mark_of(job, mark)),
-                Action::Forget { job } => pending.mark((job, None)),
+                Action::Mark { job, mark } => {
+                    let (job, mark) = self.mark_of(job, mark);
+                    self.pending.marks.insert(job, mark);
+                }
+                Action::Forget { job } => drop(self.pending.marks.insert(job, None)),
                 Action::PassOver { job, first, last, count, why } => {
-                    pending.reports.push(self.passed_over(&job, (first, last), count, why));
+                    let report = self.passed_over(&job, (first, last), count, why);
+                    self.pending.reports.push(report);
                 }
-                Action::Start { job, scheduled, attempt } => {
-                    self.write_down(std::mem::take(&mut pending)).await;
-                    if let Err((failure, report)) = self.start(&job, scheduled, attempt) {
-                        self.known.push_back(Event::Ended { job, exit: failure.exit });
-                        log_failure(&report);
-                        pending.reports.push(*report);
-                    }
-                }
+                Action::Start { .. } | Action::Finish => self.waiting.push_back(action),
                 Action::Cancel { job } => self.cancel(&job),
                 Action::Retry { job, scheduled, attempt, at } => {
                     tracing::info!(%job, %scheduled, attempt, %at, "the run is tried again");
                 }
-                Action::Finish => next = ControlFlow::Break(()),
             }
         }
-        if !pending.is_empty() || !self.unwritten.is_empty() {
-            self.write_down(pending).await;
+        loop {
+            let is_ending = matches!(self.waiting.front(), Some(Action::Finish));
+            self.begin_write(is_ending);
+            if self.writing.is_some() {
+                return ControlFlow::Continue(());
+            }
+            match self.waiting.pop_front() {
+                None => return ControlFlow::Continue(()),
+                Some(Action::Start { job, scheduled, attempt }) => {
+                    self.start_or_report(job, scheduled, attempt)
+                }
+                Some(_) => return ControlFlow::Break(()),
+            }
         }
-        next
+    }
+
+    fn start_or_report(&mut self, job: JobName, scheduled: Timestamp, attempt: u32) {
+        if let Some(signal) = self.stopping {
+            // It waited for the disk when the signal came, and stays due.
+            self.known.push_back(Event::Ended { job, exit: signal });
+        } else if let Err((failure, report)) = self.start(&job, scheduled, attempt) {
+            self.known.push_back(Event::Ended { job, exit: failure.exit });
+            log_failure(&report);
+            self.pending.reports.push(*report);
+        }
     }
 
     /// Starts a run, or gives the report of one that could not start.
@@ -457,7 +514,13 @@ impl Daemon {
         (job, key.map(|key| (key, mark)))
     }
 
-    fn cancel(&self, job: &JobName) {
+    /// Cancels a run, or its start if that still waits for the disk.
+    fn cancel(&mut self, job: &JobName) {
+        let waits = |action: &Action| matches!(action, Action::Start { job: waiting, .. } if waiting == job);
+        if let Some(place) = self.waiting.iter().position(waits) {
+            self.waiting.remove(place);
+            self.known.push_back(Event::Ended { job: job.clone(), exit: Exit::Terminated });
+        }
         for run in self.in_flight.values().filter(|run| run.job == *job) {
             match self.stopping {
                 Some(signal) => run.stop.signalled(signal),
@@ -470,7 +533,7 @@ impl Daemon {
         }
     }
 
-    async fn run_ended(&mut self, ended: Result<(task::Id, RunReport), JoinError>) -> Option<Event> {
+    fn run_ended(&mut self, ended: Result<(task::Id, RunReport), JoinError>) -> Option<Event> {
         let id = match &ended {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
@@ -489,8 +552,7 @@ impl Daemon {
                 let text = panic_text(panic.as_ref());
                 report.error = Some(format!("a bug in sfexport: the run panicked: {text}"));
                 report.hint = Some("please report it, with the log".to_owned());
-                let pending = PendingWrites { reports: vec![report.clone()], ..PendingWrites::default() };
-                self.write_down(pending).await;
+                self.pending.reports.push(report.clone());
                 report
             }
         };
@@ -543,46 +605,54 @@ impl Daemon {
         report
     }
 
-    /// Writes marks and reports, in a thread that may wait for the disk, and waits for it.
-    async fn write_down(&mut self, pending: PendingWrites) {
-        let mut marks = std::mem::take(&mut self.unwritten);
-        marks.extend(pending.marks);
-        if marks.is_empty() && pending.reports.is_empty() {
+    /// Begins to write what is pending and, from time to time, what could not be written before.
+    fn begin_write(&mut self, is_ending: bool) {
+        if self.writing.is_some() {
             return;
         }
-        let (state, reports) = (self.state.clone(), pending.reports);
-        let written = task::spawn_blocking(move || {
-            for report in &reports {
-                if let Err(failure) = state.append(report) {
-                    tracing::error!(job = report.job, error = %failure, "the history could not be written");
-                }
-            }
-            let kept = |(job, mark): &(JobName, Option<(ExportKey, Mark)>)| {
-                let kept = match mark {
-                    Some((key, mark)) => state.set_mark(key, mark),
-                    None => state.remove_marks(job),
-                };
-                kept.inspect_err(|failure| {
-                    tracing::error!(
-                        %job,
-                        error = %failure,
-                        "how far its schedule has come could not be written: after a crash it may run again"
-                    );
-                })
-                .is_ok()
-            };
-            let unwritten: BTreeMap<_, _> = marks.into_iter().filter(|mark| !kept(mark)).collect();
-            (reports, unwritten)
-        });
-        // It panics only where writing does, and then there is nothing to keep.
-        let Ok((reports, unwritten)) = written.await else { return };
-        self.unwritten = unwritten;
-        for report in &reports {
-            self.monitor.notice(&report.run_id, &monitor::Event::Ended { report });
+        let elapsed = self.clock.elapsed();
+        let is_due = elapsed.saturating_sub(self.unwritten.tried) >= MARK_RETRY_INTERVAL;
+        let is_last_try = is_ending && !std::mem::replace(&mut self.unwritten.tried_at_end, is_ending);
+        if !self.unwritten.marks.is_empty() && (is_due || is_last_try) {
+            // What is pending is newer.
+            let newer = std::mem::take(&mut self.pending.marks);
+            self.pending.marks = std::mem::take(&mut self.unwritten.marks);
+            self.pending.marks.extend(newer);
+        }
+        if !self.pending.is_empty() {
+            self.writing = Some(self.state_writer.write(std::mem::take(&mut self.pending)));
         }
     }
 
-    /// Drops old history, at the start and once a day; nobody waits for it.
+    fn written(&mut self, written: Result<Written, oneshot::error::RecvError>) {
+        // The thread answers even if writing panics.
+        let Ok(Written { reports, unwritten, error }) = written else { return };
+        for report in &reports {
+            self.monitor.notice(&report.run_id, &monitor::Event::Ended { report });
+        }
+        self.unwritten.marks.extend(unwritten);
+        let (jobs, elapsed) = (self.unwritten.marks.len(), self.clock.elapsed());
+        self.unwritten.tried = elapsed;
+        match (error, self.unwritten.logged) {
+            (None, Some(_)) if jobs == 0 => {
+                self.unwritten.logged = None;
+                tracing::info!("the schedule marks are written again");
+            }
+            (None, _) => {}
+            (Some(_), Some((logged, at)))
+                if jobs == logged || elapsed.saturating_sub(at) < UNWRITTEN_LOG_INTERVAL => {}
+            (Some(error), _) => {
+                self.unwritten.logged = Some((jobs, elapsed));
+                tracing::error!(
+                    jobs,
+                    error,
+                    "schedule marks could not be written: after a crash, runs of these jobs may be repeated"
+                );
+            }
+        }
+    }
+
+    /// Drops old history at the start and once a day, without waiting for it.
     fn prune(&mut self) {
         let elapsed = self.clock.elapsed();
         if self.pruned.is_some_and(|pruned| elapsed.saturating_sub(pruned) < PRUNE_INTERVAL) {
@@ -591,31 +661,14 @@ impl Daemon {
         self.pruned = Some(elapsed);
         let (state, now) = (self.state.clone(), self.clock.now());
         let keep = self.handle.config().settings.daemon.history_keep;
-        task::spawn_blocking(move || match state.prune(keep, now) {
+        let pruning = threads::spawn("prune", move || match state.prune(keep, now) {
             Ok(0) => {}
             Ok(dropped) => tracing::info!(dropped, "old runs were dropped from the history"),
-            Err(failure) => tracing::error!(error = %failure, "the history was not pruned"),
+            Err(error) => tracing::error!(%error, "the history was not pruned"),
         });
-    }
-}
-
-/// Marks to be written, each with its key; `None` stands for those of a job that are to be removed.
-type Marks = BTreeMap<JobName, Option<(ExportKey, Mark)>>;
-
-/// What must be on the disk before the next action.
-#[derive(Default)]
-struct PendingWrites {
-    marks: Marks,
-    reports: Vec<RunReport>,
-}
-
-impl PendingWrites {
-    fn mark(&mut self, (job, mark): (JobName, Option<(ExportKey, Mark)>)) {
-        self.marks.insert(job, mark);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.marks.is_empty() && self.reports.is_empty()
+        if let Err(failure) = pruning {
+            tracing::warn!(error = %failure, "the history is pruned tomorrow");
+        }
     }
 }
 
@@ -629,14 +682,12 @@ fn edges(
     Arc::new(Edges::new(&config.settings.http, clock, monitor, state))
 }
 
-/// What was read, where something is being read; else waits for ever.
-async fn reload_done(
-    reload: &mut Option<oneshot::Receiver<Result<LoadedConfig, Failure>>>,
-) -> Result<LoadedConfig, Failure> {
-    let Some(reading) = reload else { return std::future::pending().await };
-    let read = reading.await;
-    *reload = None;
-    reader::answer(read)
+/// The answer to what was asked; waits for ever if nothing was.
+async fn received<T>(asked: &mut Option<oneshot::Receiver<T>>) -> Result<T, oneshot::error::RecvError> {
+    let Some(answer) = asked else { return std::future::pending().await };
+    let answer = answer.await;
+    *asked = None;
+    answer
 }
 
 fn log_failure(report: &RunReport) {

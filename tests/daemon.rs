@@ -12,9 +12,10 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -320,7 +321,14 @@ fn a_second_signal_ends_at_once_while_the_state_directories_disk_hangs() {
     let mut daemon = Process::start(&at);
     // A missed hour is to be written down before the run starts.
     daemon.says("not run: missed");
+    let begun = Instant::now();
     daemon.signal("TERM");
+    daemon.says("stopping: no further run starts");
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "the first signal was heard after {:?}",
+        begun.elapsed()
+    );
     std::thread::sleep(Duration::from_millis(500));
     assert!(daemon.child.try_wait().unwrap().is_none(), "one signal waits for the disk");
     let begun = Instant::now();
@@ -481,7 +489,7 @@ fn a_hangup_reads_the_configuration_anew_and_takes_it_whole_or_not_at_all() {
     at.job("sound", SOQL, "sound.csv", "schedule = \"@yearly\"");
     at.job("broken", "SELECT FROM", "broken.csv", "schedul = \"x\"");
     daemon.signal("HUP");
-    daemon.says("is not taken");
+    daemon.says("is rejected");
     assert!(heard().starts_with("RELOADING=1\nMONOTONIC_USEC="));
     assert_eq!(heard(), "READY=1\nSTATUS=1 jobs");
     assert!(daemon.said().contains("schedul"), "{}", daemon.said());
@@ -492,14 +500,14 @@ fn a_hangup_reads_the_configuration_anew_and_takes_it_whole_or_not_at_all() {
 
     std::fs::remove_file(at.path("jobs/broken.toml")).unwrap();
     daemon.signal("HUP");
-    daemon.says("was read anew");
+    daemon.says("the configuration was reloaded");
     assert!(heard().starts_with("RELOADING=1"));
     assert_eq!(heard(), "READY=1\nSTATUS=2 jobs");
     let taken = metrics();
     assert_eq!(sample(&taken, "sfexport_config_last_reload_successful"), 1.0);
     assert_eq!(sample(&taken, "sfexport_runs_total{job=\"sound\",org=\"default\",result=\"failed\"}"), 0.0);
 
-    // What is heeded at the next start only.
+    // What takes effect at the next start only.
     at.configure("state_dir = \"elsewhere\"\n[status]\nlisten = \"127.0.0.1:0\"");
     // A key of the top level stands before the first table.
     let text = at.text("sfexport.toml").replace("state_dir = \"elsewhere\"\n", "");
@@ -509,7 +517,7 @@ fn a_hangup_reads_the_configuration_anew_and_takes_it_whole_or_not_at_all() {
     assert_eq!(sample(&metrics(), "sfexport_config_last_reload_successful"), 0.0);
     at.configure("[status]\nlisten = \"127.0.0.1:1\"");
     daemon.signal("HUP");
-    daemon.says("listen has changed: it is heeded at the next start");
+    daemon.says("listen has changed: it takes effect at the next start");
     assert_eq!(get(port, "/readyz").0, 200);
     for _ in 0..2 {
         assert!(heard().starts_with("RELOADING=1"));
@@ -538,7 +546,7 @@ fn a_daemon_whose_directory_of_jobs_is_gone_keeps_its_jobs_and_does_not_start_wi
 
     std::fs::rename(at.path("jobs"), at.path("elsewhere")).unwrap();
     daemon.signal("HUP");
-    daemon.says("is not taken; the former one holds");
+    daemon.says("is rejected; the previous one stays in effect");
     assert!(daemon.says("jobs cannot be read: No such file").contains("ERROR"), "{}", daemon.said());
     let metrics = get(port, "/metrics").1;
     assert_eq!(sample(&metrics, "sfexport_jobs"), 1.0);
@@ -771,7 +779,7 @@ fn as_process_1_it_hears_its_signals() {
     assert!(status.contains(&format!("\nNSpid:\t{daemon}\t1\n")), "{status}");
     let send = |name: &str| Command::new("kill").args([&format!("-{name}"), daemon]).status().unwrap();
     assert!(send("HUP").success());
-    unshare.says("was read anew");
+    unshare.says("the configuration was reloaded");
     assert!(send("TERM").success());
     assert_eq!(unshare.ended(), 0);
 }
@@ -1098,6 +1106,98 @@ fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
     assert_ne!(soft, "64");
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
+}
+
+/// A command of a user whose processes can be limited, to whom the deployment is given: root's cannot.
+fn unprivileged(at: &Deployment, program: &OsStr) -> Command {
+    const NOBODY: &str = "65534";
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return Command::new(program);
+    }
+    let given = Command::new("chown").args(["-R", &format!("{NOBODY}:{NOBODY}")]).arg(at.path("")).status();
+    assert!(given.unwrap().success());
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]).arg(program);
+    command
+}
+
+#[test]
+fn a_daemon_lives_on_while_no_thread_can_be_started() {
+    let at = Deployment::new(50);
+    at.configure("[daemon]\nmax_concurrent_runs = 1\n[status]\nlisten = \"127.0.0.1:0\"");
+    due(&at, "accounts", "");
+    due(&at, "later", "retry_after = \"1s\"\nretries = 100");
+    at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(1))));
+    let own = at.command(["daemon"]);
+    let mut command = unprivileged(&at, own.get_program());
+    command.args(own.get_args()).stdin(Stdio::null()).current_dir(at.path("")).env_clear();
+    let mut daemon =
+        Process::spawn(command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?)))));
+    let process = daemon.child.id().to_string();
+    let limit = |soft: &str| {
+        let mut command = unprivileged(&at, "prlimit".as_ref());
+        command.args(["--pid", &process, &format!("--nproc={soft}:")]);
+        assert!(command.status().unwrap().success());
+    };
+    let status = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("Max processes")).unwrap();
+    let before = line.split_whitespace().nth(2).unwrap().to_owned();
+    wait_for(|| (at.queries().len() == 1).then_some(())).unwrap();
+    limit("1");
+    // The run in progress ends well with the threads that there are, and the next one fails and is tried again.
+    let retry = daemon.says("the run is tried again");
+    assert!(retry.contains("job=later"), "{retry}");
+    let failed = daemon.says("cannot start the thread");
+    assert!(failed.contains("exit_status=75"), "{failed}");
+    assert_exported(&at, "exports/accounts.csv");
+    daemon.signal("HUP");
+    daemon.says("the configuration was reloaded");
+    assert_eq!(get(daemon.status_port(), "/livez").0, 200);
+    limit(&before);
+    wait_for(|| at.path("exports/later.csv").exists().then_some(())).unwrap();
+    limit("1");
+    let begun = Instant::now();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_exported(&at, "exports/later.csv");
+}
+
+#[test]
+fn a_process_without_threads_ends_with_status_75() {
+    let at = Deployment::new(10);
+    at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
+    let own = at.command(["daemon"]);
+    let mut command = unprivileged(&at, "prlimit".as_ref());
+    command.arg("--nproc=1:1").arg(own.get_program()).args(own.get_args()).current_dir(at.path(""));
+    let outcome = at.outcome(command.stdin(Stdio::null()).output().unwrap()).ended(75);
+    outcome.says(&["cannot start the thread", "raise the limit on processes"]);
+}
+
+#[test]
+fn a_disk_that_takes_nothing_fills_no_log_and_delays_no_signal() {
+    const JOBS: usize = 60;
+    let at = Deployment::new(10);
+    at.configure("[daemon]\nmax_concurrent_runs = 60");
+    for number in 0..JOBS {
+        due(&at, &format!("job{number:02}"), "retries = 0");
+    }
+    // No file may grow any more: what a full disk does to the state directory.
+    let mut daemon = Process::spawn(&mut limited(&at, "-f 0", &["daemon"]));
+    daemon.says("schedule marks could not be written");
+    wait_for(|| {
+        (daemon.said().matches("the state directory could not be written").count() >= JOBS).then_some(())
+    })
+    .unwrap();
+    let begun = Instant::now();
+    daemon.signal("TERM");
+    daemon.says("stopping");
+    assert_eq!(daemon.ended(), 0);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let said = daemon.said();
+    assert_eq!(said.matches("schedule marks could not be written").count(), 1, "{said}");
+    // A few lines for each run that failed, and none for the marks of all others.
+    assert!(said.lines().count() < 8 * JOBS, "{} lines", said.lines().count());
 }
 
 /// A server that hears what is posted: path and body. `/redirect` leads to `/elsewhere`.
