@@ -275,6 +275,7 @@ impl Context {
             environment: std::env::vars_os().collect(),
             working_dir: working_dir()?,
             flags: flags.into_iter().flatten().collect(),
+            memory_limit: crate::memory::limit(),
         })
     }
 

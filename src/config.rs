@@ -43,6 +43,8 @@ pub struct Sources {
     pub working_dir: PathBuf,
     /// Flags that set a key of [`Table::Settings`].
     pub flags: Vec<FlagValue>,
+    /// The memory that this process may use, in bytes, if something limits it.
+    pub memory_limit: Option<u64>,
 }
 
 impl fmt::Debug for Sources {
@@ -52,6 +54,7 @@ impl fmt::Debug for Sources {
             .field("config_flag", &self.config_flag)
             .field("working_dir", &self.working_dir)
             .field("flags", &self.flags)
+            .field("memory_limit", &self.memory_limit)
             .finish_non_exhaustive()
     }
 }
@@ -169,8 +172,19 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
 
     let section =
         Section::<Settings>::merge(&[&defaults, &from_file, &environment, &flags], "", &mut mistakes);
-    let Some(section) = section else { return Err(never_empty(mistakes)) };
+    let Some(mut section) = section else { return Err(never_empty(mistakes)) };
     settings::check(&section, &mut mistakes);
+    if let Some(limit) = sources.memory_limit
+        && !section.is_written("http.page_cap")
+    {
+        let most = section.typed.daemon.max_concurrent_runs;
+        let runs = match selection {
+            Selection::All => most,
+            Selection::Jobs(jobs) => jobs.len().clamp(1, most),
+            Selection::NoJobs => 1,
+        };
+        section.typed.http.fit_into(limit, runs);
+    }
 
     // Where the shared file cannot be read, or not wholly, nobody knows which orgs there are; what would be
     // said of them is an echo of its mistake.

@@ -32,6 +32,7 @@ pub mod salesforce;
 pub mod clock;
 pub mod http;
 pub mod key;
+pub mod memory;
 pub mod monitor;
 pub mod output;
 pub mod state;

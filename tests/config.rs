@@ -1473,6 +1473,26 @@ fn an_unknown_org_is_told_with_the_nearest() {
 
 // -- the documentation
 
+#[test]
+fn a_memory_limit_lowers_the_default_page_cap_alone() {
+    let cap = |text: &str, selection: Selection, limit: Option<u64>| {
+        let mut project = Project::with(&format!("{text}\n{ORG}")).job("a", JOB).job("b", JOB);
+        project.sources.memory_limit = limit;
+        config::load(&project.sources, &selection).unwrap().settings.http.page_cap
+    };
+    let jobs = |names: &[&str]| Selection::Jobs(names.iter().map(|name| (*name).to_owned()).collect());
+    let limit = Some(1 << 30);
+    assert_eq!(cap("", Selection::All, None), 256_000_000);
+    // (1024 - 48) MiB / 4 for each page in memory, / 4 runs at once.
+    assert_eq!(cap("", Selection::All, limit), 61 << 20);
+    assert_eq!(cap("", jobs(&["a", "b"]), limit), 122 << 20);
+    assert_eq!(cap("", jobs(&["a"]), limit), 244 << 20);
+    assert_eq!(cap("", Selection::NoJobs, limit), 244 << 20);
+    assert_eq!(cap("daemon.max_concurrent_runs = 2", Selection::All, limit), 122 << 20);
+    // What a user wrote stands.
+    assert_eq!(cap("http.page_cap = \"200 MB\"", Selection::All, limit), 200_000_000);
+}
+
 /// `docs/configuration.md` holds each table between markers; `UPDATE_DOCS=1` writes them anew.
 #[test]
 fn the_documentation_holds_every_key_with_its_default() {

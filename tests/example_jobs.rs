@@ -11,14 +11,13 @@ fn every_example_job_is_a_job_that_can_run() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let variable = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
     let sources = Sources {
-        config_flag: None,
         environment: vec![
             variable("SFEXPORT_ORG__CLIENT_ID", "3MVG9example"),
             variable("SFEXPORT_ORG__USERNAME", "integration@example.com"),
             variable("SFEXPORT_ORG__KEY_FILE", "server.key"),
         ],
         working_dir: root.to_owned(),
-        flags: Vec::new(),
+        ..Sources::default()
     };
     let config = config::load(&sources, &Selection::All).expect("the example jobs are read");
     assert_eq!(config.warnings, []);

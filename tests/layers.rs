@@ -26,7 +26,7 @@ const LAYERS: &[Layer] = &[
     Layer { name: "protocol and formats", modules: &["salesforce", "encode"], inside: false },
     Layer {
         name: "edges",
-        modules: &["clock", "http", "key", "monitor", "output", "state", "threads"],
+        modules: &["clock", "http", "key", "memory", "monitor", "output", "state", "threads"],
         inside: false,
     },
     Layer {

@@ -126,6 +126,7 @@ async fn run_jobs(directory: &Directory, context: &Context) -> Result<Exit, Fail
         environment: Vec::new(),
         working_dir: working_dir()?,
         flags: Vec::new(),
+        memory_limit: crate::memory::limit(),
     };
     let config = config::load(&sources, &Selection::All)?;
     let state = State::open(&config.settings.state_dir)?;

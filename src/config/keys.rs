@@ -230,7 +230,7 @@ static KEYS: &[Key] = keys! {
         "http.attempts" Whole(1, 100), Is("5"), "How many times a request is sent if it fails in a way that may pass.";
         "http.wait_min" Duration(0), Is("1s"), "The longest wait before the second attempt. It doubles with each further attempt.";
         "http.wait_max" Duration(0), Is("60s"), "The longest wait between two attempts. It must not be below `wait_min`.";
-        "http.page_cap" Size, Is("256 MB"), "The largest page that is accepted, after decompression.";
+        "http.page_cap" Size, Is("256 MB"), "The largest page that is accepted, after decompression. The default is lower if the memory is limited, as in a container.";
         "http.batch_size" Whole(200, 2000), Is("2000"), "How many records the org is asked to put on a page.";
         "http.gzip" Flag, Is("true"), "Whether the org may compress responses.";
         "http.ca_file" Path, Otherwise("the system's"), "A file of further certificate authorities to trust, for a proxy that intercepts TLS.";

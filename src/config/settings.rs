@@ -61,6 +61,23 @@ pub struct Http {
     pub ca_file: Option<PathBuf>,
 }
 
+impl Http {
+    /// Lowers `page_cap` to what a memory limit has room for with so many runs at once: a page that is too large
+    /// ends its run, instead of the kernel ending the process with all its runs.
+    pub(crate) fn fit_into(&mut self, memory_limit: u64, runs: usize) {
+        let room = memory_limit.saturating_sub(MEMORY_WITHOUT_PAGES) / (runs.max(1) as u64 * PAGES_IN_MEMORY);
+        self.page_cap = self.page_cap.min(room.max(MIN_DEFAULT_PAGE_CAP));
+    }
+}
+
+/// What a process takes without its pages, a daemon of 1,000 jobs included: docs/internals/performance.md.
+const MEMORY_WITHOUT_PAGES: u64 = 48 << 20;
+/// A run holds a page that is written, one that arrives, and what is encoded of the former; buffers grow by
+/// doubling.
+const PAGES_IN_MEMORY: u64 = 4;
+/// Pages of 2,000 ordinary records have 1 to 4 MB: below this, a cap would only fail runs that might succeed.
+const MIN_DEFAULT_PAGE_CAP: u64 = 8_000_000;
+
 /// How the daemon runs, and `run` with several jobs.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Daemon {
@@ -136,4 +153,37 @@ pub(crate) fn some_nanoseconds<'de, D: Deserializer<'de>>(
 
 pub(crate) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
     String::deserialize(deserializer).map(|text| Some(text.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_cap_fits_the_memory_limit() {
+        const MIB: u64 = 1 << 20;
+        let cap = |limit: u64, runs| {
+            let mut http = Http {
+                connect_timeout: Duration::ZERO,
+                idle_timeout: Duration::ZERO,
+                request_timeout: Duration::ZERO,
+                attempts: 1,
+                wait_min: Duration::ZERO,
+                wait_max: Duration::ZERO,
+                page_cap: 256_000_000,
+                batch_size: 2000,
+                gzip: true,
+                ca_file: None,
+            };
+            http.fit_into(limit * MIB, runs);
+            http.page_cap
+        };
+        assert_eq!(cap(1024, 4), 61 * MIB);
+        assert_eq!(cap(1024, 1), 244 * MIB);
+        assert_eq!(cap(1024, 0), 244 * MIB);
+        assert_eq!(cap(256, 4), 13 * MIB);
+        // Never above the plain default, never below what ordinary pages need.
+        assert_eq!(cap(64 << 10, 4), 256_000_000);
+        assert_eq!((cap(64, 4), cap(16, 1)), (8_000_000, 8_000_000));
+    }
 }
