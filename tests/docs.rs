@@ -515,3 +515,113 @@ mod console {
         assert!(wrong.is_err());
     }
 }
+
+/// docs/faults.md against what the code does.
+mod faults {
+    use sfexport::error::Exit;
+    use sfexport::retry::{Attempts, Decision, RetryPolicy};
+    use sfexport::salesforce::fault::{Fault, FaultKind};
+
+    use super::{Path, read};
+
+    /// The cells of each row of a page's tables.
+    fn rows() -> Vec<Vec<String>> {
+        let page = read(Path::new("docs/faults.md"));
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix('|'));
+        let cells = |row: &str| row.split('|').map(|cell| cell.trim().to_owned()).collect();
+        rows.filter(|row| !row.starts_with("---")).map(cells).collect()
+    }
+
+    /// Every status, one after the other: a new one has to be given a place.
+    fn following(exit: Option<Exit>) -> Option<Exit> {
+        match exit {
+            None => Some(Exit::Success),
+            Some(Exit::Success) => Some(Exit::General),
+            Some(Exit::General) => Some(Exit::Usage),
+            Some(Exit::Usage) => Some(Exit::Query),
+            Some(Exit::Query) => Some(Exit::Unavailable),
+            Some(Exit::Unavailable) => Some(Exit::Output),
+            Some(Exit::Output) => Some(Exit::Incomplete),
+            Some(Exit::Incomplete) => Some(Exit::TryLater),
+            Some(Exit::TryLater) => Some(Exit::Login),
+            Some(Exit::Login) => Some(Exit::Configuration),
+            Some(Exit::Configuration) => Some(Exit::Interrupted),
+            Some(Exit::Interrupted) => Some(Exit::Terminated),
+            Some(Exit::Terminated) => None,
+        }
+    }
+
+    /// Every kind of fault with how its row begins.
+    fn following_kind(kind: Option<FaultKind>) -> Option<(FaultKind, &'static str)> {
+        use FaultKind as K;
+        let Some(kind) = kind else { return Some((K::Unreachable, "no connection")) };
+        match kind {
+            K::Unreachable => Some((K::Unavailable, "the org cannot respond now")),
+            K::Unavailable => Some((K::Truncated, "the response is cut short")),
+            K::Truncated => Some((K::InvalidResponse, "the response is complete but cannot be right")),
+            K::InvalidResponse => Some((K::Miscount, "the number of records is not what the org counted")),
+            K::Miscount => Some((K::LocatorExpired, "the query's result expired")),
+            K::LocatorExpired => Some((K::LoginRefused, "the login is refused")),
+            K::LoginRefused => Some((K::SessionExpired, "the session ends during the run")),
+            K::SessionExpired => Some((K::SessionRejected, "the session or the user may not use the API")),
+            K::SessionRejected => Some((K::QueryRefused, "the org refuses the query")),
+            K::QueryRefused => Some((K::QueryTimeout, "the query takes too long")),
+            K::QueryTimeout => Some((K::QueryTooLong, "the query is too long for a URL")),
+            K::QueryTooLong => Some((K::Limit, "the org's daily API requests are used up")),
+            K::Limit => Some((K::Configuration, "the org does not have `api_version`")),
+            K::Configuration => None,
+        }
+    }
+
+    #[test]
+    fn every_exit_status_is_on_the_page_with_its_retry() {
+        let rows = rows();
+        let mut found = Vec::new();
+        let mut exit = following(None);
+        while let Some(this) = exit {
+            let row = rows.iter().find(|row| row[0] == this.code().to_string());
+            let row = row.unwrap_or_else(|| panic!("docs/faults.md has no row for status {}", this.code()));
+            let worth = match this {
+                Exit::Success => "",
+                exit if exit.worth_a_retry() => "yes",
+                _ => "no",
+            };
+            assert_eq!((row.len(), row[2].as_str()), (4, worth), "status {}", this.code());
+            found.push(this.code().to_string());
+            exit = following(exit);
+        }
+        let on_page = rows.iter().map(|row| &row[0]).filter(|cell| cell.parse::<u8>().is_ok());
+        assert_eq!(on_page.collect::<Vec<_>>(), found.iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_kind_of_fault_is_on_the_page_with_its_status() {
+        let rows = rows();
+        let policy = RetryPolicy {
+            attempts: 5,
+            wait_min: std::time::Duration::ZERO,
+            wait_max: std::time::Duration::ZERO,
+        };
+        let mut kind = following_kind(None);
+        while let Some((this, begins)) = kind {
+            let mut matching = rows.iter().filter(|row| row[0].starts_with(begins));
+            let (Some(row), None) = (matching.next(), matching.next()) else {
+                panic!("docs/faults.md has not one row for {this:?}, {begins:?}");
+            };
+            let fault = Fault::new(this, "");
+            let mut attempts = Attempts::default();
+            let mut sent = 1;
+            while let Decision::Wait(_) = attempts.after(&fault, &policy, 0.0) {
+                sent += 1;
+            }
+            assert_eq!(row[2], fault.into_failure().exit.code().to_string(), "{this:?}");
+            // "again" is as often as the attempts say, "once more" is what it says.
+            assert_eq!(
+                (row[1] == "again", row[1] == "once more"),
+                (sent == 5, sent == 2),
+                "{this:?}: {row:?}"
+            );
+            kind = following_kind(Some(this));
+        }
+    }
+}
