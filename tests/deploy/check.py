@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 
+import jinja2
 import kubernetes_validate
 import yaml
 
@@ -109,8 +110,9 @@ FREE = {"labels", "matchLabels", "selector", "data", "requests", "limits"}
 
 def schemas():
     files = manifests()
-    # A patch holds what it changes: it is validated within what it patches.
+    # A patch holds only what it changes: it is validated within what it patches. The kustomization is read below.
     patch = files.pop("at-the-scheduled-time.yaml")
+    files.pop("kustomization.yaml")
     misspelt = 0
     for documents in files.values():
         for resource in documents:
@@ -132,6 +134,94 @@ def schemas():
                     sys.exit(f"tests/deploy: a misspelt {path} passes")
     told(f"manifests: valid for Kubernetes {' and '.join(KUBERNETES)}; each of {misspelt} keys misspelt is refused")
     return files, patch
+
+
+def merged(node, patch):
+    """A strategic merge: tables key by key, lists of named things name by name, everything else replaced."""
+    if isinstance(node, dict) and isinstance(patch, dict):
+        return node | {key: merged(node.get(key), value) for key, value in patch.items()}
+    named = lambda items: isinstance(items, list) and all(isinstance(item, dict) and "name" in item for item in items)
+    if named(node) and named(patch):
+        names = [item["name"] for item in node]
+        added = [item for item in patch if item["name"] not in names]
+        changed = [merged(item, next((p for p in patch if p["name"] == item["name"]), {})) for item in node]
+        return added + changed
+    return patch
+
+
+def by_identity(resources):
+    return {(one["kind"], one["metadata"]["name"]): one for one in resources}
+
+
+def built(folder, kustomization):
+    """What a kustomization makes of the files beside it."""
+    resources = by_identity(one for file in kustomization["resources"] for one in yaml.safe_load_all((folder / file).read_text()))
+    for patch in kustomization.get("patches", []):
+        for one in yaml.safe_load_all((folder / patch["path"]).read_text()):
+            key = (one["kind"], one["metadata"]["name"])
+            expect(key in resources, f"the kustomization patches {key}, which none of its resources is")
+            resources[key] = merged(resources[key], one)
+    for resource in resources.values():
+        if "template" in str(resource):
+            _, container = pod(resource)
+            for image in kustomization["images"]:
+                if container["image"] == image["name"]:
+                    container["image"] = f"{image['newName']}:{image['newTag']}"
+    return resources
+
+
+def kustomization(folder):
+    text = (DEPLOY / "kubernetes" / "kustomization.yaml").read_text()
+    shipped = yaml.safe_load(text)
+    # The other form, as its comment says: the daemon in place of the CronJob, and no patch.
+    expect("cronjob.yaml" in shipped["resources"], f"the kustomization's resources are {shipped['resources']}")
+    other = json.loads(json.dumps(shipped))
+    other["resources"][other["resources"].index("cronjob.yaml")] = "daemon.yaml"
+    del other["patches"]
+    listed = {*shipped["resources"], *other["resources"], *(patch["path"] for patch in shipped["patches"])}
+    there = {file.name for file in (DEPLOY / "kubernetes").iterdir()} - {"kustomization.yaml"}
+    expect(listed == there, f"the kustomization lists {sorted(listed)}, there are {sorted(there)}")
+    compared = 0
+    for name, form in (("run", shipped), ("daemon", other)):
+        here = folder / name
+        shutil.copytree(DEPLOY / "kubernetes", here)
+        (here / "kustomization.yaml").write_text(yaml.safe_dump(form))
+        resources = built(here, form)
+        for resource in resources.values():
+            validate(resource)
+        pods = [pod(one)[1]["image"] for one in resources.values() if "template" in str(one)]
+        expect(pods == ["sfexport:latest"], f"images {pods}")
+        if shutil.which("kubectl"):
+            said = by_identity(yaml.safe_load_all(run("kubectl", "kustomize", str(here))))
+            expect(said == resources, f"kubectl kustomize makes of it:\n{yaml.safe_dump_all(said.values())}")
+            compared += 1
+    if not compared:
+        expect(not os.environ.get("CI"), "kubectl is not installed")
+        told("SKIPPED: kubectl is not installed, the kustomization was built by this test alone")
+    told(f"kustomization: both forms built and valid; {compared} of them compared with kubectl's")
+
+
+def network_policies(files):
+    for kind, name in (("CronJob", "sfexport-run"), ("Deployment", "sfexport-daemon")):
+        resource = of_kind(files, kind)
+        spec = resource["spec"]["jobTemplate"]["spec"] if kind == "CronJob" else resource["spec"]
+        labels = spec["template"]["metadata"]["labels"]
+        policies = [
+            one for documents in files.values() for one in documents
+            if one["kind"] == "NetworkPolicy" and one["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+        ]
+        expect([one["metadata"]["name"] for one in policies] == [name], f"the policies of the {kind}: {policies}")
+        (policy,) = policies
+        expect(policy["spec"]["policyTypes"] == ["Ingress"], "what the policy restricts")
+        open_to = policy["spec"].get("ingress", [])
+        if kind == "CronJob":
+            expect(open_to == [], f"something reaches the CronJob: {open_to}")
+            continue
+        (rule,) = open_to
+        ports = {one["name"]: one["containerPort"] for one in pod(resource)[1]["ports"]}
+        expect([one["port"] for one in rule["ports"]] == list(ports), f"ports {rule['ports']} of {ports}")
+        expect(rule["from"] and all(rule["from"]), "everybody reaches the status port")
+    told("network policies: nothing reaches the CronJob, one namespace reaches the daemon's status port")
 
 
 def pod(resource):
@@ -259,6 +349,24 @@ def deployment(files, org, folder):
     told(f"Deployment: {' '.join(container['args'])}: both probes answer 200; SIGHUP; SIGTERM ends it with 0")
 
 
+def memory(files):
+    """The shipped limits leave room for pages of 50 MB in as many runs at once as there may be."""
+    keys = (ROOT / "docs/configuration.md").read_text()
+    for page in ("docs/limits.md", "docs/deploy.md"):
+        text = " ".join((ROOT / page).read_text().split())
+        expect("(limit - 48 MiB) / 4 / runs at once" in text, f"{page} does not say what the default of page_cap is")
+    runs = int(re.search(r"`daemon.max_concurrent_runs` \| [^|]* \| `(\d+)`", keys)[1])
+    units = {"Mi": 1 << 20, "Gi": 1 << 30, "M": 1 << 20, "G": 1 << 30}
+    limits = {kind: pod(of_kind(files, kind))[1]["resources"]["limits"]["memory"] for kind in ("CronJob", "Deployment")}
+    for name in ("sfexport.service", "sfexport-run.service"):
+        limits[name] = re.search(r"^MemoryMax=(\w+)$", (DEPLOY / "systemd" / name).read_text(), re.M)[1]
+    for name, limit in limits.items():
+        number, unit = re.fullmatch(r"(\d+)(\w+)", limit).groups()
+        cap = (int(number) * units[unit] - (48 << 20)) // 4 // runs
+        expect(cap >= 50_000_000, f"{name}: {limit} leaves {runs} runs pages of {cap} bytes")
+    told(f"memory: limits of {', '.join(sorted(set(limits.values())))} leave {runs} runs at once pages of 50 MB and more")
+
+
 def systemd(folder):
     units = ("sfexport.service", "sfexport-run.service", "sfexport-run.timer")
     system = folder / "system"
@@ -277,7 +385,8 @@ def systemd(folder):
             if wrong:
                 text = text.replace(*wrong)
             (system / "etc/systemd/system" / name).write_text(text)
-        command = ["systemd-analyze", "verify", "--man=no", f"--root={system}", *units]
+        # Without the manual page: units that name it are refused until it is installed.
+        command = ["systemd-analyze", "verify", "--man=yes", f"--root={system}", *units]
         ended = subprocess.run(command, capture_output=True, text=True)
         said = [line for line in ended.stderr.splitlines() if "sfexport" in line]
         return said or ([] if ended.returncode == 0 else [ended.stderr])
@@ -285,7 +394,8 @@ def systemd(folder):
     said = verify()
     expect(not said, f"systemd-analyze verify says {said}")
     for wrong in (("\nWatchdogSec=", "\nWachdogSec="), ("/usr/local/bin/sfexport ", "/usr/local/bin/sfexporter "),
-                  ("OnCalendar=*-*-* 04:15:00", "OnCalendar=*-*-* 24:15:00")):
+                  ("OnCalendar=*-*-* 04:15:00", "OnCalendar=*-*-* 24:15:00"),
+                  ("[Unit]\n", "[Unit]\nDocumentation=man:sfexport(1)\n")):
         expect(verify(wrong), f"systemd-analyze verify does not see {wrong}")
     verify()
     text = (DEPLOY / "systemd" / "sfexport-run.service").read_text()
@@ -298,7 +408,7 @@ def systemd(folder):
         table = run("systemd-analyze", "security", "--offline=yes", "--no-pager", f"--root={system}", name)
         security.append(re.search(r"exposure level for \S+ (\S+)", table)[1])
     expect(all(float(level) <= 2 for level in security), f"exposure {security}")
-    told(f"systemd: three units verified, three mistakes seen; exposure {' and '.join(security)}")
+    told(f"systemd: three units verified, four mistakes seen; exposure {' and '.join(security)}")
 
 
 def cron(org, folder):
@@ -340,13 +450,35 @@ def airflow(org, folder):
     tree = ast.parse(text)
     constants = {n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign)}
     expect(set(ast.literal_eval(constants["NEEDS_A_PERSON"])) == NEEDS_A_PERSON, "NEEDS_A_PERSON")
-    # In both spellings of an instant that Airflow's templates have: isoformat() and str().
-    end = datetime.datetime(2026, 11, 21, 23, 30, tzinfo=datetime.timezone.utc)
+    template = ast.literal_eval(constants["RUN_AFTER"])
+    documented = (ROOT / "docs" / "deploy.md").read_text()
+    expect(f"--at '{template}'" in documented, f"docs/deploy.md does not have {template}")
+    # What Airflow 3 gives its templates: a manual trigger has no data interval.
+    scheduled = datetime.datetime(2026, 11, 21, 23, 30, tzinfo=datetime.timezone.utc)
+    triggered = datetime.datetime(2026, 11, 21, 23, 31, 7, 250000, tzinfo=datetime.timezone.utc)
+    contexts = {
+        "scheduled": {"dag_run": {"run_after": scheduled}, "data_interval_end": scheduled},
+        "manual": {"dag_run": {"run_after": triggered}},
+    }
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    environment.filters["ts"] = lambda value: value.isoformat()
     conf = configured(org, folder / "airflow", "")
-    for instant in (end.isoformat(), str(end)):
-        said = run(str(BINARY), "--config", str(conf / "sfexport.toml"), "run", "accounts", "--at", instant)
-        expect(said.rstrip().endswith("accounts-2026-11-22.csv"), f"--at {instant}: {said}")
-    told(f"Airflow: --at takes {end.isoformat()} and {end}; the date is the job's zone's")
+
+    def exported_for(at):
+        said = run(str(BINARY), "--config", str(conf / "sfexport.toml"), "run", "accounts", "--at", at)
+        expect(said.rstrip().endswith("accounts-2026-11-22.csv"), f"--at {at}: {said}")
+
+    for name, context in contexts.items():
+        exported_for(environment.from_string(template).render(context))
+    # The other spelling of a timestamp, str(), has a space in it.
+    exported_for(str(scheduled))
+    try:
+        environment.from_string("{{ data_interval_end | ts }}").render(contexts["manual"])
+    except (jinja2.UndefinedError, AttributeError):
+        pass
+    else:
+        expect(False, "data_interval_end is defined for a manual trigger")
+    told(f"Airflow: {template} is rendered for a scheduled and a manual run; the date is that of the job's time zone")
 
 
 def moving(org, folder):
@@ -389,6 +521,9 @@ def main():
         (folder / "bin" / "sfexport").symlink_to(BINARY)
         PATH["PATH"] = f"{folder}/bin:/usr/local/bin:/usr/bin:/bin"
         files, patch = schemas()
+        kustomization(folder / "kustomize")
+        network_policies(files)
+        memory(files)
         systemd(folder)
         org = Org(folder / "org")
         try:
