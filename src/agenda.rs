@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use crate::clock::Now;
 use crate::error::Exit;
 use crate::job::{Job, JobName, Policy};
 use crate::org::OrgName;
@@ -17,6 +18,9 @@ use job_state::{JobState, Line};
 
 pub use job_state::{CATCH_UP_CAP, MAX_COUNTED, MAX_WAIT_TO_RUN_ALONE, ON_TIME};
 
+/// By how much the clocks must disagree to show that the wall clock was set, rather than slewed.
+const MIN_CLOCK_JUMP: SignedDuration = SignedDuration::from_secs(1);
+
 /// Every job's state, and the room for runs.
 ///
 /// Its owner gives it each event with the wall clock's time and carries out the actions in their order; it looks
@@ -25,7 +29,7 @@ pub use job_state::{CATCH_UP_CAP, MAX_COUNTED, MAX_WAIT_TO_RUN_ALONE, ON_TIME};
 pub struct Agenda {
     states: BTreeMap<JobName, JobState>,
     limits: Limits,
-    now: Timestamp,
+    now: Now,
     /// When each job must be looked at again.
     timers: BTreeSet<(Timestamp, JobName)>,
     /// The jobs whose run could start if there were room: by org, who has waited longest first.
@@ -202,7 +206,7 @@ impl Agenda {
     /// An agenda that goes on where the marks say. A job without a mark, or with that of another schedule, begins
     /// now. What follows from it is answered with the first event.
     #[must_use]
-    pub fn new(plan: Plan, mut marks: BTreeMap<JobName, Mark>, now: Timestamp) -> Self {
+    pub fn new(plan: Plan, mut marks: BTreeMap<JobName, Mark>, now: Now) -> Self {
         let mut agenda = Self {
             states: BTreeMap::new(),
             limits: plan.limits,
@@ -217,7 +221,7 @@ impl Agenda {
         for job in plan.jobs {
             let mark = marks.remove(&job.name);
             let name = job.name.clone();
-            let state = JobState::new(job, mark, now, &mut agenda.actions);
+            let state = JobState::new(job, mark, now.wall, &mut agenda.actions);
             agenda.states.insert(name.clone(), state);
             agenda.file(&name);
         }
@@ -225,8 +229,8 @@ impl Agenda {
         agenda
     }
 
-    /// What follows from an event at a time of the wall clock, in the order in which it is to be done.
-    pub fn apply(&mut self, event: Event, now: Timestamp) -> Vec<Action> {
+    /// What follows from an event, in the order in which it is to be done.
+    pub fn apply(&mut self, event: Event, now: Now) -> Vec<Action> {
         self.set_clock(now);
         match event {
             Event::Tick => {}
@@ -263,22 +267,26 @@ impl Agenda {
         })
     }
 
-    fn set_clock(&mut self, now: Timestamp) {
-        let back = self.now.duration_since(now);
-        self.now = now;
-        if !back.is_positive() {
+    /// Occurrences are the wall clock's; how long a retry or the grace lasts is not. If the wall clock was set, waits
+    /// move with it.
+    fn set_clock(&mut self, now: Now) {
+        let before = std::mem::replace(&mut self.now, now);
+        let passed = now.elapsed.saturating_sub(before.elapsed);
+        let jump = now.wall.duration_since(later(before.wall, passed));
+        let was_set = jump.abs() >= MIN_CLOCK_JUMP;
+        if !was_set && now.wall >= before.wall {
             return;
         }
         if let Some(stopping) = &mut self.stopping {
-            stopping.cancel_at = stopping.cancel_at.checked_sub(back).unwrap_or(Timestamp::MIN);
+            stopping.cancel_at = moved(stopping.cancel_at, jump);
         }
         for name in self.names() {
-            self.with(&name, |state, _| state.turn_back(now, back));
+            self.with(&name, |state, _| state.clock_was_set(now.wall, jump));
         }
     }
 
     fn ended(&mut self, job: &JobName, exit: Exit) {
-        let (now, stopping) = (self.now, self.stopping.is_some());
+        let (now, stopping) = (self.now.wall, self.stopping.is_some());
         let mut org = None;
         self.with(job, |state, actions| org = state.ended(exit, stopping, now, actions));
         if let Some(running) = org.and_then(|org| self.running.get_mut(&org)) {
@@ -291,7 +299,7 @@ impl Agenda {
     }
 
     fn reload(&mut self, plan: Plan) {
-        let now = self.now;
+        let now = self.now.wall;
         self.limits = plan.limits;
         let mut removed: BTreeSet<JobName> = self.states.keys().cloned().collect();
         for job in plan.jobs {
@@ -315,7 +323,7 @@ impl Agenda {
     }
 
     fn signal(&mut self) {
-        let cancel_at = later(self.now, self.limits.shutdown_grace);
+        let cancel_at = later(self.now.wall, self.limits.shutdown_grace);
         self.stopping.get_or_insert(Stopping { cancel_at, cancelled: false, finished: false });
     }
 
@@ -326,7 +334,7 @@ impl Agenda {
                 self.actions.push(Action::Finish);
             }
             stopping.finished = true;
-        } else if !stopping.cancelled && self.now >= stopping.cancel_at {
+        } else if !stopping.cancelled && self.now.wall >= stopping.cancel_at {
             for state in self.states.values_mut() {
                 state.cancel(&mut self.actions);
             }
@@ -336,7 +344,7 @@ impl Agenda {
     }
 
     fn fall_due(&mut self) {
-        let now = self.now;
+        let now = self.now.wall;
         while let Some((at, name)) = self.timers.first() {
             if *at > now {
                 return;
@@ -347,7 +355,7 @@ impl Agenda {
     }
 
     fn start_what_has_room(&mut self) {
-        let now = self.now;
+        let now = self.now.wall;
         while self.running.values().sum::<usize>() < self.limits.runs.max(1) {
             let has_room = |org: &OrgName| {
                 let limit = self.limits.runs_of.get(org);
@@ -387,11 +395,11 @@ impl Agenda {
     fn file(&mut self, name: &JobName) {
         self.unfile(name);
         let Some(state) = self.states.get_mut(name) else { return };
-        state.filed_timer = state.look_again(self.now);
+        state.filed_timer = state.look_again(self.now.wall);
         if let Some(at) = state.filed_timer {
             self.timers.insert((at, name.clone()));
         }
-        state.filed_line = state.line(self.now);
+        state.filed_line = state.line(self.now.wall);
         match state.filed_line.clone() {
             Some(Line::Of(org, since)) => {
                 self.lines.entry(org).or_default().insert((since, name.clone()));
@@ -423,6 +431,10 @@ impl Agenda {
             None => {}
         }
     }
+}
+
+fn moved(timestamp: Timestamp, by: SignedDuration) -> Timestamp {
+    timestamp.checked_add(by).unwrap_or(if by.is_negative() { Timestamp::MIN } else { Timestamp::MAX })
 }
 
 fn later(timestamp: Timestamp, by: Duration) -> Timestamp {

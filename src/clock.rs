@@ -12,6 +12,15 @@ use jiff::Timestamp;
 /// A wait in progress.
 pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
+/// Both clocks, read at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// [`Clock::now`].
+    pub wall: Timestamp,
+    /// [`Clock::elapsed`].
+    pub elapsed: Duration,
+}
+
 /// A source of time and chance.
 pub trait Clock: Send + Sync {
     /// The wall clock's timestamp. It may jump either way between two calls.
@@ -20,6 +29,11 @@ pub trait Clock: Send + Sync {
     /// The time since an origin of the clock's own. It never goes back, and stands still while the computer
     /// sleeps: right for time-outs and rates, wrong for schedules.
     fn elapsed(&self) -> Duration;
+
+    /// Both clocks.
+    fn both(&self) -> Now {
+        Now { wall: self.now(), elapsed: self.elapsed() }
+    }
 
     /// Waits. Dropping the future ends the wait.
     fn sleep(&self, wait: Duration) -> Sleep<'_>;

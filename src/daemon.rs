@@ -220,7 +220,7 @@ impl Daemon {
         let now = clock.now();
         let config = Arc::new(config);
         on_reading(&config);
-        let agenda = Agenda::new(config.plan(), marks, now);
+        let agenda = Agenda::new(config.plan(), marks, clock.both());
         let edges = edges(&config, &clock, &monitor, &state);
         let (commands, inbox) = mpsc::unbounded_channel();
         let (config, config_seen) = watch::channel(config);
@@ -282,7 +282,7 @@ impl Daemon {
         let mut is_told = false;
         loop {
             let event = self.event().await;
-            let actions = event.map(|event| self.agenda.apply(event, self.clock.now()));
+            let actions = event.map(|event| self.agenda.apply(event, self.clock.both()));
             if self.carry_out(actions.unwrap_or_default()).is_break() {
                 return;
             }

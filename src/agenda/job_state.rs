@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Action, PassedOver, PlannedJob, later};
+use super::{Action, PassedOver, PlannedJob, later, moved};
 use crate::error::Exit;
 use crate::job::{CatchUp, Overlap};
 use crate::org::OrgName;
@@ -341,12 +341,13 @@ impl JobState {
         (in_time && before_next).then_some(at)
     }
 
-    /// The clock was set back: what was passed over and not started comes again when its time does.
-    pub(super) fn turn_back(&mut self, now: Timestamp, back: SignedDuration) {
+    /// The wall clock was set by `jump`: waits keep their length. If it was set back, what was passed over and not
+    /// started comes again when its time does.
+    pub(super) fn clock_was_set(&mut self, now: Timestamp, jump: SignedDuration) {
         for retry in self.waiting.iter_mut().filter(|waiting| waiting.kind == Kind::Retry) {
-            retry.since = retry.since.checked_sub(back).unwrap_or(Timestamp::MIN);
+            retry.since = moved(retry.since, jump);
         }
-        self.held_until = self.held_until.checked_sub(back).unwrap_or(Timestamp::MIN);
+        self.held_until = moved(self.held_until, jump);
         let Some(cursor) = self.cursor.as_mut().filter(|cursor| cursor.taken > now) else { return };
         cursor.taken = now;
         cursor.next = cursor.started.first_other(&cursor.schedule, now);

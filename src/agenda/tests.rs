@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Action, Agenda, Event, Limits, Plan, PlannedJob};
+use crate::clock::Now;
 use crate::error::Exit;
 use crate::job::{CatchUp, JobName, Overlap, Policy};
 use crate::org::OrgName;
@@ -57,6 +58,7 @@ fn plan(jobs: Vec<PlannedJob>) -> Plan {
 struct Desk {
     agenda: Agenda,
     marks: BTreeMap<JobName, Mark>,
+    now: Now,
 }
 
 impl Desk {
@@ -65,7 +67,8 @@ impl Desk {
     }
 
     fn reopen(plan: Plan, marks: BTreeMap<JobName, Mark>, now: &str) -> Self {
-        Self { agenda: Agenda::new(plan, marks.clone(), timestamp(now)), marks }
+        let now = Now { wall: timestamp(now), elapsed: Duration::ZERO };
+        Self { agenda: Agenda::new(plan, marks.clone(), now), marks, now }
     }
 
     /// The process dies, and another begins.
@@ -73,9 +76,17 @@ impl Desk {
         Self::reopen(plan, self.marks, now)
     }
 
+    /// At a later time of the wall clock, as much later has passed. At an earlier one it was set back, in no time.
     fn apply(&mut self, event: Event, now: &str) -> Vec<String> {
+        let passed = timestamp(now).duration_since(self.now.wall);
+        self.apply_after(passed.try_into().unwrap_or_default(), event, now)
+    }
+
+    /// After some time has passed, whatever the wall clock shows by then.
+    fn apply_after(&mut self, passed: Duration, event: Event, now: &str) -> Vec<String> {
         let mut told = Vec::new();
-        for action in self.agenda.apply(event, timestamp(now)) {
+        self.now = Now { wall: timestamp(now), elapsed: self.now.elapsed + passed };
+        for action in self.agenda.apply(event, self.now) {
             if let Action::Start { job, scheduled, attempt } = &action {
                 let begun = Some(Begun { scheduled: *scheduled, attempt: *attempt, ended: false });
                 assert_eq!(self.marks[job].begun, begun, "marked before it starts");
@@ -107,6 +118,10 @@ impl Desk {
 
     fn tick(&mut self, now: &str) -> Vec<String> {
         self.apply(Event::Tick, now)
+    }
+
+    fn tick_after(&mut self, passed: Duration, now: &str) -> Vec<String> {
+        self.apply_after(passed, Event::Tick, now)
     }
 
     fn end(&mut self, job: &str, exit: Exit, now: &str) -> Vec<String> {
@@ -863,6 +878,48 @@ fn waits_keep_their_length_when_the_clock_is_set_back() {
 }
 
 #[test]
+fn a_clock_set_back_during_a_sleep_neither_skips_nor_repeats() {
+    let sleep = Duration::from_secs(30);
+    let mut desk = Desk::open(plan(vec![job("a", "0 * * * *", Policy::default())]), "01:30");
+    assert_eq!(desk.tick("02:00"), ["start a 02:00 #1"]);
+    assert_eq!(desk.end("a", Exit::Success, "02:00:10"), NOTHING);
+    // By less than the sleep: the clock shows no earlier time than before.
+    assert_eq!(desk.tick_after(sleep, "02:00:20"), NOTHING);
+    assert_eq!(desk.wake().as_deref(), Some("03:00"));
+    // Before the occurrence that ran.
+    assert_eq!(desk.tick_after(sleep, "01:59:40"), NOTHING);
+    assert_eq!(desk.wake().as_deref(), Some("03:00"));
+    assert_eq!(desk.tick("02:00"), NOTHING);
+    // Right before the next one.
+    assert_eq!(desk.tick("02:59:50"), NOTHING);
+    assert_eq!(desk.tick_after(sleep, "02:30"), NOTHING);
+    assert_eq!(desk.wake().as_deref(), Some("03:00"));
+    assert_eq!(desk.tick("03:00"), ["start a 03:00 #1"]);
+}
+
+#[test]
+fn a_retry_and_the_grace_last_as_long_whatever_the_clock_shows() {
+    let sleep = Duration::from_secs(30);
+    let policy = Policy { retry_after: minutes(10), ..Policy::default() };
+    let mut desk = Desk::open(plan(vec![job("a", "0 2 * * *", policy)]), "00:00");
+    desk.tick("02:00");
+    assert_eq!(desk.end("a", Exit::Unavailable, "02:05"), ["retry a 02:00 #2 at 02:15"]);
+    // Set back by 20 s, then an hour ahead.
+    assert_eq!(desk.tick_after(sleep, "02:05:10"), NOTHING);
+    assert_eq!(desk.wake().as_deref(), Some("02:14:40"));
+    assert_eq!(desk.tick_after(sleep, "03:05:40"), NOTHING);
+    assert_eq!(desk.wake().as_deref(), Some("03:14:40"));
+    assert_eq!(desk.tick("03:14:39"), NOTHING);
+    assert_eq!(desk.tick("03:14:40"), ["start a 02:00 #2"]);
+    // Of the 25 s of grace, ten have passed, whether the clock shows an hour more or two less.
+    assert_eq!(desk.apply(Event::Signal, "03:15"), NOTHING);
+    assert_eq!(desk.tick_after(Duration::from_secs(5), "04:15:05"), NOTHING);
+    assert_eq!(desk.tick_after(Duration::from_secs(5), "02:15:10"), NOTHING);
+    assert_eq!(desk.wake().as_deref(), Some("02:15:25"));
+    assert_eq!(desk.tick("02:15:25"), ["cancel a"]);
+}
+
+#[test]
 fn five_hundred_nightly_jobs_run_every_night_of_a_year() {
     let berlin = TimeZone::get("Europe/Berlin").unwrap();
     let jobs = (0..500).map(|number| PlannedJob {
@@ -879,7 +936,8 @@ fn five_hundred_nightly_jobs_run_every_night_of_a_year() {
     // From noon on 2026-01-01 for 365 nights, the spring's and the autumn's among them.
     let start: Timestamp = "2026-01-01T11:00:00Z".parse().unwrap();
     let end: Timestamp = "2027-01-01T11:00:00Z".parse().unwrap();
-    let mut agenda = Agenda::new(Plan { jobs: jobs.collect(), limits }, BTreeMap::new(), start);
+    let both = |wall: Timestamp| Now { wall, elapsed: wall.duration_since(start).try_into().unwrap() };
+    let mut agenda = Agenda::new(Plan { jobs: jobs.collect(), limits }, BTreeMap::new(), both(start));
     let mut ends: BinaryHeap<Reverse<(Timestamp, JobName)>> = BinaryHeap::new();
     let (mut applied, mut started, mut marks, mut most, mut most_of_org0) = (0, 0, 0, 0, 0);
     let mut nights: BTreeMap<Timestamp, usize> = BTreeMap::new();
@@ -887,7 +945,7 @@ fn five_hundred_nightly_jobs_run_every_night_of_a_year() {
     loop {
         applied += 1;
         let now = event.1;
-        for action in agenda.apply(event.0, now) {
+        for action in agenda.apply(event.0, both(now)) {
             match action {
                 Action::Start { job, scheduled, attempt } => {
                     assert!(attempt == 1 && scheduled <= now);
@@ -967,13 +1025,14 @@ fn whatever_happens_no_occurrence_is_started_anew_no_job_runs_twice_and_no_limit
             plan.limits.runs_of = BTreeMap::from([(OrgName("small".to_owned()), 1)]);
             plan
         };
-        let mut now = timestamp("00:00:30");
-        let mut agenda = Agenda::new(planned(&jobs), BTreeMap::new(), now);
+        let (mut now, mut elapsed) = (timestamp("00:00:30"), Duration::ZERO);
+        let mut agenda = Agenda::new(planned(&jobs), BTreeMap::new(), Now { wall: now, elapsed });
         let mut marks: BTreeMap<JobName, Mark> = BTreeMap::new();
         let mut running: BTreeMap<JobName, OrgName> = BTreeMap::new();
         let mut attempts: BTreeMap<(JobName, usize, Timestamp), u32> = BTreeMap::new();
         for _ in 0..400 {
-            let event = match random.below(40) {
+            let (before, choice) = (now, random.below(40));
+            let event = match choice {
                 0..16 if !running.is_empty() => {
                     let names: Vec<JobName> = running.keys().cloned().collect();
                     let job = random.one_of(&names);
@@ -1003,7 +1062,7 @@ fn whatever_happens_no_occurrence_is_started_anew_no_job_runs_twice_and_no_limit
                 20 => {
                     running.clear();
                     now += SignedDuration::from_secs(random.below(4_000) as i64 - 1_000);
-                    agenda = Agenda::new(planned(&jobs), marks.clone(), now);
+                    agenda = Agenda::new(planned(&jobs), marks.clone(), Now { wall: now, elapsed });
                     Event::Tick
                 }
                 21..30 => {
@@ -1015,7 +1074,12 @@ fn whatever_happens_no_occurrence_is_started_anew_no_job_runs_twice_and_no_limit
                     Event::Tick
                 }
             };
-            for action in agenda.apply(event, now) {
+            // If the clock was set, any time may have passed.
+            elapsed += match choice {
+                16 | 17 => Duration::from_secs(random.below(60)),
+                _ => now.duration_since(before).try_into().unwrap_or_default(),
+            };
+            for action in agenda.apply(event, Now { wall: now, elapsed }) {
                 match action {
                     Action::Start { job, scheduled, attempt } => {
                         let number = jobs.iter().position(|planned| planned.name == job).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::agenda::{Agenda, JobSnapshot, Limits, Plan, PlannedJob};
+use crate::clock::Now;
 use crate::config::{Config, Settings};
 use crate::job::{ExportKey, Job, JobName};
 use crate::org::{Org, OrgName};
@@ -68,6 +69,7 @@ impl LoadedConfig {
     /// How the jobs of a daemon that started now would stand, by name.
     #[must_use]
     pub fn snapshots(&self, marks: BTreeMap<JobName, Mark>, now: Timestamp) -> Vec<JobSnapshot> {
+        let now = Now { wall: now, elapsed: Duration::ZERO };
         Agenda::new(self.plan(), marks, now).snapshots().collect()
     }
 
