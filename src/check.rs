@@ -10,10 +10,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::config::Config;
+use crate::config::{Config, Settings};
 use crate::error::{Exit, Failure};
-use crate::export::Edges;
+use crate::export::{self, Edges};
 use crate::org::OrgName;
+use crate::report::RunId;
 use crate::state::State;
 
 /// One step and how it ended.
@@ -226,10 +227,18 @@ impl Check<'_> {
     }
 
     fn state(&self, tell: Teller<'_>) {
-        let directory = &self.config.settings.state_dir;
-        tell(match State::open(directory) {
-            Ok(_) => Step::passed(Name::State, format!("{} can be written to", directory.display())),
-            Err(error) => Step::failed(Name::State, error.into()),
+        let Settings { state_dir, scratch_dir, .. } = &self.config.settings;
+        let scratch = scratch_dir.as_ref().filter(|scratch| *scratch != state_dir);
+        let usable = State::open(state_dir).map_err(Failure::from).and_then(|_| {
+            let id = RunId::new(self.edges.clock.now(), self.edges.clock.random());
+            scratch.map_or(Ok(()), |scratch| export::check_scratch_dir(scratch, &id))
+        });
+        let scratch = scratch.map(|scratch| format!(" and {}", scratch.display())).unwrap_or_default();
+        tell(match usable {
+            Ok(()) => {
+                Step::passed(Name::State, format!("{}{scratch} can be written to", state_dir.display()))
+            }
+            Err(failure) => Step::failed(Name::State, failure),
         });
     }
 }

@@ -292,7 +292,7 @@ impl Context {
     ) -> Arc<Edges> {
         monitors.push(Arc::new(self.bars.clone()));
         let monitor = Arc::new(Several(monitors));
-        Arc::new(Edges::new(&settings.http, Arc::new(clock::System::new()), monitor, state))
+        Arc::new(Edges::new(settings, Arc::new(clock::System::new()), monitor, state))
     }
 }
 

@@ -679,7 +679,7 @@ fn edges(
     state: &State,
 ) -> Arc<Edges> {
     let (clock, monitor, state) = (Arc::clone(clock), Arc::clone(monitor), Some(state.clone()));
-    Arc::new(Edges::new(&config.settings.http, clock, monitor, state))
+    Arc::new(Edges::new(&config.settings, clock, monitor, state))
 }
 
 /// The answer to what was asked; waits for ever if nothing was.

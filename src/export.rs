@@ -8,6 +8,7 @@ mod drift;
 mod error;
 mod file;
 mod locks;
+mod pending;
 mod plan;
 mod publish;
 mod recovery;
@@ -16,6 +17,7 @@ mod transfer;
 mod unknown_field;
 mod writer;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -35,6 +37,7 @@ use crate::state::State;
 use crate::stop::Stop;
 
 pub use error::RunError;
+pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};
 pub(crate) use unknown_field::explained;
 
@@ -52,6 +55,8 @@ pub struct Edges {
     pub retry: RetryPolicy,
     /// How many records a page is asked to hold.
     pub batch_size: u32,
+    /// Where rows are held that are too many for memory.
+    pub scratch_dir: PathBuf,
     /// Locks, notes and history; `None` for a query without a job, which leaves nothing behind.
     pub state: Option<State>,
 }
@@ -60,14 +65,16 @@ impl Edges {
     /// The world as the settings say.
     #[must_use]
     pub fn new(
-        settings: &config::Http,
+        settings: &config::Settings,
         clock: Arc<dyn Clock>,
         monitor: Arc<dyn Monitor>,
         state: Option<State>,
     ) -> Self {
-        let &config::Http { attempts, wait_min, wait_max, batch_size, .. } = settings;
+        let &config::Http { attempts, wait_min, wait_max, batch_size, .. } = &settings.http;
         let retry = RetryPolicy { attempts, wait_min, wait_max };
-        Self { http: Http::new(settings.clone()), clock, monitor, retry, batch_size, state }
+        let http = Http::new(settings.http.clone());
+        let scratch_dir = settings.scratch_dir.as_ref().unwrap_or(&settings.state_dir).clone();
+        Self { http, clock, monitor, retry, batch_size, scratch_dir, state }
     }
 }
 

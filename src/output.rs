@@ -151,7 +151,8 @@ trait Destination: Send + Sync {
     fn stage(&self, run: &RunId) -> Result<Box<dyn Staged>, Failure>;
 }
 
-/// An export being written. Dropping it discards it. It has no buffer: write in large pieces.
+/// An export being written: what has been written stays, unless all of it goes. Dropping it discards it. It has no
+/// buffer: write in large pieces.
 ///
 /// An error of [`Write`] carries a [`Failure`], which [`write_failure`] takes out; its kind stays that of the
 /// system's error.
@@ -161,15 +162,6 @@ pub trait Staged: Write + Send {
     /// # Errors
     /// If it cannot be emptied: what was streamed cannot be taken back.
     fn restart(&mut self) -> Result<(), Failure>;
-
-    /// Marks the place where it ends now, for [`Staged::back_to_mark`].
-    fn mark(&mut self);
-
-    /// Takes back what was written after the last mark, or all of it if there is none.
-    ///
-    /// # Errors
-    /// If it cannot be cut: what was streamed cannot be taken back.
-    fn back_to_mark(&mut self) -> Result<(), Failure>;
 
     /// Ends the writing: after it every byte is on the disk, and the export only has to be published.
     ///

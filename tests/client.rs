@@ -17,10 +17,11 @@ use sfexport::clock::TestClock;
 use sfexport::config;
 use sfexport::demo_org::{At, Fault, Rule};
 use sfexport::export::Edges;
+use sfexport::http::Http;
 use sfexport::key;
 use sfexport::monitor::Silent;
 use sfexport::org::{KeySource, Org, OrgName};
-use sfexport::retry::Attempts;
+use sfexport::retry::{Attempts, RetryPolicy};
 use sfexport::salesforce::call::{Call, Payload};
 use sfexport::salesforce::fault::FaultKind;
 use support::Deployment;
@@ -122,7 +123,19 @@ impl Server {
             ca_file: None,
         };
         let clock = Arc::new(TestClock::new(jiff::Timestamp::now()));
-        let edges = Arc::new(Edges::new(&settings, clock, Arc::new(Silent), None));
+        let edges = Arc::new(Edges {
+            retry: RetryPolicy {
+                attempts: settings.attempts,
+                wait_min: Duration::ZERO,
+                wait_max: Duration::ZERO,
+            },
+            batch_size: settings.batch_size,
+            http: Http::new(settings),
+            clock,
+            monitor: Arc::new(Silent),
+            scratch_dir: std::env::temp_dir(),
+            state: None,
+        });
         OrgClient::new(Arc::new(org), Arc::new(signing), edges, None)
     }
 }

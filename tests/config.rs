@@ -941,7 +941,7 @@ fn each_setting_is_held_to_its_type() {
         ("client_id = \"x\"", "client_id: unknown key; `client_id` stands in `[org]` of sfexport.toml"),
         (
             "colour = \"x\"",
-            "colour: unknown key; known here are jobs_dir, state_dir, output_root, http, daemon, status, notify, \
+            "colour: unknown key; known here are jobs_dir, state_dir, output_root, scratch_dir, http, daemon, status, notify, \
              org, orgs",
         ),
     ] {

@@ -144,6 +144,7 @@ impl World {
             monitor: Arc::new(Silent),
             retry,
             batch_size: 2000,
+            scratch_dir: std::env::temp_dir(),
             state: None,
         };
         Self {

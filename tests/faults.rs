@@ -347,6 +347,7 @@ fn edges(settings: config::Http, clock: Arc<dyn Clock>, state: Option<State>) ->
         clock,
         monitor: Arc::new(Silent),
         retry: RetryPolicy { attempts: ATTEMPTS, wait_min: Duration::ZERO, wait_max: Duration::ZERO },
+        scratch_dir: std::env::temp_dir(),
         state,
     })
 }

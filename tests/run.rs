@@ -662,6 +662,96 @@ fn a_query_streams_to_standard_output() {
     assert!(outcome.stderr.contains("cannot be taken back"), "{}", outcome.stderr);
 }
 
+/// A page of users whose rows are larger than what a run keeps in memory, and those rows as CSV.
+fn large_page() -> (String, String) {
+    let (records, text) = (3_000, "scratch ".repeat(500));
+    let mut page = format!(r#"{{"totalSize":{records},"done":true,"records":["#);
+    let mut rows = "Id,AboutMe\n".to_owned();
+    for n in 0..records {
+        let comma = if n == 0 { "" } else { "," };
+        page.push_str(&format!(
+            r#"{comma}{{"attributes":{{"type":"User","url":"/u/{n}"}},"Id":"{n:018}","AboutMe":"{text}"}}"#
+        ));
+        rows.push_str(&format!("{n:018},{text}\n"));
+    }
+    page.push_str("]}");
+    (page, rows)
+}
+
+const LARGE: &str = "SELECT Id, AboutMe FROM User";
+
+#[test]
+fn rows_too_many_for_memory_wait_in_scratch_dir() {
+    let at = Deployment::new(10);
+    let (page, rows) = large_page();
+    at.write("sfexport.toml", format!("scratch_dir = \"scratch/deep\"\n{}", at.text("sfexport.toml")));
+    at.job("users", LARGE, "users.csv", "");
+    for arguments in [&["run", "users"][..], &["query", LARGE, "-o", "-"], &["query", LARGE, "-o", "q.csv"]] {
+        // The page is truncated at its end, once its rows have been spooled; then it is whole.
+        at.script(Rule::once(At::Containing("AboutMe".into()), Fault::body(&page[..page.len() - 2])));
+        at.script(Rule::once(At::Containing("AboutMe".into()), Fault::body(page.as_str())));
+        let outcome = at.run(arguments).ended(0);
+        let written = match arguments.last() {
+            Some(&"users") => at.read("exports/users.csv"),
+            Some(&"q.csv") => at.read("q.csv"),
+            _ => outcome.stdout,
+        };
+        assert!(written == rows.as_bytes(), "{arguments:?}: {} bytes", written.len());
+        assert!(at.path("scratch/deep").is_dir(), "{arguments:?}");
+        assert_eq!(at.names_below("scratch"), Vec::<String>::new());
+        fs::remove_dir_all(at.path("scratch")).unwrap();
+    }
+}
+
+#[test]
+fn a_query_without_scratch_dir_holds_rows_next_to_its_file_or_in_tmpdir() {
+    let at = Deployment::new(10);
+    let (page, rows) = large_page();
+    fs::create_dir(at.path("tmp")).unwrap();
+    let query = |output: &str, tmpdir: &str| {
+        at.script(Rule::once(At::Containing("AboutMe".into()), Fault::body(page.as_str())));
+        let mut command = at.command(["query", LARGE, "-o", output]);
+        at.outcome(command.env("TMPDIR", at.path(tmpdir)).output().unwrap())
+    };
+    query("out/q.csv", "sfexport.toml/no-directory").ended(0);
+    assert!(at.read("out/q.csv") == rows.as_bytes());
+    assert!(query("-", "tmp").ended(0).stdout == rows.as_bytes());
+    let outcome = query("-", "sfexport.toml/no-directory").ended(73);
+    assert!(outcome.stderr.contains("in scratch_dir, "), "{}", outcome.stderr);
+    assert!(outcome.stdout.is_empty());
+}
+
+#[test]
+fn a_full_scratch_disk_is_named_and_the_former_file_stays() {
+    let at = Deployment::new(10);
+    let (page, _) = large_page();
+    let scratch = at.path("scratch");
+    fs::create_dir(&scratch).unwrap();
+    at.write("sfexport.toml", format!("scratch_dir = \"scratch\"\n{}", at.text("sfexport.toml")));
+    at.job("users", LARGE, "users.csv", "");
+    at.write("exports/users.csv", "former");
+    at.script(Rule::once(At::Containing("AboutMe".into()), Fault::body(page)));
+    let plain = at.command(["run", "users"]);
+    let mut command = Command::new("unshare");
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.current_dir(plain.get_current_dir().unwrap()).stdin(Stdio::null());
+    // A file system of one megabyte, in namespaces of its own.
+    let mounted = "mount -t tmpfs -o size=1m tmpfs scratch || exit 99; exec \"$@\"";
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]);
+    command.arg(plain.get_program()).args(["run", "users"]);
+    let output = command.output().unwrap();
+    if output.status.code() == Some(99) || String::from_utf8_lossy(&output.stderr).contains("unshare: ") {
+        support::skip("no file system can be mounted in a namespace here");
+        return;
+    }
+    let outcome = at.outcome(output).ended(73);
+    let expected =
+        format!("cannot hold the rows of a page in scratch_dir, {}: No space left", scratch.display());
+    assert!(outcome.stderr.contains(&expected), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("SFEXPORT_SCRATCH_DIR"), "{}", outcome.stderr);
+    assert_eq!(at.text("exports/users.csv"), "former");
+}
+
 #[test]
 fn a_reader_that_goes_away_ends_a_stream_quietly() {
     let at = Deployment::with(Options { page_size: 200, ..support::options(20_000) });

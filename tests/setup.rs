@@ -616,6 +616,25 @@ fn a_shell_completes_commands_jobs_and_orgs() {
 }
 
 #[test]
+fn a_dead_scratch_directory_is_found_before_a_run_finds_it() {
+    let deployment = Deployment::new(1);
+    let text = deployment.text("sfexport.toml");
+    deployment.write("sfexport.toml", format!("scratch_dir = \"scratch\"\n{text}"));
+    let outcome = deployment.run(["check", "--offline", "--json"]).ended(0);
+    let said = step(&outcome, "state")["what"].as_str().unwrap().to_owned();
+    assert!(
+        said.ends_with(&format!("and {} can be written to", deployment.path("scratch").display())),
+        "{said}"
+    );
+    assert_eq!(deployment.names_below("scratch"), Vec::<String>::new());
+    deployment.write("occupied", "");
+    deployment.write("sfexport.toml", format!("scratch_dir = \"occupied\"\n{text}"));
+    let outcome = deployment.run(["check", "--offline", "--json"]).ended(73);
+    let said = step(&outcome, "state")["what"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("cannot make a file in scratch_dir, "), "{said}");
+}
+
+#[test]
 fn a_dead_state_directory_is_found_before_a_run_finds_it() {
     let deployment = Deployment::new(10);
     deployment.configure("");

@@ -1,6 +1,6 @@
 //! `sfexport query`: one query to a file or to standard output, without a job file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -66,7 +66,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     let format = format(&arguments, streamed)?;
     let query = Query::parse(&arguments.soql)
         .map_err(|error| Failure::new(Exit::Query, format!("the query is not SOQL: {error}")))?;
-    let config = config::load(&context.sources()?, &Selection::NoJobs)?;
+    let mut config = config::load(&context.sources()?, &Selection::NoJobs)?;
     let org = Arc::new(config.org(arguments.org.as_deref())?.clone());
     let (output, path) = if streamed {
         (Output::stream(std::io::stdout()), working_dir()?.join("-"))
@@ -101,6 +101,8 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         policy: Policy::default(),
         ping_url: None,
     };
+    // A query keeps no state, so there is no state_dir to hold rows in.
+    config.settings.scratch_dir.get_or_insert_with(|| scratch_dir(&path, streamed));
     let edges = context.edges(&config.settings, None);
     let id = RunId::new(edges.clock.now(), edges.clock.random());
     let run = Run { job: Arc::new(job), org, id, scheduled: None, output, extent: Extent::Whole };
@@ -119,6 +121,17 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         (false, _) => {}
     }
     Ok(exit)
+}
+
+/// Where a query holds rows that are too many for memory if the configuration does not say: next to its file, whose file
+/// system must take all of them anyway; for a stream the system's directory for temporary files that are not in memory.
+fn scratch_dir(path: &Path, streamed: bool) -> PathBuf {
+    const ON_DISK: &str = "/var/tmp";
+    match path.parent() {
+        Some(directory) if !streamed => directory.to_owned(),
+        _ if std::env::var_os("TMPDIR").is_none() && Path::new(ON_DISK).is_dir() => PathBuf::from(ON_DISK),
+        _ => std::env::temp_dir(),
+    }
 }
 
 /// The format of the output. A path that no file of this system has, or whose extension promises something else, is a

@@ -20,6 +20,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The directory that no output leaves.
     pub output_root: PathBuf,
+    /// Where rows are held that are too many for memory; `None`: in `state_dir`.
+    pub scratch_dir: Option<PathBuf>,
     /// How the org is spoken to.
     pub http: Http,
     /// How the daemon runs, and `run` with several jobs.

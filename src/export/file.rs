@@ -1,4 +1,5 @@
-//! One of the files that a run writes: its encoder, and its stage.
+//! One of the files that a run writes: its encoder and its stage. The rows of a page reach them when the page is
+//! accepted.
 
 use super::error::RunError;
 use super::writer::write_failure;
@@ -7,75 +8,80 @@ use crate::error::Failure;
 use crate::output::Staged;
 use crate::record::{Record, Target};
 
-/// How much of a file is held back while its rows come, in bytes.
-const MAX_BUFFERED_BYTES: usize = 1 << 20;
-
-/// A file on its way.
+/// A file being written.
 pub(super) struct File {
     encoder: Encoder,
-    pub(super) staged: Box<dyn Staged>,
-    /// What is encoded and not written yet.
-    encoded: Vec<u8>,
-    /// Records and bytes in it; those of a page that is not accepted yet too.
-    pub(super) records: u64,
-    pub(super) bytes: u64,
-    marked: (u64, u64),
+    staged: Box<dyn Staged>,
+    /// Records in it, and in the page that is not accepted yet.
+    records: u64,
+    pending: u64,
+    /// Bytes in it.
+    bytes: u64,
 }
 
 impl File {
     pub(super) fn new(encoder: Encoder, staged: Box<dyn Staged>) -> Self {
-        Self { encoder, staged, encoded: Vec::new(), records: 0, bytes: 0, marked: (0, 0) }
+        Self { encoder, staged, records: 0, pending: 0, bytes: 0 }
     }
 
-    /// Encodes what precedes its first record.
-    pub(super) fn begin(&mut self) {
-        self.encoder.begin(&mut self.encoded);
-    }
-
-    /// Where the next record is to be read to.
+    /// Where the next record is to be read to; `rows` are the file's pending rows.
     #[inline]
-    pub(super) fn target<'t>(&'t mut self, record: &'t mut Record) -> Target<'t> {
-        self.encoder.target(record, &mut self.encoded)
+    pub(super) fn target<'t>(&self, record: &'t mut Record, rows: &'t mut Vec<u8>) -> Target<'t> {
+        self.encoder.target(record, rows)
     }
 
     /// Encodes a record.
     #[inline]
-    pub(super) fn record(&mut self, record: &Record) -> Result<(), ValueError> {
-        self.encoder.record(record, &mut self.encoded)?;
-        self.records += 1;
+    pub(super) fn record(&mut self, record: &Record, rows: &mut Vec<u8>) -> Result<(), ValueError> {
+        self.encoder.record(record, rows)?;
+        self.pending += 1;
         Ok(())
     }
 
-    /// Writes what is encoded once it is much.
-    pub(super) fn write_much(&mut self) -> Result<(), RunError> {
-        if self.encoded.len() > MAX_BUFFERED_BYTES { self.write_out() } else { Ok(()) }
+    /// Forgets the records of a rejected page.
+    pub(super) fn discard(&mut self) {
+        self.pending = 0;
     }
 
-    /// Marks this place, before a page.
-    pub(super) fn mark(&mut self) {
-        self.marked = (self.records, self.bytes);
-        self.staged.mark();
+    /// Writes what precedes the first record.
+    pub(super) fn begin(&mut self) -> Result<(), RunError> {
+        let mut head = Vec::new();
+        self.encoder.begin(&mut head);
+        self.write(&head)
     }
 
-    /// Takes back what was written behind the mark.
-    pub(super) fn back_to_mark(&mut self) -> Result<(), Failure> {
-        self.encoded.clear();
-        (self.records, self.bytes) = self.marked;
-        self.staged.back_to_mark()
+    /// Writes rows of an accepted page.
+    pub(super) fn write(&mut self, rows: &[u8]) -> Result<(), RunError> {
+        self.staged.write_all(rows).map_err(write_failure)?;
+        self.bytes += rows.len() as u64;
+        Ok(())
+    }
+
+    /// After the rows of an accepted page: counts them, and flushes them to a reader.
+    pub(super) fn accept(&mut self) -> Result<(), RunError> {
+        self.records += std::mem::take(&mut self.pending);
+        self.staged.flush().map_err(write_failure)
+    }
+
+    /// Writes what follows the last record.
+    pub(super) fn finish(&mut self) -> Result<(), RunError> {
+        let mut tail = Vec::new();
+        self.encoder.finish(&mut tail);
+        self.write(&tail)
     }
 
     /// Empties it.
     pub(super) fn restart(&mut self) -> Result<(), Failure> {
-        self.encoded.clear();
-        (self.records, self.bytes) = (0, 0);
+        (self.records, self.pending, self.bytes) = (0, 0, 0);
         self.staged.restart()
     }
 
-    /// Writes what is encoded.
-    pub(super) fn write_out(&mut self) -> Result<(), RunError> {
-        self.staged.write_all(&self.encoded).map_err(write_failure)?;
-        self.bytes += self.encoded.len() as u64;
-        self.encoded.clear();
-        Ok(())
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Its stage, and how many records it holds.
+    pub(super) fn into_staged(self) -> (Box<dyn Staged>, u64) {
+        (self.staged, self.records)
     }
 }

@@ -1,7 +1,7 @@
 //! The thread that reads pages and writes records: the network's threads never wait for a file or for parsing.
 //!
-//! A page is encoded into memory first and written only when it was read to its end and counted, so that a page
-//! that turns out to be cut can be asked for again without a trace, also where the output is a stream.
+//! A page's rows are held in [`pending`](super::pending) until it has been read to its end and counted. So a page that
+//! turns out to be truncated can be asked for again without a trace, even if the output is a stream.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::error::RunError;
 use super::file::File;
+use super::pending::{Pending, Spool};
 use crate::encode::{Encoder, ValueError};
 use crate::error::{Exit, Failure};
 use crate::job::Job;
@@ -22,17 +23,19 @@ use crate::salesforce::query::{Count, QueryLocator};
 use crate::soql::Columns;
 use crate::threads;
 
-/// What the writer is told.
+/// What the writer is to do.
 pub(super) enum Command {
     /// Read and write this page.
     Page(Vec<u8>),
     /// The page of children that was asked for.
     Children(Result<Vec<u8>, Fault>),
-    /// Begin again with an empty output.
+    /// Start over with an empty output.
     Restart,
+    /// End the files: the result is complete.
+    Finish,
 }
 
-/// What the writer answers: one for each command but [`Command::Children`], which goes on with the page.
+/// What the writer replies: once to each command but [`Command::Children`], which continues the page.
 pub(super) enum Reply {
     /// The page is written.
     Accepted(Accepted),
@@ -47,6 +50,8 @@ pub(super) enum Reply {
     NeedChildren(QueryLocator),
     /// The output is empty again.
     Restarted,
+    /// The files are whole.
+    Finished,
 }
 
 /// What is known behind a page that was written.
@@ -81,10 +86,11 @@ impl WriterThread {
         job: &Job,
         columns: Arc<Columns>,
         stages: Vec<Box<dyn Staged>>,
+        spool: Spool,
     ) -> Result<Self, Failure> {
         let (commands, told) = channel(1);
         let (answers, replies) = channel(1);
-        let writer = Writer::new(job, columns, stages);
+        let writer = Writer::new(job, columns, stages, spool);
         let thread = threads::spawn("writer", move || writer.work(told, &answers))?;
         Ok(Self { commands, replies, thread })
     }
@@ -115,6 +121,7 @@ struct Writer {
     columns: Arc<Columns>,
     /// The main file, then those of the child queries.
     files: Vec<File>,
+    pending: Pending,
     record: Record,
     /// Whether what precedes the first record has been written.
     begun: bool,
@@ -123,13 +130,15 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(job: &Job, columns: Arc<Columns>, stages: Vec<Box<dyn Staged>>) -> Self {
+    fn new(job: &Job, columns: Arc<Columns>, stages: Vec<Box<dyn Staged>>, spool: Spool) -> Self {
         let tables = columns.tables();
         let tables = std::iter::once(columns.names()).chain(tables.iter().map(|table| table.columns.names()));
         let encoders = tables.map(|names| Encoder::new(job.format, &job.shape, names.to_vec()));
-        let files = encoders.zip(stages).map(|(encoder, staged)| File::new(encoder, staged)).collect();
+        let files: Vec<_> =
+            encoders.zip(stages).map(|(encoder, staged)| File::new(encoder, staged)).collect();
         Self {
             columns,
+            pending: Pending::new(files.len(), spool),
             files,
             record: Record::default(),
             begun: false,
@@ -147,6 +156,10 @@ impl Writer {
                     (self.begun, self.count, self.lone_surrogates) = (false, Count::default(), 0);
                     Reply::Restarted
                 }
+                Command::Finish => {
+                    self.files.iter_mut().try_for_each(File::finish)?;
+                    Reply::Finished
+                }
                 // The response to a question that a page no longer has.
                 Command::Children(_) => continue,
             };
@@ -155,7 +168,7 @@ impl Writer {
             }
         }
         Ok(Written {
-            files: self.files.into_iter().map(|file| (file.staged, file.records)).collect(),
+            files: self.files.into_iter().map(File::into_staged).collect(),
             total: self.count.total(),
             pages: self.count.pages(),
             lone_surrogates: self.lone_surrogates,
@@ -169,7 +182,6 @@ impl Writer {
         answers: &Sender<Reply>,
     ) -> Result<Reply, RunError> {
         let mut fetching_failed = false;
-        self.files.iter_mut().for_each(File::mark);
         let read = self.read(&page, &mut |locator| {
             let gone = || Fault::new(FaultKind::Unreachable, "the run ended");
             answers.blocking_send(Reply::NeedChildren(locator.clone())).map_err(|_| gone())?;
@@ -182,18 +194,15 @@ impl Writer {
             Ok(read) => read,
             Err(Unread::Run(error)) => return Err(error),
             Err(Unread::Fault(fault)) => {
-                self.files.iter_mut().try_for_each(File::back_to_mark)?;
+                self.pending.discard();
+                self.files.iter_mut().for_each(File::discard);
                 let again = fault.kind == FaultKind::Truncated && !fetching_failed;
                 return Ok(Reply::Rejected { fault, again });
             }
         };
-        self.files.iter_mut().try_for_each(File::write_out)?;
-        for file in &mut self.files {
-            file.staged.flush().map_err(write_failure)?;
-        }
-        self.begun = true;
+        self.accept()?;
         self.lone_surrogates += lone_surrogates;
-        let (records, bytes) = (self.count.records(), self.files.iter().map(|file| file.bytes).sum());
+        let (records, bytes) = (self.count.records(), self.files.iter().map(File::bytes).sum());
         Ok(Reply::Accepted(Accepted { page, next: head.next, records, total: head.total_size, bytes }))
     }
 
@@ -201,50 +210,59 @@ impl Writer {
     fn read(&mut self, bytes: &[u8], fetch: &mut FetchChildren<'_>) -> Result<(Head, u64), Unread> {
         let columns = Arc::clone(&self.columns);
         let mut page = PageReader::open(bytes, &columns)?;
-        if !self.begun {
-            self.files.iter_mut().for_each(File::begin);
-        }
         let records = match self.files.as_mut_slice() {
-            [main] => one_file(&mut page, main, &mut self.record, fetch)?,
-            files => several_files(&mut page, files, fetch)?,
+            [main] => one_file(&mut page, main, &mut self.pending, &mut self.record, fetch)?,
+            files => several_files(&mut page, files, &mut self.pending, fetch)?,
         };
         self.count.accept(page.head(), records)?;
         Ok((page.head().clone(), page.lone_surrogates()))
+    }
+
+    /// Writes the rows of a page that was accepted.
+    fn accept(&mut self) -> Result<(), RunError> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.files.iter_mut().try_for_each(File::begin)?;
+        }
+        let files = &mut self.files;
+        self.pending.release(|number, rows| files[number].write(rows))?;
+        files.iter_mut().try_for_each(File::accept)
     }
 }
 
 fn one_file(
     page: &mut PageReader<'_>,
     file: &mut File,
+    pending: &mut Pending,
     record: &mut Record,
     fetch: &mut FetchChildren<'_>,
 ) -> Result<u64, Unread> {
     let mut records = 0;
-    while page.read(file.target(record), fetch)? {
-        file.record(record)?;
+    while page.read(file.target(record, pending.rows(0)), fetch)? {
+        file.record(record, pending.rows(0))?;
+        pending.settle()?;
         records += 1;
     }
     Ok(records)
 }
 
-/// The same with a file for each child query. Their records may be without number, so they are written as they come,
-/// and taken back if the page turns out to be truncated.
+/// The same with a file for each child query.
 fn several_files(
     page: &mut PageReader<'_>,
     files: &mut [File],
+    pending: &mut Pending,
     fetch: &mut FetchChildren<'_>,
 ) -> Result<u64, Unread> {
     let mut broken = None;
     let read = page.rows(fetch, &mut |table, record| {
         let Some(file) = files.get_mut(table) else { return Ok(()) };
-        file.record(record).map_err(value_fault)?;
-        file.write_much().map_err(|error| {
-            broken = Some(error);
-            Fault::new(FaultKind::InvalidResponse, "the output cannot be written")
+        file.record(record, pending.rows(table)).map_err(value_fault)?;
+        pending.settle().map_err(|failure| {
+            broken = Some(failure);
+            Fault::new(FaultKind::InvalidResponse, "the rows cannot be held")
         })
     });
     match broken {
-        Some(error) => Err(Unread::Run(error)),
+        Some(failure) => Err(failure.into()),
         None => Ok(read?),
     }
 }
@@ -260,6 +278,12 @@ enum Unread {
 impl From<Fault> for Unread {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<Failure> for Unread {
+    fn from(failure: Failure) -> Self {
+        Self::Run(failure.into())
     }
 }
 

@@ -252,9 +252,8 @@ impl Destination for LocalFile {
         let replaced = Access::of(&self.path);
         let file = self.open(&path, self.file_mode.is_some() || replaced.is_some())?;
         let stage = Stage { file, path, in_place: true };
-        let (tally, marked) = (Tally::new(), Tally::new());
         let waiting = self.waiting_path(run);
-        Ok(Box::new(LocalStaged { output: self.clone(), stage, waiting, replaced, tally, marked }))
+        Ok(Box::new(LocalStaged { output: self.clone(), stage, waiting, replaced, tally: Tally::new() }))
     }
 }
 
@@ -282,8 +281,6 @@ struct LocalStaged {
     /// The access of the file in the output's place, as it was when the stage was opened.
     replaced: Option<Access>,
     tally: Tally,
-    /// As it was at the last mark.
-    marked: Tally,
 }
 
 impl LocalStaged {
@@ -307,19 +304,10 @@ impl Write for LocalStaged {
 
 impl Staged for LocalStaged {
     fn restart(&mut self) -> Result<(), Failure> {
-        self.marked = Tally::new();
-        self.back_to_mark()
-    }
-
-    fn mark(&mut self) {
-        self.marked = self.tally.clone();
-    }
-
-    fn back_to_mark(&mut self) -> Result<(), Failure> {
-        let (file, end) = (&mut self.stage.file, self.marked.bytes);
-        let cut = file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end)));
-        cut.map_err(|error| failure("cannot empty the stage", &self.stage.path, &error))?;
-        self.tally = self.marked.clone();
+        let file = &mut self.stage.file;
+        let emptied = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
+        emptied.map_err(|error| failure("cannot empty the stage", &self.stage.path, &error))?;
+        self.tally = Tally::new();
         Ok(())
     }
 

@@ -107,7 +107,7 @@ impl Destination for MemoryOutput {
         let key = (self.path.clone(), run.clone());
         self.memory.held().staged.insert(key.clone());
         let (tally, bytes) = (Tally::new(), Vec::new());
-        Ok(Box::new(MemoryStage { output: self.clone(), key, bytes, marked: 0, tally, stays: false }))
+        Ok(Box::new(MemoryStage { output: self.clone(), key, bytes, tally, stays: false }))
     }
 }
 
@@ -115,7 +115,6 @@ struct MemoryStage {
     output: MemoryOutput,
     key: (PathBuf, RunId),
     bytes: Vec<u8>,
-    marked: usize,
     tally: Tally,
     /// Whether the stage outlives this.
     stays: bool,
@@ -143,16 +142,6 @@ impl Write for MemoryStage {
 impl Staged for MemoryStage {
     fn restart(&mut self) -> Result<(), Failure> {
         self.bytes.clear();
-        self.marked = 0;
-        Ok(())
-    }
-
-    fn mark(&mut self) {
-        self.marked = self.bytes.len();
-    }
-
-    fn back_to_mark(&mut self) -> Result<(), Failure> {
-        self.bytes.truncate(self.marked);
         Ok(())
     }
 

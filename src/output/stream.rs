@@ -59,7 +59,7 @@ impl Destination for Stream {
         let to = self.0.lock().ok().and_then(|mut to| to.take());
         let to =
             to.ok_or_else(|| Failure::new(Exit::General, "a bug in sfexport: a stream was begun twice"))?;
-        Ok(Box::new(Streamed { to, tally: Tally::new(), marked: 0 }))
+        Ok(Box::new(Streamed { to, tally: Tally::new() }))
     }
 }
 
@@ -68,8 +68,6 @@ impl Destination for Stream {
 struct Streamed {
     to: Box<dyn Write + Send>,
     tally: Tally,
-    /// How much had been written at the last mark, in bytes.
-    marked: u64,
 }
 
 impl Write for Streamed {
@@ -86,19 +84,10 @@ impl Write for Streamed {
 
 impl Staged for Streamed {
     fn restart(&mut self) -> Result<(), Failure> {
-        self.marked = 0;
-        self.back_to_mark()
-    }
-
-    fn mark(&mut self) {
-        self.marked = self.tally.bytes;
-    }
-
-    fn back_to_mark(&mut self) -> Result<(), Failure> {
-        if self.tally.bytes == self.marked {
+        if self.tally.bytes == 0 {
             return Ok(());
         }
-        let what = "the query had to begin again, and what was streamed cannot be taken back";
+        let what = "the query had to start over, and what was streamed cannot be taken back";
         Err(Failure::new(Exit::Incomplete, what)
             .hint("write to a file, which is published only when it is whole"))
     }

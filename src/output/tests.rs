@@ -690,22 +690,6 @@ fn as_a_child() {
 }
 
 #[test]
-fn what_was_written_after_a_mark_can_be_taken_back() {
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("a.csv");
-    let mut staged = staged(&output(&path), 1, b"one ");
-    staged.mark();
-    staged.write_all(b"page that was cut").unwrap();
-    staged.back_to_mark().unwrap();
-    staged.write_all(b"two").unwrap();
-    let published = publish(vec![staged.seal().unwrap()]).unwrap();
-    assert_eq!(fs::read(&path).unwrap(), b"one two");
-    // printf 'one two' | sha256sum
-    assert_eq!(published[0].sha256, "8ab63e29a4ba14e4e1688f9c15e5af90895421358c945b0431f85d66977bd3d2");
-    assert_eq!(published[0].bytes, 7);
-}
-
-#[test]
 fn two_ways_to_one_file_are_one_location_to_lock() {
     let dir = TempDir::new().unwrap();
     fs::create_dir(dir.path().join("real")).unwrap();

@@ -55,6 +55,7 @@ pub(in crate::export) async fn transfer(
     let (mut locator_restarts, mut miscount_restarts) = (0, 0);
     loop {
         let fault = match pass(client, plan, writer).await {
+            Ok(()) => break,
             Err(TransferError::Fault(fault)) => fault,
             ended => return ended,
         };
@@ -74,6 +75,10 @@ pub(in crate::export) async fn transfer(
             Some(Reply::Restarted) => {}
             _ => return Err(TransferError::Writer),
         }
+    }
+    match writer.ask(Command::Finish).await {
+        Some(Reply::Finished) => Ok(()),
+        _ => Err(TransferError::Writer),
     }
 }
 
@@ -130,7 +135,7 @@ async fn write(
                 Command::Page(client.page(path, &mut attempts, &mut |_| true).await?)
             }
             Some(Reply::Rejected { fault, again: false }) => return Err(fault.into()),
-            Some(Reply::Restarted) | None => return Err(TransferError::Writer),
+            Some(Reply::Restarted | Reply::Finished) | None => return Err(TransferError::Writer),
         };
     }
 }
