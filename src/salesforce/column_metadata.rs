@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::fault::{Fault, FaultKind};
 use crate::soql::{Described, ValueKind};
+use crate::value::FieldType;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -36,17 +37,30 @@ impl From<Column> for Described {
     }
 }
 
-/// The kind of a type of Apex, `Address` or `System.Address`.
+/// The kind of a type of Apex, `Address` or `System.Address`. A Decimal's digits are not described here, and its values
+/// are doubles like all of the org's.
 fn kind(apex_type: &str) -> ValueKind {
-    const PLAIN: [&str; 10] =
-        ["Id", "String", "Boolean", "Integer", "Long", "Double", "Decimal", "Date", "Datetime", "Time"];
+    const PLAIN: [(&str, FieldType); 12] = [
+        ("Id", FieldType::Text),
+        ("String", FieldType::Text),
+        ("Boolean", FieldType::Boolean),
+        ("Integer", FieldType::Integer),
+        ("Long", FieldType::Long),
+        ("Double", FieldType::Double),
+        ("Decimal", FieldType::Double),
+        ("Date", FieldType::Date),
+        ("Datetime", FieldType::DateTime),
+        ("Time", FieldType::Time),
+        ("Blob", FieldType::Base64),
+        ("Object", FieldType::Any),
+    ];
     let name = apex_type.rsplit('.').next().unwrap_or_default();
     let is = |known: &str| name.eq_ignore_ascii_case(known);
-    match name {
-        _ if is("Address") => ValueKind::Address,
-        _ if is("Location") || is("Geolocation") => ValueKind::Location,
-        _ if is("Blob") || PLAIN.into_iter().any(is) => ValueKind::Plain,
-        _ => ValueKind::Unknown,
+    match PLAIN.into_iter().find(|(known, _)| is(known)) {
+        Some((_, field_type)) => ValueKind::Plain(field_type),
+        None if is("Address") => ValueKind::Address,
+        None if is("Location") || is("Geolocation") => ValueKind::Location,
+        None => ValueKind::Unknown,
     }
 }
 
@@ -88,17 +102,43 @@ mod tests {
             "entityName":"Account","groupBy":false,"idSelected":true,"keyPrefix":"001"}"#;
         let one =
             |name: &str, computed, kind, inner| Described { name: name.to_owned(), computed, kind, inner };
+        use FieldType::{Double, Text};
         use ValueKind::{Address, Location, Plain, Unknown};
         assert_eq!(
             read(body).unwrap(),
             [
-                one("Id", false, Plain, vec![]),
+                one("Id", false, Plain(Text), vec![]),
                 one("BillingAddress", false, Address, vec![]),
-                one("Owner", false, Unknown, vec![one("Name", false, Plain, vec![])]),
+                one("Owner", false, Unknown, vec![one("Name", false, Plain(Text), vec![])]),
                 one("Contacts", true, Unknown, vec![one("Place__c", false, Location, vec![])]),
-                one("expr0", true, Plain, vec![]),
+                one("expr0", true, Plain(Double), vec![]),
             ]
         );
+    }
+
+    #[test]
+    fn every_type_of_apex_that_a_column_can_have_is_known() {
+        for (apex_type, expected) in [
+            ("Id", ValueKind::Plain(FieldType::Text)),
+            ("String", ValueKind::Plain(FieldType::Text)),
+            ("Boolean", ValueKind::Plain(FieldType::Boolean)),
+            ("Integer", ValueKind::Plain(FieldType::Integer)),
+            ("Long", ValueKind::Plain(FieldType::Long)),
+            ("Double", ValueKind::Plain(FieldType::Double)),
+            ("Decimal", ValueKind::Plain(FieldType::Double)),
+            ("Date", ValueKind::Plain(FieldType::Date)),
+            ("Datetime", ValueKind::Plain(FieldType::DateTime)),
+            ("System.DateTime", ValueKind::Plain(FieldType::DateTime)),
+            ("Time", ValueKind::Plain(FieldType::Time)),
+            ("Blob", ValueKind::Plain(FieldType::Base64)),
+            ("Object", ValueKind::Plain(FieldType::Any)),
+            ("System.Address", ValueKind::Address),
+            ("Location", ValueKind::Location),
+            ("", ValueKind::Unknown),
+            ("SObject", ValueKind::Unknown),
+        ] {
+            assert_eq!(kind(apex_type), expected, "{apex_type}");
+        }
     }
 
     #[test]

@@ -4,12 +4,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::value::FieldType;
+
 use super::{Argument, Call, Item, Name, Path, Query, Source, Span, Statement, SyntaxError};
 
 /// The columns of an export: their names, in the select list's order and spelling, and the shape of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     names: Vec<String>,
+    /// The type of each, if it is known.
+    types: Vec<Option<FieldType>>,
     shape: Level,
     /// Of a child query: the shape of its records if they are of the object of this name, because then the name in
     /// `Contact.LastName` is the object's own and no parent's. Same columns, other places.
@@ -44,8 +48,8 @@ pub struct Described {
 /// What the value of a described column is, as far as it matters to the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValueKind {
-    /// One value.
-    Plain,
+    /// One value, of this type.
+    Plain(FieldType),
     /// A compound address.
     Address,
     /// A compound location.
@@ -55,7 +59,16 @@ pub enum ValueKind {
 }
 
 impl ValueKind {
-    /// The keys of a compound value, and whether each may be missing; empty where it is none. An org without
+    /// The type of a column of such values.
+    fn field_type(self) -> Option<FieldType> {
+        match self {
+            Self::Plain(field_type) => Some(field_type),
+            Self::Address | Self::Location => Some(FieldType::Json),
+            Self::Unknown => None,
+        }
+    }
+
+    /// The keys of a compound value, and whether each may be missing; empty if it is not one. An org without
     /// state and country picklists sends no codes.
     fn parts(self) -> &'static [(&'static str, bool)] {
         match self {
@@ -72,7 +85,7 @@ impl ValueKind {
                 ("street", false),
             ],
             Self::Location => &[("latitude", false), ("longitude", false)],
-            Self::Plain | Self::Unknown => &[],
+            Self::Plain(_) | Self::Unknown => &[],
         }
     }
 }
@@ -128,7 +141,8 @@ impl Columns {
     fn of_statement(reading: Reading<'_>, statement: &Statement, role: &Role) -> Result<Self, SyntaxError> {
         if statement.is_count() {
             // The org answers with a number instead of records; the column is ours.
-            return Ok(Self { names: vec!["count".to_owned()], count_only: true, ..Self::empty() });
+            let (names, types) = (vec!["count".to_owned()], vec![Some(FieldType::Long)]);
+            return Ok(Self { names, types, count_only: true, ..Self::empty() });
         }
         let mut builder = Builder::new(reading, statement, role);
         builder.items()?;
@@ -155,6 +169,7 @@ impl Columns {
     fn empty() -> Self {
         Self {
             names: Vec::new(),
+            types: Vec::new(),
             shape: Level::default(),
             own_shapes: Vec::new(),
             count_only: false,
@@ -179,6 +194,12 @@ impl Columns {
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The columns' types, in the same order; `None` where neither the org nor the query's text says them.
+    #[must_use]
+    pub fn types(&self) -> &[Option<FieldType>] {
+        &self.types
     }
 
     /// Where in a record the values are.
@@ -450,6 +471,7 @@ impl<'q> Builder<'q> {
         let mut columns = Columns::empty();
         if let Role::Child(Some(parent_id)) = role {
             columns.names.push(parent_id.clone());
+            columns.types.push(Some(FieldType::Text));
         }
         let described = reading.described.unwrap_or_default();
         Self {
@@ -506,7 +528,7 @@ impl<'q> Builder<'q> {
 
     fn field(&mut self, path: &'q Path, alias: Option<&'q Name>) -> Result<(), SyntaxError> {
         match alias {
-            Some(alias) if self.grouped => self.add(&Place::of(alias), alias.span, Kind::Value),
+            Some(alias) if self.grouped => self.add_computed(alias, alias.span),
             Some(alias) => Err(SyntaxError::at(
                 self.reading.text,
                 alias.span.start,
@@ -544,20 +566,28 @@ impl<'q> Builder<'q> {
     /// A field, of whose keys so many are `certain` to be in every record; its parts, if it is a compound field and
     /// they are to be columns.
     fn add_field(&mut self, place: &Place<'_>, at: Span, certain: usize) -> Result<(), SyntaxError> {
-        let kind = if self.reading.layout.compound_parts && !self.grouped {
-            self.described_kind(place, at)?
-        } else {
-            ValueKind::Plain
-        };
-        let parts = kind.parts();
+        let value = self.described_value(place);
+        if !self.reading.layout.compound_parts || self.grouped {
+            return self.add(place, at, Kind::Branch { certain }, value.field_type());
+        }
+        if value == ValueKind::Unknown {
+            let name = dotted(&place.names);
+            let reason = format!(
+                "the org does not say whether {name} is a compound field, whose parts are to be columns; name the parts as fields of their own"
+            );
+            return Err(SyntaxError::at(self.reading.text, at.start, reason));
+        }
+        let parts = value.parts();
         if parts.is_empty() {
-            return self.add(place, at, Kind::Branch { certain });
+            return self.add(place, at, Kind::Branch { certain }, value.field_type());
         }
         for (part, optional) in parts {
+            let is_number = matches!(*part, "latitude" | "longitude");
+            let field_type = if is_number { FieldType::Double } else { FieldType::Text };
             let part = Name { text: (*part).to_owned(), span: at };
             let names = place.names.iter().copied().chain([&part]).collect();
             let place = Place { names, ..*place };
-            self.add(&place, at, Kind::Part { certain, optional: *optional })?;
+            self.add(&place, at, Kind::Part { certain, optional: *optional }, Some(field_type))?;
         }
         Ok(())
     }
@@ -572,7 +602,7 @@ impl<'q> Builder<'q> {
     }
 
     /// What the org says that a field's value is.
-    fn described_kind(&self, place: &Place<'_>, at: Span) -> Result<ValueKind, SyntaxError> {
+    fn described_value(&self, place: &Place<'_>) -> ValueKind {
         let keys = self.described_keys(place);
         let mut found =
             keys.first().and_then(|name| self.described.get(&name.as_str().to_ascii_lowercase()).copied());
@@ -580,16 +610,14 @@ impl<'q> Builder<'q> {
             found = found
                 .and_then(|found| found.inner.iter().find(|known| name.eq_ignore_ascii_case(&known.name)));
         }
-        match found.map_or(ValueKind::Unknown, |found| found.kind) {
-            ValueKind::Unknown => {
-                let name = dotted(&place.names);
-                let reason = format!(
-                    "the org does not say whether {name} is a compound field, whose parts are to be columns; name the parts as fields of their own"
-                );
-                Err(SyntaxError::at(self.reading.text, at.start, reason))
-            }
-            kind => Ok(kind),
-        }
+        found.map_or(ValueKind::Unknown, |found| found.kind)
+    }
+
+    /// What is not a field: its value is under this name in the record itself.
+    fn add_computed(&mut self, name: &Name, at: Span) -> Result<(), SyntaxError> {
+        let place = Place::of(name);
+        let field_type = self.described_value(&place).field_type();
+        self.add(&place, at, Kind::Value, field_type)
     }
 
     /// `FIELDS()`: what the org describes and no other item asks for.
@@ -664,19 +692,30 @@ impl<'q> Builder<'q> {
                 if place.keys().len() > 1 {
                     self.aliases.push((alias.text.clone(), self.columns.names.len()));
                 }
-                self.add(&place, alias.span, Kind::Presented)
+                let field_type = self.presented_type(call, &place);
+                self.add(&place, alias.span, Kind::Presented, field_type)
             }
-            (Some(alias), _) => self.add(&Place::of(alias), alias.span, Kind::Value),
-            // Text, whatever the field is.
+            (Some(alias), _) => self.add_computed(alias, alias.span),
             (None, Some(path)) => {
                 let place = self.place(path);
-                self.add(&place, span(path), Kind::Presented)
+                let field_type = self.presented_type(call, &place);
+                self.add(&place, span(path), Kind::Presented, field_type)
             }
             (None, None) => {
                 let name = Name { text: format!("expr{}", self.expressions), span: call.name.span };
                 self.expressions += 1;
-                self.add(&Place::of(&name), call.name.span, Kind::Value)
+                self.add_computed(&name, call.name.span)
             }
+        }
+    }
+
+    /// The type of what toLabel, FORMAT and convertCurrency make of a field: text, unless the outermost converts an
+    /// amount.
+    fn presented_type(&self, call: &Call, place: &Place<'_>) -> Option<FieldType> {
+        if call.name.eq_ignore_ascii_case("convertCurrency") {
+            self.described_value(place).field_type()
+        } else {
+            Some(FieldType::Text)
         }
     }
 
@@ -708,7 +747,7 @@ impl<'q> Builder<'q> {
                 Arc::new(Columns::of_statement(reading, statement, &Role::Child(parent_id))?)
             }
         };
-        self.add(&Place::of(name), name.span, Kind::Children(columns))
+        self.add(&Place::of(name), name.span, Kind::Children(columns), Some(FieldType::Json))
     }
 
     /// Whether an item puts the record's own Id into it, or may do so.
@@ -746,7 +785,13 @@ impl<'q> Builder<'q> {
         Ok(())
     }
 
-    fn add(&mut self, place: &Place<'_>, at: Span, kind: Kind) -> Result<(), SyntaxError> {
+    fn add(
+        &mut self,
+        place: &Place<'_>,
+        at: Span,
+        kind: Kind,
+        field_type: Option<FieldType>,
+    ) -> Result<(), SyntaxError> {
         let text = self.reading.text;
         let refused = |reason| Err(SyntaxError::at(text, at.start, reason));
         let name = dotted(&place.names);
@@ -801,6 +846,7 @@ impl<'q> Builder<'q> {
         level.entries.push(Entry { key: key.text.clone(), node, optional });
         if is_column {
             self.columns.names.push(name);
+            self.columns.types.push(field_type);
             self.names.insert(lower);
         }
         Ok(())
@@ -1123,7 +1169,12 @@ mod tests {
     }
 
     fn plain(name: &str) -> Described {
-        Described { name: name.to_owned(), computed: false, kind: ValueKind::Plain, inner: Vec::new() }
+        Described {
+            name: name.to_owned(),
+            computed: false,
+            kind: ValueKind::Plain(FieldType::Text),
+            inner: Vec::new(),
+        }
     }
 
     #[test]
@@ -1202,6 +1253,64 @@ mod tests {
                 "{reason}"
             );
         }
+    }
+
+    #[test]
+    fn columns_know_the_types_that_the_org_says() {
+        use FieldType::{Any, Date, Double, Integer, Json, Text};
+        let of = |kind, name: &str| Described { kind, ..plain(name) };
+        let typed = |field_type, name: &str| of(ValueKind::Plain(field_type), name);
+        let computed = |field_type, name: &str| Described { computed: true, ..typed(field_type, name) };
+        let owner = Described {
+            kind: ValueKind::Unknown,
+            inner: vec![typed(Any, "Old"), of(ValueKind::Unknown, "New")],
+            ..plain("Owner")
+        };
+        let contacts = Described {
+            computed: true,
+            kind: ValueKind::Unknown,
+            inner: vec![typed(Date, "Born"), of(ValueKind::Location, "Home__c")],
+            ..plain("Contacts")
+        };
+        let all = [
+            plain("Id"),
+            typed(Integer, "Size"),
+            typed(Double, "Amount"),
+            of(ValueKind::Address, "Site"),
+            owner,
+            contacts,
+        ];
+        let types = |text: &str, layout| {
+            let columns = laid_out(text, layout, &all).unwrap();
+            let children = columns.tables().iter().map(|table| table.columns.types().to_vec()).collect();
+            (columns.types().to_vec(), children)
+        };
+        let some = |types: &[FieldType]| types.iter().copied().map(Some).collect::<Vec<_>>();
+        let no_tables: Vec<Vec<Option<FieldType>>> = Vec::new();
+        let text = "SELECT ID, size, Site, owner.OLD, Owner.New, Nope, (SELECT Born FROM contacts) FROM A";
+        let mut expected = some(&[Text, Integer, Json, Any]);
+        expected.extend([None, None, Some(Json)]);
+        assert_eq!(types(text, Layout::default()), (expected, no_tables.clone()));
+        // The child's file begins with its parent's Id.
+        let text = "SELECT Id, (SELECT Born, Home__c FROM Contacts) FROM A";
+        assert_eq!(types(text, FILES), (some(&[Text]), vec![some(&[Text, Date, Json])]));
+        let parts = types("SELECT Id, Site, (SELECT Home__c FROM Contacts) FROM A", PARTS);
+        let mut expected = vec![Some(Text); 11];
+        (expected[5], expected[6]) = (Some(Double), Some(Double));
+        assert_eq!(parts, (expected, vec![some(&[Text, Double, Double])]));
+        // What a function makes of a field is text, but for an amount in another currency.
+        let text = "SELECT toLabel(Size), FORMAT(Amount) a, convertCurrency(Amount), FORMAT(convertCurrency(Amount)) b \
+                    FROM A";
+        assert_eq!(types(text, Layout::default()).0, some(&[Text, Text, Double, Text]));
+        let all =
+            [computed(Integer, "n"), computed(Double, "expr0"), typed(Text, "Name"), computed(Date, "d")];
+        let text = "SELECT Name, COUNT(Id) n, SUM(Amount), Born d FROM A GROUP BY Name, Born";
+        let columns = laid_out(text, Layout::default(), &all).unwrap();
+        assert_eq!(columns.types(), some(&[Text, Integer, Double, Date]));
+        // Without the org's word only what the text says is known.
+        let columns = Columns::of(&Query::parse("SELECT Id, (SELECT Id FROM Bs) FROM A").unwrap()).unwrap();
+        assert_eq!(columns.types(), [None, Some(Json)]);
+        assert_eq!(Columns::of(&Query::parse("SELECT COUNT() FROM A").unwrap()).unwrap().types().len(), 1);
     }
 
     #[test]
