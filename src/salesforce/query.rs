@@ -107,6 +107,10 @@ fn leads_to_a_query(url: &str) -> Option<()> {
         && ["query", "queryAll"].contains(&resource)
         && path.len() > url.len() - locator.len()
         && !url.contains(|c: char| c.is_control() || matches!(c, '\\' | '#'));
+    // The usual locator cannot lead anywhere else, and a page should not cost allocations to find that out.
+    if locator.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+        return is_plain.then_some(());
+    }
     let resolved = Url::parse("https://host").ok()?.join(url).ok()?;
     let prefix = &url[..url.len() - locator.len()];
     let stays = resolved.host_str() == Some("host")
