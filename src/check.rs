@@ -224,6 +224,17 @@ impl Check<'_> {
         for warning in warnings {
             tell(Step::new(Name::Configuration, Outcome::Warned, warning.to_string()));
         }
+        // Otherwise the first request to the login host shows it.
+        if self.offline {
+            match self.edges.http.check_ca_file() {
+                Ok(left_out) => {
+                    for sentence in left_out {
+                        tell(Step::new(Name::Configuration, Outcome::Warned, sentence));
+                    }
+                }
+                Err(failure) => tell(Step::failed(Name::Configuration, failure)),
+            }
+        }
     }
 
     fn state(&self, tell: Teller<'_>) {

@@ -43,6 +43,15 @@ impl Http {
         Self { settings, proxies: Proxies::of_environment(), clients, left_out }
     }
 
+    /// Reads `ca_file` without a request, and gives a sentence for each certificate that cannot be used.
+    ///
+    /// # Errors
+    /// If none of them can be used.
+    pub fn check_ca_file(&self) -> Result<Vec<String>, Failure> {
+        let read = self.settings.ca_file.as_deref().map(ca_file::read).transpose()?;
+        Ok(read.map(|authorities| authorities.left_out).unwrap_or_default())
+    }
+
     /// A sentence for each certificate of `ca_file` that could not be used, after the first request.
     #[must_use]
     pub fn left_out_certificates(&self) -> &[String] {

@@ -216,6 +216,11 @@ fn files() -> Vec<Row> {
         Row::new("a device as the key", 78, |at| device(at, "server.key")),
         Row::new("a pipe as the key's password", 78, |at| pipe(at, "password"))
             .variable("SFEXPORT_ORG__KEY_PASSWORD_FILE", "password"),
+        Row::new("a pipe as ca_file", 78, |at| pipe(at, "ca.pem"))
+            .variable("SFEXPORT_HTTP__CA_FILE", "ca.pem"),
+        Row::new("a device as ca_file", 78, |_| {}).variable("SFEXPORT_HTTP__CA_FILE", "/dev/zero"),
+        Row::new("a ca_file that is not there", 78, |_| {}).variable("SFEXPORT_HTTP__CA_FILE", "gone.pem"),
+        Row::new("a key as ca_file", 78, |_| {}).variable("SFEXPORT_HTTP__CA_FILE", "server.key"),
         Row::new("a secret as a soql_file", 78, |at| {
             at.write("key-password", "hunter2\n");
             at.write("jobs/a.toml", "soql_file = \"../key-password\"\noutput = \"a.csv\"\n");

@@ -116,6 +116,36 @@ fn sha256(path: &Path) -> String {
 }
 
 #[test]
+fn a_childs_prefix_changes_the_header_and_nothing_else() {
+    let deployment = Deployment::with(small_pages(60));
+    let of = |contact: &str| {
+        format!(
+            "SELECT Id, (SELECT {contact}LastName, {contact}Account.Name FROM Account.Contacts) FROM Account"
+        )
+    };
+    let accounts = live(deployment.data(), "Account");
+    let rows = || family(&accounts, "Contacts", &["LastName", "Account.Name"]);
+    for (name, prefix) in [("plain", ""), ("prefixed", "Contact.")] {
+        deployment.job(name, &of(prefix), &format!("{name}.csv"), "children = \"files\"");
+        deployment.job(&format!("{name}-lines"), &of(prefix), &format!("{name}.jsonl"), "");
+        deployment.run(["run", name, &format!("{name}-lines")]).ended(0);
+        let header =
+            ["Account.Id", &format!("{prefix}LastName"), &format!("{prefix}Account.Name")].map(str::to_owned);
+        let header: Vec<_> = header.iter().map(String::as_str).collect();
+        assert_same(&deployment.read(&format!("exports/{name}.Contacts.csv")), &csv_of(&header, rows()));
+    }
+    assert_same(&deployment.read("exports/prefixed.jsonl"), &deployment.read("exports/plain.jsonl"));
+    // A parent of that name is a parent.
+    let parents = "SELECT Id, (SELECT Account.Name FROM Account.Opportunities) FROM Account";
+    deployment.job("parents", parents, "parents.csv", "children = \"files\"");
+    deployment.run(["run", "parents"]).ended(0);
+    let rows = family(&accounts, "Opportunities", &["Account.Name"]);
+    assert!(rows.iter().any(|row| !row[1].is_empty()));
+    let expected = csv_of(&["Account.Id", "Account.Name"], rows);
+    assert_same(&deployment.read("exports/parents.Opportunities.csv"), &expected);
+}
+
+#[test]
 fn without_a_record_each_file_has_its_header() {
     let deployment = Deployment::new(20);
     let none = format!("{FAMILIES} WHERE Name = 'nobody'");

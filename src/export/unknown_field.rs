@@ -30,6 +30,7 @@ struct Unknown {
 enum Kind {
     Field,
     Relationship,
+    ChildRelationship,
     Object,
 }
 
@@ -107,6 +108,11 @@ fn hint(unknown: Option<&Unknown>, job: &Job, username: &str) -> String {
     let (article, word, access) = match kind {
         Kind::Field => ("a", "field", "field-level security"),
         Kind::Relationship => ("a", "relationship", "field-level security of its lookup field"),
+        Kind::ChildRelationship => (
+            "a",
+            "child relationship",
+            "object permissions of the children, and field-level security of their lookup field",
+        ),
         Kind::Object => ("an", "object", "object permissions"),
     };
     let of = object.as_ref().map_or_else(|| "the org".to_owned(), Clone::clone);
@@ -174,7 +180,7 @@ fn look(statement: &Statement, object: Option<&str>, descriptions: &Descriptions
             Some((_, object)) => look(child, Some(object), descriptions),
             None => Finding::Unknown(Unknown {
                 name: relationship.clone(),
-                kind: Kind::Relationship,
+                kind: Kind::ChildRelationship,
                 object: Some(described.name.clone()),
                 near: similar(relationship.as_str(), known().map(|(name, _)| name)),
             }),
@@ -293,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_unknown_name_is_found_with_what_was_meant() {
-        use Kind::{Field, Object, Relationship};
+        use Kind::{ChildRelationship, Field, Object, Relationship};
         for (text, name, kind, near) in [
             ("SELECT Id, Nmae FROM Account", "Nmae", Field, Some("Name")),
             ("SELECT Id, a.Nmae FROM Account a", "Nmae", Field, Some("Name")),
@@ -316,7 +322,7 @@ mod tests {
             (
                 "SELECT Id, (SELECT LastName FROM Contcts) FROM Account",
                 "Contcts",
-                Relationship,
+                ChildRelationship,
                 Some("Contacts"),
             ),
             (

@@ -1,8 +1,6 @@
 //! `ca_file`: the certificates of further authorities, in whatever form they come. Those that can be used are used; one
 //! that cannot is named by its place, and a file of another kind by what it is.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -12,9 +10,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
 use crate::error::{Exit, Failure};
-
-/// A bundle of all public authorities has a quarter of a megabyte.
-const MAX_BYTES: u64 = 16 << 20;
+use crate::fs::{ReadError, read_small};
 
 const BEGIN: &str = "-----BEGIN ";
 
@@ -30,16 +26,10 @@ pub(super) struct Authorities {
 /// # Errors
 /// [`Exit::Configuration`] if it holds no certificate that can be used, with what it holds instead.
 pub(super) fn read(path: &Path) -> Result<Authorities, Failure> {
-    let unreadable =
-        |error: std::io::Error| Failure::of_file(Exit::Configuration, "cannot read ca_file", path, &error);
-    let file = fs::File::open(path).map_err(unreadable)?;
-    let found = file.metadata().map_err(unreadable)?;
-    if !found.is_file() || found.len() > MAX_BYTES {
-        let what = format!("ca_file {} is not a regular file of at most 16 MiB", path.display());
-        return Err(Failure::new(Exit::Configuration, what).hint(FORM));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+    let (bytes, _) = read_small(path).map_err(|error| match error {
+        ReadError::Io(error) => Failure::of_file(Exit::Configuration, "cannot read ca_file", path, &error),
+        other => Failure::new(Exit::Configuration, format!("ca_file {} {other}", path.display())).hint(FORM),
+    })?;
     of_bytes(&bytes, path)
 }
 
