@@ -17,6 +17,7 @@ mod location;
 pub mod output_path;
 pub(crate) mod path_text;
 mod recovery_data;
+pub(crate) mod stage_name;
 
 pub use export_key::{ExportKey, ObjectName};
 pub use location::Location;

@@ -17,7 +17,6 @@ mod memory;
 mod permissions;
 mod recovery;
 mod replaceable;
-mod stage_name;
 mod stream;
 mod sweep;
 

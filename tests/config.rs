@@ -1408,6 +1408,49 @@ fn two_jobs_of_one_output_are_told_by_name() {
 }
 
 #[test]
+fn two_jobs_of_one_output_at_different_times_are_told() {
+    let with = |output: &str, zone: &str| {
+        format!("soql = \"SELECT Id FROM Account\"\noutput = \"{output}\"\ntimezone = \"{zone}\"\n")
+    };
+    // Kiritimati is 25 hours ahead of Pago Pago: it is never the same day in both.
+    let project = Project::with(ORG)
+        .job("a", &with("x/{date}.csv", "Pacific/Pago_Pago"))
+        .job("b", &with("x/{date}.csv", "Pacific/Kiritimati"))
+        .job("c", &with("y/{datetime}.csv", "Pacific/Pago_Pago"))
+        .job("d", &with("y/{datetime}.csv", "Pacific/Kiritimati"))
+        .job("e", &with("z/{datetime:%s}.csv", "Pacific/Pago_Pago"))
+        .job("f", &with("z/{datetime:%s}.csv", "UTC"));
+    let when = "at another time in another time zone; give each its own, as in \"{job}.csv\"";
+    assert_eq!(
+        project.mistakes(),
+        [
+            format!(
+                "jobs/a.toml:2: output: \"x/{{date}}.csv\" is also the output of b (jobs/b.toml:2), {when}"
+            ),
+            format!(
+                "jobs/e.toml:2: output: \"z/{{datetime:%s}}.csv\" is also the output of f (jobs/f.toml:2), {when}"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn an_output_with_the_name_of_a_stage_is_a_mistake() {
+    let with = |output: &str| {
+        format!("soql = \"SELECT Id FROM Account\"\noutput = \"{output}\"\nformat = \"csv\"\n")
+    };
+    let project =
+        Project::with(ORG).job("b", &with(".a.csv.{run_id}.partial")).job("c", &with(".a.csv.partial"));
+    assert_eq!(
+        project.mistakes(),
+        [
+            "jobs/b.toml:2: output: \".a.csv.{run_id}.partial\" has the form of the names of unfinished exports, which \
+             are removed; choose a name that does not end in .partial",
+        ]
+    );
+}
+
+#[test]
 fn a_named_job_runs_beside_broken_ones() {
     let project = Project::with(ORG).job("good", JOB).job("bad", "soql = 1\n").job("worse", "soql");
     let config = project.named(&["good", "good"]).unwrap();

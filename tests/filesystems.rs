@@ -285,3 +285,14 @@ fn an_output_that_is_a_link_is_said_by_check_and_followed_if_asked() {
     at.run(["run", "accounts"]).ended(0);
     assert_eq!((link.is_symlink(), at.text("outside.csv").as_str()), (false, "old"));
 }
+
+#[test]
+fn a_query_does_not_write_under_the_name_of_a_stage() {
+    let at = Deployment::new(1);
+    let path = ".a.csv.20261122T010000Z-1f2e3d4c.partial";
+    let output = at.command(["query", SOQL, "--format", "csv", "-o", path]).output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(73), "{said}");
+    assert!(said.contains("its name is that of an unfinished export"), "{said}");
+    assert_eq!((at.logins().len(), at.path(path).exists()), (0, false));
+}

@@ -213,7 +213,7 @@ fn two_jobs_that_would_write_one_file_by_way_of_a_child_query_are_a_mistake() {
     let deployment = Deployment::new(10);
     deployment.job("families", FAMILIES, "families.csv", "children = \"files\"");
     deployment.job("tasks", "SELECT Id FROM Task", "families.Contacts.Tasks.csv", "");
-    deployment.run(["run", "--all"]).ended(78).says(&["families.Contacts.Tasks.csv is a file of"]);
+    deployment.run(["run", "--all"]).ended(78).says(&["families.Contacts.Tasks.csv is also a file of"]);
 }
 
 /// The address of an account as its parts, in the order of the columns.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -195,13 +195,34 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, context: &JobContext<'
 
 /// Jobs of one output: a mistake at the first of them, with where the others are and all their names.
 fn clashes(readings: &[(Job, Origin)]) -> Vec<(Mistake, Vec<JobName>)> {
-    // All at one timestamp. Which one is all the same, but no date that a user might write by hand.
-    let timestamp = Timestamp::from_second(1_044_102_896).unwrap_or_default();
-    let mut outputs: BTreeMap<PathBuf, Vec<&(Job, Origin)>> = BTreeMap::new();
+    // Any time does, except one that a user might write out.
+    let time = civil::date(2003, 2, 1).at(12, 34, 56, 0);
+    let in_zone =
+        |zone: &TimeZone| time.to_zoned(zone.clone()).map(|zoned| zoned.timestamp()).unwrap_or_default();
+    let mut clashes: Vec<(Mistake, Vec<JobName>)> = Vec::new();
+    // Jobs in different zones write one date at different times, and the later one replaces the other's file. Those
+    // that write seconds since 1970 or an offset meet at one time only.
+    for outputs in [sharing(readings, in_zone), sharing(readings, |_| in_zone(&TimeZone::UTC))] {
+        for (mistake, names) in outputs.iter().filter_map(|(path, sharing)| clash(path, sharing)) {
+            if !clashes.iter().any(|(_, known)| names.iter().all(|name| known.contains(name))) {
+                clashes.push((mistake, names));
+            }
+        }
+    }
+    clashes
+}
+
+/// The files that the jobs write at the timestamp given for each job's zone, and the jobs of each.
+fn sharing(
+    readings: &[(Job, Origin)],
+    timestamp: impl Fn(&TimeZone) -> Timestamp,
+) -> BTreeMap<PathBuf, Vec<&(Job, Origin)>> {
+    let mut outputs: BTreeMap<PathBuf, Vec<_>> = BTreeMap::new();
     for (number, reading) in readings.iter().enumerate() {
         let job = &reading.0;
         // No two runs share a run id, and no two jobs do.
         let run_id = format!("run-{number}");
+        let timestamp = timestamp(&job.timezone);
         let fields =
             Fields { job: &job.name, org: &job.org, run_id: &run_id, timestamp, timezone: &job.timezone };
         if let Ok(path) = job.output.expand(&fields) {
@@ -211,25 +232,28 @@ fn clashes(readings: &[(Job, Origin)]) -> Vec<(Mistake, Vec<JobName>)> {
             outputs.entry(path).or_default().push(reading);
         }
     }
-    let mut clashes = Vec::new();
-    for (path, sharing) in outputs.iter().filter(|(_, sharing)| sharing.len() > 1) {
-        let names: Vec<_> = sharing.iter().map(|(job, _)| job.name.clone()).collect();
-        let Some(((job, origin), others)) = sharing.split_first() else { continue };
-        let others: Vec<_> =
-            others.iter().map(|(other, origin)| format!("{} ({origin})", other.name)).collect();
-        let others = others.join(", ");
-        let what = if sharing.iter().all(|(job, _)| job.child_files().is_empty()) {
-            let output = quoted(job.output.text());
-            format!("{output} is also the output of {others}; give each its own, as in \"{{job}}.csv\"")
-        } else {
-            let path = path.display();
-            format!(
-                "{path} is a file of {others} too, since a child query's file lies beside its output; give each its own directory"
-            )
-        };
-        clashes.push((Mistake::new(origin.clone(), "output".to_owned(), what), names));
-    }
-    clashes
+    outputs
+}
+
+/// The mistake of several jobs that write one file.
+fn clash(path: &Path, sharing: &[&(Job, Origin)]) -> Option<(Mistake, Vec<JobName>)> {
+    let ((job, origin), others) = sharing.split_first().filter(|(_, others)| !others.is_empty())?;
+    let names: Vec<_> = sharing.iter().map(|(job, _)| job.name.clone()).collect();
+    let is_one_zone = others.iter().all(|(other, _)| other.timezone == job.timezone);
+    let others: Vec<_> = others.iter().map(|(other, origin)| format!("{} ({origin})", other.name)).collect();
+    let others = others.join(", ");
+    let what = if sharing.iter().all(|(job, _)| job.child_files().is_empty()) {
+        let output = quoted(job.output.text());
+        let when = if is_one_zone { "" } else { ", at another time in another time zone" };
+        format!("{output} is also the output of {others}{when}; give each its own, as in \"{{job}}.csv\"")
+    } else {
+        let path = path.display();
+        format!(
+            "{path} is also a file of {others}, because a child query's file is next to its output; give each job its \
+             own directory"
+        )
+    };
+    Some((Mistake::new(origin.clone(), "output".to_owned(), what), names))
 }
 
 /// A job's file as typed.

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::error::{code_point, is_invisible};
-use crate::job::{JobName, path_text};
+use crate::job::{JobName, path_text, stage_name};
 use crate::org::OrgName;
 
 mod dates;
@@ -67,7 +67,7 @@ impl OutputTemplate {
         let sample = Fields {
             job: &JobName("job".to_owned()),
             org: &OrgName::default_org(),
-            run_id: "run",
+            run_id: "20991231T235959Z-00000000",
             timestamp: Timestamp::from_second(4_102_444_799).unwrap_or_default(),
             timezone: &TimeZone::UTC,
         };
@@ -152,6 +152,12 @@ impl OutputTemplate {
         };
         if below.as_os_str().is_empty() {
             return Err(TemplateError::new("names output_root itself").hint("name a file in it"));
+        }
+        if below.file_name().is_some_and(stage_name::is_stage) {
+            return Err(TemplateError::new(
+                "has the form of the names of unfinished exports, which are removed",
+            )
+            .hint("choose a name that does not end in .partial"));
         }
         Ok(self.root.join(below))
     }
@@ -402,6 +408,10 @@ mod tests {
             "a\tb.csv",
             "a\nb.csv",
             "{date:..}/a.csv",
+            ".a.csv.{run_id}.partial",
+            "x/.a.{run_id}.query.partial",
+            ".a.csv.20261122T010000Z-1f2e3d4c.group.partial",
+            ".a.{datetime:%Y%m%dT%H%M%SZ}-1f2e3d4c.partial",
             "{date:.}{date:.}/a.csv",
         ] {
             assert!(parse(template).is_err(), "{template:?}");

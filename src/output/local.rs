@@ -11,12 +11,12 @@ use std::time::Duration;
 use rustix::fs::{CWD, RenameFlags};
 
 use super::permissions::{self, Access};
-use super::stage_name::{self, Owner};
 use super::{
     Caution, Destination, Output, Published, Renaming, Sealed, Staged, Tally, recovery, replaceable, sweep,
 };
 use crate::error::{Exit, Failure};
 use crate::fs::{is_at, is_renumbered, is_unsupported, renumbered};
+use crate::job::stage_name::{self, Owner};
 use crate::job::{IfExists, Location, RecoveryData, output_path};
 use crate::report::RunId;
 
@@ -48,6 +48,10 @@ impl LocalFile {
             (Some(parent), Some(_)) if !path.as_os_str().as_bytes().ends_with(b"/") => parent.to_owned(),
             _ => return Err(no_file(&path)),
         };
+        if path.file_name().is_some_and(stage_name::is_stage) {
+            let what = format!("cannot write {}: its name is that of an unfinished export", path.display());
+            return Err(Failure::new(Exit::Output, what).hint("choose a name that does not end in .partial"));
+        }
         Ok(Self {
             shown: path.clone(),
             path,

@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::local::failure;
-use super::stage_name::{self, Owner};
 use crate::error::Failure;
 use crate::fs::is_at;
+use crate::job::stage_name::{self, Owner};
 
 /// What became of a stage that was to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use std::{env, thread};
 use tempfile::TempDir;
 
 use super::recovery::{KnownFiles, known_files, recover_renames};
-use super::stage_name::Owner;
 use super::sweep::{sweep, sweep_siblings};
 use super::*;
 use crate::job::IfExists;
+use crate::job::stage_name::Owner;
 
 fn run(n: u32) -> RunId {
     RunId::new(jiff::Timestamp::from_second(1_795_309_200).unwrap(), n.into())
@@ -124,6 +124,7 @@ fn what_is_no_file_is_refused_before_anything_is_written() {
     refused("new/", "new/: it is a directory");
     refused("null", "null: it is a device");
     refused("file/a.csv", "/file");
+    refused(".a.csv.20261122T010000Z-1f2e3d4c.partial", "its name is that of an unfinished export");
     refused(&"n".repeat(256), "File name too long");
     assert_eq!(names(dir.path()), ["directory", "file", "link", "null"]);
 }

@@ -10,7 +10,7 @@ use crate::report::RunId;
 
 /// Whose a stage is, as its name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(crate) enum Owner {
     /// A job's: in the journal of its state directory.
     Job,
     /// A query's without a job: nobody knows of it but by its name.
@@ -27,7 +27,7 @@ const SUFFIXES: [(Owner, &[u8]); 3] =
 const NAME_MAX: usize = 255;
 
 /// The name of the stage of the output called `output`, for `run`.
-pub(super) fn of(output: &OsStr, run: &RunId, owner: Owner) -> OsString {
+pub(crate) fn of(output: &OsStr, run: &RunId, owner: Owner) -> OsString {
     let mut name = prefix(output);
     name.extend_from_slice(run.as_str().as_bytes());
     for (_, suffix) in SUFFIXES.iter().filter(|(whose, _)| *whose == owner) {
@@ -37,13 +37,28 @@ pub(super) fn of(output: &OsStr, run: &RunId, owner: Owner) -> OsString {
 }
 
 /// Whose stage of the output called `output` has this name, of whatever run; `None` where it is no stage of it.
-pub(super) fn owner(output: &OsStr, name: &OsStr) -> Option<Owner> {
+pub(crate) fn owner(output: &OsStr, name: &OsStr) -> Option<Owner> {
     let rest = name.as_bytes().strip_prefix(prefix(output).as_slice())?;
     let is_stage = |suffix: &[u8]| {
         let run = rest.strip_suffix(suffix).and_then(|run| str::from_utf8(run).ok());
         run.is_some_and(|run| RunId::parse(run).is_some())
     };
     SUFFIXES.into_iter().find(|(_, suffix)| is_stage(suffix)).map(|(owner, _)| owner)
+}
+
+/// Whether a file of this name would be a stage of some output. No output may be: a sweep would remove it.
+pub(crate) fn is_stage(name: &OsStr) -> bool {
+    let Some(rest) = name.as_bytes().strip_prefix(b".") else { return false };
+    SUFFIXES.iter().any(|(_, suffix)| {
+        let named = rest
+            .strip_suffix(*suffix)
+            .and_then(|named| named.split_at_checked(named.len() - RunId::LEN.min(named.len())));
+        named.is_some_and(|(output, run)| {
+            output.len() > 1
+                && output.ends_with(b".")
+                && str::from_utf8(run).is_ok_and(|run| RunId::parse(run).is_some())
+        })
+    })
 }
 
 /// `.NAME.`; a name too long for it is cut and ends with a hash of the whole.
@@ -77,7 +92,7 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
-    use super::{Owner, of, owner};
+    use super::{Owner, is_stage, of, owner};
     use crate::report::RunId;
 
     fn run() -> RunId {
@@ -104,6 +119,30 @@ mod tests {
             assert_eq!(owner(OsStr::new("a.csv"), &longer), None);
         }
         assert_eq!(owner(OsStr::new("a.csv"), OsStr::new(".a.csv.old.partial")), None);
+    }
+
+    #[test]
+    fn whatever_is_a_stage_of_some_output_is_told_by_its_name() {
+        for output in ["a.csv", "a", &"n".repeat(255), ".hidden.csv"] {
+            for whose in [Owner::Job, Owner::Query, Owner::Group] {
+                assert!(is_stage(&of(OsStr::new(output), &run(), whose)), "{output}");
+            }
+        }
+        for name in [
+            "",
+            ".",
+            ".partial",
+            "a.csv",
+            ".a.csv.partial",
+            ".20261122T010000Z-1f2e3d4c.partial",
+            "..20261122T010000Z-1f2e3d4c.partial",
+            "a.csv.20261122T010000Z-1f2e3d4c.partial",
+            ".a.csv.20261122T010000Z-1f2e3d4c.partial.csv",
+            ".a.csv20261122T010000Z-1f2e3d4c.partial",
+            ".a.csv.20261122T010000Z-1F2E3D4C.partial",
+        ] {
+            assert!(!is_stage(OsStr::new(name)), "{name}");
+        }
     }
 
     #[test]
