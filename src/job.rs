@@ -78,8 +78,8 @@ pub struct Job {
     pub org: OrgName,
     /// Whether `run --all` and the daemon take it; `run NAME` always does.
     pub enabled: bool,
-    /// The query, parsed; its text goes to the org untouched.
-    pub query: Query,
+    /// What it exports.
+    pub source: Source,
     /// Where its text was written; `None` for a query without a file.
     pub query_origin: Option<QueryOrigin>,
     /// Whether deleted and archived rows are asked for too (`queryAll`).
@@ -109,7 +109,21 @@ pub struct Job {
     pub ping_url: Option<SecretString>,
 }
 
+/// What a job exports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The result of a query, whose text goes to the org as it is.
+    Soql(Query),
+}
+
 impl Job {
+    /// The query that its source stands for.
+    #[must_use]
+    pub fn query(&self) -> &Query {
+        let Source::Soql(query) = &self.source;
+        query
+    }
+
     /// What it is remembered by between runs.
     #[must_use]
     pub fn key(&self) -> ExportKey {
@@ -130,7 +144,7 @@ impl Job {
     /// `Contacts.Tasks`.
     #[must_use]
     pub fn child_files(&self) -> Vec<String> {
-        if self.layout().child_tables { self.query.statement.child_queries() } else { Vec::new() }
+        if self.layout().child_tables { self.query().statement.child_queries() } else { Vec::new() }
     }
 }
 

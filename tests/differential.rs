@@ -25,6 +25,7 @@ use sfexport::export::{Edges, Extent, Run, export};
 use sfexport::http::Http;
 use sfexport::job::{
     Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate, Policy, Shape,
+    Source,
 };
 use sfexport::monitor::Silent;
 use sfexport::org::{KeySource, Org, OrgName};
@@ -175,7 +176,9 @@ impl World {
             name: JobName::parse("generated").unwrap(),
             org: org.name.clone(),
             enabled: true,
-            query: Query::parse(&case.soql).unwrap_or_else(|error| panic!("{}: {error}", case.soql)),
+            source: Source::Soql(
+                Query::parse(&case.soql).unwrap_or_else(|error| panic!("{}: {error}", case.soql)),
+            ),
             query_origin: None,
             all_rows: false,
             output: OutputTemplate::fixed(&path),

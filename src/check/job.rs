@@ -57,7 +57,7 @@ impl Check<'_> {
 
     async fn described(&self, job: &Job, reached: &Reached) -> Result<Vec<Described>, Fault> {
         let version = &reached.client.org().api_version;
-        let path = query::description_path(version, job.all_rows, &job.query.text)?;
+        let path = query::description_path(version, job.all_rows, &job.query().text)?;
         reached.client.description(&path).await
     }
 
@@ -94,8 +94,8 @@ impl Check<'_> {
     async fn plan(&self, job: &Job, reached: &Reached) -> Result<Option<explain::Plan>, Fault> {
         let version = &reached.client.org().api_version;
         // The run's own path too: it may be too long for a URL.
-        query::path(version, job.all_rows, &job.query.text)?;
-        let call = Call::get(query::explain_path(version, &job.query.text)?).about("the query");
+        query::path(version, job.all_rows, &job.query().text)?;
+        let call = Call::get(query::explain_path(version, &job.query().text)?).about("the query");
         let response = reached.client.call(&call, &mut Attempts::default()).await?;
         Ok(explain::read(response.body()))
     }
@@ -109,7 +109,7 @@ impl Check<'_> {
             }
             None => Step::skipped(Name::Records, format!("not counted: {why}")),
         };
-        let Some(count) = Count::of(&job.query) else {
+        let Some(count) = Count::of(job.query()) else {
             return about("the query groups or counts by itself");
         };
         let records = match self.count(job, reached, &count).await {

@@ -13,7 +13,7 @@ use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
     Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate, Policy, Shape,
-    output_path, path_text,
+    Source, output_path, path_text,
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
@@ -79,7 +79,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         name: JobName::parse("query").map_err(|error| Failure::new(Exit::General, error.to_string()))?,
         org: org.name.clone(),
         enabled: true,
-        query,
+        source: Source::Soql(query),
         query_origin: None,
         all_rows: arguments.all_rows,
         output: OutputTemplate::fixed(&path),

@@ -20,7 +20,7 @@ use crate::job::output_path::{FIELDS, Fields, beside};
 use crate::job::path_text;
 use crate::job::{
     CatchUp, Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
-    Overlap, Policy, QueryOrigin, Shape,
+    Overlap, Policy, QueryOrigin, Shape, Source,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
@@ -412,7 +412,7 @@ impl Reading {
             name,
             org: org?,
             enabled: typed.enabled,
-            query: query?,
+            source: Source::Soql(query?),
             query_origin: self.query_origin.take(),
             all_rows: typed.all_rows,
             output: output?,
@@ -449,10 +449,10 @@ impl Reading {
     /// A query that is SOQL, but whose export would have no columns of its own kind, is a mistake too, as far as
     /// its text alone tells.
     fn columns(&mut self, file: &TextFile, section: &Section<RawJob>, job: &Job) -> Option<()> {
-        if Columns::need_description(&job.query, job.layout()) {
+        if Columns::need_description(job.query(), job.layout()) {
             return Some(());
         }
-        let Err(error) = Columns::laid_out(&job.query, job.layout(), None) else { return Some(()) };
+        let Err(error) = Columns::laid_out(job.query(), job.layout(), None) else { return Some(()) };
         let key = if section.is_written("soql") { "soql" } else { "soql_file" };
         let what = if self.is_hidden { hidden(&error) } else { format!("cannot be exported: {error}") };
         self.mistake(file, section, key, what);

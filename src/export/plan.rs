@@ -33,7 +33,7 @@ impl Draft {
     /// [`Exit::Query`] if the query cannot be exported as the job says, or is too long for a URL.
     pub(super) fn of(job: &Job, org: &Org) -> Result<Self, Failure> {
         let columns = columns(job)?;
-        let (version, text) = (&org.api_version, &job.query.text);
+        let (version, text) = (&org.api_version, &job.query().text);
         let first = query::path(version, job.all_rows, text).map_err(Fault::into_failure)?;
         let description =
             query::description_path(version, job.all_rows, text).map_err(Fault::into_failure)?;
@@ -57,7 +57,7 @@ impl Draft {
 /// # Errors
 /// [`Exit::Query`] if the query cannot be exported as the job says.
 pub fn columns(job: &Job) -> Result<Option<Columns>, Failure> {
-    let has_children = !job.query.statement.child_queries().is_empty();
+    let has_children = !job.query().statement.child_queries().is_empty();
     if job.format == Format::Csv && has_children && job.shape.children == Children::Reject {
         return Err(Failure::new(
             Exit::Query,
@@ -65,7 +65,7 @@ pub fn columns(job: &Job) -> Result<Option<Columns>, Failure> {
         )
         .hint("leave the child query out, or set children = \"json\" or \"files\""));
     }
-    if Columns::need_description(&job.query, job.layout()) {
+    if Columns::need_description(job.query(), job.layout()) {
         return Ok(None);
     }
     laid_out(job, None).map(Some)
@@ -80,6 +80,6 @@ pub fn described_columns(job: &Job, described: &[Described]) -> Result<Columns, 
 }
 
 fn laid_out(job: &Job, described: Option<&[Described]>) -> Result<Columns, Failure> {
-    Columns::laid_out(&job.query, job.layout(), described)
+    Columns::laid_out(job.query(), job.layout(), described)
         .map_err(|error| Failure::new(Exit::Query, format!("the query cannot be exported: {error}")))
 }

@@ -56,7 +56,7 @@ pub(crate) async fn explained(client: &OrgClient, job: &Job, fault: Fault) -> Fa
     }
     let mut descriptions = Descriptions::new();
     let unknown = loop {
-        match look(&job.query.statement, None, &descriptions) {
+        match look(&job.query().statement, None, &descriptions) {
             Finding::Unknown(unknown) => break Some(unknown),
             Finding::Needs(object) if descriptions.len() < MAX_DESCRIPTIONS => {
                 let found = description(client, &object).await;
@@ -104,7 +104,7 @@ fn hint(unknown: Option<&Unknown>, job: &Job, username: &str) -> String {
             place(1)
         );
     };
-    let place = place(name.span.line(&job.query.text));
+    let place = place(name.span.line(&job.query().text));
     let (article, word, access) = match kind {
         Kind::Field => ("a", "field", "field-level security"),
         Kind::Relationship => ("a", "relationship", "field-level security of its lookup field"),
