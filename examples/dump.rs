@@ -1,5 +1,5 @@
 //! The embedded org's data set as JSON Lines, straight from [`DataSet`]: one record a line, deleted ones too.
-//! What a client should have got is worked out from this, and not from anything that the org answers.
+//! What a client should have received is computed from this, not from the org's responses.
 
 use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;

@@ -1,6 +1,5 @@
-//! The embedded org: a Salesforce look-alike on loopback, for `demo`, for the tests and for users' own dry
-//! runs. It checks logins, answers queries out of a made-up data set, and fails where it is told to; what it
-//! does not understand it refuses, it never makes an answer up.
+//! The embedded org: a Salesforce look-alike on loopback, for `demo`, for tests and for users' own dry runs. It
+//! checks logins, runs queries on a made-up data set, and fails on request. What it does not understand it refuses.
 
 mod column_metadata;
 mod condition;
@@ -37,7 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// The audiences that an assertion may name, beside the org's own URL; a trailing slash is heard too.
+/// The audiences that an assertion may name besides the org's own URL; a trailing slash is accepted.
 pub const AUDIENCES: [&str; 2] = ["https://login.salesforce.com", "https://test.salesforce.com"];
 
 /// The API versions of the org, first and last; earlier ones from 21.0 on are retired (410).
@@ -59,8 +58,8 @@ pub struct Options {
     /// Whether an `exp` more than three minutes ahead is refused, as the documentation says and the real
     /// service does not.
     pub strict_exp: bool,
-    /// The most records on a page. Below 200 it overrules what the client asks for, so that a test has many
-    /// pages of few records.
+    /// The most records on a page. Below 200 it overrules the client's wish, so a test can have many pages
+    /// of few records.
     pub page_size: usize,
     /// How long the org thinks before it sends a page.
     pub think: Duration,
@@ -69,12 +68,12 @@ pub struct Options {
     /// API calls used before the first, and allowed, as `Sforce-Limit-Info` and `/limits` tell.
     pub api_calls: (u64, u64),
     /// Whether all pages of a query are made before the first is sent, and kept for the next time it is asked,
-    /// so that a benchmark measures the client alone. Takes as much memory as the answers do.
+    /// so a benchmark measures the client alone. This takes as much memory as the responses.
     pub prerender: bool,
 }
 
 impl Default for Options {
-    /// A thousand accounts, any port, at full speed; no key, so that no login succeeds until one is given.
+    /// A thousand accounts, any port, full speed, and no key: no login succeeds until one is given.
     fn default() -> Self {
         Self {
             port: 0,
@@ -104,7 +103,7 @@ impl DemoOrg {
     /// Starts an org on the current tokio runtime; it accepts connections when this returns.
     ///
     /// # Errors
-    /// Where the port cannot be had, or the public key cannot be read (kind `InvalidInput`).
+    /// If the port is not available, or the public key cannot be read (kind `InvalidInput`).
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let url = format!("http://127.0.0.1:{}", listener.local_addr()?.port());
@@ -218,7 +217,7 @@ impl Request {
         self.target.split_once('?').map_or(&self.target, |(path, _)| path)
     }
 
-    /// What stands behind `?`, as sent.
+    /// The part after `?`, as sent.
     #[must_use]
     pub fn query(&self) -> &str {
         self.target.split_once('?').map_or("", |(_, query)| query)
@@ -314,7 +313,7 @@ fn keys(pem: &str) -> io::Result<Vec<DecodingKey>> {
     // What is left is a block without its end, or no PEM at all.
     match block.trim().is_empty() {
         true => Ok(keys),
-        false => Err(wrong("it is no whole PEM".to_owned())),
+        false => Err(wrong("it is not complete PEM".to_owned())),
     }
 }
 

@@ -1,5 +1,5 @@
 //! The org's records: what each row holds, computed from its number when it is asked for. Knows nothing of
-//! queries or of JSON, so that tests can take from it what an export should hold.
+//! queries or of JSON, so tests can take from it what an export should hold.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -229,7 +229,7 @@ impl DataSet {
 
 /// Of the objects with a recycle bin, one row in so many is in it.
 pub(super) const DELETED_EVERY: usize = 97;
-/// The first deleted row, so that even an org of ten records has one.
+/// The first deleted row: even an org of ten records has one.
 pub(super) const DELETED_AT: usize = 5;
 
 /// One record.
@@ -351,7 +351,7 @@ pub enum Value {
         /// Degrees east.
         longitude: f64,
     },
-    /// A base64 field of a record: an answer holds the URL of its bytes.
+    /// A base64 field of a record: a response holds the URL of its bytes.
     Blob(RecordId, &'static str),
 }
 
@@ -424,7 +424,7 @@ pub struct RecordId {
     index: u32,
 }
 
-/// In the order of their bytes, so that ids sort as their rows do.
+/// In the order of their bytes: ids sort as their rows do.
 const BASE_62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Between an id's prefix and its number: the org's own characters.
 const ORG_PART: &[u8; 7] = b"Dm00000";
@@ -501,7 +501,7 @@ mod tests {
 
     #[test]
     fn the_suffix_of_an_id_tells_its_capitals() {
-        // Ids of recorded answers.
+        // Ids from recorded responses.
         for id in ["0014C00000dkMFjQAM", "003B000000DkDswIAF", "001B0000002Gcp0IAC", "0063F00000RdvMKQAZ"] {
             assert_eq!(&checksum(&id.as_bytes()[..15]), &id.as_bytes()[15..]);
         }

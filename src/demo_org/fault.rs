@@ -87,7 +87,7 @@ pub enum Fault {
         body: Vec<u8>,
     },
     /// In the body of the right response, all occurrences of a text are replaced: names of people and ids in
-    /// the identity, a key of the login's response, a version. What is put in must be valid where it stands;
+    /// the identity, a key of the login's response, a version. What is put in must be valid in its place;
     /// control characters in JSON have to be escaped, for one.
     Replace {
         /// The text to look for.
@@ -291,6 +291,6 @@ pub enum Framing {
     Chunked,
     /// `Content-Length`, the whole body's.
     Length,
-    /// Neither: the body ends with the connection, so that a cut one looks whole.
+    /// Neither: the body ends with the connection, so a cut one looks complete.
     UntilClose,
 }

@@ -15,7 +15,7 @@ pub(super) struct Groups {
     pub(super) subtotals: Subtotals,
     /// Every aggregate that the select list, HAVING or ORDER BY names, once.
     pub(super) aggregates: Vec<Aggregate>,
-    /// The select list: the key in the answer, and what stands there.
+    /// The select list: keys and their values.
     pub(super) columns: Vec<GroupColumn>,
     pub(super) having: Option<Condition>,
 }
@@ -211,7 +211,7 @@ impl Groups {
     }
 }
 
-/// One row of a grouped query's answer.
+/// One row of a grouped result.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     keys: Vec<Value>,

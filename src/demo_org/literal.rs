@@ -28,7 +28,7 @@ pub(super) enum Literal {
 /// Why a literal does not fit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// It is no literal at all.
+    /// It is not a literal.
     Unexpected,
     /// It is one of another type.
     Type,
@@ -167,7 +167,7 @@ impl Pattern {
     pub(super) fn fits(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
         let (mut at, mut wild) = (0, 0);
-        // Where the last `%` stands, and where its text ends so far.
+        // Where the last `%` is, and where its text ends so far.
         let mut back: Option<(usize, usize)> = None;
         while at < text.len() {
             match self.0.get(wild) {
@@ -304,7 +304,7 @@ impl Operator {
         !matches!(self, Self::Equal | Self::Unequal)
     }
 
-    /// Whether a value stands so to a literal. Null is unequal to everything but null, and neither less nor
+    /// Whether the comparison holds between a value and a literal. Null is unequal to everything but null, and neither less nor
     /// greater than anything; a null boolean is false.
     pub(super) fn holds(self, value: &Value, literal: &Literal) -> bool {
         use std::cmp::Ordering;

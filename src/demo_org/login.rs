@@ -25,7 +25,7 @@ pub(super) fn check(org: &Org, request: &Request) -> Result<(), LoginRefusal> {
     let form_encoded = request
         .header("content-type")
         .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
-    // Some clients send everything in the URL, and are heard.
+    // Some clients send everything in the URL, and Salesforce accepts it.
     let mut parameters = parameters(request.query());
     if form_encoded {
         parameters.extend(self::parameters(&String::from_utf8_lossy(&request.body)));
@@ -59,7 +59,7 @@ fn check_assertion(org: &Org, assertion: &str) -> Result<(), LoginRefusal> {
     if audience != org.url && !super::AUDIENCES.contains(&audience) {
         return Err(("invalid_grant", "audience is invalid"));
     }
-    // A string of digits is heard as well as a number.
+    // A string of digits is accepted as well as a number.
     let exp = match token.claims.get("exp") {
         Some(Json::Number(number)) => number.as_f64(),
         Some(Json::String(text)) => text.parse().ok(),

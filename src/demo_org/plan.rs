@@ -1,11 +1,13 @@
 //! A query's text → what is to be found and how it is to be shown, every name resolved against the objects.
 
+mod groups;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::condition::{Chain, Condition, DateFunction, End, Operand, Order, Reader, not_grouped};
+use super::condition::{Chain, Condition, End, Order, Reader};
 use super::data::{DataSet, RecordId, Value};
-use super::group::{Aggregate, AggregateFunction, GroupColumn, Groups, Subtotals};
+use super::group::Groups;
 use super::refusal::Refusal;
 use super::schema::{Field, Kind, Object};
 use crate::soql::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Query, Statement, TokenKind};
@@ -21,7 +23,7 @@ pub(super) struct Plan {
     pub(super) offset: usize,
 }
 
-/// What an answer consists of.
+/// What a result consists of.
 #[derive(Debug)]
 pub(super) enum Shape {
     Records(Vec<Column>),
@@ -37,7 +39,7 @@ pub(super) struct Column {
     pub(super) content: Content,
 }
 
-/// What stands under a key.
+/// The value of a key.
 #[derive(Debug)]
 pub(super) enum Content {
     /// A field of the record itself, under its name or an alias; formatted if so it says.
@@ -238,7 +240,7 @@ impl<'q> Planner<'q> {
             let segments: Vec<&str> = source.path.segments.iter().map(Name::as_str).collect();
             let at = source.path.segments[0].span.start;
             let (hops, rest) = scope.begin(&segments);
-            // A second object that is no path from the first would be a join, which SOQL has not.
+            // A second object that is not a path from the first would be a join, and SOQL has none.
             if rest.len() == segments.len() {
                 return Err(Refusal::unexpected(self.query, at));
             }
@@ -346,7 +348,7 @@ impl<'q> Planner<'q> {
                     let at = call.name.span.start;
                     let (chain, formatted) = self.shown(scope, call)?;
                     let key = alias.as_ref().map_or(chain.key(), Name::as_str).to_owned();
-                    // An alias stands where the field would: inside its parents.
+                    // An alias is where the field would be: inside its parents.
                     let column = Column { key, content: Content::Own(chain.end, formatted) };
                     self.insert(&mut columns, &chain.hops, column, at)?;
                 }
@@ -472,7 +474,7 @@ impl<'q> Planner<'q> {
                 .object(&name.text)
                 .filter(|object| reference.reference.as_ref().is_some_and(|to| to.to.contains(&object.name)));
             let object = object.ok_or_else(|| {
-                let reason = format!("'{}' is no type that '{}' can have", name.text, dotted(path));
+                let reason = format!("'{}' is not a type that '{}' can have", name.text, dotted(path));
                 Refusal::at(self.query, name.span.start, "INVALID_TYPE", &reason)
             })?;
             let inner = Scope { object, roots: Vec::new(), aliases: Vec::new() };
@@ -539,145 +541,6 @@ impl<'q> Planner<'q> {
         columns.push(column);
         Ok(())
     }
-
-    fn groups(&self, statement: &Statement, scope: &Scope, end: usize) -> Result<Groups, Refusal> {
-        let mut groups = Groups::default();
-        if let Some(clause) = statement.clause(ClauseKind::GroupBy) {
-            self.keys(&mut groups, scope, clause, end)?;
-        }
-        let mut unnamed = 0;
-        for item in &statement.select {
-            let (at, column) = match item {
-                Item::Field { path, alias } => {
-                    let chain = self.path(scope, path)?;
-                    let at = place(path);
-                    let key = groups.key(&Operand::Field(chain.clone()));
-                    let key = key.ok_or_else(|| not_grouped(self.query, at, &chain.path))?;
-                    let name = alias.as_ref().map_or(chain.key(), Name::as_str).to_owned();
-                    let column = GroupColumn {
-                        key: name,
-                        operand: Operand::Key(key),
-                        text: dotted(path),
-                        is_field: true,
-                        formatted: false,
-                    };
-                    (at, column)
-                }
-                Item::Function { call, alias } => {
-                    let (operand, formatted) = self.group_function(&mut groups, scope, call)?;
-                    let key = match alias {
-                        Some(alias) => alias.text.clone(),
-                        None => {
-                            unnamed += 1;
-                            format!("expr{}", unnamed - 1)
-                        }
-                    };
-                    let text = printed(call);
-                    (call.name.span.start, GroupColumn { key, operand, text, is_field: false, formatted })
-                }
-                Item::Child(child) => {
-                    return Err(Refusal::unexpected(self.query, place(&child.from[0].path)));
-                }
-                Item::TypeOf { relationship, .. } => {
-                    return Err(Refusal::unexpected(self.query, place(relationship)));
-                }
-            };
-            if groups.columns.iter().any(|known| known.key.eq_ignore_ascii_case(&column.key)) {
-                let reason = format!("duplicate alias: {}", column.key);
-                return Err(Refusal::at(self.query, at, "MALFORMED_QUERY", &reason));
-            }
-            groups.columns.push(column);
-        }
-        if let Some(clause) = statement.clause(ClauseKind::Having) {
-            let having = self.reader(scope, clause, end, Some(&mut groups)).condition()?;
-            groups.having = Some(having);
-        }
-        Ok(groups)
-    }
-
-    fn keys(&self, groups: &mut Groups, scope: &Scope, clause: &Clause, end: usize) -> Result<(), Refusal> {
-        let mut reader = self.reader(scope, clause, end, None);
-        let second_opens = clause.tokens.get(1).is_some_and(|token| token.kind == TokenKind::Open);
-        if second_opens && reader.eat_word("ROLLUP") {
-            groups.subtotals = Subtotals::Rollup;
-        } else if second_opens && reader.eat_word("CUBE") {
-            groups.subtotals = Subtotals::Cube;
-        }
-        let wrapped = groups.subtotals != Subtotals::None;
-        if wrapped {
-            reader.expect(TokenKind::Open)?;
-        }
-        loop {
-            let start = clause.tokens.get(reader.at).map_or(end, |token| token.span.start);
-            let (operand, kind, name) = reader.operand()?;
-            if !kind.is_groupable() {
-                let reason = format!("field '{name}' can not be grouped in a query call");
-                return Err(Refusal::at(self.query, start, "MALFORMED_QUERY", &reason));
-            }
-            if groups.key(&operand).is_none() {
-                groups.keys.push(operand);
-            }
-            if !reader.eat(TokenKind::Comma) {
-                break;
-            }
-        }
-        if wrapped {
-            reader.expect(TokenKind::Close)?;
-            // The documentation allows three.
-            if groups.keys.len() > 3 {
-                return Err(Refusal::new(
-                    "MALFORMED_QUERY",
-                    "GROUP BY ROLLUP and CUBE take at most three fields",
-                ));
-            }
-        }
-        reader.expect_end()
-    }
-
-    fn group_function(
-        &self,
-        groups: &mut Groups,
-        scope: &Scope,
-        call: &Call,
-    ) -> Result<(Operand, bool), Refusal> {
-        let at = call.name.span.start;
-        let name = &call.name.text;
-        if name.eq_ignore_ascii_case("FORMAT") || name.eq_ignore_ascii_case("convertCurrency") {
-            let [Argument::Call(inner)] = call.arguments.as_slice() else {
-                return Err(Refusal::unexpected(self.query, at));
-            };
-            let (operand, _) = self.group_function(groups, scope, inner)?;
-            return Ok((operand, name.eq_ignore_ascii_case("FORMAT")));
-        }
-        let chain = match call.arguments.as_slice() {
-            [] => None,
-            [Argument::Path(path)] => Some(self.path(scope, path)?),
-            // convertTimezone(f) inside a date function changes nothing: the org's zone is UTC.
-            [Argument::Call(inner)] if inner.name.eq_ignore_ascii_case("convertTimezone") => {
-                match inner.arguments.as_slice() {
-                    [Argument::Path(path)] => Some(self.path(scope, path)?),
-                    _ => return Err(Refusal::unexpected(self.query, at)),
-                }
-            }
-            _ => return Err(Refusal::unexpected(self.query, at)),
-        };
-        if let Some(function) = DateFunction::read(name) {
-            let chain = chain.ok_or_else(|| Refusal::unexpected(self.query, at))?;
-            let path = chain.path.clone();
-            let key = groups.key(&Operand::Date(function, chain));
-            return Ok((Operand::Key(key.ok_or_else(|| not_grouped(self.query, at, &path))?), false));
-        }
-        if name.eq_ignore_ascii_case("GROUPING") {
-            let chain = chain.ok_or_else(|| Refusal::unexpected(self.query, at))?;
-            let path = chain.path.clone();
-            let key = groups.key(&Operand::Field(chain));
-            return Ok((Operand::Grouping(key.ok_or_else(|| not_grouped(self.query, at, &path))?), false));
-        }
-        let function = AggregateFunction::read(name).ok_or_else(|| Refusal::unexpected(self.query, at))?;
-        let aggregate = Aggregate::new(function, chain)
-            .map_err(|reason| Refusal::at(self.query, at, "MALFORMED_QUERY", &reason))?;
-        Ok((Operand::Aggregate(groups.aggregate(aggregate)), false))
-    }
 }
 
 impl Scope {
@@ -714,18 +577,4 @@ fn place(path: &Path) -> usize {
 
 fn dotted(path: &Path) -> String {
     path.segments.iter().map(Name::as_str).collect::<Vec<_>>().join(".")
-}
-
-/// A call as written, for the metadata of columns.
-fn printed(call: &Call) -> String {
-    let arguments: Vec<String> = call
-        .arguments
-        .iter()
-        .map(|argument| match argument {
-            Argument::Path(path) => dotted(path),
-            Argument::Call(call) => printed(call),
-            Argument::Literal(text) => text.clone(),
-        })
-        .collect();
-    format!("{}({})", call.name.text, arguments.join(", "))
 }

@@ -23,7 +23,7 @@ impl Refusal {
         Self::new(code, format!("{}{reason}", place(query, byte)))
     }
 
-    /// A token that does not belong where it stands.
+    /// A token in the wrong place.
     pub(super) fn unexpected(query: &str, byte: usize) -> Self {
         let rest = query.get(byte..).unwrap_or_default();
         let length = rest
@@ -34,7 +34,7 @@ impl Refusal {
         Self::at(query, byte, "MALFORMED_QUERY", &format!("unexpected token: '{token}'"))
     }
 
-    /// A text that is no SELECT statement.
+    /// A text that is not a SELECT statement.
     pub(super) fn syntax(query: &str, error: &SyntaxError) -> Self {
         let line = query.split('\n').take(error.line - 1).map(|line| line.len() + 1).sum::<usize>();
         let rest = query.get(line..).unwrap_or_default();

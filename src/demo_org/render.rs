@@ -52,7 +52,7 @@ fn double(out: &mut Vec<u8>, number: f64) {
 /// rounding the exact value to that length does, and the shortest form here does not.
 const LONG: usize = 15;
 
-/// Puts the rounded form in place of the shortest one, unless it is another number: above a power of two the
+/// Replaces the shortest form with the rounded one, unless it is another number: above a power of two the
 /// doubles lie twice as far apart as below it.
 fn nearer(out: &mut Vec<u8>, from: usize, number: f64, rounded: &str) {
     if rounded.parse() == Ok(number) {
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn doubles_are_written_as_java_writes_them() {
-        // Each answer is that of JDK 25's own `Double.toString`; JDK 17's differs in the last one but one.
+        // Each value is from JDK 25's own `Double.toString`; JDK 17's differs in the last one but one.
         for (number, expected) in [
             (0.0, "0.0"),
             (-0.0, "-0.0"),

@@ -1,4 +1,4 @@
-//! What objects, fields and relationships are; which ones the org has stands in `objects`.
+//! What objects, fields and relationships are; `objects` lists those of the org.
 
 use super::data::{DataSet, Row, Value};
 
@@ -123,7 +123,7 @@ pub enum Kind {
     Address,
     /// location, compound
     Location,
-    /// base64: the answer holds a URL
+    /// base64: a response holds a URL
     Base64,
 }
 

@@ -118,7 +118,7 @@ fn cell(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-/// Appends a text with its quotes doubled; everything else stands as it is, NUL and line breaks too.
+/// Appends a text with its quotes doubled; everything else stays as it is, NUL and line breaks too.
 fn quoted(out: &mut Vec<u8>, text: &str) {
     for &byte in text.as_bytes() {
         if byte == b'"' {

@@ -245,7 +245,7 @@ pub(in crate::demo_org) fn pretty(compact: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(compact.len() * 3 / 2);
     let mut depth = 0_usize;
     let mut at = 0;
-    // What each open bracket is, and whether anything stands in it.
+    // The brackets that are open.
     let mut open: Vec<u8> = Vec::new();
     let line = |out: &mut Vec<u8>, depth: usize| {
         out.push(b'\n');

@@ -63,7 +63,7 @@ fn page_reply(request: &Request, page: &Page, faults: &[Fault], own: Option<&str
     Reply::page(page.body(&Envelope { pretty: wants_pretty(request), faults, own }))
 }
 
-/// What a page's bytes depend on, beside the org.
+/// What the bytes of a page depend on, besides the org.
 fn rendering(request: &Request, target: &str) -> String {
     let batch = request.header("sforce-query-options").unwrap_or_default();
     format!("{} {} {batch} {target}", accepts_gzip(request), wants_pretty(request))
@@ -77,7 +77,7 @@ fn kept(org: &Org, request: &Request, faults: &[Fault]) -> Option<Reply> {
     Some(Reply::ready_page(ready))
 }
 
-/// Makes and keeps all pages of a query; responds with the first.
+/// Renders and keeps all pages of a query, and responds with the first.
 fn prerender(org: &Org, request: &Request, version: &str, first: Page) -> Reply {
     let mut target = request.target.clone();
     let mut page = first;

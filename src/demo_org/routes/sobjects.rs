@@ -1,4 +1,4 @@
-//! The objects: which there are, what each of them is made of, and single records.
+//! The list of objects, the describe of one, and single records.
 
 use crate::demo_org::Org;
 use crate::demo_org::data::Row;
