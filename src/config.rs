@@ -2,6 +2,7 @@
 //! turned into [`Org`]s, [`Job`]s and [`Settings`], or into every mistake that is in them. Nothing else
 //! reads them.
 
+mod digests;
 mod jobs;
 mod keys;
 mod layer;
@@ -18,6 +19,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use digests::{Difference, Digests};
 pub use keys::{Key, Kind, Table, Unwritten, keys, markdown};
 pub use mistake::{Mistake, Mistakes, Origin};
 pub(crate) use mistake::{did_you_mean, nearest};
@@ -75,6 +77,8 @@ pub struct FlagValue {
 pub enum Selection {
     /// Every job; a mistake in any file counts.
     All,
+    /// Every job that can be read; the mistakes of others are in [`Config::broken`].
+    Readable,
     /// These; other files' mistakes are warnings.
     Jobs(Vec<String>),
     /// None: job files are not looked at.
@@ -92,6 +96,10 @@ pub struct Config {
     pub orgs: BTreeMap<OrgName, Org>,
     /// The selected jobs, ordered by name.
     pub jobs: Vec<Job>,
+    /// The jobs that cannot be read, by name, if they were not to stop the others.
+    pub broken: BTreeMap<String, Mistakes>,
+    /// What files all of this was read from.
+    pub digests: Digests,
     /// What is not right but stops nothing.
     pub warnings: Vec<Mistake>,
     /// The directory that a file without a name was looked for in.
@@ -179,7 +187,7 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
     {
         let most = section.typed.daemon.max_concurrent_runs;
         let runs = match selection {
-            Selection::All => most,
+            Selection::All | Selection::Readable => most,
             Selection::Jobs(jobs) => jobs.len().clamp(1, most),
             Selection::NoJobs => 1,
         };
@@ -234,11 +242,17 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
         return Err(mistakes);
     }
     warnings.sort();
+    let shared_text = file.as_ref().and_then(|(_, text)| text.as_ref());
+    let digests =
+        Digests { shared_file: shared_text.map(|file| digests::of(&file.text)), jobs: read.digests };
+    let broken = read.broken.into_iter();
     Ok(Config {
         file: file.map(|(path, _)| path),
         settings: section.typed,
         orgs: orgs.complete,
         jobs: read.jobs,
+        broken: broken.filter_map(|(job, mistakes)| Some((job, Mistakes::of(mistakes)?))).collect(),
+        digests,
         warnings,
         working_dir: working_dir.to_owned(),
     })

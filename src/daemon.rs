@@ -217,6 +217,7 @@ impl Daemon {
             tracing::warn!(%error, "the marks of jobs that are gone could not be removed");
         }
         let state_writer = StateWriter::start(state.clone())?;
+        let pending = Batch { loaded: Some(config.digests.clone()), ..Batch::default() };
         let now = clock.now();
         let config = Arc::new(config);
         on_reading(&config);
@@ -254,7 +255,7 @@ impl Daemon {
             reload_again: false,
             stopping: None,
             waiting: VecDeque::new(),
-            pending: Batch::default(),
+            pending,
             state_writer,
             writing: None,
             unwritten: Unwritten::default(),
@@ -391,6 +392,7 @@ impl Daemon {
                 }
                 (self.on_reading)(&config);
                 let plan = config.plan();
+                self.pending.loaded = Some(config.digests.clone());
                 self.config.send_replace(config);
                 self.reading.send_replace(Reading { taken: self.clock.now(), refused: None });
                 Some(Event::Reload(plan))

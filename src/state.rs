@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Digests;
 use crate::job::{ExportKey, JobName, Location, ObjectName, RecoveryData};
 use crate::org::OrgName;
 use crate::report::RunReport;
@@ -39,6 +40,7 @@ use store::{Document, LocalStore, Store, Version, When, hash};
 const JOURNAL: &str = "journal";
 const MARKS: &str = "marks";
 const COLUMNS: &str = "columns";
+const LOADED: &str = "loaded.json";
 
 /// The state directory.
 ///
@@ -52,6 +54,7 @@ const COLUMNS: &str = "columns";
 /// journal/KEY.json      what a run that has not ended must not forget
 /// marks/KEY.json        how far the job's schedule has come
 /// columns/KEY.json      the columns of the last successful run
+/// loaded.json           the files that the daemon read its configuration from
 /// ```
 ///
 /// KEY is `JOB@ORG`, with `@OBJECT` for one export of a set. A lock is the kernel's, on an open file: whether the file
@@ -341,6 +344,25 @@ impl State {
         let names = self.store.list(MARKS)?;
         let mut others = names.iter().filter(|name| name.ends_with(".json") && !kept.contains(*name));
         others.try_for_each(|name| self.store.delete(name))
+    }
+
+    /// The files that the daemon read its configuration from, if one ever did.
+    ///
+    /// # Errors
+    /// If the document cannot be read.
+    pub fn loaded(&self) -> Result<Option<Digests>, StateError> {
+        Ok(self.read(LOADED)?.map(|(digests, _)| digests))
+    }
+
+    /// Notes the files that the daemon read its configuration from.
+    ///
+    /// # Errors
+    /// If the document cannot be written.
+    pub fn set_loaded(&self, digests: &Digests) -> Result<(), StateError> {
+        let mut bytes = serde_json::to_vec(digests)
+            .map_err(|source| StateError::Damaged { path: self.store.location(LOADED), source })?;
+        bytes.push(b'\n');
+        self.store.put(LOADED, &bytes, When::Always).map(drop)
     }
 
     /// The columns of the key's last successful run; pruning the history does not forget them.

@@ -279,7 +279,7 @@ fn an_unknown_job_is_told_with_the_nearest_one() {
     refused_unasked(&at, &["run", "acounts"], 78, &["\"acounts\"", "accounts"]);
     refused_unasked(&at, &["run", "accounts", "nothing_like_it"], 78, &["\"nothing_like_it\"", "accounts"]);
     fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
-    refused_unasked(&at, &["run", "--all"], 78, &["jobs"]);
+    refused_unasked(&at, &["run", "--all"], 78, &["there is no enabled job in", "/jobs"]);
     refused_unasked(&at, &["run"], 2, &["--all"]);
 }
 

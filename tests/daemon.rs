@@ -459,6 +459,72 @@ fn who_asks_for_the_next_runs_is_told_that_no_daemon_is_there_to_start_them() {
     assert_eq!(at.run(["jobs", "--json"]).ended(0).says(&[&none]).reports().len(), 2);
 }
 
+#[test]
+fn jobs_says_what_the_running_daemon_has_not_loaded() {
+    let at = Deployment::new(10);
+    for job in ["accounts", "contacts"] {
+        at.job(job, SOQL, "{job}.csv", "schedule = \"@yearly\"");
+    }
+    at.write("jobs/other.toml", "soql_file = \"other.soql\"\noutput = \"other.csv\"\n");
+    at.write("jobs/other.soql", SOQL);
+    let jobs = || {
+        let jobs = at.run(["jobs", "--json"]).ended(0);
+        let loaded: Vec<_> = jobs.reports().iter().map(|job| job["loaded"].clone()).collect();
+        let warning = jobs.stderr.lines().find(|line| line.contains("has not loaded")).map(str::to_owned);
+        (loaded, warning)
+    };
+    let (yes, no) = (Json::from(true), Json::from(false));
+    assert_eq!(jobs().0, [Json::Null, Json::Null, Json::Null], "no daemon is running");
+    let mut daemon = Process::start(&at);
+    daemon.says("has started");
+    wait_for(|| at.path("state/loaded.json").exists().then_some(())).unwrap();
+    assert_eq!(jobs(), (vec![yes.clone(), yes.clone(), yes.clone()], None));
+
+    std::fs::remove_file(at.path("jobs/contacts.toml")).unwrap();
+    at.job("new", SOQL, "{job}.csv", "schedule = \"@yearly\"");
+    at.write("jobs/other.soql", "SELECT Name FROM Account");
+    let (loaded, warning) = jobs();
+    assert_eq!(loaded, [yes.clone(), no.clone(), no.clone()]);
+    let warning = warning.unwrap();
+    let expected =
+        "the running daemon has not loaded contacts (removed), new (new), other (changed); send it SIGHUP";
+    assert!(warning.contains(expected), "{warning}");
+
+    daemon.signal("HUP");
+    wait_for(|| (jobs() == (vec![yes.clone(); 3], None)).then_some(())).unwrap();
+    at.configure("[daemon]\nmax_concurrent_runs = 2");
+    let (loaded, warning) = jobs();
+    assert_eq!(loaded, [no.clone(), no.clone(), no]);
+    assert!(warning.unwrap().contains("has not loaded the changed sfexport.toml; "));
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+    assert_eq!(jobs(), (vec![Json::Null; 3], None));
+}
+
+#[test]
+fn a_broken_job_file_hides_no_other_job() {
+    let at = Deployment::new(10);
+    at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
+    at.job("broken", SOQL, "broken.csv", "timezone = \"Europe/Berln\"");
+    let mistake = "jobs/broken.toml:3: timezone: \"Europe/Berln\"";
+    for wide in [&["jobs"][..], &["jobs", "--wide"]] {
+        let jobs = at.run(wide).ended(78).says(&[mistake]);
+        let lines: Vec<_> = jobs.stdout().lines().collect();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[1].starts_with("accounts ") && lines[1].contains("-01-01 "), "{lines:?}");
+        assert!(lines[2].starts_with("broken ") && lines[2].ends_with(" broken"), "{lines:?}");
+    }
+    let jobs = at.run(["jobs", "--json"]).ended(78).says(&[mistake]).reports();
+    assert_eq!(
+        jobs.iter().map(|job| job["job"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["accounts", "broken"]
+    );
+    assert!(jobs[1]["mistakes"][0].as_str().unwrap().starts_with(mistake), "{}", jobs[1]);
+    assert!(jobs[0]["next"].is_string() && jobs[0]["mistakes"].is_null(), "{}", jobs[0]);
+    // A daemon does not start without a job that it should run.
+    at.run(["daemon"]).ended(78).says(&[mistake]);
+}
+
 fn settled_in(at: &Deployment, job: &str, schedule: &str, zone: &str) {
     let fingerprint = Schedule::parse(schedule, TimeZone::get(zone).unwrap()).unwrap().fingerprint();
     let mark = Mark { fingerprint, settled: ago(3), begun: None, started: Started::default(), died: 0 };

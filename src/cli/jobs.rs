@@ -1,6 +1,6 @@
 //! `sfexport jobs`: the jobs, their schedules, next and last runs, read while a daemon writes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::history::{in_zone, utc};
 use super::{Context, human, print, table};
 use crate::agenda::JobSnapshot;
-use crate::config::{self, Selection};
+use crate::config::{self, Difference, Digests, Mistakes, Selection};
 use crate::daemon::LoadedConfig;
 use crate::error::{Exit, Failure};
 use crate::job::Job;
@@ -38,12 +38,23 @@ struct Line<'a> {
     next: Option<Timestamp>,
     /// The same in the job's zone.
     next_in_zone: Option<String>,
+    /// Whether the running daemon has loaded its files as they are; none if no daemon runs.
+    loaded: Option<bool>,
     last: Option<&'a RunReport>,
+}
+
+/// A job that cannot be read, as `--json` shows it.
+#[derive(Serialize)]
+struct BrokenLine<'a> {
+    job: &'a str,
+    mistakes: Vec<String>,
+    loaded: Option<bool>,
 }
 
 /// Shows every job.
 pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit, Failure> {
-    let config = config::load(&context.sources()?, &Selection::All)?;
+    let mut config = config::load(&context.sources()?, &Selection::Readable)?;
+    let broken = std::mem::take(&mut config.broken);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -54,6 +65,10 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
         print::warning(context.common.log_format, None, &error.to_string());
     }
     let last = last_runs(&state, &config)?;
+    // If the lock cannot be looked at, nobody knows, and nothing is said.
+    let has_daemon = state.has_daemon().ok();
+    let loaded = if has_daemon == Some(true) { state.loaded().ok().flatten() } else { None };
+    let changes = loaded.map(|loaded| Changes::since(&loaded, &config.digests));
     let now = Timestamp::now();
     let snapshots = config.snapshots(marks, now);
     let several_orgs = config.orgs.len() > 1;
@@ -66,7 +81,8 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
     for (job, snapshot) in config.jobs.values().zip(&snapshots) {
         let last = last.get(job.name.as_str());
         if arguments.json {
-            let line = serde_json::to_string(&line(job, snapshot, last));
+            let loaded = changes.as_ref().map(|changes| changes.is_loaded(job.name.as_str()));
+            let line = serde_json::to_string(&line(job, snapshot, loaded, last));
             print::line(line.map_err(|error| Failure::new(Exit::General, error.to_string()))?);
         } else {
             errors.push(last.and_then(|report| report.error.as_deref()));
@@ -76,17 +92,73 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
             });
         }
     }
+    for (name, mistakes) in &broken {
+        if arguments.json {
+            let loaded = changes.as_ref().map(|changes| changes.is_loaded(name));
+            let mistakes = mistakes.as_slice().iter().map(ToString::to_string).collect();
+            print::json_line(&BrokenLine { job: name, mistakes, loaded });
+        } else {
+            let cells = rows.first().map_or(0, Vec::len);
+            let mut row = vec!["-".to_owned(); cells];
+            name.clone_into(&mut row[0]);
+            "broken".clone_into(&mut row[cells - 1]);
+            rows.push(row);
+            errors.push(None);
+        }
+    }
     if !arguments.json {
         let errors = errors.into_iter().map(|error| error.filter(|_| !arguments.wide));
         table::print(&rows, std::iter::once(None).chain(errors), table::width(arguments.wide));
     }
-    // Where the lock cannot be looked at, nobody knows, and nothing is said.
-    if snapshots.iter().any(|snapshot| snapshot.next.is_some()) && matches!(state.has_daemon(), Ok(false)) {
+    if let Some(what) = changes.as_ref().and_then(Changes::warning) {
+        print::warning(context.common.log_format, None, &what);
+    }
+    if snapshots.iter().any(|snapshot| snapshot.next.is_some()) && has_daemon == Some(false) {
         let directory = config.settings.state_dir.display();
         let what = format!("no daemon is running on {directory}, so no run starts by itself");
         print::warning(context.common.log_format, None, &what);
     }
-    Ok(Exit::Success)
+    // The others have been shown, and the status says that these cannot run.
+    match Mistakes::together(broken.into_values()) {
+        Some(mistakes) => Err(mistakes.into()),
+        None => Ok(Exit::Success),
+    }
+}
+
+/// What has changed since the running daemon loaded its configuration.
+struct Changes {
+    shared_file: bool,
+    jobs: BTreeMap<String, Difference>,
+}
+
+impl Changes {
+    fn since(loaded: &Digests, now: &Digests) -> Self {
+        Self { shared_file: loaded.shared_file != now.shared_file, jobs: now.differences(loaded) }
+    }
+
+    fn is_loaded(&self, job: &str) -> bool {
+        !self.shared_file && !self.jobs.contains_key(job)
+    }
+
+    /// What a person should know of it.
+    fn warning(&self) -> Option<String> {
+        const MOST: usize = 5;
+        let shared_file = self.shared_file.then(|| "the changed sfexport.toml".to_owned());
+        let jobs = self.jobs.iter().map(|(job, difference)| format!("{job} ({})", difference.as_str()));
+        let mut parts: Vec<_> = shared_file.into_iter().chain(jobs).collect();
+        if parts.is_empty() {
+            return None;
+        }
+        let more = parts.len().saturating_sub(MOST);
+        parts.truncate(MOST);
+        if more > 0 {
+            parts.push(format!("{more} more"));
+        }
+        Some(format!(
+            "the running daemon has not loaded {}; send it SIGHUP, and look into its log if that does not help",
+            parts.join(", ")
+        ))
+    }
 }
 
 /// The last run of each job, if it is in the history.
@@ -104,7 +176,12 @@ fn last_runs(state: &State, config: &LoadedConfig) -> Result<HashMap<String, Run
     Ok(last)
 }
 
-fn line<'a>(job: &'a Job, snapshot: &JobSnapshot, last: Option<&'a RunReport>) -> Line<'a> {
+fn line<'a>(
+    job: &'a Job,
+    snapshot: &JobSnapshot,
+    loaded: Option<bool>,
+    last: Option<&'a RunReport>,
+) -> Line<'a> {
     Line {
         job: job.name.as_str(),
         org: job.org.as_str(),
@@ -113,6 +190,7 @@ fn line<'a>(job: &'a Job, snapshot: &JobSnapshot, last: Option<&'a RunReport>) -
         timezone: zone_name(job),
         next: snapshot.next,
         next_in_zone: snapshot.next.map(|next| in_zone(next, &job.timezone)),
+        loaded,
         last,
     }
 }

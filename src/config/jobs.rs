@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::Selection;
+use super::digests;
 use super::keys::Table;
 use super::layer::{Layer, Section, TextFile, shown};
 use super::mistake::{Mistake, Origin, did_you_mean, nearest, quoted};
@@ -49,6 +50,10 @@ pub(crate) struct Jobs {
     pub(crate) jobs: Vec<Job>,
     pub(crate) mistakes: Vec<Mistake>,
     pub(crate) warnings: Vec<Mistake>,
+    /// By job: the mistakes that are not to stop the others.
+    pub(crate) broken: BTreeMap<String, Vec<Mistake>>,
+    /// By job: the digest of its files.
+    pub(crate) digests: BTreeMap<String, String>,
     /// The mistakes of asking for jobs that no file defines.
     pub(crate) unknown: Vec<Mistake>,
 }
@@ -56,7 +61,7 @@ pub(crate) struct Jobs {
 impl Jobs {
     /// Whether there was no job file at all.
     pub(crate) fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.mistakes.is_empty() && self.warnings.is_empty()
+        self.jobs.is_empty() && self.mistakes.is_empty() && self.warnings.is_empty() && self.broken.is_empty()
     }
 }
 
@@ -75,13 +80,13 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
     };
     let selected = match selection {
         Selection::Jobs(names) => Some(names.iter().map(String::as_str).collect::<BTreeSet<_>>()),
-        Selection::All | Selection::NoJobs => None,
+        Selection::All | Selection::Readable | Selection::NoJobs => None,
     };
     let is_selected = |stem: &str| selected.as_ref().is_none_or(|names| names.contains(stem));
     if let (Some(names), true) = (&selected, context.jobs_dir_known) {
         all.unknown.extend(names.iter().filter_map(|name| missing(name, &files, context)));
     }
-    if *selection == Selection::All {
+    if selected.is_none() {
         all.warnings.extend(passed_over::jobs(context.jobs_dir, context.working_dir));
     }
 
@@ -100,6 +105,12 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
                 ));
             }
         }
+        all.digests.insert(stem.clone(), digests::of(&reading.digests.concat()));
+        if *selection == Selection::Readable && !reading.mistakes.is_empty() {
+            all.warnings.append(&mut reading.warnings);
+            all.broken.insert(stem.clone(), reading.mistakes);
+            continue;
+        }
         if is_selected(stem) {
             all.mistakes.append(&mut reading.mistakes);
             all.warnings.append(&mut reading.warnings);
@@ -109,7 +120,8 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
         readings.extend(reading.job);
     }
     for (mistake, names) in clashes(&readings) {
-        if names.iter().any(|name| is_selected(name.as_str())) {
+        let counts = *selection != Selection::Readable;
+        if counts && names.iter().any(|name| is_selected(name.as_str())) {
             all.mistakes.push(mistake);
         } else {
             all.warnings.push(mistake);
@@ -358,6 +370,8 @@ struct Reading {
     /// Whether messages leave out the query's text: it may be no query, but a secret.
     is_hidden: bool,
     query_origin: Option<QueryOrigin>,
+    /// Those of its files, in the order of reading.
+    digests: Vec<String>,
 }
 
 impl Reading {
@@ -366,6 +380,7 @@ impl Reading {
             Ok(file) => file,
             Err(mistake) => return self.mistakes.push(mistake),
         };
+        self.digests.push(digests::of(&file.text));
         let layer = Layer::of_job_file(&file, &mut self.mistakes);
         if layer.is_unread() {
             return;
@@ -513,6 +528,7 @@ impl Reading {
                 return None;
             }
         };
+        self.digests.push(digests::of(&soql.text));
         // Windows' editors begin a file so; a query never does.
         let text = soql.text.trim_start_matches('\u{feff}');
         if text.trim().is_empty() {

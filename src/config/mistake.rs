@@ -85,6 +85,12 @@ impl Mistakes {
         (!mistakes.is_empty()).then_some(Self(mistakes))
     }
 
+    /// All of these together; `None` if there are none.
+    #[must_use]
+    pub fn together(all: impl IntoIterator<Item = Self>) -> Option<Self> {
+        Self::of(all.into_iter().flat_map(|mistakes| mistakes.0).collect())
+    }
+
     pub(crate) fn one(mistake: Mistake) -> Self {
         Self(vec![mistake])
     }

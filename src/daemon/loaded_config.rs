@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::agenda::{Agenda, JobSnapshot, Limits, Plan, PlannedJob};
 use crate::clock::Now;
-use crate::config::{Config, Settings};
+use crate::config::{Config, Digests, Settings};
 use crate::job::{ExportKey, Job, JobName};
 use crate::org::{Org, OrgName};
 use crate::schedule::Mark;
@@ -23,6 +23,8 @@ pub struct LoadedConfig {
     pub orgs: BTreeMap<OrgName, Arc<Org>>,
     /// Every job by name, the disabled ones too.
     pub jobs: BTreeMap<JobName, Arc<Job>>,
+    /// What files all of this was read from.
+    pub digests: Digests,
 }
 
 /// Salesforce refuses a user's logins above this many an hour.
@@ -36,6 +38,7 @@ impl LoadedConfig {
             settings: config.settings,
             orgs: config.orgs.into_iter().map(|(name, org)| (name, Arc::new(org))).collect(),
             jobs: config.jobs.into_iter().map(|job| (job.name.clone(), Arc::new(job))).collect(),
+            digests: config.digests,
         }
     }
 

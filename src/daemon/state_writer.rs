@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use tokio::sync::oneshot;
 
 use super::panic_text;
+use crate::config::Digests;
 use crate::error::Failure;
 use crate::job::{ExportKey, JobName};
 use crate::report::RunReport;
@@ -23,11 +24,13 @@ pub(super) type Marks = BTreeMap<JobName, Option<(ExportKey, Mark)>>;
 pub(super) struct Batch {
     pub(super) marks: Marks,
     pub(super) reports: Vec<RunReport>,
+    /// A configuration that was loaded, by its files.
+    pub(super) loaded: Option<Digests>,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.marks.is_empty() && self.reports.is_empty()
+        self.marks.is_empty() && self.reports.is_empty() && self.loaded.is_none()
     }
 }
 
@@ -73,9 +76,13 @@ impl StateWriter {
     }
 }
 
-fn write(state: &State, Batch { mut marks, reports }: Batch) -> Written {
+fn write(state: &State, Batch { mut marks, reports, loaded }: Batch) -> Written {
     let attempt = AssertUnwindSafe(|| {
         append(state, &reports);
+        if let Some(error) = loaded.and_then(|digests| state.set_loaded(&digests).err()) {
+            // All that depends on it is what `jobs` says of changed files.
+            tracing::warn!(%error, "it could not be noted which files the daemon has loaded");
+        }
         write_marks(state, &mut marks)
     });
     let error = panic::catch_unwind(attempt)
