@@ -149,6 +149,7 @@ fn permissions_that_cannot_be_set_are_named() {
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(73), "{said}");
     assert!(said.contains("cannot set the permissions 0640 on the export to "), "{said}");
+    assert!(said.contains("hint: leave file_mode out"), "{said}");
     assert!(!said.contains("flush"), "{said}");
     at.assert_no_stage();
 }

@@ -18,7 +18,7 @@ impl Failure {
             return Self::new(Exit::TryLater, what).hint(hint);
         }
         let failure = Self::new(exit, what);
-        match hint(path, error.kind()) {
+        match hint(path, error) {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
@@ -38,7 +38,8 @@ fn hint_of_too_many(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-fn hint(path: &Path, kind: io::ErrorKind) -> Option<String> {
+fn hint(path: &Path, error: &io::Error) -> Option<String> {
+    let (kind, errno) = (error.kind(), Errno::from_io_error(error));
     let above = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     // A directory refuses by itself; for a file it is the one that holds it.
     let directory = above.filter(|_| !path.is_dir()).unwrap_or(path).display();
@@ -49,10 +50,20 @@ fn hint(path: &Path, kind: io::ErrorKind) -> Option<String> {
         io::ErrorKind::QuotaExceeded => {
             format!("this user's disk quota is used up: make room in {directory}, or have the quota raised")
         }
+        // Permissions may be as they should, and the file system, an attribute or a sticky bit forbid it all the same.
+        io::ErrorKind::PermissionDenied if errno == Some(Errno::PERM) => {
+            format!(
+                "this user may not do that: check the owner of {directory}, its sticky bit and its attributes \
+                 (lsattr), and whether its file system allows it at all"
+            )
+        }
         io::ErrorKind::PermissionDenied => {
             format!(
                 "this user may not do that: check owner and mode of {directory} and of the directories above it"
             )
+        }
+        io::ErrorKind::ResourceBusy => {
+            format!("if it is mounted as a single file, mount {directory} instead")
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("the file system is mounted read-only: mount a writable volume at {directory}")
@@ -94,6 +105,8 @@ mod tests {
         assert!(hint(30).unwrap().contains("read-only"));
         assert!(hint(13).unwrap().contains("/data"));
         assert!(hint(36).unwrap().contains("255 bytes"));
+        assert!(hint(1).unwrap().contains("sticky bit"));
+        assert!(hint(16).unwrap().contains("mount /data instead"));
         assert_eq!(hint(5), None);
     }
 

@@ -48,10 +48,7 @@ impl LocalFile {
             (Some(parent), Some(_)) if !path.as_os_str().as_bytes().ends_with(b"/") => parent.to_owned(),
             _ => return Err(no_file(&path)),
         };
-        if path.file_name().is_some_and(stage_name::is_stage) {
-            let what = format!("cannot write {}: its name is that of an unfinished export", path.display());
-            return Err(Failure::new(Exit::Output, what).hint("choose a name that does not end in .partial"));
-        }
+        refuse_stage_name(&path)?;
         Ok(Self {
             shown: path.clone(),
             path,
@@ -85,6 +82,7 @@ impl LocalFile {
                 failure(&format!("cannot follow the link {} to", self.shown.display()), &target, &error)
             })?;
             self.path = self.directory.join(name);
+            refuse_stage_name(&self.path)?;
         }
         let what =
             format!("cannot follow the link {}: it leads through too many others", self.shown.display());
@@ -97,8 +95,8 @@ impl LocalFile {
         Self { owner: Owner::Query, ..self }
     }
 
-    /// The same output, refused where a linked directory leads it out of `root`, at whose path it must lie. `root`
-    /// itself may be a link.
+    /// The same output, refused if a link leads it out of `root`, below which its path must lie. `root` itself may be a
+    /// link.
     #[must_use]
     pub fn within(self, root: &Path) -> Self {
         Self { root: Some(root.to_owned()), ..self }
@@ -369,6 +367,15 @@ impl Sealed for LocalSealed {
     fn leave(mut self: Box<Self>) {
         self.stage.in_place = false;
     }
+}
+
+/// Refuses a path that a sweep would take for a stage.
+fn refuse_stage_name(path: &Path) -> Result<(), Failure> {
+    if !path.file_name().is_some_and(stage_name::is_stage) {
+        return Ok(());
+    }
+    let what = format!("cannot write {}: its name is that of an unfinished export", path.display());
+    Err(Failure::new(Exit::Output, what).hint("choose a name that does not end in .partial"))
 }
 
 /// Whether an export may take the place of what is at `path`.

@@ -61,7 +61,16 @@ pub(super) fn hand_on(
     // Last: an owner that changes and a list that is set change the bits too.
     if stage.metadata().map_err(cannot_look)?.mode() & 0o7777 != mode {
         stage.set_permissions(fs::Permissions::from_mode(mode)).map_err(|error| {
-            failure(&format!("cannot set the permissions {mode:04o} on the export to"), output, &error)
+            let doing = format!("cannot set the permissions {mode:04o} on the export to");
+            let hint = match file_mode {
+                Some(_) => {
+                    "leave file_mode out, or write to a file system on which this user may set permissions"
+                }
+                None => {
+                    "set file_mode to the permissions that new files have there, or move the old file away"
+                }
+            };
+            failure(&doing, output, &error).hint(hint)
         })?;
     }
     Ok(lost)

@@ -816,11 +816,13 @@ fn a_followed_link_must_lead_to_a_file_below_the_root() {
     symlink("loop.csv", root.join("loop.csv")).unwrap();
     symlink("no/directory.csv", root.join("lost.csv")).unwrap();
     symlink(".", root.join("directory.csv")).unwrap();
+    symlink(".b.csv.20261122T010000Z-1f2e3d4c.partial", root.join("stage.csv")).unwrap();
     for (name, with) in [
         ("out.csv", "out.csv leads out of output_root, to "),
         ("loop.csv", "cannot follow the link"),
         ("lost.csv", "cannot follow the link"),
         ("directory.csv", "it is a directory, not a file"),
+        ("stage.csv", "its name is that of an unfinished export"),
     ] {
         let failure = following(root.join(name), &root).and_then(|output| output.check()).unwrap_err();
         assert_eq!(failure.exit, Exit::Output);
