@@ -31,6 +31,13 @@ fn steady_line(line: &str) -> String {
         }
     });
     let mut line = words.collect::<Vec<_>>().join(" ");
+    // How long a run took.
+    if let Some(figures) = line.strip_suffix(" s")
+        && let Some((before, seconds)) = figures.rsplit_once(' ')
+        && seconds.parse::<f64>().is_ok()
+    {
+        line = format!("{before} N s");
+    }
     // How long the login host took.
     if let Some((before, after)) = line.split_once("after ")
         && let Some((_, after)) = after.split_once(" ms")
