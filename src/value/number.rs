@@ -38,7 +38,7 @@ impl std::error::Error for ExponentOutOfRange {}
 /// doubles looks alike whatever their size: `1.6147805824397E13` gives `16147805824397.0`, `1E3` gives `1000`.
 ///
 /// # Errors
-/// If the exponent is beyond [`MAX_EXPONENT`]; then nothing is appended.
+/// If the exponent is beyond `MAX_EXPONENT`; then nothing is appended.
 pub fn write_plain(number: &[u8], out: &mut Vec<u8>) -> Result<(), ExponentOutOfRange> {
     let Some(e) = number.iter().position(|b| matches!(b, b'e' | b'E')) else {
         out.extend_from_slice(number);
