@@ -427,8 +427,9 @@ fn pages_without_records_are_not_asked_for_without_end() {
     let server = Server::start(|call, _| endless(call, ""));
     let at = with_login_url(&server.url, "");
     at.run(["run", "accounts"]).ended(74).says(&["11 pages in a row without a record", "hint: "]);
-    // One page is asked for ahead.
-    assert_eq!(server.calls().len(), 12);
+    // One more may have been asked for ahead when the eleventh was read.
+    let asked = server.calls().len();
+    assert!((11..=12).contains(&asked), "{asked} pages were asked for");
 }
 
 #[test]
