@@ -88,7 +88,7 @@ fn well_worded(mistake: &Mistake, files: &[(&str, &[u8])]) {
     assert!(!mistake.what.trim().is_empty(), "{mistake:?}");
     assert!(mistake.what.len() < 3_000, "{} bytes of words", mistake.what.len());
     is_plain(&mistake.to_string());
-    match &mistake.place {
+    match &mistake.origin {
         Origin::File { path, line, column } => {
             let text = files.iter().find(|(name, _)| path == Path::new(name));
             if let (Some(line), Some((_, text))) = (line, text) {
@@ -126,13 +126,13 @@ fn meaning(config: &Config) -> String {
 }
 
 fn meaning_of_job(job: &Job) -> String {
-    let Job { name, org, enabled, query, all_rows, output, format, shape, if_exists, file_mode, .. } = job;
+    let Job { name, org, enabled, all_rows, output, format, shape, if_exists, file_mode, .. } = job;
     let schedule = job.schedule.as_ref().map(|schedule| (schedule.text(), schedule.fingerprint()));
     let ping = job.ping_url.as_ref().map(|url| url.expose_secret());
     format!(
         "\n{name} {org} {enabled} {:?} {all_rows} {output:?} {format:?} {shape:?} {if_exists:?} {file_mode:?} \
          {schedule:?} {:?} {:?} {:?} {ping:?}",
-        query.text,
+        job.query().text,
         job.timezone.iana_name(),
         job.timeout,
         job.policy
