@@ -138,6 +138,7 @@ fn translated(field: &str, format: &str) -> Option<String> {
     let mut right = String::new();
     let (mut rest, mut hour_before, mut found) = (format, field == "time", false);
     while let Some(first) = rest.chars().next() {
+        // In bytes, which for a letter of ASCII is its number too.
         let run = rest.len() - rest.trim_start_matches(first).len();
         let of = |letter: char| first.eq_ignore_ascii_case(&letter);
         let directive = match run {
@@ -163,9 +164,9 @@ fn translated(field: &str, format: &str) -> Option<String> {
                 found = true;
                 right.push_str(directive);
             }
-            None => right.push_str(&rest[..run * first.len_utf8()].replace('%', "%%")),
+            None => right.push_str(&rest[..run].replace('%', "%%")),
         }
-        rest = &rest[run * first.len_utf8()..];
+        rest = &rest[run..];
     }
     found.then_some(right)
 }
@@ -190,7 +191,8 @@ mod tests {
         ] {
             assert_eq!(meant(field, format), format!("write {{{field}:{right}}}"), "{format}");
         }
-        for format in ["long", "v1", "YYYYY", "-", "2026"] {
+        assert_eq!(meant("date", "YYYY年MM"), "write {date:%Y年%m}");
+        for format in ["long", "v1", "YYYYY", "-", "2026", "年", "年年"] {
             assert_eq!(meant("date", format), "write it as in {date:%Y-%m-%d}", "{format}");
         }
         assert!(is_constant("YYYY") && is_constant("%%") && !is_constant("%Y") && !is_constant("%%%d"));
