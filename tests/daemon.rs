@@ -1242,6 +1242,24 @@ fn a_process_without_threads_ends_with_status_75() {
 }
 
 #[test]
+fn a_long_history_delays_neither_probes_nor_signals() {
+    let at = Deployment::new(10);
+    at.configure("[status]\nlisten = \"127.0.0.1:0\"");
+    at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
+    State::open(&at.path("state")).unwrap();
+    let ended = ago(1);
+    let report = RunReport::begun("accounts", "default", RunId::new(ended, 7), ended);
+    let line = serde_json::to_string(&report).unwrap() + "\n";
+    at.write("state/runs.jsonl", line.repeat(100_000_000 / line.len()));
+    let mut daemon = Process::start(&at);
+    let begun = Instant::now();
+    assert_eq!(get(daemon.status_port(), "/livez").0, 200);
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn a_disk_that_takes_nothing_fills_no_log_and_delays_no_signal() {
     const JOBS: usize = 60;
     let at = Deployment::new(10);

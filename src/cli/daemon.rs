@@ -1,9 +1,13 @@
 //! `sfexport daemon`: jobs as their schedules say, until a signal.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task;
 
 use super::Context;
 use super::run::recall;
@@ -15,67 +19,117 @@ use crate::monitor::{Monitor, Several};
 use crate::notify::Notifier;
 use crate::status::{self, RunStats};
 use crate::stop::Stop;
+use crate::threads;
 
 pub(super) const AFTER_HELP: &str = "\
 Signals:
   SIGHUP            read the configuration again
   SIGTERM, SIGINT   start no further run, and let the running ones end; a second one ends them";
 
+/// How long the daemon waits for its history before it starts runs. By then a failure of the past is known, so the
+/// first success after it can be reported as such.
+const HISTORY_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Runs the daemon until it is stopped; 0 when every run has ended.
 pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
     // Before anything else: process 1 of a container hears only the signals that it listens for.
     let hangups = signal(SignalKind::hangup())
         .map_err(|error| Failure::new(Exit::General, format!("cannot listen for signals: {error}")))?;
-    let sources = context.sources()?;
-    let clock: Arc<dyn Clock> = Arc::new(clock::System::new());
-    let reader = Reader::new(move || Ok(config::load(&sources, &Selection::All)?))?;
-    let config = reader.read(clock.now()).await?;
-    let listen = config.settings.status.listen;
-    let stats = Arc::new(RunStats::new(Arc::clone(&clock)));
-    let jobs = config.jobs.values().map(AsRef::as_ref);
-    let notifier = Arc::new(Notifier::new(&config.settings, jobs, Arc::clone(&clock)));
-    let listeners: Vec<Arc<dyn Monitor>> = vec![Arc::clone(&stats) as _, Arc::clone(&notifier) as _];
-    let (its_stats, its_notifier) = (Arc::clone(&stats), Arc::clone(&notifier));
-    let daemon = Daemon::open(
-        config,
-        DaemonOptions {
-            reader,
-            clock,
-            monitor: Arc::new(Several(listeners)),
-            on_reading: Arc::new(move |config| {
-                its_stats.set_jobs(config.jobs.values().map(AsRef::as_ref));
-                its_notifier.set_addresses(&config.settings, config.jobs.values().map(AsRef::as_ref));
-            }),
-            supervisor: Supervisor::of_environment(|name| std::env::var_os(name)),
-        },
-    )?;
-    recall(daemon.state(), |report| {
-        stats.recall(report);
-        notifier.recall(report);
-    });
-    if let Some(address) = listen {
-        let listener = TcpListener::bind(address).await.map_err(|error| {
-            Failure::new(Exit::General, format!("the status port cannot listen on {address}: {error}"))
-                .hint("set [status] listen to an address of this machine and a port that is free")
-        })?;
-        let address = listener.local_addr().unwrap_or(address);
-        tracing::info!(%address, "the status port listens");
-        if !address.ip().is_loopback() {
-            tracing::warn!(
-                %address,
-                "the status port has no login and is not on loopback: everyone who reaches it can read the names of \
-                 jobs and orgs, and error messages; let a firewall or a NetworkPolicy decide who does"
-            );
+    // Files may be slow to read, and signals are heard meanwhile.
+    let Started { daemon, stats, notifier } = tokio::select! {
+        biased;
+        _ = context.stop.requested() => {
+            tracing::info!("stopped before it had started");
+            return Ok(Exit::Success);
         }
+        started = start(context) => started?,
+    };
+    tokio::spawn(pass_on(hangups, context.stop.clone(), daemon.handle()));
+    let recalled = recall_beside(&daemon, Arc::clone(&stats), Arc::clone(&notifier));
+    if let Some(address) = daemon.handle().config().settings.status.listen {
+        let listener = listen(address).await?;
         tokio::spawn(status::serve(listener, stats, daemon.handle()));
     }
-    tokio::spawn(pass_on(hangups, context.stop.clone(), daemon.handle()));
+    let clock = clock::System::new();
+    tokio::select! {
+        // An error is that of a thread that could not be started.
+        _ = clock::within(&clock, HISTORY_PATIENCE, recalled) => {}
+        _ = context.stop.requested() => {}
+    }
     daemon.run().await;
     // Runs that ended well during the stop are reported too, unless a second signal ends everything.
     notifier.finish(std::future::pending::<()>()).await;
     // The last line of the log: without it the process was killed.
     tracing::info!("stopped");
     Ok(Exit::Success)
+}
+
+struct Started {
+    daemon: Daemon,
+    stats: Arc<RunStats>,
+    notifier: Arc<Notifier>,
+}
+
+/// Reads the configuration and opens the state directory.
+async fn start(context: &Context) -> Result<Started, Failure> {
+    let sources = context.sources()?;
+    let clock: Arc<dyn Clock> = Arc::new(clock::System::new());
+    let reader = Reader::new(move || Ok(config::load(&sources, &Selection::All)?))?;
+    let config = reader.read(clock.now()).await?;
+    let stats = Arc::new(RunStats::new(Arc::clone(&clock)));
+    let jobs = config.jobs.values().map(AsRef::as_ref);
+    let notifier = Arc::new(Notifier::new(&config.settings, jobs, Arc::clone(&clock)));
+    let listeners: Vec<Arc<dyn Monitor>> = vec![Arc::clone(&stats) as _, Arc::clone(&notifier) as _];
+    let (its_stats, its_notifier) = (Arc::clone(&stats), Arc::clone(&notifier));
+    let options = DaemonOptions {
+        reader,
+        clock,
+        monitor: Arc::new(Several(listeners)),
+        on_reading: Arc::new(move |config| {
+            its_stats.set_jobs(config.jobs.values().map(AsRef::as_ref));
+            its_notifier.set_addresses(&config.settings, config.jobs.values().map(AsRef::as_ref));
+        }),
+        supervisor: Supervisor::of_environment(|name| std::env::var_os(name)),
+    };
+    let opened = task::spawn_blocking(move || Daemon::open(config, options)).await;
+    let daemon = opened
+        .unwrap_or_else(|error| Err(Failure::new(Exit::General, format!("a bug in sfexport: {error}"))))?;
+    Ok(Started { daemon, stats, notifier })
+}
+
+/// Learns from the history on a thread, however long it is; ready when that is done.
+fn recall_beside(daemon: &Daemon, stats: Arc<RunStats>, notifier: Arc<Notifier>) -> oneshot::Receiver<()> {
+    let (done, recalled) = oneshot::channel();
+    let state = daemon.state().clone();
+    let started = threads::spawn("history", move || {
+        recall(&state, |report| {
+            stats.recall(report);
+            notifier.recall(report);
+        });
+        // The daemon may have started meanwhile.
+        let _ = done.send(());
+    });
+    if let Err(failure) = started {
+        tracing::warn!(error = %failure, "the daemon starts without the runs of the past");
+    }
+    recalled
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Failure::new(Exit::General, format!("the status port cannot listen on {address}: {error}"))
+            .hint("set [status] listen to an address of this computer and a free port")
+    })?;
+    let address = listener.local_addr().unwrap_or(address);
+    tracing::info!(%address, "the status port listens");
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "the status port has no login and is not on loopback: anyone who reaches it can read the names of jobs and \
+             orgs, and error messages; let a firewall or a NetworkPolicy decide who does"
+        );
+    }
+    Ok(listener)
 }
 
 /// Passes signals on to the daemon: each hangup, and the first that stops. The second ends the process elsewhere.
