@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -36,6 +37,7 @@ use crate::clock;
 use crate::config::{FlagValue, Settings, Sources};
 use crate::error::{Exit, Failure};
 use crate::export::Edges;
+use crate::job::path_text;
 use crate::monitor::{Monitor, Several};
 use crate::state::State;
 use crate::stop::Stop;
@@ -72,6 +74,14 @@ Exit status:
   77  the login was refused
   78  the configuration is wrong
   130, 143  stopped by SIGINT, SIGTERM";
+
+/// Reads a path of this system, and refuses what is the address of something else.
+fn local_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.to_str().and_then(path_text::not_local) {
+        Some(not_local) => Err(format!("it {}; {}", not_local.reason(), not_local.hint())),
+        None => Ok(path),
+    })
+}
 
 /// What every command takes.
 #[derive(Debug, Args)]

@@ -27,7 +27,7 @@ pub use schema::schema;
 pub use settings::{Daemon, Http, Notify, NotifyOn, Settings, Status};
 
 use crate::error::{Exit, Failure};
-use crate::job::{Job, JobName};
+use crate::job::{Job, JobName, path_text};
 use crate::org::{Org, OrgName};
 use layer::{Layer, Section, TextFile};
 
@@ -271,6 +271,13 @@ fn shared_file(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Option<(PathBu
         (None, None) => (None, Origin::Anywhere),
     };
     let path = sources.working_dir.join(named.unwrap_or(Path::new(FILE_NAME)));
+    if let Some(text) = named.and_then(Path::to_str)
+        && let Some(not_local) = path_text::not_local(text)
+    {
+        let what = format!("{} {}; {}", mistake::quoted(text), not_local.reason(), not_local.hint());
+        mistakes.push(Mistake::new(origin, None, what));
+        return Some((path, None));
+    }
     // A link that leads nowhere is there, and cannot be read.
     if named.is_none() && path.symlink_metadata().is_err() {
         return None;

@@ -36,6 +36,7 @@ use crate::retry::RetryPolicy;
 use crate::state::State;
 use crate::stop::Stop;
 
+pub(crate) use drift::compare as compare_columns;
 pub use error::RunError;
 pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};

@@ -373,6 +373,17 @@ impl State {
         Ok(self.kept(COLUMNS, lock.key())?.map(|(columns, _)| columns))
     }
 
+    /// The same without the lock, for whoever only looks; those that 0.1 left are found where they are.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn columns_of(&self, key: &ExportKey) -> Result<Option<Vec<String>>, StateError> {
+        if let Some((columns, _)) = self.kept(COLUMNS, key)? {
+            return Ok(Some(columns));
+        }
+        Ok(self.read(&legacy::name(COLUMNS, key.job()))?.map(|(columns, _)| columns))
+    }
+
     /// Notes the columns of a successful run.
     ///
     /// # Errors

@@ -115,6 +115,22 @@ fn queries() -> Vec<Row> {
             "a.csv",
             "children = \"files\"",
         ),
+        Row::new("pinned columns that have changed", 65, |at| {
+            at.run(["run", "a"]).ended(0);
+            at.job("a", "SELECT Id, Name, Site FROM Account", "a.csv", "columns_pinned = true");
+        }),
+        Row::job(
+            "parts of a field that the org does not describe",
+            65,
+            "SELECT Id, (SELECT Id FROM Contacts), Owner.Nope FROM Account",
+            "a.csv",
+            "compound = \"columns\"",
+        ),
+        Row::new("columns that the org does not describe", 65, |at| {
+            at.job("a", "SELECT FIELDS(STANDARD) FROM Account", "a.csv", "");
+            let records = Fault::body(r#"{"totalSize":0,"done":true,"records":[]}"#);
+            at.script(Rule::always(At::Containing("columns=true".to_owned()), records));
+        }),
         Row::new("a query that is too long", 65, |at| {
             let names = vec!["Name = 'a name that is neither short nor here'"; 500].join(" OR ");
             at.job("a", &format!("SELECT Id FROM Account WHERE {names}"), "a.csv", "");
@@ -157,6 +173,8 @@ fn outputs() -> Vec<Row> {
         Row::job("a compressed file's extension and a format", 78, ACCOUNTS, "a.csv.gz", "format = \"csv\""),
         Row::new("a store as output_root", 78, |_| {})
             .variable("SFEXPORT_OUTPUT_ROOT", "s3://bucket/exports"),
+        Row::new("a URL as the configuration", 78, |_| {})
+            .variable("SFEXPORT_CONFIG", "file:///etc/sfexport.toml"),
         Row::new("a field in output_root", 78, |_| {}).variable("SFEXPORT_OUTPUT_ROOT", "exports/{date}"),
         Row::new("a URL as state_dir", 78, |_| {}).variable("SFEXPORT_STATE_DIR", "file:///var/lib/sfexport"),
         Row::new("a store as a key's file", 78, |_| {})
@@ -167,6 +185,14 @@ fn outputs() -> Vec<Row> {
         }),
         Row::new("a directory in the output's place", 73, |at| {
             fs::create_dir_all(at.path("exports/a.csv")).unwrap();
+        }),
+        Row::new("a directory in the place of a child query's file", 73, |at| {
+            at.job("a", "SELECT Id, (SELECT Id FROM Contacts) FROM Account", "a.csv", "children = \"files\"");
+            fs::create_dir_all(at.path("exports/a.Contacts.csv")).unwrap();
+        }),
+        Row::new("a job whose child query writes the same file", 78, |at| {
+            at.job("b", "SELECT Id, (SELECT Id FROM Contacts) FROM Account", "b.csv", "children = \"files\"");
+            at.job("a", ACCOUNTS, "b.Contacts.csv", "");
         }),
         Row::new("an output that exists and must not", 73, |at| {
             at.job("a", ACCOUNTS, "a.csv", "if_exists = \"fail\"");
@@ -254,6 +280,14 @@ fn orgs() -> Vec<Row> {
         Row::new("an API version that is not served", 78, |_| {})
             .variable("SFEXPORT_ORG__API_VERSION", "99.0")
             .needs_org(),
+        Row::new("a session on another host", 77, |at| {
+            let body =
+                r#"{"access_token":"00Dxx!x","instance_url":"https://example.com","token_type":"Bearer"}"#;
+            at.script(Rule::always(At::Login(1), Fault::body(body)));
+        }),
+        Row::new("a page of HTML instead of a token", 74, |at| {
+            at.script(Rule::always(At::Login(1), Fault::html(200, "<html>Sign in</html>")));
+        }),
         Row::new("no API requests left", 75, |at| {
             let refusal = Fault::error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.");
             at.script(Rule::always(At::Containing("/services/data/".to_owned()), refusal));

@@ -655,9 +655,21 @@ fn a_querys_path_is_a_local_one_that_keeps_its_promise() {
     ] {
         refused_unasked(&at, &["query", "SELECT Id FROM Account", "-o", output], 2, &parts);
     }
+    for arguments in [
+        &["keygen", "--out", "s3://b/keys"][..],
+        &["keygen", "--key", r"C:\keys\server.key", "--cert", "server.crt"],
+        &["init", "file:///etc/sfexport"],
+        &["man", "--out", r"\\srv\man"],
+        &["run", "accounts", "--metrics-file", "sftp://h/sfexport.prom"],
+    ] {
+        let said = at.run(arguments).ended(2).stderr;
+        assert!(said.contains(": it is "), "{said}");
+    }
+    let config = ["run", "accounts", "--config", "s3://b/x.toml"];
+    refused_unasked(&at, &config, 78, &["--config: \"s3://b/x.toml\" is the address of an object store"]);
     let wrong = ["query", "SELECT Id FROM Account", "-o", "x.csv", "--format", "jsonl"];
     refused_unasked(&at, &wrong, 2, &["ends in .csv, but the format is jsonl"]);
-    assert!(!at.path("x.csv").exists() && !at.path("s3:").exists());
+    assert!(!at.path("x.csv").exists() && !at.path("s3:").exists() && !at.path("file:").exists());
 }
 
 #[test]

@@ -17,7 +17,8 @@ use crate::retry::Attempts;
 use crate::salesforce::call::Call;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
 use crate::salesforce::{explain, page, query};
-use crate::soql::{ClauseKind, Described, Query, TokenKind};
+use crate::soql::{ClauseKind, Columns, Described, Query, TokenKind};
+use crate::state::State;
 
 /// How many occurrences of a schedule are shown.
 const OCCURRENCES: usize = 5;
@@ -45,14 +46,24 @@ impl Check<'_> {
             (Ok(None), None) => return Step::skipped(Name::Columns, "only the org can tell them"),
             (Err(failure), _) => Err(failure),
         };
-        match columns {
-            Ok(columns) => {
-                let names = columns.names();
-                let what = format!("{}: {}", names.len(), names.join(", "));
-                Step::passed(Name::Columns, what).fact("columns", names)
-            }
+        let columns = match columns {
+            Ok(columns) => columns,
+            Err(failure) => return Step::failed(Name::Columns, failure),
+        };
+        let names = columns.names();
+        let what = format!("{}: {}", names.len(), names.join(", "));
+        let step = match self.drift(job, &columns) {
+            Ok(None) => Step::passed(Name::Columns, what),
+            Ok(Some(drift)) => Step::new(Name::Columns, Outcome::Warned, format!("{what}; {drift}")),
             Err(failure) => Step::failed(Name::Columns, failure),
-        }
+        };
+        step.fact("columns", names)
+    }
+
+    /// How the columns differ from those of the last successful run, which ends a run if they are pinned.
+    fn drift(&self, job: &Job, columns: &Columns) -> Result<Option<String>, Failure> {
+        let state = State::at(&self.config.settings.state_dir)?;
+        export::compare_columns(job, columns, state.columns_of(&job.key())?)
     }
 
     async fn described(&self, job: &Job, reached: &Reached) -> Result<Vec<Described>, Fault> {

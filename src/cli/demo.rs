@@ -24,7 +24,7 @@ pub(super) struct DemoArguments {
     #[arg(long, default_value_t = 5000, value_name = "N")]
     records: usize,
     /// The directory of the demo's key, configuration, jobs and exports
-    #[arg(long, default_value = "demo", value_name = "DIR")]
+    #[arg(long, default_value = "demo", value_name = "DIR", value_parser = super::local_path())]
     dir: PathBuf,
     /// Keep the org up, and print the configuration that points at it
     #[arg(long)]

@@ -15,7 +15,7 @@ use crate::error::{Exit, Failure};
 #[derive(Debug, Args)]
 pub(super) struct InitArguments {
     /// The directory to write sfexport.toml and jobs/accounts.toml to
-    #[arg(default_value = ".", value_name = "DIR")]
+    #[arg(default_value = ".", value_name = "DIR", value_parser = super::local_path())]
     dir: PathBuf,
     /// Where the login goes: login.salesforce.com, test.salesforce.com for a sandbox, or the My Domain URL
     #[arg(long, value_name = "URL", default_value = "https://login.salesforce.com")]

@@ -13,13 +13,13 @@ use crate::key::{self, KeyBits, KeyRequest, Subject};
 #[derive(Debug, Args)]
 pub(super) struct KeygenArguments {
     /// The directory that both files go to, as server.key and server.crt
-    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    #[arg(short, long, default_value = ".", value_name = "DIR", value_parser = super::local_path())]
     out: PathBuf,
     /// The key's file, where it is to be another
-    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    #[arg(long, value_name = "FILE", conflicts_with = "out", value_parser = super::local_path())]
     key: Option<PathBuf>,
     /// The certificate's file, where it is to be another
-    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    #[arg(long, value_name = "FILE", conflicts_with = "out", value_parser = super::local_path())]
     cert: Option<PathBuf>,
     /// The key's length in bits: 2048, 3072 or 4096
     #[arg(long, default_value = "2048", value_parser = bits, value_name = "N")]

@@ -17,7 +17,7 @@ pub(super) struct ManArguments {
     #[arg(value_name = "PAGE")]
     page: Option<String>,
     /// Write every page into this directory instead
-    #[arg(long, value_name = "DIR", conflicts_with = "page", value_hint = clap::ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", conflicts_with = "page", value_hint = clap::ValueHint::DirPath, value_parser = super::local_path())]
     out: Option<PathBuf>,
 }
 

@@ -45,7 +45,7 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
     at: Option<Timestamp>,
     /// Write the runs' metrics to a .prom file for node_exporter's textfile collector
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = super::local_path())]
     metrics_file: Option<PathBuf>,
 }
 

@@ -16,7 +16,19 @@ pub(super) fn look(
     remembered: Option<(&State, &JobLock)>,
 ) -> Result<Option<String>, Failure> {
     let Some((state, lock)) = remembered else { return Ok(None) };
-    let Some(former) = state.columns(lock)? else { return Ok(None) };
+    compare(job, columns, state.columns(lock)?)
+}
+
+/// The same with the columns of the last successful run at hand.
+///
+/// # Errors
+/// [`Exit::Query`] with the difference, if they are pinned.
+pub(crate) fn compare(
+    job: &Job,
+    columns: &Columns,
+    former: Option<Vec<String>>,
+) -> Result<Option<String>, Failure> {
+    let Some(former) = former else { return Ok(None) };
     let Some(difference) = difference(&former, &noted(job, columns)) else { return Ok(None) };
     let what = format!("the columns are not those of the last successful run: {difference}");
     if job.shape.columns_pinned {
