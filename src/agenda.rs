@@ -1,4 +1,4 @@
-//! What is due, what is running and what follows from it, for all jobs: pure, told of every event and of the time.
+//! What is due, what is running and what follows from it, for all jobs: pure; each event and the time are passed in.
 //! What one job's policies say is in `job_state`; waiting, running and writing down are the business of `daemon`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +69,7 @@ pub struct PlannedJob {
     pub name: JobName,
     /// The org whose limit its runs count against.
     pub org: OrgName,
-    /// When it runs by itself; `None` where it is disabled.
+    /// When it runs by itself; `None` if it is disabled or has no schedule.
     pub schedule: Option<Schedule>,
     /// What is done about occurrences missed, overlapping or failed.
     pub policy: Policy,
@@ -98,7 +98,7 @@ pub enum Event {
         /// What the run ended with.
         exit: Exit,
     },
-    /// The configuration was read anew, and is valid as a whole. Nothing changes while the agenda is stopping.
+    /// The configuration was reloaded and is valid as a whole. Nothing changes while the agenda is stopping.
     Reload(Plan),
     /// SIGTERM or SIGINT, the first one; a further one is nothing to the agenda.
     Signal,
@@ -182,7 +182,7 @@ pub enum PassedOver {
     ProcessDied,
 }
 
-/// How one job stands, for those who look on.
+/// The state of one job, for the status page and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobSnapshot {
     /// The job.
@@ -257,7 +257,7 @@ impl Agenda {
         }
     }
 
-    /// How every job stands, by name.
+    /// The state of every job, by name.
     pub fn snapshots(&self) -> impl Iterator<Item = JobSnapshot> {
         self.states.iter().map(|(job, state)| JobSnapshot {
             job: job.clone(),
@@ -383,7 +383,7 @@ impl Agenda {
         self.states.keys().cloned().collect()
     }
 
-    /// Changes one state, notes its mark and files it anew.
+    /// Changes one state, notes its mark and files it again.
     fn with(&mut self, name: &JobName, change: impl FnOnce(&mut JobState, &mut Vec<Action>)) {
         if let Some(state) = self.states.get_mut(name) {
             change(state, &mut self.actions);

@@ -57,11 +57,11 @@ pub struct DaemonOptions {
     pub reader: Reader,
     /// The time, and waiting.
     pub clock: Arc<dyn Clock>,
-    /// Who listens to the runs. Occurrences that are not run are told as the end of a run that never began.
+    /// Notified of all runs. An occurrence that is not run appears as the end of a run that never began.
     pub monitor: Arc<dyn Monitor>,
     /// Told of each reading of the configuration that is taken, the first one too, before any run starts by it.
     pub on_reading: Arc<dyn Fn(&LoadedConfig) + Send + Sync>,
-    /// Who is told that the process is ready, reloading, stopping, alive.
+    /// Notified when the process is ready, reloading, stopping and alive.
     pub supervisor: Supervisor,
 }
 
@@ -153,12 +153,12 @@ impl Handle {
         self.send(Command::Stop(signal));
     }
 
-    /// Has it read its configuration anew.
+    /// Makes it read its configuration again.
     pub fn reload(&self) {
         self.send(Command::Reload);
     }
 
-    /// How every job stands, by name; `None` where the daemon has ended.
+    /// How every job stands, by name; `None` if the daemon has ended.
     pub async fn look(&self) -> Option<Vec<JobSnapshot>> {
         let (asked, answer) = oneshot::channel();
         self.send(Command::Look(asked));
@@ -201,7 +201,8 @@ impl Daemon {
     /// before [`Daemon::run`].
     ///
     /// # Errors
-    /// [`Exit::TryLater`] where a daemon runs on that directory, [`Exit::Output`] where it cannot be used.
+    /// [`Exit::TryLater`] if a daemon runs on that directory or there is no thread to be had, [`Exit::Output`] if the
+    /// directory cannot be used.
     pub fn open(config: LoadedConfig, options: DaemonOptions) -> Result<Self, Failure> {
         let DaemonOptions { reader, clock, monitor, on_reading, supervisor } = options;
         let state = State::open(&config.settings.state_dir)?;
@@ -280,7 +281,7 @@ impl Daemon {
     pub async fn run(mut self) {
         let jobs = self.handle.config().jobs.len();
         tracing::info!(jobs, "the daemon has started");
-        let mut is_told = false;
+        let mut is_announced = false;
         loop {
             let event = self.event().await;
             let actions = event.map(|event| self.agenda.apply(event, self.clock.both()));
@@ -294,16 +295,16 @@ impl Daemon {
             let turned = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.handle.turned.store(turned.max(1), Ordering::Relaxed);
             // After that: whoever is told that it is ready may ask /readyz.
-            if !is_told {
-                self.tell_ready();
-                is_told = true;
+            if !is_announced {
+                self.announce_ready();
+                is_announced = true;
             }
             self.prune();
             self.supervisor.alive();
         }
     }
 
-    /// Waits for what happens next; `None` where it is nothing to the agenda.
+    /// Waits for what happens next; `None` if it does not concern the agenda.
     async fn event(&mut self) -> Option<Event> {
         if let Some(event) = self.known.pop_front() {
             return Some(event);
@@ -331,7 +332,7 @@ impl Daemon {
         if !self.unwritten.marks.is_empty() {
             sleep = sleep.min(MARK_RETRY_INTERVAL);
         }
-        self.supervisor.wants_to_hear_every().map_or(sleep, |every| sleep.min(every))
+        self.supervisor.alive_interval().map_or(sleep, |every| sleep.min(every))
     }
 
     fn handle_command(&mut self, command: Command) -> Option<Event> {
@@ -408,7 +409,7 @@ impl Daemon {
             }
         };
         if self.stopping.is_none() {
-            self.tell_ready();
+            self.announce_ready();
         }
         event
     }
@@ -422,7 +423,7 @@ impl Daemon {
         Err(Failure::new(Exit::Configuration, what).hint("restart it"))
     }
 
-    fn tell_ready(&self) {
+    fn announce_ready(&self) {
         self.supervisor.ready(&format!("{} jobs", self.handle.config().jobs.len()));
     }
 

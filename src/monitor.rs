@@ -54,7 +54,7 @@ pub enum Event<'e> {
     },
 }
 
-/// Several that listen, each told in turn.
+/// Several monitors, notified in turn.
 pub struct Several(pub Vec<Arc<dyn Monitor>>);
 
 impl Monitor for Several {

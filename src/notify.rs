@@ -31,10 +31,10 @@ const MAX_DELIVERIES: usize = 16;
 /// How many more may wait for their turn; what comes then is given up.
 const MAX_WAITING: usize = 1_000;
 
-/// How long a start that was not told yet keeps an end waiting.
+/// How long the notification of a run's end waits for that of its start.
 const START_PING_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Listens to runs, and tells others of them, each job's news in their order: to its ping URL, and to the webhook.
+/// A monitor that notifies the webhook and the jobs' ping URLs, each job's notifications in their order.
 pub struct Notifier {
     runtime: runtime::Handle,
     clock: Arc<dyn Clock>,
@@ -48,7 +48,7 @@ pub struct Notifier {
     deliveries: Arc<Semaphore>,
 }
 
-/// Who is told. They do not wait for each other.
+/// Where a notification goes. The channels do not wait for each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Channel {
     Ping,
@@ -64,7 +64,7 @@ struct Addresses {
     http: Http,
 }
 
-/// What became of a run, as a webhook is told.
+/// What became of a run, as the webhook's JSON names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum NotifyEvent {
@@ -108,26 +108,26 @@ impl Notifier {
         addresses.webhook.is_none() && addresses.pings.is_empty()
     }
 
-    /// Whether anybody may have to be told that a job works again.
+    /// Whether somebody wants to know that a job works again, for which its last run must be known.
     #[must_use]
     pub fn wants_history(&self) -> bool {
         let addresses = self.addresses();
-        addresses.webhook.is_some() && addresses.hears_of(NotifyEvent::Recovery)
+        addresses.webhook.is_some() && addresses.wants(NotifyEvent::Recovery)
     }
 
-    /// Learns from a run of the history, of which it is told the newest first.
+    /// Learns from a run of the history; call it with the newest first.
     pub fn recall(&self, report: &RunReport) {
         if let Some(has_failed) = has_failed(report.status) {
             lock(&self.failed).entry(report.job.clone()).or_insert(has_failed);
         }
     }
 
-    /// Waits until everybody was told, or could not be: five seconds in all, and one after `hurry`.
+    /// Waits until all notifications are sent or have failed: five seconds in all, and one after `hurry`.
     pub async fn finish(&self, hurry: impl Future) {
-        let last: Vec<_> = lock(&self.last).drain().map(|(_, told)| told).collect();
-        let told = async {
-            for told in last {
-                let _ = told.await;
+        let last: Vec<_> = lock(&self.last).drain().map(|(_, sending)| sending).collect();
+        let sent = async {
+            for sending in last {
+                let _ = sending.await;
             }
         };
         let hurried = async {
@@ -135,7 +135,7 @@ impl Notifier {
             self.clock.sleep(DELIVERY_TIMEOUT_AFTER_SIGNAL).await;
         };
         let done = tokio::select! {
-            told = clock::within(self.clock.as_ref(), DELIVERY_TIMEOUT, told) => told.is_some(),
+            sent = clock::within(self.clock.as_ref(), DELIVERY_TIMEOUT, sent) => sent.is_some(),
             () = hurried => false,
         };
         if !done {
@@ -156,18 +156,18 @@ impl Notifier {
     }
 
     fn ended(&self, report: &RunReport) {
-        let Some(news) = self.news(report) else { return };
+        let Some(event) = self.event(report) else { return };
         let addresses = self.addresses();
-        let json = |told: &dyn Fn() -> serde_json::Result<String>| told().unwrap_or_default();
+        let json = |written: serde_json::Result<String>| written.unwrap_or_default();
         if let Some(url) = addresses.pings.get(&report.job) {
-            let url = match news {
+            let url = match event {
                 NotifyEvent::Failure => Some(with_last(url, "fail")),
                 NotifyEvent::Success | NotifyEvent::Recovery => Some(url.clone()),
                 // It will be run again, or its end is known to who stopped it; if not, the check's grace runs out.
                 NotifyEvent::Cancelled => None,
             };
             if let Some(url) = url {
-                let message = (url, json(&|| serde_json::to_string(report)));
+                let message = (url, json(serde_json::to_string(report)));
                 self.send(
                     (report.job.clone(), Channel::Ping),
                     Arc::clone(&addresses),
@@ -176,15 +176,15 @@ impl Notifier {
                 );
             }
         }
-        if let Some(url) = addresses.webhook.as_ref().filter(|_| addresses.hears_of(news)) {
-            let told = Message { event: news, text: text(news, report), report };
-            let message = (url.clone(), json(&|| serde_json::to_string(&told)));
+        if let Some(url) = addresses.webhook.as_ref().filter(|_| addresses.wants(event)) {
+            let body = Message { event, text: text(event, report), report };
+            let message = (url.clone(), json(serde_json::to_string(&body)));
             self.send((report.job.clone(), Channel::Webhook), Arc::clone(&addresses), message, Duration::MAX);
         }
     }
 
-    /// What a run's end is to those who know the one before it; none where it did not run.
-    fn news(&self, report: &RunReport) -> Option<NotifyEvent> {
+    /// What the end of a run means after the run before it; `None` if it did not run.
+    fn event(&self, report: &RunReport) -> Option<NotifyEvent> {
         let mut failed = lock(&self.failed);
         match report.status {
             RunStatus::Failed => {
@@ -254,11 +254,11 @@ impl Addresses {
         Self { webhook, on, pings: pings.collect(), http: Http::new(settings.http.clone()) }
     }
 
-    fn hears_of(&self, news: NotifyEvent) -> bool {
+    fn wants(&self, event: NotifyEvent) -> bool {
         self.on.iter().any(|on| match on {
             NotifyOn::Every => true,
-            NotifyOn::Failure => news == NotifyEvent::Failure,
-            NotifyOn::Recovery => news == NotifyEvent::Recovery,
+            NotifyOn::Failure => event == NotifyEvent::Failure,
+            NotifyOn::Recovery => event == NotifyEvent::Recovery,
         })
     }
 }
@@ -280,15 +280,15 @@ fn with_last(url: &SecretString, part: &str) -> SecretString {
     String::from(url).into()
 }
 
-fn text(news: NotifyEvent, report: &RunReport) -> String {
+fn text(event: NotifyEvent, report: &RunReport) -> String {
     let RunReport { job, org, records, exit_status, .. } = report;
-    match news {
+    match event {
         NotifyEvent::Success => format!("{job} ({org}): {records} records exported"),
         NotifyEvent::Recovery => format!("{job} ({org}) works again: {records} records exported"),
         NotifyEvent::Failure | NotifyEvent::Cancelled => {
             let what = report.error.as_deref().unwrap_or_default();
             let hint = report.hint.as_deref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-            let how = if news == NotifyEvent::Failure { "failed" } else { "was cancelled" };
+            let how = if event == NotifyEvent::Failure { "failed" } else { "was cancelled" };
             format!("{job} ({org}) {how} with status {exit_status}: {what}{hint}")
         }
     }

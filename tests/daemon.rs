@@ -249,7 +249,7 @@ fn a_signal_lets_a_run_end_within_the_grace_and_no_other_start() {
 }
 
 #[test]
-fn a_run_that_outlasts_the_grace_is_cancelled_and_done_again_at_the_next_start() {
+fn a_run_cancelled_after_the_grace_runs_at_the_next_start() {
     let at = Deployment::new(50);
     at.configure("[daemon]\nshutdown_grace = \"300ms\"");
     due(&at, "accounts", "");
@@ -314,7 +314,7 @@ fn hanging_disk(at: &Deployment) -> std::fs::File {
 }
 
 #[test]
-fn a_second_signal_ends_at_once_while_the_state_directories_disk_hangs() {
+fn signals_are_heard_while_the_disk_of_the_state_hangs() {
     let at = Deployment::new(50);
     due(&at, "accounts", "");
     let _disk = hanging_disk(&at);
@@ -338,7 +338,7 @@ fn a_second_signal_ends_at_once_while_the_state_directories_disk_hangs() {
 }
 
 #[test]
-fn a_killed_daemon_leaves_the_old_file_and_the_next_one_makes_it_anew() {
+fn a_killed_daemon_leaves_the_old_file_to_the_next_one() {
     let at = Deployment::new(50);
     due(&at, "accounts", "retry_after = \"1s\"");
     at.write("exports/accounts.csv", "the night before\n");
@@ -385,7 +385,7 @@ fn a_job_that_outgrows_the_file_size_limit_ends_alone() {
 }
 
 #[test]
-fn one_state_directory_has_one_daemon_and_jobs_and_history_are_read_beside_it() {
+fn jobs_and_history_are_read_while_the_one_daemon_runs() {
     let at = Deployment::new(50);
     due(&at, "accounts", "timezone = \"Europe/Berlin\"");
     settled_in(&at, "accounts", "@hourly", "Europe/Berlin");
@@ -439,7 +439,7 @@ fn one_state_directory_has_one_daemon_and_jobs_and_history_are_read_beside_it() 
 }
 
 #[test]
-fn who_asks_for_the_next_runs_is_told_that_no_daemon_is_there_to_start_them() {
+fn jobs_warns_that_no_daemon_is_there_to_start_runs() {
     let at = Deployment::new(10);
     at.job("by_hand", SOQL, "by_hand.csv", "");
     let nothing = at.run(["jobs"]).ended(0);
@@ -532,7 +532,7 @@ fn settled_in(at: &Deployment, job: &str, schedule: &str, zone: &str) {
 }
 
 #[test]
-fn a_hangup_reads_the_configuration_anew_and_takes_it_whole_or_not_at_all() {
+fn a_hangup_reloads_the_whole_configuration_or_nothing() {
     let at = Deployment::new(50);
     at.configure("[status]\nlisten = \"127.0.0.1:0\"");
     at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
@@ -595,7 +595,7 @@ fn a_hangup_reads_the_configuration_anew_and_takes_it_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_daemon_whose_directory_of_jobs_is_gone_keeps_its_jobs_and_does_not_start_without_one() {
+fn a_daemon_keeps_its_jobs_when_their_directory_is_gone() {
     let at = Deployment::new(50);
     at.configure("[status]\nlisten = \"127.0.0.1:0\"");
     // A run that needs no job file needs no directory of them.
@@ -623,7 +623,7 @@ fn a_daemon_whose_directory_of_jobs_is_gone_keeps_its_jobs_and_does_not_start_wi
 }
 
 #[test]
-fn a_daemon_that_has_nothing_to_do_says_so_in_the_log_and_on_its_page() {
+fn a_daemon_says_that_it_has_nothing_to_do() {
     let at = Deployment::new(50);
     at.configure("[status]\nlisten = \"127.0.0.1:0\"");
     std::fs::create_dir(at.path("jobs")).unwrap();
@@ -769,7 +769,7 @@ fn each_org_has_its_own_limit() {
 }
 
 #[test]
-fn old_runs_are_dropped_from_the_history_at_the_start_as_the_setting_says() {
+fn old_runs_are_dropped_from_the_history_at_the_start() {
     let at = Deployment::new(20);
     at.configure("[daemon]\nhistory_keep = \"2 days\"");
     at.job("accounts", SOQL, "accounts.csv", "");
@@ -786,7 +786,7 @@ fn old_runs_are_dropped_from_the_history_at_the_start_as_the_setting_says() {
 }
 
 #[test]
-fn schedules_that_could_pass_the_orgs_limit_of_logins_are_warned_of_at_the_start() {
+fn schedules_beyond_the_limit_of_logins_are_warned_of() {
     let at = Deployment::new(20);
     let hour = (Timestamp::now().as_second() / 3600 + 12) % 24;
     for number in 0..61 {
@@ -851,7 +851,7 @@ fn as_process_1_it_hears_its_signals() {
 }
 
 #[test]
-fn a_failed_run_is_tried_again_and_told_to_the_webhook_and_the_ping_url_until_it_works() {
+fn the_webhook_and_the_ping_url_hear_of_a_failure_and_its_end() {
     let ear = Ear::listen();
     let at = Deployment::new(50);
     at.configure(&format!("[notify]\nwebhook = \"{}/hook?token=s3cr3t\"", ear.url));
@@ -895,7 +895,7 @@ fn a_failed_run_is_tried_again_and_told_to_the_webhook_and_the_ping_url_until_it
 }
 
 #[test]
-fn a_notification_that_fails_fails_no_run_and_no_redirect_is_followed() {
+fn a_failed_notification_fails_no_run_and_follows_no_redirect() {
     let ear = Ear::listen();
     let at = Deployment::new(50);
     let hook = format!("[notify]\nwebhook = \"{}/redirect\"\non = [\"every\"]", ear.url);
@@ -910,7 +910,7 @@ fn a_notification_that_fails_fails_no_run_and_no_redirect_is_followed() {
 }
 
 #[test]
-fn a_notification_that_is_not_answered_is_given_up_after_five_seconds() {
+fn a_notification_without_a_response_is_given_up_after_5_s() {
     let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = Deployment::new(20);
     at.configure(&format!(
@@ -947,7 +947,7 @@ fn deaf() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
-fn who_answers_no_notification_holds_up_a_run_for_five_seconds_in_all_and_for_one_after_a_signal() {
+fn a_deaf_receiver_delays_an_end_by_5_s_and_a_signals_by_1() {
     let (address, heard) = deaf();
     let at = Deployment::new(20);
     at.configure(&format!("[notify]\nwebhook = \"http://{address}/hook\"\non = [\"every\"]"));
@@ -969,7 +969,7 @@ fn who_answers_no_notification_holds_up_a_run_for_five_seconds_in_all_and_for_on
 }
 
 #[test]
-fn a_history_that_cannot_be_read_keeps_nothing_from_being_exported() {
+fn a_history_that_cannot_be_read_stops_no_export() {
     let at = Deployment::new(50);
     at.configure("[notify]\nwebhook = \"http://127.0.0.1:9/nobody\"");
     due(&at, "accounts", "");
@@ -1145,7 +1145,7 @@ fn limited(at: &Deployment, limit: &str, arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn a_webhook_that_never_answers_takes_no_descriptors_from_exports() {
+fn a_deaf_webhook_takes_no_descriptors_from_exports() {
     let (address, _) = deaf();
     let at = Deployment::new(10);
     at.configure(&format!(
@@ -1459,7 +1459,7 @@ fn with_daemon_that_reads(
 }
 
 #[test]
-fn hangups_during_a_reading_are_one_more_reading_and_a_reading_that_panics_is_not_taken() {
+fn hangups_during_a_reload_cause_one_more_and_panics_none() {
     let at = Deployment::new(20);
     at.job("first", SOQL, "first.csv", "");
     let readings = Arc::new(AtomicU64::new(0));
@@ -1519,7 +1519,7 @@ fn a_runs_panic_is_written_down_and_stops_nothing_else() {
 }
 
 #[test]
-fn a_job_starts_at_its_instant_and_a_clock_set_forward_is_noticed() {
+fn a_job_starts_on_time_and_a_clock_set_forward_is_noticed() {
     let at = Deployment::new(20);
     at.job("accounts", SOQL, "{datetime}.csv", "schedule = \"* * * * *\"");
     let (clock, watcher) = (Ahead::new(), Arc::new(Watcher::default()));
@@ -1574,7 +1574,7 @@ fn a_loop_that_has_not_turned_for_long_is_not_alive() {
 }
 
 #[test]
-fn a_run_goes_on_with_what_it_started_with_while_its_job_is_removed() {
+fn a_run_finishes_as_it_started_while_its_job_is_removed() {
     let at = Deployment::new(20);
     due(&at, "accounts", "");
     at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(1))));

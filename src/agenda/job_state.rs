@@ -1,4 +1,4 @@
-//! How one job stands: its next occurrence, what waits and what runs, and what its policies make of that.
+//! The state of one job: its next occurrence, what is waiting and running, and what its policies make of that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -179,7 +179,7 @@ impl JobState {
         }
     }
 
-    /// The configuration was read anew.
+    /// The configuration was reloaded.
     pub(super) fn change(&mut self, job: PlannedJob, now: Timestamp, actions: &mut Vec<Action>) {
         let before = self.cursor.as_ref().map(|cursor| cursor.fingerprint.clone());
         let after = job.schedule.as_ref().map(Schedule::fingerprint);
@@ -485,7 +485,7 @@ impl JobState {
         let (dropped, kept) =
             self.waiting.drain(..).partition::<VecDeque<_>, _>(|waiting| is_dropped(waiting));
         self.waiting = kept;
-        // A failed run has told its story.
+        // The failure of a run is reported already.
         for waiting in dropped.iter().filter(|waiting| waiting.kind != Kind::Retry) {
             self.pass_over(waiting.scheduled, why, actions);
         }
@@ -513,7 +513,7 @@ impl JobState {
         Some(later(later(scheduled, self.jitter), self.job.policy.start_deadline?))
     }
 
-    /// Gives out the mark where it has changed.
+    /// Emits the mark if it has changed.
     pub(super) fn note_mark(&mut self, actions: &mut Vec<Action>) {
         let Some(cursor) = &self.cursor else { return };
         let noted = self.noted.as_ref().filter(|noted| noted.fingerprint == cursor.fingerprint);

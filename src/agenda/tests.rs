@@ -136,7 +136,7 @@ impl Desk {
 const NOTHING: [&str; 0] = [];
 
 #[test]
-fn an_occurrence_starts_at_its_instant_and_the_next_one_after_it() {
+fn an_occurrence_starts_on_time_and_the_next_one_after_it() {
     let mut desk = Desk::open(plan(vec![job("a", "0 2 * * *", Policy::default())]), "00:00");
     assert_eq!(desk.wake().as_deref(), Some("02:00"));
     assert_eq!(desk.tick("00:00"), NOTHING);
@@ -262,7 +262,7 @@ fn nothing_starts_after_its_deadline() {
 }
 
 #[test]
-fn an_occurrence_that_falls_due_while_the_job_runs_is_skipped_queued_or_replaces_the_run() {
+fn an_overlapping_occurrence_is_skipped_queued_or_replaces() {
     let overlapping = |overlap| {
         let policy = Policy { overlap, ..Policy::default() };
         let mut desk = Desk::open(plan(vec![job("a", "*/10 * * * *", policy)]), "01:55");
@@ -300,7 +300,7 @@ fn a_run_that_was_replaced_is_not_tried_again() {
 }
 
 #[test]
-fn a_run_that_was_replaced_is_done_with_when_a_signal_comes_before_its_end() {
+fn a_replaced_run_is_done_with_although_a_signal_comes() {
     let policy = Policy { overlap: Overlap::Replace, catch_up: CatchUp::All, ..Policy::default() };
     let jobs = || plan(vec![job("a", "*/10 * * * *", policy.clone())]);
     let mut desk = Desk::open(jobs(), "01:55");
@@ -371,7 +371,7 @@ fn what_the_window_puts_off_is_not_missed_yet() {
 }
 
 #[test]
-fn occurrences_missed_in_the_middle_of_a_run_are_caught_up_after_it() {
+fn occurrences_missed_during_a_run_are_caught_up_after_it() {
     let policy = Policy { catch_up: CatchUp::All, ..Policy::default() };
     let mut desk = Desk::open(plan(vec![job("a", "0 * * * *", policy)]), "01:30");
     assert_eq!(desk.tick("02:00"), ["start a 02:00 #1"]);
@@ -401,7 +401,7 @@ fn who_has_waited_longest_is_first_among_the_orgs_too() {
 }
 
 #[test]
-fn starts_wait_for_room_in_the_process_and_in_the_org_in_the_order_they_fell_due() {
+fn starts_wait_for_room_in_the_order_in_which_they_fell_due() {
     let of = |job_name: &str, org: &str, cron: &str| {
         let mut job = job(job_name, cron, Policy::default());
         job.org = OrgName(org.to_owned());
@@ -436,7 +436,7 @@ fn starts_wait_for_room_in_the_process_and_in_the_org_in_the_order_they_fell_due
 }
 
 #[test]
-fn an_occurrence_overtaken_while_it_waits_for_room_leaves_its_place_in_line() {
+fn an_overtaken_occurrence_leaves_its_place_in_line() {
     let mut jobs = plan(vec![
         job("long", "0 2 * * *", Policy::default()),
         job("often", "*/10 * * * *", Policy::default()),
@@ -571,7 +571,7 @@ fn another_policy_is_no_edit_of_the_schedule() {
 }
 
 #[test]
-fn a_job_that_is_removed_or_disabled_is_forgotten_and_its_run_goes_on() {
+fn a_removed_or_disabled_job_is_forgotten_but_its_run_goes_on() {
     let with = || plan(vec![job("a", "0,3 2 * * *", Policy::default())]);
     let without = || plan(vec![]);
     let disabled = || {
@@ -655,7 +655,7 @@ fn what_waited_for_room_or_for_a_retry_is_due_after_a_crash() {
 }
 
 #[test]
-fn an_occurrence_that_kills_the_process_is_given_up_after_its_retries() {
+fn an_occurrence_that_kills_the_process_is_given_up_in_the_end() {
     let policy = Policy { retries: 1, retry_after: minutes(5), ..Policy::default() };
     let jobs = || plan(vec![job("a", "0 2 * * *", policy.clone())]);
     let mut desk = Desk::open(jobs(), "00:00");
@@ -751,7 +751,7 @@ fn an_attempt_that_a_signal_cancelled_does_not_count() {
 }
 
 #[test]
-fn the_first_signal_starts_nothing_more_cancels_after_the_grace_and_ends_when_all_has() {
+fn a_signal_stops_starts_then_cancels_and_ends_when_all_has() {
     let jobs = || {
         plan(vec![
             job("a", "0 2 * * *", Policy::default()),
@@ -777,7 +777,7 @@ fn the_first_signal_starts_nothing_more_cancels_after_the_grace_and_ends_when_al
 }
 
 #[test]
-fn a_signal_ends_an_idle_process_and_a_second_one_gives_no_new_grace() {
+fn a_signal_ends_an_idle_process_and_a_second_adds_no_grace() {
     let jobs = || plan(vec![job("a", "0 2 * * *", Policy::default())]);
     assert_eq!(Desk::open(jobs(), "00:00").apply(Event::Signal, "00:01"), ["finish"]);
     let mut desk = Desk::open(jobs(), "00:00");
@@ -837,7 +837,7 @@ fn a_clock_that_was_ahead_for_a_while_silences_nothing() {
 }
 
 #[test]
-fn a_clock_that_is_set_right_while_nothing_runs_silences_nothing() {
+fn a_clock_set_right_while_nothing_runs_silences_nothing() {
     let jobs = || plan(vec![job("a", "0 2 * * *", Policy::default())]);
     let mut desk = Desk::open(jobs(), "00:00");
     assert_eq!(desk.tick("+200 02:00"), ["pass a 02:00..+199 02:00 200 Overtaken", "start a +200 02:00 #1"]);
@@ -1012,7 +1012,7 @@ fn random_job(random: &mut Random, number: usize) -> PlannedJob {
 }
 
 #[test]
-fn whatever_happens_no_occurrence_is_started_anew_no_job_runs_twice_and_no_limit_is_passed() {
+fn whatever_happens_nothing_runs_twice_or_beyond_a_limit() {
     let (mut starts, mut again) = (0, 0);
     for story in 0..40 {
         let mut random = Random(story);

@@ -37,7 +37,7 @@ struct Waiting {
     written: u64,
     /// The reader took nothing for as long as it is waited for, and nothing since.
     hangs: bool,
-    /// Lines that there was no room for, and of which the log has not told yet.
+    /// Lines for which there was no room and that the log has not mentioned yet.
     lost: u64,
 }
 
@@ -86,8 +86,8 @@ pub(super) fn flush() {
     let mut waiting = lock();
     while waiting.served && !waiting.is_done() {
         let before = waiting.written;
-        let stands = |waiting: &mut Waiting| !waiting.is_done() && waiting.written == before;
-        let waited = CHANGED.wait_timeout_while(waiting, READER_TIMEOUT, stands);
+        let is_stuck = |waiting: &mut Waiting| !waiting.is_done() && waiting.written == before;
+        let waited = CHANGED.wait_timeout_while(waiting, READER_TIMEOUT, is_stuck);
         let (after, result) = waited.unwrap_or_else(PoisonError::into_inner);
         if result.timed_out() {
             return;

@@ -1,5 +1,4 @@
-//! Reads the configuration for the daemon, every time on the same thread. What a reading is worth is decided by the
-//! daemon.
+//! Reads the configuration for the daemon, always on the same thread. Whether it is accepted is up to the daemon.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -13,11 +12,10 @@ use crate::config::Config;
 use crate::error::{Exit, Failure};
 use crate::threads;
 
-/// Reads the configuration when it is asked to, on a thread of its own, for files may be slow.
+/// Reads the configuration on request, on its own thread, because files may be slow.
 ///
-/// On one thread, because glibc keeps what is freed for the thread that had asked for it: read on any of the runtime's
-/// threads, the configurations of 1,000 jobs left up to 20 MiB behind; here one fills the room of the one before the
-/// last (docs/internals/performance.md).
+/// It is one thread, because glibc keeps freed memory for the thread that allocated it: read on the runtime's threads,
+/// the configurations of 1,000 jobs left up to 20 MiB behind; here each takes the memory of the one before the last (docs/internals/performance.md).
 #[derive(Debug)]
 pub struct Reader {
     asked: mpsc::Sender<Asked>,
@@ -30,16 +28,16 @@ struct Asked {
 }
 
 impl Reader {
-    /// One that reads so. Its thread ends with it.
+    /// Starts the thread, which ends with this; `load` reads.
     ///
     /// # Errors
-    /// [`Exit::General`] where there is no thread to be had.
+    /// [`Exit::TryLater`] if there is no thread to be had.
     pub fn new(load: impl Fn() -> Result<Config, Failure> + Send + 'static) -> Result<Self, Failure> {
         let (asked, commands) = mpsc::channel::<Asked>();
         let read = move || {
             for Asked { now, answer } in commands {
                 let read = panic::catch_unwind(AssertUnwindSafe(|| read(&load, now)));
-                // Who asked may have gone.
+                // Whoever asked may have gone.
                 let _ = answer.send(read.unwrap_or_else(|panic| Err(bug(panic_text(panic.as_ref())))));
             }
         };
@@ -47,23 +45,23 @@ impl Reader {
         Ok(Self { asked })
     }
 
-    /// Reads the configuration now, and says in the log what a person should know of it.
+    /// Reads the configuration now and logs warnings about it.
     ///
     /// # Errors
-    /// [`Exit::Configuration`] where it is not valid as a whole, or the directory of the jobs is not there.
+    /// [`Exit::Configuration`] if it is not valid as a whole, or the jobs directory is missing.
     pub async fn read(&self, now: Timestamp) -> Result<LoadedConfig, Failure> {
         answer(self.ask(now).await)
     }
 
     pub(super) fn ask(&self, now: Timestamp) -> oneshot::Receiver<Result<LoadedConfig, Failure>> {
         let (answer, answered) = oneshot::channel();
-        // A thread that has ended drops what it is asked, and so says that it has.
+        // If the thread has ended, the request is dropped, and the receiver reports that.
         let _ = self.asked.send(Asked { now, answer });
         answered
     }
 }
 
-/// What was answered. The thread outlives every question, as far as anybody knows.
+/// The thread's answer. It outlives all requests, unless there is a bug.
 pub(super) fn answer(
     answered: Result<Result<LoadedConfig, Failure>, oneshot::error::RecvError>,
 ) -> Result<LoadedConfig, Failure> {
@@ -87,8 +85,8 @@ fn read(load: &impl Fn() -> Result<Config, Failure>, now: Timestamp) -> Result<L
     Ok(config)
 }
 
-/// What runs once can do without job files; a daemon that found their directory gone would lose every job, and nobody
-/// would hear of it. So it is a mistake, whether the directory is named or not.
+/// A single run can do without job files. A daemon whose jobs directory is gone would silently lose every job, so that is
+/// a mistake, whether the directory is named or not.
 fn is_there(jobs_dir: &Path) -> Result<(), Failure> {
     let what = |error| format!("jobs_dir {} cannot be read: {error}", jobs_dir.display());
     std::fs::read_dir(jobs_dir).map(drop).map_err(|error| {

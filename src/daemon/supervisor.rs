@@ -1,5 +1,5 @@
-//! What systemd, or whoever else set NOTIFY_SOCKET, is told of the process: ready, reloading, stopping, alive. After
-//! the protocol of sd_notify(3); without that variable nobody is told.
+//! Notifies systemd, or whatever else set NOTIFY_SOCKET, that the process is ready, reloading, stopping and alive, by
+//! the protocol of sd_notify(3).
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Who supervises this process.
+/// The supervisor of this process, if it has one.
 #[derive(Debug, Default)]
 pub struct Supervisor {
     socket: Option<UnixDatagram>,
@@ -17,8 +17,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Who supervises it as the environment says: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. One that cannot be
-    /// reached is warned of, and is none.
+    /// The supervisor that NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID name. If it cannot be reached, that is logged,
+    /// and there is none.
     #[must_use]
     pub fn of_environment(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let Some(address) = variable("NOTIFY_SOCKET").filter(|address| !address.is_empty()) else {
@@ -27,7 +27,7 @@ impl Supervisor {
         let socket = match connect(&address) {
             Ok(socket) => socket,
             Err(error) => {
-                tracing::warn!(%error, "NOTIFY_SOCKET is set, and nobody can be told there");
+                tracing::warn!(%error, "NOTIFY_SOCKET is set, but the supervisor cannot be reached there");
                 return Self::default();
             }
         };
@@ -38,38 +38,38 @@ impl Supervisor {
         Self { socket: Some(socket), watchdog: watchdog.map(Duration::from_micros) }
     }
 
-    /// How often it wants to hear that the process is alive: half of what it waits for.
+    /// How often it must be notified that the process is alive: twice in the watchdog's time.
     #[must_use]
-    pub fn wants_to_hear_every(&self) -> Option<Duration> {
+    pub fn alive_interval(&self) -> Option<Duration> {
         self.watchdog.map(|limit| limit / 2)
     }
 
     pub(super) fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+        self.notify(&format!("READY=1\nSTATUS={status}"));
     }
 
     pub(super) fn reloading(&self) {
-        // `Type=notify-reload` takes the word only with the time of its saying.
+        // `Type=notify-reload` accepts the message only with its time.
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+        self.notify(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
     }
 
     pub(super) fn stopping(&self) {
-        self.tell("STOPPING=1");
+        self.notify("STOPPING=1");
     }
 
     pub(super) fn alive(&self) {
         if self.watchdog.is_some() {
-            self.tell("WATCHDOG=1");
+            self.notify("WATCHDOG=1");
         }
     }
 
-    fn tell(&self, state: &str) {
+    fn notify(&self, state: &str) {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes())
         {
-            tracing::debug!(%error, "the supervisor was not told");
+            tracing::debug!(%error, "the supervisor was not notified");
         }
     }
 }
@@ -125,8 +125,8 @@ mod tests {
         // The kernel's own count of the same clock, in seconds.
         let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
         let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
-        let told = microseconds.parse::<f64>().unwrap() / 1e6;
-        assert!(told > 0.0 && told <= uptime + 1.0, "{told} of {uptime}");
+        let sent = microseconds.parse::<f64>().unwrap() / 1e6;
+        assert!(sent > 0.0 && sent <= uptime + 1.0, "{sent} of {uptime}");
         supervisor.alive();
         supervisor.stopping();
         assert_eq!(heard(), "STOPPING=1", "no watchdog was asked for");
@@ -141,7 +141,7 @@ mod tests {
             let variables = [("WATCHDOG_USEC", "20000000".to_owned()), ("WATCHDOG_PID", process.to_string())];
             let supervisor = supervised(path.to_str().unwrap(), &variables);
             supervisor.alive();
-            supervisor.wants_to_hear_every()
+            supervisor.alive_interval()
         };
         assert_eq!(every(std::process::id() + 1), None);
         assert_eq!(every(std::process::id()), Some(Duration::from_secs(10)));

@@ -126,13 +126,13 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
     by_org(
         "api_limit_used",
         "gauge",
-        "API requests used of the org's limit of 24 hours, everybody's, as its last answer told; NaN until then.",
+        "API requests used of the org's limit of 24 hours, everybody's, as of its last response; NaN before it.",
         &|org| org.api_limit.map_or(f64::NAN, |limit| limit.used as f64),
     );
     by_org(
         "api_limit_allowed",
         "gauge",
-        "API requests that the org allows in 24 hours, as its last answer told; NaN until then.",
+        "API requests that the org allows in 24 hours, as of its last response; NaN before it.",
         &|org| org.api_limit.map_or(f64::NAN, |limit| limit.allowed as f64),
     );
     text.0

@@ -18,7 +18,7 @@ const FAILURES: usize = 20;
 pub(super) const RESULTS: [RunStatus; 5] =
     [RunStatus::Ok, RunStatus::Failed, RunStatus::Cancelled, RunStatus::Skipped, RunStatus::Missed];
 
-/// The classes that answers are counted by; the last one stands for requests without any.
+/// The classes by which responses are counted; the last is for requests without a response.
 pub(super) const ANSWERS: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "none"];
 
 /// The runs of a process as they stand; give it the jobs and their history, and let it listen.
@@ -100,13 +100,13 @@ impl RunStats {
     /// From here on these are the jobs; what is known of those that stay is kept.
     pub fn set_jobs<'j>(&self, jobs: impl Iterator<Item = &'j Job>) {
         let mut runs = self.runs();
-        let mut former = std::mem::take(&mut runs.jobs);
+        let mut previous = std::mem::take(&mut runs.jobs);
         for job in jobs {
             let name = job.name.as_str().to_owned();
             let (org, schedule) =
                 (job.org.as_str().to_owned(), job.schedule.as_ref().map(|s| s.text().to_owned()));
             runs.orgs.entry(org.clone()).or_default();
-            let known = former.remove(&name);
+            let known = previous.remove(&name);
             let fresh = || JobRuns {
                 org: String::new(),
                 schedule: None,
@@ -128,7 +128,7 @@ impl RunStats {
         orgs.retain(|org, _| jobs.values().any(|job| job.org == *org));
     }
 
-    /// Learns from a run of the history, of which it is told the newest first. Nothing is counted.
+    /// Learns from a run of the history; call it with the newest first. Nothing is counted.
     pub fn recall(&self, report: &RunReport) {
         if !report.status.has_run() {
             return;
@@ -156,7 +156,7 @@ impl RunStats {
     }
 }
 
-/// A report without what no face shows: a thousand jobs' columns are megabytes.
+/// A report without what neither page shows: a thousand jobs' columns are megabytes.
 fn brief(report: &RunReport) -> RunReport {
     RunReport { columns: Vec::new(), warnings: Vec::new(), sha256: None, ..report.clone() }
 }
