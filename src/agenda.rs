@@ -269,6 +269,11 @@ impl Agenda {
 
     /// Occurrences are the wall clock's; how long a retry or the grace lasts is not. If the wall clock was set, waits
     /// move with it.
+    /// The mark of every job that has a schedule, as it was last given out.
+    pub fn marks(&self) -> impl Iterator<Item = (&JobName, &Mark)> {
+        self.states.iter().filter_map(|(job, state)| Some((job, state.mark()?)))
+    }
+
     fn set_clock(&mut self, now: Now) {
         let before = std::mem::replace(&mut self.now, now);
         let passed = now.elapsed.saturating_sub(before.elapsed);

@@ -30,7 +30,7 @@ use crate::state::{Lock, State};
 use crate::stop::{Stop, StopSender};
 use crate::threads;
 
-use state_writer::{Batch, Marks, StateWriter, Written};
+use state_writer::{Batch, Directory, Marks, StateWriter, Written};
 
 pub use loaded_config::LoadedConfig;
 pub use reader::Reader;
@@ -47,6 +47,9 @@ const PROCESS_DIED_HINT: &str = "find out what killed it (`journalctl -k` shows 
 
 /// How long marks that could not be written wait until they are tried again.
 const MARK_RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often it is made sure that the state directory is still there, whenever the loop turns.
+const DIRECTORY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the log says that marks could not be written.
 const UNWRITTEN_LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -96,19 +99,33 @@ pub struct Daemon {
     unwritten: Unwritten,
     pruned: Option<Duration>,
     /// The one daemon of the state directory.
-    _lock: Lock,
+    lock: Arc<Lock>,
+    /// When it was last made sure that the lock is in place.
+    checked: Duration,
+    /// Why the state directory that was deleted could not be created again, as it was last logged.
+    directory_trouble: Option<String>,
+    /// Why it ends by itself.
+    failed: Option<Failure>,
 }
 
-/// Marks that could not be written.
+/// What could not be written.
 #[derive(Default)]
 struct Unwritten {
     marks: Marks,
-    /// When they were last tried.
+    /// When it was last tried.
     tried: Duration,
-    /// Whether they were tried before the end.
+    /// Whether it was tried before the end.
     tried_at_end: bool,
     /// How many the log last spoke of, and when.
     logged: Option<(usize, Duration)>,
+    /// Whether reports wait for the history.
+    reports: bool,
+}
+
+impl Unwritten {
+    fn is_empty(&self) -> bool {
+        self.marks.is_empty() && !self.reports
+    }
 }
 
 struct InFlight {
@@ -261,7 +278,10 @@ impl Daemon {
             writing: None,
             unwritten: Unwritten::default(),
             pruned: None,
-            _lock: lock,
+            lock: Arc::new(lock),
+            checked: Duration::ZERO,
+            directory_trouble: None,
+            failed: None,
         })
     }
 
@@ -278,7 +298,10 @@ impl Daemon {
     }
 
     /// Runs jobs until it is stopped and every run has ended. No job's failure ends it.
-    pub async fn run(mut self) {
+    ///
+    /// # Errors
+    /// [`Exit::TryLater`] if another daemon has taken its state directory.
+    pub async fn run(mut self) -> Result<(), Failure> {
         let jobs = self.handle.config().jobs.len();
         tracing::info!(jobs, "the daemon has started");
         let mut is_announced = false;
@@ -286,7 +309,7 @@ impl Daemon {
             let event = self.event().await;
             let actions = event.map(|event| self.agenda.apply(event, self.clock.both()));
             if self.carry_out(actions.unwrap_or_default()).is_break() {
-                return;
+                return self.failed.map_or(Ok(()), Err);
             }
             // While the disk takes a write, nothing starts: a daemon whose disk hangs hears signals, but is not well.
             if self.writing.is_some() {
@@ -301,6 +324,40 @@ impl Daemon {
             }
             self.prune();
             self.supervisor.alive();
+        }
+    }
+
+    /// Reacts to the loss of the state directory, which somebody may delete.
+    fn keep_directory(&mut self, directory: Directory) {
+        match directory {
+            Directory::Kept => self.directory_trouble = None,
+            Directory::Created(lock) => {
+                self.lock = Arc::new(lock);
+                self.directory_trouble = None;
+                let directory = self.handle.config().settings.state_dir.display().to_string();
+                tracing::error!(
+                    directory,
+                    "state_dir was deleted and has been created again: its history is lost"
+                );
+                let marks = self.agenda.marks().map(|(job, mark)| self.mark_of(job.clone(), mark.clone()));
+                let marks: Marks = marks.collect();
+                self.pending.marks.extend(marks);
+                self.pending.loaded = Some(self.handle.config().digests.clone());
+            }
+            Directory::Taken(failure) if self.failed.is_none() => {
+                let failure =
+                    failure.context("state_dir was deleted, and this daemon's lock with it, so it stops");
+                tracing::error!(error = %failure, "another daemon has taken state_dir");
+                self.failed = Some(failure);
+                let event = self.handle_command(Command::Stop(Exit::Terminated));
+                self.known.extend(event);
+            }
+            Directory::Lost(failure) if self.directory_trouble.as_ref() != Some(&failure.what) => {
+                let hint = failure.hint.as_deref();
+                tracing::error!(error = %failure, hint, "state_dir was deleted and cannot be created again");
+                self.directory_trouble = Some(failure.what);
+            }
+            Directory::Taken(_) | Directory::Lost(_) => {}
         }
     }
 
@@ -329,7 +386,7 @@ impl Daemon {
             // A timestamp that is past is no time at all.
             sleep = sleep.min(Duration::try_from(wake.duration_since(self.clock.now())).unwrap_or_default());
         }
-        if !self.unwritten.marks.is_empty() {
+        if !self.unwritten.is_empty() {
             sleep = sleep.min(MARK_RETRY_INTERVAL);
         }
         self.supervisor.alive_interval().map_or(sleep, |every| sleep.min(every))
@@ -616,26 +673,33 @@ impl Daemon {
         let elapsed = self.clock.elapsed();
         let is_due = elapsed.saturating_sub(self.unwritten.tried) >= MARK_RETRY_INTERVAL;
         let is_last_try = is_ending && !std::mem::replace(&mut self.unwritten.tried_at_end, is_ending);
-        if !self.unwritten.marks.is_empty() && (is_due || is_last_try) {
+        let is_tried_again = !self.unwritten.is_empty() && (is_due || is_last_try);
+        if is_tried_again {
             // What is pending is newer.
             let newer = std::mem::take(&mut self.pending.marks);
             self.pending.marks = std::mem::take(&mut self.unwritten.marks);
             self.pending.marks.extend(newer);
         }
-        if !self.pending.is_empty() {
-            self.writing = Some(self.state_writer.write(std::mem::take(&mut self.pending)));
+        let is_checked =
+            self.stopping.is_none() && elapsed.saturating_sub(self.checked) >= DIRECTORY_CHECK_INTERVAL;
+        if is_tried_again || is_checked || !self.pending.is_empty() {
+            let (batch, lock) = (std::mem::take(&mut self.pending), Arc::clone(&self.lock));
+            self.writing = Some(self.state_writer.write(batch, lock));
         }
     }
 
     fn written(&mut self, written: Result<Written, oneshot::error::RecvError>) {
         // The thread answers even if writing panics.
-        let Ok(Written { reports, unwritten, error }) = written else { return };
+        let Ok(Written { reports, unwritten, error, backlog, directory }) = written else { return };
+        self.checked = self.clock.elapsed();
+        self.keep_directory(directory);
         for report in &reports {
             self.monitor.notice(&report.run_id, &monitor::Event::Ended { report });
         }
         self.unwritten.marks.extend(unwritten);
         let (jobs, elapsed) = (self.unwritten.marks.len(), self.clock.elapsed());
         self.unwritten.tried = elapsed;
+        self.unwritten.reports = backlog > 0;
         match (error, self.unwritten.logged) {
             (None, Some(_)) if jobs == 0 => {
                 self.unwritten.logged = None;

@@ -71,8 +71,8 @@ pub struct State {
 pub struct JobLock {
     key: ExportKey,
     _lock: Lock,
-    /// Keeps processes of version 0.1 from running the job.
-    _of_0_1: Lock,
+    /// Keeps processes of version 0.1 from running the job; one for all objects of a set.
+    _of_0_1: Option<Lock>,
 }
 
 impl JobLock {
@@ -116,14 +116,34 @@ impl State {
     /// If it cannot be created or written to.
     pub fn open(directory: &Path) -> Result<Self, StateError> {
         let state = Self::at(directory)?;
-        // Only the directory itself is private: exports may be next to it.
-        make_directory(&state.directory, 0o700)?;
-        for inner in ["locks", "locks/outputs", JOURNAL, MARKS, COLUMNS] {
-            make_directory(&state.directory.join(inner), 0o777)?;
-        }
+        state.create()?;
         // A run finds out before it begins, not when it has a report to write.
         history::probe(&state.directory)?;
         Ok(state)
+    }
+
+    /// Creates the directory and those in it, as far as they are missing: somebody may delete them at any time.
+    ///
+    /// # Errors
+    /// If one of them cannot be created.
+    pub fn create(&self) -> Result<(), StateError> {
+        // Only the directory itself is private: exports may be next to it.
+        make_directory(&self.directory, 0o700)?;
+        for inner in ["locks", "locks/outputs", JOURNAL, MARKS, COLUMNS] {
+            make_directory(&self.directory.join(inner), 0o777)?;
+        }
+        Ok(())
+    }
+
+    /// Does something that needs the directory. If somebody has deleted it since it was opened, it is created again.
+    fn in_directory<T>(&self, work: impl Fn() -> Result<T, StateError>) -> Result<T, StateError> {
+        match work() {
+            Err(error) if error.is_missing() => {
+                self.create()?;
+                work()
+            }
+            done => done,
+        }
     }
 
     /// The state in `directory` for reading: nothing is created, and what is missing reads as empty.
@@ -135,7 +155,7 @@ impl State {
         Ok(Self { store: Arc::new(LocalStore::new(absolute.clone())), directory: absolute })
     }
 
-    /// Locks a key for one run.
+    /// Locks a key for one run. An object's key is locked beside that of its job as a whole.
     ///
     /// # Errors
     /// [`LockError::Held`] if it runs already, in this process or another.
@@ -146,10 +166,20 @@ impl State {
         let is_legacy = legacy.iter().any(|name| self.store.location(name).symlink_metadata().is_ok());
         let mode = if is_legacy { Mode::Exclusive } else { Mode::Shared };
         let locks = self.directory.join("locks");
-        let of_0_1 = lock::try_lock(&locks.join(format!("{}.lock", key.job())), mode, target)?;
-        let lock =
-            lock::try_lock(&locks.join(format!("{}.lock", names::stem(key))), Mode::Exclusive, target)?;
-        Ok(JobLock { key: key.clone(), _lock: lock, _of_0_1: of_0_1 })
+        let take = || -> Result<JobLock, LockError> {
+            let of_0_1 = match key.object() {
+                None => Some(lock::try_lock(&locks.join(format!("{}.lock", key.job())), mode, target)?),
+                Some(_) => None,
+            };
+            let path = locks.join(format!("{}.lock", names::stem(key)));
+            let lock = lock::try_lock(&path, Mode::Exclusive, target)?;
+            Ok(JobLock { key: key.clone(), _lock: lock, _of_0_1: of_0_1 })
+        };
+        match take() {
+            // Somebody has deleted the directory since it was opened.
+            Err(error) if error.is_missing() && self.create().is_ok() => take(),
+            taken => taken,
+        }
     }
 
     /// Locks an output, so two jobs whose paths meet do not write it at once.
@@ -265,7 +295,15 @@ impl State {
     /// # Errors
     /// If it cannot be written; the history is then as it was.
     pub fn append(&self, report: &RunReport) -> Result<(), StateError> {
-        history::append(&self.directory, report)
+        self.append_within(report, history::LOCK_PATIENCE)
+    }
+
+    /// The same, waiting no longer than `patience` for somebody who has locked the history.
+    ///
+    /// # Errors
+    /// If it cannot be written; the history is then as it was.
+    pub fn append_within(&self, report: &RunReport, patience: Duration) -> Result<(), StateError> {
+        self.in_directory(|| history::append(&self.directory, report, patience))
     }
 
     /// The history, newest first. A report that is being written is not in it, and one that a crash cut short
@@ -399,6 +437,9 @@ impl State {
     /// Moves what 0.1 left of the job to where it belongs now: first written there, then removed here.
     fn carry_over(&self, lock: &JobLock) -> Result<(), StateError> {
         let key = lock.key();
+        if key.object().is_some() {
+            return Ok(());
+        }
         let unfinished = legacy::name(legacy::UNFINISHED, key.job());
         if let Some((left, _)) = self.read::<legacy::Unfinished>(&unfinished)? {
             for entry in left.into_entries() {
@@ -459,7 +500,7 @@ impl State {
         let mut bytes = serde_json::to_vec(&Kept::new(key, content))
             .map_err(|source| StateError::Damaged { path: self.store.location(&name), source })?;
         bytes.push(b'\n');
-        self.store.put(&name, &bytes, when).map(drop)
+        self.in_directory(|| self.store.put(&name, &bytes, when).map(drop))
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<(T, Version)>, StateError> {

@@ -156,6 +156,18 @@ fn a_stage_that_cannot_be_removed_keeps_no_run_from_its_work_and_is_removed_when
     assert_eq!(notes(&at), [""; 0]);
 }
 
+#[test]
+fn a_stage_that_only_a_later_version_knows_stays_noted() {
+    let at = Deployment::new(20);
+    at.job("accounts", SOQL, "accounts.csv", "");
+    let later = RecoveryData::new(json!({ "upload": "2~abc" }));
+    let entry = JournalEntry::Stages { stages: vec![later.clone()] };
+    state(&at).note(&lock(&at, "accounts"), &entry).unwrap();
+    at.run(["run", "accounts"]).ended(0).says(&["a stale stage could not be removed"]);
+    let (state, lock) = (state(&at), lock(&at, "accounts"));
+    assert!(state.journal(&lock).unwrap().stages().eq([&later]));
+}
+
 /// As if a run of `accounts`, of two files, had died between its two renames; the stage that is left.
 fn died_half_done(at: &Deployment) -> PathBuf {
     let mut outputs = output(at, "exports/accounts.csv").group(&["Contacts".to_owned()]).unwrap();

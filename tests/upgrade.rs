@@ -7,7 +7,7 @@ mod support;
 
 use std::fs::{self, File, FileTimes};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value as Json;
@@ -149,8 +149,8 @@ fn a_daemon_goes_on_where_the_marks_of_0_1_say() {
         assert!(begun.elapsed() < Duration::from_secs(30), "{reports:?}");
         std::thread::sleep(Duration::from_millis(20));
     };
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
+    let stopped = Command::new("kill").arg(daemon.id().to_string()).status().unwrap();
+    assert!(stopped.success() && daemon.wait().unwrap().success());
     let missed = |job: &str| {
         let missed = history.iter().filter(|run| run["job"] == job && run["status"] == "missed");
         missed.map(|run| run["error"].as_str().unwrap().to_owned()).collect::<Vec<_>>()

@@ -215,6 +215,10 @@ impl JobState {
         &self.job.org
     }
 
+    pub(super) fn mark(&self) -> Option<&Mark> {
+        self.noted.as_ref()
+    }
+
     pub(super) fn next_start(&self) -> Option<Timestamp> {
         Some(later(self.cursor.as_ref()?.next?, self.jitter))
     }

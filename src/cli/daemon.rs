@@ -56,12 +56,12 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
         _ = clock::within(&clock, HISTORY_PATIENCE, recalled) => {}
         _ = context.stop.requested() => {}
     }
-    daemon.run().await;
+    let ended = daemon.run().await;
     // Runs that ended well during the stop are reported too, unless a second signal ends everything.
     notifier.finish(std::future::pending::<()>()).await;
     // The last line of the log: without it the process was killed.
     tracing::info!("stopped");
-    Ok(Exit::Success)
+    ended.map(|()| Exit::Success)
 }
 
 struct Started {

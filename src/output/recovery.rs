@@ -64,8 +64,8 @@ pub fn discard(stage: &RecoveryData) -> Result<Swept, Failure> {
 /// Whether there may still be a stage to [`discard`].
 #[must_use]
 pub fn may_remain(stage: &RecoveryData) -> bool {
-    // If it cannot be looked at, it may be there.
-    read::<StageForm>(stage).is_ok_and(|stage| {
+    // If it cannot be looked at, or a later version noted it in a form of its own, it may be there.
+    read::<StageForm>(stage).map_or(true, |stage| {
         let found = PathBuf::from(stage).symlink_metadata();
         !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
     })

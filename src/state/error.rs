@@ -67,6 +67,13 @@ impl fmt::Display for By {
     }
 }
 
+impl LockError {
+    /// Whether the directory of the lock is gone.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::NotLockable { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let what = error.to_string();
@@ -121,11 +128,11 @@ pub enum StateError {
         path: PathBuf,
     },
     /// More than any document has.
-    #[error("cannot read {}: it is larger than {limit} bytes", path.display())]
+    #[error("{} has more than {limit} bytes", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The most that is read.
+        /// The most that is read and written.
         limit: u64,
     },
     /// What is there was written for another key.
@@ -158,6 +165,15 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// Whether the state directory, or a part of it, is gone.
+    pub(super) fn is_missing(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Lock(error) => error.is_missing(),
+            _ => false,
+        }
+    }
+
     /// For `map_err`: the refusal of `doing` to the file at `path`.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.to_owned(), source }

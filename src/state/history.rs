@@ -27,7 +27,7 @@ const BLOCK: usize = 64 * 1024;
 const MAX_LINE: usize = 1 << 20;
 
 /// How long a writer waits for another one. Pruning a long history takes seconds.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How far the clock may move between two lines, or since the last one, for pruning to count all of it.
 const MAX_GAP: Duration = Duration::from_secs(7 * 86_400);
@@ -122,7 +122,7 @@ pub(super) fn probe(directory: &Path) -> Result<(), StateError> {
     Ok(lock::probe(&directory.join("runs.lock"))?)
 }
 
-pub(super) fn append(directory: &Path, report: &RunReport) -> Result<(), StateError> {
+pub(super) fn append(directory: &Path, report: &RunReport, patience: Duration) -> Result<(), StateError> {
     let path = directory.join("runs.jsonl");
     let damaged = |source| StateError::Damaged { path: path.clone(), source };
     let mut line = serde_json::to_vec(report).map_err(damaged)?;
@@ -131,7 +131,7 @@ pub(super) fn append(directory: &Path, report: &RunReport) -> Result<(), StateEr
         line = serde_json::to_vec(&without_columns(report)).map_err(damaged)?;
     }
     line.push(b'\n');
-    let _lock = writers_lock(directory)?;
+    let _lock = writers_lock(directory, patience)?;
     let file = open_to_append(&path)?;
     append_line(file, line).map_err(StateError::io("cannot write", &path))?;
     flush_directory_of(&path)
@@ -176,7 +176,7 @@ fn append_line(mut file: File, mut line: Vec<u8>) -> io::Result<()> {
 pub(super) fn prune(directory: &Path, keep: Duration, now: Timestamp) -> Result<u64, StateError> {
     let path = directory.join("runs.jsonl");
     let aside = directory.join(".runs.jsonl.aside");
-    let _lock = writers_lock(directory)?;
+    let _lock = writers_lock(directory, LOCK_PATIENCE)?;
     let Some(file) = open_regular(&path)? else { return Ok(0) };
     let dropped = prune_file(&file, &path, &aside, keep, now).inspect_err(|_| {
         // A disk that is full has better uses.
@@ -200,7 +200,9 @@ fn prune_file(file: &File, path: &Path, aside: &Path, keep: Duration, now: Times
         // What a crash left is as long as the history, and nobody else comes by.
         return fs::remove_file(aside).map_or_else(not_there, |()| Ok(0));
     }
-    let mut kept = BufWriter::new(File::create(aside)?);
+    // Not what somebody may have put there, such as a link to another file.
+    fs::remove_file(aside).or_else(|error| not_there(error).map(drop))?;
+    let mut kept = BufWriter::new(owner::create(OpenOptions::new().write(true), aside)?);
     at = 0;
     // The very bytes of each line: a later version's fields are not this one's to drop.
     for_lines(file, |line| {
@@ -213,7 +215,6 @@ fn prune_file(file: &File, path: &Path, aside: &Path, keep: Duration, now: Times
     })?;
     let kept = kept.into_inner().map_err(io::IntoInnerError::into_error)?;
     kept.set_permissions(file.metadata()?.permissions())?;
-    owner::give(&kept, aside);
     kept.sync_all()?;
     fs::rename(aside, path)?;
     Ok(dropped)
@@ -341,6 +342,6 @@ fn for_lines(mut file: &File, mut each: impl FnMut(Option<&[u8]>) -> io::Result<
 }
 
 /// Taken by everyone who changes the history. Its file outlives the history's, which pruning replaces.
-fn writers_lock(directory: &Path) -> Result<Lock, StateError> {
-    Ok(lock::lock_within(&directory.join("runs.lock"), Writable::IfAllowed, LOCK_PATIENCE)?)
+fn writers_lock(directory: &Path, patience: Duration) -> Result<Lock, StateError> {
+    Ok(lock::lock_within(&directory.join("runs.lock"), Writable::IfAllowed, patience)?)
 }

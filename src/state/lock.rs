@@ -3,9 +3,12 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
 
 use super::error::{LockError, LockTarget};
 use super::owner;
@@ -26,6 +29,12 @@ impl Lock {
     /// The locked file, for those who lock what they write.
     pub(super) fn file(&mut self) -> &mut File {
         &mut self.file
+    }
+
+    /// Whether others still meet it: its file has not been deleted or replaced since it was locked.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        is_at(&self.file, &self.path)
     }
 
     /// Whether it is the lock at this path.
@@ -91,7 +100,7 @@ pub(super) fn lock_within(path: &Path, writable: Writable, patience: Duration) -
 /// Whether somebody has the lock at `path`. Nothing is made and nothing is written, but to find out the lock is held
 /// for a moment, shared.
 pub(super) fn is_held(path: &Path) -> Result<bool, LockError> {
-    let file = match File::open(path) {
+    let file = match open_to_read(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(not_lockable("cannot open", path, error)),
@@ -145,7 +154,7 @@ fn open(path: &Path, writable: Writable) -> io::Result<File> {
             Err(error)
                 if error.kind() == io::ErrorKind::PermissionDenied && writable == Writable::IfAllowed =>
             {
-                return File::open(path).map_err(|_| error);
+                return open_to_read(path).map_err(|_| error);
             }
             opened => return opened,
         }
@@ -155,6 +164,11 @@ fn open(path: &Path, writable: Writable) -> io::Result<File> {
             created => return created,
         }
     }
+}
+
+/// Opens what can be locked without being written to. A pipe in its place would wait for its writer.
+fn open_to_read(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
 }
 
 fn not_lockable(doing: &'static str, path: &Path, source: io::Error) -> LockError {

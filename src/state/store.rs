@@ -91,6 +91,10 @@ impl Store for LocalStore {
 
     fn put(&self, name: &str, bytes: &[u8], when: When<'_>) -> Result<Version, StateError> {
         let path = self.location(name);
+        if bytes.len() as u64 > MAX_DOCUMENT {
+            // Nobody could read it back.
+            return Err(StateError::TooLarge { path, limit: MAX_DOCUMENT });
+        }
         // One name for everyone who writes the document: they take turns by its lock, and what a crash leaves is used
         // again. After a rename the next in turn finds that what it locked has another name now, and makes a new one.
         let aside = aside(&path);

@@ -635,6 +635,50 @@ fn a_report_of_too_many_columns_is_kept_without_them() {
     assert_eq!(state.history().unwrap().next().unwrap().unwrap(), report);
 }
 
+#[test]
+fn a_link_planted_where_the_pruned_history_is_written_leads_nowhere() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let victim = dir.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    symlink(&victim, dir.path().join("state/.runs.jsonl.aside")).unwrap();
+    symlink(&victim, store::aside(&dir.path().join("state/marks/a@default.json"))).unwrap();
+    for n in 1..=3 {
+        state.append(&report(n)).unwrap();
+    }
+    assert_eq!(state.prune(Duration::ZERO, at(START + 10 * DAY)).unwrap(), 2);
+    assert!(state.set_mark(&key("a"), &mark("1")).is_err(), "its name leads elsewhere");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    assert_eq!(records(&state), [3]);
+}
+
+#[test]
+fn a_document_that_nobody_could_read_back_is_not_written() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let lock = state.lock_job(&key("a")).unwrap();
+    state.set_columns(&lock, &["Id".to_owned()]).unwrap();
+    let many: Vec<_> = (0..100_000).map(|n| format!("Column_{n}__c")).collect();
+    let error = state.set_columns(&lock, &many).unwrap_err();
+    assert!(matches!(error, StateError::TooLarge { .. }), "{error:?}");
+    assert_eq!(state.columns(&lock).unwrap().unwrap(), ["Id"]);
+}
+
+#[test]
+fn an_objects_lock_stands_beside_that_of_its_job() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    // While 0.1's columns are left, the job as a whole is locked for one run alone.
+    fs::write(dir.path().join("state/columns/backup.json"), r#"["Id"]"#).unwrap();
+    let whole = state.lock_job(&key("backup")).unwrap();
+    let account = key("backup").of_object(ObjectName::parse("Account").unwrap());
+    let object = state.lock_job(&account).unwrap();
+    assert!(state.journal(&object).unwrap().is_empty());
+    assert_eq!(state.columns(&object).unwrap(), None, "they are not the object's");
+    assert!(state.journal(&whole).unwrap().is_empty());
+    assert_eq!(state.columns(&whole).unwrap().unwrap(), ["Id"]);
+}
+
 /// Says at its end, that of a panic too, that the threads beside may stop.
 struct Done<'a>(&'a AtomicBool);
 
