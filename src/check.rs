@@ -50,7 +50,7 @@ pub enum Name {
     Key,
     /// The certificate is the key's, and has not ended.
     Certificate,
-    /// The login host is found and answers.
+    /// The login host is found and responds.
     Network,
     /// This machine's clock beside the login host's.
     Clock,
@@ -141,7 +141,7 @@ impl Step {
     /// A step that failed as a run would.
     #[must_use]
     pub fn failed(step: Name, failure: Failure) -> Self {
-        let Failure { exit, what, hint } = failure;
+        let Failure { exit, what, hint, .. } = failure;
         Self { hint, exit_status: exit.code(), ..Self::new(step, Outcome::Failed, what) }
     }
 

@@ -256,11 +256,7 @@ impl OrgClient {
         let decision = attempts.after(&fault, &self.retry, self.edges.clock.fraction());
         let attempt = attempts.spent();
         let Decision::Wait(wait) = decision else {
-            return Err(if attempt > 1 {
-                Fault { what: format!("{} (after {attempt} attempts)", fault.what), ..fault }
-            } else {
-                fault
-            });
+            return Err(if attempt > 1 { fault.after(attempt) } else { fault });
         };
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(run_id = self.run_id(), attempt, wait_ms, fault = %fault, "trying again");

@@ -555,6 +555,7 @@ impl Daemon {
             report.scheduled = Some(scheduled);
             report.exit_status = failure.exit.code();
             report.error = Some(failure.what.clone());
+            report.error_redacted = failure.redacted.clone();
             report.hint = failure.hint.clone();
             (failure, Box::new(report))
         })?;

@@ -1,11 +1,14 @@
 //! What went wrong, as a person reads it: a sentence, a hint, and the exit status it ends with.
 //! How each command prints it is the business of `cli`.
 
-use std::borrow::Cow;
 use std::fmt;
 
 mod characters;
 mod files;
+mod text;
+
+pub(crate) use text::hides;
+pub use text::{plain, plain_lines};
 
 pub(crate) use characters::{code_point, is_invisible};
 
@@ -98,12 +101,14 @@ pub struct Failure {
     pub what: String,
     /// What to do about it, where that is known.
     pub hint: Option<String>,
+    /// `what` without the literals of a query, if it quotes one: for readers who need not know them.
+    pub redacted: Option<String>,
 }
 
 impl Failure {
     /// A failure without a hint.
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), hint: None }
+        Self { exit, what: what.into(), hint: None, redacted: None }
     }
 
     /// The same failure with what to do about it.
@@ -117,6 +122,7 @@ impl Failure {
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.what = format!("{context}: {}", self.what);
+        self.redacted = self.redacted.map(|redacted| format!("{context}: {redacted}"));
         self
     }
 }
@@ -129,30 +135,9 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A text that others wrote, as a terminal may show it: a control character, which could hide or forge what stands
-/// around it, is escaped; line breaks and tabs stay.
-#[must_use]
-pub fn plain(text: &str) -> Cow<'_, str> {
-    let is_hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(is_hidden) {
-        return Cow::Borrowed(text);
-    }
-    let mut plain = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_hidden(c) { plain.extend(c.escape_default()) } else { plain.push(c) }
-    }
-    Cow::Owned(plain)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Exit, plain};
-
-    #[test]
-    fn what_others_wrote_can_neither_hide_nor_forge_a_line() {
-        assert_eq!(plain("SELECT\tId\n  FROM Ä"), "SELECT\tId\n  FROM Ä");
-        assert_eq!(plain("\u{1b}[2Kall is well\r\0 \u{9b}1m"), "\\u{1b}[2Kall is well\\r\\u{0} \\u{9b}1m");
-    }
+    use super::Exit;
 
     #[test]
     fn several_runs_end_with_the_status_an_outer_scheduler_can_act_on() {

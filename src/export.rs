@@ -204,6 +204,7 @@ fn end(report: &mut RunReport, error: Option<&RunError>) {
     report.status = if cancelled { RunStatus::Cancelled } else { RunStatus::Failed };
     report.exit_status = failure.exit.code();
     report.error = Some(failure.what);
+    report.error_redacted = failure.redacted;
     report.hint = failure.hint;
 }
 

@@ -157,6 +157,7 @@ impl Notifier {
 
     fn ended(&self, report: &RunReport) {
         let Some(event) = self.event(report) else { return };
+        let report = &*report.for_others();
         let addresses = self.addresses();
         let json = |written: serde_json::Result<String>| written.unwrap_or_default();
         if let Some(url) = addresses.pings.get(&report.job) {

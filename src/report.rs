@@ -1,6 +1,7 @@
 //! What a run did, as `--json`, the history and a webhook tell it, and the run's id. Pure: who fills it in is
 //! `export`, who keeps it is `state`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -30,6 +31,9 @@ pub struct RunReport {
     /// What went wrong.
     #[serde(default)]
     pub error: Option<String>,
+    /// The same without the literals of the query, if the org's words quote it: what others are shown.
+    #[serde(default)]
+    pub error_redacted: Option<String>,
     /// What to do about it.
     #[serde(default)]
     pub hint: Option<String>,
@@ -98,6 +102,7 @@ impl RunReport {
             status: RunStatus::Failed,
             exit_status: 1,
             error: None,
+            error_redacted: None,
             hint: None,
             path: None,
             format: None,
@@ -114,6 +119,25 @@ impl RunReport {
             restarts: 0,
             api_limit: None,
             warnings: Vec::new(),
+        }
+    }
+}
+
+impl RunReport {
+    /// The error, fit for readers who need not know the query's literals: of a status page, a webhook, a ping.
+    #[must_use]
+    pub fn error_for_others(&self) -> Option<&str> {
+        self.error_redacted.as_deref().or(self.error.as_deref())
+    }
+
+    /// The report, fit for the same readers.
+    #[must_use]
+    pub fn for_others(&self) -> Cow<'_, Self> {
+        match &self.error_redacted {
+            None => Cow::Borrowed(self),
+            Some(redacted) => {
+                Cow::Owned(Self { error: Some(redacted.clone()), error_redacted: None, ..self.clone() })
+            }
         }
     }
 }
@@ -258,7 +282,7 @@ mod tests {
             concat!(
                 r#"{"job":"accounts","run_id":"20261122T010000Z-00000001","org":"emea","scheduled":null,"#,
                 r#""started":"2026-11-22T01:00:00Z","ended":"2026-11-22T01:00:00Z","status":"failed","#,
-                r#""exit_status":1,"error":null,"hint":null,"path":null,"format":null,"records":0,"total":null,"#,
+                r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"records":0,"total":null,"#,
                 r#""bytes":0,"sha256":null,"columns":[],"files":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
                 r#""restarts":0,"api_limit":null,"warnings":[]}"#,
             )

@@ -28,7 +28,7 @@ pub enum Decision {
     GiveUp,
 }
 
-/// The tries of one request that failed so far, whatever they failed by: a status, a broken connection or an answer
+/// The tries of one request that failed so far, whatever they failed by: a status, a broken connection or a response
 /// that was seen to be cut only when it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attempts {

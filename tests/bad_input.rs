@@ -309,17 +309,18 @@ fn the_orgs_refusal_of_a_query_is_shown_as_it_was_sent() {
     at.job("nope", "SELECT Id, Nope FROM Account", "nope.csv", "");
     let outcome = refused(&at, ["run", "nope"], 65, &["error: nope: ", "INVALID_FIELD"]);
     let lines: Vec<&str> = outcome.stderr.lines().collect();
-    let window = lines.iter().position(|line| *line == "SELECT Id, Nope FROM Account").unwrap();
-    assert_eq!(lines[window + 1], "           ^");
-    assert_eq!(lines[window + 2], "ERROR at Row:1:Column:12");
-    assert!(lines[window + 3].starts_with("No such column 'Nope' on entity 'Account'"));
+    let window = lines.iter().position(|line| *line == "    SELECT Id, Nope FROM Account").unwrap();
+    assert_eq!(lines[window + 1], "               ^");
+    assert_eq!(lines[window + 2], "    ERROR at Row:1:Column:12");
+    assert!(lines[window + 3].starts_with("    No such column 'Nope' on entity 'Account'"));
 
     // A window that was recorded, with the code beside it.
     let message = "\nName,BillingCity,IsDeleted FROM Accout\n                                ^\n\
                    ERROR at Row:1:Column:43\nsObject type 'Accout' is not supported.";
     at.script(Rule::once(At::Page(1), Fault::error(400, "INVALID_TYPE", message)));
     let outcome = refused(&at, ["run", "accounts"], 65, &["INVALID_TYPE"]);
-    assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
+    // Indented, so that no line of the org's can pass for one of ours.
+    assert!(outcome.stderr.contains(&message.replace('\n', "\n    ")), "{}", outcome.stderr);
     let streamed =
         at.run(["query", "SELECT Id FROM Accout", "-o", "-"]).ended(65).says(&["ERROR at Row:1:Column:16"]);
     assert_eq!(streamed.stdout(), "");

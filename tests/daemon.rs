@@ -732,7 +732,7 @@ fn the_status_port_tells_what_runs_what_ran_and_what_failed() {
     for part in ["accounts", "refused", "<b class=\"ok\">ok</b>", "Nonsense__c", "No such column"] {
         assert!(page.contains(part), "{part} is not in:\n{page}");
     }
-    let escaped = "no &lt;/td&gt;&lt;script&gt;alert('x')&lt;/script&gt; &amp; &lt;img src=x&gt;";
+    let escaped = "no &lt;/td&gt;&lt;script&gt;alert('…')&lt;/script&gt; &amp; &lt;img src=x&gt;";
     assert!(page.contains(escaped) && !page.contains("<script") && !page.contains("<img"), "{page}");
     assert!(page.contains("<title>sfexport: 3 jobs, 0 running, 2 failing</title>"), "{page}");
     assert_eq!(get(port, "/elsewhere").0, 404);
@@ -848,6 +848,36 @@ fn as_process_1_it_hears_its_signals() {
     unshare.says("the configuration was reloaded");
     assert!(send("TERM").success());
     assert_eq!(unshare.ended(), 0);
+}
+
+#[test]
+fn the_literals_of_a_query_reach_neither_status_page_nor_webhook() {
+    let ear = Ear::listen();
+    let at = Deployment::new(10);
+    at.configure(&format!("[status]\nlisten = \"127.0.0.1:0\"\n[notify]\nwebhook = \"{}/hook\"", ear.url));
+    due(&at, "accounts", &format!("retries = 0\nping_url = \"{}/ping\"", ear.url));
+    let said = "\nWHERE Name = 'canary' ORDR BY Id\n                      ^\nERROR at Row:1:Column:57\n\
+                unexpected token: 'canary'";
+    at.script(Rule::always(At::Page(1), Fault::error(400, "MALFORMED_QUERY", said)));
+    let mut daemon = Process::start(&at);
+    let port = daemon.status_port();
+    wait_for(|| (!history(&at).is_empty()).then_some(())).unwrap();
+    let place = "MALFORMED_QUERY: ERROR at Row:1:Column:57 unexpected token: '…'";
+    let page = wait_for(|| Some(get(port, "/").1).filter(|page| page.contains("Row:1:Column:57"))).unwrap();
+    assert!(page.contains("unexpected token: '…'") && !page.contains("canary"), "{page}");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    let heard = ear.heard();
+    assert!(
+        heard.iter().any(|(path, _)| path == "/hook") && heard.iter().any(|(path, _)| path == "/ping/fail")
+    );
+    for (path, body) in &heard {
+        assert!(!body.contains("canary"), "{path}: {body}");
+        assert!(path == "/ping/start" || body.contains(place), "{path}: {body}");
+    }
+    // On this machine it is whole: in the log, on one line, and in the history.
+    assert!(daemon.said().lines().any(|line| line.contains("'canary' ORDR BY Id\\n")), "{}", daemon.said());
+    assert!(at.run(["history"]).ended(0).stdout().contains("'canary' ORDR BY Id"));
 }
 
 #[test]

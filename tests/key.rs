@@ -211,6 +211,8 @@ fn a_key_in_an_environment_variable_loads_however_its_lines_end() {
         ("real line ends", pem.clone()),
         ("escaped line ends", escaped.clone()),
         ("escaped Windows line ends", pem.replace('\n', "\\r\\n")),
+        ("line ends escaped twice", pem.replace('\n', "\\\\n")),
+        ("Windows line ends escaped three times", pem.replace('\n', "\\\\\\r\\\\\\n")),
         ("in double quotes", format!("\"{escaped}\"")),
         ("in single quotes, with white space", format!("  '{escaped}' \n")),
         ("spaces for line ends", pem.replace('\n', " ")),

@@ -700,3 +700,66 @@ fn a_file_that_is_no_certificate_is_not_served() {
     deployment.run(serve.iter().chain(&["no.crt"])).ended(1).says(&["certificate", "PEM"]);
     deployment.run(serve.iter().chain(&["missing.crt"])).ended(78).says(&["missing.crt"]);
 }
+
+/// Moves the cursor, begins a line, and turns the text around.
+const FORGED: &str = "x\u{1b}[2K\nerror: forged\u{202e}y";
+const SHOWN: &str = "x\\u{1b}[2K\\nerror: forged\\u{202e}y";
+
+#[track_caller]
+fn assert_nothing_hides(text: &str) {
+    let hides = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+    assert!(!text.contains(hides), "{text:?}");
+    assert!(!text.lines().any(|line| line.trim_start().starts_with("error: forged")), "{text}");
+}
+
+#[test]
+fn what_an_org_says_of_its_user_forges_nothing() {
+    let deployment = Deployment::new(10);
+    let body = serde_json::json!({
+        "user_id": FORGED, "organization_id": FORGED, "preferred_username": FORGED, "name": FORGED,
+        "user_type": FORGED
+    });
+    let userinfo = At::Containing("/services/oauth2/userinfo".to_owned());
+    deployment.script(Rule::always(userinfo, Fault::body(body.to_string())));
+    let versions = serde_json::json!([{"version": FORGED}, {"version": "62.0"}]);
+    let versions = Fault::body(versions.to_string());
+    deployment.script(Rule::always(At::Containing("/services/data".to_owned()), versions));
+    for command in ["whoami", "check"] {
+        let outcome = deployment.run([command]);
+        assert!(outcome.stdout().contains(SHOWN), "{command}: {}", outcome.stdout());
+        assert_nothing_hides(outcome.stdout());
+        assert_nothing_hides(&outcome.stderr);
+    }
+    // A program gets what the org sent.
+    let who: Value = serde_json::from_slice(&deployment.run(["whoami", "--json"]).ended(0).stdout).unwrap();
+    assert_eq!(who["name"], FORGED);
+}
+
+#[test]
+fn what_an_org_says_in_an_error_forges_no_line_of_a_log() {
+    let deployment = Deployment::new(10);
+    deployment.job("accounts", SOQL, "accounts.csv", "");
+    // Tried again, so it is logged, then the failure itself.
+    let page = At::Containing("/query".to_owned());
+    deployment.script(Rule::always(page, Fault::error(503, "SERVER_UNAVAILABLE", FORGED)));
+    let outcome = deployment.run(["run", "accounts"]).ended(69).says(&[SHOWN]);
+    assert_nothing_hides(&outcome.stderr);
+    let outcome = deployment.run(["run", "accounts", "--log-format", "json"]).ended(69);
+    assert!(!outcome.stderr.contains('\u{202e}'), "{}", outcome.stderr);
+    for line in outcome.stderr.lines() {
+        assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
+    }
+    assert_nothing_hides(deployment.run(["history"]).ended(0).stdout());
+    assert_nothing_hides(deployment.run(["check", "accounts"]).stdout());
+    // A history that somebody else wrote, in each text of it.
+    let text = deployment.text("state/runs.jsonl");
+    let mut report: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    for key in ["job", "org", "error", "path", "hint"] {
+        report[key] = FORGED.into();
+    }
+    deployment.write("state/runs.jsonl", format!("{report}\n"));
+    for arguments in [&["history"][..], &["history", "--wide"], &["jobs"]] {
+        assert_nothing_hides(deployment.run(arguments).ended(0).stdout());
+    }
+    assert!(deployment.run(["history"]).ended(0).stdout().contains(SHOWN));
+}

@@ -1,5 +1,5 @@
 //! What is tried of a job: its columns, the org's plan for its query, the records to expect, its output, its
-//! schedule. No question asked here has a record for its answer.
+//! schedule. No call made here returns a record.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::org::Reached;
 use super::{Check, Name, Outcome, Step, Teller, counted};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, plain};
 use crate::export;
 use crate::job::output_path::Fields;
 use crate::job::{IfExists, Job};
@@ -51,7 +51,7 @@ impl Check<'_> {
             Err(failure) => return Step::failed(Name::Columns, failure),
         };
         let names = columns.names();
-        let what = format!("{}: {}", names.len(), names.join(", "));
+        let what = format!("{}: {}", names.len(), plain(&names.join(", ")));
         let step = match self.drift(job, &columns) {
             Ok(None) => Step::passed(Name::Columns, what),
             Ok(Some(drift)) => Step::new(Name::Columns, Outcome::Warned, format!("{what}; {drift}")),
@@ -80,7 +80,7 @@ impl Check<'_> {
                 let what = format!(
                     "the org takes it: {} of {}, about {cardinality} of {sobject_cardinality} records",
                     operation(leading_operation_type),
-                    plan.sobject_type
+                    plain(&plan.sobject_type)
                 );
                 estimate = Some(*cardinality);
                 tell(Step::passed(Name::Query, what).fact("plan", json!(plan)));

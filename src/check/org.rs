@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Check, Name, Outcome, Step, Teller};
 use crate::client::OrgClient;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, plain};
 use crate::key::{self, Certificate, SigningKey};
 use crate::org::{KeySource, LoginUrl, Org, common_login_hosts};
 use crate::report::ApiLimit;
@@ -73,7 +73,7 @@ impl Check<'_> {
         OrgClient::new(org, key, edges, None).without_retries()
     }
 
-    /// Whether the login host answers at all, and what it says of the time.
+    /// Whether the login host responds at all, and what it says of the time.
     async fn network(&self, org: &Org, tell: Teller<'_>) -> bool {
         let clock = &self.edges.clock;
         let (asked, begun) = (clock.elapsed(), clock.now());
@@ -129,7 +129,7 @@ impl Check<'_> {
         };
         let another_host = match refusal {
             Some(refusal) => refusal.may_be_the_host(),
-            // Neither a token nor a refusal: perhaps it is no login host.
+            // Neither a token nor a refusal: perhaps it is not a login host.
             None => fault.kind == FaultKind::LoginRefused,
         };
         let mut step = Step::failed(Name::Login, fault.into_failure())
@@ -215,14 +215,15 @@ async fn identity(client: &OrgClient, tell: Teller<'_>) {
             return;
         }
     };
-    let name = identity.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let name = identity.name.as_deref().map(|name| format!(" ({})", plain(name))).unwrap_or_default();
     let kind = match (&identity.user_type, identity.is_salesforce_integration_user) {
         (_, Some(true)) => ", with an integration licence".to_owned(),
-        (Some(kind), _) => format!(", {kind}"),
+        (Some(kind), _) => format!(", {}", plain(kind)),
         _ => String::new(),
     };
     let username = identity.username.as_deref().unwrap_or(&org.username);
-    let what = format!("{username}{name}, {}{kind}, in org {}", identity.user_id, identity.organization_id);
+    let (user_id, organization_id) = (plain(&identity.user_id), plain(&identity.organization_id));
+    let what = format!("{}{name}, {user_id}{kind}, in org {organization_id}", plain(username));
     tell(
         Step::passed(Name::Identity, what)
             .fact("username", username)
@@ -314,7 +315,9 @@ fn certificate(org: &Org, key: Option<&SigningKey>, now: Timestamp) -> Step {
     };
     let step = if key.is_some_and(|key| !certificate.matches(key)) {
         failed(
-            format!("{shown} is not the certificate of this key: the org would answer `invalid assertion`"),
+            format!(
+                "{shown} is not the certificate of this key: the org would respond with `invalid assertion`"
+            ),
             "name the key that belongs to the uploaded certificate by key_file, or upload the certificate of this key \
              and name it by cert_file",
         )

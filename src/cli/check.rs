@@ -6,7 +6,7 @@ use super::print::{self, Colour};
 use super::{Context, complete, human};
 use crate::check::{Check, Name, Outcome, Step};
 use crate::config::{self, Selection};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, plain, plain_lines};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
@@ -91,10 +91,10 @@ impl Shown {
         };
         let mark = print::coloured(mark, colour, self.colour);
         let indent = format!("\n{:1$}", "", WIDTH + 5);
-        let what = step.what.trim_end().replace('\n', &indent);
+        let what = plain_lines(step.what.trim_end()).replace('\n', &indent);
         print::line(format!("  {mark} {:WIDTH$} {what}", step.step.as_str()));
         for hint in step.hint.iter().flat_map(|hint| hint.lines()) {
-            print::line(format!("{:1$}→ {hint}", "", WIDTH + 5));
+            print::line(format!("{:1$}→ {2}", "", WIDTH + 5, plain(hint)));
         }
     }
 

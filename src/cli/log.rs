@@ -47,7 +47,7 @@ pub(super) fn start(
     // A log that cannot be written is lost, and nothing else: the library would tell of it by a panic.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| stderr::Events)
+        .with_writer(move || stderr::Events { is_json: form == Form::Json })
         .with_target(false)
         .log_internal_errors(false);
     match form {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::log::Form;
 use super::stderr;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, plain_lines};
 use crate::report::RunReport;
 
 /// Whether only failures are shown.
@@ -72,16 +72,16 @@ pub(super) fn json_line(answer: &impl Serialize) {
 /// A failure; `of` is the job that it ended. As text it is for a person to read; where the log is JSON it is an
 /// event of the log, so that standard error stays what its reader expects.
 pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
-    let Failure { what, hint, exit } = failure;
+    let Failure { what, hint, exit, .. } = failure;
     if form == Form::Json && tracing::dispatcher::has_been_set() {
         tracing::error!(job = of, hint = hint.as_deref(), exit_status = exit.code(), "{what}");
         return;
     }
     let colours = colours_of(&io::stderr());
     let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
-    let mut text = format!("{} {of}{what}\n", coloured("error:", Colour::Red, colours));
+    let mut text = format!("{} {of}{}\n", coloured("error:", Colour::Red, colours), plain_lines(what));
     if let Some(hint) = hint {
-        text += &format!("  {} {hint}\n", coloured("hint:", Colour::Green, colours));
+        text += &format!("  {} {}\n", coloured("hint:", Colour::Green, colours), plain_lines(hint));
     }
     stderr::say(text.as_bytes());
 }
@@ -97,7 +97,7 @@ pub(super) fn warning(form: Form, of: Option<&str>, text: &str) {
     }
     let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
     let label = coloured("warning:", Colour::Yellow, colours_of(&io::stderr()));
-    stderr::say(format!("{label} {of}{text}\n").as_bytes());
+    stderr::say(format!("{label} {of}{}\n", plain_lines(text)).as_bytes());
 }
 
 /// The colours in use.

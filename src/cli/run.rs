@@ -258,7 +258,8 @@ pub(super) fn shown_failure(report: &RunReport, of: Option<&str>, form: Form) ->
     }
     let exit = Exit::from_code(report.exit_status);
     if let Some(what) = &report.error {
-        print::failure(form, of, &Failure { exit, what: what.clone(), hint: report.hint.clone() });
+        let failure = Failure { hint: report.hint.clone(), ..Failure::new(exit, what.as_str()) };
+        print::failure(form, of, &failure);
     }
     exit
 }

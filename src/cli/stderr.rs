@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use indicatif::MultiProgress;
 
+use crate::error::{hides, plain};
+
 /// How many bytes may wait for the reader.
 const MAX_PENDING_BYTES: usize = 1 << 20;
 
@@ -122,16 +124,48 @@ fn lock() -> MutexGuard<'static, Waiting> {
     WAITING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Standard error for the log, which gives each event in one piece.
-pub(super) struct Events;
+/// Standard error for the log, which gives each event in one piece: one line, whatever is in it.
+pub(super) struct Events {
+    pub(super) is_json: bool,
+}
 
 impl Write for Events {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        say(event);
+        say(one_line(event, self.is_json).as_bytes());
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// An event as one line. JSON has escaped control characters by itself, but not the controls of writing direction.
+fn one_line(event: &[u8], is_json: bool) -> String {
+    let event = String::from_utf8_lossy(event);
+    let text = event.strip_suffix('\n').unwrap_or(&event);
+    let mut line = match is_json {
+        false => plain(text).into_owned(),
+        true => text.chars().fold(String::with_capacity(text.len() + 1), |mut line, c| {
+            match hides(c) {
+                true => line.push_str(&format!("\\u{:04x}", u32::from(c))),
+                false => line.push(c),
+            }
+            line
+        }),
+    };
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let event = "WARN fault=a\n2026 ERROR forged \u{202e}b\n";
+        assert_eq!(one_line(event.as_bytes(), false), "WARN fault=a\\n2026 ERROR forged \\u{202e}b\n");
+        assert_eq!(one_line("{\"a\":\"\u{202e}ü\"}\n".as_bytes(), true), "{\"a\":\"\\u202eü\"}\n");
     }
 }

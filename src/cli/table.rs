@@ -1,8 +1,10 @@
 //! Answers of several columns, aligned for people. What a program reads is printed as JSON.
 
+use std::borrow::Cow;
 use std::io::IsTerminal as _;
 
 use super::print;
+use crate::error::plain;
 
 /// How many columns a line on standard output has room for; `None` if it is not a terminal, or if `wide` says that
 /// lines may be as long as they like.
@@ -24,7 +26,7 @@ pub(super) fn print<'e>(
     for (line, error) in lines(rows).iter().zip(errors) {
         print::line(cut(line, width));
         if let Some(error) = error {
-            print::line(cut(&format!("    {}", on_one_line(error)), width));
+            print::line(cut(&format!("    {}", plain(&on_one_line(error))), width));
         }
     }
 }
@@ -43,12 +45,15 @@ fn cut(line: &str, width: Option<usize>) -> String {
 
 /// Rows as lines, the columns two spaces apart; nothing is cut, and the last column is not filled up.
 fn lines(rows: &[Vec<String>]) -> Vec<String> {
+    // A cell may come from a file that somebody else can write, as the history does.
+    let rows: Vec<Vec<Cow<'_, str>>> =
+        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max())
         .map(Option::unwrap_or_default)
         .collect();
-    let line = |row: &Vec<String>| {
+    let line = |row: &Vec<Cow<'_, str>>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
@@ -64,6 +69,12 @@ mod tests {
         assert_eq!(cut("größer", None), "größer");
         assert_eq!(cut("größer", Some(6)), "größer");
         assert_eq!(cut("größer", Some(5)), "größ…");
+    }
+
+    #[test]
+    fn a_cell_forges_no_row() {
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        assert_eq!(lines(&[row(["a\nb\u{1b}[2K", "ok"])]), ["a\\nb\\u{1b}[2K  ok"]);
     }
 
     #[test]

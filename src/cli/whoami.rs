@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::token::logged_in;
 use super::{Context, complete, print};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, plain};
 use crate::salesforce::fault::Fault;
 
 #[derive(Debug, Args)]
@@ -66,14 +66,14 @@ pub(super) async fn whoami(arguments: &WhoamiArguments, context: &Context) -> Re
         print::json(&who);
         return Ok(Exit::Success);
     }
-    let name = who.name.map(|name| format!(" ({name})")).unwrap_or_default();
-    let kind = who.user_type.map(|kind| format!(", {kind}")).unwrap_or_default();
-    print::line(format!("user      {}{name}, {}{kind}", who.username, who.user_id));
-    print::line(format!("org       {}, {} in the configuration", who.organization_id, who.org));
-    print::line(format!("instance  {}", who.instance_url));
+    let name = who.name.map(|name| format!(" ({})", plain(name))).unwrap_or_default();
+    let kind = who.user_type.map(|kind| format!(", {}", plain(kind))).unwrap_or_default();
+    print::line(format!("user      {}{name}, {}{kind}", plain(who.username), plain(who.user_id)));
+    print::line(format!("org       {}, {} in the configuration", plain(who.organization_id), who.org));
+    print::line(format!("instance  {}", plain(who.instance_url)));
     match who.scopes.is_empty() {
         true => print::line("scopes    unknown"),
-        false => print::line(format!("scopes    {}", who.scopes.join(" "))),
+        false => print::line(format!("scopes    {}", plain(&who.scopes.join(" ")))),
     }
     Ok(Exit::Success)
 }

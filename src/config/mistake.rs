@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error::{Exit, Failure, plain};
+use crate::error::{Exit, Failure, plain, plain_lines};
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ impl fmt::Display for Mistake {
         {
             write!(f, "{}: ", plain(key))?;
         }
-        f.write_str(&plain(&self.what))
+        f.write_str(&plain_lines(&self.what))
     }
 }
 

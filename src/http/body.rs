@@ -28,7 +28,7 @@ pub(super) enum Wrong {
     TooLarge,
     /// It ends within a member.
     Unfinished,
-    /// It is no gzip, or its sum is not that of its bytes.
+    /// It is not gzip, or its sum is not that of its bytes.
     Damaged,
 }
 

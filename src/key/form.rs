@@ -111,11 +111,27 @@ fn text(bytes: &[u8]) -> Option<Zeroizing<String>> {
         _ => String::from_utf8_lossy(bytes).into_owned(),
     };
     let text = Zeroizing::new(text);
-    Some(if text.contains("\\n") {
-        Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"))
-    } else {
-        text
-    })
+    Some(if text.contains('\\') { unescaped(&text) } else { text })
+}
+
+/// A text with real line ends for `\n` and none for `\r`, however often they were escaped on their way through shells,
+/// JSON and secret stores: nothing of PEM holds a backslash.
+fn unescaped(text: &str) -> Zeroizing<String> {
+    let mut unescaped = Zeroizing::new(String::with_capacity(text.len()));
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        unescaped.push_str(&rest[..at]);
+        let behind = rest[at..].trim_start_matches('\\');
+        rest = match behind.strip_prefix('n') {
+            Some(behind) => {
+                unescaped.push('\n');
+                behind
+            }
+            None => behind.strip_prefix('r').unwrap_or(behind),
+        };
+    }
+    unescaped.push_str(rest);
+    unescaped
 }
 
 fn from_pem(text: &str, unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {

@@ -36,7 +36,7 @@ pub enum Refusal {
     WrongHost,
     /// The user's own state: locked out, or no such user.
     Authentication,
-    /// The answer to a request that was not ours, or not of this flow.
+    /// The response to a request that was not ours, or not of this flow.
     OtherRequest,
     /// Salesforce does not know either.
     Passing,
@@ -154,8 +154,8 @@ impl Refusal {
                  Setup > Login History shows the attempt and its status"
             ),
             Self::OtherRequest => format!(
-                "that answers a request which sfexport did not send: something on the way changed it (a proxy?), or \
-                 {login_url} is no Salesforce login host"
+                "this is the response to a request that sfexport did not send: something on the way changed it (a proxy?), or \
+                 {login_url} is not a Salesforce login host"
             ),
             Self::Passing => "Salesforce asks to try again".to_owned(),
         }

@@ -1,14 +1,14 @@
-//! The answer to `query?q=...&columns=true`: the columns of a query's result, without its records. What columns
+//! The response to `query?q=...&columns=true`: the columns of a query's result, without its records. What columns
 //! an export makes of them is decided by `soql`.
 
 use serde::Deserialize;
 
-use super::fault::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind, words};
 use crate::soql::{Described, ValueKind};
 use crate::value::FieldType;
 
 #[derive(Deserialize)]
-struct Answer {
+struct Response {
     #[serde(rename = "columnMetadata")]
     columns: Option<Vec<Column>>,
 }
@@ -67,21 +67,24 @@ fn kind(apex_type: &str) -> ValueKind {
 /// Reads the columns, in the org's order.
 ///
 /// # Errors
-/// [`FaultKind::Truncated`] where the answer is no whole JSON, [`FaultKind::QueryRefused`] where it describes no columns:
+/// [`FaultKind::Truncated`] if the response is not whole JSON, [`FaultKind::QueryRefused`] where it describes no columns:
 /// an org that does not know `columns=true` passes over it and sends records.
 pub fn read(body: &[u8]) -> Result<Vec<Described>, Fault> {
     let not_described = || {
         Fault::new(FaultKind::QueryRefused, "the org does not describe the query's columns (columns=true)")
             .hint("name the fields in place of FIELDS(), and the parts of a compound field in place of it")
     };
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| {
+    let response: Response = serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
             not_described()
         } else {
-            Fault::new(FaultKind::Truncated, format!("the answer is no whole JSON: {error}"))
+            Fault::new(
+                FaultKind::Truncated,
+                format!("the response is not whole JSON: {}", words(&error.to_string())),
+            )
         }
     })?;
-    let columns = answer.columns.filter(|columns| !columns.is_empty()).ok_or_else(not_described)?;
+    let columns = response.columns.filter(|columns| !columns.is_empty()).ok_or_else(not_described)?;
     Ok(columns.into_iter().map(Described::from).collect())
 }
 
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_describes_nothing_is_refused_and_one_that_is_cut_asked_for_again() {
+    fn a_response_that_describes_nothing_is_refused_and_one_that_is_cut_asked_for_again() {
         for (body, kind) in [
             (&br#"{"totalSize":1,"done":true,"records":[{"Id":"x"}]}"#[..], FaultKind::QueryRefused),
             (br#"{"columnMetadata":[]}"#, FaultKind::QueryRefused),

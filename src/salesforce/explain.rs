@@ -1,4 +1,4 @@
-//! How an org would run a query: the plan that `query?explain=` answers, without a record.
+//! How an org would run a query: the plan that `query?explain=` responds with, without a record.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub struct Plan {
     pub sobject_type: String,
 }
 
-/// Reads the answer: the first of its plans is the one chosen. `None` where there is none.
+/// Reads the response: the first of its plans is the one chosen. `None` if there is none.
 #[must_use]
 pub fn read(body: &[u8]) -> Option<Plan> {
     #[derive(Deserialize)]

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::response::Head;
-use crate::error::{Exit, Failure, plain};
+use crate::error::{Exit, Failure, plain, plain_lines};
 
 /// Why a request did not bring its response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,8 @@ pub struct Fault {
     pub code: Option<ErrorCode>,
     /// What a person reads; the org's own words if it sent any. Never a token or a query's text of ours.
     pub what: String,
+    /// `what` without the literals of the query, if the org's words quote it: for a status page and for webhooks.
+    pub redacted: Option<Box<str>>,
     /// What to do about it, if that is known.
     pub hint: Option<String>,
     /// How long the org asked to be left alone.
@@ -28,7 +30,7 @@ pub struct Fault {
 pub enum FaultKind {
     /// No connection, or no response in time.
     Unreachable,
-    /// The org says that it cannot answer now: 5xx, 406, 420, 429, too many long requests at once.
+    /// The org says that it cannot respond now: 5xx, 406, 420, 429, too many long requests at once.
     Unavailable,
     /// The response was cut short, or is not whole JSON.
     Truncated,
@@ -125,13 +127,22 @@ impl ErrorCode {
 impl Fault {
     /// A fault without a hint.
     pub fn new(kind: FaultKind, what: impl Into<String>) -> Self {
-        Self { kind, code: None, what: what.into(), hint: None, retry_after: None }
+        Self { kind, code: None, what: what.into(), redacted: None, hint: None, retry_after: None }
     }
 
     /// The same fault with what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same fault, with how often the request was sent.
+    #[must_use]
+    pub(crate) fn after(mut self, attempts: u32) -> Self {
+        let after = |what: &str| format!("{what} (after {attempts} attempts)");
+        self.what = after(&self.what);
+        self.redacted = self.redacted.map(|redacted| after(&redacted).into());
         self
     }
 
@@ -149,7 +160,11 @@ impl Fault {
             FaultKind::Limit => Exit::TryLater,
             FaultKind::Configuration => Exit::Configuration,
         };
-        Failure { exit, what: self.what, hint: self.hint }
+        Failure {
+            hint: self.hint,
+            redacted: self.redacted.map(String::from),
+            ..Failure::new(exit, self.what)
+        }
     }
 }
 
@@ -160,16 +175,19 @@ impl Fault {
 pub fn read(head: &Head, body: &[u8], subject: &str, api_version: &str) -> Fault {
     let status = head.status;
     let (code, message) = error_of(body).unwrap_or_default();
-    let (shown_code, shown) = (words(&code), words(message.trim_end()));
+    let shown_code = words(&code);
     let shown = match (code.is_empty(), message.is_empty()) {
-        // A message with a window of the query begins on a line of its own.
-        (false, _) if message.starts_with('\n') => format!("{shown_code}:{shown}"),
-        (false, _) => format!("{shown_code}: {shown}"),
-        (true, false) => shown,
+        (false, _) if has_window(&message) => format!("{shown_code}:{}", indented(&message)),
+        (false, _) => format!("{shown_code}: {}", words(message.trim_end())),
+        (true, false) => words(message.trim_end()),
         (true, true) => format!("status {status} with {}", described(head, body)),
     };
     let code = ErrorCode::of(&code, &message);
-    let fault = |kind, what: &str| Fault::new(kind, format!("{what}: {shown}"));
+    let redacted = redacted(code.as_ref(), &message).map(|message| format!("{shown_code}: {message}"));
+    let fault = |kind, what: &str| Fault {
+        redacted: redacted.as_ref().map(|redacted| format!("{what}: {redacted}").into()),
+        ..Fault::new(kind, format!("{what}: {shown}"))
+    };
     let fault = match (status, code.as_ref()) {
         (401, Some(ErrorCode::SessionNotForApi)) => {
             fault(FaultKind::SessionRejected, "the org does not accept the session")
@@ -253,14 +271,47 @@ fn error_of(body: &[u8]) -> Option<(String, String)> {
     Some((said.code, said.message))
 }
 
-/// An org's own words as a person reads them: its messages have some hundred characters, so that what is far longer
-/// is no message, and would fill a log.
+/// The most characters of an org's message: real ones have some hundred, and what is far longer would fill a log.
+const MAX_MESSAGE_CHARS: usize = 2_000;
+
+/// An org's own words on one line.
 pub(crate) fn words(text: &str) -> String {
-    const MAX_MESSAGE_CHARS: usize = 2_000;
     match text.char_indices().nth(MAX_MESSAGE_CHARS) {
         None => plain(text).into_owned(),
         Some((end, _)) => format!("{}...", plain(&text[..end])),
     }
+}
+
+/// Whether a message begins with a window into the query, which is on a line of its own, with a caret below it.
+fn has_window(message: &str) -> bool {
+    message.starts_with('\n')
+}
+
+/// A message with a window, its lines indented, so that none can pass for a line of ours.
+fn indented(message: &str) -> String {
+    let end = message.char_indices().nth(MAX_MESSAGE_CHARS);
+    let lines = plain_lines(end.map_or(message, |(end, _)| &message[..end]).trim_matches('\n'));
+    let cut = if end.is_some() { "..." } else { "" };
+    format!("\n    {}{cut}", lines.replace('\n', "\n    "))
+}
+
+/// A message without what may be a literal of the query; `None` if nothing in it may be. The window is left out, and of
+/// what follows it, in a syntax error, whatever is in quotes: it is a piece of the query too.
+fn redacted(code: Option<&ErrorCode>, message: &str) -> Option<String> {
+    let is_syntax = code == Some(&ErrorCode::MalformedQuery);
+    let rest = match has_window(message) {
+        true => message.split_once("^\n").map_or("", |(_, rest)| rest),
+        false if is_syntax => message,
+        false => return None,
+    };
+    let rest = words(&rest.split_whitespace().collect::<Vec<_>>().join(" "));
+    Some(match is_syntax {
+        // Every other piece is between quotes; one that is not closed goes on to the end.
+        true => {
+            rest.split('\'').enumerate().map(|(at, piece)| if at % 2 == 0 { piece } else { "'…'" }).collect()
+        }
+        false => rest,
+    })
 }
 
 /// A body that says nothing, described: its text may hold anything, even the query, and is not shown.
@@ -284,10 +335,47 @@ mod tests {
         };
         assert_eq!(
             said("\nFROM\u{1b}[2K A\n     ^\nunexpected token\n"),
-            "the org refused the query: MALFORMED_QUERY:\nFROM\\u{1b}[2K A\n     ^\nunexpected token"
+            "the org refused the query: MALFORMED_QUERY:\n    FROM\\u{1b}[2K A\n         ^\n    unexpected token"
+        );
+        assert_eq!(
+            said("unexpected token\nerror: forged\u{202e}"),
+            "the org refused the query: MALFORMED_QUERY: unexpected token\\nerror: forged\\u{202e}"
         );
         let long = said(&"ä".repeat(100_000));
         assert_eq!(long, format!("the org refused the query: MALFORMED_QUERY: {}...", "ä".repeat(2_000)));
+    }
+
+    #[test]
+    fn the_literals_of_a_query_are_left_out_for_others() {
+        let redacted = |code: &str, message: &str| {
+            let body = serde_json::json!([{"errorCode": code, "message": message}]).to_string();
+            read(&Head::of_status(400), body.as_bytes(), "the query", "62.0").redacted
+        };
+        let window =
+            "\nWHERE Name = 'a secret' ORDR BY Id\n                        ^\nERROR at Row:1:Column:57\n";
+        for (code, message, expected) in [
+            (
+                "MALFORMED_QUERY",
+                format!("{window}unexpected token: 'ORDR'"),
+                Some("MALFORMED_QUERY: ERROR at Row:1:Column:57 unexpected token: '…'"),
+            ),
+            (
+                "MALFORMED_QUERY",
+                "unexpected token: 'a secret".to_owned(),
+                Some("MALFORMED_QUERY: unexpected token: '…'"),
+            ),
+            // No caret: where the window ends is not known.
+            ("MALFORMED_QUERY", "\nName = 'a secret'\nodd".to_owned(), Some("MALFORMED_QUERY: ")),
+            (
+                "INVALID_FIELD",
+                format!("{window}No such column 'Nope' on entity 'Account'"),
+                Some("INVALID_FIELD: ERROR at Row:1:Column:57 No such column 'Nope' on entity 'Account'"),
+            ),
+            ("INVALID_TYPE", "sObject type 'X' is not supported.".to_owned(), None),
+        ] {
+            let expected = expected.map(|expected| format!("the org refused the query: {expected}"));
+            assert_eq!(redacted(code, &message).as_deref(), expected.as_deref(), "{message}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A pull reader over the bytes of one answer: jiter, less its refusal of lone surrogates, which Salesforce
-//! stores and sends. Everything it gives is a slice of the answer, so that nothing is copied before its place
+//! A pull reader over the bytes of one response: jiter, less its refusal of lone surrogates, which Salesforce
+//! stores and sends. Everything it gives is a slice of the response, so that nothing is copied before its place
 //! is known.
 
 use std::ops::Range;
@@ -11,7 +11,7 @@ use super::fault::{Fault, FaultKind};
 
 pub(super) struct Json<'a> {
     bytes: &'a [u8],
-    /// Where `jiter`'s own bytes begin: it is made anew behind what it cannot read.
+    /// Where `jiter`'s own bytes begin: it is made again behind what it cannot read.
     base: usize,
     jiter: Jiter<'a>,
     /// Lone surrogates met so far.
@@ -207,7 +207,7 @@ fn lone_surrogates(json: &[u8]) -> u64 {
     count
 }
 
-/// The fault of an answer that is no JSON from its first byte to its last.
+/// The fault of a response that is not JSON from its first byte to its last.
 #[cold]
 fn not_whole(error: &jiter::JiterError) -> Fault {
     match &error.error_type {
@@ -220,11 +220,11 @@ fn not_whole(error: &jiter::JiterError) -> Fault {
             let (actual, expected) = (named(actual), named(expected));
             Fault::new(
                 FaultKind::InvalidResponse,
-                format!("the answer is no query result: it has {actual} where {expected} belongs"),
+                format!("the response is not a query result: it has {actual} where {expected} belongs"),
             )
         }
         JiterErrorType::JsonError(what) => {
-            Fault::new(FaultKind::Truncated, format!("the answer is no whole JSON: {what}"))
+            Fault::new(FaultKind::Truncated, format!("the response is not whole JSON: {what}"))
         }
     }
 }

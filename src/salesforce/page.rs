@@ -81,7 +81,7 @@ impl<'p> PageReader<'p> {
     pub fn open(bytes: &'p [u8], columns: &'p Columns) -> Result<Self, Fault> {
         if let Err(error) = simdutf8::compat::from_utf8(bytes) {
             let at = error.valid_up_to();
-            return Err(Fault::new(FaultKind::Truncated, format!("the answer is not UTF-8 at byte {at}")));
+            return Err(Fault::new(FaultKind::Truncated, format!("the response is not UTF-8 at byte {at}")));
         }
         let mut json = Json::new(bytes);
         let (mut head, ahead) = open_envelope(&mut json)?;
@@ -265,9 +265,9 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
     let mut ahead = false;
     let (mut total_size, mut done, mut next, mut records) = (None, None, None, None);
     if json.peek()? != Peek::Object {
-        // HTML and the like are no JSON at all, which is another fault.
+        // HTML and the like are not JSON at all, which is another fault.
         json.skip()?;
-        return Err(Fault::new(FaultKind::InvalidResponse, "the answer is JSON, but no query result"));
+        return Err(Fault::new(FaultKind::InvalidResponse, "the response is JSON, but not a query result"));
     }
     let mut key = json.object()?;
     while let Some(name) = key {
@@ -293,7 +293,10 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
             b"records" => {
                 if json.peek()? != Peek::Array {
                     json.skip()?;
-                    return Err(Fault::new(FaultKind::InvalidResponse, "the answer's records are no list"));
+                    return Err(Fault::new(
+                        FaultKind::InvalidResponse,
+                        "the response's records are not a list",
+                    ));
                 }
                 if records.replace(json.position()).is_some() {
                     return Err(twice("records"));
@@ -312,7 +315,7 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
         key = json.next_key()?;
     }
     let lacks = |key: &str| {
-        Fault::new(FaultKind::InvalidResponse, format!("the answer is no query result: it has no {key}"))
+        Fault::new(FaultKind::InvalidResponse, format!("the response is not a query result: it has no {key}"))
     };
     let records = records.ok_or_else(|| lacks("records"))?;
     let total_size = total_size.ok_or_else(|| lacks("totalSize"))?;
@@ -321,7 +324,7 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
         (Some(true), _) => None,
         (Some(false), Some(url)) => Some(QueryLocator::parse(&url)?),
         (Some(false), None) => {
-            let what = "the answer says that there are more records, but not where: done is false, nextRecordsUrl is missing";
+            let what = "the response says that there are more records, but not where: done is false, nextRecordsUrl is missing";
             return Err(Fault::new(FaultKind::InvalidResponse, what));
         }
         (None, _) => return Err(lacks("done")),
@@ -355,7 +358,7 @@ fn close_envelope(json: &mut Json<'_>, ahead: bool, head: &Head) -> Result<(), F
 }
 
 fn twice(key: &str) -> Fault {
-    Fault::new(FaultKind::InvalidResponse, format!("the answer says {key} twice"))
+    Fault::new(FaultKind::InvalidResponse, format!("the response says {key} twice"))
 }
 
 fn whole_number(json: &mut Json<'_>) -> Result<u64, Fault> {
@@ -363,7 +366,7 @@ fn whole_number(json: &mut Json<'_>) -> Result<u64, Fault> {
     std::str::from_utf8(number)
         .ok()
         .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Fault::new(FaultKind::InvalidResponse, "the answer's totalSize is no count"))
+        .ok_or_else(|| Fault::new(FaultKind::InvalidResponse, "the response's totalSize is not a count"))
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -478,7 +481,7 @@ impl Walk<'_, '_, '_> {
         let mut copy = Copy { out, copied: self.json.position() };
         self.object_copy(shape, seen, &mut copy)?;
         copy.up_to(self.json.bytes(), self.json.position());
-        // A page of ours has no white space between its tokens; one that a proxy wrote anew may have.
+        // A page of ours has no white space between its tokens; one that a proxy rewrote may have.
         if self.pretty_printed || memchr::memchr2(b'\n', b'\r', &out[start..]).is_some() {
             compact(out, start);
         }
@@ -677,7 +680,7 @@ impl Walk<'_, '_, '_> {
             self.json.object()
         } else {
             self.json.skip()?;
-            Err(Fault::new(FaultKind::InvalidResponse, "the answer holds a record that is no object"))
+            Err(Fault::new(FaultKind::InvalidResponse, "the response holds a record that is not an object"))
         }
     }
 

@@ -29,7 +29,7 @@ pub fn page(path: &str, page_size: u32) -> Call<'_> {
 /// The path and query string that ask a query: `/services/data/v62.0/query?q=...`.
 ///
 /// # Errors
-/// Where the URL would be longer than Salesforce takes; the org would answer 414 or 431 with a page of HTML.
+/// If the URL would be longer than Salesforce takes; the org would respond with 414 or 431 and a page of HTML.
 pub fn path(api_version: &str, all_rows: bool, soql: &str) -> Result<String, Fault> {
     path_of(api_version, if all_rows { "queryAll?q" } else { "query?q" }, soql)
 }

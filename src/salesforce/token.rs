@@ -3,6 +3,7 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use url::Url;
 
 use super::advice::{self, Refusal};
 use super::call::{Call, Payload};
@@ -108,7 +109,9 @@ fn granted(sent: Sent, org: &Org) -> Result<Session, Fault> {
     };
     let access_token = sent.access_token.ok_or_else(|| lacks("access_token"))?;
     let named = sent.instance_url.ok_or_else(|| lacks("instance_url"))?;
-    let instance_url = named.trim_end_matches('/').to_owned();
+    // As it was parsed: the parser passes over tabs and line breaks, which would otherwise be shown.
+    let parsed = Url::parse(&named).map(String::from).unwrap_or_default();
+    let instance_url = parsed.trim_end_matches('/').to_owned();
     if !org.allows_instance(&instance_url) {
         let what = format!("the login names an instance that is not Salesforce's: \"{}\"", words(&named));
         return Err(Fault::new(FaultKind::LoginRefused, what).hint(
@@ -215,6 +218,18 @@ mod tests {
         let error =
             read(200, &[], "{\"error\":\"invalid_grant\",\"error_description\":\"audience is invalid\"}");
         assert_eq!(error.unwrap_err().refusal, Some(Refusal::Audience));
+    }
+
+    #[test]
+    fn an_instance_is_kept_as_it_was_parsed() {
+        for (named, kept) in [
+            ("https://acme.my.salesforce.com", "https://acme.my.salesforce.com"),
+            ("https://ACME.my.salesforce.com:443/", "https://acme.my.salesforce.com"),
+            ("https://acme.my\\n.salesforce.com", "https://acme.my.salesforce.com"),
+        ] {
+            let body = format!("{{\"access_token\":\"x\",\"instance_url\":\"{named}\"}}");
+            assert_eq!(read(200, &[], &body).unwrap().instance_url, kept);
+        }
     }
 
     #[test]

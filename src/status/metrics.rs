@@ -105,7 +105,7 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
     text.family(
         "http_requests_total",
         "counter",
-        "Requests to an org by the class of the answer's status; none: no answer came.",
+        "Requests to an org by the class of the response's status; none: no response came.",
     );
     for (org, traffic) in &runs.orgs {
         for (code, count) in ANSWERS.iter().zip(traffic.answers) {

@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Snapshot;
 use super::run_stats::{JobRuns, Phase, RunStats, Running, Runs, seconds};
+use crate::error::{plain, plain_lines};
 use crate::report::{RunReport, RunStatus};
 
 /// After how many seconds the page reloads itself.
@@ -228,9 +229,9 @@ fn failures_table(snapshot: &Snapshot, runs: &Runs) -> Markup {
             html! { (utc(report.ended)) (second_line(&from_now(report.ended, snapshot.now))) },
             html! { (report.exit_status) },
             html! {
-                div.what { (report.error.as_deref().unwrap_or_default()) }
+                div.what { (plain_lines(report.error_for_others().unwrap_or_default())) }
                 @if let Some(hint) = &report.hint {
-                    small { (hint) }
+                    small { (plain(hint)) }
                 }
             },
         ]
