@@ -17,12 +17,14 @@ mod location;
 pub mod output_path;
 pub(crate) mod path_text;
 mod recovery_data;
+mod source;
 pub(crate) mod stage_name;
 
 pub use export_key::{ExportKey, ObjectName};
 pub use location::Location;
 pub use output_path::OutputTemplate;
 pub use recovery_data::RecoveryData;
+pub use source::{SoqlSource, Source};
 
 /// A job's name, the stem of its file: `[A-Za-z0-9._-]+`, without a dot at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,19 +111,11 @@ pub struct Job {
     pub ping_url: Option<SecretString>,
 }
 
-/// What a job exports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// The result of a query, whose text goes to the org as it is.
-    Soql(Query),
-}
-
 impl Job {
-    /// The query that its source stands for.
+    /// The query that asks for its records.
     #[must_use]
     pub fn query(&self) -> &Query {
-        let Source::Soql(query) = &self.source;
-        query
+        self.source.query()
     }
 
     /// What it is remembered by between runs.
@@ -133,11 +127,7 @@ impl Job {
     /// How the columns of its files are laid out.
     #[must_use]
     pub fn layout(&self) -> Layout {
-        let csv = self.format == Format::Csv;
-        Layout {
-            child_tables: csv && self.shape.children == Children::Files,
-            compound_parts: csv && self.shape.compound == Compound::Columns,
-        }
+        self.shape.layout(self.format)
     }
 
     /// The child queries that have a file of their own beside the output, in the order of their tables: `Contacts`,
@@ -194,6 +184,18 @@ pub struct Shape {
     pub attributes: bool,
     /// The CSV dialect.
     pub csv: CsvDialect,
+}
+
+impl Shape {
+    /// How columns are laid out in files of this format.
+    #[must_use]
+    pub fn layout(&self, format: Format) -> Layout {
+        let csv = format == Format::Csv;
+        Layout {
+            child_tables: csv && self.children == Children::Files,
+            compound_parts: csv && self.compound == Compound::Columns,
+        }
+    }
 }
 
 /// How numbers are written; never by way of a float.

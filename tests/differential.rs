@@ -25,7 +25,7 @@ use sfexport::export::{Edges, Extent, Run, export};
 use sfexport::http::Http;
 use sfexport::job::{
     Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate, Policy, Shape,
-    Source,
+    SoqlSource, Source,
 };
 use sfexport::monitor::Silent;
 use sfexport::org::{KeySource, Org, OrgName};
@@ -172,25 +172,26 @@ impl World {
             max_concurrent_runs: None,
             instance_hosts: Vec::new(),
         };
+        let shape = Shape {
+            numbers: if case.format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
+            children: case.children,
+            compound: case.compound,
+            columns_pinned: false,
+            attributes: false,
+            csv: CsvDialect::default(),
+        };
+        let query = Query::parse(&case.soql).unwrap_or_else(|error| panic!("{}: {error}", case.soql));
+        let source = SoqlSource::new(query, shape.layout(case.format)).unwrap();
         let job = Job {
             name: JobName::parse("generated").unwrap(),
             org: org.name.clone(),
             enabled: true,
-            source: Source::Soql(
-                Query::parse(&case.soql).unwrap_or_else(|error| panic!("{}: {error}", case.soql)),
-            ),
+            source: Source::Soql(source),
             query_origin: None,
             all_rows: false,
             output: OutputTemplate::fixed(&path),
             format: case.format,
-            shape: Shape {
-                numbers: if case.format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
-                children: case.children,
-                compound: case.compound,
-                columns_pinned: false,
-                attributes: false,
-                csv: CsvDialect::default(),
-            },
+            shape,
             if_exists: IfExists::Replace,
             file_mode: None,
             follow_links: false,

@@ -13,7 +13,7 @@ use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
     Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate, Policy, Shape,
-    Source, output_path, path_text,
+    SoqlSource, Source, output_path, path_text,
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
@@ -66,6 +66,16 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     let format = format(&arguments, streamed)?;
     let query = Query::parse(&arguments.soql)
         .map_err(|error| Failure::new(Exit::Query, format!("the query is not SOQL: {error}")))?;
+    let shape = Shape {
+        numbers: if format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
+        children: Children::Json,
+        compound: Compound::Json,
+        columns_pinned: false,
+        attributes: false,
+        csv: CsvDialect::default(),
+    };
+    let source = SoqlSource::new(query, shape.layout(format))
+        .map_err(|error| Failure::new(Exit::Query, format!("the query cannot be exported: {error}")))?;
     let mut config = config::load(&context.sources()?, &Selection::NoJobs)?;
     let org = Arc::new(config.org(arguments.org.as_deref())?.clone());
     let (output, path) = if streamed {
@@ -79,19 +89,12 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         name: JobName::parse("query").map_err(|error| Failure::new(Exit::General, error.to_string()))?,
         org: org.name.clone(),
         enabled: true,
-        source: Source::Soql(query),
+        source: Source::Soql(source),
         query_origin: None,
         all_rows: arguments.all_rows,
         output: OutputTemplate::fixed(&path),
         format,
-        shape: Shape {
-            numbers: if format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
-            children: Children::Json,
-            compound: Compound::Json,
-            columns_pinned: false,
-            attributes: false,
-            csv: CsvDialect::default(),
-        },
+        shape,
         if_exists: IfExists::Replace,
         file_mode: None,
         follow_links: false,

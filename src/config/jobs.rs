@@ -21,11 +21,11 @@ use crate::job::output_path::{FIELDS, Fields, beside};
 use crate::job::path_text;
 use crate::job::{
     CatchUp, Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
-    Overlap, Policy, QueryOrigin, Shape, Source,
+    Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
-use crate::soql::{Columns, Query, SyntaxError};
+use crate::soql::{Layout, Query, SyntaxError};
 
 /// What every job is read against.
 pub(crate) struct JobContext<'a> {
@@ -423,23 +423,25 @@ impl Reading {
             (Some("plain"), _) | (None, Format::Csv) => Numbers::Plain,
             _ => Numbers::AsSent,
         };
+        let shape = Shape {
+            numbers,
+            children: typed.children,
+            compound: typed.compound,
+            columns_pinned: typed.columns_pinned,
+            attributes: typed.attributes,
+            csv: csv?,
+        };
+        let source = self.source(file, section, query?, shape.layout(format))?;
         let job = Job {
             name,
             org: org?,
             enabled: typed.enabled,
-            source: Source::Soql(query?),
+            source,
             query_origin: self.query_origin.take(),
             all_rows: typed.all_rows,
             output: output?,
             format,
-            shape: Shape {
-                numbers,
-                children: typed.children,
-                compound: typed.compound,
-                columns_pinned: typed.columns_pinned,
-                attributes: typed.attributes,
-                csv: csv?,
-            },
+            shape,
             if_exists: typed.if_exists,
             file_mode: typed.file_mode,
             follow_links: typed.follow_links,
@@ -456,18 +458,22 @@ impl Reading {
             },
             ping_url: typed.ping_url.clone(),
         };
-        self.columns(file, section, &job)?;
         let origin = section.origin("output").unwrap_or_else(|| file.whole());
         Some((job, origin))
     }
 
-    /// A query that is SOQL, but whose export would have no columns of its own kind, is a mistake too, as far as
-    /// its text alone tells.
-    fn columns(&mut self, file: &TextFile, section: &Section<RawJob>, job: &Job) -> Option<()> {
-        if Columns::need_description(job.query(), job.layout()) {
-            return Some(());
-        }
-        let Err(error) = Columns::laid_out(job.query(), job.layout(), None) else { return Some(()) };
+    /// A query that is SOQL can still be one that cannot be exported, as far as its text alone shows.
+    fn source(
+        &mut self,
+        file: &TextFile,
+        section: &Section<RawJob>,
+        query: Query,
+        layout: Layout,
+    ) -> Option<Source> {
+        let error = match SoqlSource::new(query, layout) {
+            Ok(source) => return Some(Source::Soql(source)),
+            Err(error) => error,
+        };
         let key = if section.is_written("soql") { "soql" } else { "soql_file" };
         let what = if self.is_hidden { hidden(&error) } else { format!("cannot be exported: {error}") };
         self.mistake(file, section, key, what);

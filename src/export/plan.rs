@@ -23,7 +23,7 @@ pub(super) struct Draft {
     first: String,
     /// The path that describes the query's columns.
     pub(super) description: String,
-    columns: Option<Columns>,
+    columns: Option<Arc<Columns>>,
 }
 
 impl Draft {
@@ -42,13 +42,13 @@ impl Draft {
 
     /// The columns; `None` if the org has to be asked.
     pub(super) fn columns(&self) -> Option<&Columns> {
-        self.columns.as_ref()
+        self.columns.as_deref()
     }
 
     /// The plan, with the columns that the org has described if the draft has none.
-    pub(super) fn complete(self, described: Option<Columns>) -> Option<Plan> {
+    pub(super) fn complete(self, described: Option<Arc<Columns>>) -> Option<Plan> {
         let columns = self.columns.or(described)?;
-        Some(Plan { first: self.first, columns: Arc::new(columns) })
+        Some(Plan { first: self.first, columns })
     }
 }
 
@@ -56,7 +56,7 @@ impl Draft {
 ///
 /// # Errors
 /// [`Exit::Query`] if the query cannot be exported as the job says.
-pub fn columns(job: &Job) -> Result<Option<Columns>, Failure> {
+pub fn columns(job: &Job) -> Result<Option<Arc<Columns>>, Failure> {
     let has_children = !job.query().statement.child_queries().is_empty();
     if job.format == Format::Csv && has_children && job.shape.children == Children::Reject {
         return Err(Failure::new(
@@ -65,21 +65,15 @@ pub fn columns(job: &Job) -> Result<Option<Columns>, Failure> {
         )
         .hint("leave the child query out, or set children = \"json\" or \"files\""));
     }
-    if Columns::need_description(job.query(), job.layout()) {
-        return Ok(None);
-    }
-    laid_out(job, None).map(Some)
+    Ok(job.source.columns().cloned())
 }
 
 /// The columns of a job whose query the org has described.
 ///
 /// # Errors
 /// As [`columns`].
-pub fn described_columns(job: &Job, described: &[Described]) -> Result<Columns, Failure> {
-    laid_out(job, Some(described))
-}
-
-fn laid_out(job: &Job, described: Option<&[Described]>) -> Result<Columns, Failure> {
-    Columns::laid_out(job.query(), job.layout(), described)
+pub fn described_columns(job: &Job, described: &[Described]) -> Result<Arc<Columns>, Failure> {
+    Columns::laid_out(job.query(), job.layout(), Some(described))
+        .map(Arc::new)
         .map_err(|error| Failure::new(Exit::Query, format!("the query cannot be exported: {error}")))
 }

@@ -1,0 +1,51 @@
+//! What a job exports. Only SOQL so far; the columns are laid out once, when the source is made.
+
+use std::sync::Arc;
+
+use crate::soql::{Columns, Layout, Query, SyntaxError};
+
+/// What a job exports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The result of a query.
+    Soql(SoqlSource),
+}
+
+/// A query, whose text goes to the org as it is, and its columns as far as the text alone gives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SoqlSource {
+    query: Query,
+    columns: Option<Arc<Columns>>,
+}
+
+impl SoqlSource {
+    /// A query whose columns have this layout, which must be [`Job::layout`](super::Job::layout).
+    ///
+    /// # Errors
+    /// If the query's text rules its export out: two columns of one name, an alias that the org would refuse, a
+    /// child query for a file of its own without the parent's Id. The error shows the place.
+    pub fn new(query: Query, layout: Layout) -> Result<Self, SyntaxError> {
+        let columns = if Columns::need_description(&query, layout) {
+            None
+        } else {
+            Some(Arc::new(Columns::laid_out(&query, layout, None)?))
+        };
+        Ok(Self { query, columns })
+    }
+}
+
+impl Source {
+    /// The query that asks for its records.
+    #[must_use]
+    pub fn query(&self) -> &Query {
+        let Self::Soql(source) = self;
+        &source.query
+    }
+
+    /// The columns of its files; `None` if only the org knows them.
+    #[must_use]
+    pub fn columns(&self) -> Option<&Arc<Columns>> {
+        let Self::Soql(source) = self;
+        source.columns.as_ref()
+    }
+}
