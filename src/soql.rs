@@ -8,6 +8,7 @@ mod lexer;
 mod mentions;
 mod parser;
 mod print;
+mod without_literals;
 
 pub use columns::{Columns, Described, Entry, Layout, Level, Node, Table, ValueKind};
 pub use lexer::{Span, Token, TokenKind, tokens};
@@ -32,6 +33,12 @@ impl Query {
         let text = text.trim();
         let text = text.strip_suffix(';').unwrap_or(text).trim_end();
         Ok(Self { text: text.to_owned(), statement: parser::parse(text)? })
+    }
+
+    /// Its text without the values in it, for readers who need not know them.
+    #[must_use]
+    pub fn without_literals(&self) -> String {
+        without_literals::without_literals(&self.text)
     }
 }
 
