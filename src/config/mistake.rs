@@ -21,6 +21,15 @@ impl Mistake {
     pub(crate) fn new(origin: Origin, key: impl Into<Option<String>>, what: impl Into<String>) -> Self {
         Self { origin, key: key.into(), what: what.into() }
     }
+
+    /// The same without the text at its place, which may hold the values of a query: for readers of a status page.
+    fn redacted(&self) -> Self {
+        let what = match self.what.contains('\n') {
+            true => "this is not valid; `sfexport check --offline` shows the place".to_owned(),
+            false => self.what.clone(),
+        };
+        Self { what, ..self.clone() }
+    }
 }
 
 impl fmt::Display for Mistake {
@@ -128,7 +137,9 @@ impl std::error::Error for Mistakes {}
 
 impl From<Mistakes> for Failure {
     fn from(mistakes: Mistakes) -> Self {
-        Self::new(Exit::Configuration, mistakes.to_string())
+        let redacted = Mistakes(mistakes.0.iter().map(Mistake::redacted).collect());
+        let redacted = (redacted != mistakes).then(|| redacted.to_string());
+        Self { redacted, ..Self::new(Exit::Configuration, mistakes.to_string()) }
     }
 }
 
@@ -197,6 +208,12 @@ mod tests {
             "the configuration has 4 mistakes:\n  SFEXPORT_ORG__KEY: c\n  jobs/a.toml:2: two\n    lines\n  \
              sfexport.toml:1: org: a\n  sfexport.toml:9: org.client_id: b"
         );
-        assert_eq!(Failure::from(mistakes).exit.code(), 78);
+        let failure = Failure::from(mistakes);
+        assert_eq!(failure.exit.code(), 78);
+        assert_eq!(
+            failure.redacted.unwrap(),
+            "the configuration has 4 mistakes:\n  SFEXPORT_ORG__KEY: c\n  jobs/a.toml:2: this is not valid; \
+             `sfexport check --offline` shows the place\n  sfexport.toml:1: org: a\n  sfexport.toml:9: org.client_id: b"
+        );
     }
 }
