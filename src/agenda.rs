@@ -193,6 +193,8 @@ pub struct JobSnapshot {
     pub running: Option<Timestamp>,
     /// How many runs wait for room, for the end of another, or to be tried again.
     pub waiting: usize,
+    /// When the first of them may start; in the past if it waits for room.
+    pub may_start: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -264,6 +266,7 @@ impl Agenda {
             next: state.next_start(),
             running: state.running(),
             waiting: state.waiting(),
+            may_start: state.first_may_start(),
         })
     }
 

@@ -6,7 +6,6 @@ mod daemon;
 #[cfg(feature = "demo-org")]
 mod demo;
 mod history;
-mod human;
 mod init;
 mod jobs;
 mod keygen;
@@ -37,6 +36,7 @@ use crate::clock;
 use crate::config::{FlagValue, Settings, Sources};
 use crate::error::{Exit, Failure};
 use crate::export::Edges;
+use crate::human;
 use crate::job::path_text;
 use crate::monitor::{Monitor, Several};
 use crate::state::State;

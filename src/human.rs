@@ -1,4 +1,4 @@
-//! Figures, times and paths as a person reads them on a terminal. What a program reads is JSON, and exact.
+//! Figures, times and paths as a person reads them, on a terminal or on the status page. What a program reads is exact.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 /// `4,948`.
-pub(super) fn number(number: u64) -> String {
+pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.char_indices() {
@@ -19,12 +19,12 @@ pub(super) fn number(number: u64) -> String {
 }
 
 /// `1 record`, `4,948 records`.
-pub(super) fn counted(count: u64, noun: &str) -> String {
+pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
 /// `512 B`, `1.2 MB`: three digits at most, decimal units.
-pub(super) fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1_000 {
         return format!("{bytes} B");
@@ -43,7 +43,7 @@ pub(super) fn bytes(bytes: u64) -> String {
 }
 
 /// `0.8 s`, `48 s`, `3 min 20 s`, `2 h 5 min`.
-pub(super) fn duration(duration: SignedDuration) -> String {
+pub(crate) fn duration(duration: SignedDuration) -> String {
     let seconds = duration.as_secs_f64().max(0.0);
     if seconds < 9.95 {
         return format!("{seconds:.1} s");
@@ -57,12 +57,26 @@ pub(super) fn duration(duration: SignedDuration) -> String {
 }
 
 /// `2026-11-28 02:00 CET`, in the job's zone.
-pub(super) fn time(timestamp: Timestamp, timezone: &TimeZone) -> String {
+pub(crate) fn time(timestamp: Timestamp, timezone: &TimeZone) -> String {
     timestamp.to_zoned(timezone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
 
+/// `in 5 min`, `3 d ago`: how far off a timestamp is, in one unit.
+pub(crate) fn distance(timestamp: Timestamp, now: Timestamp) -> String {
+    let ahead = timestamp.duration_since(now);
+    let seconds = ahead.unsigned_abs().as_secs();
+    let distance = match seconds {
+        0 => return "now".to_owned(),
+        1..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    };
+    if ahead.is_positive() { format!("in {distance}") } else { format!("{distance} ago") }
+}
+
 /// A path from the working directory if it is below it.
-pub(super) fn path(path: &str) -> &str {
+pub(crate) fn path(path: &str) -> &str {
     let working_dir = std::env::current_dir().ok();
     let below = working_dir.as_deref().and_then(|directory| Path::new(path).strip_prefix(directory).ok());
     below.and_then(Path::to_str).unwrap_or(path)
@@ -85,5 +99,26 @@ mod tests {
             [-5, 40, 9_949, 9_950, 59_499, 59_500, 200_400, 7_500_000].map(shown),
             ["0.0 s", "0.0 s", "9.9 s", "10 s", "59 s", "1 min 0 s", "3 min 20 s", "2 h 5 min"]
         );
+    }
+
+    #[test]
+    fn a_distance_is_one_number_and_its_direction() {
+        let now = Timestamp::from_second(1_795_309_200).unwrap();
+        let shown = |seconds| distance(now + SignedDuration::from_secs(seconds), now);
+        assert_eq!(
+            [0, 1, 119, 120, 7_199, 7_200, 172_799, 172_800, 400 * 86_400].map(shown),
+            [
+                "now",
+                "in 1 s",
+                "in 119 s",
+                "in 2 min",
+                "in 119 min",
+                "in 2 h",
+                "in 47 h",
+                "in 2 d",
+                "in 400 d"
+            ]
+        );
+        assert_eq!([-1, -300, -90_000].map(shown), ["1 s ago", "5 min ago", "25 h ago"]);
     }
 }

@@ -48,6 +48,7 @@ pub mod retry;
 pub mod stop;
 
 pub mod cli;
+pub(crate) mod human;
 pub mod notify;
 pub mod status;
 

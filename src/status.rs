@@ -1,10 +1,13 @@
-//! The status port: whether the daemon is alive and ready, its metrics, and a page for people. What it shows is
-//! collected by [`RunStats`], a monitor, and asked of the daemon itself.
+//! The status port: whether the daemon is alive and ready, its metrics, and pages for people. What they show comes from
+//! [`RunStats`], a monitor, and from the daemon itself.
 
 mod connections;
 mod host;
+mod html;
+mod job_page;
 pub mod metrics;
 pub mod page;
+mod run_history;
 mod run_stats;
 
 use std::io;
@@ -13,8 +16,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -28,6 +34,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::agenda::JobSnapshot;
 use crate::clock::{self, Clock};
 use crate::daemon::{Handle, Reading};
+use crate::job::JobName;
 
 use connections::{Connections, HeadArrived};
 
@@ -74,6 +81,7 @@ pub async fn serve(listener: TcpListener, stats: Arc<RunStats>, daemon: Handle) 
     let clock = Arc::clone(&stats.clock);
     let router = Router::new()
         .route("/", get(status_page))
+        .route("/jobs/{name}", get(job_page))
         .route("/metrics", get(metrics_page))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -153,20 +161,48 @@ const PLAIN: [(HeaderName, &str); 2] =
 const METRICS: [(HeaderName, &str); 2] =
     [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
 
-const HTML: [(HeaderName, &str); 4] = [
-    (CONTENT_TYPE, "text/html; charset=utf-8"),
-    (CACHE_CONTROL, "no-store"),
-    // Nothing is loaded and nothing runs, whatever an org's error text holds.
-    (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
-    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-];
+/// A page for people.
+fn html_response(status: StatusCode, page: String) -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        (CONTENT_SECURITY_POLICY, html::CONTENT_SECURITY_POLICY.as_str()),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, page).into_response()
+}
 
 async fn status_page(State(state): State<AppState>, uri: Uri, headers: HeaderMap) -> Response {
     if let Some(refusal) = state.refusal(&uri, &headers) {
         return refusal;
     }
     match state.snapshot().await {
-        Ok(snapshot) => (HTML, page::html(&state.stats, &snapshot)).into_response(),
+        Ok(snapshot) => html_response(StatusCode::OK, page::html(&state.stats, &snapshot)),
+        Err(response) => response,
+    }
+}
+
+/// The page of one job. A name that is not even text is that of no job.
+async fn job_page(
+    State(state): State<AppState>,
+    name: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(refusal) = state.refusal(&uri, &headers) {
+        return refusal;
+    }
+    let name = name.map_or_else(|_| "?".to_owned(), |Path(name)| name);
+    let config = state.daemon.config();
+    let job = JobName::parse(&name).ok().and_then(|name| config.jobs.get(&name));
+    let Some(job) = job else {
+        return html_response(StatusCode::NOT_FOUND, job_page::unknown(&name));
+    };
+    match state.snapshot().await.map(|snapshot| job_page::html(&state.stats, &snapshot, job)) {
+        Ok(Some(page)) => html_response(StatusCode::OK, page),
+        // It is being added or removed at this moment.
+        Ok(None) => html_response(StatusCode::NOT_FOUND, job_page::unknown(&name)),
         Err(response) => response,
     }
 }

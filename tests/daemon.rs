@@ -11,14 +11,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -31,158 +30,20 @@ use sfexport::config::{self, Selection, Sources};
 use sfexport::daemon::{Daemon, DaemonOptions, Handle, Reader, Supervisor};
 use sfexport::demo_org::{At, Fault, Options, Rule};
 use sfexport::error::{Exit, Failure};
-use sfexport::job::{ExportKey, JobName};
+use sfexport::job::ExportKey;
 use sfexport::monitor::{Event, Monitor};
 use sfexport::org::OrgName;
 use sfexport::report::{RunId, RunReport, RunStatus};
 use sfexport::schedule::{Mark, Schedule, Started};
 use sfexport::state::State;
 use sfexport::status::{self, RunStats};
+use support::daemon::{
+    PATIENCE, Process, SOQL, ago, due, get, get_from, history, key, name, sample, settled, settled_for,
+    state, wait_for,
+};
 use support::{Deployment, assert_same, csv, live, options};
 
-const SOQL: &str = "SELECT Id, Name FROM Account";
 const COLUMNS: [&str; 2] = ["Id", "Name"];
-
-/// How long anything may take that takes milliseconds on a machine with nothing else to do.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A daemon's process, and what it said.
-struct Process {
-    child: Child,
-    said: Arc<Mutex<String>>,
-}
-
-impl Process {
-    fn start(at: &Deployment) -> Self {
-        Self::spawn(&mut at.command(["daemon"]))
-    }
-
-    fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let (mut lines, heard) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&said));
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            while lines.read_line(&mut line).unwrap() > 0 {
-                heard.lock().unwrap().push_str(&line);
-                line.clear();
-            }
-        });
-        Self { child, said }
-    }
-
-    fn said(&self) -> String {
-        let said = self.said.lock().unwrap().clone();
-        assert_eq!(support::secret_in(&said), None);
-        said
-    }
-
-    /// Waits for a line that holds this, and gives it.
-    #[track_caller]
-    fn says(&self, text: &str) -> String {
-        wait_for(|| self.said().lines().find(|line| line.contains(text)).map(str::to_owned))
-            .unwrap_or_else(|| panic!("{text:?} is not in:\n{}", self.said()))
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    /// Waits for its end: the exit status, or 128 and the signal that ended it.
-    fn ended(&mut self) -> i32 {
-        let status = wait_for(|| self.child.try_wait().unwrap());
-        let status = status.unwrap_or_else(|| panic!("it goes on:\n{}", self.said()));
-        status.code().unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&status).unwrap())
-    }
-
-    /// Where its status port is.
-    #[track_caller]
-    fn status_port(&self) -> SocketAddr {
-        let line = self.says("the status port listens");
-        line.split_once("address=").unwrap().1.trim().parse().unwrap()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn wait_for<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        if let Some(found) = found() {
-            return Some(found);
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    None
-}
-
-/// Status and body of a GET.
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    get_from(address, path, &address.to_string())
-}
-
-/// The same, with another `Host`.
-fn get_from(address: SocketAddr, path: &str, host: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-}
-
-/// The value of a metric's sample.
-#[track_caller]
-fn sample(metrics: &str, name: &str) -> f64 {
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{name} is not in:\n{metrics}")).parse().unwrap()
-}
-
-fn state(at: &Deployment) -> State {
-    State::at(&at.path("state")).unwrap()
-}
-
-/// The history, the oldest first.
-fn history(at: &Deployment) -> Vec<RunReport> {
-    let mut reports: Vec<_> = state(at).history().unwrap().map(Result::unwrap).collect();
-    reports.reverse();
-    reports
-}
-
-fn name(job: &str) -> JobName {
-    JobName::parse(job).unwrap()
-}
-
-fn key(job: &str) -> ExportKey {
-    ExportKey::new(name(job), OrgName::default_org())
-}
-
-fn ago(hours: i64) -> Timestamp {
-    Timestamp::now() - SignedDuration::from_hours(hours)
-}
-
-/// As if a daemon had settled everything up to some hours ago: an hourly job is due at the next start.
-fn settled(at: &Deployment, job: &str, schedule: &str, settled: Timestamp) {
-    settled_for(at, &key(job), schedule, settled);
-}
-
-fn settled_for(at: &Deployment, key: &ExportKey, schedule: &str, settled: Timestamp) {
-    let fingerprint = Schedule::parse(schedule, TimeZone::UTC).unwrap().fingerprint();
-    let mark = Mark { fingerprint, settled, begun: None, started: Started::default(), died: 0 };
-    State::open(&at.path("state")).unwrap().set_mark(key, &mark).unwrap();
-}
-
-/// An hourly job of all accounts that is due when a daemon starts.
-fn due(at: &Deployment, job: &str, more: &str) {
-    at.job(job, SOQL, &format!("{job}.csv"), &format!("schedule = \"@hourly\"\n{more}"));
-    settled(at, job, "@hourly", ago(3));
-}
 
 fn assert_exported(at: &Deployment, path: &str) {
     assert_same(&at.read(path), &csv(&COLUMNS, &live(at.data(), "Account")));
@@ -617,7 +478,7 @@ fn a_daemon_keeps_its_jobs_when_their_directory_is_gone() {
     let metrics = get(port, "/metrics").1;
     assert_eq!(sample(&metrics, "sfexport_jobs"), 1.0);
     assert_eq!(sample(&metrics, "sfexport_config_last_reload_successful"), 0.0);
-    assert!(get(port, "/").1.contains("<b>accounts</b>"));
+    assert!(get(port, "/").1.contains("<a href=\"/jobs/accounts\">"));
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
 }
@@ -653,89 +514,6 @@ fn a_daemon_says_that_it_has_nothing_to_do() {
     assert_eq!(daemon.said().matches("nothing to do").count(), 2, "{}", daemon.said());
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
-}
-
-#[test]
-fn the_status_port_tells_what_runs_what_ran_and_what_failed() {
-    let at = Deployment::with(Options { page_size: 20, ..options(50) });
-    at.configure("[status]\nlisten = \"127.0.0.1:0\"");
-    due(&at, "accounts", "");
-    due(&at, "refused", "retries = 0");
-    at.job(
-        "refused",
-        "SELECT Nonsense__c FROM Contact",
-        "refused/{job}.csv",
-        "schedule = \"@hourly\"\nretries = 0",
-    );
-    due(&at, "hostile", "retries = 0");
-    at.job("hostile", "SELECT Id FROM Opportunity", "hostile.csv", "schedule = \"@hourly\"\nretries = 0");
-    let said = "no </td><script>alert('x')</script> & <img src=x>";
-    at.script(Rule::always(At::Containing("Opportunity".into()), Fault::error(400, "MALFORMED_QUERY", said)));
-    // The second page of the accounts waits until it was looked at.
-    at.script(Rule::once(At::Containing("-20".into()), Fault::Late(Duration::from_secs(3))));
-    let daemon = Process::start(&at);
-    let port = daemon.status_port();
-    let series = || -> Vec<String> {
-        let metrics = get(port, "/metrics").1;
-        let samples = metrics.lines().filter(|line| !line.starts_with('#'));
-        samples.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
-    };
-    let at_first = series();
-    let running = "sfexport_run_in_progress{job=\"accounts\",org=\"default\"} 1\n";
-    wait_for(|| get(port, "/metrics").1.contains(running).then_some(())).unwrap();
-    let page =
-        wait_for(|| Some(get(port, "/").1).filter(|page| page.contains("<progress value=\"20\""))).unwrap();
-    assert!(page.contains("<meta http-equiv=\"refresh\"") && !page.contains("<script"));
-
-    let ended = |metrics: &str, job: &str, result: &str| {
-        metrics.contains(&format!("runs_total{{job=\"{job}\",org=\"default\",result=\"{result}\"}} 1\n"))
-    };
-    let all = [("accounts", "ok"), ("refused", "failed"), ("hostile", "failed")];
-    let have_ended = |metrics: &str| all.iter().all(|(job, result)| ended(metrics, job, result));
-    wait_for(|| have_ended(&get(port, "/metrics").1).then_some(())).unwrap();
-    let (status, metrics) = get(port, "/metrics");
-    assert_eq!(status, 200);
-    assert_eq!(series(), at_first, "every series is there from the start");
-    let count = live(at.data(), "Account").len();
-    assert_eq!(sample(&metrics, "sfexport_records_total{job=\"accounts\",org=\"default\"}"), count as f64);
-    let bytes = at.read("exports/accounts.csv").len();
-    assert_eq!(sample(&metrics, "sfexport_bytes_total{job=\"accounts\",org=\"default\"}"), bytes as f64);
-    assert_eq!(
-        sample(&metrics, "sfexport_runs_total{job=\"refused\",org=\"default\",result=\"failed\"}"),
-        1.0
-    );
-    assert_eq!(sample(&metrics, "sfexport_last_run_exit_status{job=\"refused\",org=\"default\"}"), 65.0);
-    assert_eq!(
-        sample(&metrics, "sfexport_last_success_timestamp_seconds{job=\"refused\",org=\"default\"}"),
-        0.0
-    );
-    let requests = at.org().requests().len();
-    let answered = |code: &str| {
-        sample(&metrics, &format!("sfexport_http_requests_total{{org=\"default\",code=\"{code}\"}}"))
-    };
-    assert_eq!((answered("2xx") + answered("4xx"), answered("4xx")), (requests as f64, 2.0));
-    assert_eq!((answered("3xx"), answered("5xx"), answered("none")), (0.0, 0.0, 0.0));
-    assert_eq!(sample(&metrics, "sfexport_api_limit_allowed{org=\"default\"}"), 15_000.0);
-    let hour = 3600.0;
-    let next = sample(&metrics, "sfexport_next_run_timestamp_seconds{job=\"accounts\",org=\"default\"}");
-    assert!(next % hour == 0.0 && next > ago(0).as_second() as f64 - hour);
-    // Nothing of a query and no path; each family's help and type stand before its samples, once.
-    assert!(!metrics.contains("SELECT") && !metrics.contains("Nonsense") && !metrics.contains(".csv"));
-    let mut families = BTreeMap::new();
-    for line in metrics.lines().filter(|line| line.starts_with("# TYPE")) {
-        *families.entry(line.split(' ').nth(2).unwrap()).or_insert(0) += 1;
-    }
-    assert!(families.values().all(|count| *count == 1) && families.len() > 15, "{families:?}");
-
-    let (status, page) = get(port, "/");
-    assert_eq!(status, 200);
-    for part in ["accounts", "refused", "<b class=\"ok\">ok</b>", "Nonsense__c", "No such column"] {
-        assert!(page.contains(part), "{part} is not in:\n{page}");
-    }
-    let escaped = "no &lt;/td&gt;&lt;script&gt;alert('…')&lt;/script&gt; &amp; &lt;img src=x&gt;";
-    assert!(page.contains(escaped) && !page.contains("<script") && !page.contains("<img"), "{page}");
-    assert!(page.contains("<title>sfexport: 3 jobs, 0 running, 2 failing</title>"), "{page}");
-    assert_eq!(get(port, "/elsewhere").0, 404);
 }
 
 #[test]

@@ -34,7 +34,7 @@ const LAYERS: &[Layer] = &[
         modules: &["agenda", "batch", "check", "client", "daemon", "export", "retry", "stop"],
         inside: true,
     },
-    Layer { name: "faces", modules: &["cli", "notify", "status"], inside: true },
+    Layer { name: "faces", modules: &["cli", "human", "notify", "status"], inside: true },
 ];
 
 /// Beside the layers: what it may import.

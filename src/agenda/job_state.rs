@@ -231,6 +231,11 @@ impl JobState {
         self.waiting.len()
     }
 
+    /// When the first of its waiting runs may start.
+    pub(super) fn first_may_start(&self) -> Option<Timestamp> {
+        self.waiting.iter().map(|waiting| self.may_start(waiting)).min()
+    }
+
     /// When it must be looked at again, after it has been looked at now.
     pub(super) fn look_again(&self, now: Timestamp) -> Option<Timestamp> {
         let waits = self.waiting.iter().flat_map(|waiting| {

@@ -126,7 +126,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
         tracing::warn!(
             %address,
             "the status port has no login and is not on loopback: anyone who reaches it can read the names of jobs and \
-             orgs, and error messages; let a firewall or a NetworkPolicy decide who does"
+             orgs, queries without their values, and error messages; let a firewall or a NetworkPolicy decide who does"
         );
     }
     Ok(listener)

@@ -6,7 +6,8 @@ use std::fmt::{Display, Write as _};
 use jiff::Timestamp;
 
 use super::Snapshot;
-use super::run_stats::{ANSWERS, JobRuns, RESULTS, RunStats, seconds};
+use super::run_history::PastRun;
+use super::run_stats::{ANSWERS, JobRuns, RESULTS, RunStats};
 
 /// The metrics of a snapshot.
 #[must_use]
@@ -45,9 +46,7 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
             text.sample(name, &[("job", job_name), ("org", &job.org)], value(job_name, job));
         }
     };
-    let last = |job: &JobRuns, value: &dyn Fn(&crate::report::RunReport) -> f64| {
-        job.last.as_ref().map_or(f64::NAN, value)
-    };
+    let last = |job: &JobRuns, value: &dyn Fn(&PastRun) -> f64| job.last.as_deref().map_or(f64::NAN, value);
     by_job("records_total", "counter", "Records in published files.", &|_, job| job.records as f64);
     by_job("bytes_total", "counter", "Bytes of published files.", &|_, job| job.bytes as f64);
     by_job("run_in_progress", "gauge", "Whether the job is running.", &|name, _| {
@@ -87,7 +86,7 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
         "last_run_duration_seconds",
         "gauge",
         "How long the last run took; NaN where there was none.",
-        &|_, job| last(job, &seconds),
+        &|_, job| last(job, &PastRun::seconds),
     );
     by_job(
         "last_run_records",

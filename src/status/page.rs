@@ -1,52 +1,348 @@
-//! The status page for people: one HTML document without scripts, which reloads itself. The template escapes all text.
+//! The status page: what fails, runs and is overdue, then all other jobs; the page of one job is `job_page`.
+
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::Snapshot;
-use super::run_stats::{JobRuns, Phase, RunStats, Running, Runs, seconds};
-use crate::error::{plain, plain_lines};
-use crate::report::{RunReport, RunStatus};
+use super::html::{
+    Column, document, job_link, message, records, result, second_line, table, time, time_and_distance,
+};
+use super::run_history::{PastRun, clipped};
+use super::run_stats::{JobRuns, Phase, RunStats, Running, Runs};
+use crate::agenda::{JobSnapshot, ON_TIME};
+use crate::error::plain_lines;
+use crate::human;
+use crate::report::RunStatus;
 
 /// After how many seconds the page reloads itself.
 const REFRESH_SECONDS: u32 = 10;
 
-const STYLE: &str = include_str!("page.css");
+/// The most characters of an error that are shown here; the job's own page has more.
+const MAX_ERROR_CHARS: usize = 400;
 
 /// The page as of a snapshot.
 #[must_use]
 pub fn html(stats: &RunStats, snapshot: &Snapshot) -> String {
     let runs = stats.runs();
-    let counts = counts(&runs);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="refresh" content=(REFRESH_SECONDS);
-                meta name="viewport" content="width=device-width";
-                // In the title, so a tab in the background shows it too.
-                title { "sfexport: " (counts) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                (summary(stats, snapshot, &runs, &counts))
-                (alarms(snapshot, &runs))
-                (running_table(snapshot, &runs))
-                (jobs_table(snapshot, &runs))
-                (failures_table(snapshot, &runs))
+    let overview = Overview::new(&runs, snapshot);
+    let counts = overview.counts();
+    let body = html! {
+        header { h1 { "sfexport" } p.counts { (counts) } }
+        main {
+            (alarms(snapshot, &overview))
+            (overview.failing_table())
+            (overview.running_table())
+            (overview.overdue_table())
+            (overview.other_table())
+            (overview.earlier_failures_table())
+            (overview.orgs_table())
+        }
+        footer {
+            p {
+                "sfexport " (env!("CARGO_PKG_VERSION")) ", up since " (time(stats.started, &overview.timezone)) ". "
+                "As of " (time(snapshot.now, &overview.timezone)) ". "
+                "This page reloads every " (REFRESH_SECONDS) " seconds."
             }
         }
     };
-    page.into_string()
+    document(&format!("{counts} – sfexport"), REFRESH_SECONDS, &body)
 }
 
-/// `12 jobs, 1 running, 2 failing`: what an operator looks for first.
-fn counts(runs: &Runs) -> String {
-    let failing = runs.jobs.values().filter(|job| job.is_failing()).count();
-    let jobs = if runs.jobs.len() == 1 { "job" } else { "jobs" };
-    format!("{} {jobs}, {} running, {failing} failing", runs.jobs.len(), runs.running.len())
+/// A job, and how it stands.
+pub(super) struct Standing<'a> {
+    pub(super) name: &'a str,
+    pub(super) job: &'a JobRuns,
+    pub(super) agenda: Option<&'a JobSnapshot>,
+    pub(super) running: Option<&'a Running>,
+}
+
+impl<'a> Standing<'a> {
+    /// Since when a run has been due that has not started.
+    fn due_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let agenda = self.agenda.filter(|_| self.running.is_none())?;
+        // The next run is past only while the daemon itself is held up.
+        [agenda.may_start, agenda.next].into_iter().flatten().min().filter(|due| *due <= now)
+    }
+
+    fn is_overdue(&self, now: Timestamp) -> bool {
+        self.due_since(now).is_some_and(|due| now.duration_since(due).unsigned_abs() > ON_TIME)
+    }
+
+    /// The last run, if it failed.
+    fn failure(&self) -> Option<&'a PastRun> {
+        self.job.last.as_deref().filter(|run| run.status == RunStatus::Failed)
+    }
+
+    /// When it runs next, or why it does not.
+    pub(super) fn next_run(&self, now: Timestamp) -> Markup {
+        let (job, agenda) = (self.job, self.agenda);
+        let again = agenda.and_then(|agenda| agenda.may_start);
+        let next = agenda.and_then(|agenda| agenda.next);
+        html! {
+            @if self.running.is_some() {
+                b.run { "running now" }
+            } @else if let Some(due) = self.due_since(now) {
+                b.late { "due" } " since " (time_and_distance(due, &job.timezone, now))
+            } @else if let Some(again) = again {
+                (time_and_distance(again, &job.timezone, now))
+                (second_line("another attempt"))
+            } @else if let Some(next) = next {
+                (time_and_distance(next, &job.timezone, now))
+            } @else if !job.enabled {
+                span.soft { "disabled" }
+            } @else if job.schedule.is_none() {
+                span.soft { "no schedule" }
+            } @else {
+                span.soft { "never" }
+            }
+        }
+    }
+
+    fn name_and_org(&self) -> Markup {
+        html! { (job_link(self.name)) (second_line(&format!("org {}", self.job.org))) }
+    }
+}
+
+/// The jobs in the groups that the page shows.
+struct Overview<'a> {
+    runs: &'a Runs,
+    now: Timestamp,
+    /// The zone of times that belong to no job.
+    timezone: TimeZone,
+    /// The last failure first.
+    failing: Vec<(Standing<'a>, &'a PastRun)>,
+    /// The longest overdue first.
+    overdue: Vec<Standing<'a>>,
+    /// By name.
+    others: Vec<Standing<'a>>,
+}
+
+impl<'a> Overview<'a> {
+    fn new(runs: &'a Runs, snapshot: &'a Snapshot) -> Self {
+        let now = snapshot.now;
+        let running: HashMap<&str, &Running> =
+            runs.running.values().map(|run| (run.job.as_str(), run)).collect();
+        let mut overview = Self {
+            runs,
+            now,
+            timezone: common_timezone(runs),
+            failing: Vec::new(),
+            overdue: Vec::new(),
+            others: Vec::new(),
+        };
+        for (name, job) in &runs.jobs {
+            let running = running.get(name.as_str()).copied();
+            let standing = Standing { name, job, agenda: snapshot.job(name), running };
+            if let Some(run) = standing.failure() {
+                overview.failing.push((standing, run));
+            } else if standing.is_overdue(now) {
+                overview.overdue.push(standing);
+            } else if running.is_none() {
+                overview.others.push(standing);
+            }
+        }
+        overview.failing.sort_by_key(|(_, run)| std::cmp::Reverse(run.ended));
+        overview.overdue.sort_by_key(|standing| standing.due_since(now));
+        overview
+    }
+
+    /// `2 failing, 1 running, 12 jobs`: what an operator looks for first.
+    fn counts(&self) -> String {
+        let mut counts = Vec::new();
+        for (count, what) in [
+            (self.failing.len(), "failing"),
+            (self.overdue.len(), "overdue"),
+            (self.runs.running.len(), "running"),
+        ] {
+            if count > 0 {
+                counts.push(format!("{} {what}", human::number(count as u64)));
+            }
+        }
+        counts.push(human::counted(self.runs.jobs.len() as u64, "job"));
+        if self.failing.is_empty() && self.overdue.is_empty() && !self.runs.jobs.is_empty() {
+            counts.push("none failing".to_owned());
+        }
+        counts.join(", ")
+    }
+
+    fn failing_table(&self) -> Markup {
+        const COLUMNS: [Column; 4] =
+            [("Job", "name"), ("Failed", "time"), ("Message", "message"), ("Next run", "time")];
+        let rows = self.failing.iter().map(|(standing, run)| {
+            let timezone = &standing.job.timezone;
+            [
+                standing.name_and_org(),
+                html! {
+                    (time_and_distance(run.ended, timezone, self.now))
+                    @match standing.job.last_success {
+                        Some(success) => small { "last success " (time(success, timezone)) },
+                        None => small { "no success yet" },
+                    }
+                },
+                short_message(run),
+                standing.next_run(self.now),
+            ]
+        });
+        section("Failing", self.failing.len(), || table("Failing jobs", COLUMNS, rows))
+    }
+
+    fn running_table(&self) -> Markup {
+        const COLUMNS: [Column; 3] = [("Job", "name"), ("Running for", "time"), ("Progress", "message")];
+        let mut running: Vec<&Running> = self.runs.running.values().collect();
+        running.sort_by(|a, b| (a.since, &a.job).cmp(&(b.since, &b.job)));
+        let count = running.len();
+        let rows = running.into_iter().map(|run| {
+            // A job that is gone from the configuration has no page.
+            let name = match self.runs.jobs.contains_key(&run.job) {
+                true => job_link(&run.job),
+                false => html! { (run.job) },
+            };
+            [name, html! { (human::duration(self.now.duration_since(run.since))) }, progress(run)]
+        });
+        section("Running", count, || table("Running jobs", COLUMNS, rows))
+    }
+
+    fn overdue_table(&self) -> Markup {
+        const COLUMNS: [Column; 3] = [("Job", "name"), ("Due", "time"), ("Last run", "time")];
+        let rows = self
+            .overdue
+            .iter()
+            .map(|standing| [standing.name_and_org(), standing.next_run(self.now), self.last_run(standing)]);
+        section("Overdue", self.overdue.len(), || {
+            html! {
+                p.soft {
+                    "These runs are due but have not started. " code { "max_concurrent_runs" }
+                    " limits how many run at once. If none is running, look into the daemon's log."
+                }
+                (table("Overdue jobs", COLUMNS, rows))
+            }
+        })
+    }
+
+    fn other_table(&self) -> Markup {
+        const COLUMNS: [Column; 6] = [
+            ("Job", "name"),
+            ("Last run", "time"),
+            ("Records", "number"),
+            ("Took", "number"),
+            ("Next run", "time"),
+            ("Schedule", "schedule"),
+        ];
+        let rows = self.others.iter().map(|standing| {
+            let last = standing.job.last.as_deref();
+            [
+                standing.name_and_org(),
+                self.last_run(standing),
+                html! { (last.map(records).unwrap_or_default()) },
+                html! { (last.map(took).unwrap_or_default()) },
+                standing.next_run(self.now),
+                schedule(standing.job),
+            ]
+        });
+        let are_all = self.others.len() == self.runs.jobs.len();
+        let heading = if are_all { "Jobs" } else { "Other jobs" };
+        section(heading, self.others.len(), || table(heading, COLUMNS, rows))
+    }
+
+    fn last_run(&self, standing: &Standing<'_>) -> Markup {
+        let job = standing.job;
+        html! {
+            @match job.last.as_deref() {
+                Some(run) => { (result(run)) " " (time_and_distance(run.ended, &job.timezone, self.now)) },
+                None => span.soft { "never" },
+            }
+            // What was not run since.
+            @if let Some(run) = job.recent.front().filter(|run| !run.status.has_run()) {
+                small { (run.status.as_str()) " " (time(run.scheduled.unwrap_or(run.ended), &job.timezone)) }
+            }
+        }
+    }
+
+    /// The failures that a job has recovered from.
+    fn earlier_failures_table(&self) -> Markup {
+        const COLUMNS: [Column; 3] = [("Job", "name"), ("Failed", "time"), ("Message", "message")];
+        let failures = self.runs.failures.iter().filter_map(|(name, run)| {
+            let job = self.runs.jobs.get(name)?;
+            let has_recovered = job.last.as_ref().is_some_and(|last| last.status != RunStatus::Failed);
+            has_recovered.then_some((name, job, run))
+        });
+        let failures: Vec<_> = failures.collect();
+        let count = failures.len();
+        let rows = failures.into_iter().map(|(name, job, run)| {
+            [job_link(name), time_and_distance(run.ended, &job.timezone, self.now), short_message(run)]
+        });
+        section("Earlier failures", count, || table("Earlier failures", COLUMNS, rows))
+    }
+
+    fn orgs_table(&self) -> Markup {
+        const COLUMNS: [Column; 3] =
+            [("Org", "name"), ("API requests in 24 hours", "number"), ("Allowed", "number")];
+        let limits: Vec<_> =
+            self.runs.orgs.iter().filter_map(|(org, traffic)| Some((org, traffic.api_limit?))).collect();
+        let count = limits.len();
+        let rows = limits.into_iter().map(|(org, limit)| {
+            let percent = (limit.used.saturating_mul(100)).checked_div(limit.allowed);
+            [
+                html! { (org) },
+                html! {
+                    (human::number(limit.used))
+                    @if let Some(percent) = percent {
+                        " (" (percent) "%)"
+                    }
+                },
+                html! { (human::number(limit.allowed)) },
+            ]
+        });
+        section("API limits", count, || {
+            html! {
+                (table("API limits", COLUMNS, rows))
+                p.soft { "Everybody's requests, as of the org's last response to sfexport." }
+            }
+        })
+    }
+}
+
+/// A heading and what is below it, if there is anything.
+fn section(heading: &str, count: usize, content: impl FnOnce() -> Markup) -> Markup {
+    html! {
+        @if count > 0 {
+            section { h2 { (heading) } (content()) }
+        }
+    }
+}
+
+/// The zone of all jobs, if they share one; else UTC.
+fn common_timezone(runs: &Runs) -> TimeZone {
+    let mut timezones = runs.jobs.values().map(|job| &job.timezone);
+    match timezones.next() {
+        Some(first) if timezones.all(|timezone| timezone == first) => first.clone(),
+        _ => TimeZone::UTC,
+    }
+}
+
+fn alarms(snapshot: &Snapshot, overview: &Overview<'_>) -> Markup {
+    html! {
+        @if snapshot.stopping {
+            div.alarm role="alert" { p { b { "The daemon is stopping. No further run starts." } } }
+        }
+        @if let Some(why) = nothing_to_do(overview.runs) {
+            div.alarm role="alert" { p { b { "The daemon has nothing to do: " (why) "." } } }
+        }
+        @if let Some(failure) = &snapshot.reading.refused {
+            div.alarm role="alert" {
+                p {
+                    b { "The configuration has changed and is not valid." }
+                    " The one of " (time(snapshot.reading.taken, &overview.timezone)) " stays in effect."
+                }
+                // Of others' readers: what it shows of a query stays on this machine.
+                @let what = plain_lines(failure.redacted.as_deref().unwrap_or(&failure.what));
+                (message(Some(&clipped(&what, 10 * MAX_ERROR_CHARS)), failure.hint.as_deref()))
+            }
+        }
+    }
 }
 
 /// Why no run will ever start, if none will.
@@ -59,277 +355,40 @@ fn nothing_to_do(runs: &Runs) -> Option<&'static str> {
     }
 }
 
-fn summary(stats: &RunStats, snapshot: &Snapshot, runs: &Runs, counts: &str) -> Markup {
-    let limits = runs.orgs.iter().filter_map(|(org, traffic)| Some((org, traffic.api_limit?)));
-    html! {
-        h1 { "sfexport" }
-        p { (counts) }
-        p.soft { (env!("CARGO_PKG_VERSION")) " · up since " (utc(stats.started)) }
-        p.soft { "as of " (utc(snapshot.now)) ", reloads every " (REFRESH_SECONDS) " s" }
-        @for (org, limit) in limits {
-            p.soft {
-                "org " (org) ": " (grouped(limit.used)) " of " (grouped(limit.allowed))
-                " API requests used in 24 hours"
-            }
-        }
-    }
+fn short_message(run: &PastRun) -> Markup {
+    let error = run.error.as_deref().map(|error| clipped(error, MAX_ERROR_CHARS));
+    message(error.as_deref(), run.hint.as_deref())
 }
 
-fn alarms(snapshot: &Snapshot, runs: &Runs) -> Markup {
+/// What a run is doing.
+pub(super) fn progress(run: &Running) -> Markup {
     html! {
-        @if snapshot.stopping {
-            div.alarm { b { "Stopping: no further run starts." } }
-        }
-        @if let Some(why) = nothing_to_do(runs) {
-            div.alarm { b { "The daemon has nothing to do: " (why) "." } }
-        }
-        @if let Some(failure) = &snapshot.reading.refused {
-            div.alarm {
-                b {
-                    "The configuration has changed and is not valid. The one of "
-                    (utc(snapshot.reading.taken)) " stays in effect."
-                }
-                p.what { (failure.what) }
-                @if let Some(hint) = &failure.hint {
-                    p.soft { (hint) }
-                }
-            }
-        }
-    }
-}
-
-/// A column's heading, and the class of its cells.
-type Column = (&'static str, &'static str);
-
-fn table<const N: usize>(columns: [Column; N], rows: impl Iterator<Item = [Markup; N]>) -> Markup {
-    html! {
-        table {
-            thead {
-                tr {
-                    @for (heading, class) in columns {
-                        th class=(class) { (heading) }
-                    }
-                }
-            }
-            tbody {
-                @for row in rows {
-                    tr {
-                        @for ((heading, class), cell) in columns.iter().zip(row) {
-                            td class=(class) data-label=(heading) { (cell) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn running_table(snapshot: &Snapshot, runs: &Runs) -> Markup {
-    const COLUMNS: [Column; 4] = [("job", "name"), ("for", "instant"), ("doing", ""), ("progress", "wide")];
-    if runs.running.is_empty() {
-        return Markup::default();
-    }
-    let mut running: Vec<&Running> = runs.running.values().collect();
-    running.sort_by(|a, b| (a.since, &a.job).cmp(&(b.since, &b.job)));
-    let rows = running.into_iter().map(|run| {
-        [
-            html! { b.running { (run.job) } },
-            html! { (length(snapshot.now.duration_since(run.since).as_secs_f64())) },
-            phase(&run.phase),
-            match &run.phase {
-                Phase::Writing { records, total, .. } => {
-                    html! { progress value=(records) max=((*total).max(1)) {} }
-                }
-                _ => Markup::default(),
-            },
-        ]
-    });
-    html! { h2 { "Running" } (table(COLUMNS, rows)) }
-}
-
-fn phase(phase: &Phase) -> Markup {
-    html! {
-        @match phase {
+        @match &run.phase {
             Phase::LoggingIn => "logging in",
             Phase::Querying => "waiting for the first page",
-            Phase::Waiting { fault } => span.what { "waiting after: " (fault) },
+            Phase::Waiting { fault } => { "waiting to try again after:" div.what { (fault) } },
             Phase::Writing { records, total, bytes } => {
-                (grouped(*records)) " of " (grouped(*total)) " records"
-                (second_line(&size(*bytes)))
+                @let label = format!("{} of {}", human::number(*records), human::counted(*total, "record"));
+                progress value=(records) max=((*total).max(1)) aria-label=(label) {}
+                small { (label) ", " (human::bytes(*bytes)) }
             }
         }
     }
 }
 
-fn jobs_table(snapshot: &Snapshot, runs: &Runs) -> Markup {
-    const COLUMNS: [Column; 6] = [
-        ("job", "name"),
-        ("schedule", ""),
-        ("next run", "instant"),
-        ("last run", "instant"),
-        ("records", "number"),
-        ("took", "number"),
-    ];
-    let rows = runs.jobs.iter().map(|(name, job)| {
-        let last = job.last.as_ref();
-        [
-            html! { b { (name) } (second_line(&format!("org {}", job.org))) },
-            match &job.schedule {
-                Some(schedule) => html! { code { (schedule) } (second_line(&zone_name(&job.timezone))) },
-                None => html! { small { "none" } },
-            },
-            next_run(snapshot, name, job),
-            match last {
-                Some(report) => last_run(report, job, snapshot.now),
-                None => html! { small { "never" } },
-            },
-            html! { (last.map(|report| grouped(report.records)).unwrap_or_default()) },
-            html! { (last.map(|report| length(seconds(report))).unwrap_or_default()) },
-        ]
-    });
-    html! { h2 { "Jobs" } (table(COLUMNS, rows)) }
+pub(super) fn took(run: &PastRun) -> String {
+    if run.status.has_run() { human::duration(run.ended.duration_since(run.started)) } else { String::new() }
 }
 
-fn next_run(snapshot: &Snapshot, name: &str, job: &JobRuns) -> Markup {
-    let known = snapshot.job(name);
-    let waiting = known.map_or(0, |job| job.waiting);
-    let runs = if waiting == 1 { "run waits" } else { "runs wait" };
+pub(super) fn schedule(job: &JobRuns) -> Markup {
     html! {
-        @match known.and_then(|job| job.next) {
-            Some(next) => (timestamp(next, job, snapshot.now)),
-            None if !job.enabled => small { "disabled" },
-            None => small { "–" },
-        }
-        @if waiting > 0 {
-            (second_line(&format!("{waiting} {runs}")))
+        @match &job.schedule {
+            Some(schedule) => { code { (schedule) } (second_line(zone_name(&job.timezone))) },
+            None => span.soft { "none" },
         }
     }
 }
 
-fn last_run(report: &RunReport, job: &JobRuns, now: Timestamp) -> Markup {
-    let class = if report.status == RunStatus::Ok { "ok" } else { "bad" };
-    html! {
-        b class=(class) { (report.status.as_str()) } " "
-        (timestamp(report.ended, job, now))
-        @if report.status != RunStatus::Ok {
-            @match job.last_success {
-                Some(success) => (second_line(&format!("last success {}", utc(success)))),
-                None => (second_line("no success yet")),
-            }
-        }
-    }
-}
-
-fn failures_table(snapshot: &Snapshot, runs: &Runs) -> Markup {
-    const COLUMNS: [Column; 4] =
-        [("job", "name"), ("when", "instant"), ("status", "number"), ("what", "wide")];
-    let rows = runs.failures.iter().map(|report| {
-        [
-            html! { b { (report.job) } },
-            html! { (utc(report.ended)) (second_line(&from_now(report.ended, snapshot.now))) },
-            html! { (report.exit_status) },
-            html! {
-                div.what { (plain_lines(report.error_for_others().unwrap_or_default())) }
-                @if let Some(hint) = &report.hint {
-                    small { (plain(hint)) }
-                }
-            },
-        ]
-    });
-    html! {
-        h2 { "Last failures" }
-        @if runs.failures.is_empty() {
-            p.soft { "None in the history." }
-        } @else {
-            (table(COLUMNS, rows))
-        }
-    }
-}
-
-fn second_line(text: &str) -> Markup {
-    html! { br; small { (text) } }
-}
-
-/// A timestamp in UTC; below it how far off it is, and the job's own time if its zone is another.
-fn timestamp(at: Timestamp, job: &JobRuns, now: Timestamp) -> Markup {
-    let distance = from_now(at, now);
-    let below = if job.timezone == TimeZone::UTC {
-        distance
-    } else {
-        let local = at.to_zoned(job.timezone.clone()).strftime("%Y-%m-%d %H:%M %:z");
-        format!("{local} · {distance}")
-    };
-    html! { (utc(at)) (second_line(&below)) }
-}
-
-/// `in 5 min`, `5 min ago`.
-fn from_now(at: Timestamp, now: Timestamp) -> String {
-    let ahead = at.duration_since(now).as_secs_f64();
-    if ahead > 0.0 { format!("in {}", length(ahead)) } else { format!("{} ago", length(-ahead)) }
-}
-
-fn utc(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-fn zone_name(timezone: &TimeZone) -> String {
-    timezone.iana_name().unwrap_or("UTC").to_owned()
-}
-
-/// `850 ms`, `12 s`, `3 min`, `2 h 05 min`, `3 d`.
-fn length(seconds: f64) -> String {
-    let whole = seconds.max(0.0) as u64;
-    match whole {
-        0 => format!("{:.0} ms", seconds.max(0.0) * 1_000.0),
-        1..=119 => format!("{whole} s"),
-        120..=7_199 => format!("{} min", whole / 60),
-        7_200..=172_799 => format!("{} h {:02} min", whole / 3_600, whole / 60 % 60),
-        _ => format!("{} d", whole / 86_400),
-    }
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..=9_999 => format!("{bytes} bytes"),
-        10_000..=9_999_999 => format!("{} kB", bytes / 1_000),
-        _ => format!("{} MB", bytes / 1_000_000),
-    }
-}
-
-/// A number with a thin space before every three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push('\u{202F}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use maud::html;
-
-    use super::{length, table};
-
-    #[test]
-    fn text_never_becomes_markup() {
-        let hostile = "</td><script>alert('x')</script> & \"so on\"";
-        let page = table([("a\"b", "c")], [[html! { (hostile) }]].into_iter()).into_string();
-        assert_eq!(
-            page,
-            "<table><thead><tr><th class=\"c\">a&quot;b</th></tr></thead><tbody><tr>\
-             <td class=\"c\" data-label=\"a&quot;b\">\
-             &lt;/td&gt;&lt;script&gt;alert('x')&lt;/script&gt; &amp; &quot;so on&quot;</td></tr></tbody></table>"
-        );
-    }
-
-    #[test]
-    fn a_length_is_as_precise_as_it_matters() {
-        let shown: Vec<_> = [-3.0, 0.85, 1.2, 119.9, 120.0, 7_200.0, 7_530.0, 200_000.0].map(length).into();
-        assert_eq!(shown, ["0 ms", "850 ms", "1 s", "119 s", "2 min", "2 h 00 min", "2 h 05 min", "2 d"]);
-    }
+pub(super) fn zone_name(timezone: &TimeZone) -> &str {
+    timezone.iana_name().unwrap_or("UTC")
 }

@@ -1,4 +1,4 @@
-//! What a process knows of its runs, gathered as they tell it: the one source of metrics and of the status page.
+//! What a process knows of its runs, gathered as they report it: the one source of the metrics and the status pages.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,18 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::clock::Clock;
+use crate::error::plain_lines;
 use crate::job::Job;
 use crate::monitor::{Event, Monitor};
 use crate::report::{ApiLimit, RunId, RunReport, RunStatus};
 
-/// How many failures the page shows.
-const FAILURES: usize = 20;
+use super::run_history::PastRun;
+
+/// How many failures are kept, of all jobs.
+const MAX_FAILURES: usize = 20;
+
+/// How many runs of each job are kept.
+pub(super) const MAX_RECENT_RUNS: usize = 20;
 
 /// The results that runs are counted by.
 pub(super) const RESULTS: [RunStatus; 5] =
@@ -34,8 +40,8 @@ pub(super) struct Runs {
     pub(super) jobs: BTreeMap<String, JobRuns>,
     pub(super) orgs: BTreeMap<String, OrgTraffic>,
     pub(super) running: HashMap<RunId, Running>,
-    /// The newest first.
-    pub(super) failures: VecDeque<RunReport>,
+    /// With the job's name, the newest first.
+    pub(super) failures: VecDeque<(String, Arc<PastRun>)>,
 }
 
 /// One job and what became of its runs.
@@ -51,15 +57,11 @@ pub(super) struct JobRuns {
     pub(super) seconds: f64,
     pub(super) records: u64,
     pub(super) bytes: u64,
-    pub(super) last: Option<RunReport>,
+    /// The last run that took place.
+    pub(super) last: Option<Arc<PastRun>>,
+    /// The last runs and the occurrences that were not run, the newest first.
+    pub(super) recent: VecDeque<Arc<PastRun>>,
     pub(super) last_success: Option<Timestamp>,
-}
-
-impl JobRuns {
-    /// Whether its last run failed.
-    pub(super) fn is_failing(&self) -> bool {
-        self.last.as_ref().is_some_and(|report| report.status == RunStatus::Failed)
-    }
 }
 
 /// What went to and fro between the process and an org.
@@ -118,6 +120,7 @@ impl RunStats {
                 records: 0,
                 bytes: 0,
                 last: None,
+                recent: VecDeque::new(),
                 last_success: None,
             };
             let known = known.unwrap_or_else(fresh);
@@ -130,35 +133,41 @@ impl RunStats {
 
     /// Learns from a run of the history; call it with the newest first. Nothing is counted.
     pub fn recall(&self, report: &RunReport) {
-        if !report.status.has_run() {
-            return;
-        }
         let mut runs = self.runs();
         let Runs { jobs, failures, orgs, .. } = &mut *runs;
         let Some(job) = jobs.get_mut(&report.job) else { return };
+        let is_recent = job.recent.len() < MAX_RECENT_RUNS;
+        if !report.status.has_run() {
+            if is_recent {
+                job.recent.push_back(Arc::new(PastRun::from(report)));
+            }
+            return;
+        }
         if report.status == RunStatus::Ok && job.last_success.is_none() {
             job.last_success = Some(report.ended);
         }
         if let (Some(org), Some(limit)) = (orgs.get_mut(&report.org), report.api_limit) {
             org.api_limit.get_or_insert(limit);
         }
-        if report.status == RunStatus::Failed && failures.len() < FAILURES {
-            failures.push_back(brief(report));
+        let is_failure = report.status == RunStatus::Failed && failures.len() < MAX_FAILURES;
+        // The history may be long, and few of its runs are kept.
+        if !is_recent && !is_failure && job.last.is_some() {
+            return;
         }
-        if job.last.is_none() {
-            job.last = Some(brief(report));
+        let run = Arc::new(PastRun::from(report));
+        if is_failure {
+            failures.push_back((report.job.clone(), Arc::clone(&run)));
         }
+        if is_recent {
+            job.recent.push_back(Arc::clone(&run));
+        }
+        job.last.get_or_insert(run);
     }
 
     pub(super) fn runs(&self) -> MutexGuard<'_, Runs> {
         // Counters that a panic left half added are as good as any.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A report without what neither page shows: a thousand jobs' columns are megabytes.
-fn brief(report: &RunReport) -> RunReport {
-    RunReport { columns: Vec::new(), warnings: Vec::new(), sha256: None, ..report.clone() }
 }
 
 impl Monitor for RunStats {
@@ -182,7 +191,9 @@ impl Monitor for RunStats {
             Event::Progress { records, total, bytes } => {
                 running.phase = Phase::Writing { records: *records, total: *total, bytes: *bytes };
             }
-            Event::Waiting { fault, .. } => running.phase = Phase::Waiting { fault: (*fault).to_owned() },
+            Event::Waiting { fault, .. } => {
+                running.phase = Phase::Waiting { fault: plain_lines(fault) };
+            }
             Event::Responded { status } => {
                 let org = jobs.get(&running.job).and_then(|job| orgs.get_mut(&job.org));
                 if let Some(org) = org {
@@ -211,20 +222,23 @@ impl Runs {
         if let Some(place) = RESULTS.iter().position(|result| *result == report.status) {
             job.results[place] += 1;
         }
+        let run = Arc::new(PastRun::from(report));
+        job.recent.push_front(Arc::clone(&run));
+        job.recent.truncate(MAX_RECENT_RUNS);
         if !report.status.has_run() {
             return;
         }
         job.runs += 1;
-        job.seconds += seconds(report);
+        job.seconds += run.seconds();
         if report.status == RunStatus::Ok {
             job.records += report.records;
             job.bytes += report.bytes;
             job.last_success = Some(report.ended);
         }
-        job.last = Some(brief(report));
+        job.last = Some(Arc::clone(&run));
         if report.status == RunStatus::Failed {
-            self.failures.push_front(brief(report));
-            self.failures.truncate(FAILURES);
+            self.failures.push_front((report.job.clone(), run));
+            self.failures.truncate(MAX_FAILURES);
         }
         if let Some(org) = self.orgs.get_mut(&report.org) {
             org.api_calls += report.api_calls;
@@ -232,9 +246,4 @@ impl Runs {
             org.api_limit = report.api_limit.or(org.api_limit);
         }
     }
-}
-
-/// How long a run took; 0 where the clock was set back meanwhile.
-pub(super) fn seconds(report: &RunReport) -> f64 {
-    report.ended.duration_since(report.started).as_secs_f64().max(0.0)
 }

@@ -17,6 +17,7 @@ use sfexport::demo_org::{DataSet, DemoOrg, Options, Request, Row, Rule, Value};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+pub(crate) mod daemon;
 mod skip;
 
 #[allow(unused_imports, reason = "each test binary uses its own part of this")]

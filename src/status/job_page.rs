@@ -1,0 +1,218 @@
+//! The page of one job: what it exports, when it runs next, and its last runs; and the page for a job that is not there.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use maud::{Markup, html};
+
+use super::Snapshot;
+use super::html::{Column, document, message, records, result, second_line, table, time, time_and_distance};
+use super::page::{Standing, progress, took, zone_name};
+use super::run_history::{PastRun, clipped};
+use super::run_stats::{JobRuns, MAX_RECENT_RUNS, OrgTraffic, RunStats};
+use crate::error::plain;
+use crate::human;
+use crate::job::{CatchUp, Job, Overlap};
+use crate::report::RunStatus;
+
+/// After how many seconds the page reloads itself. It is read for longer than the overview.
+const REFRESH_SECONDS: u32 = 30;
+
+/// The most characters of an unknown job's name that are shown.
+const MAX_NAME_CHARS: usize = 100;
+
+/// The most characters of a query that are shown.
+const MAX_QUERY_CHARS: usize = 20_000;
+
+/// The page of a job; `None` if there is no such job.
+pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<String> {
+    let runs = stats.runs();
+    let name = job.name.as_str();
+    let job_runs = runs.jobs.get(name)?;
+    let running = runs.running.values().find(|run| run.job == name);
+    let standing = Standing { name, job: job_runs, agenda: snapshot.job(name), running };
+    let state = state(&standing);
+    let body = html! {
+        header {
+            nav { a href="/" { "All jobs" } }
+            h1 { (name) }
+            p.counts { (state) }
+        }
+        main {
+            @if let Some(run) = standing.running {
+                section { h2 { "Running" } (progress(run)) }
+            }
+            (facts(&standing, job, runs.orgs.get(&job_runs.org), snapshot.now))
+            section { h2 { "Query" } (query(job)) }
+            section { h2 { "Last runs" } (past_runs(name, job_runs, snapshot.now)) }
+        }
+        footer {
+            p {
+                "As of " (time(snapshot.now, &job_runs.timezone)) ". "
+                "This page reloads every " (REFRESH_SECONDS) " seconds."
+            }
+        }
+    };
+    Some(document(&format!("{name}: {state} – sfexport"), REFRESH_SECONDS, &body))
+}
+
+/// The page for a name that no job has.
+pub(super) fn unknown(name: &str) -> String {
+    let name = clipped(&plain(name), MAX_NAME_CHARS);
+    let body = html! {
+        header {
+            nav { a href="/" { "All jobs" } }
+            h1 { "No such job" }
+        }
+        main {
+            p {
+                "The running daemon has no job named \"" bdi { (name) } "\". "
+                "If its file is new, the daemon loads it when it receives SIGHUP."
+            }
+        }
+    };
+    document("No such job – sfexport", REFRESH_SECONDS, &body)
+}
+
+/// How the job stands, in a word or two.
+fn state(standing: &Standing<'_>) -> String {
+    let job = standing.job;
+    let last = match job.last.as_deref().map(|run| run.status) {
+        None => "has not run yet",
+        Some(RunStatus::Ok) => "last run succeeded",
+        Some(RunStatus::Failed) => "last run failed",
+        Some(RunStatus::Cancelled) => "last run was cancelled",
+        Some(_) => "last run has an unknown result",
+    };
+    let now = if standing.running.is_some() { "running, " } else { "" };
+    let disabled = if job.enabled { "" } else { ", disabled" };
+    format!("{now}{last}{disabled}")
+}
+
+fn facts(standing: &Standing<'_>, job: &Job, org: Option<&OrgTraffic>, now: Timestamp) -> Markup {
+    let timezone = &job.timezone;
+    let fact = |name: &str, value: Markup| html! { div { dt { (name) } dd { (value) } } };
+    html! {
+        dl {
+            (fact("Next run", standing.next_run(now)))
+            (fact("Schedule", html! {
+                @match &job.schedule {
+                    Some(schedule) => { code { (schedule.text()) } " in " (zone_name(timezone)) },
+                    None => span.soft { "none" },
+                }
+                @for rule in rules(job) {
+                    (second_line(&rule))
+                }
+            }))
+            (fact("Last success", match standing.job.last_success {
+                Some(success) => time_and_distance(success, timezone, now),
+                None => html! { span.soft { "none yet" } },
+            }))
+            (fact("Output", html! {
+                code { (plain(job.output.text())) } (second_line(job.format.as_str()))
+            }))
+            (fact("Org", html! {
+                (job.org)
+                @if let Some(limit) = org.and_then(|org| org.api_limit) {
+                    (second_line(&format!(
+                        "{} of {} API requests used in 24 hours",
+                        human::number(limit.used),
+                        human::number(limit.allowed)
+                    )))
+                }
+            }))
+        }
+    }
+}
+
+/// What the daemon does about runs that are late, overlap or fail.
+fn rules(job: &Job) -> Vec<String> {
+    let policy = &job.policy;
+    let mut rules = Vec::new();
+    if job.schedule.is_none() {
+        return rules;
+    }
+    rules.push(match policy.retries {
+        0 => "no retry after a failure".to_owned(),
+        retries => {
+            let wait = human::duration(signed(policy.retry_after));
+            let retries = if retries == 1 { "1 retry".to_owned() } else { format!("{retries} retries") };
+            format!("{retries}, {wait} after a failure that may pass")
+        }
+    });
+    match policy.catch_up {
+        CatchUp::None => rules.push("missed runs are not caught up".to_owned()),
+        CatchUp::Latest => {}
+        CatchUp::All => rules.push("every missed run is caught up".to_owned()),
+    }
+    match policy.overlap {
+        Overlap::Skip => {}
+        Overlap::Queue => rules.push("a run that is due while the job runs waits for its end".to_owned()),
+        Overlap::Replace => rules.push("a run that is due while the job runs replaces it".to_owned()),
+    }
+    rules
+}
+
+fn signed(duration: std::time::Duration) -> jiff::SignedDuration {
+    jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX)
+}
+
+fn query(job: &Job) -> Markup {
+    let query = job.query().without_literals();
+    html! {
+        pre { code { (clipped(&crate::error::plain_lines(&query), MAX_QUERY_CHARS)) } }
+        @if query.contains('…') {
+            p.soft { "Values are left out here." }
+        }
+    }
+}
+
+fn past_runs(name: &str, job: &JobRuns, now: Timestamp) -> Markup {
+    const COLUMNS: [Column; 6] = [
+        ("Started", "time"),
+        ("Result", ""),
+        ("Took", "number"),
+        ("Records", "number"),
+        ("Size", "number"),
+        ("Message", "message"),
+    ];
+    if job.recent.is_empty() {
+        return html! { p.soft { "None yet." } };
+    }
+    let rows = job.recent.iter().map(|run| past_run(run, &job.timezone, now));
+    html! {
+        (table("Last runs", COLUMNS, rows))
+        @if job.recent.len() == MAX_RECENT_RUNS {
+            p.soft {
+                "These are the last " (MAX_RECENT_RUNS) ". "
+                code { "sfexport history " (name) } " shows more, with whole messages."
+            }
+        }
+    }
+}
+
+fn past_run(run: &PastRun, timezone: &TimeZone, now: Timestamp) -> [Markup; 6] {
+    // What was not run did not start either.
+    let when = if run.status.has_run() { run.started } else { run.scheduled.unwrap_or(run.ended) };
+    let size = if run.bytes > 0 { human::bytes(run.bytes) } else { String::new() };
+    [
+        time_and_distance(when, timezone, now),
+        html! {
+            (result(run))
+            @if run.exit_status != 0 && run.status.has_run() {
+                (second_line(&format!("exit status {}", run.exit_status)))
+            }
+        },
+        html! { (took(run)) },
+        html! { (records(run)) },
+        html! { (size) },
+        html! {
+            (message(run.error.as_deref(), run.hint.as_deref()))
+            @for warning in &run.warnings {
+                p.warning { b.late { "warning: " } (warning) }
+            }
+            @if run.more_warnings > 0 {
+                p.soft { "and " (human::counted(run.more_warnings as u64, "more warning")) }
+            }
+        },
+    ]
+}

@@ -1,0 +1,102 @@
+//! What the pages remember of a run that has ended: its figures, and its texts cut to a length and made fit to be shown.
+
+use jiff::Timestamp;
+
+use crate::error::{plain, plain_lines};
+use crate::report::{RunReport, RunStatus};
+
+/// The most characters that are kept of an error. Whoever wants all of it finds it in the history.
+const MAX_ERROR_CHARS: usize = 2_000;
+
+/// The most characters that are kept of a hint or a warning.
+const MAX_NOTE_CHARS: usize = 500;
+
+/// How many warnings are kept.
+const MAX_WARNINGS: usize = 10;
+
+/// A run that has ended, or an occurrence that was not run. A report without what no page shows: the columns of a
+/// thousand jobs are megabytes.
+#[derive(Debug)]
+pub(super) struct PastRun {
+    pub(super) scheduled: Option<Timestamp>,
+    pub(super) started: Timestamp,
+    pub(super) ended: Timestamp,
+    pub(super) status: RunStatus,
+    pub(super) exit_status: u8,
+    /// Without the literals of the query.
+    pub(super) error: Option<String>,
+    pub(super) hint: Option<String>,
+    pub(super) warnings: Vec<String>,
+    /// How many warnings there were besides.
+    pub(super) more_warnings: usize,
+    pub(super) records: u64,
+    pub(super) total: Option<u64>,
+    /// Of all files that were published.
+    pub(super) bytes: u64,
+}
+
+impl From<&RunReport> for PastRun {
+    fn from(report: &RunReport) -> Self {
+        let note = |text: &String| clipped(&plain(text), MAX_NOTE_CHARS);
+        Self {
+            scheduled: report.scheduled,
+            started: report.started,
+            ended: report.ended,
+            status: report.status,
+            exit_status: report.exit_status,
+            error: report.error_for_others().map(|error| clipped(&plain_lines(error), MAX_ERROR_CHARS)),
+            hint: report.hint.as_ref().map(note),
+            warnings: report.warnings.iter().take(MAX_WARNINGS).map(note).collect(),
+            more_warnings: report.warnings.len().saturating_sub(MAX_WARNINGS),
+            records: report.records,
+            total: report.total,
+            bytes: report.files.iter().fold(report.bytes, |sum, file| sum.saturating_add(file.bytes)),
+        }
+    }
+}
+
+impl PastRun {
+    /// How long it took; 0 if the clock was set back meanwhile.
+    pub(super) fn seconds(&self) -> f64 {
+        self.ended.duration_since(self.started).as_secs_f64().max(0.0)
+    }
+}
+
+/// The beginning of a text, with an ellipsis if that is not all of it.
+pub(super) fn clipped(text: &str, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
+        Some((end, _)) => format!("{}…", text[..end].trim_end()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::{PastRun, clipped};
+    use crate::report::{RunId, RunReport};
+
+    #[test]
+    fn a_text_is_clipped_by_characters() {
+        assert_eq!(clipped("größer", 6), "größer");
+        assert_eq!(clipped("größer", 4), "größ…");
+        assert_eq!(clipped("a b", 2), "a…");
+    }
+
+    #[test]
+    fn a_hostile_report_is_kept_short_and_plain() {
+        let started = Timestamp::UNIX_EPOCH;
+        let mut report = RunReport::begun("a", "default", RunId::new(started, 1), started);
+        report.error = Some("\u{202e}x".repeat(100_000));
+        report.hint = Some("do\nthis".to_owned());
+        report.warnings = vec!["\u{1b}[2K".repeat(1_000); 1_000];
+        let run = PastRun::from(&report);
+        let error = run.error.unwrap();
+        assert_eq!(error.chars().count(), 2_001);
+        assert!(error.starts_with("\\u{202e}x\\u{202e}x"));
+        assert_eq!(run.hint.as_deref(), Some("do\\nthis"));
+        assert_eq!((run.warnings.len(), run.more_warnings), (10, 990));
+        assert!(run.warnings[0].starts_with("\\u{1b}[2K") && run.warnings[0].chars().count() == 501);
+    }
+}
