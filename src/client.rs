@@ -17,7 +17,7 @@ use crate::salesforce::call::Call;
 use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::identity::{self, Identity};
 use crate::salesforce::token::{self, LoginError, Session};
-use crate::salesforce::{assertion, column_metadata, query};
+use crate::salesforce::{assertion, column_metadata, page, query};
 use crate::soql::Described;
 
 /// How much of a large body is shown to its peeker: the head of a page has a few hundred bytes.
@@ -280,6 +280,24 @@ impl OrgClient {
                     self.wait_after(fault, &mut attempts).await?
                 }
                 read => return read,
+            }
+        }
+    }
+
+    /// How many records a `SELECT COUNT()` query counts, deleted and archived ones too if `all_rows` says so.
+    ///
+    /// # Errors
+    /// As [`OrgClient::call`]; if the query is too long for a URL, and if the org does not count.
+    pub async fn count(&self, all_rows: bool, soql: &str) -> Result<u64, Fault> {
+        let call = Call::get(query::path(&self.org.api_version, all_rows, soql)?).about("the query");
+        let mut attempts = Attempts::default();
+        loop {
+            let response = self.call(&call, &mut attempts).await?;
+            match page::count(response.body()) {
+                Err(fault) if fault.kind == FaultKind::Truncated => {
+                    self.wait_after(fault, &mut attempts).await?
+                }
+                count => return count,
             }
         }
     }

@@ -4,6 +4,7 @@
 //! FROM is kept as tokens, because only the org can judge it. The text itself goes to the org untouched.
 
 mod columns;
+mod count;
 mod lexer;
 mod mentions;
 mod parser;
@@ -11,6 +12,7 @@ mod print;
 mod without_literals;
 
 pub use columns::{Columns, Described, Entry, Layout, Level, Node, Table, ValueKind};
+pub(crate) use count::CountQuery;
 pub use lexer::{Span, Token, TokenKind, tokens};
 
 use std::fmt;

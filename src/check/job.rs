@@ -16,8 +16,8 @@ use crate::report::RunId;
 use crate::retry::Attempts;
 use crate::salesforce::call::Call;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
-use crate::salesforce::{explain, page, query};
-use crate::soql::{ClauseKind, Columns, Described, Query, TokenKind};
+use crate::salesforce::{explain, query};
+use crate::soql::{Columns, CountQuery, Described};
 use crate::state::State;
 
 /// How many occurrences of a schedule are shown.
@@ -120,7 +120,7 @@ impl Check<'_> {
             }
             None => Step::skipped(Name::Records, format!("not counted: {why}")),
         };
-        let Some(count) = Count::of(job.query()) else {
+        let Some(count) = job.query().count() else {
             return about("the query groups or counts by itself");
         };
         let records = match self.count(job, reached, &count).await {
@@ -144,11 +144,9 @@ impl Check<'_> {
         step.fact("records", records).fact("api_calls", calls)
     }
 
-    async fn count(&self, job: &Job, reached: &Reached, count: &Count) -> Result<u64, Fault> {
-        let version = &reached.client.org().api_version;
-        let call = Call::get(query::path(version, job.all_rows, &count.soql)?).about("the query");
-        let response = reached.client.call(&call, &mut Attempts::default()).await?;
-        Ok(page::count(response.body())?.saturating_sub(count.offset))
+    async fn count(&self, job: &Job, reached: &Reached, count: &CountQuery) -> Result<u64, Fault> {
+        let counted = reached.client.count(job.all_rows, &count.soql).await?;
+        Ok(counted.saturating_sub(count.offset))
     }
 
     /// Whether the export could be written: what a run makes first is made and removed again.
@@ -210,53 +208,6 @@ fn operation(leading: &str) -> &str {
     }
 }
 
-/// The query that counts another one's records.
-#[derive(Debug, PartialEq, Eq)]
-struct Count {
-    soql: String,
-    /// How many of them the other one leaves out.
-    offset: u64,
-}
-
-impl Count {
-    /// `SELECT COUNT()` over the same FROM, USING, WHERE and WITH, as they are written; `None` where the result is
-    /// not the records of these. FOR and UPDATE, which do something, are left out, and so is the order.
-    fn of(query: &Query) -> Option<Self> {
-        let statement = &query.statement;
-        if statement.is_grouped() || statement.is_count() || statement.clause(ClauseKind::Having).is_some() {
-            return None;
-        }
-        let number = |kind| {
-            let clause = statement.clause(kind)?;
-            match clause.tokens.as_slice() {
-                [token] if token.kind == TokenKind::Literal => Some(token.text.parse::<u64>().ok()),
-                _ => Some(None),
-            }
-        };
-        let limit = match number(ClauseKind::Limit) {
-            None => None,
-            Some(limit) => Some(limit?),
-        };
-        let offset = number(ClauseKind::Offset).map_or(Some(0), |offset| offset)?;
-        let (first, last) = (statement.from.first()?, statement.from.last()?);
-        let start = first.path.segments.first()?.span.start;
-        let name = last.alias.as_ref().or_else(|| last.path.segments.last())?;
-        let kept = [ClauseKind::Using, ClauseKind::Where, ClauseKind::With];
-        let end = statement
-            .clauses
-            .iter()
-            .filter(|clause| kept.contains(&clause.kind))
-            .filter_map(|clause| clause.tokens.last())
-            .map(|token| token.span.end)
-            .fold(name.span.end, usize::max);
-        let mut soql = format!("SELECT COUNT() FROM {}", query.text.get(start..end)?);
-        if let Some(limit) = limit {
-            soql.push_str(&format!(" LIMIT {}", limit.saturating_add(offset)));
-        }
-        Some(Self { soql, offset })
-    }
-}
-
 fn schedule(job: &Job, now: Timestamp) -> Step {
     let Some(schedule) = &job.schedule else {
         return Step::passed(Name::Schedule, "none: it runs when it is asked to")
@@ -293,33 +244,6 @@ mod tests {
     use super::*;
     use crate::salesforce::fault;
     use crate::salesforce::response::Head;
-
-    #[test]
-    fn a_query_is_counted_by_its_own_from_and_where() {
-        for (query, expected) in [
-            ("SELECT Id, Name FROM Account", Some(("SELECT COUNT() FROM Account", 0))),
-            (
-                "SELECT Id FROM Contact c, c.Account a WHERE a.Name = 'x  ORDER BY y' ORDER BY Id LIMIT 10 OFFSET 3",
-                Some((
-                    "SELECT COUNT() FROM Contact c, c.Account a WHERE a.Name = 'x  ORDER BY y' LIMIT 13",
-                    3,
-                )),
-            ),
-            (
-                "SELECT Id, (SELECT Id FROM Contacts WHERE Email != null) FROM Account USING SCOPE mine\nWHERE X = 1 \
-                 WITH SECURITY_ENFORCED ORDER BY Id FOR VIEW",
-                Some(("SELECT COUNT() FROM Account USING SCOPE mine\nWHERE X = 1 WITH SECURITY_ENFORCED", 0)),
-            ),
-            ("SELECT Id FROM Account FOR UPDATE", Some(("SELECT COUNT() FROM Account", 0))),
-            ("SELECT COUNT() FROM Account", None),
-            ("SELECT COUNT(Id) FROM Account", None),
-            ("SELECT StageName FROM Opportunity GROUP BY StageName", None),
-        ] {
-            let count = Count::of(&Query::parse(query).unwrap());
-            let count = count.as_ref().map(|count| (count.soql.as_str(), count.offset));
-            assert_eq!(count, expected, "{query}");
-        }
-    }
 
     #[test]
     fn only_what_the_org_says_of_a_query_refuses_it() {
