@@ -25,8 +25,8 @@ pub enum Event<'e> {
     Progress {
         /// Records written so far.
         records: u64,
-        /// Records that the org counted.
-        total: u64,
+        /// Records that the org counted; `None` if it does not count.
+        total: Option<u64>,
         /// Bytes written so far.
         bytes: u64,
     },

@@ -560,7 +560,7 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
         add("a refused query", Fault::error(400, "MALFORMED_QUERY", "no"), [Failed(65); 3]);
         add("a query too long", html(414), [Failed(65); 3]);
         add("a status that makes no sense", empty(204), [Failed(74); 3]);
-        for size in [0, 5, 29, 31, 1_000_000] {
+        for size in [0, 5, 29, 31, 1_000_000, -1] {
             add(&format!("totalSize {size}"), Fault::TotalSize(size), [Whole, Failed(74), Failed(74)]);
         }
         // On the last page done is true and nothing is missing.
@@ -661,7 +661,7 @@ fn hostile_bodies() -> Vec<Vec<u8>> {
         "\"records\"".to_owned(),
         "[{\"message\":\"x\",\"errorCode\":\"Y\"}]".to_owned(),
         "{\"totalSize\":30,\"done\":\"true\",\"records\":[]}".to_owned(),
-        "{\"totalSize\":-1,\"done\":true,\"records\":[]}".to_owned(),
+        "{\"totalSize\":-2,\"done\":true,\"records\":[]}".to_owned(),
         "{\"totalSize\":1e99,\"done\":true,\"records\":[]}".to_owned(),
         "{\"totalSize\":30,\"done\":true,\"records\":{}}".to_owned(),
         "{\"totalSize\":30,\"totalSize\":30,\"done\":true,\"records\":[]}".to_owned(),

@@ -130,7 +130,7 @@ const CHILDREN: &str = "SELECT Name, (SELECT LastName, Account.Rating FROM Conta
 fn a_parent_that_is_null_leaves_all_its_columns_null() {
     let (page, columns) = (fixture!("parents.json"), columns(PARENTS));
     let head = PageReader::open(page, &columns).unwrap().head().clone();
-    assert_eq!(head.total_size, 3);
+    assert_eq!(head.total_size, Some(3));
     assert_eq!(head.next.unwrap().path(), "/services/data/v62.0/query/0r8Wz00000QrStUVWX-3");
     let expected = vec![
         vec![
@@ -244,7 +244,7 @@ fn compound_values_are_compact_json() {
 fn keys_come_in_any_order_and_spelling_and_the_head_behind_the_records() {
     let (page, columns) = (fixture!("any_order.json"), columns(ANY_ORDER));
     let head = PageReader::open(page, &columns).unwrap().head().clone();
-    assert_eq!((head.total_size, head.next.unwrap().path().len()), (9, 40));
+    assert_eq!((head.total_size, head.next.unwrap().path().len()), (Some(9), 40));
     let expected = vec![
         vec![text("1"), text("last"), text("o")],
         vec![text("2"), text("middle"), null()],
@@ -604,13 +604,20 @@ fn a_page_of_another_shape_is_a_fault_that_says_what_is_wrong() {
         ("[]".into(), InvalidResponse, "not a query result"),
         (r#"[{"errorCode":"X","message":"y"}]"#.into(), InvalidResponse, "not a query result"),
         ("<html><body>down</body></html>".into(), Truncated, "not whole JSON"),
-        ("{}".into(), InvalidResponse, "it has no records"),
+        ("{}".into(), InvalidResponse, "it has no totalSize"),
         (r#"{"done":true,"records":[]}"#.into(), InvalidResponse, "it has no totalSize"),
         (r#"{"totalSize":0,"records":[]}"#.into(), InvalidResponse, "it has no done"),
-        (r#"{"totalSize":0,"done":true}"#.into(), InvalidResponse, "it has no records"),
-        (r#"{"totalSize":0,"done":true,"records":null}"#.into(), InvalidResponse, "records are not a list"),
+        (r#"{"totalSize":1,"done":true}"#.into(), InvalidResponse, "it has no records"),
+        (r#"{"totalSize":-1,"done":true}"#.into(), InvalidResponse, "it has no records"),
+        (r#"{"totalSize":1,"done":true,"records":null}"#.into(), InvalidResponse, "records are not a list"),
+        (r#"{"totalSize":-1,"done":true,"records":null}"#.into(), InvalidResponse, "records are not a list"),
+        (r#"{"records":null,"totalSize":0,"done":true,"records":[]}"#.into(), InvalidResponse, "records twice"),
+        (r#"{"records":[{}],"totalSize":0,"done":true,"records":null}"#.into(), InvalidResponse, "records twice"),
+        (r#"{"totalSize":0,"done":true,"records":null}x"#.into(), Truncated, "not whole JSON"),
+        (r#"{"totalSize":0,"records":null}"#.into(), InvalidResponse, "it has no done"),
         (r#"{"totalSize":0,"done":true,"records":{}}"#.into(), InvalidResponse, "records are not a list"),
-        (r#"{"totalSize":-1,"done":true,"records":[]}"#.into(), InvalidResponse, "totalSize is not a count"),
+        (r#"{"totalSize":-2,"done":true,"records":[]}"#.into(), InvalidResponse, "totalSize is not a count"),
+        (r#"{"totalSize":-1.0,"done":true,"records":[]}"#.into(), InvalidResponse, "totalSize is not a count"),
         (r#"{"totalSize":1.0,"done":true,"records":[]}"#.into(), InvalidResponse, "totalSize is not a count"),
         (
             r#"{"totalSize":18446744073709551616,"done":true,"records":[]}"#.into(),
@@ -702,14 +709,47 @@ fn only_done_ends_a_result() {
     // A URL next to it means nothing.
     let page = br#"{"totalSize":42,"done":true,"nextRecordsUrl":"elsewhere","records":[]}"#;
     let head = PageReader::open(page, &columns).unwrap().head().clone();
-    assert_eq!((head.total_size, head.next), (42, None));
+    assert_eq!((head.total_size, head.next), (Some(42), None));
+}
+
+#[test]
+fn a_list_of_no_records_may_be_null_or_missing() {
+    let columns = columns("SELECT Id, (SELECT Id FROM Cs) FROM A");
+    for page in [
+        r#"{"totalSize":0,"done":true,"records":null}"#,
+        r#"{"records":null,"done":true,"totalSize":0}"#,
+        r#"{"totalSize":0,"done":true,"nextRecordsUrl":null} "#,
+    ] {
+        assert_eq!(cells(page.as_bytes(), &columns).unwrap().0.len(), 0, "{page}");
+        let parent = format!(r#"{{"totalSize":1,"done":true,"records":[{{"Id":"1","Cs":{page}}}]}}"#);
+        let expected = [[text("1"), json("[]")]];
+        assert_eq!(cells(parent.as_bytes(), &columns).unwrap().0, expected, "{page}");
+    }
+    let count = self::columns("SELECT COUNT() FROM A");
+    for page in [r#"{"totalSize":42,"done":true,"records":null}"#, r#"{"done":true,"totalSize":42}"#] {
+        assert_eq!(cells(page.as_bytes(), &count).unwrap().0, [[number("42")]], "{page}");
+    }
+}
+
+#[test]
+fn a_result_that_the_org_does_not_count_is_read() {
+    let columns = columns("SELECT Id, (SELECT Id FROM Cs) FROM A");
+    let page = br#"{"totalSize":-1,"done":true,"records":[{"Id":"1","Cs":{"totalSize":-1,"done":true,"records":[{"Id":"2"}]}}]}"#;
+    let reader = PageReader::open(page, &columns).unwrap();
+    assert_eq!(reader.head().total_size, None);
+    assert_eq!(cells(page, &columns).unwrap().0, [[text("1"), json(r#"[{"Id":"2"}]"#)]]);
+    // But a number is what COUNT() was asked for.
+    let count = self::columns("SELECT COUNT() FROM A");
+    let fault = fault(br#"{"totalSize":-1,"done":true,"records":[]}"#, &count);
+    assert_eq!(fault.kind, FaultKind::InvalidResponse);
+    assert!(fault.what.contains("does not count"), "{}", fault.what);
 }
 
 #[test]
 fn a_count_is_one_record_that_holds_it() {
     let columns = columns("SELECT COUNT() FROM A");
     let page = br#"{"totalSize":42,"done":true,"records":[]}"#;
-    assert_eq!(PageReader::open(page, &columns).unwrap().head().total_size, 1);
+    assert_eq!(PageReader::open(page, &columns).unwrap().head().total_size, Some(1));
     assert_eq!(cells(page, &columns).unwrap().0, [[number("42")]]);
     // It has cells in JSON too: nothing was sent to be copied.
     let (mut record, mut out) = (Record::default(), Vec::new());

@@ -54,12 +54,18 @@ impl Monitor for Bars {
             }
             Event::LoggedIn => with(&bars, run, |bar| bar.set_message("waiting for the first page")),
             Event::Progress { records, total, .. } => with(&bars, run, |bar| {
-                if bar.length().is_none() {
-                    bar.set_style(style(
-                        "{prefix}  {wide_bar} {human_pos}/{human_len} records  {rate}  {eta} left",
-                    ));
+                match total {
+                    Some(total) => {
+                        if bar.length().is_none() {
+                            bar.set_style(style(
+                                "{prefix}  {wide_bar} {human_pos}/{human_len} records  {rate}  {eta} left",
+                            ));
+                        }
+                        bar.set_length(*total);
+                    }
+                    // How far it is to the end is not known.
+                    None => bar.set_style(style("{prefix}  {human_pos} records  {rate}")),
                 }
-                bar.set_length(*total);
                 bar.set_position(*records);
             }),
             Event::Responded { .. } | Event::Waiting { .. } => {}

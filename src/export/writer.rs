@@ -60,7 +60,8 @@ pub(super) struct Accepted {
     pub(super) page: Vec<u8>,
     pub(super) next: Option<QueryLocator>,
     pub(super) records: u64,
-    pub(super) total: u64,
+    /// What the org counted; `None` if it does not count.
+    pub(super) total: Option<u64>,
     pub(super) bytes: u64,
 }
 
@@ -202,8 +203,9 @@ impl Writer {
         };
         self.accept()?;
         self.lone_surrogates += lone_surrogates;
-        let (records, bytes) = (self.count.records(), self.files.iter().map(File::bytes).sum());
-        Ok(Reply::Accepted(Accepted { page, next: head.next, records, total: head.total_size, bytes }))
+        let (records, total) = (self.count.records(), self.count.total());
+        let bytes = self.files.iter().map(File::bytes).sum();
+        Ok(Reply::Accepted(Accepted { page, next: head.next, records, total, bytes }))
     }
 
     /// Encodes a page, to its end, and counts it.

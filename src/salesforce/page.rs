@@ -26,8 +26,9 @@ use crate::value::number::write_plain;
 /// What a page says about the whole result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// The number of records in the whole result, the same on every page; that of `SELECT COUNT()` is one.
-    pub total_size: u64,
+    /// The number of records in the whole result, the same on every page; that of `SELECT COUNT()` is one. `None` if the
+    /// org does not count them: big objects have a `totalSize` of -1.
+    pub total_size: Option<u64>,
     /// Where the next page is; `None` on the last.
     pub next: Option<QueryLocator>,
 }
@@ -49,8 +50,7 @@ pub struct PageReader<'p> {
     json: Json<'p>,
     columns: &'p Columns,
     head: Head,
-    /// Whether the whole head stood before the records; then nothing of it may follow them.
-    ahead: bool,
+    records: Records,
     /// Whether white space stands between the tokens; then JSON that is copied is compacted.
     pretty_printed: bool,
     state: State,
@@ -60,6 +60,18 @@ pub struct PageReader<'p> {
     misses: u32,
     /// One record a level of child queries, to see what each child holds.
     scratch: Vec<Record>,
+}
+
+/// Where an envelope has its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Records {
+    /// Behind the whole head, nothing of which may follow them.
+    Last,
+    /// Before the rest of the head, or in the middle of it.
+    Earlier,
+    /// Nowhere: `records` is null or missing, and there is nothing that it could hold. The envelope has been read to its
+    /// end.
+    Nowhere,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,23 +88,26 @@ impl<'p> PageReader<'p> {
     /// Reads the head of a page of a query with these columns.
     ///
     /// # Errors
-    /// If the bytes are not a page: not UTF-8, not JSON, without `totalSize` or `done`, not done and without a
-    /// next page, or with a `nextRecordsUrl` that leads elsewhere.
+    /// If the bytes are not a page: not UTF-8, not JSON, without `totalSize` or `done`, without `records` although there
+    /// should be some, not done and without a next page, or with a `nextRecordsUrl` that leads elsewhere.
     pub fn open(bytes: &'p [u8], columns: &'p Columns) -> Result<Self, Fault> {
         if let Err(error) = simdutf8::compat::from_utf8(bytes) {
             let at = error.valid_up_to();
             return Err(Fault::new(FaultKind::Truncated, format!("the response is not UTF-8 at byte {at}")));
         }
         let mut json = Json::new(bytes);
-        let (mut head, ahead) = open_envelope(&mut json)?;
+        let (mut head, records) = open_envelope(&mut json, columns.is_count())?;
         // `SELECT COUNT()` sends its number as the total, and no record: it is read as one record that holds it.
-        let count = columns.is_count().then(|| std::mem::replace(&mut head.total_size, 1));
+        let count = match columns.is_count() {
+            true => Some(head.total_size.replace(1).ok_or_else(not_counted)?),
+            false => None,
+        };
         let pretty_printed = is_pretty_printed(&bytes[..json.position()]);
         Ok(Self {
             json,
             columns,
             head,
-            ahead,
+            records,
             pretty_printed,
             state: State::Before,
             count,
@@ -210,13 +225,14 @@ impl<'p> PageReader<'p> {
     /// Goes to the next record, or to the page's end.
     fn advance(&mut self) -> Result<bool, Fault> {
         let more = match self.state {
+            State::Before if self.records == Records::Nowhere => false,
             State::Before => self.json.array()?,
             State::Within => self.json.array_step()?,
             State::After => return Ok(false),
         };
         self.state = if more { State::Within } else { State::After };
         if !more {
-            close_envelope(&mut self.json, self.ahead, &self.head)?;
+            close_envelope(&mut self.json, self.records, &self.head)?;
             self.json.finish()?;
         }
         Ok(more)
@@ -226,10 +242,18 @@ impl<'p> PageReader<'p> {
 /// What `SELECT COUNT()` counted: the `totalSize` of its one page.
 ///
 /// # Errors
-/// As [`PageReader::open`].
+/// As [`PageReader::open`], and if the org does not count.
 pub fn count(bytes: &[u8]) -> Result<u64, Fault> {
-    let (head, _) = open_envelope(&mut Json::new(bytes))?;
-    Ok(head.total_size)
+    let (head, _) = open_envelope(&mut Json::new(bytes), true)?;
+    head.total_size.ok_or_else(not_counted)
+}
+
+#[cold]
+fn not_counted() -> Fault {
+    Fault::new(
+        FaultKind::InvalidResponse,
+        "the org does not count the records of this object: its totalSize is -1",
+    )
 }
 
 /// The locator of the next page, as soon as a page's first bytes tell it; `None` where they do not (yet): the key
@@ -257,12 +281,12 @@ pub fn next_locator(head: &[u8]) -> Option<QueryLocator> {
     None
 }
 
-/// Reads `{"totalSize":..,"done":..,"nextRecordsUrl":..,"records":` in any order, and stands before the records.
-/// Gives whether all of that stood before them.
-fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
+/// Reads `{"totalSize":..,"done":..,"nextRecordsUrl":..,"records":` in any order, and stops before the records.
+/// `is_count` says that there are none beside the number that was asked for.
+fn open_envelope(json: &mut Json<'_>, is_count: bool) -> Result<(Head, Records), Fault> {
     let bytes = json.bytes();
     let surrogates = json.surrogates;
-    let mut ahead = false;
+    let mut place = Records::Earlier;
     let (mut total_size, mut done, mut next, mut records) = (None, None, None, None);
     if json.peek()? != Peek::Object {
         // HTML and the like are not JSON at all, which is another fault.
@@ -273,7 +297,7 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
     while let Some(name) = key {
         match &bytes[name] {
             b"totalSize" => {
-                let size = whole_number(json)?;
+                let size = total_size_of(json)?;
                 if total_size.replace(size).is_some() {
                     return Err(twice("totalSize"));
                 }
@@ -290,19 +314,22 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
                     return Err(twice("nextRecordsUrl"));
                 }
             }
+            b"records" if json.peek()? == Peek::Null => {
+                json.null()?;
+                if records.replace(None).is_some() {
+                    return Err(twice("records"));
+                }
+            }
             b"records" => {
                 if json.peek()? != Peek::Array {
                     json.skip()?;
-                    return Err(Fault::new(
-                        FaultKind::InvalidResponse,
-                        "the response's records are not a list",
-                    ));
+                    return Err(records_missing());
                 }
-                if records.replace(json.position()).is_some() {
+                if records.replace(Some(json.position())).is_some() {
                     return Err(twice("records"));
                 }
                 if total_size.is_some() && (done == Some(true) || done == Some(false) && next.is_some()) {
-                    ahead = true;
+                    place = Records::Last;
                     break;
                 }
                 // The head goes on behind the records: read it first, and come back.
@@ -317,8 +344,15 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
     let lacks = |key: &str| {
         Fault::new(FaultKind::InvalidResponse, format!("the response is not a query result: it has no {key}"))
     };
-    let records = records.ok_or_else(|| lacks("records"))?;
-    let total_size = total_size.ok_or_else(|| lacks("totalSize"))?;
+    let total_size: Option<u64> = total_size.ok_or_else(|| lacks("totalSize"))?;
+    if records.flatten().is_none() {
+        // Without a list nothing may be missing from it.
+        match records {
+            _ if is_count || total_size == Some(0) => place = Records::Nowhere,
+            Some(_) => return Err(records_missing()),
+            None => return Err(lacks("records")),
+        }
+    }
     let next = match (done, next) {
         // Only `done` ends a result; a URL beside it means nothing.
         (Some(true), _) => None,
@@ -329,17 +363,20 @@ fn open_envelope(json: &mut Json<'_>) -> Result<(Head, bool), Fault> {
         }
         (None, _) => return Err(lacks("done")),
     };
-    if !ahead {
+    if let (Records::Earlier, Some(Some(records))) = (place, records) {
         json.seek(records);
         // They are met again when the records are read.
         json.surrogates = surrogates;
     }
-    Ok((Head { total_size, next }, ahead))
+    Ok((Head { total_size, next }, place))
 }
 
-/// Reads what follows the records, up to the envelope's end. A head that stood `ahead` of them is not said again.
-fn close_envelope(json: &mut Json<'_>, ahead: bool, head: &Head) -> Result<(), Fault> {
-    let bytes = json.bytes();
+/// Reads what follows the records, up to the envelope's end. A head that came before them is not said again.
+fn close_envelope(json: &mut Json<'_>, place: Records, head: &Head) -> Result<(), Fault> {
+    if place == Records::Nowhere {
+        return Ok(());
+    }
+    let (bytes, ahead) = (json.bytes(), place == Records::Last);
     while let Some(name) = json.next_key()? {
         match &bytes[name] {
             b"records" => return Err(twice("records")),
@@ -361,12 +398,22 @@ fn twice(key: &str) -> Fault {
     Fault::new(FaultKind::InvalidResponse, format!("the response says {key} twice"))
 }
 
-fn whole_number(json: &mut Json<'_>) -> Result<u64, Fault> {
+#[cold]
+fn records_missing() -> Fault {
+    Fault::new(FaultKind::InvalidResponse, "the response's records are not a list")
+}
+
+/// A `totalSize`: `None` for -1, by which an org says that it does not count.
+fn total_size_of(json: &mut Json<'_>) -> Result<Option<u64>, Fault> {
     let number = json.number()?;
-    std::str::from_utf8(number)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Fault::new(FaultKind::InvalidResponse, "the response's totalSize is not a count"))
+    if number == b"-1" {
+        return Ok(None);
+    }
+    let count = std::str::from_utf8(number).ok().and_then(|text| text.parse().ok());
+    match count {
+        Some(count) => Ok(Some(count)),
+        None => Err(Fault::new(FaultKind::InvalidResponse, "the response's totalSize is not a count")),
+    }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -607,9 +654,9 @@ impl Walk<'_, '_, '_> {
         columns: &Columns,
         each: &mut dyn FnMut(&mut Walk<'_, '_, '_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let (head, ahead) = open_envelope(self.json)?;
-        let mut count = self.each_record(each)?;
-        close_envelope(self.json, ahead, &head)?;
+        let (head, place) = open_envelope(self.json, false)?;
+        let mut count = if place == Records::Nowhere { 0 } else { self.each_record(each)? };
+        close_envelope(self.json, place, &head)?;
 
         let mut next = head.next.clone();
         // A circle of pages would never end; a child's pages are few, so that all of them are kept.
@@ -638,18 +685,19 @@ impl Walk<'_, '_, '_> {
                 depth: self.depth,
                 later: Vec::new(),
             };
-            let records = walk.each_record(each)?;
+            let records = if page.records == Records::Nowhere { 0 } else { walk.each_record(each)? };
             empty_pages = if records == 0 { empty_pages + 1 } else { 0 };
             count += records;
-            if count > head.total_size {
+            if head.total_size.is_some_and(|total| count > total) {
                 break;
             }
-            close_envelope(walk.json, page.ahead, &page.head)?;
+            close_envelope(walk.json, page.records, &page.head)?;
             walk.json.finish()?;
             self.json.surrogates += json.surrogates;
             next = page.head.next;
         }
-        let total = head.total_size;
+        // Without a count of the org's there is nothing to compare with.
+        let Some(total) = head.total_size else { return Ok(()) };
         let what = match count.cmp(&total) {
             Ordering::Equal => return Ok(()),
             Ordering::Less => {

@@ -142,9 +142,13 @@ pub(super) fn endless() -> Fault {
 }
 
 /// What has been accepted of a result: the records are counted against `totalSize`, and no page may come twice.
+///
+/// A result that ends with fewer records than the org counted is accepted: rows may have been deleted while it was read.
+/// Whoever reads it compares [`Count::records`] with [`Count::total`] at its end.
 #[derive(Debug, Default)]
 pub struct Count {
-    total: Option<u64>,
+    /// What the first page says: `Some(None)` if the org does not count.
+    total: Option<Option<u64>>,
     records: u64,
     pages: u64,
     /// Pages without a record since the last one with any.
@@ -156,28 +160,26 @@ impl Count {
     /// Accepts a page with this many records.
     ///
     /// # Errors
-    /// [`FaultKind::Miscount`] where the page's total is another than the first page's, where more records came
-    /// than the org counted, or fewer although this is the last page; [`FaultKind::InvalidResponse`] where it leads
-    /// back to a page already named. Nothing is accepted then.
+    /// [`FaultKind::Miscount`] if the page's total is another than the first page's, or if more records came than the org
+    /// counted; [`FaultKind::InvalidResponse`] if it leads back to a page already named. Nothing is accepted then.
     pub fn accept(&mut self, head: &Head, records: u64) -> Result<(), Fault> {
         let miscount = |what| Err(Fault::new(FaultKind::Miscount, what));
         let total = self.total.unwrap_or(head.total_size);
         if head.total_size != total {
-            let now = head.total_size;
+            let shown = |size: Option<u64>| size.map_or_else(|| "no".to_owned(), |size| size.to_string());
             return miscount(format!(
-                "the org counted {total} records on the first page and {now} on a later one"
+                "the org counted {} records on the first page and {} on a later one",
+                shown(total),
+                shown(head.total_size)
             ));
         }
         let arrived = self.records + records;
-        if arrived > total {
+        if let Some(total) = total.filter(|total| arrived > *total) {
             return miscount(format!("the org counted {total} records and sent {arrived} or more"));
         }
         let empty_pages = if records == 0 { self.empty_pages + 1 } else { 0 };
         match &head.next {
             Some(_) if empty_pages > MAX_EMPTY_PAGES => return Err(endless()),
-            None if arrived < total => {
-                return miscount(format!("the result is incomplete: {arrived} of {total} records arrived"));
-            }
             Some(next) if self.locators.contains(next) => return Err(repeated(next)),
             Some(next) => {
                 self.locators.insert(next.clone());
@@ -191,10 +193,10 @@ impl Count {
         Ok(())
     }
 
-    /// What the org counted; `None` before the first page.
+    /// What the org counted; `None` before the first page, and if it does not count.
     #[must_use]
     pub fn total(&self) -> Option<u64> {
-        self.total
+        self.total.flatten()
     }
 
     /// The records accepted.
@@ -274,7 +276,7 @@ mod tests {
     fn head(total_size: u64, next: Option<&str>) -> Head {
         let next =
             next.map(|name| QueryLocator::parse(&format!("/services/data/v62.0/query/{name}")).unwrap());
-        Head { total_size, next }
+        Head { total_size: Some(total_size), next }
     }
 
     #[test]
@@ -301,9 +303,8 @@ mod tests {
         count.accept(&head(5, Some("a-2")), 2).unwrap();
         count.accept(&head(5, Some("a-4")), 2).unwrap();
         // What is refused leaves no trace: the same page may come again, whole.
-        for (wrong, records) in
-            [(head(5, None), 0), (head(5, None), 2), (head(6, None), 2), (head(4, None), 1)]
-        {
+        let uncounted = Head { total_size: None, next: None };
+        for (wrong, records) in [(head(5, None), 2), (head(6, None), 2), (head(4, None), 1), (uncounted, 1)] {
             assert_eq!(count.accept(&wrong, records).expect_err("a miscount").kind, FaultKind::Miscount);
         }
         let again = count.accept(&head(5, Some("a-2")), 0).expect_err("a loop");
@@ -313,8 +314,24 @@ mod tests {
     }
 
     #[test]
-    fn a_result_without_records_is_whole_if_none_were_counted() {
-        assert!(Count::default().accept(&head(0, None), 0).is_ok());
-        assert!(Count::default().accept(&head(7, None), 0).is_err());
+    fn a_result_may_end_short_of_what_the_org_counted() {
+        let mut count = Count::default();
+        count.accept(&head(5, Some("a-2")), 2).unwrap();
+        count.accept(&head(5, None), 0).unwrap();
+        assert_eq!((count.total(), count.records()), (Some(5), 2));
+    }
+
+    #[test]
+    fn a_result_that_the_org_does_not_count_goes_on_to_its_end() {
+        let uncounted = |next: Option<&str>| Head { total_size: None, ..head(0, next) };
+        let mut count = Count::default();
+        count.accept(&uncounted(Some("a-2")), 2000).unwrap();
+        assert_eq!(count.accept(&head(2001, None), 1).unwrap_err().kind, FaultKind::Miscount);
+        for number in 0..MAX_EMPTY_PAGES {
+            count.accept(&uncounted(Some(&format!("b-{number}"))), 0).unwrap();
+        }
+        assert_eq!(count.accept(&uncounted(Some("b-99")), 0).unwrap_err().kind, FaultKind::InvalidResponse);
+        count.accept(&uncounted(None), 1).unwrap();
+        assert_eq!((count.total(), count.records()), (None, 2001));
     }
 }

@@ -368,9 +368,14 @@ pub(super) fn progress(run: &Running) -> Markup {
             Phase::Querying => "waiting for the first page",
             Phase::Waiting { fault } => { "waiting to try again after:" div.what { (fault) } },
             Phase::Writing { records, total, bytes } => {
-                @let label = format!("{} of {}", human::number(*records), human::counted(*total, "record"));
-                progress value=(records) max=((*total).max(1)) aria-label=(label) {}
-                small { (label) ", " (human::bytes(*bytes)) }
+                @if let Some(total) = total {
+                    @let label = format!("{} of {}", human::number(*records), human::counted(*total, "record"));
+                    progress value=(records) max=((*total).max(1)) aria-label=(label) {}
+                    small { (label) ", " (human::bytes(*bytes)) }
+                } @else {
+                    // The org does not count them.
+                    small { (human::counted(*records, "record")) ", " (human::bytes(*bytes)) }
+                }
             }
         }
     }

@@ -87,7 +87,7 @@ pub(super) struct Running {
 pub(super) enum Phase {
     LoggingIn,
     Querying,
-    Writing { records: u64, total: u64, bytes: u64 },
+    Writing { records: u64, total: Option<u64>, bytes: u64 },
     Waiting { fault: String },
 }
 

@@ -100,10 +100,21 @@ async fn pass(client: &Arc<OrgClient>, plan: &Plan, writer: &mut WriterThread) -
         client.give_back(page);
         client.notice(&Event::Progress { records, total, bytes });
         current = match (next, following) {
-            (None, _) => return Ok(()),
+            (None, _) => return complete(records, total),
             (Some(next), Some((following, locator))) if locator == next => following,
             (Some(next), _) => Fetch::start(client, next.path().to_owned()),
         };
+    }
+}
+
+/// Whether as many records arrived as the org counted.
+fn complete(records: u64, total: Option<u64>) -> Result<(), TransferError> {
+    match total {
+        Some(total) if records < total => {
+            let what = format!("the result is incomplete: {records} of {total} records arrived");
+            Err(Fault::new(FaultKind::Miscount, what).into())
+        }
+        _ => Ok(()),
     }
 }
 
