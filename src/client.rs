@@ -17,7 +17,7 @@ use crate::salesforce::call::Call;
 use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::identity::{self, Identity};
 use crate::salesforce::token::{self, LoginError, Session};
-use crate::salesforce::{assertion, column_metadata, page, query};
+use crate::salesforce::{assertion, column_metadata, composite, page, query};
 use crate::soql::Described;
 
 /// How much of a large body is shown to its peeker: the head of a page has a few hundred bytes.
@@ -136,8 +136,13 @@ impl OrgClient {
     ///
     /// # Errors
     /// As [`OrgClient::call`].
-    pub async fn page(&self, path: &str, attempts: &mut Attempts, peek: Peek<'_>) -> Result<Vec<u8>, Fault> {
-        let call = query::page(path, self.edges.batch_size);
+    pub async fn page(
+        &self,
+        call: &Call<'_>,
+        attempts: &mut Attempts,
+        peek: Peek<'_>,
+    ) -> Result<Vec<u8>, Fault> {
+        let call = query::with_page_size(call, self.edges.batch_size);
         let mut response = self.call_into(Some(&self.spare_buffers), &call, attempts, peek).await?;
         Ok(response.take_body())
     }
@@ -156,7 +161,7 @@ impl OrgClient {
                     if let Some(buffer) = buffers.and_then(|spare| spare.lock().ok()?.pop()) {
                         response.fill(buffer);
                     }
-                    match read_and_show(&mut response, peek).await {
+                    match self.read(&mut response, call, peek).await {
                         Ok(()) => return Ok(response),
                         Err(fault) => fault,
                     }
@@ -191,6 +196,21 @@ impl OrgClient {
             return Err(Fault::new(FaultKind::Truncated, "the org sent a page of HTML instead of data"));
         }
         Ok(response)
+    }
+
+    /// Reads the body; of a batch, what its only request got.
+    async fn read(&self, response: &mut Response, call: &Call<'_>, peek: Peek<'_>) -> Result<(), Fault> {
+        if !call.is_batch {
+            return read_and_show(response, peek).await;
+        }
+        response.read().await?;
+        let inner = composite::inner(response.body())?;
+        response.keep(inner.body);
+        response.head.status = inner.status;
+        if inner.status == 200 {
+            return Ok(());
+        }
+        Err(fault::read(&response.head, response.body(), call.subject, &self.org.api_version))
     }
 
     async fn send(
@@ -266,15 +286,14 @@ impl OrgClient {
         Ok(())
     }
 
-    /// The org's description of a query's columns, asked by a path of `query::description_path`.
+    /// The org's description of a query's columns, asked by a call of [`query::description`].
     ///
     /// # Errors
     /// As [`OrgClient::call`], and if the description cannot be read.
-    pub async fn description(&self, path: &str) -> Result<Vec<Described>, Fault> {
-        let call = Call::get(path).about("the query");
+    pub async fn description(&self, call: &Call<'_>) -> Result<Vec<Described>, Fault> {
         let mut attempts = Attempts::default();
         loop {
-            let response = self.call(&call, &mut attempts).await?;
+            let response = self.call(call, &mut attempts).await?;
             match column_metadata::read(response.body()) {
                 Err(fault) if fault.kind == FaultKind::Truncated => {
                     self.wait_after(fault, &mut attempts).await?
@@ -289,7 +308,7 @@ impl OrgClient {
     /// # Errors
     /// As [`OrgClient::call`]; if the query is too long for a URL, and if the org does not count.
     pub async fn count(&self, all_rows: bool, soql: &str) -> Result<u64, Fault> {
-        let call = Call::get(query::path(&self.org.api_version, all_rows, soql)?).about("the query");
+        let call = query::first_page(&self.org.api_version, all_rows, soql)?;
         let mut attempts = Attempts::default();
         loop {
             let response = self.call(&call, &mut attempts).await?;

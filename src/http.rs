@@ -6,6 +6,7 @@ mod ca_file;
 mod network;
 mod proxy;
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -316,6 +317,11 @@ impl Response {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         self.body.bytes()
+    }
+
+    /// Keeps only this part of the body, which has arrived whole.
+    pub fn keep(&mut self, part: Range<usize>) {
+        self.body.keep(part);
     }
 
     /// Takes the bytes that have arrived; what follows begins a new buffer. For a body that is not to be held whole.

@@ -4,6 +4,7 @@ pub mod advice;
 pub mod assertion;
 pub mod call;
 pub mod column_metadata;
+pub mod composite;
 pub mod describe;
 pub mod explain;
 pub mod fault;

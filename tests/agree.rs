@@ -132,7 +132,7 @@ fn queries() -> Vec<Row> {
             at.script(Rule::always(At::Containing("columns=true".to_owned()), records));
         }),
         Row::new("a query that is too long", 65, |at| {
-            let names = vec!["Name = 'a name that is neither short nor here'"; 500].join(" OR ");
+            let names = vec!["Name = 'a name that is neither short nor here'"; 2_500].join(" OR ");
             at.job("a", &format!("SELECT Id FROM Account WHERE {names}"), "a.csv", "");
         }),
     ]

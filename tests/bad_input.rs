@@ -296,11 +296,11 @@ fn a_query_that_says_nothing_is_refused_where_it_stands() {
 }
 
 #[test]
-fn a_query_too_long_for_a_url_is_refused_before_it_is_sent() {
+fn a_query_too_long_for_the_org_is_refused_before_it_is_sent() {
     let at = deployment();
-    let soql = format!("SELECT Id FROM Account WHERE Name = '{}'", "é".repeat(3000));
+    let soql = format!("SELECT Id FROM Account WHERE Name = '{}'", "é".repeat(100_000));
     at.job("long", &soql, "long.csv", "");
-    refused_unasked(&at, &["run", "long"], 65, &["too long", "split"]);
+    refused_unasked(&at, &["run", "long"], 65, &["100000", "split"]);
 }
 
 #[test]

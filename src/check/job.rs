@@ -14,7 +14,6 @@ use crate::job::{IfExists, Job};
 use crate::output::{Caution, Output};
 use crate::report::RunId;
 use crate::retry::Attempts;
-use crate::salesforce::call::Call;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
 use crate::salesforce::{explain, query};
 use crate::soql::{Columns, CountQuery, Described};
@@ -68,8 +67,8 @@ impl Check<'_> {
 
     async fn described(&self, job: &Job, reached: &Reached) -> Result<Vec<Described>, Fault> {
         let version = &reached.client.org().api_version;
-        let path = query::description_path(version, job.all_rows, &job.query().text)?;
-        reached.client.description(&path).await
+        let call = query::description(version, job.all_rows, &job.query().text)?;
+        reached.client.description(&call).await
     }
 
     async fn query(&self, job: &Job, reached: &Reached, tell: Teller<'_>) {
@@ -104,9 +103,7 @@ impl Check<'_> {
 
     async fn plan(&self, job: &Job, reached: &Reached) -> Result<Option<explain::Plan>, Fault> {
         let version = &reached.client.org().api_version;
-        // The run's own path too: it may be too long for a URL.
-        query::path(version, job.all_rows, &job.query().text)?;
-        let call = Call::get(query::explain_path(version, &job.query().text)?).about("the query");
+        let call = query::explanation(version, &job.query().text)?;
         let response = reached.client.call(&call, &mut Attempts::default()).await?;
         Ok(explain::read(response.body()))
     }

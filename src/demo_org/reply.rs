@@ -25,6 +25,8 @@ pub(super) struct Reply {
     is_api: bool,
     /// Whether it is a page of records, which [`super::Options::think`] delays.
     is_page: bool,
+    /// Faults of its delivery besides those of the request itself.
+    faults: Vec<Fault>,
 }
 
 impl Reply {
@@ -37,6 +39,7 @@ impl Reply {
             headers: Vec::new(),
             is_api: true,
             is_page: false,
+            faults: Vec::new(),
         }
     }
 
@@ -72,6 +75,17 @@ impl Reply {
     pub(super) fn not_found() -> Self {
         let body = br#"[{"errorCode":"NOT_FOUND","message":"The requested resource does not exist"}]"#;
         Self { status: 404, ..Self::json(body.to_vec()) }
+    }
+
+    /// The same, but these faults happen to its delivery too.
+    pub(super) fn delivered_with(mut self, faults: Vec<Fault>) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Its status and body, before any compression.
+    pub(super) fn into_body(self) -> (u16, Vec<u8>) {
+        (self.status, self.ready.map_or(self.body, Vec::from))
     }
 
     pub(super) fn outside_api(mut self) -> Self {
@@ -120,11 +134,12 @@ impl Reply {
                 if compress { gzip(&body).into() } else { body.into() }
             }
         };
-        let delivery = Delivery {
+        let mut delivery = Delivery {
             late: if self.is_page { org.options.think } else { Duration::ZERO },
             bytes_per_second: org.options.bytes_per_second,
             ..Delivery::default()
         };
+        delivery.disturb(&self.faults);
         Response { status: self.status, headers, body, delivery }
     }
 }

@@ -1,6 +1,7 @@
 //! Requests to responses: which resource a path names, and what is checked before it is asked. The resources
 //! are the files below; what a scripted fault changes is applied here and in [`super::reply`].
 
+mod composite;
 mod identity;
 mod limits;
 mod query;
@@ -20,16 +21,26 @@ pub(super) fn respond(org: &Org, request: Request) -> Response {
     let faults = org.script.next(org, &request);
     org.note(request.clone());
     for fault in &faults {
+        if let Fault::Answer { status, headers, body } = fault {
+            return Response {
+                status: *status,
+                headers: headers.clone(),
+                body: body.clone().into(),
+                delivery: Delivery { framing: Framing::Length, ..Delivery::default() },
+            };
+        }
+    }
+    happen(org, &request, &faults);
+    let mut response = reply(org, &request, &faults).finish(org, &request);
+    response.delivery.disturb(&faults);
+    response
+}
+
+/// What scripted faults do to the org before a request is looked at.
+fn happen(org: &Org, request: &Request, faults: &[Fault]) {
+    for fault in faults {
         match fault {
-            Fault::Answer { status, headers, body } => {
-                return Response {
-                    status: *status,
-                    headers: headers.clone(),
-                    body: body.clone().into(),
-                    delivery: Delivery { framing: Framing::Length, ..Delivery::default() },
-                };
-            }
-            Fault::Hook(hook) => hook.run(&request),
+            Fault::Hook(hook) => hook.run(request),
             Fault::Delete(rows) => org.data.delete(rows),
             Fault::Purge(rows) => org.data.purge(rows),
             Fault::ExpiredSession => lock(&org.sessions).clear(),
@@ -41,15 +52,17 @@ pub(super) fn respond(org: &Org, request: Request) -> Response {
             _ => {}
         }
     }
+}
+
+/// The reply to a request, with what scripted faults do to its body.
+fn reply(org: &Org, request: &Request, faults: &[Fault]) -> Reply {
     let mut reply = if faults.contains(&Fault::LostLocator) {
         Reply::refused(query::lost_locator())
     } else {
-        route(org, &request, &faults)
+        route(org, request, faults)
     };
-    reply.damage(&faults);
-    let mut response = reply.finish(org, &request);
-    response.delivery.disturb(&faults);
-    response
+    reply.damage(faults);
+    reply
 }
 
 /// Finds the resource that a path names.
@@ -92,6 +105,7 @@ fn versioned(org: &Org, request: &Request, faults: &[Fault], version: &str, rest
         ["query" | "queryAll", locator @ ..] => {
             read_only(request, || query::next_page(org, request, faults, version, &locator.join("/")))
         }
+        ["composite", "batch"] => composite::batch(org, request),
         ["sobjects"] => read_only(request, || Reply::json(sobjects::describe_all(org, version))),
         ["sobjects", object, rest @ ..] => match org.data.object(object) {
             Some(object) => read_only(request, || sobjects::sobject(org, faults, version, object, rest)),

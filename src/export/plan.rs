@@ -6,23 +6,24 @@ use std::sync::Arc;
 use crate::error::{Exit, Failure};
 use crate::job::{Children, Format, Job};
 use crate::org::Org;
+use crate::salesforce::call::Call;
 use crate::salesforce::fault::Fault;
 use crate::salesforce::query;
 use crate::soql::{Columns, Described};
 
 /// A run's plan, complete.
 pub(super) struct Plan {
-    /// The path and query string of the query's first page.
-    pub(super) first: String,
+    /// The call that asks for the query's first page.
+    pub(super) first: Call<'static>,
     /// The columns of its files.
     pub(super) columns: Arc<Columns>,
 }
 
 /// A plan as far as the job alone tells it.
 pub(super) struct Draft {
-    first: String,
-    /// The path that describes the query's columns.
-    pub(super) description: String,
+    first: Call<'static>,
+    /// The call that describes the query's columns.
+    pub(super) description: Call<'static>,
     columns: Option<Arc<Columns>>,
 }
 
@@ -30,13 +31,12 @@ impl Draft {
     /// Plans a job.
     ///
     /// # Errors
-    /// [`Exit::Query`] if the query cannot be exported as the job says, or is too long for a URL.
+    /// [`Exit::Query`] if the query cannot be exported as the job says, or is too long.
     pub(super) fn of(job: &Job, org: &Org) -> Result<Self, Failure> {
         let columns = columns(job)?;
         let (version, text) = (&org.api_version, &job.query().text);
-        let first = query::path(version, job.all_rows, text).map_err(Fault::into_failure)?;
-        let description =
-            query::description_path(version, job.all_rows, text).map_err(Fault::into_failure)?;
+        let first = query::first_page(version, job.all_rows, text).map_err(Fault::into_failure)?;
+        let description = query::description(version, job.all_rows, text).map_err(Fault::into_failure)?;
         Ok(Self { first, description, columns })
     }
 

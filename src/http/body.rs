@@ -1,6 +1,8 @@
 //! A body as it comes off the wire → its bytes, unpacked straight into the one buffer that the page is read from.
 //! Where it comes from and what a wrong one means is left to `http`.
 
+use std::ops::Range;
+
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// The room made where it is not known how much comes.
@@ -51,6 +53,12 @@ impl Body {
     /// What has arrived, unpacked, and nothing of it is kept.
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
+    }
+
+    /// Keeps only this part.
+    pub(super) fn keep(&mut self, part: Range<usize>) {
+        self.bytes.truncate(part.end);
+        self.bytes.drain(..part.start);
     }
 
     /// Takes in what has arrived; no more than `most` bytes in all, unpacked.

@@ -20,6 +20,8 @@ pub struct Call<'c> {
     pub subject: &'c str,
     /// What bounds the response.
     pub bounds: Bounds,
+    /// Whether this is a batch of one request, whose response is the one that is wanted.
+    pub is_batch: bool,
 }
 
 /// The methods that Salesforce's APIs use.
@@ -73,7 +75,7 @@ pub enum Bounds {
 impl<'c> Call<'c> {
     fn new(method: Method, path: impl Into<Cow<'c, str>>, body: Option<Payload<'c>>) -> Self {
         let (headers, bounds) = (Vec::new(), Bounds::default());
-        Self { method, path: path.into(), headers, body, subject: "the request", bounds }
+        Self { method, path: path.into(), headers, body, subject: "the request", bounds, is_batch: false }
     }
 
     /// A GET of this path.

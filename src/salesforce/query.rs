@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use super::call::Call;
+use super::composite;
 use super::fault::{Fault, FaultKind};
 use super::page::{Head, repeated};
 
@@ -19,49 +20,68 @@ const MAX_REQUEST_BYTES: usize = 16_384;
 /// What the headers may need of that: a token in the JWT format has over a thousand characters.
 const MAX_HEADER_BYTES: usize = 3_072;
 
-/// The call that asks for a page of a query's result: its first by [`path`], a further one by a locator. `page_size`
-/// is how many records it should hold; the org may send fewer.
+/// The longest query that Salesforce takes, in characters.
+const MAX_QUERY_CHARS: usize = 100_000;
+
+/// The call that asks for the first page of a query's result: `GET /services/data/v62.0/query?q=...`, or, if that URL
+/// would be too long, the same request in a `composite/batch`.
+///
+/// # Errors
+/// [`FaultKind::QueryTooLong`] if Salesforce would refuse the query for its length.
+pub fn first_page(api_version: &str, all_rows: bool, soql: &str) -> Result<Call<'static>, Fault> {
+    call(api_version, resource(all_rows), soql, "")
+}
+
+/// The call that asks for a further page.
 #[must_use]
-pub fn page(path: &str, page_size: u32) -> Call<'_> {
-    Call::get(path).header("sforce-query-options", format!("batchSize={page_size}")).about("the query")
+pub fn next_page(locator: &QueryLocator) -> Call<'static> {
+    Call::get(locator.path().to_owned()).about("the query")
 }
 
-/// The path and query string that ask a query: `/services/data/v62.0/query?q=...`.
+/// The same call for a page of this many records; the org may send fewer.
+#[must_use]
+pub fn with_page_size<'c>(call: &Call<'c>, records: u32) -> Call<'c> {
+    call.clone().header("sforce-query-options", format!("batchSize={records}"))
+}
+
+/// The call that asks how the org would run a query, and for none of its records: `query?explain=...`.
 ///
 /// # Errors
-/// If the URL would be longer than Salesforce takes; the org would respond with 414 or 431 and a page of HTML.
-pub fn path(api_version: &str, all_rows: bool, soql: &str) -> Result<String, Fault> {
-    path_of(api_version, if all_rows { "queryAll?q" } else { "query?q" }, soql)
+/// As [`first_page`].
+pub fn explanation(api_version: &str, soql: &str) -> Result<Call<'static>, Fault> {
+    call(api_version, "query?explain", soql, "")
 }
 
-/// The path that asks how the org would run a query, and for none of its records: `query?explain=...`.
+/// The call that asks for the columns of a query instead of its records: `query?q=...&columns=true`.
 ///
 /// # Errors
-/// As [`path`].
-pub fn explain_path(api_version: &str, soql: &str) -> Result<String, Fault> {
-    path_of(api_version, "query?explain", soql)
+/// As [`first_page`].
+pub fn description(api_version: &str, all_rows: bool, soql: &str) -> Result<Call<'static>, Fault> {
+    call(api_version, resource(all_rows), soql, "&columns=true")
 }
 
-fn path_of(api_version: &str, resource: &str, soql: &str) -> Result<String, Fault> {
-    let path = format!("/services/data/v{api_version}/{resource}={}", utf8_percent_encode(soql, ESCAPED));
-    if path.len() > MAX_REQUEST_BYTES - MAX_HEADER_BYTES {
-        let what = format!(
-            "the query is too long for a URL: {} bytes once encoded, where {} fit",
-            path.len(),
-            MAX_REQUEST_BYTES - MAX_HEADER_BYTES
-        );
-        return Err(Fault::new(FaultKind::QueryTooLong, what)
-            .hint("name fewer fields, or split the query into several jobs"));
+fn resource(all_rows: bool) -> &'static str {
+    if all_rows { "queryAll?q" } else { "query?q" }
+}
+
+fn call(api_version: &str, resource: &str, soql: &str, more: &str) -> Result<Call<'static>, Fault> {
+    let too_long =
+        |what: String, hint: &str| Err(Fault::new(FaultKind::QueryTooLong, what).hint(hint.to_owned()));
+    let target =
+        format!("/services/data/v{api_version}/{resource}={}{more}", utf8_percent_encode(soql, ESCAPED));
+    if target.len() <= MAX_REQUEST_BYTES - MAX_HEADER_BYTES {
+        return Ok(Call::get(target).about("the query"));
     }
-    Ok(path)
-}
-
-/// The path that asks for the columns of a query in place of its records.
-///
-/// # Errors
-/// As [`path`].
-pub fn description_path(api_version: &str, all_rows: bool, soql: &str) -> Result<String, Fault> {
-    Ok(path(api_version, all_rows, soql)? + "&columns=true")
+    let chars = soql.chars().count();
+    if chars > MAX_QUERY_CHARS {
+        let what = format!("the query has {chars} characters, and Salesforce accepts {MAX_QUERY_CHARS}");
+        return too_long(what, "select fewer fields, or split the query into several jobs");
+    }
+    if api_version.parse::<f64>().is_ok_and(|version| version < composite::SINCE) {
+        let what = format!("the query is too long for API version \"{api_version}\"");
+        return too_long(what, "set api_version to \"34.0\" or later, or select fewer fields");
+    }
+    Ok(composite::call(api_version, &target).about("the query"))
 }
 
 /// Where a further page is: the path of a `nextRecordsUrl`, seen to lead to a query of the same host.
@@ -219,19 +239,29 @@ mod tests {
     #[test]
     fn a_query_is_escaped_whole() {
         assert_eq!(
-            path("62.0", false, "SELECT Id FROM A WHERE T>2026-01-01T00:00:00+01:00 AND N='a&b=ü'").unwrap(),
+            first_page("62.0", false, "SELECT Id FROM A WHERE T>2026-01-01T00:00:00+01:00 AND N='a&b=ü'")
+                .unwrap()
+                .path,
             "/services/data/v62.0/query?q=SELECT%20Id%20FROM%20A%20WHERE%20T%3E2026-01-01T00%3A00%3A00%2B01%3A00\
              %20AND%20N%3D%27a%26b%3D%C3%BC%27"
         );
-        assert!(
-            path("60.0", true, "SELECT Id FROM A").unwrap().starts_with("/services/data/v60.0/queryAll?q=")
-        );
+        let all_rows = first_page("60.0", true, "SELECT Id FROM A").unwrap();
+        assert!(all_rows.path.starts_with("/services/data/v60.0/queryAll?q="));
     }
 
     #[test]
-    fn a_query_too_long_for_a_url_is_refused_before_it_is_sent() {
-        let query = format!("SELECT Id FROM A WHERE Name = '{}'", "x".repeat(14_000));
-        assert_eq!(path("62.0", false, &query).expect_err("too long").kind, FaultKind::QueryTooLong);
+    fn a_query_too_long_for_a_url_goes_into_a_batch() {
+        let of = |version: &str, chars: usize| {
+            let head = "SELECT Id FROM A WHERE Name = ";
+            first_page(version, false, &format!("{head}{}", "x".repeat(chars - head.len())))
+        };
+        // 13,312 bytes less `/services/data/v62.0/query?q=`, and 7 spaces and an `=` that take three bytes each.
+        let most = 13_312 - 29 - 2 * 8;
+        assert!(!of("62.0", most).unwrap().is_batch);
+        assert!(of("62.0", most + 1).unwrap().is_batch);
+        assert!(of("34.0", 100_000).unwrap().is_batch);
+        assert_eq!(of("33.0", most + 1).unwrap_err().kind, FaultKind::QueryTooLong);
+        assert_eq!(of("62.0", 100_001).unwrap_err().kind, FaultKind::QueryTooLong);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn versions() -> Vec<u8> {
 /// `/services/data/vXX.0/`: the resources that are here.
 pub(super) fn resources(version: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    for name in ["limits", "query", "queryAll", "sobjects"] {
+    for name in ["composite", "limits", "query", "queryAll", "sobjects"] {
         out.push(if out.is_empty() { b'{' } else { b',' });
         push(&mut out, format_args!(r#""{name}":"/services/data/v{version}/{name}""#));
     }

@@ -14,9 +14,10 @@ use crate::client::OrgClient;
 use crate::error::Failure;
 use crate::monitor::Event;
 use crate::retry::Attempts;
+use crate::salesforce::call::Call;
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::page::next_locator;
-use crate::salesforce::query::QueryLocator;
+use crate::salesforce::query::{self, QueryLocator};
 
 /// How often the query may begin again because its locator is gone.
 const LOCATOR_RESTARTS: u64 = 2;
@@ -90,11 +91,11 @@ async fn pass(client: &Arc<OrgClient>, plan: &Plan, writer: &mut WriterThread) -
     loop {
         // The head may say nothing of a next page, or say it too late; then what was read says it.
         let following = match current.next().await {
-            Some(locator) if ahead => Some((Fetch::start(client, locator.path().to_owned()), locator)),
+            Some(locator) if ahead => Some((Fetch::start(client, query::next_page(&locator)), locator)),
             _ => None,
         };
         let (page, attempts) = current.page().await?;
-        let accepted = write(client, &current.path, page, attempts, writer).await?;
+        let accepted = write(client, &current.call, page, attempts, writer).await?;
         client.accepted();
         let Accepted { page, next, records, total, bytes } = accepted;
         client.give_back(page);
@@ -102,7 +103,7 @@ async fn pass(client: &Arc<OrgClient>, plan: &Plan, writer: &mut WriterThread) -
         current = match (next, following) {
             (None, _) => return complete(records, total),
             (Some(next), Some((following, locator))) if locator == next => following,
-            (Some(next), _) => Fetch::start(client, next.path().to_owned()),
+            (Some(next), _) => Fetch::start(client, query::next_page(&next)),
         };
     }
 }
@@ -122,7 +123,7 @@ fn complete(records: u64, total: Option<u64>) -> Result<(), TransferError> {
 /// that it took to arrive count with those that its reading takes, for a page of children too.
 async fn write(
     client: &OrgClient,
-    path: &str,
+    call: &Call<'_>,
     page: Vec<u8>,
     mut attempts: Attempts,
     writer: &mut WriterThread,
@@ -133,9 +134,9 @@ async fn write(
         command = match writer.ask(command).await {
             Some(Reply::Accepted(accepted)) => return Ok(accepted),
             Some(Reply::NeedChildren(locator)) => {
-                let path = locator.path().to_owned();
+                let call = query::next_page(&locator);
                 let children =
-                    client.page(&path, attempts_of_children.entry(locator).or_default(), &mut |_| true).await;
+                    client.page(&call, attempts_of_children.entry(locator).or_default(), &mut |_| true).await;
                 if children.is_ok() {
                     client.accepted();
                 }
@@ -143,7 +144,7 @@ async fn write(
             }
             Some(Reply::Rejected { fault, again: true }) => {
                 client.wait_after(fault, &mut attempts).await?;
-                Command::Page(client.page(path, &mut attempts, &mut |_| true).await?)
+                Command::Page(client.page(call, &mut attempts, &mut |_| true).await?)
             }
             Some(Reply::Rejected { fault, again: false }) => return Err(fault.into()),
             Some(Reply::Restarted | Reply::Finished) | None => return Err(TransferError::Writer),
@@ -155,7 +156,7 @@ async fn write(
 /// its way.
 async fn fetch(
     client: &OrgClient,
-    path: &str,
+    call: &Call<'_>,
     next: oneshot::Sender<QueryLocator>,
     attempts: &mut Attempts,
 ) -> Result<Vec<u8>, Fault> {
@@ -169,28 +170,28 @@ async fn fetch(
         }
         next.is_none()
     };
-    client.page(path, attempts, &mut peek).await
+    client.page(call, attempts, &mut peek).await
 }
 
 /// A page on its way, by a task of its own that ends when this is dropped.
 struct Fetch {
-    path: String,
+    call: Call<'static>,
     next: Option<oneshot::Receiver<QueryLocator>>,
     task: JoinHandle<Result<(Vec<u8>, Attempts), Fault>>,
 }
 
 impl Fetch {
-    fn start(client: &Arc<OrgClient>, path: String) -> Self {
+    fn start(client: &Arc<OrgClient>, call: Call<'static>) -> Self {
         let (head, next) = oneshot::channel();
         let task = tokio::spawn({
-            let (client, path) = (Arc::clone(client), path.clone());
+            let (client, call) = (Arc::clone(client), call.clone());
             async move {
                 let mut attempts = Attempts::default();
-                let page = fetch(&client, &path, head, &mut attempts).await?;
+                let page = fetch(&client, &call, head, &mut attempts).await?;
                 Ok((page, attempts))
             }
         });
-        Self { path, next: Some(next), task }
+        Self { call, next: Some(next), task }
     }
 
     /// Where the next page is, as soon as this one's first bytes tell; `None` once it is clear that they will not.

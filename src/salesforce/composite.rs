@@ -1,0 +1,119 @@
+//! `composite/batch`, for a request that is too long for a URL: the request travels in the body of a POST, and its
+//! response in the body of that one's response.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::call::{Call, Payload};
+use super::fault::{Fault, FaultKind};
+
+/// The first API version with the resource.
+pub(super) const SINCE: f64 = 34.0;
+
+/// The call that asks `target` (`/services/data/v62.0/query?q=...`) as the only request of a batch.
+pub(super) fn call(api_version: &str, target: &str) -> Call<'static> {
+    #[derive(Serialize)]
+    struct Batch<'t> {
+        #[serde(rename = "batchRequests")]
+        requests: [Request<'t>; 1],
+    }
+    #[derive(Serialize)]
+    struct Request<'t> {
+        method: &'static str,
+        /// Relative to `/services/data/`.
+        url: &'t str,
+    }
+    let url = target.strip_prefix("/services/data/").unwrap_or(target);
+    let batch = Batch { requests: [Request { method: "GET", url }] };
+    // Two texts are always JSON.
+    let body = serde_json::to_vec(&batch).unwrap_or_default();
+    let path = format!("/services/data/v{api_version}/composite/batch");
+    Call { is_batch: true, ..Call::post(path, Payload::Json(body.into())) }
+}
+
+/// What a batch's response holds of its only request's response.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Inner {
+    /// Its status.
+    pub status: u16,
+    /// Where its body is in the batch's.
+    pub body: Range<usize>,
+}
+
+/// Finds the response of a batch's only request.
+///
+/// # Errors
+/// [`FaultKind::Truncated`] if it is not there: the body is not whole JSON, or the org did not respond to the request.
+pub fn inner(body: &[u8]) -> Result<Inner, Fault> {
+    #[derive(Deserialize)]
+    struct Batch<'b> {
+        #[serde(borrow)]
+        results: [Response<'b>; 1],
+    }
+    #[derive(Deserialize)]
+    struct Response<'b> {
+        #[serde(rename = "statusCode")]
+        status: u16,
+        #[serde(borrow)]
+        result: &'b RawValue,
+    }
+    let Batch { results: [Response { status, result }] } = serde_json::from_slice(body).map_err(|error| {
+        Fault::new(
+            FaultKind::Truncated,
+            format!("the org's response to composite/batch cannot be read: {error}"),
+        )
+    })?;
+    // Borrowed from the body, so the difference of the addresses is the place.
+    let start = result.get().as_ptr().addr() - body.as_ptr().addr();
+    Ok(Inner { status, body: start..start + result.get().len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_travels_in_the_body() {
+        let call = call("62.0", "/services/data/v62.0/query?q=SELECT%20Id");
+        assert_eq!(call.path, "/services/data/v62.0/composite/batch");
+        let Some(Payload::Json(body)) = call.body else { panic!("a body of JSON") };
+        assert_eq!(
+            std::str::from_utf8(&body).unwrap(),
+            r#"{"batchRequests":[{"method":"GET","url":"v62.0/query?q=SELECT%20Id"}]}"#
+        );
+    }
+
+    #[test]
+    fn the_inner_response_is_found_as_it_was_sent() {
+        let found = |text: &str| {
+            let Inner { status, body } = inner(text.as_bytes()).unwrap();
+            (status, text[body].to_owned())
+        };
+        assert_eq!(
+            found(
+                r#"{"hasErrors":false,"results":[{"statusCode":200,"result":{"a" : 1e400,"b":"\ud800"}}]}"#
+            ),
+            (200, r#"{"a" : 1e400,"b":"\ud800"}"#.to_owned())
+        );
+        assert_eq!(
+            found(r#"{"new":{},"results":[{"result":[{"errorCode":"X"}],"more":[],"statusCode":400}]}"#),
+            (400, r#"[{"errorCode":"X"}]"#.to_owned())
+        );
+    }
+
+    #[test]
+    fn a_response_without_its_one_result_is_cut() {
+        for text in [
+            "",
+            "null",
+            r#"{"results":[]}"#,
+            r#"{"results":[{"statusCode":200}]}"#,
+            r#"{"results":[{"statusCode":200,"result":{"a":1}}"#,
+            r#"{"results":[{"statusCode":200,"result":1},{"statusCode":200,"result":1}]}"#,
+        ] {
+            assert_eq!(inner(text.as_bytes()).expect_err(text).kind, FaultKind::Truncated);
+        }
+    }
+}
