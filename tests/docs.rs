@@ -566,7 +566,7 @@ mod faults {
             K::SessionExpired => Some((K::SessionRejected, "the session or the user may not use the API")),
             K::SessionRejected => Some((K::QueryRefused, "the org refuses the query")),
             K::QueryRefused => Some((K::QueryTimeout, "the query takes too long")),
-            K::QueryTimeout => Some((K::QueryTooLong, "the query is too long for a URL")),
+            K::QueryTimeout => Some((K::QueryTooLong, "the query has more than 100,000 characters")),
             K::QueryTooLong => Some((K::Limit, "the org's daily API requests are used up")),
             K::Limit => Some((K::Configuration, "the org does not have `api_version`")),
             K::Configuration => None,
