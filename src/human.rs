@@ -1,6 +1,7 @@
 //! Figures, times and paths as a person reads them, on a terminal or on the status page. What a program reads is exact.
 
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -64,15 +65,22 @@ pub(crate) fn time(timestamp: Timestamp, timezone: &TimeZone) -> String {
 /// `in 5 min`, `3 d ago`: how far off a timestamp is, in one unit.
 pub(crate) fn distance(timestamp: Timestamp, now: Timestamp) -> String {
     let ahead = timestamp.duration_since(now);
-    let seconds = ahead.unsigned_abs().as_secs();
-    let distance = match seconds {
-        0 => return "now".to_owned(),
-        1..120 => format!("{seconds} s"),
+    match ahead.unsigned_abs() {
+        distance if distance.as_secs() == 0 => "now".to_owned(),
+        distance if ahead.is_positive() => format!("in {}", rough(distance)),
+        distance => format!("{} ago", rough(distance)),
+    }
+}
+
+/// `90 s`, `10 min`, `5 h`: a duration in one unit.
+pub(crate) fn rough(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} d", seconds / 86_400),
-    };
-    if ahead.is_positive() { format!("in {distance}") } else { format!("{distance} ago") }
+    }
 }
 
 /// A path from the working directory if it is below it.

@@ -175,7 +175,7 @@ fn failing_jobs_come_first_then_running_then_overdue() {
     at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(4))));
     let daemon = Process::start(&at);
     let page = page_with(&daemon, "/", "waiting for the first page");
-    assert!(page.contains("<p class=\"counts\">2 failing, 1 overdue, 1 running, 6 jobs</p>"), "{page}");
+    assert!(page.contains("<title>2 failing, 1 overdue, 1 running, 6 jobs – sfexport</title>"), "{page}");
     let link = |job: &str| format!("<a href=\"/jobs/{job}\">{job}</a>");
     let parts = [
         "<h2>Failing</h2>",
@@ -238,14 +238,14 @@ fn a_jobs_page_shows_what_it_exports_and_its_last_runs() {
         &[
             "<title>accounts: last run failed – sfexport</title>",
             "<a href=\"/\">All jobs</a>",
-            "<h1>accounts</h1><p class=\"counts\">last run failed</p>",
+            "<h1>accounts</h1><p class=\"counts\"><span class=\"bad\">last run failed</span>",
             "<dt>Next run</dt><dd><time datetime=\"",
             "T17:30:00Z\"",
             "02:30 JST</time>",
             "<dt>Schedule</dt><dd><code>30 2 1 * *</code> in Asia/Tokyo",
-            "<small>1 retry, 5 min 0 s after a failure that may pass</small>",
+            "<small>1 retry, 5 min after a failure</small>",
             "<dt>Last success</dt><dd><time",
-            "<dt>Output</dt><dd><code>accounts/{date}.csv</code><small>csv</small>",
+            "<dt>Output</dt><dd><code>accounts/{date}.csv</code><small>CSV</small>",
             "<dt>Org</dt><dd>default",
             "<pre><code>SELECT Id\n  FROM Account\n WHERE Name != '…' AND NumberOfEmployees &gt; … LIMIT 2000</code></pre>",
             // The newest first. What was not run has the time that it was due at.
@@ -379,7 +379,7 @@ fn a_thousand_jobs_with_a_long_history_are_shown_at_once() {
     let lines: Vec<_> = reports.iter().map(|report| serde_json::to_string(report).unwrap()).collect();
     at.write("state/runs.jsonl", lines.join("\n") + "\n");
     let daemon = Process::start(&at);
-    let page = page_with(&daemon, "/", "1,000 failing, 1,000 jobs");
+    let page = page_with(&daemon, "/", "<title>1,000 failing, 1,000 jobs – sfexport");
     assert_eq!(page.matches("rowheader").count(), 1_000);
     assert!(page.len() < 1_500_000, "{} bytes", page.len());
     let page = page_with(&daemon, "/jobs/job-0999", "These are the last 20.");
@@ -402,4 +402,33 @@ fn a_refused_configuration_shows_no_values_of_its_query() {
     assert!(daemon.said().contains("canary"), "the log has it whole:\n{}", daemon.said());
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
+fn a_run_by_hand_is_shown_too() {
+    let at = Deployment::new(20);
+    at.configure(LISTEN);
+    due(&at, "accounts", "retries = 0");
+    at.script(Rule::once(At::Page(1), Fault::error(400, "MALFORMED_QUERY", "unexpected token")));
+    let daemon = Process::start(&at);
+    page_with(&daemon, "/", "<title>1 failing, 1 job");
+    at.run(["run", "accounts"]).ended(0);
+    page_with(&daemon, "/", "<title>1 job, none failing");
+    let page = page_with(&daemon, "/jobs/accounts", "<h1>accounts</h1>");
+    assert_in_order(
+        &page,
+        &[
+            "<span class=\"ok\">last run succeeded</span>",
+            "<b class=\"ok\">ok</b>",
+            "<b class=\"bad\">failed</b>",
+            "</table>",
+        ],
+    );
+    assert_eq!(
+        page.matches("<b class=\"bad\">failed</b>").count(),
+        1,
+        "the daemon's own runs are shown once"
+    );
+    let metrics = get(daemon.status_port(), "/metrics").1;
+    assert_eq!(sample(&metrics, "sfexport_runs_total{job=\"accounts\",org=\"default\",result=\"ok\"}"), 0.0);
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -17,6 +18,8 @@ use crate::daemon::{Daemon, DaemonOptions, Handle, Reader, Supervisor};
 use crate::error::{Exit, Failure};
 use crate::monitor::{Monitor, Several};
 use crate::notify::Notifier;
+use crate::report::RunId;
+use crate::state::State;
 use crate::status::{self, RunStats};
 use crate::stop::Stop;
 use crate::threads;
@@ -29,6 +32,12 @@ Signals:
 /// How long the daemon waits for its history before it starts runs. By then a failure of the past is known, so the
 /// first success after it can be reported as such.
 const HISTORY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often the daemon looks into the history for runs of other processes.
+const HISTORY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many reports are read each time.
+const MAX_UNREAD: usize = 1_000;
 
 /// Runs the daemon until it is stopped; 0 when every run has ended.
 pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
@@ -102,17 +111,36 @@ fn recall_beside(daemon: &Daemon, stats: Arc<RunStats>, notifier: Arc<Notifier>)
     let (done, recalled) = oneshot::channel();
     let state = daemon.state().clone();
     let started = threads::spawn("history", move || {
+        let mut newest = None;
         recall(&state, |report| {
+            newest.get_or_insert_with(|| report.run_id.clone());
             stats.recall(report);
             notifier.recall(report);
         });
         // The daemon may have started meanwhile.
         let _ = done.send(());
+        loop {
+            thread::sleep(HISTORY_INTERVAL);
+            newest = learn_from_others(&state, &stats, newest);
+        }
     });
     if let Err(failure) = started {
         tracing::warn!(error = %failure, "the daemon starts without the runs of the past");
     }
     recalled
+}
+
+/// Learns from the runs that were added to the history after `newest`, which runs by hand are: gives the newest one now.
+fn learn_from_others(state: &State, stats: &RunStats, newest: Option<RunId>) -> Option<RunId> {
+    // What cannot be read now is read later, and the daemon's own runs are known without it.
+    let Ok(history) = state.history() else { return newest };
+    let unread = history.map_while(Result::ok).take_while(|report| Some(&report.run_id) != newest.as_ref());
+    let mut now_newest = None;
+    for report in unread.take(MAX_UNREAD) {
+        now_newest.get_or_insert_with(|| report.run_id.clone());
+        stats.learn(&report);
+    }
+    now_newest.or(newest)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -9,9 +9,9 @@ use super::html::{Column, document, message, records, result, second_line, table
 use super::page::{Standing, progress, took, zone_name};
 use super::run_history::{PastRun, clipped};
 use super::run_stats::{JobRuns, MAX_RECENT_RUNS, OrgTraffic, RunStats};
-use crate::error::plain;
+use crate::error::{plain, plain_lines};
 use crate::human;
-use crate::job::{CatchUp, Job, Overlap};
+use crate::job::{CatchUp, Format, Job, Overlap};
 use crate::report::RunStatus;
 
 /// After how many seconds the page reloads itself. It is read for longer than the overview.
@@ -35,11 +35,18 @@ pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<S
         header {
             nav { a href="/" { "All jobs" } }
             h1 { (name) }
-            p.counts { (state) }
+            p.counts { span class=(state_class(&standing)) { (state) } }
         }
         main {
             @if let Some(run) = standing.running {
-                section { h2 { "Running" } (progress(run)) }
+                section {
+                    h2 { "Running" }
+                    p {
+                        "Since " (time(run.since, &job_runs.timezone)) ", for "
+                        (human::duration(snapshot.now.duration_since(run.since))) ":"
+                    }
+                    (progress(run))
+                }
             }
             (facts(&standing, job, runs.orgs.get(&job_runs.org), snapshot.now))
             section { h2 { "Query" } (query(job)) }
@@ -76,7 +83,8 @@ pub(super) fn unknown(name: &str) -> String {
 /// How the job stands, in a word or two.
 fn state(standing: &Standing<'_>) -> String {
     let job = standing.job;
-    let last = match job.last.as_deref().map(|run| run.status) {
+    let last = match job.last_of_all().map(|run| run.status) {
+        None if standing.running.is_some() => "no run before",
         None => "has not run yet",
         Some(RunStatus::Ok) => "last run succeeded",
         Some(RunStatus::Failed) => "last run failed",
@@ -86,6 +94,14 @@ fn state(standing: &Standing<'_>) -> String {
     let now = if standing.running.is_some() { "running, " } else { "" };
     let disabled = if job.enabled { "" } else { ", disabled" };
     format!("{now}{last}{disabled}")
+}
+
+fn state_class(standing: &Standing<'_>) -> &'static str {
+    match standing.job.last_of_all().map(|run| run.status) {
+        Some(RunStatus::Failed) => "bad",
+        Some(RunStatus::Ok) => "ok",
+        _ => "",
+    }
 }
 
 fn facts(standing: &Standing<'_>, job: &Job, org: Option<&OrgTraffic>, now: Timestamp) -> Markup {
@@ -103,12 +119,12 @@ fn facts(standing: &Standing<'_>, job: &Job, org: Option<&OrgTraffic>, now: Time
                     (second_line(&rule))
                 }
             }))
-            (fact("Last success", match standing.job.last_success {
+            (fact("Last success", match standing.job.last_success_of_all() {
                 Some(success) => time_and_distance(success, timezone, now),
                 None => html! { span.soft { "none yet" } },
             }))
             (fact("Output", html! {
-                code { (plain(job.output.text())) } (second_line(job.format.as_str()))
+                code { (plain(job.output.text())) } (second_line(format_name(job.format)))
             }))
             (fact("Org", html! {
                 (job.org)
@@ -124,6 +140,13 @@ fn facts(standing: &Standing<'_>, job: &Job, org: Option<&OrgTraffic>, now: Time
     }
 }
 
+fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Csv => "CSV",
+        Format::Jsonl => "JSON Lines",
+    }
+}
+
 /// What the daemon does about runs that are late, overlap or fail.
 fn rules(job: &Job) -> Vec<String> {
     let policy = &job.policy;
@@ -134,9 +157,9 @@ fn rules(job: &Job) -> Vec<String> {
     rules.push(match policy.retries {
         0 => "no retry after a failure".to_owned(),
         retries => {
-            let wait = human::duration(signed(policy.retry_after));
-            let retries = if retries == 1 { "1 retry".to_owned() } else { format!("{retries} retries") };
-            format!("{retries}, {wait} after a failure that may pass")
+            let retries =
+                if retries == 1 { "1 retry".to_owned() } else { format!("up to {retries} retries") };
+            format!("{retries}, {} after a failure", human::rough(policy.retry_after))
         }
     });
     match policy.catch_up {
@@ -152,14 +175,10 @@ fn rules(job: &Job) -> Vec<String> {
     rules
 }
 
-fn signed(duration: std::time::Duration) -> jiff::SignedDuration {
-    jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX)
-}
-
 fn query(job: &Job) -> Markup {
     let query = job.query().without_literals();
     html! {
-        pre { code { (clipped(&crate::error::plain_lines(&query), MAX_QUERY_CHARS)) } }
+        pre { code { (clipped(&plain_lines(&query), MAX_QUERY_CHARS)) } }
         @if query.contains('…') {
             p.soft { "Values are left out here." }
         }

@@ -23,6 +23,9 @@ const REFRESH_SECONDS: u32 = 10;
 /// The most characters of an error that are shown here; the job's own page has more.
 const MAX_ERROR_CHARS: usize = 400;
 
+/// From which share of an org's API requests on it is shown in a warning's colour.
+const SCARCE_PERCENT: u64 = 90;
+
 /// The page as of a snapshot.
 #[must_use]
 pub fn html(stats: &RunStats, snapshot: &Snapshot) -> String {
@@ -30,7 +33,15 @@ pub fn html(stats: &RunStats, snapshot: &Snapshot) -> String {
     let overview = Overview::new(&runs, snapshot);
     let counts = overview.counts();
     let body = html! {
-        header { h1 { "sfexport" } p.counts { (counts) } }
+        header {
+            h1 { "sfexport" }
+            p.counts {
+                @for (at, (count, class)) in counts.iter().enumerate() {
+                    @if at > 0 { ", " }
+                    span class=(class) { (count) }
+                }
+            }
+        }
         main {
             (alarms(snapshot, &overview))
             (overview.failing_table())
@@ -48,7 +59,8 @@ pub fn html(stats: &RunStats, snapshot: &Snapshot) -> String {
             }
         }
     };
-    document(&format!("{counts} – sfexport"), REFRESH_SECONDS, &body)
+    let counts: Vec<_> = counts.iter().map(|(count, _)| count.as_str()).collect();
+    document(&format!("{} – sfexport", counts.join(", ")), REFRESH_SECONDS, &body)
 }
 
 /// A job, and how it stands.
@@ -73,7 +85,7 @@ impl<'a> Standing<'a> {
 
     /// The last run, if it failed.
     fn failure(&self) -> Option<&'a PastRun> {
-        self.job.last.as_deref().filter(|run| run.status == RunStatus::Failed)
+        self.job.last_of_all().filter(|run| run.status == RunStatus::Failed)
     }
 
     /// When it runs next, or why it does not.
@@ -84,6 +96,9 @@ impl<'a> Standing<'a> {
         html! {
             @if self.running.is_some() {
                 b.run { "running now" }
+                @if let Some(next) = next {
+                    small { "then " (time(next, &job.timezone)) }
+                }
             } @else if let Some(due) = self.due_since(now) {
                 b.late { "due" } " since " (time_and_distance(due, &job.timezone, now))
             } @else if let Some(again) = again {
@@ -149,23 +164,24 @@ impl<'a> Overview<'a> {
         overview
     }
 
-    /// `2 failing, 1 running, 12 jobs`: what an operator looks for first.
-    fn counts(&self) -> String {
+    /// `2 failing, 1 running, 12 jobs`: what an operator looks for first. Each with the class of its colour.
+    fn counts(&self) -> Vec<(String, &'static str)> {
+        let (failing, overdue) = (self.failing.len(), self.overdue.len());
         let mut counts = Vec::new();
-        for (count, what) in [
-            (self.failing.len(), "failing"),
-            (self.overdue.len(), "overdue"),
-            (self.runs.running.len(), "running"),
+        for (count, what, class) in [
+            (failing, "failing", "bad"),
+            (overdue, "overdue", "late"),
+            (self.runs.running.len(), "running", "run"),
         ] {
             if count > 0 {
-                counts.push(format!("{} {what}", human::number(count as u64)));
+                counts.push((format!("{} {what}", human::number(count as u64)), class));
             }
         }
-        counts.push(human::counted(self.runs.jobs.len() as u64, "job"));
-        if self.failing.is_empty() && self.overdue.is_empty() && !self.runs.jobs.is_empty() {
-            counts.push("none failing".to_owned());
+        counts.push((human::counted(self.runs.jobs.len() as u64, "job"), ""));
+        if failing + overdue == 0 && !self.runs.jobs.is_empty() {
+            counts.push(("none failing".to_owned(), "ok"));
         }
-        counts.join(", ")
+        counts
     }
 
     fn failing_table(&self) -> Markup {
@@ -177,7 +193,7 @@ impl<'a> Overview<'a> {
                 standing.name_and_org(),
                 html! {
                     (time_and_distance(run.ended, timezone, self.now))
-                    @match standing.job.last_success {
+                    @match standing.job.last_success_of_all() {
                         Some(success) => small { "last success " (time(success, timezone)) },
                         None => small { "no success yet" },
                     }
@@ -232,7 +248,7 @@ impl<'a> Overview<'a> {
             ("Schedule", "schedule"),
         ];
         let rows = self.others.iter().map(|standing| {
-            let last = standing.job.last.as_deref();
+            let last = standing.job.last_of_all();
             [
                 standing.name_and_org(),
                 self.last_run(standing),
@@ -250,7 +266,7 @@ impl<'a> Overview<'a> {
     fn last_run(&self, standing: &Standing<'_>) -> Markup {
         let job = standing.job;
         html! {
-            @match job.last.as_deref() {
+            @match job.last_of_all() {
                 Some(run) => { (result(run)) " " (time_and_distance(run.ended, &job.timezone, self.now)) },
                 None => span.soft { "never" },
             }
@@ -266,7 +282,7 @@ impl<'a> Overview<'a> {
         const COLUMNS: [Column; 3] = [("Job", "name"), ("Failed", "time"), ("Message", "message")];
         let failures = self.runs.failures.iter().filter_map(|(name, run)| {
             let job = self.runs.jobs.get(name)?;
-            let has_recovered = job.last.as_ref().is_some_and(|last| last.status != RunStatus::Failed);
+            let has_recovered = job.last_of_all().is_some_and(|last| last.status != RunStatus::Failed);
             has_recovered.then_some((name, job, run))
         });
         let failures: Vec<_> = failures.collect();
@@ -278,8 +294,7 @@ impl<'a> Overview<'a> {
     }
 
     fn orgs_table(&self) -> Markup {
-        const COLUMNS: [Column; 3] =
-            [("Org", "name"), ("API requests in 24 hours", "number"), ("Allowed", "number")];
+        const COLUMNS: [Column; 3] = [("Org", "name"), ("Requests used", "number"), ("Allowed", "number")];
         let limits: Vec<_> =
             self.runs.orgs.iter().filter_map(|(org, traffic)| Some((org, traffic.api_limit?))).collect();
         let count = limits.len();
@@ -290,7 +305,9 @@ impl<'a> Overview<'a> {
                 html! {
                     (human::number(limit.used))
                     @if let Some(percent) = percent {
-                        " (" (percent) "%)"
+                        " ("
+                        span class=(if percent >= SCARCE_PERCENT { "late" } else { "" }) { (percent) "%" }
+                        ")"
                     }
                 },
                 html! { (human::number(limit.allowed)) },
@@ -298,8 +315,8 @@ impl<'a> Overview<'a> {
         });
         section("API limits", count, || {
             html! {
+                p.soft { "Everybody's API requests in 24 hours, as of the org's last response to sfexport." }
                 (table("API limits", COLUMNS, rows))
-                p.soft { "Everybody's requests, as of the org's last response to sfexport." }
             }
         })
     }

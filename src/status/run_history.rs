@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::error::{plain, plain_lines};
-use crate::report::{RunReport, RunStatus};
+use crate::report::{RunId, RunReport, RunStatus};
 
 /// The most characters that are kept of an error. Whoever wants all of it finds it in the history.
 const MAX_ERROR_CHARS: usize = 2_000;
@@ -18,6 +18,7 @@ const MAX_WARNINGS: usize = 10;
 /// thousand jobs are megabytes.
 #[derive(Debug)]
 pub(super) struct PastRun {
+    pub(super) run_id: RunId,
     pub(super) scheduled: Option<Timestamp>,
     pub(super) started: Timestamp,
     pub(super) ended: Timestamp,
@@ -39,6 +40,7 @@ impl From<&RunReport> for PastRun {
     fn from(report: &RunReport) -> Self {
         let note = |text: &String| clipped(&plain(text), MAX_NOTE_CHARS);
         Self {
+            run_id: report.run_id.clone(),
             scheduled: report.scheduled,
             started: report.started,
             ended: report.ended,

@@ -57,11 +57,31 @@ pub(super) struct JobRuns {
     pub(super) seconds: f64,
     pub(super) records: u64,
     pub(super) bytes: u64,
-    /// The last run that took place.
+    /// The last run that took place, of this process and of those before it.
     pub(super) last: Option<Arc<PastRun>>,
-    /// The last runs and the occurrences that were not run, the newest first.
+    /// The last runs and the occurrences that were not run, the newest first; runs of other processes too.
     pub(super) recent: VecDeque<Arc<PastRun>>,
     pub(super) last_success: Option<Timestamp>,
+}
+
+impl JobRuns {
+    /// The last run that took place, whoever started it.
+    pub(super) fn last_of_all(&self) -> Option<&PastRun> {
+        self.recent.iter().find(|run| run.status.has_run()).or(self.last.as_ref()).map(AsRef::as_ref)
+    }
+
+    /// When the last successful run ended, whoever started it.
+    pub(super) fn last_success_of_all(&self) -> Option<Timestamp> {
+        let successes = self.recent.iter().filter(|run| run.status == RunStatus::Ok).map(|run| run.ended);
+        successes.chain(self.last_success).max()
+    }
+
+    /// Takes up a run that may be known already.
+    fn remember(&mut self, run: Arc<PastRun>, place: usize) {
+        self.recent.retain(|known| known.run_id != run.run_id);
+        self.recent.insert(place.min(self.recent.len()), run);
+        self.recent.truncate(MAX_RECENT_RUNS);
+    }
 }
 
 /// What went to and fro between the process and an org.
@@ -164,6 +184,19 @@ impl RunStats {
         job.last.get_or_insert(run);
     }
 
+    /// Learns from a run that another process did meanwhile, or that is known already. The pages show it; nothing is counted.
+    pub fn learn(&self, report: &RunReport) {
+        let mut runs = self.runs();
+        let Some(job) = runs.jobs.get_mut(&report.job) else { return };
+        if job.recent.iter().any(|known| known.run_id == report.run_id) {
+            return;
+        }
+        let place = job.recent.partition_point(|known| known.ended > report.ended);
+        if place < MAX_RECENT_RUNS {
+            job.remember(Arc::new(PastRun::from(report)), place);
+        }
+    }
+
     pub(super) fn runs(&self) -> MutexGuard<'_, Runs> {
         // Counters that a panic left half added are as good as any.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
@@ -223,8 +256,7 @@ impl Runs {
             job.results[place] += 1;
         }
         let run = Arc::new(PastRun::from(report));
-        job.recent.push_front(Arc::clone(&run));
-        job.recent.truncate(MAX_RECENT_RUNS);
+        job.remember(Arc::clone(&run), 0);
         if !report.status.has_run() {
             return;
         }
