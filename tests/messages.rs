@@ -7,6 +7,7 @@
 mod support;
 
 use support::Deployment;
+use support::daemon::{Process, due, get, sample, wait_for};
 
 /// A text without what differs from run to run: directories, ports, times, ids and figures of this machine.
 fn steady(at: &Deployment, text: &str) -> String {
@@ -109,4 +110,74 @@ fn answers_read_well() {
             &format!("\n===== {} ({status})\n{}{}", arguments.join(" "), outcome.stdout(), outcome.stderr);
     }
     insta::assert_snapshot!("answers", steady(&at, &text));
+}
+
+/// A page's text, a line for each line on it, the cells of a table divided by bars.
+fn text_of(page: &str) -> String {
+    let body = page.split_once("<body>").unwrap().1;
+    let mut text = String::new();
+    for piece in body.split('<') {
+        let (tag, rest) = piece.split_once('>').unwrap_or(("", piece));
+        match tag.split(' ').next().unwrap() {
+            "h1" | "h2" | "p" | "tr" | "dt" | "div" | "pre" | "section" => text.push('\n'),
+            "td" => text.push_str(" | "),
+            "th" if tag.contains("col") => text.push_str(" | "),
+            "small" | "dd" | "progress" => text.push_str(" / "),
+            _ => {}
+        }
+        text.push_str(rest);
+    }
+    for (entity, character) in [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&amp;", "&")] {
+        text = text.replace(entity, character);
+    }
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| format!("{}\n", steady_distances(line)))
+        .collect()
+}
+
+/// A line without how far off its times are, and how long runs took.
+fn steady_distances(line: &str) -> String {
+    let steady = |part: &str| match part {
+        "now" => "DISTANCE".to_owned(),
+        _ if part.starts_with("in ") || part.ends_with(" ago") => "DISTANCE".to_owned(),
+        _ if part.strip_suffix(" s").is_some_and(|seconds| seconds.parse::<f64>().is_ok()) => {
+            "N s".to_owned()
+        }
+        _ => part.to_owned(),
+    };
+    let cell = |cell: &str| cell.split(" / ").map(steady).collect::<Vec<_>>().join(" / ");
+    line.split(" | ").map(cell).collect::<Vec<_>>().join(" | ")
+}
+
+#[test]
+fn the_status_pages_read_well() {
+    let at = Deployment::new(40);
+    at.configure("[daemon]\nmax_concurrent_runs = 1\n[status]\nlisten = \"127.0.0.1:0\"");
+    due(&at, "accounts", "");
+    due(&at, "contacts", "retries = 0");
+    at.job(
+        "contacts",
+        "SELECT Id, Nme FROM Contact WHERE Email = 'a@example.com'",
+        "contacts/{date}.csv",
+        "schedule = \"@hourly\"\nretries = 0\noverlap = \"queue\"",
+    );
+    at.job("leads", "SELECT Id FROM Lead", "leads.jsonl", "schedule = \"@yearly\"\nenabled = false");
+    at.job("tasks", "SELECT Id FROM Task", "tasks.csv", "");
+    let daemon = Process::start(&at);
+    let port = daemon.status_port();
+    let ran = wait_for(|| {
+        let metrics = get(port, "/metrics").1;
+        let is_over = |job| {
+            sample(&metrics, &format!("sfexport_last_run_timestamp_seconds{{job=\"{job}\",org=\"default\"}}"))
+                > 0.0
+        };
+        (is_over("accounts") && is_over("contacts")).then_some(())
+    });
+    ran.unwrap();
+    let mut text = String::new();
+    for path in ["/", "/jobs/accounts", "/jobs/contacts", "/jobs/leads", "/jobs/nobody"] {
+        text += &format!("\n===== {path}\n{}", text_of(&get(port, path).1));
+    }
+    insta::assert_snapshot!("status_pages", steady(&at, &text));
 }

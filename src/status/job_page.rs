@@ -92,8 +92,8 @@ fn state(standing: &Standing<'_>) -> String {
         Some(_) => "last run has an unknown result",
     };
     let now = if standing.running.is_some() { "running, " } else { "" };
-    let disabled = if job.enabled { "" } else { ", disabled" };
-    format!("{now}{last}{disabled}")
+    let disabled = if job.enabled { "" } else { "disabled, " };
+    format!("{disabled}{now}{last}")
 }
 
 fn state_class(standing: &Standing<'_>) -> &'static str {

@@ -306,7 +306,9 @@ impl<'a> Overview<'a> {
                     (human::number(limit.used))
                     @if let Some(percent) = percent {
                         " ("
-                        span class=(if percent >= SCARCE_PERCENT { "late" } else { "" }) { (percent) "%" }
+                        span class=(if percent >= SCARCE_PERCENT { "late" } else { "" }) {
+                            @if percent == 0 && limit.used > 0 { "<1%" } @else { (percent) "%" }
+                        }
                         ")"
                     }
                 },
