@@ -63,7 +63,7 @@ Examples:
   sfexport query 'SELECT Id, Name FROM Account' -o accounts.csv
 
 Exit status:
-  0   every record that the org counted is in the file
+  0   exported: every counted record is in the file, or the report says why
   1   anything else, or several jobs that failed differently
   2   the command line is wrong
   65  the org refused the query

@@ -2,8 +2,9 @@
 //! and renewed when it is lost, calls that are sent again as the retry policy says, and what was counted of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::export::Edges;
@@ -49,6 +50,8 @@ struct Counts {
     /// Sessions lost since a response was last accepted.
     sessions_lost: AtomicU64,
     api_limit: std::sync::Mutex<Option<ApiLimit>>,
+    /// The `Date` of the last response, in seconds since the epoch; 0 if none had one.
+    date: AtomicI64,
 }
 
 impl OrgClient {
@@ -221,6 +224,9 @@ impl OrgClient {
     ) -> Result<Response, Fault> {
         let response = self.edges.http.send(origin, token, call).await;
         let status = response.as_ref().ok().map(|response| response.head.status);
+        if let Some(date) = response.as_ref().ok().and_then(|response| response.head.date()) {
+            self.counts.date.store(date.as_second(), Ordering::Relaxed);
+        }
         self.notice(&Event::Responded { status });
         response
     }
@@ -306,7 +312,7 @@ impl OrgClient {
     /// How many records a `SELECT COUNT()` query counts, deleted and archived ones too if `all_rows` says so.
     ///
     /// # Errors
-    /// As [`OrgClient::call`]; if the query is too long for a URL, and if the org does not count.
+    /// As [`OrgClient::call`]; if the query is too long, and if the org does not count.
     pub async fn count(&self, all_rows: bool, soql: &str) -> Result<u64, Fault> {
         let call = query::first_page(&self.org.api_version, all_rows, soql)?;
         let mut attempts = Attempts::default();
@@ -360,6 +366,15 @@ impl OrgClient {
         report.api_calls = read(&self.counts.api_calls);
         report.retries = read(&self.counts.retries);
         report.api_limit = self.api_limit();
+    }
+
+    /// The time by the org's clock, as its last response gave it, to the second.
+    #[must_use]
+    pub fn date(&self) -> Option<Timestamp> {
+        match self.counts.date.load(Ordering::Relaxed) {
+            0 => None,
+            seconds => Timestamp::from_second(seconds).ok(),
+        }
     }
 
     /// The org's daily API limit, as its last response gave it.

@@ -16,7 +16,7 @@ pub(crate) use characters::{code_point, is_invisible};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
-    /// All exported: every record the org counted is in the file.
+    /// All exported: every record the org counted is in the file, or the report says why the numbers differ.
     Success = 0,
     /// Anything that has no status of its own, and several jobs that failed differently.
     General = 1,

@@ -4,6 +4,7 @@
 //! reads and encodes them on its own thread while the next page is on its way, and `publish` lets the files appear
 //! once they are whole and counted. `run` takes these steps in their order.
 
+mod counting;
 mod drift;
 mod error;
 mod file;
@@ -31,7 +32,7 @@ use crate::job::output_path::Fields;
 use crate::monitor::{Event, Monitor};
 use crate::org::Org;
 use crate::output::Output;
-use crate::report::{RunId, RunReport, RunStatus};
+use crate::report::{CountResult, RunId, RunReport, RunStatus};
 use crate::retry::RetryPolicy;
 use crate::state::State;
 use crate::stop::Stop;
@@ -232,6 +233,7 @@ fn log_summary(report: &RunReport, seconds: f64) {
     let RunReport {
         job, org, records, bytes, pages, api_calls, logins, retries, restarts, exit_status, ..
     } = report;
+    let (count, deleted_meanwhile) = (report.count.map(CountResult::as_str), report.deleted_meanwhile);
     let (run_id, path, status) = (report.run_id.as_str(), report.path.as_deref(), report.status.as_str());
     tracing::info!(
         job,
@@ -240,6 +242,8 @@ fn log_summary(report: &RunReport, seconds: f64) {
         status,
         exit_status,
         records,
+        count,
+        deleted_meanwhile = (deleted_meanwhile > 0).then_some(deleted_meanwhile),
         bytes,
         pages,
         api_calls,

@@ -86,6 +86,8 @@ pub struct Job {
     pub query_origin: Option<QueryOrigin>,
     /// Whether deleted and archived rows are asked for too (`queryAll`).
     pub all_rows: bool,
+    /// What happens if another number of records arrives than the org counted.
+    pub count_check: CountCheck,
     /// Where the export goes, with its template fields.
     pub output: OutputTemplate,
     /// What the file holds.
@@ -234,6 +236,18 @@ pub enum IfExists {
     Replace,
     /// The run fails before it logs in.
     Fail,
+}
+
+/// What a run does if another number of records arrives than the org counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CountCheck {
+    /// It finds out why, and fails if it cannot.
+    #[default]
+    Explain,
+    /// It fails.
+    Strict,
+    /// It publishes what arrived, with a warning.
+    Warn,
 }
 
 /// The CSV dialect; the default is RFC 4180 with `\n`.

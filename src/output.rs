@@ -162,6 +162,11 @@ pub trait Staged: Write + Send {
     /// If it cannot be emptied: what was streamed cannot be taken back.
     fn restart(&mut self) -> Result<(), Failure>;
 
+    /// Whether [`Staged::restart`] can empty it.
+    fn can_restart(&self) -> bool {
+        true
+    }
+
     /// Ends the writing: after it every byte is on the disk, and the export only has to be published.
     ///
     /// # Errors

@@ -26,7 +26,8 @@ pub struct RunReport {
     pub ended: Timestamp,
     /// How it ended.
     pub status: RunStatus,
-    /// The exit status it stands for; 0 only where every record that the org counted is in the file.
+    /// The exit status it stands for; 0 only if every record that the org counted is in the file, or if `count` says why
+    /// the numbers differ.
     pub exit_status: u8,
     /// What went wrong.
     #[serde(default)]
@@ -46,9 +47,15 @@ pub struct RunReport {
     /// Records written.
     #[serde(default)]
     pub records: u64,
-    /// Records that the org counted (`totalSize`); none where no page arrived.
+    /// Records that the org counted (`totalSize`); none if no page arrived, or if the org does not count.
     #[serde(default)]
     pub total: Option<u64>,
+    /// How the two compare; none if the run ended before that was clear.
+    #[serde(default)]
+    pub count: Option<CountResult>,
+    /// Records that the org counted and that were deleted before it could send them.
+    #[serde(default)]
+    pub deleted_meanwhile: u64,
     /// Bytes of the published file; 0 where none was published.
     #[serde(default)]
     pub bytes: u64,
@@ -108,6 +115,8 @@ impl RunReport {
             format: None,
             records: 0,
             total: None,
+            count: None,
+            deleted_meanwhile: 0,
             bytes: 0,
             sha256: None,
             columns: Vec::new(),
@@ -157,6 +166,40 @@ pub struct ChildFile {
     pub sha256: String,
     /// Its columns, in the file's order.
     pub columns: Vec<String>,
+}
+
+/// How the records that arrived compare with the org's count of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CountResult {
+    /// As many as the org counted.
+    Equal,
+    /// As many as the org counted, less those that were deleted before it could send them.
+    DeletedMeanwhile,
+    /// Fewer than the org counted at first, and as many as it counted when asked again.
+    Recounted,
+    /// The org does not count these records.
+    NotCounted,
+    /// More or fewer than the org counted, and published all the same: the job sets `count_check = "warn"`.
+    Differs,
+    /// Written by a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl CountResult {
+    /// Its name, as the JSON form spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "equal",
+            Self::DeletedMeanwhile => "deleted_meanwhile",
+            Self::Recounted => "recounted",
+            Self::NotCounted => "not_counted",
+            Self::Differs => "differs",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// How a run ended.
@@ -282,7 +325,7 @@ mod tests {
             concat!(
                 r#"{"job":"accounts","run_id":"20261122T010000Z-00000001","org":"emea","scheduled":null,"#,
                 r#""started":"2026-11-22T01:00:00Z","ended":"2026-11-22T01:00:00Z","status":"failed","#,
-                r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"records":0,"total":null,"#,
+                r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"records":0,"total":null,"count":null,"deleted_meanwhile":0,"#,
                 r#""bytes":0,"sha256":null,"columns":[],"files":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
                 r#""restarts":0,"api_limit":null,"warnings":[]}"#,
             )

@@ -24,8 +24,8 @@ use sfexport::demo_org::{At, DataSet, DemoOrg, Fault, Kind, Object, Options, Row
 use sfexport::export::{Edges, Extent, Run, export};
 use sfexport::http::Http;
 use sfexport::job::{
-    Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate, Policy, Shape,
-    SoqlSource, Source,
+    Children, Compound, CountCheck, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
+    Policy, Shape, SoqlSource, Source,
 };
 use sfexport::monitor::Silent;
 use sfexport::org::{KeySource, Org, OrgName};
@@ -194,6 +194,7 @@ impl World {
             shape,
             if_exists: IfExists::Replace,
             file_mode: None,
+            count_check: CountCheck::Explain,
             follow_links: false,
             schedule: None,
             timezone: jiff::tz::TimeZone::UTC,

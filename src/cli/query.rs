@@ -12,8 +12,8 @@ use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
-    Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate, Policy, Shape,
-    SoqlSource, Source, output_path, path_text,
+    Children, Compound, CountCheck, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
+    Policy, Shape, SoqlSource, Source, output_path, path_text,
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
@@ -35,6 +35,9 @@ pub(super) struct QueryArguments {
     /// Ask for deleted and archived rows too (queryAll)
     #[arg(long)]
     all_rows: bool,
+    /// What to do if the number of records is not what the org counted
+    #[arg(long, value_enum, value_name = "CHECK", default_value = "explain")]
+    count_check: CountCheckArgument,
     /// Stands in the way of the flag that every command takes: a query's file goes where -o says
     #[arg(long, hide = true)]
     output_root: Option<String>,
@@ -48,6 +51,16 @@ impl QueryArguments {
     pub(super) fn is_streamed(&self) -> bool {
         self.output == "-"
     }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CountCheckArgument {
+    /// Find out why, and fail if that is not possible
+    Explain,
+    /// Fail
+    Strict,
+    /// Publish what arrived, with a warning
+    Warn,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -92,6 +105,11 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         source: Source::Soql(source),
         query_origin: None,
         all_rows: arguments.all_rows,
+        count_check: match arguments.count_check {
+            CountCheckArgument::Explain => CountCheck::Explain,
+            CountCheckArgument::Strict => CountCheck::Strict,
+            CountCheckArgument::Warn => CountCheck::Warn,
+        },
         output: OutputTemplate::fixed(&path),
         format,
         shape,

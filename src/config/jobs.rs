@@ -20,8 +20,8 @@ use super::settings::{nanoseconds, secret, some_nanoseconds};
 use crate::job::output_path::{FIELDS, Fields, beside};
 use crate::job::path_text;
 use crate::job::{
-    CatchUp, Children, Compound, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
-    Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source,
+    CatchUp, Children, Compound, CountCheck, CsvDialect, Format, IfExists, Job, JobName, Numbers,
+    OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
@@ -282,6 +282,8 @@ struct RawJob {
     #[serde(default, deserialize_with = "some_nanoseconds")]
     timeout: Option<Duration>,
     all_rows: bool,
+    #[serde(with = "CountCheckWritten")]
+    count_check: CountCheck,
     numbers: Option<String>,
     #[serde(with = "ChildrenWritten")]
     children: Children,
@@ -322,6 +324,14 @@ struct CsvWritten {
 }
 
 // How the domain's closed sets are spelled; the compiler holds each to its set.
+#[derive(Deserialize)]
+#[serde(remote = "CountCheck", rename_all = "snake_case")]
+enum CountCheckWritten {
+    Explain,
+    Strict,
+    Warn,
+}
+
 #[derive(Deserialize)]
 #[serde(remote = "Children", rename_all = "snake_case")]
 enum ChildrenWritten {
@@ -439,6 +449,7 @@ impl Reading {
             source,
             query_origin: self.query_origin.take(),
             all_rows: typed.all_rows,
+            count_check: typed.count_check,
             output: output?,
             format,
             shape,

@@ -269,6 +269,7 @@ static KEYS: &[Key] = keys! {
         "timezone" Word, Is("UTC"), "The IANA time zone of the schedule and of dates in `output`.";
         "timeout" Duration(1), Otherwise("none"), "How long a run may take in all.";
         "all_rows" Flag, Is("false"), "Whether deleted and archived rows are exported too (queryAll).";
+        "count_check" Choice(&["explain", "strict", "warn"]), Is("explain"), "What happens if the number of records is not what the org counted: `explain` finds out why and fails if it cannot, `strict` fails at once, `warn` publishes what arrived, with a warning.";
         "numbers" Choice(&["plain", "as_sent"]), Otherwise("`plain` for CSV, `as_sent` for JSON Lines"), "Whether numbers are written without exponents or exactly as the org sends them.";
         "children" Choice(&["json", "files", "reject"]), Is("json"), "What becomes of child queries in CSV: JSON in one column, a separate file, or an error.";
         "compound" Choice(&["json", "columns"]), Is("json"), "What becomes of addresses and locations in CSV: JSON in one column, or a column for each part.";

@@ -76,6 +76,11 @@ impl File {
         self.staged.restart()
     }
 
+    /// Whether it can be emptied.
+    pub(super) fn can_restart(&self) -> bool {
+        self.staged.can_restart()
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }

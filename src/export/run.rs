@@ -82,13 +82,14 @@ pub(super) async fn carry_out(
     let spool = Spool::new(edges.scratch_dir.clone(), id.clone());
     let mut writer = WriterThread::start(&job, Arc::clone(&plan.columns), stages, spool)?;
     let transferred =
-        interrupt.unless(rest::transfer(&client, &plan, &mut writer, &mut report.restarts)).await;
+        interrupt.unless(rest::transfer(&client, &job, &plan, &mut writer, &mut report.restarts)).await;
     let written = steps.end_writer(writer, transferred).await;
     let written = explain(written, &client, &job, &mut interrupt).await;
     client.report(report);
-    let written = written?;
+    let (written, verified) = written?;
     report.total = written.total;
     report.pages = written.pages;
+    verified.note(report);
     if written.lone_surrogates > 0 {
         report.warnings.push(format!(
             "{} lone surrogates, which UTF-8 cannot hold, are U+FFFD in CSV and escapes in JSON",
@@ -139,11 +140,11 @@ impl Steps<'_> {
     /// Waits for the writer, whatever came of the transfer: from then on nobody else holds the stages. But a run that
     /// was stopped does not wait for a reader or a disk that hangs: its thread is left behind, and a stage with it, for
     /// the next run to sweep.
-    async fn end_writer(
+    async fn end_writer<T>(
         &self,
         writer: WriterThread,
-        transferred: Result<(), TransferError>,
-    ) -> Result<Written, RunError> {
+        transferred: Result<T, TransferError>,
+    ) -> Result<(Written, T), RunError> {
         let ended = match &transferred {
             // By the machine's own clock: a thread of this process is waited for, whatever time a test's clock says.
             Err(TransferError::Stopped(_)) => tokio::time::timeout(WRITER_STOP_TIMEOUT, writer.end())
@@ -152,8 +153,11 @@ impl Steps<'_> {
             _ => writer.end().await,
         };
         match transferred {
+            Ok(transferred) => ended.map(|written| (written, transferred)),
             // The writer knows why it ended.
-            Ok(()) | Err(TransferError::Writer) => ended,
+            Err(TransferError::Writer) => {
+                Err(ended.err().unwrap_or_else(|| bug("the writer ended before the transfer").into()))
+            }
             Err(TransferError::Fault(fault)) => Err(fault.into()),
             Err(TransferError::Stopped(failure)) => Err(RunError::Stopped(failure)),
         }

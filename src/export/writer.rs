@@ -63,6 +63,8 @@ pub(super) struct Accepted {
     /// What the org counted; `None` if it does not count.
     pub(super) total: Option<u64>,
     pub(super) bytes: u64,
+    /// Whether what was written can be taken back.
+    pub(super) can_restart: bool,
 }
 
 /// What was written in all, and the stages that hold it.
@@ -143,7 +145,7 @@ impl Writer {
             files,
             record: Record::default(),
             begun: false,
-            count: Count::default(),
+            count: Count::new(job.count_check),
             lone_surrogates: 0,
         }
     }
@@ -154,7 +156,8 @@ impl Writer {
                 Command::Page(page) => self.page(page, &mut told, answers)?,
                 Command::Restart => {
                     self.files.iter_mut().try_for_each(File::restart)?;
-                    (self.begun, self.count, self.lone_surrogates) = (false, Count::default(), 0);
+                    (self.begun, self.lone_surrogates) = (false, 0);
+                    self.count.start_over();
                     Reply::Restarted
                 }
                 Command::Finish => {
@@ -205,7 +208,8 @@ impl Writer {
         self.lone_surrogates += lone_surrogates;
         let (records, total) = (self.count.records(), self.count.total());
         let bytes = self.files.iter().map(File::bytes).sum();
-        Ok(Reply::Accepted(Accepted { page, next: head.next, records, total, bytes }))
+        let can_restart = self.files.iter().all(File::can_restart);
+        Ok(Reply::Accepted(Accepted { page, next: head.next, records, total, bytes, can_restart }))
     }
 
     /// Encodes a page, to its end, and counts it.

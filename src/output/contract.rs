@@ -280,6 +280,7 @@ fn a_stream_leaves_as_it_is_written_and_cannot_begin_again() {
     staged.restart().unwrap();
     staged.write_all(b"new").unwrap();
     assert_eq!(read(), b"new");
+    assert!(!staged.can_restart());
     assert_eq!(staged.restart().unwrap_err().exit, Exit::Incomplete);
     let sealed = vec![staged.seal().unwrap()];
     assert_eq!(intent(&sealed).unwrap(), None);

@@ -83,8 +83,12 @@ impl Write for Streamed {
 }
 
 impl Staged for Streamed {
+    fn can_restart(&self) -> bool {
+        self.tally.bytes == 0
+    }
+
     fn restart(&mut self) -> Result<(), Failure> {
-        if self.tally.bytes == 0 {
+        if self.can_restart() {
             return Ok(());
         }
         let what = "the query had to start over, and what was streamed cannot be taken back";

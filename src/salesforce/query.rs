@@ -10,6 +10,7 @@ use super::call::Call;
 use super::composite;
 use super::fault::{Fault, FaultKind};
 use super::page::{Head, repeated};
+use crate::job::CountCheck;
 
 /// Everything but RFC 3986's unreserved characters is escaped: a `+` must not become a space.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -149,6 +150,9 @@ impl fmt::Display for QueryLocator {
 /// locators up would be asked for ever, and the day's API requests would be gone.
 pub(super) const MAX_EMPTY_PAGES: u32 = 10;
 
+/// How many records a page has at most.
+const MAX_PAGE_RECORDS: u64 = 2_000;
+
 /// The fault of a result that goes on without records.
 pub(super) fn endless() -> Fault {
     Fault::new(
@@ -167,6 +171,8 @@ pub(super) fn endless() -> Fault {
 /// Whoever reads it compares [`Count::records`] with [`Count::total`] at its end.
 #[derive(Debug, Default)]
 pub struct Count {
+    /// Whether other numbers are accepted than the org counted.
+    is_lenient: bool,
     /// What the first page says: `Some(None)` if the org does not count.
     total: Option<Option<u64>>,
     records: u64,
@@ -177,15 +183,26 @@ pub struct Count {
 }
 
 impl Count {
+    /// The count of a result whose numbers are checked so.
+    #[must_use]
+    pub fn new(check: CountCheck) -> Self {
+        Self { is_lenient: check == CountCheck::Warn, ..Self::default() }
+    }
+
+    /// Forgets everything: the result is read again from its start.
+    pub fn start_over(&mut self) {
+        *self = Self { is_lenient: self.is_lenient, ..Self::default() };
+    }
+
     /// Accepts a page with this many records.
     ///
     /// # Errors
     /// [`FaultKind::Miscount`] if the page's total is another than the first page's, or if more records came than the org
-    /// counted; [`FaultKind::InvalidResponse`] if it leads back to a page already named. Nothing is accepted then.
+    /// counted; with [`CountCheck::Warn`] only if they are more than twice as many. [`FaultKind::InvalidResponse`] if it leads back to a page already named. Nothing is accepted then.
     pub fn accept(&mut self, head: &Head, records: u64) -> Result<(), Fault> {
         let miscount = |what| Err(Fault::new(FaultKind::Miscount, what));
         let total = self.total.unwrap_or(head.total_size);
-        if head.total_size != total {
+        if head.total_size != total && !self.is_lenient {
             let shown = |size: Option<u64>| size.map_or_else(|| "no".to_owned(), |size| size.to_string());
             return miscount(format!(
                 "the org counted {} records on the first page and {} on a later one",
@@ -194,7 +211,10 @@ impl Count {
             ));
         }
         let arrived = self.records + records;
-        if let Some(total) = total.filter(|total| arrived > *total) {
+        // Pages without end would be followed for ever.
+        let most =
+            |total: u64| if self.is_lenient { total.saturating_mul(2).max(MAX_PAGE_RECORDS) } else { total };
+        if let Some(total) = total.filter(|total| arrived > most(*total)) {
             return miscount(format!("the org counted {total} records and sent {arrived} or more"));
         }
         let empty_pages = if records == 0 { self.empty_pages + 1 } else { 0 };
@@ -349,6 +369,19 @@ mod tests {
         count.accept(&head(5, Some("a-2")), 2).unwrap();
         count.accept(&head(5, None), 0).unwrap();
         assert_eq!((count.total(), count.records()), (Some(5), 2));
+    }
+
+    #[test]
+    fn a_lenient_count_takes_other_numbers_but_comes_to_an_end() {
+        let mut count = Count::new(CountCheck::Warn);
+        count.accept(&head(1500, Some("a-2")), 2000).unwrap();
+        count.accept(&head(7, Some("a-4")), 1000).unwrap();
+        assert_eq!(count.accept(&head(1500, Some("a-6")), 1).unwrap_err().kind, FaultKind::Miscount);
+        count.accept(&head(0, None), 0).unwrap();
+        assert_eq!((count.total(), count.records()), (Some(1500), 3000));
+        count.start_over();
+        count.accept(&head(0, Some("a-2")), 2000).unwrap();
+        assert_eq!(count.accept(&head(0, None), 1).unwrap_err().kind, FaultKind::Miscount);
     }
 
     #[test]

@@ -38,20 +38,17 @@ impl Query {
 
     /// `SELECT COUNT()` over all records that the query's FROM and WHERE select; `None` if its result is another number of
     /// records, because it groups, counts by itself, or has LIMIT or OFFSET.
-    #[cfg_attr(not(test), allow(dead_code, reason = "exports are about to count by it"))]
     pub(crate) fn count_of_all(&self) -> Option<String> {
         self.has_all_records().then(|| Scope::of(self).map(|scope| scope.count_where(&[])))?
     }
 
     /// `SELECT COUNT()` over those records of [`Query::count_of_all`] that were deleted at `since` or later, to be sent as
     /// queryAll. `stamp` is the field that a deletion moves, `since` a SOQL datetime.
-    #[cfg_attr(not(test), allow(dead_code, reason = "exports are about to count by it"))]
     pub(crate) fn count_of_deleted(&self, stamp: &str, since: &str) -> Option<String> {
         let conditions = ["IsDeleted = true".to_owned(), format!("{stamp} >= {since}")];
         self.has_all_records().then(|| Scope::of(self).map(|scope| scope.count_where(&conditions)))?
     }
 
-    #[cfg_attr(not(test), allow(dead_code, reason = "exports are about to count by it"))]
     fn has_all_records(&self) -> bool {
         [ClauseKind::Limit, ClauseKind::Offset].iter().all(|kind| self.statement.clause(*kind).is_none())
     }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::super::counting::{Counting, Decision, Pass, Verified};
 use super::super::error::Stopped;
 use super::super::plan::Plan;
 use super::super::writer::{Accepted, Command, Reply, WriterThread};
+use super::count::judge;
 use crate::client::OrgClient;
 use crate::error::Failure;
+use crate::job::Job;
 use crate::monitor::Event;
 use crate::retry::Attempts;
 use crate::salesforce::call::Call;
@@ -21,8 +24,6 @@ use crate::salesforce::query::{self, QueryLocator};
 
 /// How often the query may begin again because its locator is gone.
 const LOCATOR_RESTARTS: u64 = 2;
-/// How often because the records are not as many as the org counted.
-const MISCOUNT_RESTARTS: u64 = 1;
 
 /// Why a transfer ended before its end.
 pub(in crate::export) enum TransferError {
@@ -46,45 +47,70 @@ impl From<Stopped> for TransferError {
     }
 }
 
-/// Brings the whole result to the writer, and starts the query over if that may help; counts in `restarts` how often.
+/// Brings the whole result to the writer and counts it. Starts the query over if that may help, and counts in `restarts`
+/// how often.
 pub(in crate::export) async fn transfer(
     client: &Arc<OrgClient>,
+    job: &Job,
     plan: &Plan,
     writer: &mut WriterThread,
     restarts: &mut u64,
-) -> Result<(), TransferError> {
-    let (mut locator_restarts, mut miscount_restarts) = (0, 0);
-    loop {
-        let fault = match pass(client, plan, writer).await {
-            Ok(()) => break,
-            Err(TransferError::Fault(fault)) => fault,
-            ended => return ended,
+) -> Result<Verified, TransferError> {
+    let mut counting = Counting::new(job.count_check);
+    let mut locator_restarts = 0;
+    let verified = loop {
+        // Before the query is sent: what is deleted from now on may be missing from its pages.
+        let begun = client.date();
+        let (decision, ended) = match pass(client, plan, writer).await {
+            Ok(pass) => (judge(client, job, &counting, pass, begun).await, Some(pass.records)),
+            Err(TransferError::Fault(fault)) => match fault.kind {
+                FaultKind::Miscount => (counting.after_miscount(fault), None),
+                FaultKind::LocatorExpired if locator_restarts < LOCATOR_RESTARTS => {
+                    locator_restarts += 1;
+                    *restarts += 1;
+                    start_over(client, writer, &fault).await?;
+                    continue;
+                }
+                _ => return Err(fault.into()),
+            },
+            Err(ended) => return Err(ended),
         };
-        let (count, most) = match fault.kind {
-            FaultKind::LocatorExpired => (&mut locator_restarts, LOCATOR_RESTARTS),
-            FaultKind::Miscount => (&mut miscount_restarts, MISCOUNT_RESTARTS),
-            _ => return Err(fault.into()),
-        };
-        if *count == most {
-            return Err(fault.into());
+        match decision {
+            Decision::Complete(verified) => break verified,
+            Decision::StartOver(fault) => {
+                counting.start_over(ended);
+                *restarts += 1;
+                start_over(client, writer, &fault).await?;
+            }
+            Decision::Incomplete(fault) => return Err(fault.into()),
         }
-        *count += 1;
-        *restarts += 1;
-        client.notice(&Event::Restarted { fault: &fault.what });
-        tracing::warn!(run_id = client.run_id(), fault = %fault, "the query starts over");
-        match writer.ask(Command::Restart).await {
-            Some(Reply::Restarted) => {}
-            _ => return Err(TransferError::Writer),
-        }
-    }
+    };
     match writer.ask(Command::Finish).await {
-        Some(Reply::Finished) => Ok(()),
+        Some(Reply::Finished) => Ok(verified),
+        _ => Err(TransferError::Writer),
+    }
+}
+
+/// Empties the output for another pass.
+async fn start_over(
+    client: &OrgClient,
+    writer: &mut WriterThread,
+    fault: &Fault,
+) -> Result<(), TransferError> {
+    client.notice(&Event::Restarted { fault: &fault.what });
+    tracing::warn!(run_id = client.run_id(), fault = %fault, "the query starts over");
+    match writer.ask(Command::Restart).await {
+        Some(Reply::Restarted) => Ok(()),
         _ => Err(TransferError::Writer),
     }
 }
 
 /// Goes through the result once.
-async fn pass(client: &Arc<OrgClient>, plan: &Plan, writer: &mut WriterThread) -> Result<(), TransferError> {
+async fn pass(
+    client: &Arc<OrgClient>,
+    plan: &Plan,
+    writer: &mut WriterThread,
+) -> Result<Pass, TransferError> {
     // The locators of child queries may expire when a further page of parents is asked for.
     let ahead = !plan.columns.has_children();
     let mut current = Fetch::start(client, plan.first.clone());
@@ -97,25 +123,14 @@ async fn pass(client: &Arc<OrgClient>, plan: &Plan, writer: &mut WriterThread) -
         let (page, attempts) = current.page().await?;
         let accepted = write(client, &current.call, page, attempts, writer).await?;
         client.accepted();
-        let Accepted { page, next, records, total, bytes } = accepted;
+        let Accepted { page, next, records, total, bytes, can_restart } = accepted;
         client.give_back(page);
         client.notice(&Event::Progress { records, total, bytes });
         current = match (next, following) {
-            (None, _) => return complete(records, total),
+            (None, _) => return Ok(Pass::new(records, total, can_restart)),
             (Some(next), Some((following, locator))) if locator == next => following,
             (Some(next), _) => Fetch::start(client, query::next_page(&next)),
         };
-    }
-}
-
-/// Whether as many records arrived as the org counted.
-fn complete(records: u64, total: Option<u64>) -> Result<(), TransferError> {
-    match total {
-        Some(total) if records < total => {
-            let what = format!("the result is incomplete: {records} of {total} records arrived");
-            Err(Fault::new(FaultKind::Miscount, what).into())
-        }
-        _ => Ok(()),
     }
 }
 
