@@ -116,13 +116,14 @@ pub(super) fn result(run: &PastRun) -> Markup {
     html! { b class=(class) { (run.status.as_str()) } }
 }
 
-/// Records that a run wrote; of a run that did not end well, how far it came.
+/// Records that a run wrote, and how many the org counted if that differs: how far a run came that did not end well.
 pub(super) fn records(run: &PastRun) -> String {
-    match (run.status, run.total) {
-        (RunStatus::Ok, _) => human::number(run.records),
-        (status, _) if !status.has_run() => String::new(),
-        (_, Some(total)) => format!("{} of {}", human::number(run.records), human::number(total)),
-        (_, None) => String::new(),
+    let is_whole = run.status == RunStatus::Ok && run.total.is_none_or(|total| total == run.records);
+    match run.total {
+        _ if !run.status.has_run() => String::new(),
+        _ if is_whole => human::number(run.records),
+        Some(total) => format!("{} of {}", human::number(run.records), human::number(total)),
+        None => String::new(),
     }
 }
 

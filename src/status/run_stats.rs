@@ -65,6 +65,24 @@ pub(super) struct JobRuns {
 }
 
 impl JobRuns {
+    /// A job that has not run.
+    fn new() -> Self {
+        Self {
+            org: String::new(),
+            schedule: None,
+            timezone: TimeZone::UTC,
+            enabled: true,
+            results: [0; RESULTS.len()],
+            runs: 0,
+            seconds: 0.0,
+            records: 0,
+            bytes: 0,
+            last: None,
+            recent: VecDeque::new(),
+            last_success: None,
+        }
+    }
+
     /// The last run that took place, whoever started it.
     pub(super) fn last_of_all(&self) -> Option<&PastRun> {
         self.recent.iter().find(|run| run.status.has_run()).or(self.last.as_ref()).map(AsRef::as_ref)
@@ -129,21 +147,7 @@ impl RunStats {
                 (job.org.as_str().to_owned(), job.schedule.as_ref().map(|s| s.text().to_owned()));
             runs.orgs.entry(org.clone()).or_default();
             let known = previous.remove(&name);
-            let fresh = || JobRuns {
-                org: String::new(),
-                schedule: None,
-                timezone: TimeZone::UTC,
-                enabled: true,
-                results: [0; RESULTS.len()],
-                runs: 0,
-                seconds: 0.0,
-                records: 0,
-                bytes: 0,
-                last: None,
-                recent: VecDeque::new(),
-                last_success: None,
-            };
-            let known = known.unwrap_or_else(fresh);
+            let known = known.unwrap_or_else(JobRuns::new);
             let timezone = job.timezone.clone();
             runs.jobs.insert(name, JobRuns { org, schedule, timezone, enabled: job.enabled, ..known });
         }
@@ -277,5 +281,82 @@ impl Runs {
             org.logins += report.logins;
             org.api_limit = report.api_limit.or(org.api_limit);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::{JobRuns, RunStats, Runs};
+    use crate::clock::System;
+    use crate::monitor::{Event, Monitor as _};
+    use crate::report::{RunId, RunReport, RunStatus};
+
+    /// A run that ended so many minutes after the epoch.
+    fn report(minute: i64, status: RunStatus) -> RunReport {
+        let started = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minute);
+        let mut report = RunReport::begun("a", "default", RunId::new(started, 0), started);
+        report.status = status;
+        report
+    }
+
+    fn stats() -> RunStats {
+        let stats = RunStats::new(Arc::new(System::new()));
+        let job = JobRuns::new();
+        stats.runs().jobs.insert("a".to_owned(), job);
+        stats
+    }
+
+    fn minutes(runs: &Runs) -> Vec<i64> {
+        runs.jobs["a"].recent.iter().map(|run| run.ended.as_second() / 60).collect()
+    }
+
+    #[test]
+    fn runs_by_hand_are_placed_by_their_end_and_not_counted() {
+        let stats = stats();
+        for minute in [30, 10] {
+            stats.recall(&report(minute, RunStatus::Failed));
+        }
+        for minute in [20, 40, 30] {
+            stats.learn(&report(minute, RunStatus::Ok));
+        }
+        let runs = stats.runs();
+        assert_eq!(minutes(&runs), [40, 30, 20, 10]);
+        let job = &runs.jobs["a"];
+        assert_eq!(job.last_of_all().unwrap().status, RunStatus::Ok);
+        assert_eq!(job.last_success_of_all().unwrap().as_second(), 40 * 60);
+        // What the metrics show is of this process and of the history that it found.
+        assert_eq!(job.last.as_ref().unwrap().status, RunStatus::Failed);
+        assert_eq!((job.last_success, job.runs), (None, 0));
+    }
+
+    #[test]
+    fn a_run_that_was_read_before_its_end_was_heard_is_shown_once() {
+        let stats = stats();
+        let ended = report(10, RunStatus::Ok);
+        stats.learn(&ended);
+        stats.notice(&ended.run_id, &Event::Ended { report: &ended });
+        stats.learn(&ended);
+        assert_eq!(minutes(&stats.runs()), [10]);
+        assert_eq!(stats.runs().jobs["a"].runs, 1);
+    }
+
+    #[test]
+    fn only_the_last_runs_of_a_job_are_kept() {
+        let stats = stats();
+        for minute in (0..15).rev() {
+            stats.recall(&report(minute, RunStatus::Ok));
+        }
+        for minute in 15..30 {
+            let ended = report(minute, RunStatus::Skipped);
+            stats.notice(&ended.run_id, &Event::Ended { report: &ended });
+        }
+        // Older than any that is kept.
+        stats.learn(&report(1, RunStatus::Ok));
+        assert_eq!(minutes(&stats.runs()), (10..30).rev().collect::<Vec<_>>());
+        assert_eq!(stats.runs().jobs["a"].last_of_all().unwrap().ended.as_second(), 14 * 60);
     }
 }
