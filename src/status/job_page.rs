@@ -188,7 +188,7 @@ fn query(job: &Job) -> Markup {
 fn past_runs(name: &str, job: &JobRuns, now: Timestamp) -> Markup {
     const COLUMNS: [Column; 6] = [
         ("Started", "time"),
-        ("Result", ""),
+        ("Result", "result"),
         ("Took", "number"),
         ("Records", "number"),
         ("Size", "number"),

@@ -115,10 +115,6 @@ impl<'a> Standing<'a> {
             }
         }
     }
-
-    fn name_and_org(&self) -> Markup {
-        html! { (job_link(self.name)) (second_line(&format!("org {}", self.job.org))) }
-    }
 }
 
 /// The jobs in the groups that the page shows.
@@ -190,7 +186,7 @@ impl<'a> Overview<'a> {
         let rows = self.failing.iter().map(|(standing, run)| {
             let timezone = &standing.job.timezone;
             [
-                standing.name_and_org(),
+                self.name_of(standing),
                 html! {
                     (time_and_distance(run.ended, timezone, self.now))
                     @match standing.job.last_success_of_all() {
@@ -226,7 +222,7 @@ impl<'a> Overview<'a> {
         let rows = self
             .overdue
             .iter()
-            .map(|standing| [standing.name_and_org(), standing.next_run(self.now), self.last_run(standing)]);
+            .map(|standing| [self.name_of(standing), standing.next_run(self.now), self.last_run(standing)]);
         section("Overdue", self.overdue.len(), || {
             html! {
                 p.soft {
@@ -250,7 +246,7 @@ impl<'a> Overview<'a> {
         let rows = self.others.iter().map(|standing| {
             let last = standing.job.last_of_all();
             [
-                standing.name_and_org(),
+                self.name_of(standing),
                 self.last_run(standing),
                 html! { (last.map(records).unwrap_or_default()) },
                 html! { (last.map(took).unwrap_or_default()) },
@@ -261,6 +257,16 @@ impl<'a> Overview<'a> {
         let are_all = self.others.len() == self.runs.jobs.len();
         let heading = if are_all { "Jobs" } else { "Other jobs" };
         section(heading, self.others.len(), || table(heading, COLUMNS, rows))
+    }
+
+    /// The job's name and, if there are several, its org's.
+    fn name_of(&self, standing: &Standing<'_>) -> Markup {
+        html! {
+            (job_link(standing.name))
+            @if self.runs.orgs.len() > 1 {
+                (second_line(&format!("org {}", standing.job.org)))
+            }
+        }
     }
 
     fn last_run(&self, standing: &Standing<'_>) -> Markup {
@@ -354,7 +360,7 @@ fn alarms(snapshot: &Snapshot, overview: &Overview<'_>) -> Markup {
             div.alarm role="alert" {
                 p {
                     b { "The configuration has changed and is not valid." }
-                    " The one of " (time(snapshot.reading.taken, &overview.timezone)) " stays in effect."
+                    " The one loaded at " (time(snapshot.reading.taken, &overview.timezone)) " stays in effect."
                 }
                 // Of others' readers: what it shows of a query stays on this machine.
                 @let what = plain_lines(failure.redacted.as_deref().unwrap_or(&failure.what));
