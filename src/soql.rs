@@ -5,6 +5,7 @@
 
 mod columns;
 mod count;
+pub mod generate;
 mod lexer;
 mod mentions;
 mod parser;
