@@ -156,6 +156,11 @@ impl DemoOrg {
         self.org.script.add(rule);
     }
 
+    /// Forgets all scripted rules.
+    pub fn clear_script(&self) {
+        self.org.script.clear();
+    }
+
     /// Moves records to the recycle bin: `query` does not find them any more, `queryAll` does, with `IsDeleted`
     /// and with the org's clock, in whole seconds, for `SystemModstamp` and `LastModifiedDate`. References to
     /// them stay. Open queries send them no longer.

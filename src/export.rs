@@ -9,6 +9,7 @@ mod drift;
 mod error;
 mod file;
 mod locks;
+mod object;
 mod pending;
 mod plan;
 mod publish;
@@ -39,6 +40,7 @@ use crate::stop::Stop;
 
 pub(crate) use drift::compare as compare_columns;
 pub use error::RunError;
+pub(crate) use object::generate as generate_query;
 pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};
 pub(crate) use unknown_field::explained;
@@ -263,4 +265,9 @@ fn blocking<T>(work: impl FnOnce() -> T) -> T {
         // There is nobody to move on to.
         _ => work(),
     }
+}
+
+/// The failure of something that the code rules out.
+fn bug(what: &str) -> Failure {
+    Failure::new(Exit::General, format!("a bug in sfexport: {what}"))
 }

@@ -24,7 +24,7 @@ pub use export_key::{ExportKey, ObjectName};
 pub use location::Location;
 pub use output_path::OutputTemplate;
 pub use recovery_data::RecoveryData;
-pub use source::{SoqlSource, Source};
+pub use source::{ObjectSource, SoqlSource, Source};
 
 /// A job's name, the stem of its file: `[A-Za-z0-9._-]+`, without a dot at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,9 +114,9 @@ pub struct Job {
 }
 
 impl Job {
-    /// The query that asks for its records.
+    /// The query that asks for its records; `None` for an object, until its query is generated.
     #[must_use]
-    pub fn query(&self) -> &Query {
+    pub fn query(&self) -> Option<&Query> {
         self.source.query()
     }
 
@@ -136,7 +136,8 @@ impl Job {
     /// `Contacts.Tasks`.
     #[must_use]
     pub fn child_files(&self) -> Vec<String> {
-        if self.layout().child_tables { self.query().statement.child_queries() } else { Vec::new() }
+        let query = self.query().filter(|_| self.layout().child_tables);
+        query.map(|query| query.statement.child_queries()).unwrap_or_default()
     }
 }
 

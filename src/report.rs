@@ -7,6 +7,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::soql;
+
 /// What one run of one job did. Its JSON form is a contract: fields are added, never renamed; a reader leaves
 /// aside those it does not know and takes the default for those that are missing. Every timestamp is in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,9 @@ pub struct RunReport {
     /// `csv` or `jsonl`.
     #[serde(default)]
     pub format: Option<String>,
+    /// The query, as the org was asked; none if the run ended before it was known.
+    #[serde(default)]
+    pub soql: Option<String>,
     /// Records written.
     #[serde(default)]
     pub records: u64,
@@ -113,6 +118,7 @@ impl RunReport {
             hint: None,
             path: None,
             format: None,
+            soql: None,
             records: 0,
             total: None,
             count: None,
@@ -142,12 +148,15 @@ impl RunReport {
     /// The report, fit for the same readers.
     #[must_use]
     pub fn for_others(&self) -> Cow<'_, Self> {
-        match &self.error_redacted {
-            None => Cow::Borrowed(self),
-            Some(redacted) => {
-                Cow::Owned(Self { error: Some(redacted.clone()), error_redacted: None, ..self.clone() })
-            }
+        if self.error_redacted.is_none() && self.soql.is_none() {
+            return Cow::Borrowed(self);
         }
+        Cow::Owned(Self {
+            error: self.error_for_others().map(str::to_owned),
+            error_redacted: None,
+            soql: self.soql.as_deref().map(soql::without_literals),
+            ..self.clone()
+        })
     }
 }
 
@@ -325,7 +334,7 @@ mod tests {
             concat!(
                 r#"{"job":"accounts","run_id":"20261122T010000Z-00000001","org":"emea","scheduled":null,"#,
                 r#""started":"2026-11-22T01:00:00Z","ended":"2026-11-22T01:00:00Z","status":"failed","#,
-                r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"records":0,"total":null,"count":null,"deleted_meanwhile":0,"#,
+                r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"soql":null,"records":0,"total":null,"count":null,"deleted_meanwhile":0,"#,
                 r#""bytes":0,"sha256":null,"columns":[],"files":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
                 r#""restarts":0,"api_limit":null,"warnings":[]}"#,
             )

@@ -18,6 +18,8 @@ pub use lexer::{Span, Token, TokenKind, tokens};
 
 use std::fmt;
 
+pub(crate) use without_literals::without_literals;
+
 /// A query: its text as the user wrote it, and what its text says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
@@ -41,7 +43,7 @@ impl Query {
     /// Its text without the values in it, for readers who need not know them.
     #[must_use]
     pub fn without_literals(&self) -> String {
-        without_literals::without_literals(&self.text)
+        without_literals(&self.text)
     }
 }
 
@@ -264,6 +266,25 @@ pub enum ClauseKind {
     For,
     /// UPDATE TRACKING, UPDATE VIEWSTAT
     Update,
+}
+
+impl ClauseKind {
+    /// The keywords that begin the clause.
+    #[must_use]
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Self::Using => "USING",
+            Self::Where => "WHERE",
+            Self::With => "WITH",
+            Self::GroupBy => "GROUP BY",
+            Self::Having => "HAVING",
+            Self::OrderBy => "ORDER BY",
+            Self::Limit => "LIMIT",
+            Self::Offset => "OFFSET",
+            Self::For => "FOR",
+            Self::Update => "UPDATE",
+        }
+    }
 }
 
 /// Where and why a text is no query.

@@ -40,6 +40,7 @@ use store::{Document, LocalStore, Store, Version, When, hash};
 const JOURNAL: &str = "journal";
 const MARKS: &str = "marks";
 const COLUMNS: &str = "columns";
+const FIELDS: &str = "fields";
 const LOADED: &str = "loaded.json";
 
 /// The state directory.
@@ -54,6 +55,7 @@ const LOADED: &str = "loaded.json";
 /// journal/KEY.json      what a run that has not ended must not forget
 /// marks/KEY.json        how far the job's schedule has come
 /// columns/KEY.json      the columns of the last successful run
+/// fields/KEY.json       the order of an object's fields, those that are gone included
 /// loaded.json           the files that the daemon read its configuration from
 /// ```
 ///
@@ -129,7 +131,7 @@ impl State {
     pub fn create(&self) -> Result<(), StateError> {
         // Only the directory itself is private: exports may be next to it.
         make_directory(&self.directory, 0o700)?;
-        for inner in ["locks", "locks/outputs", JOURNAL, MARKS, COLUMNS] {
+        for inner in ["locks", "locks/outputs", JOURNAL, MARKS, COLUMNS, FIELDS] {
             make_directory(&self.directory.join(inner), 0o777)?;
         }
         Ok(())
@@ -432,6 +434,25 @@ impl State {
             return Ok(());
         }
         self.keep(COLUMNS, lock.key(), columns, When::Always)
+    }
+
+    /// The order in which the fields of the key's object were exported so far; empty if it never was.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn fields_of(&self, key: &ExportKey) -> Result<Vec<String>, StateError> {
+        Ok(self.kept(FIELDS, key)?.map(|(fields, _)| fields).unwrap_or_default())
+    }
+
+    /// Notes the order of the fields of a successful run.
+    ///
+    /// # Errors
+    /// If it cannot be written; the previous one stays.
+    pub fn set_fields(&self, lock: &JobLock, fields: &[String]) -> Result<(), StateError> {
+        if self.fields_of(lock.key()).is_ok_and(|noted| noted == fields) {
+            return Ok(());
+        }
+        self.keep(FIELDS, lock.key(), fields, When::Always)
     }
 
     /// Moves what 0.1 left of the job to where it belongs now: first written there, then removed here.

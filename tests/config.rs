@@ -171,7 +171,7 @@ timezone = \"Europe/Berlin\"
     assert_eq!(config.warnings, []);
     let [job] = config.jobs.as_slice() else { panic!("one job") };
     assert_eq!((job.name.as_str(), job.org.as_str()), ("accounts", "default"));
-    assert_eq!(&job.query().text, "SELECT Id, Name, Owner.Name, AnnualRevenue\nFROM Account");
+    assert_eq!(&job.query().unwrap().text, "SELECT Id, Name, Owner.Name, AnnualRevenue\nFROM Account");
     assert_eq!(
         (job.output.text(), job.output.root()),
         ("accounts/{date}.csv", project.path("exports").as_path())
@@ -256,7 +256,7 @@ formula_guard = true
         .file("jobs/all.soql", "\u{feff}\n  SELECT Id\n  FROM Contact\n")
         .all();
     let job = &config.jobs[0];
-    assert_eq!(&job.query().text, "SELECT Id\n  FROM Contact");
+    assert_eq!(&job.query().unwrap().text, "SELECT Id\n  FROM Contact");
     assert_eq!((job.format, job.org.as_str(), job.enabled, job.all_rows), (Format::Csv, "emea", false, true));
     assert_eq!(job.timezone.iana_name(), Some("Asia/Kolkata"));
     assert_eq!(job.timeout, Some(Duration::from_secs(7200)));
@@ -1273,7 +1273,10 @@ fn a_query_s_mistake_is_shown_where_it_stands() {
 #[test]
 fn a_query_must_be_there_and_say_something() {
     for (lines, expected) in [
-        ("", "jobs/a.toml: soql: is missing; write the query, or name its file by `soql_file`"),
+        (
+            "",
+            "jobs/a.toml: soql: is missing; write a query, name its file by `soql_file`, or name an `object`",
+        ),
         ("soql = \" \\n \"", "jobs/a.toml:2: soql: is empty"),
         ("soql_file = \"empty.soql\"", "jobs/a.toml:2: soql_file: jobs/empty.soql is empty"),
         (

@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use super::org::Reached;
 use super::{Check, Name, Outcome, Step, Teller, counted};
 use crate::error::{Exit, Failure, plain};
-use crate::export;
+use crate::export::{self, RunError};
 use crate::job::output_path::Fields;
-use crate::job::{IfExists, Job};
+use crate::job::{IfExists, Job, ObjectSource, Source};
 use crate::output::{Caution, Output};
 use crate::report::RunId;
 use crate::retry::Attempts;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
 use crate::salesforce::{explain, query};
-use crate::soql::{Columns, CountQuery, Described};
+use crate::soql::{Columns, CountQuery, Described, Query};
 use crate::state::State;
 
 /// How many occurrences of a schedule are shown.
@@ -24,9 +24,21 @@ const OCCURRENCES: usize = 5;
 
 impl Check<'_> {
     pub(super) async fn job(&self, job: &Job, org: Option<&Reached>, tell: Teller<'_>) {
+        let generated = match (&job.source, org) {
+            (Source::Object(object), Some(reached)) => match self.generate(job, object, reached).await {
+                Ok(generated) => Some(generated),
+                Err(failure) => {
+                    tell(Step::failed(Name::Columns, failure));
+                    tell(self.output(job));
+                    return tell(schedule(job, self.edges.clock.now()));
+                }
+            },
+            _ => None,
+        };
+        let job = generated.as_ref().unwrap_or(job);
         tell(self.columns(job, org).await);
         match org {
-            Some(org) => self.query(job, org, tell).await,
+            Some(org) => self.query(job, generated.is_some(), org, tell).await,
             None if self.offline => {}
             None => tell(Step::skipped(Name::Query, "not asked: there is no login")),
         }
@@ -34,8 +46,18 @@ impl Check<'_> {
         tell(schedule(job, self.edges.clock.now()));
     }
 
+    /// The job with the query that a run would make now.
+    async fn generate(&self, job: &Job, object: &ObjectSource, reached: &Reached) -> Result<Job, Failure> {
+        let remembered = State::at(&self.config.settings.state_dir)?.fields_of(&job.key())?;
+        let generated = export::generate_query(&reached.client, job, object, remembered).await;
+        generated.map(|generated| generated.job).map_err(RunError::into_failure)
+    }
+
     /// The columns, from the query's text or, where that does not tell, from the org's own description.
     async fn columns(&self, job: &Job, org: Option<&Reached>) -> Step {
+        if let (Source::Object(_), None) = (&job.source, org) {
+            return Step::skipped(Name::Columns, "only the org can tell them");
+        }
         let columns = match (export::columns(job), org) {
             (Ok(Some(columns)), _) => Ok(columns),
             (Ok(None), Some(reached)) => match self.described(job, reached).await {
@@ -67,30 +89,38 @@ impl Check<'_> {
 
     async fn described(&self, job: &Job, reached: &Reached) -> Result<Vec<Described>, Fault> {
         let version = &reached.client.org().api_version;
-        let call = query::description(version, job.all_rows, &job.query().text)?;
+        let call = query::description(version, job.all_rows, text(job))?;
         reached.client.description(&call).await
     }
 
-    async fn query(&self, job: &Job, reached: &Reached, tell: Teller<'_>) {
+    /// Whether the org would run the query, which is shown if nobody wrote it.
+    async fn query(&self, job: &Job, is_generated: bool, reached: &Reached, tell: Teller<'_>) {
+        let shown = |what: &str| match is_generated {
+            true => format!("{what}\n{}", plain(text(job))),
+            false => what.to_owned(),
+        };
         let mut estimate = None;
         match self.plan(job, reached).await {
             Ok(Some(plan)) => {
                 let explain::Plan { cardinality, sobject_cardinality, leading_operation_type, .. } = &plan;
                 let what = format!(
-                    "the org takes it: {} of {}, about {cardinality} of {sobject_cardinality} records",
+                    "the org accepts it: {} of {}, about {cardinality} of {sobject_cardinality} records",
                     operation(leading_operation_type),
                     plain(&plan.sobject_type)
                 );
                 estimate = Some(*cardinality);
-                tell(Step::passed(Name::Query, what).fact("plan", json!(plan)));
+                let step = Step::passed(Name::Query, shown(&what)).fact("soql", text(job));
+                tell(step.fact("plan", json!(plan)));
             }
             Ok(None) => {
-                tell(Step::new(Name::Query, Outcome::Warned, "the org takes it, but tells no plan"));
+                let what = shown("the org accepts it, but gives no plan");
+                tell(Step::new(Name::Query, Outcome::Warned, what).fact("soql", text(job)));
             }
             Err(fault) if is_about_the_plan(&fault) => {
-                let what =
-                    format!("the org does not explain it, so only a run shows whether it takes it: {fault}");
-                tell(Step::new(Name::Query, Outcome::Warned, what));
+                let what = format!(
+                    "the org does not explain it, so only a run shows whether it accepts it: {fault}"
+                );
+                tell(Step::new(Name::Query, Outcome::Warned, shown(&what)).fact("soql", text(job)));
             }
             Err(fault) => {
                 let fault = export::explained(&reached.client, job, fault).await;
@@ -103,7 +133,7 @@ impl Check<'_> {
 
     async fn plan(&self, job: &Job, reached: &Reached) -> Result<Option<explain::Plan>, Fault> {
         let version = &reached.client.org().api_version;
-        let call = query::explanation(version, &job.query().text)?;
+        let call = query::explanation(version, text(job))?;
         let response = reached.client.call(&call, &mut Attempts::default()).await?;
         Ok(explain::read(response.body()))
     }
@@ -117,7 +147,7 @@ impl Check<'_> {
             }
             None => Step::skipped(Name::Records, format!("not counted: {why}")),
         };
-        let Some(count) = job.query().count() else {
+        let Some(count) = job.query().and_then(Query::count) else {
             return about("the query groups or counts by itself");
         };
         let records = match self.count(job, reached, &count).await {
@@ -203,6 +233,11 @@ fn operation(leading: &str) -> &str {
         "Sharing" => "a reading of the sharing rules",
         _ => "a reading",
     }
+}
+
+/// The text of the job's query; empty for an object before its query is generated.
+fn text(job: &Job) -> &str {
+    job.query().map_or("", |query| query.text.as_str())
 }
 
 fn schedule(job: &Job, now: Timestamp) -> Step {

@@ -1,5 +1,7 @@
 //! The job files: each a `Job` that can run, or its mistakes; and what no two jobs may share.
 
+mod object;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +23,7 @@ use crate::job::output_path::{FIELDS, Fields, beside};
 use crate::job::path_text;
 use crate::job::{
     CatchUp, Children, Compound, CountCheck, CsvDialect, Format, IfExists, Job, JobName, Numbers,
-    OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source,
+    ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
@@ -273,6 +275,10 @@ fn clash(path: &Path, sharing: &[&(Job, Origin)]) -> Option<(Mistake, Vec<JobNam
 struct RawJob {
     soql: Option<String>,
     soql_file: Option<PathBuf>,
+    object: Option<String>,
+    fields: Option<Vec<String>>,
+    #[serde(rename = "where")]
+    condition: Option<String>,
     output: Option<String>,
     format: Option<String>,
     org: Option<String>,
@@ -370,6 +376,12 @@ enum OverlapWritten {
     Replace,
 }
 
+/// What a job exports, before its columns are laid out.
+enum Exported {
+    Query(Query),
+    Object(ObjectSource),
+}
+
 /// One file's reading.
 #[derive(Default)]
 struct Reading {
@@ -415,7 +427,7 @@ impl Reading {
         context: &JobContext<'_>,
     ) -> Option<(Job, Origin)> {
         let typed = &section.typed;
-        let query = self.query(file, section, context);
+        let exported = self.exported(file, section, context);
         let org = self.org(file, section, context);
         let format = self.format(file, section);
         let output = self.output(file, section, context);
@@ -441,7 +453,10 @@ impl Reading {
             attributes: typed.attributes,
             csv: csv?,
         };
-        let source = self.source(file, section, query?, shape.layout(format))?;
+        let source = match exported? {
+            Exported::Query(query) => self.soql_source(file, section, query, shape.layout(format))?,
+            Exported::Object(object) => Source::Object(object),
+        };
         let job = Job {
             name,
             org: org?,
@@ -474,7 +489,7 @@ impl Reading {
     }
 
     /// A query that is SOQL can still be one that cannot be exported, as far as its text alone shows.
-    fn source(
+    fn soql_source(
         &mut self,
         file: &TextFile,
         section: &Section<RawJob>,
@@ -491,33 +506,40 @@ impl Reading {
         None
     }
 
+    /// What the job exports, by the one key that says it.
+    fn exported(
+        &mut self,
+        file: &TextFile,
+        section: &Section<RawJob>,
+        context: &JobContext<'_>,
+    ) -> Option<Exported> {
+        let written: Vec<_> =
+            ["soql", "soql_file", "object"].into_iter().filter(|key| section.is_written(key)).collect();
+        match written.as_slice() {
+            ["object"] => self.object(file, section).map(Exported::Object),
+            [_] => {
+                self.only_of_objects(file, section);
+                self.query(file, section, context).map(Exported::Query)
+            }
+            [] => {
+                let what = "is missing; write a query, name its file by `soql_file`, or name an `object`";
+                self.mistake(file, section, "soql", what);
+                None
+            }
+            [first, second, ..] => {
+                let what = format!("`{first}` and `{second}` are both set; keep one of them");
+                self.mistake(file, section, second, what);
+                None
+            }
+        }
+    }
+
     fn query(
         &mut self,
         file: &TextFile,
         section: &Section<RawJob>,
         context: &JobContext<'_>,
     ) -> Option<Query> {
-        match (section.is_written("soql"), section.is_written("soql_file")) {
-            (true, true) => {
-                self.mistake(
-                    file,
-                    section,
-                    "soql_file",
-                    "`soql` and `soql_file` are both set; keep one of them",
-                );
-                return None;
-            }
-            (false, false) => {
-                self.mistake(
-                    file,
-                    section,
-                    "soql",
-                    "is missing; write the query, or name its file by `soql_file`",
-                );
-                return None;
-            }
-            _ => {}
-        }
         if let Some(text) = &section.typed.soql {
             return match Query::parse(text) {
                 Ok(query) => {

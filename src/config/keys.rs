@@ -259,8 +259,11 @@ static KEYS: &[Key] = keys! {
         "instance_hosts" Words, Otherwise("none"), "Hosts outside Salesforce's domains that the org's instance may have, as `host` or `host:port`.";
     }
     Job {
-        "soql" Text, Otherwise("required, unless `soql_file` is set"), "The query.";
-        "soql_file" Path, Otherwise("required, unless `soql` is set"), "A file with the query.";
+        "soql" Text, Otherwise("required, unless `soql_file` or `object` is set"), "The query.";
+        "soql_file" Path, Otherwise("required, unless `soql` or `object` is set"), "A file with the query.";
+        "object" Word, Otherwise("required, unless `soql` or `soql_file` is set"), "An object, by its API name. Its query is generated at each run from the fields that the object has.";
+        "fields" Words, Otherwise("[\"*\"]"), "The fields of `object`: names, parents' fields (`Owner.Name`), patterns (`*__c`) and exclusions (`!*__pc`).";
+        "where" Text, Otherwise("all records"), "A condition for the records of `object`, as in SOQL after WHERE.";
         "output" Text, Required, "The path of the export, relative to `output_root`. It may contain template fields.";
         "format" Choice(&["csv", "jsonl"]), Otherwise("from the extension of `output`, .csv or .jsonl"), "The format of the file.";
         "org" Word, Otherwise("`[org]`"), "The org to export from, a NAME of `[orgs.NAME]`.";

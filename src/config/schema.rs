@@ -28,7 +28,11 @@ pub fn schema(table: Table) -> Value {
         Table::Job => {
             let mut schema = object(table, "");
             insert(&mut schema, "required", json!(["output"]));
-            insert(&mut schema, "oneOf", json!([{"required": ["soql"]}, {"required": ["soql_file"]}]));
+            insert(
+                &mut schema,
+                "oneOf",
+                json!([{"required": ["soql"]}, {"required": ["soql_file"]}, {"required": ["object"]}]),
+            );
             schema
         }
     };

@@ -185,6 +185,9 @@ pub enum Fault {
     /// columns of a query, and in the records, wherever it is scripted for.
     ExtraColumns(usize),
 
+    /// These fields are missing from the object's describe, as field-level security hides them.
+    HiddenFields(Vec<&'static str>),
+
     /// Every access token given out so far stops working: this request and others with it get 401
     /// `INVALID_SESSION_ID` until a new login.
     ExpiredSession,

@@ -32,6 +32,10 @@ enum Kind {
 }
 
 impl Script {
+    pub(super) fn clear(&self) {
+        lock(&self.rules).clear();
+    }
+
     pub(super) fn add(&self, rule: Rule) {
         lock(&self.rules).push(rule);
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::bug;
 use crate::error::{Exit, Failure};
 use crate::job::{Children, Format, Job};
 use crate::org::Org;
@@ -28,16 +29,17 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Plans a job.
+    /// Plans a job; `None` for an object, whose query is not known yet.
     ///
     /// # Errors
     /// [`Exit::Query`] if the query cannot be exported as the job says, or is too long.
-    pub(super) fn of(job: &Job, org: &Org) -> Result<Self, Failure> {
+    pub(super) fn of(job: &Job, org: &Org) -> Result<Option<Self>, Failure> {
+        let Some(query) = job.query() else { return Ok(None) };
         let columns = columns(job)?;
-        let (version, text) = (&org.api_version, &job.query().text);
+        let (version, text) = (&org.api_version, &query.text);
         let first = query::first_page(version, job.all_rows, text).map_err(Fault::into_failure)?;
         let description = query::description(version, job.all_rows, text).map_err(Fault::into_failure)?;
-        Ok(Self { first, description, columns })
+        Ok(Some(Self { first, description, columns }))
     }
 
     /// The columns; `None` if the org has to be asked.
@@ -57,7 +59,7 @@ impl Draft {
 /// # Errors
 /// [`Exit::Query`] if the query cannot be exported as the job says.
 pub fn columns(job: &Job) -> Result<Option<Arc<Columns>>, Failure> {
-    let has_children = !job.query().statement.child_queries().is_empty();
+    let has_children = job.query().is_some_and(|query| !query.statement.child_queries().is_empty());
     if job.format == Format::Csv && has_children && job.shape.children == Children::Reject {
         return Err(Failure::new(
             Exit::Query,
@@ -73,7 +75,8 @@ pub fn columns(job: &Job) -> Result<Option<Arc<Columns>>, Failure> {
 /// # Errors
 /// As [`columns`].
 pub fn described_columns(job: &Job, described: &[Described]) -> Result<Arc<Columns>, Failure> {
-    Columns::laid_out(job.query(), job.layout(), Some(described))
+    let query = job.query().ok_or_else(|| bug("an object without its query"))?;
+    Columns::laid_out(query, job.layout(), Some(described))
         .map(Arc::new)
         .map_err(|error| Failure::new(Exit::Query, format!("the query cannot be exported: {error}")))
 }

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use super::error::{RunError, Stopped};
 use super::locks::Locks;
+use super::object::{Generated, generate};
 use super::pending::Spool;
 use super::plan::{Draft, Plan, described_columns};
 use super::publish::{publish, stage};
 use super::transfer::rest::{self, TransferError};
 use super::unknown_field::explained;
 use super::writer::{WriterThread, Written};
-use super::{Edges, Extent, Run, blocking, drift};
+use super::{Edges, Extent, Run, blocking, bug, drift};
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
-use crate::job::Job;
+use crate::job::{Job, Source};
 use crate::key::{self, SigningKey};
 use crate::monitor::Event;
 use crate::org::Org;
@@ -44,19 +45,19 @@ pub(super) async fn carry_out(
     let outputs = run.outputs()?;
     let Run { job, org, id, extent, .. } = run;
     let remembered = edges.state.as_ref().zip(locks.map(|locks| &locks.job));
-    let steps = Steps { job: &job, id: &id, remembered };
+    let mut steps = Steps { job, id: &id, remembered, fields: None };
 
-    let draft = Draft::of(&job, &org)?;
+    let mut draft = Draft::of(&steps.job, &org)?;
     // Reported at the end: a run that fails leaves the file and its columns as they were, and the next one warns again.
     let mut drift = None;
-    if let Some(columns) = draft.columns() {
+    if let Some(columns) = draft.as_ref().and_then(Draft::columns) {
         drift = steps.look_for_drift(columns, report)?;
     }
     let key = blocking(|| steps.prepare(&outputs, &org, extent))?;
 
     let client = OrgClient::new(Arc::clone(&org), Arc::new(key), Arc::clone(edges), Some(id.clone()));
     let client = Arc::new(client);
-    let mut interrupt = Interrupt::of(stop, edges, job.timeout);
+    let mut interrupt = Interrupt::of(stop, edges, steps.job.timeout);
     let logged_in: Result<_, RunError> =
         interrupt.unless(async { client.session().await.map_err(Fault::from) }).await;
     client.report(report);
@@ -67,12 +68,23 @@ pub(super) async fn carry_out(
         return Ok(());
     }
 
+    if draft.is_none() {
+        let generated: Result<_, RunError> = interrupt.unless(steps.generate(&client)).await;
+        client.report(report);
+        steps.take(generated?);
+        draft = Draft::of(&steps.job, &org)?;
+        if let Some(columns) = draft.as_ref().and_then(Draft::columns) {
+            drift = steps.look_for_drift(columns, report)?;
+        }
+    }
+    let draft = draft.ok_or_else(|| bug("a job without a query"))?;
+    report.soql = steps.job.query().map(|query| query.text.clone());
     let mut described = None;
     if draft.columns().is_none() {
         let description: Result<_, RunError> = interrupt.unless(client.description(&draft.description)).await;
-        let description = explain(description, &client, &job, &mut interrupt).await;
+        let description = explain(description, &client, &steps.job, &mut interrupt).await;
         client.report(report);
-        let columns = described_columns(&job, &description?)?;
+        let columns = described_columns(&steps.job, &description?)?;
         drift = steps.look_for_drift(&columns, report)?;
         described = Some(columns);
     }
@@ -80,11 +92,11 @@ pub(super) async fn carry_out(
 
     let stages = blocking(|| stage(&outputs, &id, remembered))?;
     let spool = Spool::new(edges.scratch_dir.clone(), id.clone());
-    let mut writer = WriterThread::start(&job, Arc::clone(&plan.columns), stages, spool)?;
+    let mut writer = WriterThread::start(&steps.job, Arc::clone(&plan.columns), stages, spool)?;
     let transferred =
-        interrupt.unless(rest::transfer(&client, &job, &plan, &mut writer, &mut report.restarts)).await;
+        interrupt.unless(rest::transfer(&client, &steps.job, &plan, &mut writer, &mut report.restarts)).await;
     let written = steps.end_writer(writer, transferred).await;
-    let written = explain(written, &client, &job, &mut interrupt).await;
+    let written = explain(written, &client, &steps.job, &mut interrupt).await;
     client.report(report);
     let (written, verified) = written?;
     report.total = written.total;
@@ -111,17 +123,37 @@ pub(super) async fn carry_out(
 
 /// What the steps of a run share.
 struct Steps<'r> {
-    job: &'r Job,
+    /// An object's job becomes that of its query once that is known.
+    job: Arc<Job>,
     id: &'r RunId,
     /// Where the run is remembered, under the job's lock; `None` for a query without a job.
     remembered: Option<(&'r State, &'r JobLock)>,
+    /// The order of an object's fields, for the next run.
+    fields: Option<Vec<String>>,
 }
 
 impl Steps<'_> {
+    /// Makes the query of an object's job from what the org says of the object now.
+    async fn generate(&self, client: &OrgClient) -> Result<Generated, RunError> {
+        let Source::Object(object) = &self.job.source else {
+            return Err(bug("a job without a query").into());
+        };
+        let remembered = match self.remembered {
+            Some((state, lock)) => blocking(|| state.fields_of(lock.key())).map_err(Failure::from)?,
+            None => Vec::new(),
+        };
+        generate(client, &self.job, object, remembered).await
+    }
+
+    fn take(&mut self, Generated { job, fields }: Generated) {
+        self.job = Arc::new(job);
+        self.fields = Some(fields);
+    }
+
     /// Notes the columns in the report, and looks whether they have changed.
     fn look_for_drift(&self, columns: &Columns, report: &mut RunReport) -> Result<Option<String>, Failure> {
         report.columns = columns.names().to_vec();
-        blocking(|| drift::look(self.job, columns, self.remembered))
+        blocking(|| drift::look(&self.job, columns, self.remembered))
     }
 
     /// Finds out on this side what would make the run fail, and removes what dead runs left.
@@ -193,7 +225,10 @@ impl Steps<'_> {
     /// Keeps what the next run wants to know. The export is published: whatever becomes of this note, it did not fail.
     fn remember(&self, columns: &Columns, report: &mut RunReport) {
         if let Some((state, lock)) = self.remembered
-            && let Err(error) = blocking(|| state.set_columns(lock, &drift::noted(self.job, columns)))
+            && let Err(error) = blocking(|| {
+                state.set_columns(lock, &drift::noted(&self.job, columns))?;
+                self.fields.as_deref().map_or(Ok(()), |fields| state.set_fields(lock, fields))
+            })
         {
             report.warnings.push(Failure::from(error).what);
         }
@@ -247,8 +282,4 @@ async fn deadline(edges: &Edges, timeout: Option<Duration>) -> Failure {
     edges.clock.sleep(timeout).await;
     Failure::new(Exit::Unavailable, format!("the run took longer than its timeout of {timeout:?}"))
         .hint("raise timeout, or narrow the query")
-}
-
-fn bug(what: &str) -> Failure {
-    Failure::new(Exit::General, format!("a bug in sfexport: {what}"))
 }

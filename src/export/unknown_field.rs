@@ -10,7 +10,7 @@ use crate::retry::Attempts;
 use crate::salesforce::call::Call;
 use crate::salesforce::describe::{self, ObjectDescription};
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
-use crate::soql::{Item, Name, Statement};
+use crate::soql::{Item, Name, Query, Statement};
 
 /// How many descriptions a refusal is worth: the object's own and those of some parents and children.
 const MAX_DESCRIPTIONS: usize = 6;
@@ -54,9 +54,10 @@ pub(crate) async fn explained(client: &OrgClient, job: &Job, fault: Fault) -> Fa
     if fault.kind != FaultKind::QueryRefused || !is_about_a_name || fault.hint.is_some() {
         return fault;
     }
+    let Some(query) = job.query() else { return fault };
     let mut descriptions = Descriptions::new();
     let unknown = loop {
-        match look(&job.query().statement, None, &descriptions) {
+        match look(&query.statement, None, &descriptions) {
             Finding::Unknown(unknown) => break Some(unknown),
             Finding::Needs(object) if descriptions.len() < MAX_DESCRIPTIONS => {
                 let found = description(client, &object).await;
@@ -73,7 +74,7 @@ pub(crate) async fn explained(client: &OrgClient, job: &Job, fault: Fault) -> Fa
         }
         unknown => unknown,
     };
-    let hint = hint(unknown.as_ref(), job, &client.org().username);
+    let hint = hint(unknown.as_ref(), query, job.query_origin.as_ref(), &client.org().username);
     fault.hint(hint)
 }
 
@@ -84,14 +85,14 @@ async fn description(client: &OrgClient, object: &str) -> Option<ObjectDescripti
     describe::read(response.body())
 }
 
-async fn objects(client: &OrgClient) -> Vec<String> {
+pub(super) async fn objects(client: &OrgClient) -> Vec<String> {
     let call = Call::get(describe::list_path(&client.org().api_version)).about("the list of objects");
     let response = client.call(&call, &mut Attempts::default()).await.ok();
     response.and_then(|response| describe::read_names(response.body())).unwrap_or_default()
 }
 
-fn hint(unknown: Option<&Unknown>, job: &Job, username: &str) -> String {
-    let place = |line| match &job.query_origin {
+fn hint(unknown: Option<&Unknown>, query: &Query, origin: Option<&QueryOrigin>, username: &str) -> String {
+    let place = |line| match origin {
         Some(QueryOrigin { file, line: first, is_exact: true }) => {
             format!("{}:{}", file.display(), first + line - 1)
         }
@@ -104,7 +105,7 @@ fn hint(unknown: Option<&Unknown>, job: &Job, username: &str) -> String {
             place(1)
         );
     };
-    let place = place(name.span.line(&job.query().text));
+    let place = place(name.span.line(&query.text));
     let (article, word, access) = match kind {
         Kind::Field => ("a", "field", "field-level security"),
         Kind::Relationship => ("a", "relationship", "field-level security of its lookup field"),
@@ -222,7 +223,7 @@ fn resolve(place: &[Name], object: &ObjectDescription, descriptions: &Descriptio
 }
 
 /// The name that was most likely meant: with the ending of custom names, or with a slip of the fingers.
-fn similar<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+pub(super) fn similar<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
     let known: Vec<_> = known.collect();
     let stem = |name: &str| {
         let lower = name.to_ascii_lowercase().replace("_", "");
@@ -249,6 +250,9 @@ mod tests {
     fn object(name: &str, fields: &[(&str, Parent<'_>)], children: &[(&str, &str)]) -> ObjectDescription {
         let field = |(name, parent): &(&str, Parent<'_>)| describe::FieldDescription {
             name: (*name).to_owned(),
+            field_type: "string".to_owned(),
+            soap_type: "xsd:string".to_owned(),
+            deprecated_and_hidden: false,
             relationship_name: parent.map(|(name, _)| name.to_owned()),
             reference_to: parent
                 .map(|(_, objects)| objects.iter().map(|object| (*object).to_owned()).collect()),

@@ -1,7 +1,9 @@
-//! What a job exports. Only SOQL so far; the columns are laid out once, when the source is made.
+//! What a job exports: the result of a query, or an object, whose query is generated at each run.
 
 use std::sync::Arc;
 
+use super::ObjectName;
+use crate::soql::generate::FieldSelection;
 use crate::soql::{Columns, Layout, Query, SyntaxError};
 
 /// What a job exports.
@@ -9,6 +11,19 @@ use crate::soql::{Columns, Layout, Query, SyntaxError};
 pub enum Source {
     /// The result of a query.
     Soql(SoqlSource),
+    /// The records of an object.
+    Object(ObjectSource),
+}
+
+/// An object, and what is exported of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectSource {
+    /// Its name, as written.
+    pub object: ObjectName,
+    /// Which of its fields.
+    pub fields: FieldSelection,
+    /// Which of its records: what goes behind WHERE.
+    pub condition: Option<String>,
 }
 
 /// A query, whose text goes to the org as it is, and its columns as far as the text alone gives them.
@@ -35,17 +50,21 @@ impl SoqlSource {
 }
 
 impl Source {
-    /// The query that asks for its records.
+    /// The query that asks for its records; `None` if it takes the org's description of the object.
     #[must_use]
-    pub fn query(&self) -> &Query {
-        let Self::Soql(source) = self;
-        &source.query
+    pub fn query(&self) -> Option<&Query> {
+        match self {
+            Self::Soql(source) => Some(&source.query),
+            Self::Object(_) => None,
+        }
     }
 
     /// The columns of its files; `None` if only the org knows them.
     #[must_use]
     pub fn columns(&self) -> Option<&Arc<Columns>> {
-        let Self::Soql(source) = self;
-        source.columns.as_ref()
+        match self {
+            Self::Soql(source) => source.columns.as_ref(),
+            Self::Object(_) => None,
+        }
     }
 }

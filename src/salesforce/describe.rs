@@ -22,12 +22,33 @@ pub struct ObjectDescription {
 pub struct FieldDescription {
     /// Its name.
     pub name: String,
+    /// Its type, as the org spells it: `string`, `address`, `base64`.
+    #[serde(rename = "type", default)]
+    pub field_type: String,
+    /// The type of its value in the SOAP API: `xsd:string`, `urn:JunctionIdListNames`.
+    #[serde(default)]
+    pub soap_type: String,
+    /// Whether it is kept for old versions of the API alone.
+    #[serde(default)]
+    pub deprecated_and_hidden: bool,
     /// The name that leads to the record it refers to.
     #[serde(default)]
     pub relationship_name: Option<String>,
     /// The objects that such a record may be of.
     #[serde(default)]
     pub reference_to: Option<Vec<String>>,
+}
+
+impl FieldDescription {
+    /// Whether its value is one that the REST API returns, and in no other field: the parts of an address and of a
+    /// location are fields too, a base64 field gives the URL of its content, and nobody has seen the values of the rest.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        const OTHERS: [&str; 6] = ["address", "location", "base64", "json", "complexvalue", "junctionidlist"];
+        !self.deprecated_and_hidden
+            && !OTHERS.iter().any(|other| self.field_type.eq_ignore_ascii_case(other))
+            && !self.soap_type.starts_with("urn:")
+    }
 }
 
 /// A relationship to children.

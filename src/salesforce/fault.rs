@@ -80,6 +80,8 @@ pub enum ErrorCode {
     InvalidField,
     /// `INVALID_TYPE`.
     InvalidType,
+    /// `NOT_FOUND`.
+    NotFound,
     /// `MALFORMED_QUERY`. Its message quotes the query.
     MalformedQuery,
     /// `INVALID_QUERY_FILTER_OPERATOR`, `MALFORMED_ID`, `NUMBER_OUTSIDE_VALID_RANGE`, `QUERY_TOO_COMPLICATED`: the
@@ -103,6 +105,7 @@ impl ErrorCode {
             }
             "QUERY_TIMEOUT" => Self::QueryTimeout,
             "UNSUPPORTED_API_VERSION" | "GONE" => Self::UnsupportedApiVersion,
+            "NOT_FOUND" => Self::NotFound,
             "INVALID_FIELD" => Self::InvalidField,
             "INVALID_TYPE" => Self::InvalidType,
             "MALFORMED_QUERY" => Self::MalformedQuery,

@@ -4,7 +4,7 @@ use super::lexer::{Token, TokenKind, tokens};
 
 /// The text as written, but with `'…'` for each string and `…` for each number, date and amount. What says nothing
 /// about records stays: relative dates (`LAST_N_DAYS:30`) and the numbers of LIMIT and OFFSET.
-pub(super) fn without_literals(text: &str) -> String {
+pub(crate) fn without_literals(text: &str) -> String {
     // Only what cannot be read at all, so it is not the text of a query.
     let Ok(tokens) = tokens(text) else { return "…".to_owned() };
     let mut shown = String::with_capacity(text.len());

@@ -140,6 +140,7 @@ pub(super) fn append(directory: &Path, report: &RunReport, patience: Duration) -
 fn without_columns(report: &RunReport) -> RunReport {
     let mut report = report.clone();
     report.columns.clear();
+    report.soql = None;
     report.files.iter_mut().for_each(|file| file.columns.clear());
     report
 }

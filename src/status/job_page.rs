@@ -11,8 +11,9 @@ use super::run_history::{PastRun, clipped};
 use super::run_stats::{JobRuns, MAX_RECENT_RUNS, OrgTraffic, RunStats};
 use crate::error::{plain, plain_lines};
 use crate::human;
-use crate::job::{CatchUp, Format, Job, Overlap};
+use crate::job::{CatchUp, Format, Job, Overlap, Source};
 use crate::report::RunStatus;
+use crate::soql::{Query, without_literals};
 
 /// After how many seconds the page reloads itself. It is read for longer than the overview.
 const REFRESH_SECONDS: u32 = 30;
@@ -176,7 +177,13 @@ fn rules(job: &Job) -> Vec<String> {
 }
 
 fn query(job: &Job) -> Markup {
-    let query = job.query().without_literals();
+    let query = match &job.source {
+        Source::Soql(_) => job.query().map(Query::without_literals).unwrap_or_default(),
+        Source::Object(source) => match &source.condition {
+            Some(condition) => format!("{} WHERE {}", source.object, without_literals(condition)),
+            None => source.object.to_string(),
+        },
+    };
     html! {
         pre { code { (clipped(&plain_lines(&query), MAX_QUERY_CHARS)) } }
         @if query.contains('…') {

@@ -21,7 +21,16 @@ pub(super) fn sobject(
     match rest {
         [] | ["describe"] => {
             let extra = Distortion::of(faults).extra_columns;
-            Reply::json(describe(object, version, extra))
+            let hidden: Vec<_> = faults
+                .iter()
+                .filter_map(|fault| match fault {
+                    Fault::HiddenFields(names) => Some(names.as_slice()),
+                    _ => None,
+                })
+                .flatten()
+                .copied()
+                .collect();
+            Reply::json(describe(object, version, extra, &hidden))
         }
         [id] => found(id).map_or_else(Reply::not_found, |row| Reply::json(record(row, version))),
         [id, "Body"] => found(id).map_or_else(Reply::not_found, |row| {
@@ -61,7 +70,7 @@ pub(super) fn describe_all(org: &Org, version: &str) -> Vec<u8> {
 }
 
 /// `/sobjects/X/describe`, with the keys that exporters read.
-fn describe(object: &Object, version: &str, extra: usize) -> Vec<u8> {
+fn describe(object: &Object, version: &str, extra: usize, hidden: &[&str]) -> Vec<u8> {
     let mut out = b"{\"childRelationships\":[".to_vec();
     for (n, child) in object.children.iter().enumerate() {
         if n > 0 {
@@ -76,7 +85,7 @@ fn describe(object: &Object, version: &str, extra: usize) -> Vec<u8> {
         );
     }
     out.extend_from_slice(b"],\"fields\":[");
-    for (n, field) in object.fields.iter().enumerate() {
+    for (n, field) in object.fields.iter().filter(|field| !hidden.contains(&field.name)).enumerate() {
         if n > 0 {
             out.push(b',');
         }
@@ -116,7 +125,7 @@ fn describe_field(out: &mut Vec<u8>, object: &Object, field: &Field) {
     push(
         out,
         format_args!(
-            r#"{{"aggregatable":{},"compoundFieldName":{compound},"custom":{},"filterable":{},"groupable":{},"label":"{name}","name":"{name}","nillable":{},"polymorphicForeignKey":{},"referenceTo":[{to}],"relationshipName":{relationship},"soapType":"{}","sortable":{},"type":"{}"}}"#,
+            r#"{{"aggregatable":{},"compoundFieldName":{compound},"custom":{},"deprecatedAndHidden":false,"filterable":{},"groupable":{},"label":"{name}","name":"{name}","nillable":{},"polymorphicForeignKey":{},"referenceTo":[{to}],"relationshipName":{relationship},"soapType":"{}","sortable":{},"type":"{}"}}"#,
             field.kind.is_sortable(),
             field.is_custom(),
             field.kind.is_filterable(),
@@ -134,7 +143,7 @@ fn describe_field(out: &mut Vec<u8>, object: &Object, field: &Field) {
 /// A made-up field.
 fn extra_field(name: &str) -> String {
     format!(
-        r#"{{"aggregatable":true,"compoundFieldName":null,"custom":true,"filterable":true,"groupable":true,"label":"{name}","name":"{name}","nillable":true,"polymorphicForeignKey":false,"referenceTo":[],"relationshipName":null,"soapType":"xsd:string","sortable":true,"type":"string"}}"#
+        r#"{{"aggregatable":true,"compoundFieldName":null,"custom":true,"deprecatedAndHidden":false,"filterable":true,"groupable":true,"label":"{name}","name":"{name}","nillable":true,"polymorphicForeignKey":false,"referenceTo":[],"relationshipName":null,"soapType":"xsd:string","sortable":true,"type":"string"}}"#
     )
 }
 

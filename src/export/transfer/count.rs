@@ -7,6 +7,7 @@ use super::super::counting::{Counting, Decision, Finding, Pass, Question, Verdic
 use crate::client::OrgClient;
 use crate::job::Job;
 use crate::salesforce::fault::ErrorCode;
+use crate::soql::Query;
 
 /// The fields that a deletion moves, the one that more objects have first.
 const STAMPS: [&str; 2] = ["SystemModstamp", "LastModifiedDate"];
@@ -34,7 +35,10 @@ async fn deleted_since(client: &OrgClient, job: &Job, begun: Option<Timestamp>) 
     // A result with deleted rows in it is not shortened by deletions.
     let Some(begun) = begun.filter(|_| !job.all_rows) else { return Finding::Unknown };
     for stamp in STAMPS {
-        let Some(soql) = job.query().count_of_deleted(stamp, &begun.to_string()) else { break };
+        let Some(soql) = job.query().and_then(|query| query.count_of_deleted(stamp, &begun.to_string()))
+        else {
+            break;
+        };
         match client.count(true, &soql).await {
             Ok(rows) => {
                 tracing::info!(
@@ -57,7 +61,7 @@ async fn deleted_since(client: &OrgClient, job: &Job, begun: Option<Timestamp>) 
 
 /// How many rows the query's FROM and WHERE select now.
 async fn count_again(client: &OrgClient, job: &Job) -> Finding {
-    let Some(soql) = job.query().count_of_all() else { return Finding::Unknown };
+    let Some(soql) = job.query().and_then(Query::count_of_all) else { return Finding::Unknown };
     match client.count(job.all_rows, &soql).await {
         Ok(records) => {
             tracing::info!(run_id = client.run_id(), records, "counted the records again");

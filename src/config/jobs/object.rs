@@ -1,0 +1,114 @@
+//! `object`, `fields` and `where`: an object whose query is generated at each run.
+
+use super::{RawJob, Reading};
+use crate::config::layer::{Section, TextFile};
+use crate::config::mistake::{Origin, quoted};
+use crate::job::{ObjectName, ObjectSource, QueryOrigin};
+use crate::soql::generate::FieldSelection;
+use crate::soql::{ClauseKind, Query};
+
+impl Reading {
+    /// The object to export; `None` if something about it is a mistake.
+    pub(super) fn object(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<ObjectSource> {
+        let typed = &section.typed;
+        let written = typed.object.as_deref()?;
+        let object = match ObjectName::parse(written) {
+            Ok(object) => Some(object),
+            Err(error) => {
+                let what = format!("{} is not an object's API name; {error}", quoted(written));
+                self.mistake(file, section, "object", what);
+                None
+            }
+        };
+        let fields = match &typed.fields {
+            None => Some(FieldSelection::all()),
+            Some(terms) if terms.is_empty() => {
+                let what = "selects no field; leave it out to export all fields";
+                self.mistake(file, section, "fields", what);
+                None
+            }
+            Some(terms) => match FieldSelection::parse(terms) {
+                Ok(fields) => Some(fields),
+                Err(error) => {
+                    let what = format!("{} does not select fields; {}", quoted(&error.term), error.reason);
+                    self.mistake(file, section, "fields", what);
+                    None
+                }
+            },
+        };
+        let condition = match typed.condition.as_deref().map(condition).transpose() {
+            Ok(condition) => Some(condition),
+            Err(what) => {
+                self.mistake(file, section, "where", what);
+                None
+            }
+        };
+        if let Some(Origin::File { path, line: Some(line), .. }) = section.origin("object") {
+            self.query_origin = Some(QueryOrigin { file: path, line, is_exact: false });
+        }
+        Some(ObjectSource { object: object?, fields: fields?, condition: condition? })
+    }
+
+    /// Keys that only an object can have.
+    pub(super) fn only_of_objects(&mut self, file: &TextFile, section: &Section<RawJob>) {
+        for key in ["fields", "where"].into_iter().filter(|key| section.is_written(key)) {
+            let what = "belongs to a job with `object`; the query of this one says it itself";
+            self.mistake(file, section, key, what);
+        }
+    }
+}
+
+/// A condition as it goes behind WHERE; the error says what is wrong with it.
+fn condition(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let first = text.split_whitespace().next().unwrap_or_default();
+    if first.eq_ignore_ascii_case("WHERE") {
+        return Err("begins with WHERE; write the condition alone".to_owned());
+    }
+    if first.eq_ignore_ascii_case("SELECT") {
+        return Err("is a query; write the condition alone, or the whole query as `soql`".to_owned());
+    }
+    const BEFORE: &str = "SELECT Id FROM Object WHERE ";
+    let query = Query::parse(&format!("{BEFORE}{text}")).map_err(|error| {
+        // The place is that in a query which nobody wrote.
+        format!("is not a condition: {}", error.reason)
+    })?;
+    match query.statement.clauses.as_slice() {
+        [clause] if clause.kind == ClauseKind::Where && !clause.tokens.is_empty() => {
+            Ok(query.text[BEFORE.len()..].to_owned())
+        }
+        [] | [_] => Err("is not a condition; write one as in \"Industry = 'Energy'\"".to_owned()),
+        [_, clause, ..] => Err(format!(
+            "contains {} besides the condition; a query with it goes into `soql`",
+            clause.kind.keyword()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::condition;
+
+    #[test]
+    fn a_condition_is_what_goes_behind_where() {
+        for good in [
+            "Name = 'a'",
+            "A = 1 AND (B = 2 OR C LIKE '%x')",
+            "Id IN (SELECT AccountId FROM Contact LIMIT 5)",
+        ] {
+            assert_eq!(condition(&format!(" {good};")).as_deref(), Ok(good));
+        }
+        for (bad, expected) in [
+            ("WHERE Name = 'a'", "begins with WHERE"),
+            ("SELECT Id FROM Account", "is a query"),
+            ("", "is not a condition"),
+            ("Name = 'a' LIMIT 5", "contains LIMIT"),
+            ("Name = 'a' ORDER BY Name", "contains ORDER BY"),
+            ("A = 1) OR (B = 2", "closes nothing"),
+            ("Name = 'a", "is not a condition"),
+        ] {
+            let found = condition(bad).expect_err(bad);
+            assert!(found.contains(expected), "{bad}: {found}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! An object's export → the query that it comes to now, by the org's description of the object.
+
+use crate::client::OrgClient;
+use crate::error::{Exit, Failure};
+use crate::job::{Job, ObjectSource, SoqlSource, Source};
+use crate::retry::Attempts;
+use crate::salesforce::call::Call;
+use crate::salesforce::describe::{self, ObjectDescription};
+use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
+use crate::soql::Query;
+use crate::soql::generate::{self, ObjectField, SelectionError};
+
+use super::error::RunError;
+use super::unknown_field::{objects, similar};
+
+/// An object's job as a job of SOQL.
+pub(crate) struct Generated {
+    /// The job, with the query as its source.
+    pub(crate) job: Job,
+    /// What the next run should know of the order of the fields.
+    pub(crate) fields: Vec<String>,
+}
+
+/// Asks the org for the object's fields, and makes the query of those that the job selects. `remembered` is the order of
+/// the runs before.
+///
+/// # Errors
+/// What kept the org from describing the object, [`Exit::Query`] if it has no such object or no such field for this user.
+pub(crate) async fn generate(
+    client: &OrgClient,
+    job: &Job,
+    object: &ObjectSource,
+    remembered: Vec<String>,
+) -> Result<Generated, RunError> {
+    let described = match description(client, object.object.as_str()).await {
+        Ok(described) => described,
+        Err(fault) if fault.code == Some(ErrorCode::NotFound) => {
+            return Err(unknown_object(client, job, object).await.into());
+        }
+        Err(fault) => return Err(fault.into()),
+    };
+    let fields: Vec<_> = described.fields.iter().map(field).collect();
+    let names = object
+        .fields
+        .select(&fields, &remembered)
+        .map_err(|error| unselectable(&error, &described, job, &client.org().username))?;
+    let text = generate::query(&described.name, &names, object.condition.as_deref());
+    let refused = |error: crate::soql::SyntaxError| {
+        Failure::new(Exit::Query, format!("the query of \"{}\" cannot be exported: {error}", described.name))
+    };
+    let query = Query::parse(&text).map_err(refused)?;
+    let source = SoqlSource::new(query, job.layout()).map_err(refused)?;
+    let job = Job { source: Source::Soql(source), ..job.clone() };
+    Ok(Generated { job, fields: generate::remember(&names, remembered) })
+}
+
+async fn description(client: &OrgClient, object: &str) -> Result<ObjectDescription, Fault> {
+    let call =
+        Call::get(describe::path(&client.org().api_version, object)).about("the description of the object");
+    let mut attempts = Attempts::default();
+    loop {
+        let response = client.call(&call, &mut attempts).await?;
+        if let Some(described) = describe::read(response.body()) {
+            return Ok(described);
+        }
+        let what = format!("the org's description of \"{object}\" cannot be read");
+        client.wait_after(Fault::new(FaultKind::Truncated, what), &mut attempts).await?;
+    }
+}
+
+fn field(field: &describe::FieldDescription) -> ObjectField {
+    ObjectField {
+        name: field.name.clone(),
+        relationship: field.relationship_name.clone(),
+        by_name_only: !field.is_plain(),
+    }
+}
+
+async fn unknown_object(client: &OrgClient, job: &Job, object: &ObjectSource) -> Failure {
+    let (name, username) = (object.object.as_str(), &client.org().username);
+    let names = objects(client).await;
+    let place = place(job);
+    let failure =
+        Failure::new(Exit::Query, format!("the org has no object \"{name}\" that {username} may read"));
+    match similar(name, names.iter().map(String::as_str)) {
+        Some(near) => failure.hint(format!(
+            "write \"{near}\" in {place}; if the org does have an object \"{name}\", give {username} read access to it \
+             (object permissions)"
+        )),
+        None => failure.hint(format!(
+            "write an object's API name in {place}, or give {username} read access to it (object permissions)"
+        )),
+    }
+}
+
+fn unselectable(error: &SelectionError, described: &ObjectDescription, job: &Job, username: &str) -> Failure {
+    let (object, place) = (&described.name, place(job));
+    let near = match error {
+        SelectionError::UnknownField(name) => {
+            similar(name, described.fields.iter().map(|field| field.name.as_str()))
+        }
+        SelectionError::UnknownRelationship(name) => {
+            let relationships =
+                described.fields.iter().filter_map(|field| field.relationship_name.as_deref());
+            similar(name, relationships)
+        }
+        SelectionError::NothingMatches(_) | SelectionError::Nothing => None,
+    };
+    let failure = Failure::new(Exit::Query, format!("\"{object}\" has {error} that {username} may read"));
+    failure.hint(match (near, error) {
+        (Some(near), _) => {
+            format!("write \"{near}\" in `fields` of {place}, or give {username} read access (field-level security)")
+        }
+        (None, SelectionError::Nothing) => format!("exclude fewer fields in {place}"),
+        (None, _) => {
+            format!("correct `fields` in {place}, or give {username} read access (field-level security)")
+        }
+    })
+}
+
+/// Where the job's object is written.
+fn place(job: &Job) -> String {
+    match &job.query_origin {
+        Some(origin) => format!("{}:{}", origin.file.display(), origin.line),
+        None => "the job".to_owned(),
+    }
+}

@@ -1,0 +1,237 @@
+//! Jobs of an object: `object`, `fields` and `where`, against the embedded org, compared with its data set.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+mod support;
+
+use std::fs;
+
+use sfexport::demo_org::{At, Fault, Kind, Rule};
+use support::{Deployment, assert_same, csv, live};
+
+impl Exporting for Deployment {
+    fn object(&self, object: &str, more: &str) {
+        let text = format!("object = \"{object}\"\noutput = \"{object}.csv\"\n{more}\n");
+        self.write(&format!("jobs/{object}.toml"), text);
+    }
+
+    fn header(&self, object: &str) -> String {
+        let text = self.text(&format!("exports/{object}.csv"));
+        text.lines().next().unwrap().to_owned()
+    }
+}
+
+trait Exporting {
+    /// Writes a job that exports the object to `OBJECT.csv`.
+    fn object(&self, object: &str, more: &str);
+
+    /// The first line of the export.
+    fn header(&self, object: &str) -> String;
+}
+
+fn hidden(object: &str, fields: &[&'static str]) -> Rule {
+    Rule::always(At::Containing(format!("/sobjects/{object}/describe")), Fault::HiddenFields(fields.to_vec()))
+}
+
+/// The columns of an export of all fields: Id, then the others by name.
+fn all_columns(at: &Deployment, object: &str) -> Vec<&'static str> {
+    let object = at.data().object(object).unwrap();
+    let is_plain = |kind| !matches!(kind, Kind::Address | Kind::Location | Kind::Base64);
+    let mut names: Vec<_> =
+        object.fields.iter().filter(|field| is_plain(field.kind)).map(|field| field.name).collect();
+    names.sort_by_key(|name| (*name != "Id", name.to_ascii_lowercase()));
+    names
+}
+
+#[test]
+fn every_object_is_exported_with_all_its_fields() {
+    let at = Deployment::new(300);
+    // The org describes Profile, but this user may not query it.
+    let objects: Vec<_> = at.data().objects().iter().filter(|object| object.name != "Profile").collect();
+    assert!(objects.len() > 5, "{} objects", objects.len());
+    for object in &objects {
+        at.object(object.name, "");
+    }
+    at.run(["run", "--all"]).ended(0);
+    for object in objects {
+        let columns = all_columns(&at, object.name);
+        let expected = csv(&columns, &live(at.data(), object.name));
+        assert_same(&at.read(&format!("exports/{}.csv", object.name)), &expected);
+    }
+}
+
+#[test]
+fn fields_and_where_choose_columns_and_records() {
+    let at = Deployment::new(300);
+    at.object(
+        "Account",
+        "fields = [\"Site\", \"owner.name\", \"S*\", \"!sic\", \"*__c\"]\nwhere = \"Type = 'Prospect'\"",
+    );
+    at.run(["run", "Account"]).ended(0);
+    assert_eq!(
+        at.header("Account"),
+        "Site,Owner.name,Score__c,Segments__c,SystemModstamp,Active__c,Discount__c,FoundedOn__c,History__c,Remarks__c"
+    );
+    let prospects: Vec<_> = live(at.data(), "Account")
+        .into_iter()
+        .filter(|row| row.value("Type").unwrap().as_str() == Some("Prospect"))
+        .collect();
+    assert!(!prospects.is_empty());
+    let text = at.text("exports/Account.csv");
+    assert_eq!(csv_records(&text), prospects.len());
+}
+
+/// The records of a file, by an independent reader.
+fn csv_records(text: &str) -> usize {
+    csv::Reader::from_reader(text.as_bytes()).records().map(Result::unwrap).count()
+}
+
+#[test]
+fn new_fields_go_to_the_end_and_returning_ones_to_their_place() {
+    let at = Deployment::new(20);
+    at.object("Account", "fields = [\"Name\", \"Site\", \"A*\"]\ncolumns_pinned = false");
+    let all = ["AccountNumber", "Active__c", "AnnualRevenue"];
+    let run = || at.run(["run", "Account"]).ended(0);
+    let columns = |names: &[&str]| names.join(",");
+
+    at.script(hidden("Account", &["Active__c"]));
+    run();
+    assert_eq!(at.header("Account"), columns(&["Name", "Site", all[0], all[2]]));
+    at.org().clear_script();
+    let warned = run();
+    warned.says(&["new: Active__c"]);
+    assert_eq!(at.header("Account"), columns(&["Name", "Site", all[0], all[2], all[1]]));
+    at.script(hidden("Account", &["AccountNumber"]));
+    run().says(&["gone: AccountNumber"]);
+    assert_eq!(at.header("Account"), columns(&["Name", "Site", all[2], all[1]]));
+    at.org().clear_script();
+    run();
+    assert_eq!(at.header("Account"), columns(&["Name", "Site", all[0], all[2], all[1]]));
+
+    // Written names alone come as written.
+    at.object("Account", "fields = [\"Site\", \"Name\"]");
+    run();
+    assert_eq!(at.header("Account"), "Site,Name");
+}
+
+#[test]
+fn pinned_columns_fail_where_a_field_appears() {
+    let at = Deployment::new(20);
+    at.object("Account", "columns_pinned = true");
+    at.script(hidden("Account", &["Site"]));
+    at.run(["run", "Account"]).ended(0);
+    let before = at.read("exports/Account.csv");
+    at.org().clear_script();
+    at.run(["run", "Account"]).ended(65).says(&["new: Site", "columns_pinned"]);
+    at.run(["check", "Account"]).ended(65);
+    assert_eq!(at.read("exports/Account.csv"), before);
+}
+
+#[test]
+fn the_report_and_check_show_the_query() {
+    let at = Deployment::new(20);
+    at.object("Contact", "fields = [\"Id\", \"LastName\"]\nwhere = \"LastName != 'canary'\"");
+    let soql = "SELECT Id, LastName FROM Contact WHERE LastName != 'canary'";
+    let report = at.run(["run", "Contact", "--json"]).ended(0).reports().remove(0);
+    assert_eq!(report["soql"], soql);
+    assert_eq!(report["columns"], serde_json::json!(["Id", "LastName"]));
+    let checked = at.run(["check", "Contact"]).ended(0).stdout().to_owned();
+    assert!(checked.contains(soql), "{checked}");
+    assert!(checked.contains("2: Id, LastName"), "{checked}");
+    let offline = at.run(["check", "--offline"]).ended(0).stdout().to_owned();
+    assert!(offline.contains("only the org can tell them"), "{offline}");
+}
+
+#[test]
+fn an_object_or_a_field_that_is_not_there_is_named_with_the_nearest() {
+    let at = Deployment::new(20);
+    for (object, more, says) in [
+        ("Acount", "", &["no object \"Acount\"", "\"Account\"", "jobs/Acount.toml:1"][..]),
+        ("Zorblax__c", "", &["no object \"Zorblax__c\"", "object permissions"]),
+        (
+            "Account",
+            "fields = [\"Id\", \"Nmae\"]",
+            &["no field \"Nmae\"", "\"Name\"", "field-level security"],
+        ),
+        ("Account", "fields = [\"Id\", \"Ownr.Name\"]", &["no relationship \"Ownr\"", "\"Owner\""]),
+        ("Account", "fields = [\"Id\", \"Owner.Nmae\"]", &["INVALID_FIELD", "\"Name\""]),
+        ("Account", "fields = [\"Id\", \"*__x\"]", &["no field that matches \"*__x\""]),
+        ("Account", "fields = [\"!*\"]", &["no field that is not excluded", "exclude fewer"]),
+        ("Account", "where = \"Nmae = 'a'\"", &["INVALID_FIELD", "\"Name\""]),
+    ] {
+        let _ = fs::remove_dir_all(at.path("jobs"));
+        at.object(object, more);
+        at.run(["run", object]).ended(65).says(says);
+        let checked = at.run(["check", object]).ended(65).stdout().to_owned();
+        for part in says {
+            assert!(checked.contains(part), "{part} is not in\n{checked}");
+        }
+        assert!(!at.path(&format!("exports/{object}.csv")).exists());
+    }
+}
+
+#[test]
+fn what_is_written_wrongly_is_a_mistake_of_the_file() {
+    let at = Deployment::new(20);
+    for (text, says) in [
+        ("object = \"Account\"\nsoql = \"SELECT Id FROM Account\"", "`soql` and `object` are both set"),
+        ("soql = \"SELECT Id FROM Account\"\nfields = [\"Id\"]", "fields: belongs to a job with `object`"),
+        (
+            "soql = \"SELECT Id FROM Account\"\nwhere = \"Id != null\"",
+            "where: belongs to a job with `object`",
+        ),
+        ("object = \"My Object\"", "white space"),
+        ("object = \"1st\"", "is not an object's API name"),
+        ("object = \"Account\"\nfields = []", "selects no field"),
+        ("object = \"Account\"\nfields = [\"Owner.*\"]", "name each field of a parent"),
+        ("object = \"Account\"\nfields = [\"COUNT()\"]", "does not select fields"),
+        ("object = \"Account\"\nwhere = \"WHERE Id != null\"", "begins with WHERE"),
+        ("object = \"Account\"\nwhere = \"Id != null LIMIT 5\"", "contains LIMIT"),
+        ("enabled = true", "name an `object`"),
+    ] {
+        at.write("jobs/a.toml", format!("{text}\noutput = \"a.csv\"\n"));
+        at.run(["run", "a"]).ended(78).says(&[says]);
+        let checked = at.run(["check", "--offline"]).ended(78).stdout().to_owned();
+        assert!(checked.contains(says), "{says} is not in\n{checked}");
+    }
+}
+
+#[test]
+fn a_description_that_is_cut_is_asked_for_again() {
+    let at = Deployment::new(20);
+    at.configure("attempts = 2");
+    at.object("Account", "fields = [\"Id\"]");
+    let describe = || At::Containing("/sobjects/Account/describe".to_owned());
+    for fault in [
+        Fault::Truncate { after: 100 },
+        Fault::error(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred"),
+        Fault::error(406, "CustomNotAcceptable", "come again"),
+        Fault::ExpiredSession,
+    ] {
+        at.script(Rule::once(describe(), fault));
+        at.run(["run", "Account"]).ended(0);
+    }
+    at.script(Rule::always(describe(), Fault::Truncate { after: 100 }));
+    at.run(["run", "Account"]).ended(74);
+}
+
+#[test]
+fn a_wide_object_is_exported_by_rest_alone() {
+    let at = Deployment::new(20);
+    // Conditions stand for the fields that a real object of this width has.
+    let conditions: Vec<_> = (0..600).map(|n| format!("Name != 'nobody has this name {n}'")).collect();
+    at.object("Account", &format!("where = \"{}\"", conditions.join(" AND ")));
+    at.run(["run", "Account"]).ended(0);
+    let columns = all_columns(&at, "Account");
+    assert_same(&at.read("exports/Account.csv"), &csv(&columns, &live(at.data(), "Account")));
+    assert_eq!(at.requests_to("/services/data/v62.0/composite/batch").len(), 1);
+}
+
+#[test]
+fn a_dry_run_describes_nothing() {
+    let at = Deployment::new(20);
+    at.object("Account", "");
+    at.run(["run", "Account", "--dry-run"]).ended(0);
+    assert_eq!((at.logins().len(), at.queries().len()), (1, 0));
+}
