@@ -286,7 +286,8 @@ impl OrgClient {
         };
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(run_id = self.run_id(), attempt, wait_ms, fault = %fault, "trying again");
-        self.notice(&Event::Waiting { fault: &fault.what, wait });
+        let shown = fault.redacted.as_deref().unwrap_or(&fault.what);
+        self.notice(&Event::Waiting { fault: shown, wait });
         self.counts.retries.fetch_add(1, Ordering::Relaxed);
         self.edges.clock.sleep(wait).await;
         Ok(())

@@ -37,7 +37,7 @@ pub enum Event<'e> {
     },
     /// A request failed and will be sent again.
     Waiting {
-        /// Why.
+        /// Why, without the literals of the query.
         fault: &'e str,
         /// After how long.
         wait: Duration,

@@ -106,12 +106,14 @@ async fn start(context: &Context) -> Result<Started, Failure> {
     Ok(Started { daemon, stats, notifier })
 }
 
-/// Learns from the history on a thread, however long it is; ready when that is done.
+/// Learns from the history on a thread, however long it is; ready when that is done. The thread goes on to look for runs
+/// of other processes, and for the past of jobs that a reload adds.
 fn recall_beside(daemon: &Daemon, stats: Arc<RunStats>, notifier: Arc<Notifier>) -> oneshot::Receiver<()> {
     let (done, recalled) = oneshot::channel();
     let state = daemon.state().clone();
     let started = threads::spawn("history", move || {
         let mut newest = None;
+        stats.take_new_jobs();
         recall(&state, |report| {
             newest.get_or_insert_with(|| report.run_id.clone());
             stats.recall(report);
@@ -121,6 +123,15 @@ fn recall_beside(daemon: &Daemon, stats: Arc<RunStats>, notifier: Arc<Notifier>)
         let _ = done.send(());
         loop {
             thread::sleep(HISTORY_INTERVAL);
+            let new = stats.take_new_jobs();
+            if !new.is_empty() {
+                recall(&state, |report| {
+                    if new.contains(&report.job) {
+                        stats.recall(report);
+                        notifier.recall(report);
+                    }
+                });
+            }
             newest = learn_from_others(&state, &stats, newest);
         }
     });

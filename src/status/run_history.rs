@@ -6,13 +6,13 @@ use crate::error::{plain, plain_lines};
 use crate::report::{RunId, RunReport, RunStatus};
 
 /// The most characters that are kept of an error. Whoever wants all of it finds it in the history.
-const MAX_ERROR_CHARS: usize = 2_000;
+const MAX_ERROR_CHARS: usize = 1_000;
 
 /// The most characters that are kept of a hint or a warning.
-const MAX_NOTE_CHARS: usize = 500;
+const MAX_NOTE_CHARS: usize = 300;
 
 /// How many warnings are kept.
-const MAX_WARNINGS: usize = 10;
+const MAX_WARNINGS: usize = 5;
 
 /// A run that has ended, or an occurrence that was not run. A report without what no page shows: the columns of a
 /// thousand jobs are megabytes.
@@ -95,10 +95,10 @@ mod tests {
         report.warnings = vec!["\u{1b}[2K".repeat(1_000); 1_000];
         let run = PastRun::from(&report);
         let error = run.error.unwrap();
-        assert_eq!(error.chars().count(), 2_001);
+        assert_eq!(error.chars().count(), 1_001);
         assert!(error.starts_with("\\u{202e}x\\u{202e}x"));
         assert_eq!(run.hint.as_deref(), Some("do\\nthis"));
-        assert_eq!((run.warnings.len(), run.more_warnings), (10, 990));
-        assert!(run.warnings[0].starts_with("\\u{1b}[2K") && run.warnings[0].chars().count() == 501);
+        assert_eq!((run.warnings.len(), run.more_warnings), (5, 995));
+        assert!(run.warnings[0].starts_with("\\u{1b}[2K") && run.warnings[0].chars().count() == 301);
     }
 }

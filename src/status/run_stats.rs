@@ -1,6 +1,6 @@
 //! What a process knows of its runs, gathered as they report it: the one source of the metrics and the status pages.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -51,6 +51,8 @@ pub(super) struct JobRuns {
     pub(super) schedule: Option<String>,
     pub(super) timezone: TimeZone,
     pub(super) enabled: bool,
+    /// Whether its runs of the past are known, or being read.
+    is_recalled: bool,
     /// By [`RESULTS`].
     pub(super) results: [u64; RESULTS.len()],
     pub(super) runs: u64,
@@ -72,6 +74,7 @@ impl JobRuns {
             schedule: None,
             timezone: TimeZone::UTC,
             enabled: true,
+            is_recalled: false,
             results: [0; RESULTS.len()],
             runs: 0,
             seconds: 0.0,
@@ -155,12 +158,24 @@ impl RunStats {
         orgs.retain(|org, _| jobs.values().any(|job| job.org == *org));
     }
 
+    /// The jobs whose runs of the past are not known. Whoever asks reads them and calls [`RunStats::recall`].
+    pub fn take_new_jobs(&self) -> HashSet<String> {
+        let mut runs = self.runs();
+        let new = runs.jobs.iter_mut().filter_map(|(name, job)| {
+            let was_recalled = std::mem::replace(&mut job.is_recalled, true);
+            (!was_recalled).then(|| name.clone())
+        });
+        new.collect()
+    }
+
     /// Learns from a run of the history; call it with the newest first. Nothing is counted.
     pub fn recall(&self, report: &RunReport) {
         let mut runs = self.runs();
         let Runs { jobs, failures, orgs, .. } = &mut *runs;
         let Some(job) = jobs.get_mut(&report.job) else { return };
-        let is_recent = job.recent.len() < MAX_RECENT_RUNS;
+        // One that has run since it was added knows its last runs.
+        let is_known = job.recent.iter().any(|known| known.run_id == report.run_id);
+        let is_recent = job.recent.len() < MAX_RECENT_RUNS && !is_known;
         if !report.status.has_run() {
             if is_recent {
                 job.recent.push_back(Arc::new(PastRun::from(report)));
@@ -173,14 +188,19 @@ impl RunStats {
         if let (Some(org), Some(limit)) = (orgs.get_mut(&report.org), report.api_limit) {
             org.api_limit.get_or_insert(limit);
         }
-        let is_failure = report.status == RunStatus::Failed && failures.len() < MAX_FAILURES;
+        let place = failures.partition_point(|(_, known)| known.ended > report.ended);
+        // Those of a job that was removed and comes back are still there.
+        let is_failure = report.status == RunStatus::Failed
+            && place < MAX_FAILURES
+            && failures.iter().all(|(_, known)| known.run_id != report.run_id);
         // The history may be long, and few of its runs are kept.
         if !is_recent && !is_failure && job.last.is_some() {
             return;
         }
         let run = Arc::new(PastRun::from(report));
         if is_failure {
-            failures.push_back((report.job.clone(), Arc::clone(&run)));
+            failures.insert(place, (report.job.clone(), Arc::clone(&run)));
+            failures.truncate(MAX_FAILURES);
         }
         if is_recent {
             job.recent.push_back(Arc::clone(&run));
@@ -342,6 +362,27 @@ mod tests {
         stats.learn(&ended);
         assert_eq!(minutes(&stats.runs()), [10]);
         assert_eq!(stats.runs().jobs["a"].runs, 1);
+    }
+
+    #[test]
+    fn a_job_that_comes_back_has_its_past_once() {
+        let stats = stats();
+        assert_eq!(stats.take_new_jobs().into_iter().collect::<Vec<_>>(), ["a"]);
+        assert!(stats.take_new_jobs().is_empty());
+        stats.recall(&report(10, RunStatus::Failed));
+        let gone = stats.runs().jobs.remove("a").unwrap();
+        assert_eq!(gone.recent.len(), 1);
+        stats.runs().jobs.insert("a".to_owned(), JobRuns::new());
+        let ended = report(20, RunStatus::Failed);
+        stats.notice(&ended.run_id, &Event::Ended { report: &ended });
+        assert_eq!(stats.take_new_jobs().len(), 1);
+        for minute in [20, 10] {
+            stats.recall(&report(minute, RunStatus::Failed));
+        }
+        assert_eq!(minutes(&stats.runs()), [20, 10]);
+        let failures: Vec<_> =
+            stats.runs().failures.iter().map(|(_, run)| run.ended.as_second() / 60).collect();
+        assert_eq!(failures, [20, 10]);
     }
 
     #[test]
