@@ -11,6 +11,7 @@ mod jobs;
 mod keygen;
 mod log;
 mod man;
+mod objects;
 mod print;
 mod process;
 mod progress;
@@ -136,6 +137,10 @@ enum Command {
     Daemon,
     /// Try everything that a run depends on, without exporting
     Check(check::CheckArguments),
+    /// List the objects of an org
+    Objects(objects::ObjectsArguments),
+    /// List the fields of an object
+    Fields(objects::FieldsArguments),
     /// Show who the login is: user, org, instance and scopes
     Whoami(whoami::WhoamiArguments),
     /// Print an access token for other tools
@@ -241,6 +246,8 @@ async fn act(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
         Command::History(arguments) => history::history(&arguments, &context),
         Command::Daemon => daemon::daemon(&context).await,
         Command::Check(arguments) => check::check(&arguments, &context).await,
+        Command::Objects(arguments) => objects::objects(&arguments, &context).await,
+        Command::Fields(arguments) => objects::fields(&arguments, &context).await,
         Command::Whoami(arguments) => whoami::whoami(&arguments, &context).await,
         Command::Token(arguments) => token::token(&arguments, &context).await,
         Command::Keygen(arguments) => keygen::keygen(&arguments),

@@ -15,6 +15,7 @@ use crate::org::Org;
 use crate::report::{ApiLimit, RunId, RunReport};
 use crate::retry::{Attempts, Decision, RetryPolicy};
 use crate::salesforce::call::Call;
+use crate::salesforce::describe::{self, ObjectDescription, ObjectSummary};
 use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::identity::{self, Identity};
 use crate::salesforce::token::{self, LoginError, Session};
@@ -325,6 +326,43 @@ impl OrgClient {
                 }
                 count => return count,
             }
+        }
+    }
+
+    /// The org's description of an object.
+    ///
+    /// # Errors
+    /// As [`OrgClient::call`], with [`ErrorCode::NotFound`](fault::ErrorCode::NotFound) if the org has no such object for
+    /// this user; and if the description cannot be read.
+    pub async fn describe_object(&self, object: &str) -> Result<ObjectDescription, Fault> {
+        let path = describe::path(&self.org.api_version, object);
+        self.described(path, "the description of the object", describe::read).await
+    }
+
+    /// The org's objects, as far as this user may see them.
+    ///
+    /// # Errors
+    /// As [`OrgClient::call`], and if the list cannot be read.
+    pub async fn objects(&self) -> Result<Vec<ObjectSummary>, Fault> {
+        let path = describe::list_path(&self.org.api_version);
+        self.described(path, "the list of objects", describe::read_list).await
+    }
+
+    async fn described<T>(
+        &self,
+        path: String,
+        subject: &str,
+        read: fn(&[u8]) -> Option<T>,
+    ) -> Result<T, Fault> {
+        let call = Call::get(path).about(subject);
+        let mut attempts = Attempts::default();
+        loop {
+            let response = self.call(&call, &mut attempts).await?;
+            if let Some(read) = read(response.body()) {
+                return Ok(read);
+            }
+            let what = format!("{subject} cannot be read: the org sent something else");
+            self.wait_after(Fault::new(FaultKind::Truncated, what), &mut attempts).await?;
         }
     }
 

@@ -40,7 +40,7 @@ use crate::stop::Stop;
 
 pub(crate) use drift::compare as compare_columns;
 pub use error::RunError;
-pub(crate) use object::generate as generate_query;
+pub(crate) use object::{generate as generate_query, unknown_object};
 pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};
 pub(crate) use unknown_field::explained;

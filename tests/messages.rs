@@ -48,13 +48,15 @@ fn steady_line(line: &str) -> String {
     line
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "run",
     "query",
     "jobs",
     "history",
     "daemon",
     "check",
+    "objects",
+    "fields",
     "whoami",
     "token",
     "keygen",
@@ -99,6 +101,8 @@ fn answers_read_well() {
         (&["run", "contacts"], 65),
         (&["jobs"], 0),
         (&["history", "accounts"], 0),
+        (&["objects", "*c*"], 0),
+        (&["fields", "Organization"], 0),
         (&["whoami"], 0),
         (&["run", "acounts"], 78),
         (&["runn"], 2),

@@ -235,3 +235,37 @@ fn a_dry_run_describes_nothing() {
     at.run(["run", "Account", "--dry-run"]).ended(0);
     assert_eq!((at.logins().len(), at.queries().len()), (1, 0));
 }
+
+#[test]
+fn objects_and_fields_are_listed() {
+    let at = Deployment::new(20);
+    let names = |text: &str| {
+        text.lines()
+            .skip(1)
+            .map(|line| line.split_whitespace().next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut expected: Vec<_> = at.data().objects().iter().map(|object| object.name).collect();
+    expected.sort_by_key(|name| name.to_ascii_lowercase());
+    assert_eq!(names(at.run(["objects"]).ended(0).stdout()), expected);
+    let listed = at.run(["objects", "*account*", "--json"]).ended(0);
+    let account: serde_json::Value = serde_json::from_str(listed.stdout().lines().next().unwrap()).unwrap();
+    assert_eq!(
+        account,
+        serde_json::json!({"name": "Account", "label": "Account", "custom": false, "exportable": true})
+    );
+    at.run(["objects", "Zorblax*"]).ended(0).says(&["no object matches \"Zorblax*\""]);
+
+    let listed = at.run(["fields", "account"]).ended(0).stdout().to_owned();
+    let fields = at.data().object("Account").unwrap().fields;
+    assert_eq!(names(&listed).len(), fields.len());
+    assert_eq!(names(&listed)[0], "Id");
+    let line = |name: &str| listed.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
+    assert!(line("BillingAddress").contains("address") && line("BillingAddress").ends_with("only if named"));
+    assert!(line("OwnerId").ends_with("Owner: User"), "{}", line("OwnerId"));
+    assert_eq!(at.run(["fields", "Account", "--json"]).ended(0).stdout().lines().count(), fields.len());
+    at.run(["fields", "Acount"]).ended(65).says(&["no object \"Acount\"", "write \"Account\""]);
+    at.script(Rule::always(At::Containing("/sobjects".to_owned()), Fault::body("<html>")));
+    at.configure("attempts = 1");
+    at.run(["objects"]).ended(74).says(&["the list of objects cannot be read"]);
+}

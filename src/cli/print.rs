@@ -100,6 +100,13 @@ pub(super) fn warning(form: Form, of: Option<&str>, text: &str) {
     stderr::say(format!("{label} {of}{}\n", plain_lines(text)).as_bytes());
 }
 
+/// What a person should know about an answer, on standard error; a log of JSON has no place for it.
+pub(super) fn note(form: Form, text: &str) {
+    if form == Form::Text && !is_quiet() {
+        stderr::say(format!("{}\n", plain_lines(text)).as_bytes());
+    }
+}
+
 /// The colours in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colour {

@@ -3,15 +3,13 @@
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
 use crate::job::{Job, ObjectSource, SoqlSource, Source};
-use crate::retry::Attempts;
-use crate::salesforce::call::Call;
 use crate::salesforce::describe::{self, ObjectDescription};
-use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
+use crate::salesforce::fault::ErrorCode;
 use crate::soql::Query;
 use crate::soql::generate::{self, ObjectField, SelectionError};
 
 use super::error::RunError;
-use super::unknown_field::{objects, similar};
+use super::unknown_field::similar;
 
 /// An object's job as a job of SOQL.
 pub(crate) struct Generated {
@@ -32,10 +30,10 @@ pub(crate) async fn generate(
     object: &ObjectSource,
     remembered: Vec<String>,
 ) -> Result<Generated, RunError> {
-    let described = match description(client, object.object.as_str()).await {
+    let described = match client.describe_object(object.object.as_str()).await {
         Ok(described) => described,
         Err(fault) if fault.code == Some(ErrorCode::NotFound) => {
-            return Err(unknown_object(client, job, object).await.into());
+            return Err(unknown_object(client, object.object.as_str(), Some(&place(job))).await.into());
         }
         Err(fault) => return Err(fault.into()),
     };
@@ -54,20 +52,6 @@ pub(crate) async fn generate(
     Ok(Generated { job, fields: generate::remember(&names, remembered) })
 }
 
-async fn description(client: &OrgClient, object: &str) -> Result<ObjectDescription, Fault> {
-    let call =
-        Call::get(describe::path(&client.org().api_version, object)).about("the description of the object");
-    let mut attempts = Attempts::default();
-    loop {
-        let response = client.call(&call, &mut attempts).await?;
-        if let Some(described) = describe::read(response.body()) {
-            return Ok(described);
-        }
-        let what = format!("the org's description of \"{object}\" cannot be read");
-        client.wait_after(Fault::new(FaultKind::Truncated, what), &mut attempts).await?;
-    }
-}
-
 fn field(field: &describe::FieldDescription) -> ObjectField {
     ObjectField {
         name: field.name.clone(),
@@ -76,19 +60,21 @@ fn field(field: &describe::FieldDescription) -> ObjectField {
     }
 }
 
-async fn unknown_object(client: &OrgClient, job: &Job, object: &ObjectSource) -> Failure {
-    let (name, username) = (object.object.as_str(), &client.org().username);
-    let names = objects(client).await;
-    let place = place(job);
+/// The failure of an object that the org does not have for this user, with the nearest one. `place` is where its name is
+/// written.
+pub(crate) async fn unknown_object(client: &OrgClient, name: &str, place: Option<&str>) -> Failure {
+    let username = &client.org().username;
+    let objects = client.objects().await.unwrap_or_default();
+    let place = place.map(|place| format!(" in {place}")).unwrap_or_default();
     let failure =
         Failure::new(Exit::Query, format!("the org has no object \"{name}\" that {username} may read"));
-    match similar(name, names.iter().map(String::as_str)) {
+    match similar(name, objects.iter().map(|object| object.name.as_str())) {
         Some(near) => failure.hint(format!(
-            "write \"{near}\" in {place}; if the org does have an object \"{name}\", give {username} read access to it \
+            "write \"{near}\"{place}; if the org does have an object \"{name}\", give {username} read access to it \
              (object permissions)"
         )),
         None => failure.hint(format!(
-            "write an object's API name in {place}, or give {username} read access to it (object permissions)"
+            "write an object's API name{place}, or give {username} read access to it (object permissions)"
         )),
     }
 }

@@ -6,8 +6,6 @@ use std::collections::HashMap;
 use crate::client::OrgClient;
 use crate::config::nearest;
 use crate::job::{Job, QueryOrigin};
-use crate::retry::Attempts;
-use crate::salesforce::call::Call;
 use crate::salesforce::describe::{self, ObjectDescription};
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
 use crate::soql::{Item, Name, Query, Statement};
@@ -60,7 +58,7 @@ pub(crate) async fn explained(client: &OrgClient, job: &Job, fault: Fault) -> Fa
         match look(&query.statement, None, &descriptions) {
             Finding::Unknown(unknown) => break Some(unknown),
             Finding::Needs(object) if descriptions.len() < MAX_DESCRIPTIONS => {
-                let found = description(client, &object).await;
+                let found = client.describe_object(&object).await.ok();
                 descriptions.insert(object.to_ascii_lowercase(), found);
             }
             Finding::Needs(_) | Finding::Nothing => break None,
@@ -68,27 +66,14 @@ pub(crate) async fn explained(client: &OrgClient, job: &Job, fault: Fault) -> Fa
     };
     let unknown = match unknown {
         Some(unknown) if unknown.kind == Kind::Object => {
-            let names = objects(client).await;
-            let near = similar(unknown.name.as_str(), names.iter().map(String::as_str));
+            let objects = client.objects().await.unwrap_or_default();
+            let near = similar(unknown.name.as_str(), objects.iter().map(|object| object.name.as_str()));
             Some(Unknown { near, ..unknown })
         }
         unknown => unknown,
     };
     let hint = hint(unknown.as_ref(), query, job.query_origin.as_ref(), &client.org().username);
     fault.hint(hint)
-}
-
-async fn description(client: &OrgClient, object: &str) -> Option<ObjectDescription> {
-    let call =
-        Call::get(describe::path(&client.org().api_version, object)).about("the description of the object");
-    let response = client.call(&call, &mut Attempts::default()).await.ok()?;
-    describe::read(response.body())
-}
-
-pub(super) async fn objects(client: &OrgClient) -> Vec<String> {
-    let call = Call::get(describe::list_path(&client.org().api_version)).about("the list of objects");
-    let response = client.call(&call, &mut Attempts::default()).await.ok();
-    response.and_then(|response| describe::read_names(response.body())).unwrap_or_default()
 }
 
 fn hint(unknown: Option<&Unknown>, query: &Query, origin: Option<&QueryOrigin>, username: &str) -> String {
@@ -250,6 +235,8 @@ mod tests {
     fn object(name: &str, fields: &[(&str, Parent<'_>)], children: &[(&str, &str)]) -> ObjectDescription {
         let field = |(name, parent): &(&str, Parent<'_>)| describe::FieldDescription {
             name: (*name).to_owned(),
+            label: String::new(),
+            calculated: false,
             field_type: "string".to_owned(),
             soap_type: "xsd:string".to_owned(),
             deprecated_and_hidden: false,

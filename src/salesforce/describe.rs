@@ -2,6 +2,34 @@
 
 use serde::Deserialize;
 
+/// An entry of the list of objects.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectSummary {
+    /// Its API name.
+    pub name: String,
+    /// The name that people see.
+    #[serde(default)]
+    pub label: String,
+    /// Whether the org has made it, or a package.
+    #[serde(default)]
+    pub custom: bool,
+    /// Whether a query may ask for it. Some that say so refuse each query all the same.
+    #[serde(default)]
+    pub queryable: bool,
+    /// Whether it is kept for old versions of the API alone.
+    #[serde(default)]
+    pub deprecated_and_hidden: bool,
+}
+
+impl ObjectSummary {
+    /// Whether a job can be expected to export it.
+    #[must_use]
+    pub fn is_exportable(&self) -> bool {
+        self.queryable && !self.deprecated_and_hidden
+    }
+}
+
 /// An object as the user sees it: what is hidden from the user is not in it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,6 +50,12 @@ pub struct ObjectDescription {
 pub struct FieldDescription {
     /// Its name.
     pub name: String,
+    /// The name that people see.
+    #[serde(default)]
+    pub label: String,
+    /// Whether it is a formula or a roll-up, which the org computes.
+    #[serde(default)]
+    pub calculated: bool,
     /// Its type, as the org spells it: `string`, `address`, `base64`.
     #[serde(rename = "type", default)]
     pub field_type: String,
@@ -81,19 +115,15 @@ pub fn read(body: &[u8]) -> Option<ObjectDescription> {
     serde_json::from_slice(body).ok()
 }
 
-/// Reads the names of the objects from the list; `None` if the response is not one.
+/// Reads the list of objects; `None` if the response is not one.
 #[must_use]
-pub fn read_names(body: &[u8]) -> Option<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Named {
-        name: String,
-    }
+pub fn read_list(body: &[u8]) -> Option<Vec<ObjectSummary>> {
     #[derive(Deserialize)]
     struct List {
-        sobjects: Vec<Named>,
+        sobjects: Vec<ObjectSummary>,
     }
     let list: List = serde_json::from_slice(body).ok()?;
-    Some(list.sobjects.into_iter().map(|object| object.name).collect())
+    Some(list.sobjects)
 }
 
 #[cfg(test)]
@@ -111,8 +141,9 @@ mod tests {
         assert_eq!(object.child_relationships[0].object, "Contact");
         assert_eq!(object.child_relationships[1].relationship_name, None);
         let list = br#"{"encoding":"UTF-8","maxBatchSize":200,"sobjects":[{"name":"Account","label":"x"},{"name":"Case"}]}"#;
-        assert_eq!(read_names(list).unwrap(), ["Account", "Case"]);
-        assert_eq!((read(b"<html>"), read_names(b"[]")), (None, None));
+        let names: Vec<_> = read_list(list).unwrap().into_iter().map(|object| object.name).collect();
+        assert_eq!(names, ["Account", "Case"]);
+        assert_eq!((read(b"<html>"), read_list(b"[]")), (None, None));
         assert_eq!(path("62.0", "Account"), "/services/data/v62.0/sobjects/Account/describe");
     }
 }
