@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp, civil};
 mod civil_times;
 mod fields;
 mod mark;
+mod words;
 
 use civil_times::CivilTimes;
 use fields::Fields;
@@ -47,6 +48,12 @@ impl Schedule {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The same in words, if there is a short way to say it: `every day at 02:00`.
+    #[must_use]
+    pub fn in_words(&self) -> Option<String> {
+        words::in_words(&self.fields)
     }
 
     /// The zone.

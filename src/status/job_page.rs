@@ -113,7 +113,12 @@ fn facts(standing: &Standing<'_>, job: &Job, org: Option<&OrgTraffic>, now: Time
             (fact("Next run", standing.next_run(now)))
             (fact("Schedule", html! {
                 @match &job.schedule {
-                    Some(schedule) => { code { (schedule.text()) } " in " (zone_name(timezone)) },
+                    Some(schedule) => {
+                        @match schedule.in_words() {
+                            Some(words) => { (words) (second_line(zone_name(timezone))) small { code { (schedule.text()) } } }
+                            None => { code { (schedule.text()) } (second_line(zone_name(timezone))) }
+                        }
+                    },
                     None => span.soft { "none" },
                 }
                 @for rule in rules(job) {
