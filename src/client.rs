@@ -18,6 +18,7 @@ use crate::salesforce::call::Call;
 use crate::salesforce::describe::{self, ObjectDescription, ObjectSummary};
 use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::identity::{self, Identity};
+use crate::salesforce::response::Head;
 use crate::salesforce::token::{self, LoginError, Session};
 use crate::salesforce::{assertion, column_metadata, composite, page, query};
 use crate::soql::Described;
@@ -51,7 +52,7 @@ struct Counts {
     /// Sessions lost since a response was last accepted.
     sessions_lost: AtomicU64,
     api_limit: std::sync::Mutex<Option<ApiLimit>>,
-    /// The `Date` of the last response, in seconds since the epoch; 0 if none had one.
+    /// The `Date` of the last response of success, in seconds since the epoch; 0 if none had one.
     date: AtomicI64,
 }
 
@@ -225,7 +226,9 @@ impl OrgClient {
     ) -> Result<Response, Fault> {
         let response = self.edges.http.send(origin, token, call).await;
         let status = response.as_ref().ok().map(|response| response.head.status);
-        if let Some(date) = response.as_ref().ok().and_then(|response| response.head.date()) {
+        // A gateway that responds instead of the org has a clock of its own.
+        let head = response.as_ref().ok().map(|response| &response.head).filter(|head| head.status == 200);
+        if let Some(date) = head.and_then(Head::date) {
             self.counts.date.store(date.as_second(), Ordering::Relaxed);
         }
         self.notice(&Event::Responded { status });
@@ -407,7 +410,7 @@ impl OrgClient {
         report.api_limit = self.api_limit();
     }
 
-    /// The time by the org's clock, as its last response gave it, to the second.
+    /// The time by the org's clock, as its last response of success gave it, to the second.
     #[must_use]
     pub fn date(&self) -> Option<Timestamp> {
         match self.counts.date.load(Ordering::Relaxed) {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::report::{CountResult, RunReport};
+
 /// `4,948`.
 pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
@@ -22,6 +24,18 @@ pub(crate) fn number(number: u64) -> String {
 /// `1 record`, `4,948 records`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
+}
+
+/// What a run's number of records needs besides its warnings: why the org counted more, or none.
+pub(crate) fn count_note(report: &RunReport) -> Option<String> {
+    match report.count? {
+        CountResult::DeletedMeanwhile => {
+            Some(format!("{} deleted meanwhile", number(report.deleted_meanwhile)))
+        }
+        CountResult::NotCounted => Some("not counted by the org".to_owned()),
+        // The others are as they should be, or have a warning.
+        CountResult::Equal | CountResult::Recounted | CountResult::Differs | CountResult::Unknown => None,
+    }
 }
 
 /// `512 B`, `1.2 MB`: three digits at most, decimal units.

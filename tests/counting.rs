@@ -182,6 +182,46 @@ fn two_short_passes_that_a_count_contradicts_fail() {
 }
 
 #[test]
+fn two_short_passes_that_differ_fail_whatever_is_counted() {
+    let at = deployment(SOQL, "");
+    at.script(Rule::times(at_pages(), 4, Fault::StopAfter(40)));
+    at.script(Rule::always(at_pages(), Fault::StopAfter(30)));
+    at.script(Rule::always(At::Soql("isdeleted".to_owned()), Fault::TotalSize(0)));
+    at.script(Rule::always(at_counts(), Fault::TotalSize(30)));
+    assert_eq!(report(&at, 74)["error"], "the result is incomplete: 30 of 49 records arrived");
+}
+
+#[test]
+fn rows_deleted_before_a_pass_do_not_explain_it() {
+    let at = deployment(SOQL, "");
+    // Six rows that were sent: too few for the first pass, which lacks nine, and not counted by the second, which lacks three.
+    at.script(at_page(2, Fault::Delete(ids(&at, &[0, 1, 2, 3, 4, 5]))));
+    // Stamps are whole seconds.
+    let stop = Fault::StopAfter(40);
+    at.script(
+        Rule::once(at_pages(), Fault::All(vec![stop.clone(), Fault::Late(Duration::from_millis(1_200))]))
+            .after(2),
+    );
+    at.script(Rule::always(at_pages(), stop));
+    let report = report(&at, 74);
+    let error = report["error"].as_str().unwrap();
+    assert_eq!(error, "the result is incomplete: 40 of 43 records arrived; SELECT COUNT() counts 43");
+}
+
+#[test]
+fn a_gateways_clock_is_not_the_orgs() {
+    let at = deployment(SOQL, "");
+    at.script(at_page(2, Fault::DoneEarly));
+    let gateway = Fault::html(502, "Bad Gateway").header("Date", "Mon, 01 Jan 2001 00:00:00 GMT");
+    at.script(Rule::times(at_counts(), 5, gateway));
+    at.script(Rule::once(at_pages(), Fault::Delete(ids(&at, &[48]))).after(3));
+    assert_eq!(figures(&report(&at, 0)), ("deleted_meanwhile", 48, Some(49), 1, 1, 0));
+    let (_, soql) = counts(&at).pop().unwrap();
+    let since: jiff::Timestamp = soql.rsplit_once(' ').unwrap().1.parse().unwrap();
+    assert!(since.as_second() > jiff::Timestamp::now().as_second() - 60, "{soql}");
+}
+
+#[test]
 fn an_object_without_the_fields_of_deletion_is_read_again() {
     // Users have no IsDeleted: both questions are refused, in both passes.
     let at = deployment("SELECT Id, Name FROM User", "");
@@ -330,7 +370,7 @@ fn warn_is_told_on_standard_error() {
 
 #[test]
 fn warn_follows_no_result_without_end() {
-    let at = deployment(SOQL, "count_check = \"warn\"");
+    let at = deployment(SOQL, "count_check = \"warn\"\ntimeout = \"1m\"");
     at.script(Rule::always(at_pages(), Fault::RepeatedPages));
     let report = report(&at, 74);
     // 2,000 records at most, twice.
@@ -452,7 +492,7 @@ fn an_org_that_does_not_count_is_read_to_the_end() {
 
 #[test]
 fn uncounted_pages_without_records_come_to_an_end() {
-    let at = deployment(SOQL, "");
+    let at = deployment(SOQL, "timeout = \"1m\"");
     at.script(Rule::always(at_pages(), Fault::All(vec![Fault::TotalSize(-1), Fault::EmptyPages])));
     // Ten of them are borne; one more is asked for ahead.
     assert!(report(&at, 74)["api_calls"].as_u64().unwrap() <= 12);

@@ -21,7 +21,7 @@ use crate::job::{IfExists, Job};
 use crate::monitor::Monitor;
 use crate::notify::Notifier;
 use crate::output::{self, LocalFile, Output};
-use crate::report::{CountResult, RunId, RunReport};
+use crate::report::{RunId, RunReport};
 use crate::state::{State, StateError};
 use crate::status::{RunStats, Snapshot, metrics};
 
@@ -246,21 +246,10 @@ fn success(report: &RunReport, dry_run: bool) -> String {
         "{done} {}: {}{}, {} in {} → {path}",
         report.job,
         human::counted(report.records, "record"),
-        count_note(report),
+        human::count_note(report).map_or_else(String::new, |note| format!(" ({note})")),
         human::bytes(report.bytes),
         human::duration(report.ended.duration_since(report.started)),
     )
-}
-
-/// What a person should know of the org's count, beyond the warnings.
-fn count_note(report: &RunReport) -> String {
-    match report.count {
-        Some(CountResult::DeletedMeanwhile) => {
-            format!(" ({} deleted meanwhile)", human::number(report.deleted_meanwhile))
-        }
-        Some(CountResult::NotCounted) => " (not counted by the org)".to_owned(),
-        _ => String::new(),
-    }
 }
 
 /// Prints a failed run's failure and every run's warnings, and gives the run's status.

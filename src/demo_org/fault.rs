@@ -76,8 +76,8 @@ pub enum Fault {
     /// directory, or delete rows by a rule of its own.
     Hook(Hook),
 
-    /// Another response altogether: status, headers (`Content-Type`, `Retry-After`) and body. The request is
-    /// not looked at further.
+    /// Another response altogether: status, headers (`Content-Type`, `Retry-After`) and body. A header that
+    /// the org sends by itself (`Date`) is replaced. The request is not looked at further.
     Answer {
         /// The status.
         status: u16,

@@ -110,6 +110,8 @@ impl Reply {
     pub(super) fn finish(self, org: &Org, request: &Request) -> Response {
         let compress = accepts_gzip(request);
         let mut headers = common_headers(org, self.content_type);
+        let is_replaced = |name: &str| self.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+        headers.retain(|(name, _)| !is_replaced(name));
         let mut header = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
         if self.is_api {
             let used = org.api_calls.fetch_add(1, Ordering::Relaxed) + 1;

@@ -234,7 +234,10 @@ fn past_run(run: &PastRun, timezone: &TimeZone, now: Timestamp) -> [Markup; 6] {
             }
         },
         html! { (took(run)) },
-        html! { (records(run)) },
+        html! {
+            (records(run))
+            @if let Some(note) = &run.count_note { (second_line(note)) }
+        },
         html! { (size) },
         html! {
             (message(run.error.as_deref(), run.hint.as_deref()))

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::error::{plain, plain_lines};
+use crate::human;
 use crate::report::{RunId, RunReport, RunStatus};
 
 /// The most characters that are kept of an error. Whoever wants all of it finds it in the history.
@@ -32,6 +33,8 @@ pub(super) struct PastRun {
     pub(super) more_warnings: usize,
     pub(super) records: u64,
     pub(super) total: Option<u64>,
+    /// Why the two differ, if that needs no warning.
+    pub(super) count_note: Option<String>,
     /// Of all files that were published.
     pub(super) bytes: u64,
 }
@@ -52,6 +55,7 @@ impl From<&RunReport> for PastRun {
             more_warnings: report.warnings.len().saturating_sub(MAX_WARNINGS),
             records: report.records,
             total: report.total,
+            count_note: human::count_note(report),
             bytes: report.files.iter().fold(report.bytes, |sum, file| sum.saturating_add(file.bytes)),
         }
     }
@@ -77,7 +81,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::{PastRun, clipped};
-    use crate::report::{RunId, RunReport};
+    use crate::report::{CountResult, RunId, RunReport};
 
     #[test]
     fn a_text_is_clipped_by_characters() {
@@ -93,11 +97,14 @@ mod tests {
         report.error = Some("\u{202e}x".repeat(100_000));
         report.hint = Some("do\nthis".to_owned());
         report.warnings = vec!["\u{1b}[2K".repeat(1_000); 1_000];
+        report.count = Some(CountResult::DeletedMeanwhile);
+        report.deleted_meanwhile = 1_234;
         let run = PastRun::from(&report);
         let error = run.error.unwrap();
         assert_eq!(error.chars().count(), 1_001);
         assert!(error.starts_with("\\u{202e}x\\u{202e}x"));
         assert_eq!(run.hint.as_deref(), Some("do\\nthis"));
+        assert_eq!(run.count_note.as_deref(), Some("1,234 deleted meanwhile"));
         assert_eq!((run.warnings.len(), run.more_warnings), (5, 995));
         assert!(run.warnings[0].starts_with("\\u{1b}[2K") && run.warnings[0].chars().count() == 301);
     }
