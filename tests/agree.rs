@@ -1,5 +1,5 @@
-//! `check` and `run` agree: each bad input of [`rows`] is given to both, and `check` finds whatever makes a run fail.
-//! To add a row: `Row::new("what is wrong", exit status of the run, |at| what to write into the deployment)`, with
+//! `check` and `run` agree: `check` finds whatever makes a run fail, for each bad input of [`rows`]. Their messages are in
+//! a snapshot. To add a row: `Row::new("what is wrong", exit status of the run, |at| what to write into the deployment)`, with
 //! `.variable(name, value)` for the environment, and `.needs_org()` if a status of 78 cannot be known offline.
 
 #![cfg(feature = "demo-org")]
@@ -11,10 +11,13 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sfexport::demo_org::{At, Fault, Rule};
 use support::Deployment;
+use support::steady::steady;
 
 /// How long one command may take; those that hang are ended and named.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -24,13 +27,13 @@ struct Row {
     name: &'static str,
     /// The exit status of `sfexport run a`.
     status: i32,
-    write: Box<dyn Fn(&Deployment)>,
+    write: Box<dyn Fn(&Deployment) + Send + Sync>,
     variables: Vec<(&'static str, &'static str)>,
     needs_org: bool,
 }
 
 impl Row {
-    fn new(name: &'static str, status: i32, write: impl Fn(&Deployment) + 'static) -> Self {
+    fn new(name: &'static str, status: i32, write: impl Fn(&Deployment) + Send + Sync + 'static) -> Self {
         Self { name, status, write: Box::new(write), variables: Vec::new(), needs_org: false }
     }
 
@@ -360,8 +363,15 @@ fn ended(at: &Deployment, row: &Row, arguments: &[&str]) -> (Option<i32>, String
     (status, said.join().unwrap())
 }
 
-/// What is wrong with how a row's commands end; nothing if all is as it should be.
-fn disagreement(row: &Row) -> Option<String> {
+/// How a row's commands ended.
+struct Played {
+    /// What is wrong with that, if anything is.
+    wrong: Option<String>,
+    /// The messages of `run` and, if they differ, of `check`.
+    messages: String,
+}
+
+fn play(row: &Row) -> Played {
     let at = Deployment::new(5);
     at.job("a", ACCOUNTS, "a.csv", "");
     (row.write)(&at);
@@ -384,12 +394,52 @@ fn disagreement(row: &Row) -> Option<String> {
     if at.names_below("exports") != exports {
         wrong.push(format!("files were written: {:?}", at.names_below("exports")));
     }
-    (!wrong.is_empty()).then(|| format!("{}: {}", row.name, wrong.join("\n")))
+    let (run, check) = (steady(&at, &without_reports(&said)), steady(&at, &without_passed_steps(&check)));
+    let check = if check == run { String::new() } else { format!("\n-- check\n{check}") };
+    Played {
+        wrong: (!wrong.is_empty()).then(|| format!("{}: {}", row.name, wrong.join("\n"))),
+        messages: format!("\n===== {} ({})\n{run}{check}\n", row.name, row.status),
+    }
+}
+
+/// What `run` says, without its log lines.
+fn without_reports(said: &str) -> String {
+    said.lines().filter(|line| !line.contains(" INFO ")).collect::<Vec<_>>().join("\n")
+}
+
+/// What `check` says, without the steps that passed and those that were skipped.
+fn without_passed_steps(said: &str) -> String {
+    let passed = |line: &&str| ["  ✓", "  -"].iter().any(|mark| line.starts_with(mark));
+    let is_heading = |line: &&str| line.is_empty() || line.starts_with("org ") || line.starts_with("job ");
+    said.lines().filter(|line| !passed(line) && !is_heading(line)).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn check_finds_whatever_makes_a_run_fail() {
     let rows = rows();
-    let wrong: Vec<_> = rows.iter().filter_map(disagreement).collect();
+    let played = in_parallel(&rows, play);
+    let wrong: Vec<_> = played.iter().filter_map(|played| played.wrong.as_deref()).collect();
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+    insta::assert_snapshot!(
+        "bad_input",
+        played.into_iter().map(|played| played.messages).collect::<String>()
+    );
+}
+
+/// The results of all items in their order, four at a time.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let results: Vec<_> = items.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some((item, result)) = Some(next.fetch_add(1, Ordering::Relaxed))
+                    .and_then(|at| Some((items.get(at)?, results.get(at)?)))
+                {
+                    *result.lock().unwrap() = Some(work(item));
+                }
+            });
+        }
+    });
+    results.into_iter().map(|result| result.into_inner().unwrap().unwrap()).collect()
 }

@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 
 pub(crate) mod daemon;
 mod skip;
+pub(crate) mod steady;
 
 #[allow(unused_imports, reason = "each test binary uses its own part of this")]
 pub(crate) use skip::{repeated_without_roots_rights, skip};
