@@ -116,6 +116,18 @@ fn rows_deleted_during_the_run_are_reported() {
 }
 
 #[test]
+fn the_rows_of_an_object_are_counted_by_its_query() {
+    let at = deployment(SOQL, "");
+    let job = "object = \"Account\"\nfields = [\"Id\", \"Name\"]\nwhere = \"Name != 'x' OR Name = 'y'\"\n";
+    at.write("jobs/accounts.toml", format!("{job}output = \"accounts.csv\"\n"));
+    at.script(at_page(3, Fault::Delete(ids(&at, &[21, 30, 48]))));
+    assert_eq!(figures(&report(&at, 0)), ("deleted_meanwhile", 46, Some(49), 3, 0, 0));
+    assert_rows(&at, &live(at.data(), "Account"));
+    let [(_, soql)] = counts(&at).try_into().unwrap();
+    assert!(soql.contains("WHERE (Name != 'x' OR Name = 'y') AND IsDeleted = true"), "{soql}");
+}
+
+#[test]
 fn rows_that_were_sent_before_they_were_deleted_are_not_missing() {
     let at = deployment(SOQL, "");
     let all: BTreeSet<RecordId> = live(at.data(), "Account").iter().map(Row::id).collect();
