@@ -9,7 +9,7 @@
 //! - [`salesforce`]: the protocol without sockets; [`encode`]: records in, bytes out
 //! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`], `threads`
 //! - engine: [`client`], [`check`], [`export`], [`batch`], [`daemon`], [`agenda`], [`retry`], [`stop`]
-//! - faces: [`status`], [`notify`], [`cli`]
+//! - faces: [`status`], [`notify`], [`cli`]; `human`: how they show figures and times
 //! - beside them, above the domain alone: `demo_org`, a Salesforce look-alike on loopback
 
 pub mod error;
