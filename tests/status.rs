@@ -452,3 +452,15 @@ fn a_job_that_a_reload_adds_brings_its_history() {
         sample(&metrics, "sfexport_last_success_timestamp_seconds{job=\"contacts\",org=\"default\"}");
     assert_eq!(success, ended.as_millisecond() as f64 / 1_000.0);
 }
+
+#[test]
+fn the_page_of_an_objects_job_shows_its_fields_and_condition() {
+    let at = Deployment::new(20);
+    at.configure(LISTEN);
+    let fields = "fields = [\"!*__c\", \"Owner.Name\"]\nwhere = \"Name != 'canary'\"";
+    at.write("jobs/accounts.toml", format!("object = \"Account\"\n{fields}\noutput = \"a.csv\""));
+    let daemon = Process::start(&at);
+    let page = page_with(&daemon, "/jobs/accounts", "<h2>Object</h2>");
+    let shown = "<pre><code>object: Account\nfields: *, !*__c, Owner.Name\nwhere:  Name != '…'</code></pre>";
+    assert!(page.contains(shown) && !page.contains("canary"), "{page}");
+}

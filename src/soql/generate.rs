@@ -31,6 +31,20 @@ enum Term {
     Exclusion(String),
 }
 
+impl fmt::Display for FieldSelection {
+    /// `*, !*__pc, Owner.Name`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, term) in self.terms.iter().enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            match term {
+                Term::Name(text) | Term::Pattern(text) => write!(f, "{comma}{text}")?,
+                Term::Exclusion(text) => write!(f, "{comma}!{text}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl FieldSelection {
     /// Reads the terms of a list. One that begins with an exclusion starts from all fields.
     ///

@@ -21,8 +21,8 @@ const REFRESH_SECONDS: u32 = 30;
 /// The most characters of an unknown job's name that are shown.
 const MAX_NAME_CHARS: usize = 100;
 
-/// The most characters of a query that are shown.
-const MAX_QUERY_CHARS: usize = 20_000;
+/// The most characters of a query, or of an object's fields, that are shown.
+const MAX_SOURCE_CHARS: usize = 20_000;
 
 /// The page of a job; `None` if there is no such job.
 pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<String> {
@@ -50,7 +50,7 @@ pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<S
                 }
             }
             (facts(&standing, job, runs.orgs.get(&job_runs.org), snapshot.now))
-            section { h2 { "Query" } (query(job)) }
+            (source(job))
             section { h2 { "Last runs" } (past_runs(name, job_runs, snapshot.now)) }
         }
         footer {
@@ -181,18 +181,23 @@ fn rules(job: &Job) -> Vec<String> {
     rules
 }
 
-fn query(job: &Job) -> Markup {
-    let query = match &job.source {
-        Source::Soql(_) => job.query().map(Query::without_literals).unwrap_or_default(),
-        Source::Object(source) => match &source.condition {
-            Some(condition) => format!("{} WHERE {}", source.object, without_literals(condition)),
-            None => source.object.to_string(),
-        },
+/// What it exports, without the values in it.
+fn source(job: &Job) -> Markup {
+    let (heading, text) = match &job.source {
+        Source::Soql(_) => ("Query", job.query().map(Query::without_literals).unwrap_or_default()),
+        Source::Object(source) => {
+            let condition = source.condition.as_deref().map(without_literals);
+            let condition = condition.map(|condition| format!("\nwhere:  {condition}")).unwrap_or_default();
+            ("Object", format!("object: {}\nfields: {}{condition}", source.object, source.fields))
+        }
     };
     html! {
-        pre { code { (clipped(&plain_lines(&query), MAX_QUERY_CHARS)) } }
-        @if query.contains('…') {
-            p.soft { "Values are left out here." }
+        section {
+            h2 { (heading) }
+            pre { code { (clipped(&plain_lines(&text), MAX_SOURCE_CHARS)) } }
+            @if text.contains('…') {
+                p.soft { "Values are left out here." }
+            }
         }
     }
 }
