@@ -250,10 +250,8 @@ pub fn count(bytes: &[u8]) -> Result<u64, Fault> {
 
 #[cold]
 fn not_counted() -> Fault {
-    Fault::new(
-        FaultKind::InvalidResponse,
-        "the org does not count the records of this object: its totalSize is -1",
-    )
+    Fault::new(FaultKind::InvalidResponse, "the org does not count these records: its totalSize is -1")
+        .hint("select fields instead of COUNT()")
 }
 
 /// The locator of the next page, as soon as a page's first bytes tell it; `None` where they do not (yet): the key
