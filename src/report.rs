@@ -7,8 +7,6 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::soql;
-
 /// What one run of one job did. Its JSON form is a contract: fields are added, never renamed; a reader leaves
 /// aside those it does not know and takes the default for those that are missing. Every timestamp is in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +44,7 @@ pub struct RunReport {
     /// `csv` or `jsonl`.
     #[serde(default)]
     pub format: Option<String>,
-    /// The query, as the org was asked; none if the run ended before it was known.
+    /// The query without its literals; none if the run ended before it was known.
     #[serde(default)]
     pub soql: Option<String>,
     /// Records written.
@@ -148,15 +146,12 @@ impl RunReport {
     /// The report, fit for the same readers.
     #[must_use]
     pub fn for_others(&self) -> Cow<'_, Self> {
-        if self.error_redacted.is_none() && self.soql.is_none() {
-            return Cow::Borrowed(self);
+        match &self.error_redacted {
+            None => Cow::Borrowed(self),
+            Some(redacted) => {
+                Cow::Owned(Self { error: Some(redacted.clone()), error_redacted: None, ..self.clone() })
+            }
         }
-        Cow::Owned(Self {
-            error: self.error_for_others().map(str::to_owned),
-            error_redacted: None,
-            soql: self.soql.as_deref().map(soql::without_literals),
-            ..self.clone()
-        })
     }
 }
 

@@ -328,7 +328,7 @@ fn a_proxy_that_wants_a_password_is_named_and_not_asked_again() {
     let at = with_login_url("https://login.salesforce.com", "");
     let (address, asked) = proxy("407 Proxy Authentication Required");
     let url = format!("\"http://me:s3%23cret@{address}\" ");
-    let shown = format!("the proxy \"http://{address}\" (HTTPS_PROXY) asks for a user and a password");
+    let shown = format!("the proxy \"http://{address}\" (HTTPS_PROXY) requires a user name and a password");
     ends_behind(&at, &[("HTTPS_PROXY", &url)], 77, &[&shown, "percent-encoded"]);
     // Of each command the request itself, and the one that finds out why it failed.
     let asked = asked.lock().unwrap().clone();

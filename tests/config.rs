@@ -805,7 +805,7 @@ fn what_came_along_with_a_copied_word_is_named() {
         |output: &str| job_mistakes(&format!("soql = \"SELECT Id FROM Account\"\noutput = \"{output}\"\n"));
     assert_eq!(
         output("a\u{feff}.csv"),
-        [r#"jobs/a.toml:2: output: "a\u{feff}.csv" holds an invisible character, U+FEFF; delete it"#]
+        [r#"jobs/a.toml:2: output: "a\u{feff}.csv" contains an invisible character, U+FEFF; delete it"#]
     );
     // Persian words and emoji are written with joiners.
     let text = "soql = \"SELECT Id FROM Account\"\noutput = \"می\u{200c}خواهم/👩\u{200d}🚀.csv\"\n";
@@ -862,7 +862,7 @@ fn every_mistake_in_every_file_is_told_at_once() {
     assert_eq!(
         failure.what.replace(project.sources.working_dir.to_str().unwrap(), "DIR"),
         "the configuration has 10 mistakes:
-  jobs/a.toml:2: output: \"../a.csv\" holds `..`; outputs stay below output_root, DIR/exports
+  jobs/a.toml:2: output: \"../a.csv\" contains `..`; outputs stay below output_root, DIR/exports
   jobs/a.toml:3: timezone: \"Europe/Berln\" is no time zone; did you mean \"Europe/Berlin\"?
   jobs/b.toml: output: is missing; write it as in output = \"{job}/{date}.csv\"
   jobs/b.toml:1: soql: is empty
@@ -1212,9 +1212,9 @@ fn an_output_is_held_below_its_root_and_to_its_fields() {
     for (output, expected) in [
         (
             "/etc/a.csv",
-            "\"/etc/a.csv\" leaves output_root; write a path below DIR/exports, or set output_root",
+            "\"/etc/a.csv\" is outside output_root; write a path below DIR/exports, or set output_root",
         ),
-        ("../a.csv", "\"../a.csv\" holds `..`; outputs stay below output_root, DIR/exports"),
+        ("../a.csv", "\"../a.csv\" contains `..`; outputs stay below output_root, DIR/exports"),
         ("{jbo}.csv", "\"{jbo}.csv\" has the unknown field {jbo}; did you mean {job}?"),
         (
             "{record}.csv",
@@ -1229,7 +1229,7 @@ fn an_output_is_held_below_its_root_and_to_its_fields() {
         ),
         (
             "a-%Y-%m-%d.csv",
-            "\"a-%Y-%m-%d.csv\" holds a date format outside a field; write it as in \"a-{date:%Y-%m-%d}.csv\"",
+            "\"a-%Y-%m-%d.csv\" contains a date format outside a field; write it as in \"a-{date:%Y-%m-%d}.csv\"",
         ),
         ("{YYYY}/a.csv", "\"{YYYY}/a.csv\" has the unknown field {YYYY}; write {date:%Y}"),
         (
@@ -1447,8 +1447,8 @@ fn an_output_with_the_name_of_a_stage_is_a_mistake() {
     assert_eq!(
         project.mistakes(),
         [
-            "jobs/b.toml:2: output: \".a.csv.{run_id}.partial\" has the form of the names of unfinished exports, which \
-             are removed; choose a name that does not end in .partial",
+            "jobs/b.toml:2: output: \".a.csv.{run_id}.partial\" looks like the name of an unfinished export, which the \
+             next run would remove; choose a name that does not end in .partial",
         ]
     );
 }

@@ -627,22 +627,22 @@ fn a_page_of_another_shape_is_a_fault_that_says_what_is_wrong() {
         (r#"{"totalSize":"0","done":true,"records":[]}"#.into(), InvalidResponse, "it has string where a number belongs"),
         (r#"{"totalSize":null,"done":true,"records":[]}"#.into(), InvalidResponse, "not a query result"),
         (r#"{"totalSize":0,"done":"true","records":[]}"#.into(), InvalidResponse, "not a query result"),
-        (r#"{"totalSize":0,"done":false,"records":[]}"#.into(), InvalidResponse, "nextRecordsUrl is missing"),
+        (r#"{"totalSize":0,"done":false,"records":[]}"#.into(), InvalidResponse, "has no nextRecordsUrl"),
         (
             r#"{"totalSize":0,"done":false,"nextRecordsUrl":null,"records":[]}"#.into(),
             InvalidResponse,
-            "nextRecordsUrl is missing",
+            "has no nextRecordsUrl",
         ),
         (
             r#"{"totalSize":0,"done":false,"nextRecordsUrl":"https://evil.example/query/A-1","records":[]}"#.into(),
             InvalidResponse,
-            "leads elsewhere",
+            "does not lead to a page of this query",
         ),
         (
             r#"{"totalSize":0,"done":false,"nextRecordsUrl":"/services/data/v62.0/query/A-1#x","records":[]}"#
                 .into(),
             InvalidResponse,
-            "leads elsewhere",
+            "does not lead to a page of this query",
         ),
         (r#"{"totalSize":0,"totalSize":0,"done":true,"records":[]}"#.into(), InvalidResponse, "totalSize twice"),
         (r#"{"totalSize":0,"done":true,"done":true,"records":[]}"#.into(), InvalidResponse, "done twice"),

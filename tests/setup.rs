@@ -283,7 +283,7 @@ fn a_key_of_another_app_is_no_matter_of_hosts() {
     let deployment = Deployment::with(Options { public_key: String::new(), ..options(10) });
     let outcome = deployment.run(["check", "--json"]).ended(77);
     let login = step(&outcome, "login");
-    assert!(hint(&login).contains("upload the certificate that belongs to this key"), "{}", hint(&login));
+    assert!(hint(&login).contains("upload the certificate of this key"), "{}", hint(&login));
     assert!(login["facts"]["tried"].is_null());
     assert_eq!(deployment.logins().len(), 1);
     // Where the certificate at hand is this key's, it is the one to upload.

@@ -23,7 +23,7 @@ use crate::org::Org;
 use crate::output::{Output, Published};
 use crate::report::{ChildFile, RunId, RunReport};
 use crate::salesforce::fault::Fault;
-use crate::soql::Columns;
+use crate::soql::{Columns, Query};
 use crate::state::{JobLock, State};
 use crate::stop::Stop;
 
@@ -78,7 +78,7 @@ pub(super) async fn carry_out(
         }
     }
     let draft = draft.ok_or_else(|| bug("a job without a query"))?;
-    report.soql = steps.job.query().map(|query| query.text.clone());
+    report.soql = steps.job.query().map(Query::without_literals);
     let mut described = None;
     if draft.columns().is_none() {
         let description: Result<_, RunError> = interrupt.unless(client.description(&draft.description)).await;

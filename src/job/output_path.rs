@@ -119,18 +119,17 @@ impl OutputTemplate {
             return Err(TemplateError::new("is empty").hint("name a file, as in \"accounts/{date}.csv\""));
         }
         if text == "~" || text.starts_with("~/") {
-            return Err(
-                TemplateError::new("begins with `~`, which is a shell's").hint("write the directory out")
-            );
+            return Err(TemplateError::new("begins with `~`, which only a shell expands")
+                .hint("write the directory out"));
         }
         // Beside NUL, a tab or a line break would tear the line that a run prints.
         if let Some(c) = text.chars().find(|c| c.is_control()) {
-            return Err(TemplateError::new(format!("holds the control character {c:?}")));
+            return Err(TemplateError::new(format!("contains the control character {c:?}")));
         }
         // Joiners and selectors are part of some scripts' words and of emoji.
         let part_of_words = |c: char| matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
         if let Some(c) = text.chars().find(|c| is_invisible(*c) && !part_of_words(*c)) {
-            let what = format!("holds an invisible character, {}", code_point(c));
+            let what = format!("contains an invisible character, {}", code_point(c));
             return Err(TemplateError::new(what).hint("delete it"));
         }
         if text.ends_with('/') || text.ends_with("/.") || text == "." {
@@ -138,13 +137,13 @@ impl OutputTemplate {
         }
         let path = Path::new(text);
         if path.components().any(|part| part == Component::ParentDir) {
-            return Err(TemplateError::new("holds `..`")
+            return Err(TemplateError::new("contains `..`")
                 .hint(format!("outputs stay below output_root, {}", self.root.display())));
         }
         let path = clean(path);
         let below = if path.is_absolute() {
             path.strip_prefix(&self.root).map(Path::to_owned).map_err(|_| {
-                TemplateError::new("leaves output_root")
+                TemplateError::new("is outside output_root")
                     .hint(format!("write a path below {}, or set output_root", self.root.display()))
             })?
         } else {
@@ -155,7 +154,7 @@ impl OutputTemplate {
         }
         if below.file_name().is_some_and(stage_name::is_stage) {
             return Err(TemplateError::new(
-                "has the form of the names of unfinished exports, which are removed",
+                "looks like the name of an unfinished export, which the next run would remove",
             )
             .hint("choose a name that does not end in .partial"));
         }
@@ -298,7 +297,7 @@ fn field(text: &str) -> Result<Piece, TemplateError> {
 
 fn written(zoned: &Zoned, format: &str) -> Result<String, TemplateError> {
     jiff::fmt::strtime::format(format, zoned).map_err(|_| {
-        TemplateError::new(format!("has the date format \"{format}\", which is none"))
+        TemplateError::new(format!("has the invalid date format \"{format}\""))
             .hint("write it as in {date:%Y/%m/%d}; `%%` is a percent sign")
     })
 }
@@ -445,10 +444,10 @@ mod tests {
             ("{date:}.csv", "has an empty format in {date:}; write it as in {date:%Y/%m/%d}"),
             (
                 "{date:%!}.csv",
-                "has the date format \"%!\", which is none; write it as in {date:%Y/%m/%d}; `%%` is a percent sign",
+                "has the invalid date format \"%!\"; write it as in {date:%Y/%m/%d}; `%%` is a percent sign",
             ),
-            ("../a.csv", "holds `..`; outputs stay below output_root, /data/exports"),
-            ("/etc/passwd", "leaves output_root; write a path below /data/exports, or set output_root"),
+            ("../a.csv", "contains `..`; outputs stay below output_root, /data/exports"),
+            ("/etc/passwd", "is outside output_root; write a path below /data/exports, or set output_root"),
         ] {
             assert_eq!(parse(template).unwrap_err().to_string(), expected, "{template}");
         }

@@ -181,7 +181,7 @@ impl Destination for LocalFile {
     fn check(&self) -> Result<(), Failure> {
         check_target(&self.path, self.if_exists)?;
         let existing = nearest_existing(&self.directory)?;
-        if let Some(root) = &self.root {
+        if let Some(root) = self.root.as_deref().filter(|root| !is_missing(root, &self.directory, existing)) {
             stays_below(root, existing, &self.shown)?;
         }
         // Reading it is part of it: a directory is opened to be flushed, and read to be swept.
@@ -449,6 +449,12 @@ pub(super) fn link_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
     // The output has appeared: a name that is left over is for a sweep, and no failure.
     let _ = fs::remove_file(stage);
     Ok(())
+}
+
+/// Whether nothing of `root` was there when `existing` was found to be the nearest directory to `directory`: then there
+/// was no link below it either. It must not be looked at again, because another run may be making it at this moment.
+pub(super) fn is_missing(root: &Path, directory: &Path, existing: &Path) -> bool {
+    directory.starts_with(root) && root.starts_with(existing) && root != existing
 }
 
 /// Refuses the directory of the output `shown` if it does not lie below `root` once all links are followed. It keeps a

@@ -923,3 +923,14 @@ fn the_access_control_list_of_the_replaced_file_is_kept() {
     acl[4 + 3 * 8 + 2] = 0;
     assert_eq!((list(), mode(&path)), (acl, 0o600));
 }
+
+#[test]
+fn a_root_that_is_not_there_yet_has_no_links_to_follow() {
+    let missing = |directory: &str, existing: &str| {
+        local::is_missing(Path::new("/srv/exports"), Path::new(directory), Path::new(existing))
+    };
+    assert!(missing("/srv/exports", "/srv") && missing("/srv/exports/a/b", "/"));
+    assert!(!missing("/srv/exports/a", "/srv/exports") && !missing("/srv/exports/a/b", "/srv/exports/a"));
+    // A link below the root led out of it.
+    assert!(!missing("/srv", "/srv"));
+}

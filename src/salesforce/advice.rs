@@ -90,83 +90,84 @@ impl Refusal {
         let Org { client_id, username, audience, login_url, .. } = org;
         match self {
             Self::NotApproved => format!(
-                "{username} has not approved the app, or is unknown to this login host. In Setup, {POLICIES}: set \
+                "{username} has not approved the app, or is unknown at this login host. In Setup, {POLICIES}: set \
                  Permitted Users to \"Admin approved users are pre-authorized\" and assign {username}'s profile or a \
-                 permission set. If that is done already, check that {login_url} (audience {audience}) is the host \
-                 that this user logs in at, and username to the letter"
+                 permission set. If that is done, check that this user logs in at {login_url} (audience {audience}), \
+                 and check the spelling of username"
             ),
             Self::NotAssigned => format!(
-                "the app is for users whom an administrator chose, and {username} is none. In Setup, {POLICIES}: \
-                 assign {username}'s profile or a permission set"
+                "an administrator must allow {username} to use the app. In Setup, {POLICIES}: assign {username}'s \
+                 profile or a permission set"
             ),
             Self::Audience => format!(
-                "the audience {audience} does not belong to this org at {login_url}: set login_url to \
-                 https://test.salesforce.com for a sandbox or a scratch org, to https://login.salesforce.com for every \
-                 other org, Developer Edition included; where the login URL is a My Domain, set audience to that host"
+                "{login_url} does not accept the audience {audience}: set login_url to https://test.salesforce.com \
+                 for a sandbox or scratch org, or to https://login.salesforce.com for any other org, including \
+                 Developer Edition; if login_url is a My Domain, set audience to the same host"
             ),
             Self::Signature => format!(
-                "the key is not the one whose certificate the app {client_id} holds. In Setup, {SETTINGS}: upload the \
-                 certificate that belongs to this key (`sfexport check` says whether cert_file does), or name the \
-                 right key by key_file"
+                "the private key does not match the certificate in the app {client_id}. In Setup, {SETTINGS}: upload \
+                 the certificate of this key (`sfexport check` shows whether cert_file is the right one), or set \
+                 key_file to the right key"
             ),
             Self::Expired => {
-                "the assertion had expired when it arrived: this machine's clock is slow, or set to local time as if \
-                 it were UTC. Set it by NTP (`timedatectl` shows it); `sfexport check` measures it against the org's"
+                "the assertion had expired when it arrived: this machine's clock is slow, or is set to local time \
+                 instead of UTC. Synchronize it with NTP (`timedatectl` shows its state); `sfexport check` compares it \
+                 with the org's"
                     .to_owned()
             }
             Self::UnknownApp => format!(
-                "no app has the consumer key {client_id} at {login_url}. In Setup, {SETTINGS} shows it: compare \
-                 client_id; a sandbox needs https://test.salesforce.com or its My Domain as login_url, and after a \
-                 refresh its apps have keys of their own; a new app needs 2 to 10 minutes"
+                "{login_url} has no app with the consumer key {client_id}. Compare client_id with the one in Setup, \
+                 {SETTINGS}. A sandbox needs https://test.salesforce.com or its My Domain as login_url, and its apps \
+                 get new keys when it is refreshed. A new app starts working after 2 to 10 minutes"
             ),
             Self::Certificate => format!(
-                "the certificate in the app {client_id} has expired or is invalid: make a new pair (`sfexport keygen`) \
-                 or a new certificate of this key (openssl req -x509 -key server.key -days 730 -subj /CN=sfexport \
-                 -out server.crt). In Setup, {SETTINGS}: upload it"
+                "the certificate in the app {client_id} has expired or is invalid: make a new key and certificate \
+                 (`sfexport keygen`), or a new certificate for this key (openssl req -x509 -key server.key -days 730 \
+                 -subj /CN=sfexport -out server.crt). In Setup, {SETTINGS}: upload it"
             ),
             Self::AppNotInstalled => format!(
-                "the app {client_id} is not in this org: an external client app is at home in one org, and a sandbox \
-                 made before it lacks it. Create or install it there (Setup > External Client App Manager), or set \
-                 login_url to the My Domain URL of the org that has it (Setup > My Domain); it is now {login_url}"
+                "the app {client_id} is not in this org: an external client app belongs to one org, and a sandbox made \
+                 before it does not have it. Create or install it there (Setup > External Client App Manager), or set \
+                 login_url, now {login_url}, to the My Domain URL of the org that has it (Setup > My Domain)"
             ),
             Self::LoginRate => format!(
-                "one user may log in 3,600 times an hour, by all of its tools together. Wait, and find what logs in so \
-                 often: Setup > Login History, for {username}"
+                "a user may log in 3,600 times per hour, counting all tools. Wait, and look in Setup > Login History \
+                 for the tool that logs {username} in so often"
             ),
             Self::AddressOrHours => format!(
-                "this machine's address or the hour is not allowed for {username}. In Setup: Profiles > the user's \
-                 profile > Login IP Ranges, and Login Hours; or {POLICIES}: IP Relaxation \"Relax IP restrictions\". \
-                 Setup > Login History shows the address that Salesforce saw"
+                "this machine's IP address or the time of day is not allowed for {username}. In Setup: Profiles > the \
+                 user's profile > Login IP Ranges, and Login Hours; or {POLICIES}: IP Relaxation \"Relax IP \
+                 restrictions\". Setup > Login History shows the address that Salesforce saw"
             ),
             Self::InactiveUser => format!(
                 "{username} is deactivated or frozen. In Setup, Users > {username}: Edit > Active, or Unfreeze"
             ),
             Self::InactiveOrg => format!(
-                "the org behind {login_url} is locked, closed or suspended (a trial that ended, a sandbox that was \
-                 deleted): ask its administrator, or set login_url to the org that took its place"
+                "the org at {login_url} is locked, closed or suspended (an expired trial, a deleted sandbox): ask its \
+                 administrator, or set login_url to the org that replaced it"
             ),
             Self::WrongHost => format!(
-                "{login_url} does not serve this org: set login_url to the URL under Setup > My Domain, Current My \
+                "{login_url} does not serve this org: set login_url to the URL in Setup > My Domain > Current My \
                  Domain URL"
             ),
             Self::Authentication => format!(
-                "check username ({username}) and whether the user is locked out: Setup > Users > {username} > Unlock; \
+                "check username ({username}), and whether the user is locked out: Setup > Users > {username} > Unlock; \
                  Setup > Login History shows the attempt and its status"
             ),
             Self::OtherRequest => format!(
-                "this is the response to a request that sfexport did not send: something on the way changed it (a proxy?), or \
-                 {login_url} is not a Salesforce login host"
+                "sfexport never sends the kind of request that this error is about: check that no proxy changes \
+                 requests, and that {login_url} is a Salesforce login host"
             ),
-            Self::Passing => "Salesforce asks to try again".to_owned(),
+            Self::Passing => "try again; Salesforce asked for a retry".to_owned(),
         }
     }
 }
 
-/// What to do about a refusal that no table knows.
+/// What to do about a refusal that is not in the table.
 pub(super) fn unknown(org: &Org) -> String {
     format!(
-        "Setup > Login History, for {}, shows the attempt at {} and its status; client_id is {}",
-        org.username, org.login_url, org.client_id
+        "look for the attempt at {} and its status in Setup > Login History for {}; client_id is {}",
+        org.login_url, org.username, org.client_id
     )
 }
 

@@ -193,10 +193,10 @@ pub fn read(head: &Head, body: &[u8], subject: &str, api_version: &str) -> Fault
     };
     let fault = match (status, code.as_ref()) {
         (401, Some(ErrorCode::SessionNotForApi)) => {
-            fault(FaultKind::SessionRejected, "the org does not accept the session")
+            fault(FaultKind::SessionRejected, "the org rejected the session")
                 .hint("give the app the scope \"Manage user data via APIs (api)\"")
         }
-        (401, _) => fault(FaultKind::SessionExpired, "the session is over"),
+        (401, _) => fault(FaultKind::SessionExpired, "the session has expired"),
         (_, Some(ErrorCode::InvalidQueryLocator)) => {
             fault(FaultKind::LocatorExpired, "the org no longer has the query's result")
         }
@@ -207,8 +207,8 @@ pub fn read(head: &Head, body: &[u8], subject: &str, api_version: &str) -> Fault
         (_, Some(ErrorCode::ConcurrentRequests)) => {
             fault(FaultKind::Unavailable, "the org is serving too many long requests")
         }
-        (_, Some(ErrorCode::RequestLimitExceeded)) => fault(FaultKind::Limit, "the org's API limit is used up")
-            .hint("wait: the limit counts the last 24 hours; Setup > Company Information shows the usage"),
+        (_, Some(ErrorCode::RequestLimitExceeded)) => fault(FaultKind::Limit, "the org's daily API requests are used up")
+            .hint("wait: the limit covers the last 24 hours; Setup > Company Information shows the usage"),
         (_, Some(ErrorCode::ApiDisabled)) => fault(FaultKind::SessionRejected, "the user may not use the API")
             .hint("give the user's profile or a permission set \"API Enabled\"; some editions have no API"),
         (410, _) | (_, Some(ErrorCode::UnsupportedApiVersion)) => {
@@ -221,13 +221,13 @@ pub fn read(head: &Head, body: &[u8], subject: &str, api_version: &str) -> Fault
         )
         .hint("set api_version to one that the org offers (GET /services/data lists them)"),
         (413 | 414 | 431, _) => fault(FaultKind::QueryTooLong, &format!("{subject} is too long for a URL"))
-            .hint("name fewer fields, or split the query into several jobs"),
+            .hint("select fewer fields, or split the query into several jobs"),
         (407, _) => refused_by_proxy(None),
         (406 | 420 | 429 | 500..=599, _) => fault(FaultKind::Unavailable, "the org cannot respond now"),
         (300..=399, _) => redirected(head),
-        (403, _) => fault(FaultKind::QueryRefused, &format!("the org forbids {subject}")),
+        (403, _) => fault(FaultKind::QueryRefused, &format!("the org does not allow {subject}")),
         (400..=499, _) => fault(FaultKind::QueryRefused, &format!("the org refused {subject}")),
-        _ => fault(FaultKind::InvalidResponse, "the org sent a status that makes no sense here"),
+        _ => fault(FaultKind::InvalidResponse, "the org responded with an unexpected status"),
     };
     Fault { code, retry_after: head.retry_after(), ..fault }
 }
@@ -253,7 +253,7 @@ fn redirected(head: &Head) -> Fault {
 /// be shown.
 pub(crate) fn refused_by_proxy(proxy: Option<&str>) -> Fault {
     let proxy = proxy.map_or_else(|| "a proxy".to_owned(), |proxy| format!("the proxy {proxy}"));
-    Fault::new(FaultKind::LoginRefused, format!("{proxy} asks for a user and a password (status 407)"))
+    Fault::new(FaultKind::LoginRefused, format!("{proxy} requires a user name and a password (status 407)"))
         .hint("put them into HTTPS_PROXY, percent-encoded: http://USER:PASSWORD@HOST:PORT")
 }
 

@@ -356,7 +356,7 @@ fn open_envelope(json: &mut Json<'_>, is_count: bool) -> Result<(Head, Records),
         (Some(true), _) => None,
         (Some(false), Some(url)) => Some(QueryLocator::parse(&url)?),
         (Some(false), None) => {
-            let what = "the response says that there are more records, but not where: done is false, nextRecordsUrl is missing";
+            let what = "the response says that there are more records, but has no nextRecordsUrl";
             return Err(Fault::new(FaultKind::InvalidResponse, what));
         }
         (None, _) => return Err(lacks("done")),

@@ -101,7 +101,7 @@ impl QueryLocator {
             None => Err(Fault::new(
                 FaultKind::InvalidResponse,
                 format!(
-                    "the org's nextRecordsUrl leads elsewhere: {:?}",
+                    "the org's nextRecordsUrl does not lead to a page of this query: {:?}",
                     url.chars().take(120).collect::<String>()
                 ),
             )),
@@ -158,7 +158,7 @@ pub(super) fn endless() -> Fault {
     Fault::new(
         FaultKind::InvalidResponse,
         format!(
-            "the org sent {} pages in a row without a record, and each names a next one",
+            "the org sent {} pages in a row without a record, each with a next page",
             MAX_EMPTY_PAGES + 1
         ),
     )

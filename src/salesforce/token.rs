@@ -113,10 +113,9 @@ fn granted(sent: Sent, org: &Org) -> Result<Session, Fault> {
     let parsed = Url::parse(&named).map(String::from).unwrap_or_default();
     let instance_url = parsed.trim_end_matches('/').to_owned();
     if !org.allows_instance(&instance_url) {
-        let what = format!("the login names an instance that is not Salesforce's: \"{}\"", words(&named));
-        return Err(Fault::new(FaultKind::LoginRefused, what).hint(
-            "if the host is your org's, add it to instance_hosts of this org; nothing has been sent to it",
-        ));
+        let what = format!("the login names an instance outside Salesforce's domains: \"{}\"", words(&named));
+        return Err(Fault::new(FaultKind::LoginRefused, what)
+            .hint("if this host is your org's, add it to instance_hosts; nothing was sent to it"));
     }
     Ok(Session { access_token, instance_url, identity_url: sent.id, scopes: sent.scope })
 }
@@ -154,7 +153,7 @@ fn not_a_token(head: &Head, body: &[u8], org: &Org) -> Fault {
 /// A response that is not the token endpoint's: a proxy's, a maintenance page's, or another host's.
 fn another_responded(head: &Head, org: &Org) -> Fault {
     let (login_url, status) = (&org.login_url, head.status);
-    let what = format!("\"{login_url}\" responded to the login with status {status} and without a reason");
+    let what = format!("\"{login_url}\" responded to the login with status {status} and no reason");
     let setup = "the URL under Setup > My Domain > Current My Domain URL";
     match (status, head.redirect_target()) {
         (406 | 420 | 429 | 500..=599, _) => Fault::new(FaultKind::Unavailable, what),
@@ -174,7 +173,7 @@ fn another_responded(head: &Head, org: &Org) -> Fault {
         }
         (407, _) => fault::refused_by_proxy(None),
         _ => Fault::new(FaultKind::LoginRefused, what).hint(format!(
-            "check that {login_url} is a Salesforce login host; a proxy in between may have responded as well"
+            "check that {login_url} is a Salesforce login host; a proxy may have responded in its place"
         )),
     }
 }

@@ -112,11 +112,9 @@ fn expand_macro(name: &str, rest: &[&str]) -> Result<[&'static str; 5], Schedule
     let known = MACROS.iter().find(|(known, _)| *known == lower);
     match (known, lower.as_str()) {
         (Some((_, fields)), _) if rest.is_empty() => Ok(*fields),
-        (Some(_), _) => {
-            Err(ScheduleError(format!("`{name}` stands alone; `{}` after it is too much", rest.join(" "))))
-        }
+        (Some(_), _) => Err(ScheduleError(format!("`{name}` must be alone; remove `{}`", rest.join(" ")))),
         (None, "@reboot") => Err(ScheduleError(format!(
-            "`{name}` names no time; leave the schedule out and run the job from what starts the machine"
+            "`{name}` is not a time of day; leave `schedule` out and run the job when the machine starts"
         ))),
         (None, "@every") => Err(ScheduleError(format!(
             "`{name}` is not cron; write the minutes or hours of the clock, as in `*/30 * * * *` or `0 */6 * * *`"
@@ -137,14 +135,14 @@ fn wrong_count(words: &[&str]) -> ScheduleError {
     let is_year = |word: &&str| word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
     let hint = match words {
         _ if first.starts_with("TZ=") || first.starts_with("CRON_TZ=") => {
-            "; the zone has a key of its own, `timezone`"
+            "; set the time zone with the key `timezone`"
         }
         [.., last] if words.len() == 6 && is_year(last) => {
             "; there is no field for the year, leave the last one out"
         }
         _ if words.len() == 6 => "; there is no field for seconds, leave the first one out",
         _ if words.len() == 7 => {
-            "; there are none for seconds and the year, leave the first and the last one out"
+            "; there are no fields for seconds and the year, leave the first and the last one out"
         }
         _ => "",
     };
@@ -242,7 +240,7 @@ fn read_field(field: Field, text: &str) -> Result<ValueSet, String> {
     let mut values = ValueSet::default();
     for item in text.split(',') {
         if item.is_empty() {
-            return Err(format!("there is nothing before or after a comma; {}", field.allowed()));
+            return Err(format!("a value is missing before or after a comma; {}", field.allowed()));
         }
         let (first, last, step) = read_item(field, item)?;
         for value in (first..=last).step_by(step.into()) {
@@ -276,18 +274,18 @@ fn read_step(field: Field, item: &str, step: &str) -> Result<u8, String> {
         return Err(format!("`{item}` has no step after the slash; {allowed}"));
     }
     if !step.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("`{step}` in `{item}` is no step; {allowed}"));
+        return Err(format!("`{step}` in `{item}` is not a step; {allowed}"));
     }
     match step.parse() {
         Ok(0) => Err(format!("`{item}` has a step of zero; {allowed}")),
         Ok(step) if step <= largest => Ok(step),
         _ => {
             let hint = match field {
-                Field::Minute => ": the count begins anew with every hour",
-                Field::Hour => ": the count begins anew with every day",
-                Field::DayOfMonth => ": the count begins anew with every month",
-                Field::Month => ": the count begins anew with every year",
-                Field::DayOfWeek => ": the count begins anew with every week",
+                Field::Minute => ": the count restarts every hour",
+                Field::Hour => ": the count restarts every day",
+                Field::DayOfMonth => ": the count restarts every month",
+                Field::Month => ": the count restarts every year",
+                Field::DayOfWeek => ": the count restarts every week",
             };
             Err(format!("`{item}` has a step of {step}; {allowed}{hint}"))
         }
@@ -367,11 +365,11 @@ fn no_value(field: Field, text: &str, lower: &str) -> String {
     if text == "?" {
         "`?` is not Unix cron; write `*`".to_owned()
     } else if text.contains('#') {
-        format!("`{text}`: the nth weekday of a month cannot be named; {allowed}")
+        format!("`{text}`: the nth weekday of a month is not supported; {allowed}")
     } else if days && (day_then('l') || lower == "lw") {
-        format!("`{text}`: the last day of a month or week cannot be named; {allowed}")
+        format!("`{text}`: the last day of a month or week is not supported; {allowed}")
     } else if days && day_then('w') {
-        format!("`{text}`: the weekday nearest to a date cannot be named; {allowed}")
+        format!("`{text}`: the weekday nearest to a date is not supported; {allowed}")
     } else if lower == "h" || lower.starts_with("h(") || text.contains('~') {
         format!("`{text}`: no value is chosen by chance, but the key `jitter` spreads starts; {allowed}")
     } else if text.contains('*') {
@@ -552,7 +550,7 @@ mod tests {
             (
                 "0 0 2 * * ? *",
                 format!(
-                    "there are 7 fields; {five}; there are none for seconds and the year, leave the first \
+                    "there are 7 fields; {five}; there are no fields for seconds and the year, leave the first \
                      and the last one out"
                 ),
             ),
@@ -560,13 +558,13 @@ mod tests {
             (
                 "TZ=Europe/Berlin 0 2 * * *",
                 format!(
-                    "there are 6 fields; {five}; the zone has a key of its own, `timezone`"
+                    "there are 6 fields; {five}; set the time zone with the key `timezone`"
                 ),
             ),
             // Macros.
             (
                 "@reboot",
-                "`@reboot` names no time; leave the schedule out and run the job from what starts the machine".into(),
+                "`@reboot` is not a time of day; leave `schedule` out and run the job when the machine starts".into(),
             ),
             (
                 "@every 1h",
@@ -579,7 +577,7 @@ mod tests {
                  @annually"
                     .into(),
             ),
-            ("@daily 5", "`@daily` stands alone; `5` after it is too much".into()),
+            ("@daily 5", "`@daily` must be alone; remove `5`".into()),
             // Values.
             ("60 2 * * *", format!("minute field `60`: `60` is out of range; {minute}")),
             ("0 24 * * *", format!("hour field `24`: `24` is out of range; {hour}")),
@@ -606,10 +604,10 @@ mod tests {
             // Lists and ranges.
             (
                 "1,,2 2 * * *",
-                format!("minute field `1,,2`: there is nothing before or after a comma; {minute}"),
+                format!("minute field `1,,2`: a value is missing before or after a comma; {minute}"),
             ),
-            (", 2 * * *", format!("minute field `,`: there is nothing before or after a comma; {minute}")),
-            ("0 2, * * *", format!("hour field `2,`: there is nothing before or after a comma; {hour}")),
+            (", 2 * * *", format!("minute field `,`: a value is missing before or after a comma; {minute}")),
+            ("0 2, * * *", format!("hour field `2,`: a value is missing before or after a comma; {hour}")),
             ("0 -2 * * *", format!("hour field `-2`: `-2` lacks an end of its range; {hour}")),
             ("0 2- * * *", format!("hour field `2-`: `2-` lacks an end of its range; {hour}")),
             ("0 1-2-3 * * *", format!("hour field `1-2-3`: `1-2-3` is a range with three ends; {hour}")),
@@ -629,32 +627,32 @@ mod tests {
             ("*/0 2 * * *", "minute field `*/0`: `*/0` has a step of zero; a step in this field is 1 to 60".into()),
             (
                 "*/90 * * * *",
-                "minute field `*/90`: `*/90` has a step of 90; a step in this field is 1 to 60: the count begins anew \
-                 with every hour"
+                "minute field `*/90`: `*/90` has a step of 90; a step in this field is 1 to 60: the count restarts \
+                 every hour"
                     .into(),
             ),
             (
                 "0 */36 * * *",
-                "hour field `*/36`: `*/36` has a step of 36; a step in this field is 1 to 24: the count begins anew \
-                 with every day"
+                "hour field `*/36`: `*/36` has a step of 36; a step in this field is 1 to 24: the count restarts \
+                 every day"
                     .into(),
             ),
             (
                 "0 2 */45 * *",
                 "day of month field `*/45`: `*/45` has a step of 45; a step in this field is 1 to 31: the count \
-                 begins anew with every month"
+                 restarts every month"
                     .into(),
             ),
             (
                 "0 2 1 */18 *",
-                "month field `*/18`: `*/18` has a step of 18; a step in this field is 1 to 12: the count begins anew \
-                 with every year"
+                "month field `*/18`: `*/18` has a step of 18; a step in this field is 1 to 12: the count restarts \
+                 every year"
                     .into(),
             ),
             (
                 "0 2 * * */14",
-                "day of week field `*/14`: `*/14` has a step of 14; a step in this field is 1 to 7: the count begins \
-                 anew with every week"
+                "day of week field `*/14`: `*/14` has a step of 14; a step in this field is 1 to 7: the count restarts \
+                 every week"
                     .into(),
             ),
             (
@@ -663,7 +661,7 @@ mod tests {
             ),
             (
                 "*/5/2 2 * * *",
-                "minute field `*/5/2`: `5/2` in `*/5/2` is no step; a step in this field is 1 to 60".into(),
+                "minute field `*/5/2`: `5/2` in `*/5/2` is not a step; a step in this field is 1 to 60".into(),
             ),
             ("/5 2 * * *", "minute field `/5`: `/5` has nothing before the slash; write `*/5`".into()),
             (
@@ -684,12 +682,12 @@ mod tests {
             ),
             // What other crons have.
             ("0 2 ? * 1", "day of month field `?`: `?` is not Unix cron; write `*`".into()),
-            ("0 2 L * *", format!("day of month field `L`: `L`: the last day of a month or week cannot be named; {day}")),
-            ("0 2 LW * *", format!("day of month field `LW`: `LW`: the last day of a month or week cannot be named; {day}")),
-            ("0 2 * * 5L", format!("day of week field `5L`: `5L`: the last day of a month or week cannot be named; {weekday}")),
-            ("0 2 * * friL", format!("day of week field `friL`: `friL`: the last day of a month or week cannot be named; {weekday}")),
-            ("0 2 15W * *", format!("day of month field `15W`: `15W`: the weekday nearest to a date cannot be named; {day}")),
-            ("0 2 * * mon#1", format!("day of week field `mon#1`: `mon#1`: the nth weekday of a month cannot be named; {weekday}")),
+            ("0 2 L * *", format!("day of month field `L`: `L`: the last day of a month or week is not supported; {day}")),
+            ("0 2 LW * *", format!("day of month field `LW`: `LW`: the last day of a month or week is not supported; {day}")),
+            ("0 2 * * 5L", format!("day of week field `5L`: `5L`: the last day of a month or week is not supported; {weekday}")),
+            ("0 2 * * friL", format!("day of week field `friL`: `friL`: the last day of a month or week is not supported; {weekday}")),
+            ("0 2 15W * *", format!("day of month field `15W`: `15W`: the weekday nearest to a date is not supported; {day}")),
+            ("0 2 * * mon#1", format!("day of week field `mon#1`: `mon#1`: the nth weekday of a month is not supported; {weekday}")),
             (
                 "H 2 * * *",
                 format!("minute field `H`: `H`: no value is chosen by chance, but the key `jitter` spreads starts; {minute}"),

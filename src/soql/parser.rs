@@ -17,7 +17,7 @@ pub(super) fn parse(text: &str) -> Result<Statement, SyntaxError> {
     let statement = parser.statement()?;
     match parser.peek() {
         None => Ok(statement),
-        Some(_) => Err(parser.error("this parenthesis closes nothing")),
+        Some(_) => Err(parser.error("this closing parenthesis has no opening one")),
     }
 }
 
@@ -89,7 +89,7 @@ impl<'t> Parser<'t> {
             return Ok(Item::Child(Box::new(child)));
         }
         if self.peek().is_some_and(|token| token.is_word("FROM")) {
-            return Err(self.error("a field is expected here; is there a comma too many before FROM?"));
+            return Err(self.error("a field is expected here; is there an extra comma before FROM?"));
         }
         if self.peek().is_some_and(|token| token.is_word("TYPEOF"))
             && self.kind_at(1) == Some(TokenKind::Word)
@@ -474,7 +474,7 @@ mod tests {
             ("SHOW Account", 1, 1, "a query begins with SELECT (found SHOW)"),
             ("SELECT FROM Account", 1, 8, "a field is expected here"),
             ("SELECT Id,\n  Näme FROM Account", 2, 4, "'ä' is not expected here"),
-            ("SELECT Id, FROM Account", 1, 12, "a field is expected here; is there a comma too many"),
+            ("SELECT Id, FROM Account", 1, 12, "a field is expected here; is there an extra comma"),
             ("SELECT * FROM Account", 1, 8, "SOQL has no *"),
             ("SELECT Id FORM Account", 1, 16, "a comma or FROM is expected here (found Account)"),
             ("SELECT Id FROM", 1, 15, "an object's name is expected after FROM (the query ends)"),
@@ -507,7 +507,7 @@ mod tests {
                 "there is an invisible character here, U+FEFF; delete it",
             ),
             ("SELECT Id FROM A WHERE (x = 1", 1, 24, "this parenthesis is not closed"),
-            ("SELECT Id FROM A WHERE x = 1)", 1, 29, "this parenthesis closes nothing"),
+            ("SELECT Id FROM A WHERE x = 1)", 1, 29, "this closing parenthesis has no opening one"),
             ("SELECT Id FROM A WHERE", 1, 23, "the clause is empty"),
             (
                 "SELECT Id FROM A a b",

@@ -104,7 +104,7 @@ mod tests {
             ("", "is not a condition"),
             ("Name = 'a' LIMIT 5", "contains LIMIT"),
             ("Name = 'a' ORDER BY Name", "contains ORDER BY"),
-            ("A = 1) OR (B = 2", "closes nothing"),
+            ("A = 1) OR (B = 2", "has no opening one"),
             ("Name = 'a", "is not a condition"),
         ] {
             let found = condition(bad).expect_err(bad);

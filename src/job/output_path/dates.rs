@@ -7,16 +7,16 @@ use super::{FIELDS, TemplateError};
 pub(super) fn check(text: &str) -> Result<(), TemplateError> {
     if text.contains("$(") || text.contains("${") || text.contains('`') {
         let hint = "write a field: {date} is the day of the run, {date:%Y%m} its month";
-        return Err(TemplateError::new("holds a substitution, which only a shell makes").hint(hint));
+        return Err(TemplateError::new("contains a substitution that only a shell makes").hint(hint));
     }
     if let Some(found) = doubled_braces(text) {
         let name = found.trim_matches(['{', '}', ' ']);
         let field = if FIELDS.contains(&name.split(':').next().unwrap_or_default()) { name } else { "date" };
-        return Err(TemplateError::new(format!("holds {found}, which stands for the text itself"))
+        return Err(TemplateError::new(format!("holds {found}, which means the text itself"))
             .hint(format!("write a field in single braces: {{{field}}}")));
     }
     match in_fields(text) {
-        Some(right) => Err(TemplateError::new("holds a date format outside a field")
+        Some(right) => Err(TemplateError::new("contains a date format outside a field")
             .hint(format!("write it as in \"{right}\""))),
         None => Ok(()),
     }
@@ -210,7 +210,7 @@ mod tests {
             let error = check(text).unwrap_err().to_string();
             assert_eq!(
                 error,
-                format!("holds a date format outside a field; write it as in \"{right}\""),
+                format!("contains a date format outside a field; write it as in \"{right}\""),
                 "{text}"
             );
         }
@@ -232,24 +232,24 @@ mod tests {
         for (text, hint) in [
             (
                 "a-{{ ds }}.csv",
-                "holds {{ ds }}, which stands for the text itself; write a field in single braces: {date}",
+                "holds {{ ds }}, which means the text itself; write a field in single braces: {date}",
             ),
             (
                 "a-{{date}}.csv",
-                "holds {{date}}, which stands for the text itself; write a field in single braces: {date}",
+                "holds {{date}}, which means the text itself; write a field in single braces: {date}",
             ),
             (
                 "{{job}}.csv",
-                "holds {{job}}, which stands for the text itself; write a field in single braces: {job}",
+                "holds {{job}}, which means the text itself; write a field in single braces: {job}",
             ),
             (
                 "a-$(date +%F).csv",
-                "holds a substitution, which only a shell makes; write a field: {date} is the day of the run, {date:%Y%m} \
+                "contains a substitution that only a shell makes; write a field: {date} is the day of the run, {date:%Y%m} \
                  its month",
             ),
             (
                 "a-${DATE}.csv",
-                "holds a substitution, which only a shell makes; write a field: {date} is the day of the run, {date:%Y%m} \
+                "contains a substitution that only a shell makes; write a field: {date} is the day of the run, {date:%Y%m} \
                  its month",
             ),
         ] {
