@@ -50,6 +50,8 @@ pub(super) enum Reply {
     NeedChildren(QueryLocator),
     /// The output is empty again.
     Restarted,
+    /// What was written cannot be taken back.
+    CannotRestart,
     /// The files are whole.
     Finished,
 }
@@ -154,6 +156,7 @@ impl Writer {
         while let Some(command) = told.blocking_recv() {
             let reply = match command {
                 Command::Page(page) => self.page(page, &mut told, answers)?,
+                Command::Restart if !self.can_restart() => Reply::CannotRestart,
                 Command::Restart => {
                     self.files.iter_mut().try_for_each(File::restart)?;
                     (self.begun, self.lone_surrogates) = (false, 0);
@@ -208,8 +211,13 @@ impl Writer {
         self.lone_surrogates += lone_surrogates;
         let (records, total) = (self.count.records(), self.count.total());
         let bytes = self.files.iter().map(File::bytes).sum();
-        let can_restart = self.files.iter().all(File::can_restart);
+        let can_restart = self.can_restart();
         Ok(Reply::Accepted(Accepted { page, next: head.next, records, total, bytes, can_restart }))
+    }
+
+    /// Whether what was written can be taken back.
+    fn can_restart(&self) -> bool {
+        self.files.iter().all(File::can_restart)
     }
 
     /// Encodes a page, to its end, and counts it.

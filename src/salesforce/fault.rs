@@ -140,6 +140,14 @@ impl Fault {
         self
     }
 
+    /// The same fault, with something else that is true of it.
+    #[must_use]
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        self.what = format!("{}, and {more}", self.what);
+        self.redacted = self.redacted.map(|redacted| format!("{redacted}, and {more}").into());
+        self
+    }
+
     /// The same fault, with how often the request was sent.
     #[must_use]
     pub(crate) fn after(mut self, attempts: u32) -> Self {

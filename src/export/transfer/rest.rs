@@ -68,7 +68,7 @@ pub(in crate::export) async fn transfer(
                 FaultKind::LocatorExpired if locator_restarts < LOCATOR_RESTARTS => {
                     locator_restarts += 1;
                     *restarts += 1;
-                    start_over(client, writer, &fault).await?;
+                    start_over(client, writer, fault).await?;
                     continue;
                 }
                 _ => return Err(fault.into()),
@@ -80,7 +80,7 @@ pub(in crate::export) async fn transfer(
             Decision::StartOver(fault) => {
                 counting.start_over(ended);
                 *restarts += 1;
-                start_over(client, writer, &fault).await?;
+                start_over(client, writer, fault).await?;
             }
             Decision::Incomplete(fault) => return Err(fault.into()),
         }
@@ -91,18 +91,23 @@ pub(in crate::export) async fn transfer(
     }
 }
 
-/// Empties the output for another pass.
+/// Empties the output for another pass, which this fault is the reason for.
 async fn start_over(
     client: &OrgClient,
     writer: &mut WriterThread,
-    fault: &Fault,
+    fault: Fault,
 ) -> Result<(), TransferError> {
+    match writer.ask(Command::Restart).await {
+        Some(Reply::Restarted) => {}
+        Some(Reply::CannotRestart) => {
+            let fault = fault.and("what was streamed cannot be taken back");
+            return Err(fault.hint("write to a file, for which the query can start over").into());
+        }
+        _ => return Err(TransferError::Writer),
+    }
     client.notice(&Event::Restarted { fault: &fault.what });
     tracing::warn!(run_id = client.run_id(), fault = %fault, "the query starts over");
-    match writer.ask(Command::Restart).await {
-        Some(Reply::Restarted) => Ok(()),
-        _ => Err(TransferError::Writer),
-    }
+    Ok(())
 }
 
 /// Goes through the result once.
@@ -162,7 +167,9 @@ async fn write(
                 Command::Page(client.page(call, &mut attempts, &mut |_| true).await?)
             }
             Some(Reply::Rejected { fault, again: false }) => return Err(fault.into()),
-            Some(Reply::Restarted | Reply::Finished) | None => return Err(TransferError::Writer),
+            Some(Reply::Restarted | Reply::CannotRestart | Reply::Finished) | None => {
+                return Err(TransferError::Writer);
+            }
         };
     }
 }
