@@ -7,6 +7,7 @@ use crate::record::{JsonForm, Record, Target};
 use crate::value::number::ExponentOutOfRange;
 
 pub mod csv;
+mod formula;
 pub mod jsonl;
 
 use csv::Csv;

@@ -115,7 +115,8 @@ fn pythons_readers_and_sqlite_read_what_the_org_holds() {
                 let value = row.value(name).unwrap();
                 let text = if value.is_null() { dialect.null.to_owned() } else { cell(&value) };
                 // OWASP's list of what a spreadsheet takes for a formula.
-                let runs = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+                let runs = text.starts_with(['\t', '\r', '\n', '\0'])
+                    || text.trim_start().starts_with(['=', '+', '-', '@']);
                 if dialect.guarded && is_text(kind) && runs { format!("'{text}") } else { text }
             })
         });

@@ -5,10 +5,17 @@ use crate::record::{CellKind, CellText, Record};
 use crate::value::number::write_plain;
 
 use super::ValueError;
+use super::formula::runs_in_a_spreadsheet;
 
 /// How many bytes of a cell are moved together, and up to which length that is faster than `memcpy`.
 const BLOCK: usize = 16;
 const SHORT: usize = 64;
+
+const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
+
+/// A line of these two characters ends the data for Postgres before version 18, unless they are in quotes (its manual
+/// on COPY, "CSV Format").
+const END_OF_DATA: &[u8] = b"\\.";
 
 /// Encodes records as rows.
 #[derive(Debug)]
@@ -42,7 +49,7 @@ impl Csv {
     /// Appends the byte order mark and the header, as the dialect wants them.
     pub fn begin(&self, out: &mut Vec<u8>) {
         if self.dialect.bom {
-            out.extend_from_slice("\u{FEFF}".as_bytes());
+            out.extend_from_slice(BYTE_ORDER_MARK);
         }
         if self.dialect.header {
             let start = out.len();
@@ -61,7 +68,7 @@ impl Csv {
         let start = out.len();
         for (column, CellText { kind, text, clean, from }) in record.cell_texts().enumerate() {
             match kind {
-                CellKind::Null => self.cell(self.dialect.null.as_bytes(), out),
+                CellKind::Null => self.plain_or_quoted(self.dialect.null.as_bytes(), out),
                 CellKind::Text if self.dialect.formula_guard && runs_in_a_spreadsheet(text) => {
                     self.changed.clear();
                     self.changed.push(b'\'');
@@ -76,7 +83,7 @@ impl Csv {
                     })?;
                     self.cell(&self.changed, out);
                 }
-                _ if clean => {
+                _ if clean && !self.is_mistaken(text) => {
                     append(from, text.len(), out);
                     out.push(self.dialect.delimiter);
                 }
@@ -87,24 +94,55 @@ impl Csv {
         Ok(())
     }
 
-    /// Appends a cell and a delimiter.
+    /// Appends the cell of a value and a delimiter.
     #[inline]
     fn cell(&self, text: &[u8], out: &mut Vec<u8>) {
-        let quote = self.dialect.quote;
+        if self.is_mistaken(text) {
+            self.quoted(text, out);
+        } else {
+            self.plain_or_quoted(text, out);
+        }
+    }
+
+    /// Appends a cell, in quotes if it holds a special character, and a delimiter.
+    #[inline]
+    fn plain_or_quoted(&self, text: &[u8], out: &mut Vec<u8>) {
         if text.iter().any(|byte| self.special[usize::from(*byte)]) {
-            out.push(quote);
-            let mut rest = text;
-            while let Some(at) = memchr::memchr(quote, rest) {
-                out.extend_from_slice(&rest[..=at]);
-                out.push(quote);
-                rest = &rest[at + 1..];
-            }
-            out.extend_from_slice(rest);
-            out.push(quote);
+            self.quoted(text, out);
         } else {
             out.extend_from_slice(text);
+            out.push(self.dialect.delimiter);
         }
+    }
+
+    fn quoted(&self, text: &[u8], out: &mut Vec<u8>) {
+        let quote = self.dialect.quote;
+        out.push(quote);
+        let mut rest = text;
+        while let Some(at) = memchr::memchr(quote, rest) {
+            out.extend_from_slice(&rest[..=at]);
+            out.push(quote);
+            rest = &rest[at + 1..];
+        }
+        out.extend_from_slice(rest);
+        out.push(quote);
         out.push(self.dialect.delimiter);
+    }
+
+    /// Whether a reader would take a value without quotes for something else: for null, for the end of the data, or
+    /// for the file's byte order mark.
+    #[inline]
+    fn is_mistaken(&self, text: &[u8]) -> bool {
+        let null = self.dialect.null.as_bytes();
+        match text.first() {
+            // An empty cell is null or an empty string, as it always was.
+            None => false,
+            Some(b'\\') if text == END_OF_DATA => true,
+            Some(0xEF) if !self.dialect.header && !self.dialect.bom && text.starts_with(BYTE_ORDER_MARK) => {
+                true
+            }
+            _ => text == null,
+        }
     }
 
     /// Ends the row that began at `start`: a line break replaces the delimiter after its last cell.
@@ -142,12 +180,6 @@ fn append(from: &[u8], length: usize, out: &mut Vec<u8>) {
 
 fn has_exponent(number: &[u8]) -> bool {
     number.iter().any(|byte| matches!(byte, b'e' | b'E'))
-}
-
-/// The first characters that make Excel, Sheets and LibreOffice read a cell as a formula, after OWASP's page on
-/// CSV injection.
-fn runs_in_a_spreadsheet(text: &[u8]) -> bool {
-    matches!(text.first(), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r'))
 }
 
 #[cfg(test)]
@@ -225,6 +257,61 @@ mod tests {
         let expected = format!("c0,c1\n\"{}\",y\n", "x\"\"".repeat(70_000));
         assert_eq!(encoded(CsvDialect::default(), &[&[text(&long), text("y")]]), expected);
     }
+
+    #[test]
+    fn a_value_equal_to_the_null_token_is_quoted() {
+        for null in ["\\N", "NULL", "0", "-1", "false", "'=1"] {
+            let dialect = CsvDialect { null: null.to_owned(), formula_guard: true, ..CsvDialect::default() };
+            let row: &[_] = &[
+                text("\\N"),
+                text("NULL"),
+                (CellKind::Number, "0"),
+                (CellKind::Number, "-1"),
+                (CellKind::Boolean, "false"),
+                text("=1"),
+                text(""),
+                NULL,
+            ];
+            let cells = ["\\N", "NULL", "0", "-1", "false", "'=1"]
+                .map(|cell| if cell == null { format!("\"{cell}\"") } else { cell.to_owned() });
+            let expected = format!("c0,c1,c2,c3,c4,c5,c6,c7\n{},,{null}\n", cells.join(","));
+            assert_eq!(encoded(dialect, &[row]), expected);
+        }
+    }
+
+    #[test]
+    fn clean_text_equal_to_the_null_token_is_quoted() {
+        let dialect = CsvDialect { null: "NULL".to_owned(), header: false, ..CsvDialect::default() };
+        let mut csv = Csv::new(dialect, Numbers::AsSent, vec!["c0".to_owned()]);
+        let (mut record, mut out) = (Record::default(), Vec::new());
+        record.clear(1);
+        assert!(record.fill_text(0, |cell| {
+            cell.extend_from_slice(b"NULL");
+            Some(true)
+        }));
+        csv.record(&record, &mut out).unwrap();
+        assert_eq!(out, b"\"NULL\"\n");
+    }
+
+    #[test]
+    fn an_empty_null_leaves_empty_cells_unquoted() {
+        assert_eq!(encoded(CsvDialect::default(), &[&[NULL, text("")]]), "c0,c1\n,\n");
+    }
+
+    #[test]
+    fn the_marker_that_ends_postgres_data_is_quoted() {
+        assert_eq!(encoded(CsvDialect::default(), &[&[text("\\.")], &[text("\\.x")]]), "c0\n\"\\.\"\n\\.x\n");
+    }
+
+    #[test]
+    fn text_is_never_the_byte_order_mark_of_its_file() {
+        let bare = CsvDialect { header: false, ..CsvDialect::default() };
+        assert_eq!(encoded(bare.clone(), &[&[text("\u{feff}x")]]), "\"\u{feff}x\"\n");
+        let marked = CsvDialect { bom: true, ..bare };
+        assert_eq!(encoded(marked, &[&[text("\u{feff}x")]]), "\u{feff}\u{feff}x\n");
+        assert_eq!(encoded(CsvDialect::default(), &[&[text("\u{feff}x")]]), "c0\n\u{feff}x\n");
+    }
+
     /// The rows as the csv crate writes them.
     fn by_the_csv_crate(dialect: &CsvDialect, rows: &[Vec<String>]) -> Vec<u8> {
         let mut writer = WriterBuilder::new()
