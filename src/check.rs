@@ -222,7 +222,8 @@ impl Check<'_> {
             ));
         }
         for warning in warnings {
-            tell(Step::new(Name::Configuration, Outcome::Warned, warning.to_string()));
+            let (what, hint) = warning.clone().split();
+            tell(Step { hint, ..Step::new(Name::Configuration, Outcome::Warned, what) });
         }
         // Otherwise the first request to the login host shows it.
         if self.offline {

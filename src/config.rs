@@ -1,6 +1,5 @@
-//! Everything between what a user wrote and the domain: files, environment and flags, read key by key and
-//! turned into [`Org`]s, [`Job`]s and [`Settings`], or into every mistake that is in them. Nothing else
-//! reads them.
+//! Reads the configuration: files, environment variables and flags, into [`Org`]s, [`Job`]s and [`Settings`], or into a
+//! list of every mistake in them.
 
 mod digests;
 mod jobs;
@@ -21,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use digests::{Difference, Digests};
 pub use keys::{Key, Kind, Table, Unwritten, keys, markdown};
+use mistake::Problem;
 pub use mistake::{Mistake, Mistakes, Origin};
 pub(crate) use mistake::{did_you_mean, nearest};
 pub use schema::schema;
@@ -31,26 +31,26 @@ use crate::job::{Job, JobName, path_text};
 use crate::org::{Org, OrgName};
 use layer::{Layer, Section, TextFile};
 
-/// The file that is looked for where none is named.
+/// The name of the shared file, unless `--config` or `SFEXPORT_CONFIG` sets another one.
 pub const FILE_NAME: &str = "sfexport.toml";
 
-/// Where a configuration comes from; nothing else is looked at.
+/// Everything that a configuration is read from.
 #[derive(Clone, Default)]
 pub struct Sources {
     /// `--config`.
     pub config_flag: Option<PathBuf>,
     /// The environment: names and values.
     pub environment: Vec<(OsString, OsString)>,
-    /// The working directory, absolute: relative paths of flags and environment start here.
+    /// The working directory, absolute. Relative paths in flags and variables start here.
     pub working_dir: PathBuf,
     /// Flags that set a key of [`Table::Settings`].
     pub flags: Vec<FlagValue>,
-    /// The memory that this process may use, in bytes, if something limits it.
+    /// The memory limit of this process in bytes, if it has one.
     pub memory_limit: Option<u64>,
 }
 
 impl fmt::Debug for Sources {
-    /// Without the environment's values: they hold keys.
+    /// Without the environment's values, which may be keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sources")
             .field("config_flag", &self.config_flag)
@@ -72,23 +72,23 @@ pub struct FlagValue {
     pub value: String,
 }
 
-/// Which jobs are wanted.
+/// Which jobs to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// Every job; a mistake in any file counts.
+    /// Every job. A mistake in any file counts.
     All,
-    /// Every job that can be read; the mistakes of others are in [`Config::broken`].
+    /// Every job that can be read. The mistakes of the others are in [`Config::broken`].
     Readable,
-    /// These; other files' mistakes are warnings.
+    /// These jobs. Mistakes in other files are warnings.
     Jobs(Vec<String>),
-    /// None: job files are not looked at.
+    /// None. Job files are not read.
     NoJobs,
 }
 
-/// A configuration without a mistake.
+/// A configuration without mistakes.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The file that was read; `None`: there is none.
+    /// The shared file, if there is one.
     pub file: Option<PathBuf>,
     /// The settings of the process.
     pub settings: Settings,
@@ -96,13 +96,13 @@ pub struct Config {
     pub orgs: BTreeMap<OrgName, Org>,
     /// The selected jobs, ordered by name.
     pub jobs: Vec<Job>,
-    /// The jobs that cannot be read, by name, if they were not to stop the others.
+    /// The mistakes of the jobs that cannot be read, by name, under [`Selection::Readable`].
     pub broken: BTreeMap<String, Mistakes>,
-    /// What files all of this was read from.
+    /// The digests of the files.
     pub digests: Digests,
-    /// What is not right but stops nothing.
+    /// Mistakes that do not prevent anything from running.
     pub warnings: Vec<Mistake>,
-    /// The directory that a file without a name was looked for in.
+    /// The working directory.
     pub working_dir: PathBuf,
 }
 
@@ -113,10 +113,10 @@ impl Config {
         self.jobs.iter().find(|job| job.name == *name)
     }
 
-    /// The org of this name, or the one that `[org]` defines.
+    /// The org of this name, or the org of the `[org]` table.
     ///
     /// # Errors
-    /// Where there is no such org; status 78.
+    /// [`Exit::Configuration`] if there is no such org.
     pub fn org(&self, name: Option<&str>) -> Result<&Org, Failure> {
         let wanted = name.unwrap_or(OrgName::DEFAULT);
         let found = self.orgs.iter().find(|(org, _)| org.as_str() == wanted).map(|(_, org)| org);
@@ -124,11 +124,8 @@ impl Config {
             let names: Vec<_> = self.orgs.keys().map(OrgName::as_str).collect();
             let failure = match name {
                 Some(name) => {
-                    let near = did_you_mean(name, names.iter().copied());
-                    Failure::new(
-                        Exit::Configuration,
-                        format!("there is no org {}{near}", mistake::quoted(name)),
-                    )
+                    let what = format!("there is no org {}", mistake::quoted(name));
+                    Failure::new(Exit::Configuration, what)
                 }
                 None if self.file.is_none() && names.is_empty() => {
                     return Failure::new(Exit::Configuration, no_file(&self.working_dir)).hint(NO_FILE_HINT);
@@ -136,32 +133,35 @@ impl Config {
                 None => Failure::new(Exit::Configuration, "there is no `[org]`"),
             };
             match (&self.file, names.is_empty()) {
-                (_, false) => failure.hint(format!("the orgs are {}", names.join(", "))),
-                (Some(file), true) => failure.hint(format!("write `[org]` into {}", file.display())),
+                (_, false) => {
+                    let near = did_you_mean(wanted, names.iter().copied());
+                    failure.hint(near.unwrap_or_else(|| format!("choose one of {}", names.join(", "))))
+                }
+                (Some(file), true) => failure.hint(format!("add an `[org]` table to {}", file.display())),
                 (None, true) => failure.hint(NO_FILE_HINT),
             }
         })
     }
 }
 
-/// That there is no configuration, and the nearest that could have been meant.
+/// The message for a missing configuration, with a similar file if there is one.
 fn no_file(directory: &Path) -> String {
     let mut what = format!("there is no {FILE_NAME} in {}", directory.display());
     if let Some(near) = passed_over::shared_file(directory) {
-        what.push_str(&format!(", but {near}, which is not read"));
+        what.push_str(&format!(", and {near} is ignored because of its name"));
     } else if let Some(above) = directory.parent().filter(|above| above.join(FILE_NAME).is_file()) {
         what.push_str(&format!(", but there is one in {}", above.display()));
     }
     what
 }
 
-const NO_FILE_HINT: &str = "write sfexport.toml (`sfexport init` does), name another file by --config or SFEXPORT_CONFIG, or set \
+const NO_FILE_HINT: &str = "create it with `sfexport init`, name another file with --config or SFEXPORT_CONFIG, or set \
                             SFEXPORT_ORG__CLIENT_ID, SFEXPORT_ORG__USERNAME and SFEXPORT_ORG__KEY_FILE";
 
-/// Reads the configuration: flag over environment over file over default.
+/// Reads the configuration. Flags take precedence over variables, variables over files, files over defaults.
 ///
 /// # Errors
-/// Every mistake of every source, in one list.
+/// Every mistake in every source, in one list.
 pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes> {
     let mut mistakes = Vec::new();
     let mut warnings = Vec::new();
@@ -194,8 +194,8 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
         section.typed.http.fit_into(limit, runs);
     }
 
-    // Where the shared file cannot be read, or not wholly, nobody knows which orgs there are; what would be
-    // said of them is an echo of its mistake.
+    // If any part of the shared file cannot be read, the orgs are unknown, and messages about them would only repeat
+    // its mistake.
     let file_unread = file.as_ref().is_some_and(|(_, text)| text.is_none());
     let orgs_known = !file_unread && !from_file.is_unread();
     let mut org_mistakes = Vec::new();
@@ -205,14 +205,14 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
     }
 
     let shown_file = file.as_ref().map(|(path, _)| layer::shown(path, working_dir));
-    let no_file = format!("{}; {NO_FILE_HINT}", no_file(working_dir));
+    let no_file = Problem::new(no_file(working_dir), NO_FILE_HINT);
     let context = jobs::JobContext {
         working_dir,
         directory: base,
         jobs_dir: &section.typed.jobs_dir,
         jobs_dir_origin: section.origin("jobs_dir"),
         jobs_dir_known: !file_unread || section.origin("jobs_dir").is_some(),
-        // Below `/` lies every path: no job is blamed for a root that was written wrongly.
+        // Every path is below `/`, so a mistake in `output_root` does not show up again in each job.
         output_root: if section.is_mistaken("output_root") {
             Path::new("/")
         } else {
@@ -229,13 +229,13 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
     mistakes.append(&mut read.mistakes);
     warnings.append(&mut read.warnings);
     if nothing_at_all && *selection != Selection::NoJobs {
-        // That there is no such job either, follows from it.
+        // Without a configuration there are no jobs either, so those mistakes are left out.
         mistakes.push(Mistake::new(Origin::Anywhere, None, no_file));
     } else {
         mistakes.append(&mut read.unknown);
     }
     if !mistakes.is_empty() {
-        // What is missing may be in a variable whose name is not quite right.
+        // A missing value may be in a variable with a misspelled name.
         mistakes.extend(near_misses);
     }
     if let Some(mistakes) = Mistakes::of(mistakes) {
@@ -258,7 +258,7 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
     })
 }
 
-/// The shared file and its text; no text where it cannot be read, which is a mistake.
+/// The shared file and its text. Without a text, the file cannot be read, and `mistakes` says why.
 fn shared_file(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Option<(PathBuf, Option<TextFile>)> {
     let variable = sources
         .environment
@@ -274,11 +274,11 @@ fn shared_file(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Option<(PathBu
     if let Some(text) = named.and_then(Path::to_str)
         && let Some(not_local) = path_text::not_local(text)
     {
-        let what = format!("{} {}; {}", mistake::quoted(text), not_local.reason(), not_local.hint());
-        mistakes.push(Mistake::new(origin, None, what));
+        let what = format!("{} {}", mistake::quoted(text), not_local.reason());
+        mistakes.push(Mistake::new(origin, None, Problem::new(what, not_local.hint())));
         return Some((path, None));
     }
-    // A link that leads nowhere is there, and cannot be read.
+    // A dangling link exists, and cannot be read.
     if named.is_none() && path.symlink_metadata().is_err() {
         return None;
     }
@@ -286,11 +286,12 @@ fn shared_file(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Option<(PathBu
         Ok(text) => Some((path, Some(text))),
         Err(mistake) if named.is_some() && matches!(mistake.origin, Origin::File { line: None, .. }) => {
             let shown = layer::shown(&path, &sources.working_dir);
-            mistakes.push(Mistake::new(origin, None, format!("{} {}", shown.display(), mistake.what)));
+            let what = format!("{} {}", mistake::quoted(&shown.to_string_lossy()), mistake.what);
+            mistakes.push(Mistake::new(origin, None, Problem::hinted(what, mistake.hint)));
             Some((path, None))
         }
         Err(mistake) => {
-            mistakes.push(mistake);
+            mistakes.push(*mistake);
             Some((path, None))
         }
     }

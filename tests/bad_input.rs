@@ -287,7 +287,7 @@ fn an_unknown_job_is_told_with_the_nearest_one() {
 fn a_query_that_says_nothing_is_refused_where_it_stands() {
     let at = deployment();
     at.job("empty", "  \n ", "empty.csv", "");
-    refused_unasked(&at, &["run", "empty"], 78, &["jobs/empty.toml:1: soql: is empty"]);
+    refused_unasked(&at, &["run", "empty"], 78, &["jobs/empty.toml:1: soql: the value is empty"]);
     at.job("broken", "SELECT Id,\nFROM Account", "broken.csv", "");
     refused_unasked(&at, &["run", "broken"], 78, &["jobs/broken.toml:2", "soql", "FROM Account"]);
     refused_unasked(&at, &["query", "", "-o", "x.csv"], 65, &["query"]);
@@ -616,14 +616,17 @@ fn an_instant_that_is_none_is_told_what_it_lacks() {
 }
 
 #[test]
-fn each_mistake_is_one_line_and_none_is_an_echo() {
+fn each_mistake_is_shown_once_with_its_hint() {
     let at = deployment();
     at.write("jobs/bad.toml", "soql = \"SELECT Id FROM Account\"\noutput = \"b.csv\"\nretires = 1\n");
     let outcome = at.run(["run", "nosuch", "bad"]).ended(78).says(&["2 mistakes", "retires"]);
-    assert_eq!(outcome.stderr.lines().count(), 3, "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("there is no job \"nosuch\"; jobs holds accounts, bad"));
-    // Which jobs there are, the file that cannot be read would have said.
-    let outcome = at.run(["run", "nosuch", "--config", "nope.toml"]).ended(78).says(&["--config: nope.toml"]);
+    assert_eq!(outcome.stderr.lines().count(), 5, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("there is no job \"nosuch\" in jobs\n    hint: choose one of accounts, bad")
+    );
+    // The missing file could have set another jobs directory.
+    let outcome =
+        at.run(["run", "nosuch", "--config", "nope.toml"]).ended(78).says(&["--config: \"nope.toml\""]);
     assert!(!outcome.stderr.contains("no job"), "{}", outcome.stderr);
 }
 
@@ -697,10 +700,15 @@ fn a_path_in_the_keys_own_variable_is_told_from_a_key() {
 }
 
 #[test]
-fn a_mode_without_quotes_is_told_to_have_them() {
+fn a_file_mode_without_quotes_is_explained() {
     let at = deployment();
     at.job("odd", "SELECT Id FROM Account", "odd.csv", "file_mode = 0640");
-    refused_unasked(&at, &["run", "odd"], 78, &["jobs/odd.toml:3:", "in quotes: file_mode = \"0640\""]);
+    refused_unasked(
+        &at,
+        &["run", "odd"],
+        78,
+        &["jobs/odd.toml:3:", "file modes need quotes", "write file_mode = \"0640\""],
+    );
     at.job("odd", "SELECT Id FROM Account", "odd.csv", "retries = 03");
     let outcome = at.run(["run", "odd"]).ended(78).says(&["jobs/odd.toml:3:"]);
     assert!(!outcome.stderr.contains("file_mode"), "{}", outcome.stderr);

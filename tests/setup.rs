@@ -138,8 +138,7 @@ fn check_jobs_and_run_all_name_the_files_they_pass_over() {
     let at = Deployment::new(5);
     at.job("a", "SELECT Id FROM Account", "a.csv", "");
     at.write("jobs/contacts.TOML", "");
-    let named =
-        "jobs/contacts.TOML: is not read: the name of a job's file ends in .toml; rename it to contacts.toml";
+    let named = "jobs/contacts.TOML: this file is ignored, because the names of job files end in .toml";
     let checked = at.run(["check", "--offline"]).ended(0);
     assert!(checked.stdout().contains(named), "{}", checked.stdout());
     at.run(["jobs"]).ended(0).says(&[named]);
@@ -409,7 +408,7 @@ fn init_writes_what_check_then_completes_and_leaves_alone_what_is_there() {
     deployment.run(["keygen", "--out", "fresh"]).ended(0);
     let config = ["--config", "fresh/sfexport.toml"];
     let outcome = deployment.run(config.into_iter().chain(["check", "--offline"])).ended(78);
-    for part in ["org.client_id: is missing", "org.username: is missing"] {
+    for part in ["org.client_id: this key is missing", "org.username: this key is missing"] {
         assert!(outcome.stdout().contains(part), "{part:?} is not in\n{}", outcome.stdout());
     }
     let before = deployment.text("fresh/sfexport.toml");

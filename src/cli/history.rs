@@ -91,8 +91,9 @@ fn known<'a>(job: &str, state: &State, configured: impl Iterator<Item = &'a str>
         names.insert(report.job);
     }
     let near = config::did_you_mean(job, names.iter().map(String::as_str));
-    let what = format!("there is no job {job:?}, and the history knows none{near}");
-    Err(Failure::new(Exit::Configuration, what).hint("`sfexport jobs` shows the jobs"))
+    let what = format!("neither the configuration nor the history has a job {job:?}");
+    let hint = near.unwrap_or_else(|| "run `sfexport jobs` to list the jobs".to_owned());
+    Err(Failure::new(Exit::Configuration, what).hint(hint))
 }
 
 /// Shows runs as a table; in 80 columns, as far as the jobs' names allow, a failed run's error follows below it.

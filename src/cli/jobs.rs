@@ -56,7 +56,8 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
     let mut config = config::load(&context.sources()?, &Selection::Readable)?;
     let broken = std::mem::take(&mut config.broken);
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        let (what, hint) = warning.clone().split();
+        tracing::warn!(hint, "{what}");
     }
     let state = State::at(&config.settings.state_dir)?;
     let config = LoadedConfig::new(config);

@@ -116,7 +116,8 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     let config = config::load(&context.sources()?, &selection)?;
     let jobs = chosen(&config, &arguments)?;
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        let (what, hint) = warning.clone().split();
+        tracing::warn!(hint, "{what}");
     }
     let state = State::open(&config.settings.state_dir)?;
     let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };

@@ -1,16 +1,16 @@
-//! What files a configuration was read from, by their digests: whether a later reading would find the same.
+//! Digests of the files that a configuration was read from, which show whether a file has changed since.
 
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
-/// The files of one reading. Two readings of the same files are equal, wherever the files are.
+/// The files of one reading. Readings of equal files are equal, whatever their paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digests {
     /// `sfexport.toml`, if there is one.
     pub shared_file: Option<String>,
-    /// By job: the job file, with the file of its query if that is another.
+    /// By job: the digest of the job file, and of its query's file if it has one.
     pub jobs: BTreeMap<String, String>,
 }
 
@@ -26,7 +26,7 @@ pub enum Difference {
 }
 
 impl Difference {
-    /// The difference in a word.
+    /// The difference in one word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The job files: each a `Job` that can run, or its mistakes; and what no two jobs may share.
+//! Reads the job files into jobs or lists of mistakes, and finds jobs that share an output.
 
 mod object;
 
@@ -15,7 +15,7 @@ use super::Selection;
 use super::digests;
 use super::keys::Table;
 use super::layer::{Layer, Section, TextFile, shown};
-use super::mistake::{Mistake, Origin, did_you_mean, nearest, quoted};
+use super::mistake::{Mistake, Origin, Problem, did_you_mean, nearest, quoted};
 use super::orgs::Orgs;
 use super::passed_over;
 use super::settings::{nanoseconds, secret, some_nanoseconds};
@@ -29,34 +29,34 @@ use crate::org::OrgName;
 use crate::schedule::Schedule;
 use crate::soql::{Layout, Query, SyntaxError};
 
-/// What every job is read against.
+/// The settings that every job depends on.
 pub(crate) struct JobContext<'a> {
     pub(crate) working_dir: &'a Path,
     /// The directory of the shared file, or the working directory if there is none.
     pub(crate) directory: &'a Path,
     pub(crate) jobs_dir: &'a Path,
-    /// Where `jobs_dir` was written; `None`: nowhere, and then the directory need not be there.
+    /// Where `jobs_dir` was written, if anywhere. If not, the directory need not exist.
     pub(crate) jobs_dir_origin: Option<Origin>,
-    /// Whether the directory is known to be the one that was meant: a shared file that cannot be read may name another.
+    /// Whether the directory is certain: a shared file that cannot be read may set another one.
     pub(crate) jobs_dir_known: bool,
     pub(crate) output_root: &'a Path,
-    /// `None`: nobody knows, and every org that a job names may be there.
+    /// `None` if the orgs are unknown. Then a job may name any org.
     pub(crate) orgs: Option<&'a Orgs>,
-    /// `sfexport.toml` as messages name it; where there is none, what to do about it.
-    pub(crate) shared_file: Result<&'a Path, &'a str>,
+    /// The name of the shared file in messages; the mistake if there is none.
+    pub(crate) shared_file: Result<&'a Path, &'a Problem>,
 }
 
-/// What was read: the selected jobs, ordered by name, and what was wrong.
+/// The selected jobs, ordered by name, and all mistakes.
 #[derive(Default)]
 pub(crate) struct Jobs {
     pub(crate) jobs: Vec<Job>,
     pub(crate) mistakes: Vec<Mistake>,
     pub(crate) warnings: Vec<Mistake>,
-    /// By job: the mistakes that are not to stop the others.
+    /// By job: the mistakes that do not affect other jobs.
     pub(crate) broken: BTreeMap<String, Vec<Mistake>>,
     /// By job: the digest of its files.
     pub(crate) digests: BTreeMap<String, String>,
-    /// The mistakes of asking for jobs that no file defines.
+    /// The mistakes of selecting jobs that do not exist.
     pub(crate) unknown: Vec<Mistake>,
 }
 
@@ -67,7 +67,7 @@ impl Jobs {
     }
 }
 
-/// Reads the job files. With named jobs the mistakes of the others are warnings.
+/// Reads the job files. If jobs are selected by name, mistakes in other files are warnings.
 pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
     let mut all = Jobs::default();
     if *selection == Selection::NoJobs {
@@ -76,7 +76,7 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
     let files = match list(context) {
         Ok(files) => files,
         Err(mistake) => {
-            all.mistakes.push(mistake);
+            all.mistakes.push(*mistake);
             return all;
         }
     };
@@ -100,11 +100,9 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
             Err(error) => {
                 let origin =
                     Origin::File { path: shown(path, context.working_dir), line: None, column: None };
-                reading.mistakes.push(Mistake::new(
-                    origin,
-                    None,
-                    format!("{} is no job's name: {error}", quoted(stem)),
-                ));
+                let problem =
+                    Problem::new(format!("{} is not a job's name: {error}", quoted(stem)), "rename the file");
+                reading.mistakes.push(Mistake::new(origin, None, problem));
             }
         }
         all.digests.insert(stem.clone(), digests::of(&reading.digests.concat()));
@@ -135,13 +133,12 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
     all
 }
 
-/// The job files: stem → path. Folders, hidden files and those that end otherwise are none.
-fn list(context: &JobContext<'_>) -> Result<BTreeMap<String, PathBuf>, Mistake> {
+/// The paths of the job files by stem. Directories, hidden files and other extensions are ignored.
+fn list(context: &JobContext<'_>) -> Result<BTreeMap<String, PathBuf>, Box<Mistake>> {
     let fail = |error: std::io::Error| {
         let origin = context.jobs_dir_origin.clone().unwrap_or(Origin::Anywhere);
-        let what =
-            format!("{} cannot be read: {error}", shown(context.jobs_dir, context.working_dir).display());
-        Mistake::new(origin, "jobs_dir".to_owned(), what)
+        let what = format!("cannot read {}: {error}", shown(context.jobs_dir, context.working_dir).display());
+        Box::new(Mistake::new(origin, "jobs_dir".to_owned(), what))
     };
     let entries = match std::fs::read_dir(context.jobs_dir) {
         Ok(entries) => entries,
@@ -155,7 +152,7 @@ fn list(context: &JobContext<'_>) -> Result<BTreeMap<String, PathBuf>, Mistake> 
         let path = entry.map_err(fail)?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let Some(stem) = name.strip_suffix(".toml") else { continue };
-        // A mounted ConfigMap keeps `..data`, macOS `._x.toml`, an editor `.#x.toml`.
+        // A mounted ConfigMap has `..data`, macOS writes `._x.toml`, and editors write `.#x.toml`.
         if name.starts_with('.') || path.is_dir() {
             continue;
         }
@@ -164,35 +161,32 @@ fn list(context: &JobContext<'_>) -> Result<BTreeMap<String, PathBuf>, Mistake> 
     Ok(files)
 }
 
-/// The mistake of asking for a job that no file defines.
+/// The mistake of selecting a job that does not exist.
 fn missing(name: &str, files: &BTreeMap<String, PathBuf>, context: &JobContext<'_>) -> Option<Mistake> {
     if files.contains_key(name) {
         return None;
     }
-    if let (Err(hint), true) = (context.shared_file, files.is_empty()) {
-        return Some(Mistake::new(Origin::Anywhere, None, hint.to_owned()));
+    if let (Err(problem), true) = (context.shared_file, files.is_empty()) {
+        return Some(Mistake::new(Origin::Anywhere, None, problem.clone()));
     }
-    let mut what = format!("there is no job {}", quoted(name));
-    // `run jobs/accounts.toml` is what a shell's completion writes.
-    let stem =
-        Path::new(name).file_name().and_then(|name| name.to_str()).map(|name| name.trim_end_matches(".toml"));
-    if let Some(stem) = stem.filter(|stem| files.contains_key(*stem)) {
-        what.push_str(&format!("; a job's name is its file's without the ending: {}", quoted(stem)));
-    } else if let Some(near) = nearest(name, files.keys().map(String::as_str)) {
-        what.push_str(&format!("; did you mean {}?", quoted(near)));
-    }
-    // Behind a question mark a new sentence begins.
-    let and = if what.ends_with('?') { "" } else { ";" };
     const MOST: usize = 20;
     let jobs_dir = shown(context.jobs_dir, context.working_dir);
-    if files.is_empty() {
-        what.push_str(&format!("; {} holds no job", jobs_dir.display()));
+    let what = format!("there is no job {} in {}", quoted(name), jobs_dir.display());
+    // Completion in a shell writes `run jobs/accounts.toml`.
+    let stem =
+        Path::new(name).file_name().and_then(|name| name.to_str()).map(|name| name.trim_end_matches(".toml"));
+    let hint = if let Some(stem) = stem.filter(|stem| files.contains_key(*stem)) {
+        format!("name the job by its file without the extension: {}", quoted(stem))
+    } else if let Some(near) = nearest(name, files.keys().map(String::as_str)) {
+        format!("did you mean {}?", quoted(near))
+    } else if files.is_empty() {
+        format!("write its query and output to {}", jobs_dir.join(format!("{name}.toml")).display())
     } else {
         let some: Vec<_> = files.keys().take(MOST).map(String::as_str).collect();
         let more =
             if files.len() > MOST { format!(" and {} more", files.len() - MOST) } else { String::new() };
-        what.push_str(&format!("{and} {} holds {}{more}", jobs_dir.display(), some.join(", ")));
-    }
+        format!("choose one of {}{more}", some.join(", "))
+    };
     let mut passed_over = passed_over::jobs(context.jobs_dir, context.working_dir);
     passed_over.retain(|mistake| match &mistake.origin {
         Origin::File { path, .. } => path.file_stem().is_some_and(|stem| {
@@ -201,21 +195,24 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, context: &JobContext<'
         }),
         _ => false,
     });
-    if let Some(passed_over) = passed_over.first() {
-        what.push_str(&format!("\n{passed_over}"));
-    }
-    Some(Mistake::new(Origin::Anywhere, None, what))
+    Some(match passed_over.into_iter().next() {
+        Some(mistake) => {
+            let (file, hint) = mistake.split();
+            Mistake::new(Origin::Anywhere, None, Problem::hinted(format!("{what}\n{file}"), hint))
+        }
+        None => Mistake::new(Origin::Anywhere, None, Problem::new(what, hint)),
+    })
 }
 
-/// Jobs of one output: a mistake at the first of them, with where the others are and all their names.
+/// For each output of several jobs: a mistake at the first of them, which names the others, and the names of all.
 fn clashes(readings: &[(Job, Origin)]) -> Vec<(Mistake, Vec<JobName>)> {
-    // Any time does, except one that a user might write out.
+    // Any time will do, as long as nobody would write it in a path.
     let time = civil::date(2003, 2, 1).at(12, 34, 56, 0);
     let in_zone =
         |zone: &TimeZone| time.to_zoned(zone.clone()).map(|zoned| zoned.timestamp()).unwrap_or_default();
     let mut clashes: Vec<(Mistake, Vec<JobName>)> = Vec::new();
-    // Jobs in different zones write one date at different times, and the later one replaces the other's file. Those
-    // that write seconds since 1970 or an offset meet at one time only.
+    // Jobs in different zones write the same date at different times, and the later one replaces the other's file.
+    // Paths with an offset or with seconds since 1970 are equal only at the same time.
     for outputs in [sharing(readings, in_zone), sharing(readings, |_| in_zone(&TimeZone::UTC))] {
         for (mistake, names) in outputs.iter().filter_map(|(path, sharing)| clash(path, sharing)) {
             if !clashes.iter().any(|(_, known)| names.iter().all(|name| known.contains(name))) {
@@ -226,7 +223,7 @@ fn clashes(readings: &[(Job, Origin)]) -> Vec<(Mistake, Vec<JobName>)> {
     clashes
 }
 
-/// The files that the jobs write at the timestamp given for each job's zone, and the jobs of each.
+/// The files that the jobs would write, each with its jobs. `timestamp` is the time of the run for each zone.
 fn sharing(
     readings: &[(Job, Origin)],
     timestamp: impl Fn(&TimeZone) -> Timestamp,
@@ -234,7 +231,7 @@ fn sharing(
     let mut outputs: BTreeMap<PathBuf, Vec<_>> = BTreeMap::new();
     for (number, reading) in readings.iter().enumerate() {
         let job = &reading.0;
-        // No two runs share a run id, and no two jobs do.
+        // Run ids are unique.
         let run_id = format!("run-{number}");
         let timestamp = timestamp(&job.timezone);
         let fields =
@@ -249,25 +246,30 @@ fn sharing(
     outputs
 }
 
-/// The mistake of several jobs that write one file.
+/// The mistake of several jobs that write the same file.
 fn clash(path: &Path, sharing: &[&(Job, Origin)]) -> Option<(Mistake, Vec<JobName>)> {
     let ((job, origin), others) = sharing.split_first().filter(|(_, others)| !others.is_empty())?;
     let names: Vec<_> = sharing.iter().map(|(job, _)| job.name.clone()).collect();
     let is_one_zone = others.iter().all(|(other, _)| other.timezone == job.timezone);
     let others: Vec<_> = others.iter().map(|(other, origin)| format!("{} ({origin})", other.name)).collect();
     let others = others.join(", ");
-    let what = if sharing.iter().all(|(job, _)| job.child_files().is_empty()) {
+    let problem = if sharing.iter().all(|(job, _)| job.child_files().is_empty()) {
         let output = quoted(job.output.text());
         let when = if is_one_zone { "" } else { ", at another time in another time zone" };
-        format!("{output} is also the output of {others}{when}; give each its own, as in \"{{job}}.csv\"")
+        Problem::new(
+            format!("{output} is also the output of {others}{when}"),
+            "give each job a separate output, as in \"{job}.csv\"",
+        )
     } else {
         let path = path.display();
-        format!(
-            "{path} is also a file of {others}, because a child query's file is next to its output; give each job its \
-             own directory"
+        Problem::new(
+            format!(
+                "{path} is also a file of {others}, since the files of child queries are next to the output"
+            ),
+            "give each job a separate directory, as in \"{job}/{date}.csv\"",
         )
     };
-    Some((Mistake::new(origin.clone(), "output".to_owned(), what), names))
+    Some((Mistake::new(origin.clone(), "output".to_owned(), problem), names))
 }
 
 /// A job's file as typed.
@@ -329,7 +331,7 @@ struct CsvWritten {
     formula_guard: bool,
 }
 
-// How the domain's closed sets are spelled; the compiler holds each to its set.
+// The spellings of the domain's enums. The compiler checks that they are complete.
 #[derive(Deserialize)]
 #[serde(remote = "CountCheck", rename_all = "snake_case")]
 enum CountCheckWritten {
@@ -376,23 +378,23 @@ enum OverlapWritten {
     Replace,
 }
 
-/// What a job exports, before its columns are laid out.
+/// What a job exports, before its columns are known.
 enum Exported {
     Query(Query),
     Object(ObjectSource),
 }
 
-/// One file's reading.
+/// The reading of one job file.
 #[derive(Default)]
 struct Reading {
-    /// The job, and where its output stands.
+    /// The job, and the place of its `output`.
     job: Option<(Job, Origin)>,
     mistakes: Vec<Mistake>,
     warnings: Vec<Mistake>,
-    /// Whether messages leave out the query's text: it may be no query, but a secret.
+    /// Whether messages leave out the query's text, because the file may be a secret instead.
     is_hidden: bool,
     query_origin: Option<QueryOrigin>,
-    /// Those of its files, in the order of reading.
+    /// The digests of its files, in the order of reading.
     digests: Vec<String>,
 }
 
@@ -400,7 +402,7 @@ impl Reading {
     fn read(&mut self, name: JobName, path: &Path, context: &JobContext<'_>) {
         let file = match TextFile::read(path, context.working_dir) {
             Ok(file) => file,
-            Err(mistake) => return self.mistakes.push(mistake),
+            Err(mistake) => return self.mistakes.push(*mistake),
         };
         self.digests.push(digests::of(&file.text));
         let layer = Layer::of_job_file(&file, &mut self.mistakes);
@@ -414,11 +416,17 @@ impl Reading {
         self.job = self.resolve(name, &file, &section, context);
     }
 
-    fn mistake(&mut self, file: &TextFile, section: &Section<RawJob>, key: &str, what: impl Into<String>) {
-        self.mistakes.push(section.mistake(key, &file.whole(), what));
+    fn mistake(
+        &mut self,
+        file: &TextFile,
+        section: &Section<RawJob>,
+        key: &str,
+        problem: impl Into<Problem>,
+    ) {
+        self.mistakes.push(section.mistake(key, &file.whole(), problem));
     }
 
-    /// From what was typed to what it means: every key is looked at, whatever the others are.
+    /// Turns the typed values into a job. All keys are checked, even after a mistake.
     fn resolve(
         &mut self,
         name: JobName,
@@ -488,7 +496,7 @@ impl Reading {
         Some((job, origin))
     }
 
-    /// A query that is SOQL can still be one that cannot be exported, as far as its text alone shows.
+    /// Checks whether a valid query can be exported, as far as its text shows.
     fn soql_source(
         &mut self,
         file: &TextFile,
@@ -501,12 +509,15 @@ impl Reading {
             Err(error) => error,
         };
         let key = if section.is_written("soql") { "soql" } else { "soql_file" };
-        let what = if self.is_hidden { hidden(&error) } else { format!("cannot be exported: {error}") };
-        self.mistake(file, section, key, what);
+        let problem = match self.is_hidden {
+            true => hidden(&error),
+            false => format!("the query cannot be exported: {error}").into(),
+        };
+        self.mistake(file, section, key, problem);
         None
     }
 
-    /// What the job exports, by the one key that says it.
+    /// What the job exports, from `soql`, `soql_file` or `object`.
     fn exported(
         &mut self,
         file: &TextFile,
@@ -522,13 +533,14 @@ impl Reading {
                 self.query(file, section, context).map(Exported::Query)
             }
             [] => {
-                let what = "is missing; write a query, name its file by `soql_file`, or name an `object`";
-                self.mistake(file, section, "soql", what);
+                let hint = "add a query, or set `soql_file` or `object`";
+                self.mistake(file, section, "soql", Problem::new("this key is missing", hint));
                 None
             }
             [first, second, ..] => {
-                let what = format!("`{first}` and `{second}` are both set; keep one of them");
-                self.mistake(file, section, second, what);
+                let problem =
+                    Problem::new(format!("`{first}` and `{second}` are both set"), "remove one of them");
+                self.mistake(file, section, second, problem);
                 None
             }
         }
@@ -563,12 +575,12 @@ impl Reading {
             Ok(soql) => soql,
             Err(mistake) => {
                 let what = format!("{} {}", shown(path, context.working_dir).display(), mistake.what);
-                self.mistake(file, section, "soql_file", what);
+                self.mistake(file, section, "soql_file", Problem::hinted(what, mistake.hint));
                 return None;
             }
         };
         self.digests.push(digests::of(&soql.text));
-        // Windows' editors begin a file so; a query never does.
+        // Editors on Windows write a byte order mark.
         let text = soql.text.trim_start_matches('\u{feff}');
         if text.trim().is_empty() {
             let what = format!("{} is empty", shown(path, context.working_dir).display());
@@ -583,8 +595,9 @@ impl Reading {
                 Some(query)
             }
             Err(error) if self.is_hidden => {
-                let what = format!("{}: {}", shown(path, context.working_dir).display(), hidden(&error));
-                self.mistake(file, section, "soql_file", what);
+                let Problem { what, hint } = hidden(&error);
+                let what = format!("{}: {what}", shown(path, context.working_dir).display());
+                self.mistake(file, section, "soql_file", Problem::hinted(what, hint));
                 None
             }
             Err(error) => {
@@ -609,14 +622,15 @@ impl Reading {
         if let Some(text) = &section.typed.org {
             let found = named.iter().find(|name| name.as_str() == text);
             if found.is_none() {
-                let near = did_you_mean(text, names());
-                let near = match (near.is_empty(), named.is_empty()) {
-                    (false, _) => near,
-                    (true, true) => format!("; {}", no_org(context)),
-                    (true, false) => format!("; there is {}", names().collect::<Vec<_>>().join(", ")),
+                let hint = match (did_you_mean(text, names()), named.is_empty()) {
+                    (Some(near), _) => Some(near),
+                    (None, true) => no_org(context).hint,
+                    (None, false) => {
+                        Some(format!("choose one of {}", names().collect::<Vec<_>>().join(", ")))
+                    }
                 };
-                let what = format!("there is no org {}{near}", quoted(text));
-                self.mistake(file, section, "org", what);
+                let what = format!("there is no org {}", quoted(text));
+                self.mistake(file, section, "org", Problem::hinted(what, hint));
             }
             return found.cloned();
         }
@@ -627,17 +641,18 @@ impl Reading {
         if named.contains(&default) {
             return Some(default);
         }
-        let what = match names().next() {
-            Some(first) => format!(
-                "is missing, and there is no `[org]` for jobs that name none; write org = \"{first}\""
+        let problem = match names().next() {
+            Some(first) => Problem::new(
+                "this key is missing, and there is no `[org]` table",
+                format!("write org = \"{first}\""),
             ),
-            None => format!("is missing: {}", no_org(context)),
+            None => no_org(context),
         };
-        self.mistake(file, section, "org", what);
+        self.mistake(file, section, "org", problem);
         None
     }
 
-    /// The format, by its key or by the extension of the output; both must say the same.
+    /// The format, from its key or the output's extension, which must agree.
     fn format(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<Format> {
         let written = match section.typed.format.as_deref() {
             Some("csv") => Some(Format::Csv),
@@ -646,14 +661,15 @@ impl Reading {
             None => None,
         };
         let Some(output) = section.typed.output.as_deref() else { return written };
-        // What is not a path of a file has no extension, and `output` says so.
+        // Anything else than a path has no extension. The check of `output` reports it.
         if path_text::not_local(output).is_some() {
             return written;
         }
         match path_text::format_of(output, written) {
             Ok(format) => Some(format),
             Err((reason, hint)) => {
-                self.mistake(file, section, "output", format!("{} {reason}; {hint}", quoted(output)));
+                let problem = Problem::new(format!("{} {reason}", quoted(output)), hint);
+                self.mistake(file, section, "output", problem);
                 None
             }
         }
@@ -667,31 +683,23 @@ impl Reading {
     ) -> Option<OutputTemplate> {
         let Some(text) = &section.typed.output else {
             if !section.is_written("output") {
-                self.mistake(
-                    file,
-                    section,
-                    "output",
-                    "is missing; write it as in output = \"{job}/{date}.csv\"",
-                );
+                let hint = "write it as in output = \"{job}/{date}.csv\"";
+                self.mistake(file, section, "output", Problem::new("this key is missing", hint));
             }
             return None;
         };
         match OutputTemplate::parse(text, context.output_root) {
             Ok(template) => Some(template),
             Err(error) => {
-                let near = match &error.unknown_field {
-                    Some(field) => nearest(field, FIELDS).map_or_else(
-                        || {
-                            format!(
-                                "; the fields are {}",
-                                FIELDS.map(|field| format!("{{{field}}}")).join(" ")
-                            )
-                        },
-                        |near| format!("; did you mean {{{near}}}?"),
-                    ),
-                    None => String::new(),
+                let hint = match &error.unknown_field {
+                    Some(field) => Some(nearest(field, FIELDS).map_or_else(
+                        || format!("choose one of {}", FIELDS.map(|field| format!("{{{field}}}")).join(" ")),
+                        |near| format!("did you mean {{{near}}}?"),
+                    )),
+                    None => error.hint,
                 };
-                self.mistake(file, section, "output", format!("{} {error}{near}", quoted(text)));
+                let problem = Problem::hinted(format!("{} {}", quoted(text), error.reason), hint);
+                self.mistake(file, section, "output", problem);
                 None
             }
         }
@@ -702,8 +710,8 @@ impl Reading {
         match TimeZone::get(name) {
             Ok(zone) if !zone.is_unknown() => Some(zone),
             _ => {
-                let near = meant_zone(name);
-                self.mistake(file, section, "timezone", format!("{} is no time zone{near}", quoted(name)));
+                let problem = Problem::new(format!("{} is not a time zone", quoted(name)), meant_zone(name));
+                self.mistake(file, section, "timezone", problem);
                 None
             }
         }
@@ -719,14 +727,17 @@ impl Reading {
             if !section.is_written("schedule") {
                 for key in ["catch_up", "start_deadline", "overlap", "jitter", "retries", "retry_after"] {
                     if section.is_written(key) {
-                        let what = "does nothing without a `schedule`";
-                        self.warnings.push(section.mistake(key, &file.whole(), what));
+                        let problem = Problem::new(
+                            "this key has no effect without a `schedule`",
+                            "add a `schedule`, or remove this key",
+                        );
+                        self.warnings.push(section.mistake(key, &file.whole(), problem));
                     }
                 }
             }
             return None;
         };
-        // A wrong zone is told by itself; the schedule's own text is judged all the same.
+        // The schedule is checked even if the zone is invalid.
         match Schedule::parse(text, zone.cloned().unwrap_or(TimeZone::UTC)) {
             Ok(schedule) => Some(schedule),
             Err(error) => {
@@ -740,18 +751,20 @@ impl Reading {
         let csv = &section.typed.csv;
         let delimiter = match csv.delimiter.as_str() {
             "tab" | "\\t" => Some(b'\t'),
-            text => self.one_character(file, section, "csv.delimiter", text, "`,`, `;`, `|` or `tab`"),
+            text => {
+                self.one_character(file, section, "csv.delimiter", text, "\",\", \";\", \"|\" or \"tab\"")
+            }
         };
-        let quote = self.one_character(file, section, "csv.quote", &csv.quote, "`\"`");
+        let quote = self.one_character(file, section, "csv.quote", &csv.quote, "'\"' or \"'\"");
         if delimiter.is_some() && delimiter == quote {
             let key = if section.is_written("csv.delimiter") { "csv.delimiter" } else { "csv.quote" };
-            self.mistake(file, section, key, "delimiter and quote are the same character");
+            self.mistake(file, section, key, "the delimiter and the quote are the same character");
         }
-        // Such a token would be quoted, and a reader could not tell it from text.
+        // Such a token would be quoted like text, so readers could not recognize it.
         let special =
             |byte: u8| matches!(byte, b'\r' | b'\n') || Some(byte) == delimiter || Some(byte) == quote;
         if csv.null.bytes().any(special) {
-            let what = format!("{} holds the delimiter, the quote or a line break", quoted(&csv.null));
+            let what = format!("{} contains the delimiter, the quote or a line break", quoted(&csv.null));
             self.mistake(file, section, "csv.null", what);
         }
         Some(CsvDialect {
@@ -776,25 +789,21 @@ impl Reading {
         match text.as_bytes() {
             [byte] if byte.is_ascii() && !matches!(byte, b'\0' | b'\r' | b'\n') => Some(*byte),
             _ => {
-                let what = format!("{} is not one ASCII character, as in {examples}", quoted(text));
-                self.mistake(file, section, key, what);
+                let what = format!("{} is not a single ASCII character", quoted(text));
+                self.mistake(file, section, key, Problem::new(what, format!("write {examples}")));
                 None
             }
         }
     }
 
-    /// What one format has and the other has not.
+    /// Checks for keys that apply only to the other format.
     fn format_rules(&mut self, file: &TextFile, section: &Section<RawJob>, format: Format) {
         let typed = &section.typed;
         match format {
             Format::Csv => {
                 if typed.attributes {
-                    self.mistake(
-                        file,
-                        section,
-                        "attributes",
-                        "is for JSON Lines; a CSV has no place for them",
-                    );
+                    let what = "this key is only for JSON Lines, and the output is CSV";
+                    self.mistake(file, section, "attributes", Problem::new(what, "remove it"));
                 }
             }
             Format::Jsonl => {
@@ -808,23 +817,23 @@ impl Reading {
                     .map(str::to_owned)
                     .collect();
                 for key in keys {
-                    let what = "is for CSV; JSON Lines keep what the org sent";
-                    self.mistake(file, section, &key, what);
+                    let what = "this key is only for CSV, and the output is JSON Lines";
+                    self.mistake(file, section, &key, Problem::new(what, "remove it"));
                 }
             }
         }
     }
 }
 
-/// What to do where there is no org at all.
-fn no_org(context: &JobContext<'_>) -> String {
+/// The mistake of a configuration without any org.
+fn no_org(context: &JobContext<'_>) -> Problem {
     match context.shared_file {
-        Ok(path) => format!("{} has no `[org]`", path.display()),
-        Err(hint) => hint.to_owned(),
+        Ok(path) => Problem::new("there is no org", format!("add an `[org]` table to {}", path.display())),
+        Err(problem) => problem.clone(),
     }
 }
 
-/// What zones' abbreviations stand for that are no names of zones; several where that depends on who writes it.
+/// Abbreviations that are not names of zones, with the zones they stand for: several if they are ambiguous.
 const ABBREVIATIONS: [(&[&str], &[&str]); 11] = [
     (&["PST", "PDT", "PT"], &["America/Los_Angeles"]),
     (&["MST", "MDT", "MT"], &["America/Denver"]),
@@ -844,15 +853,15 @@ fn city(zone: &str) -> &str {
     zone.rsplit('/').next().unwrap_or(zone)
 }
 
-/// The zone that was meant by what is none; nothing is guessed that would be hours off.
+/// The hint for an unknown zone. It never suggests a zone with another offset than the one that was meant.
 fn meant_zone(text: &str) -> String {
-    const CITY: &str = "; a zone is a city, as in \"Europe/Berlin\"";
+    const CITY: &str = "name the zone by a city, as in \"Europe/Berlin\"";
     let meant = ABBREVIATIONS.iter().find(|(short, _)| short.iter().any(|s| s.eq_ignore_ascii_case(text)));
     if let Some((_, zones)) = meant {
         let zones: Vec<_> = zones.iter().map(|zone| quoted(zone)).collect();
-        return format!("{CITY}; for this one write {}", zones.join(" or "));
+        return format!("name the zone by a city: {}", zones.join(" or "));
     }
-    // `GMT+1`, `CET-1`: whatever is like them is another offset.
+    // Anything similar to `GMT+1` or `CET-1` has another offset.
     if text.contains(|c: char| c.is_ascii_digit() || c == '+') {
         return CITY.to_owned();
     }
@@ -860,32 +869,33 @@ fn meant_zone(text: &str) -> String {
     let of_city = |wanted: &str| zones.iter().find(|zone| city(zone).eq_ignore_ascii_case(wanted));
     let near = match of_city(city(text)) {
         Some(zone) => Some(zone.as_str()),
-        // A short word is as near to any abbreviation as to what it stands for.
+        // A short word is similar to many abbreviations.
         None if text.len() <= 4 => None,
         None => nearest(text, zones.iter().map(String::as_str)).or_else(|| {
             nearest(city(text), zones.iter().map(|zone| city(zone))).and_then(&of_city).map(String::as_str)
         }),
     };
-    near.map_or_else(|| CITY.to_owned(), |zone| format!("; did you mean {}?", quoted(zone)))
+    near.map_or_else(|| CITY.to_owned(), |zone| format!("did you mean {}?", quoted(zone)))
 }
 
-/// The reason, the line and the caret, without the line's number: the place says it.
+/// The reason, the line and the caret, without the place, which the mistake itself has.
 fn window(error: &SyntaxError) -> String {
     let text = error.to_string();
     let own = format!("line {}, column {}: ", error.line, error.column);
     text.strip_prefix(&own).unwrap_or(&text).to_owned()
 }
 
-/// What is said of a text that is not shown. A path may lead to a secret by mistake, and the reason would quote it.
-fn hidden(error: &SyntaxError) -> String {
+/// The mistake without the text. A path may lead to a secret by accident, and the reason would quote it.
+fn hidden(error: &SyntaxError) -> Problem {
     let SyntaxError { line, column, .. } = error;
-    format!(
-        "line {line}, column {column} is not SOQL that can be exported; the text is not shown, because the file is \
-         private to its owner or outside the configuration's directory"
+    Problem::new(
+        format!("line {line}, column {column} is not SOQL that can be exported"),
+        "check that this is the right file; its text is hidden, because the file is private to its owner or outside the \
+         configuration's directory",
     )
 }
 
-/// Whether a file, behind all links, is below one of these directories.
+/// Whether a file is below one of these directories, after links are resolved.
 fn is_below(file: &Path, directories: &[&Path]) -> bool {
     let Ok(file) = file.canonicalize() else { return false };
     directories
@@ -897,7 +907,7 @@ fn blank_lines(text: &str) -> usize {
     text[..text.len() - text.trim_start().len()].matches('\n').count()
 }
 
-/// Where a query that stands in its job's file begins there: on its key's line or, as is usual, on the next.
+/// Where a query in a job file begins: on its key's line or, as usual, on the next.
 fn inline_origin(file: &TextFile, key: Option<&Origin>, text: &str, query: &Query) -> Option<QueryOrigin> {
     let Some(Origin::File { line: Some(key_line), .. }) = key else { return None };
     let lines: Vec<_> = query.text.lines().map(str::trim).collect();
@@ -911,8 +921,8 @@ fn inline_origin(file: &TextFile, key: Option<&Origin>, text: &str, query: &Quer
     Some(QueryOrigin { file: file.shown.clone(), line, is_exact })
 }
 
-/// The line of the file that holds the error's line of the query: a multi-line string begins on its key's line
-/// or, as is usual, on the next. `None` where escapes or joined lines make that uncertain.
+/// The line of the file with the error's line of the query. Multi-line text begins on its key's line or, as usual, on
+/// the next. `None` if escapes or joined lines make the line uncertain.
 fn line_in_file(file: &TextFile, key: &Origin, query: &str, error: &SyntaxError) -> Option<usize> {
     let Origin::File { line: Some(key_line), .. } = key else { return None };
     let first = key_line + blank_lines(query) + error.line - 1;

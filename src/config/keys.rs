@@ -1,5 +1,5 @@
-//! Every key that a user may write: its table, type, default and meaning. The readers and the documentation
-//! both go by it, so that neither can know a key that the other does not.
+//! The list of all keys with their tables, types, defaults and meanings. Both the readers and the documentation use it,
+//! so they always know the same keys.
 
 use std::fmt::Write as _;
 
@@ -17,26 +17,26 @@ pub enum Table {
 /// One key.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
-    /// Which table it stands in.
+    /// The table it belongs to.
     pub table: Table,
-    /// Its name there, dotted where it stands in a table of that table (`http.attempts`).
+    /// Its name there; dotted if it is in a table of that table (`http.attempts`).
     pub name: &'static str,
-    /// What its value is.
+    /// The type of its value.
     pub kind: Kind,
-    /// What holds where it is not written.
+    /// What applies if it is not set.
     pub default: Unwritten,
     /// What it means, in a sentence.
     pub about: &'static str,
 }
 
-/// What holds where a key is not written.
+/// What applies if a key is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwritten {
-    /// It must be written, by the rule that `about` gives.
+    /// The key is required.
     Required,
-    /// This value, as it would be written in an environment variable.
+    /// This value, as in an environment variable.
     Is(&'static str),
-    /// What these words say.
+    /// What these words describe.
     Otherwise(&'static str),
 }
 
@@ -47,17 +47,17 @@ pub enum Kind {
     Text,
     /// Text without white space.
     Word,
-    /// Text as it stands, also empty.
+    /// Any text, including empty text.
     Literal,
-    /// Text that stands in no file, only in the environment.
+    /// Text that is allowed only in the environment.
     Secret,
-    /// A file's or a directory's path; relative to the file that holds it, else to the working directory.
+    /// The path of a file or directory, relative to the file it is written in, or else to the working directory.
     Path,
     /// `10s`, `1h30m`, `90 days`; at least this many seconds.
     Duration(u64),
     /// `256 MB`, `1 GiB`; at least one byte.
     Size,
-    /// A whole number between these two.
+    /// A whole number from the first to the second.
     Whole(u64, u64),
     /// `true` or `false`.
     Flag,
@@ -71,12 +71,12 @@ pub enum Kind {
     Words,
     /// An IP address and a port.
     Address,
-    /// An http or https URL, which may hold a secret and so is never shown.
+    /// An http or https URL. It may contain a secret, so it is never shown.
     Webhook,
 }
 
 impl Key {
-    /// The environment variable of a setting, or of this key of `[org]`; a job's keys have none.
+    /// The environment variable of a setting or of a key of `[org]`. The keys of jobs have none.
     #[must_use]
     pub fn variable(&self) -> Option<String> {
         let nested = match self.table {
@@ -127,8 +127,8 @@ pub(crate) fn find(table: Table, name: &str) -> Option<&'static Key> {
     keys().find(|key| key.table == table && key.name == name)
 }
 
-/// What to do instead of what a key of this name would do elsewhere: other ways to log in.
-pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
+/// Whether other tools have a key of this name for a way to log in that we do not have.
+pub(crate) fn is_other_login(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace(['-', '_'], "");
     let is_login = [
         "password",
@@ -145,12 +145,10 @@ pub(crate) fn instead_of(name: &str) -> Option<&'static str> {
         "secret",
         "authcode",
     ];
-    is_login.contains(&name.as_str()).then_some(
-        "is not a key: sfexport logs in with a private key, not with a password or a token; see docs/setup.md",
-    )
+    is_login.contains(&name.as_str())
 }
 
-/// The key that another tool calls so.
+/// Our key for something that other tools call by this name.
 pub(crate) fn synonym(table: Table, name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('-', "_");
     Some(match (table, name.as_str()) {
@@ -180,7 +178,7 @@ pub(crate) fn synonym(table: Table, name: &str) -> Option<&'static str> {
     })
 }
 
-/// The names that may stand directly under a prefix (`""`, `"http."`): keys, and tables of keys.
+/// The keys and tables directly under a prefix (`""`, `"http."`).
 pub(crate) fn children(table: Table, prefix: &str) -> Vec<&'static str> {
     let mut names: Vec<_> = keys()
         .filter(|key| key.table == table)

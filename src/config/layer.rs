@@ -1,5 +1,5 @@
-//! What one source says, key by key, each value checked by its type and remembered with its place; and the
-//! layers merged, defaults lowest. What the values mean together is the business of the modules that ask.
+//! Reads each source of the configuration into a layer of checked values with their places, and merges the layers.
+//! Rules that involve several keys are left to the modules that use them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,43 +14,42 @@ use toml::de::{DeTable, DeValue};
 
 use super::FlagValue;
 use super::keys::{self, Key, Kind, Table, Unwritten};
-use super::mistake::{Mistake, Origin, nearest};
+use super::mistake::{Mistake, Origin, Problem, nearest, quoted};
 use super::syntax;
 use super::value::{self, Raw};
 use crate::fs::read_small;
 use crate::org::OrgName;
 
-/// What begins the name of every environment variable of ours.
+/// The prefix of all our environment variables.
 const PREFIX: &str = "SFEXPORT_";
 
-/// Variables that other parts read.
+/// Variables that other modules read.
 const OTHERS: [&str; 4] = ["CONFIG", "LOG", "LOG_FORMAT", "LOG_LEVEL"];
 
-/// What one source says: full dotted key (`org.login_url`, `orgs.emea.key_file`, `http.attempts`) → value.
+/// The values of one source by full dotted key (`org.login_url`, `orgs.emea.key_file`, `http.attempts`).
 #[derive(Default)]
 pub(crate) struct Layer {
     label: &'static str,
     found: BTreeMap<String, Found>,
-    /// The orgs that it has a table or a variable for, each with the place of the first.
+    /// The orgs with a table or a variable in this source, each with the place of the first one.
     orgs: BTreeMap<OrgName, Origin>,
     unread: bool,
 }
 
-/// A key that was written; its value, unless that was a mistake.
+/// A key and, unless it is wrong, its value.
 struct Found {
     origin: Origin,
     value: Option<Value>,
 }
 
-/// The text of a file, and how messages name it.
+/// A text file and its name in messages.
 pub(crate) struct TextFile {
     /// As seen from the working directory.
     pub(crate) shown: PathBuf,
-    /// The directory that relative paths in it start from.
+    /// The directory where relative paths in it start.
     pub(crate) directory: PathBuf,
-    /// Its text.
     pub(crate) text: String,
-    /// Whether its owner alone may read it.
+    /// Whether only its owner can read it.
     pub(crate) is_private: bool,
 }
 
@@ -59,27 +58,31 @@ impl TextFile {
     ///
     /// # Errors
     /// If it is not a small regular file, cannot be read, or is not UTF-8.
-    pub(crate) fn read(path: &Path, working_dir: &Path) -> Result<Self, Mistake> {
+    pub(crate) fn read(path: &Path, working_dir: &Path) -> Result<Self, Box<Mistake>> {
         let shown = shown(path, working_dir);
         let whole = Origin::File { path: shown.clone(), line: None, column: None };
         let (bytes, metadata) =
-            read_small(path).map_err(|error| Mistake::new(whole, None, error.to_string()))?;
+            read_small(path).map_err(|error| Box::new(Mistake::new(whole, None, error.to_string())))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
             let origin = Origin::File { path: shown.clone(), line: Some(line), column: None };
-            Mistake::new(origin, None, "is not UTF-8 text; save it in that encoding")
+            Box::new(Mistake::new(
+                origin,
+                None,
+                Problem::new("the text is not UTF-8", "save the file as UTF-8"),
+            ))
         })?;
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         Ok(Self { shown, directory, text, is_private: metadata.mode() & 0o077 == 0 })
     }
 
-    /// The file as a whole.
+    /// The whole file.
     pub(crate) fn whole(&self) -> Origin {
         Origin::File { path: self.shown.clone(), line: None, column: None }
     }
 
-    /// A line of it, counted from 1.
+    /// One of its lines, counted from 1.
     pub(crate) fn line(&self, line: usize) -> Origin {
         Origin::File { path: self.shown.clone(), line: Some(line), column: None }
     }
@@ -103,13 +106,13 @@ pub(crate) fn shown(path: &Path, working_dir: &Path) -> PathBuf {
 }
 
 impl Layer {
-    /// What `sfexport.toml` says.
+    /// Reads `sfexport.toml`.
     pub(crate) fn of_shared_file(file: &TextFile, mistakes: &mut Vec<Mistake>) -> Self {
         let mut reader = FileReader { file, layer: Self::labelled("file"), mistakes };
         let (root, sound) = reader.parse();
         if !sound {
-            // What can be made out between the errors still says where the jobs are; its own mistakes may be
-            // echoes of the errors.
+            // The parts between the errors may still say where the jobs are. Mistakes found there are dropped, since
+            // the errors may have caused them.
             let mut echoes = Vec::new();
             let mut reader = FileReader { file, layer: reader.layer, mistakes: &mut echoes };
             reader.layer.unread = true;
@@ -120,7 +123,7 @@ impl Layer {
         reader.layer
     }
 
-    /// What a job's file says.
+    /// Reads a job file.
     pub(crate) fn of_job_file(file: &TextFile, mistakes: &mut Vec<Mistake>) -> Self {
         let mut reader = FileReader { file, layer: Self::labelled("file"), mistakes };
         let (root, sound) = reader.parse();
@@ -131,8 +134,7 @@ impl Layer {
         reader.layer
     }
 
-    /// What the environment says; unknown variables of an org are mistakes, others that look like a
-    /// misspelled one are warnings.
+    /// Reads the environment. Unknown variables of an org are mistakes. Others that look misspelled are warnings.
     pub(crate) fn of_environment(
         environment: &[(OsString, OsString)],
         working_dir: &Path,
@@ -141,15 +143,15 @@ impl Layer {
     ) -> Self {
         let mut layer = Self::labelled("environment");
         for (name, text) in environment {
-            // No variable of ours has a name that is not UTF-8.
+            // The names of our variables are all UTF-8.
             let Some(name) = name.to_str() else { continue };
             let origin = Origin::Variable(name.to_owned());
             let Some(rest) = name.strip_prefix(PREFIX) else {
                 let capitals = name.to_ascii_uppercase();
                 let is_ours = capitals.strip_prefix(PREFIX).is_some_and(|rest| variable(rest).is_ok());
                 if is_ours && !text.is_empty() {
-                    let what = format!("is not read; write its name in capitals: {capitals}");
-                    warnings.push(Mistake::new(origin, None, what));
+                    let problem = Problem::new(IGNORED_VARIABLE, format!("rename it to {capitals}"));
+                    warnings.push(Mistake::new(origin, None, problem));
                 }
                 continue;
             };
@@ -162,11 +164,11 @@ impl Layer {
                         layer.orgs.entry(org).or_insert_with(|| origin.clone());
                     }
                     let Some(text) = text.to_str() else {
-                        mistakes.push(Mistake::new(origin.clone(), path.clone(), "is not UTF-8 text"));
+                        mistakes.push(Mistake::new(origin.clone(), path.clone(), "the value is not UTF-8"));
                         layer.found.insert(path, Found { origin, value: None });
                         continue;
                     };
-                    // A secret that is mounted or pasted often brings a line end along.
+                    // Mounted or pasted secrets often end in a line break.
                     let text = if matches!(key.kind, Kind::Secret | Kind::Literal) {
                         text.trim_end_matches(['\r', '\n'])
                     } else {
@@ -176,15 +178,18 @@ impl Layer {
                         layer.add(path, key, &Raw::Text(text), origin, working_dir, mistakes);
                     }
                 }
-                Err(UnknownVariable::Mistake(what)) => mistakes.push(Mistake::new(origin, None, what)),
-                Err(UnknownVariable::Warning(what)) => warnings.push(Mistake::new(origin, None, what)),
+                Err(UnknownVariable::Mistake(problem)) => mistakes.push(Mistake::new(origin, None, problem)),
+                Err(UnknownVariable::Near(near)) => {
+                    let problem = Problem::new(IGNORED_VARIABLE, format!("did you mean {near}?"));
+                    warnings.push(Mistake::new(origin, None, problem));
+                }
                 Err(UnknownVariable::Ignored) => {}
             }
         }
         layer
     }
 
-    /// What the command line's flags say.
+    /// Reads the flags.
     pub(crate) fn of_flags(flags: &[FlagValue], working_dir: &Path, mistakes: &mut Vec<Mistake>) -> Self {
         let mut layer = Self::labelled("flags");
         for flag in flags {
@@ -196,7 +201,7 @@ impl Layer {
         layer
     }
 
-    /// The defaults of a table, its keys under this prefix.
+    /// The defaults of a table, with its keys under this prefix.
     pub(crate) fn of_defaults(table: Table, prefix: &str, base: &Path) -> Self {
         let mut layer = Self::labelled("default");
         for key in keys::keys().filter(|key| key.table == table) {
@@ -208,12 +213,12 @@ impl Layer {
         layer
     }
 
-    /// The orgs that it says something about.
+    /// The orgs that it mentions.
     pub(crate) fn orgs(&self) -> &BTreeMap<OrgName, Origin> {
         &self.orgs
     }
 
-    /// Whether its text was no TOML, so that nobody knows what it says.
+    /// Whether its text is not valid TOML, so some of it is unknown.
     pub(crate) fn is_unread(&self) -> bool {
         self.unread
     }
@@ -233,12 +238,12 @@ impl Layer {
     ) {
         let value = match value::read(key.kind, raw, base) {
             Ok(value) => Some(value),
-            Err(mut what) => {
+            Err(mut problem) => {
                 if key.kind == Kind::Secret {
                     let variable = format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase());
-                    what = format!("{what}; set {variable}, or name a file by `{}_file`", key.name);
+                    problem.hint = Some(format!("set {variable}, or name a file with `{}_file`", key.name));
                 }
-                mistakes.push(Mistake::new(origin.clone(), path.clone(), what));
+                mistakes.push(Mistake::new(origin.clone(), path.clone(), problem));
                 None
             }
         };
@@ -256,11 +261,11 @@ struct FileReader<'a> {
 type Entry<'a, 'i> = (&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>);
 
 impl<'a> FileReader<'a> {
-    /// The file's root table, and whether it is all of what the file says.
+    /// The root table, and whether the whole file could be parsed.
     fn parse(&mut self) -> (DeTable<'a>, bool) {
         let (root, mut errors) = DeTable::parse_recoverable(&self.file.text);
         let sound = errors.is_empty();
-        // The parser looks at the structure before the values.
+        // The parser reports errors in the structure before errors in values.
         errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
         let mut last_line = 0;
         let mut open = false;
@@ -268,9 +273,9 @@ impl<'a> FileReader<'a> {
             let start = error.span().map_or(0, |span| span.start).min(self.file.text.len());
             let line = self.file.line_at(start);
             let written = self.file.text.lines().nth(line - 1).unwrap_or_default();
-            // What follows an error on its own line is mostly its echo, and so are the further lines of a text whose
-            // quotes hold only one.
-            if line == last_line || (open && !syntax::begins_anew(written)) {
+            // An error usually causes the further errors on its line. A missing closing quote also causes those on the
+            // lines that follow.
+            if line == last_line || (open && !syntax::is_a_new_entry(written)) {
                 continue;
             }
             open = syntax::leaves_text_open(written);
@@ -280,8 +285,8 @@ impl<'a> FileReader<'a> {
             let origin =
                 Origin::File { path: self.file.shown.clone(), line: Some(line), column: Some(column) };
             let found = start..error.span().map_or(start, |span| span.end.max(start));
-            let what = syntax::explain(&self.file.text, found, error.message());
-            self.mistakes.push(Mistake::new(origin, None, what));
+            let problem = syntax::explain(&self.file.text, found, error.message());
+            self.mistakes.push(Mistake::new(origin, None, problem));
         }
         (root.into_inner(), sound)
     }
@@ -314,17 +319,17 @@ impl<'a> FileReader<'a> {
         let origin = self.file.origin_at(name.span().start);
         let Ok(org) = OrgName::parse(name.get_ref()) else {
             let known = keys::find(Table::Org, name.get_ref()).is_some();
-            let what = if known {
-                "an org's name is missing; write `[orgs.NAME]` above it, or `[org]` for the only org"
-                    .to_owned()
+            let problem = if known {
+                Problem::new(UNNAMED_ORG, UNNAMED_ORG_HINT)
             } else {
-                crate::org::OrgNameError.to_string()
+                not_an_org_name(name.get_ref())
             };
-            self.mistakes.push(Mistake::new(origin, path, what));
+            self.mistakes.push(Mistake::new(origin, path, problem));
             return;
         };
         if org.as_str() == OrgName::DEFAULT {
-            self.mistakes.push(Mistake::new(origin, path, "is the name of the `[org]` table; write `[org]`"));
+            let problem = Problem::new("\"default\" is the name of the `[org]` table", "write `[org]`");
+            self.mistakes.push(Mistake::new(origin, path, problem));
             return;
         }
         let Some(table) = self.expect_table(&path, name, value) else { return };
@@ -342,19 +347,18 @@ impl<'a> FileReader<'a> {
             return Some(table);
         }
         let known = keys::find(Table::Org, name.get_ref()).is_some();
-        let what = if path.starts_with("orgs.") && known {
-            "an org's name is missing; write `[orgs.NAME]` above its keys, or `[org]` for the only org"
-                .to_owned()
-        } else if path == "orgs" {
-            "is a table: write `[orgs.NAME]` on a line of its own, and its keys below".to_owned()
+        let problem = if path.starts_with("orgs.") && known {
+            Problem::new(UNNAMED_ORG, UNNAMED_ORG_HINT)
         } else {
-            format!("is a table: write `[{path}]` on a line of its own, and its keys below")
+            let head = if path == "orgs" { "orgs.NAME" } else { path };
+            let hint = format!("write `[{head}]` on a separate line, with its keys below");
+            Problem::new("this is the name of a table, not a key", hint)
         };
-        self.mistakes.push(Mistake::new(self.file.origin_at(name.span().start), path.to_owned(), what));
+        self.mistakes.push(Mistake::new(self.file.origin_at(name.span().start), path.to_owned(), problem));
         None
     }
 
-    /// Reads a table of keys; `prefix` is its full path, `inner` its path in its own kind of table.
+    /// Reads a table of keys; `prefix` is its full path, `inner` its path in this kind of table.
     fn table(&mut self, table: &DeTable<'_>, kind: Table, prefix: &str, inner: &str) {
         self.entries(table.iter(), kind, prefix, inner);
     }
@@ -378,22 +382,35 @@ impl<'a> FileReader<'a> {
                     self.table(table, kind, &format!("{path}."), &format!("{own}."));
                 }
             } else {
-                let what = unknown(kind, inner, name.get_ref(), matches!(value.get_ref(), DeValue::Table(_)));
-                self.mistakes.push(Mistake::new(origin, path, what));
+                let is_table = matches!(value.get_ref(), DeValue::Table(_));
+                self.mistakes.push(Mistake::new(
+                    origin,
+                    path,
+                    unknown(kind, inner, name.get_ref(), is_table),
+                ));
             }
         }
     }
 }
 
-/// Words for a key that nobody knows.
-fn unknown(kind: Table, inner: &str, name: &str, is_table: bool) -> String {
-    let word = if is_table { "table" } else { "key" };
+const UNNAMED_ORG: &str = "the org has no name";
+const UNNAMED_ORG_HINT: &str = "write `[orgs.NAME]` above its keys, or `[org]` if it is the only org";
+const IGNORED_VARIABLE: &str = "this variable is ignored";
+
+fn not_an_org_name(name: &str) -> Problem {
+    let what = format!("{} is not an org's name", quoted(name));
+    Problem::new(what, "use lowercase letters, digits and single underscores")
+}
+
+/// The mistake of a key that does not exist.
+fn unknown(kind: Table, inner: &str, name: &str, is_table: bool) -> Problem {
+    let what = if is_table { "unknown table" } else { "unknown key" };
     let mut known = keys::children(kind, inner);
     if kind == Table::Settings && inner.is_empty() {
         known.extend(["org", "orgs"]);
     }
-    // In TOML a key belongs to the table above it, whatever the blank lines say: one of another table is most
-    // often a line that lost its table, or took one on.
+    // In TOML, a key belongs to the table above it, regardless of blank lines. A key of another table has most likely
+    // been separated from its table.
     let homes: Vec<(Table, String)> = keys::keys()
         .filter_map(|key| {
             let (table, own) = key.name.rsplit_once('.').unwrap_or(("", key.name));
@@ -403,19 +420,30 @@ fn unknown(kind: Table, inner: &str, name: &str, is_table: bool) -> String {
     if let Some((table, _)) = homes.first() {
         let here = if *table == kind { " here" } else { "" };
         let homes: Vec<_> = homes.iter().map(|(_, home)| home.as_str()).collect();
-        return format!("unknown {word}{here}; `{name}` stands {}", homes.join(" or "));
+        return Problem::new(format!("{what}{here}"), format!("write `{name}` {}", homes.join(" or ")));
     }
-    if let Some(instead) = keys::instead_of(name) {
-        return instead.to_owned();
+    if let Some(problem) = other_login(name) {
+        return problem;
     }
     let synonym = keys::synonym(kind, name).filter(|_| inner.is_empty());
-    match nearest(name, known.iter().copied()).or(synonym) {
-        Some(near) => format!("unknown {word}; did you mean `{near}`?"),
-        None => format!("unknown {word}; known here are {}", known.join(", ")),
-    }
+    let hint = match nearest(name, known.iter().copied()).or(synonym) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("choose one of {}", known.join(", ")),
+    };
+    Problem::new(what, hint)
 }
 
-/// Where the keys of a table stand, for somebody who wrote one below `inner` of another.
+/// The mistake of a key for another way to log in.
+fn other_login(name: &str) -> Option<Problem> {
+    keys::is_other_login(name).then(|| {
+        Problem::new(
+            "sfexport does not log in with a password, a token or a client secret",
+            "use a private key (see docs/setup.md)",
+        )
+    })
+}
+
+/// The place for the keys of a table, for someone who wrote one below `inner` of another.
 fn home(of: Table, table: &str, written: Table, inner: &str) -> String {
     match (of, table) {
         (_, "") if of == written => format!("at the top, above `[{}]`", inner.trim_end_matches('.')),
@@ -423,34 +451,35 @@ fn home(of: Table, table: &str, written: Table, inner: &str) -> String {
         (Table::Org, _) => "in `[org]` of sfexport.toml".to_owned(),
         (Table::Job, "") => "in a job's file".to_owned(),
         _ if of == written => format!("in `[{table}]`"),
-        // An org's table is of the same file.
+        // An org's table is in the same file.
         (Table::Settings, table) if written == Table::Org => format!("in `[{table}]`"),
         (Table::Settings, table) => format!("in `[{table}]` of sfexport.toml"),
         (Table::Job, table) => format!("in `[{table}]` of a job's file"),
     }
 }
 
-/// A variable that no key has.
+/// A variable that sets no key.
 enum UnknownVariable {
-    Mistake(String),
-    Warning(String),
+    /// A variable of an org.
+    Mistake(Problem),
+    /// Similar to this variable.
+    Near(String),
     Ignored,
 }
 
-/// The key that a variable sets, less `SFEXPORT_`: its full path, and the org that it belongs to.
+/// The key that a variable sets, given its name without `SFEXPORT_`: the full path, and the org it belongs to.
 fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), UnknownVariable> {
-    // On the systems that this runs on, `Sfexport_Org__Key` is another variable.
+    // The names of variables are case-sensitive.
     let lower = rest.to_ascii_lowercase();
     let is_upper = !rest.contains(|c: char| c.is_ascii_lowercase());
     let unknown_key = |prefix: &str, name: &str| {
         let known = keys::children(Table::Org, "");
-        if let Some(instead) = keys::instead_of(name) {
-            return UnknownVariable::Mistake(instead.to_owned());
+        if let Some(problem) = other_login(name) {
+            return UnknownVariable::Mistake(problem);
         }
-        let near = nearest(name, known).map_or_else(String::new, |near| {
-            format!("; did you mean {PREFIX}{prefix}{}?", near.to_ascii_uppercase())
-        });
-        UnknownVariable::Mistake(format!("no key of an org is called `{name}`{near}"))
+        let near = nearest(name, known)
+            .map(|near| format!("did you mean {PREFIX}{prefix}{}?", near.to_ascii_uppercase()));
+        UnknownVariable::Mistake(Problem::hinted(format!("orgs have no key `{name}`"), near))
     };
     if let Some(name) = rest.strip_prefix("ORG__") {
         let name = name.to_ascii_lowercase();
@@ -460,17 +489,20 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Unkno
         };
     }
     if let Some(both) = rest.strip_prefix("ORGS__") {
-        // No key begins with `_`, so the last `__` parts the two.
+        // No key begins with `_`, so the last `__` separates the two.
         let Some((org, name)) = both.rsplit_once("__") else {
-            return Err(UnknownVariable::Mistake(format!(
-                "names no key; write {PREFIX}ORGS__NAME__CLIENT_ID for the org NAME"
-            )));
+            let hint = format!("write it as in {PREFIX}ORGS__NAME__CLIENT_ID, for the org NAME");
+            return Err(UnknownVariable::Mistake(Problem::new("the name lacks an org or a key", hint)));
         };
         let Ok(parsed) = OrgName::parse(&org.to_ascii_lowercase()) else {
-            return Err(UnknownVariable::Mistake(crate::org::OrgNameError.to_string()));
+            return Err(UnknownVariable::Mistake(not_an_org_name(org)));
         };
         if parsed.as_str() == OrgName::DEFAULT {
-            return Err(UnknownVariable::Mistake(format!("the org without a name is {PREFIX}ORG__{name}")));
+            let problem = Problem::new(
+                "\"default\" is the name of the `[org]` table",
+                format!("write {PREFIX}ORG__{name}"),
+            );
+            return Err(UnknownVariable::Mistake(problem));
         }
         let name = name.to_ascii_lowercase();
         return match keys::find(Table::Org, &name) {
@@ -485,18 +517,15 @@ fn variable(rest: &str) -> Result<(String, &'static Key, Option<OrgName>), Unkno
         return Ok((path, key, None));
     }
     if let Some(near) = near_org(rest) {
-        return Err(UnknownVariable::Warning(format!("is not read; did you mean {near}?")));
+        return Err(UnknownVariable::Near(near));
     }
-    // Kubernetes invents SFEXPORT_PORT and its like, so a variable is no mistake; but a near miss is reported.
+    // Kubernetes adds variables such as SFEXPORT_PORT, so unknown variables are not mistakes.
     let variables: Vec<String> =
         keys::keys().filter_map(Key::variable).filter(|name| close(&name[PREFIX.len()..], rest)).collect();
-    match variables.first() {
-        Some(near) => Err(UnknownVariable::Warning(format!("is not read; did you mean {near}?"))),
-        None => Err(UnknownVariable::Ignored),
-    }
+    Err(variables.into_iter().next().map_or(UnknownVariable::Ignored, UnknownVariable::Near))
 }
 
-/// `SFEXPORT_ORGS__EMEA__KEY_FILE` for `SFEXPORT_ORGS_EMEA_KEY_FILE`: a further org's variable with one `_` for two.
+/// `SFEXPORT_ORGS__EMEA__KEY_FILE` for `SFEXPORT_ORGS_EMEA_KEY_FILE`, where `_` was written instead of `__`.
 fn near_org(rest: &str) -> Option<String> {
     let both = rest.strip_prefix("ORGS_")?;
     keys::children(Table::Org, "").into_iter().find_map(|key| {
@@ -507,7 +536,7 @@ fn near_org(rest: &str) -> Option<String> {
     })
 }
 
-/// Whether one is the other with a slip of the fingers, or with `_` for `__`.
+/// Whether the two differ by one typing error, or by `_` instead of `__`.
 fn close(known: &str, written: &str) -> bool {
     let plain = |text: &str| text.to_ascii_uppercase().replace('_', "");
     plain(known) == plain(written) || strsim::damerau_levenshtein(known, written) <= 1
@@ -517,14 +546,14 @@ fn close(known: &str, written: &str) -> bool {
 pub(crate) struct Section<T> {
     /// The values in effect.
     pub(crate) typed: T,
-    /// Key of the table → the place of the value in effect, and the rank of its layer.
+    /// By key: the place of the value in effect, the rank of its layer, and whether it is valid.
     written: BTreeMap<String, (Origin, usize, bool)>,
     prefix: String,
 }
 
 impl<T: DeserializeOwned> Section<T> {
-    /// Merges what the layers, lowest first, say under a prefix. `None` only where the table of keys and the
-    /// type disagree, which a test rules out.
+    /// Merges the layers' values under a prefix, lowest layer first. `None` only if the table of keys and the type
+    /// disagree, which a test rules out.
     pub(crate) fn merge(layers: &[&Layer], prefix: &str, mistakes: &mut Vec<Mistake>) -> Option<Self> {
         let mut figment = Figment::new();
         let mut written = BTreeMap::new();
@@ -550,39 +579,39 @@ impl<T: DeserializeOwned> Section<T> {
 }
 
 impl<T> Section<T> {
-    /// Whether anybody wrote the key, rightly or wrongly.
+    /// Whether any source sets the key, validly or not.
     pub(crate) fn is_written(&self, key: &str) -> bool {
         self.written.contains_key(key)
     }
 
-    /// Whether its last writer wrote it wrongly; then nothing that follows from it is worth telling.
+    /// Whether the value in effect is invalid. Mistakes that follow from it are then left out.
     pub(crate) fn is_mistaken(&self, key: &str) -> bool {
         self.written.get(key).is_some_and(|(_, _, good)| !good)
     }
 
-    /// The rank of the layer that wrote it.
+    /// The rank of the layer whose value is in effect.
     pub(crate) fn rank(&self, key: &str) -> Option<usize> {
         self.written.get(key).map(|(_, rank, _)| *rank)
     }
 
-    /// Where it was written.
+    /// The place of the value in effect.
     pub(crate) fn origin(&self, key: &str) -> Option<Origin> {
         self.written.get(key).map(|(origin, _, _)| origin.clone())
     }
 
-    /// The keys that were written.
+    /// The keys that any source sets.
     pub(crate) fn written(&self) -> impl Iterator<Item = &str> {
         self.written.keys().map(String::as_str)
     }
 
-    /// A mistake about a key, at its place or, where it was not written, at this one.
-    pub(crate) fn mistake(&self, key: &str, otherwise: &Origin, what: impl Into<String>) -> Mistake {
+    /// A mistake about a key, at its place, or at `otherwise` if no source sets it.
+    pub(crate) fn mistake(&self, key: &str, otherwise: &Origin, problem: impl Into<Problem>) -> Mistake {
         let origin = self.origin(key).unwrap_or_else(|| otherwise.clone());
-        Mistake::new(origin, format!("{}{key}", self.prefix), what)
+        Mistake::new(origin, format!("{}{key}", self.prefix), problem)
     }
 }
 
-/// A layer's values under a prefix, as figment takes them.
+/// A layer's values under a prefix, for figment.
 struct Under<'a> {
     layer: &'a Layer,
     prefix: &'a str,

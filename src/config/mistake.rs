@@ -1,5 +1,5 @@
-//! What a user wrote wrongly: where, what was found, what was expected, and the nearest thing that is right.
-//! Finding mistakes is the business of the readers; here they are worded and ordered.
+//! Mistakes in what a user wrote: the place, the problem and the remedy. The readers of the configuration find them;
+//! this module orders and prints them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,47 +11,91 @@ use crate::error::{Exit, Failure, plain, plain_lines};
 pub struct Mistake {
     /// Where it was written.
     pub origin: Origin,
-    /// The dotted key that it is about.
+    /// The dotted key.
     pub key: Option<String>,
-    /// What was found and what was expected; further lines show the place in a query.
+    /// What is wrong. Further lines show the place in a query.
     pub what: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// What is wrong with something, and what to do about it. The reader that knows its place makes a [`Mistake`] of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) what: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: Some(hint.into()) }
+    }
+
+    /// With this hint, unless there is none.
+    pub(crate) fn hinted(what: impl Into<String>, hint: Option<String>) -> Self {
+        Self { what: what.into(), hint }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(what: String) -> Self {
+        Self { what, hint: None }
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(what: &str) -> Self {
+        what.to_owned().into()
+    }
 }
 
 impl Mistake {
-    pub(crate) fn new(origin: Origin, key: impl Into<Option<String>>, what: impl Into<String>) -> Self {
-        Self { origin, key: key.into(), what: what.into() }
+    pub(crate) fn new(origin: Origin, key: impl Into<Option<String>>, problem: impl Into<Problem>) -> Self {
+        let Problem { what, hint } = problem.into();
+        Self { origin, key: key.into(), what, hint }
     }
 
     /// The same without the text at its place, which may hold the values of a query: for readers of a status page.
     fn redacted(&self) -> Self {
-        let what = match self.what.contains('\n') {
-            true => "this is not valid; `sfexport check --offline` shows the place".to_owned(),
-            false => self.what.clone(),
-        };
-        Self { what, ..self.clone() }
+        match self.what.contains('\n') {
+            true => {
+                let problem =
+                    Problem::new("this is not valid", "run `sfexport check --offline` to see the place");
+                Self::new(self.origin.clone(), self.key.clone(), problem)
+            }
+            false => self.clone(),
+        }
+    }
+
+    /// The mistake without its hint, and the hint.
+    #[must_use]
+    pub fn split(mut self) -> (String, Option<String>) {
+        let hint = self.hint.take();
+        (self.to_string(), hint)
     }
 }
 
 impl fmt::Display for Mistake {
-    /// `jobs/accounts.toml:3: timezone: "Europe/Berln" is no time zone; did you mean "Europe/Berlin"?`
+    /// `jobs/accounts.toml:3: timezone: "Europe/Berln" is not a time zone`, and the hint on a line below.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Origin::Anywhere => {}
             origin => write!(f, "{}: ", plain(&origin.to_string()))?,
         }
-        // A variable's name says the key already.
+        // The name of a variable or a flag includes the key.
         if let (Some(key), false) = (&self.key, matches!(self.origin, Origin::Variable(_) | Origin::Flag(_)))
         {
             write!(f, "{}: ", plain(key))?;
         }
-        f.write_str(&plain_lines(&self.what))
+        f.write_str(&plain_lines(&self.what))?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {}", plain(hint)))
     }
 }
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// Nowhere in particular: something is missing, or the command line asked for what is not there.
+    /// Nowhere in particular: something is missing, or the command line names a job that does not exist.
     Anywhere,
     /// A flag of the command line.
     Flag(String),
@@ -116,7 +160,7 @@ impl fmt::Display for Mistakes {
         let indent = if let [only] = self.0.as_slice() {
             return only.fmt(f);
         } else {
-            // A job that was asked for and is not there is no mistake of the configuration's.
+            // A job that the command line names and nobody has written is not a mistake of the configuration.
             let asked = |mistake: &Mistake| mistake.origin == Origin::Anywhere && mistake.key.is_none();
             let subject = if self.0.iter().any(asked) { "there are" } else { "the configuration has" };
             writeln!(f, "{subject} {} mistakes:", self.0.len())?;
@@ -139,13 +183,17 @@ impl From<Mistakes> for Failure {
     fn from(mistakes: Mistakes) -> Self {
         let redacted = Mistakes(mistakes.0.iter().map(Mistake::redacted).collect());
         let redacted = (redacted != mistakes).then(|| redacted.to_string());
-        Self { redacted, ..Self::new(Exit::Configuration, mistakes.to_string()) }
+        let (what, hint) = match mistakes.0.as_slice() {
+            [only] => only.clone().split(),
+            _ => (mistakes.to_string(), None),
+        };
+        Self { hint, redacted, ..Self::new(Exit::Configuration, what) }
     }
 }
 
 /// The candidate that this text is most likely a misspelling of.
 pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // A whole paragraph is no misspelled word, and its distance would be costly.
+    // A paragraph is not a misspelled word, and computing its distance would be expensive.
     if text.len() > 80 {
         return None;
     }
@@ -159,12 +207,12 @@ pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// `; did you mean "accounts"?`, or nothing.
-pub(crate) fn did_you_mean<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(text, candidates).map_or_else(String::new, |near| format!("; did you mean {}?", quoted(near)))
+/// `did you mean "accounts"?`, or nothing.
+pub(crate) fn did_you_mean<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(text, candidates).map(|near| format!("did you mean {}?", quoted(near)))
 }
 
-/// A value as a message shows it: quoted, on one line, not too long.
+/// A value as a message shows it: quoted, on one line, and shortened if it is long.
 pub(crate) fn quoted(text: &str) -> String {
     const MAX_SHOWN_CHARS: usize = 80;
     match text.char_indices().nth(MAX_SHOWN_CHARS) {
@@ -212,8 +260,8 @@ mod tests {
         assert_eq!(failure.exit.code(), 78);
         assert_eq!(
             failure.redacted.unwrap(),
-            "the configuration has 4 mistakes:\n  SFEXPORT_ORG__KEY: c\n  jobs/a.toml:2: this is not valid; \
-             `sfexport check --offline` shows the place\n  sfexport.toml:1: org: a\n  sfexport.toml:9: org.client_id: b"
+            "the configuration has 4 mistakes:\n  SFEXPORT_ORG__KEY: c\n  jobs/a.toml:2: this is not valid\n    \
+             hint: run `sfexport check --offline` to see the place\n  sfexport.toml:1: org: a\n  sfexport.toml:9: org.client_id: b"
         );
     }
 }

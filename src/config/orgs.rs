@@ -1,4 +1,4 @@
-//! The orgs: `[org]`, `[orgs.NAME]` and their variables, each made complete or told what it lacks.
+//! Reads the orgs: `[org]`, `[orgs.NAME]` and their variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use serde::Deserialize;
 
 use super::keys::Table;
 use super::layer::{Layer, Section};
-use super::mistake::{Mistake, Origin, quoted};
+use super::mistake::{Mistake, Origin, Problem, quoted};
 use super::settings::secret;
 use crate::error::code_point;
 use crate::org::{KeySource, LoginUrl, Org, OrgName, PasswordSource};
 
-/// The orgs that are right, and the names of all.
+/// The valid orgs, and the names of all orgs.
 #[derive(Default)]
 pub(crate) struct Orgs {
     pub(crate) complete: BTreeMap<OrgName, Org>,
-    /// Also those with mistakes, so that a job that names one is not told that there is none.
+    /// Including orgs with mistakes, so a job that names one causes no further mistake.
     pub(crate) named: BTreeSet<OrgName>,
 }
 
@@ -40,7 +40,7 @@ struct RawOrg {
     instance_hosts: Option<Vec<String>>,
 }
 
-/// Reads every org that a layer, lowest first, says something about.
+/// Reads every org that a layer mentions, lowest layer first.
 pub(crate) fn read(layers: &[&Layer], mistakes: &mut Vec<Mistake>) -> Orgs {
     let mut orgs = Orgs::default();
     let mut origins: BTreeMap<&OrgName, &Origin> = BTreeMap::new();
@@ -58,7 +58,7 @@ pub(crate) fn read(layers: &[&Layer], mistakes: &mut Vec<Mistake>) -> Orgs {
     orgs
 }
 
-/// One org; `None` where it has a mistake.
+/// One org; `None` if it has a mistake.
 fn org(name: &OrgName, origin: &Origin, layers: &[&Layer], mistakes: &mut Vec<Mistake>) -> Option<Org> {
     let prefix = match name.as_str() {
         OrgName::DEFAULT => "org.".to_owned(),
@@ -69,17 +69,17 @@ fn org(name: &OrgName, origin: &Origin, layers: &[&Layer], mistakes: &mut Vec<Mi
     let all: Vec<_> = std::iter::once(&defaults).chain(layers.iter().copied()).collect();
     let section = Section::<RawOrg>::merge(&all, &prefix, mistakes)?;
     let variable = |key: &str| variable(&prefix, key);
-    // An org that only variables know lacks a variable: the one that is set is not blamed for it.
-    let lacks = |key: &str, file: String, environment: String| match origin {
+    // If only variables mention the org, the mistake names the missing variable.
+    let lacks = |key: &str, file: String, environment: Option<String>| match origin {
         Origin::Variable(_) => {
-            Mistake::new(Origin::Variable(variable(key)), format!("{prefix}{key}"), environment)
+            let problem = Problem::hinted("this variable is not set", environment);
+            Mistake::new(Origin::Variable(variable(key)), format!("{prefix}{key}"), problem)
         }
-        origin => section.mistake(key, origin, file),
+        origin => section.mistake(key, origin, Problem::new("this key is missing", file)),
     };
     let missing = |key: &str, value: &Option<String>, mistakes: &mut Vec<Mistake>| {
         if value.is_none() && !section.is_written(key) {
-            let file = format!("is missing; write it, or set {}", variable(key));
-            mistakes.push(lacks(key, file, "is missing".to_owned()));
+            mistakes.push(lacks(key, format!("add it, or set {}", variable(key)), None));
         }
     };
     let typed = &section.typed;
@@ -94,14 +94,14 @@ fn org(name: &OrgName, origin: &Origin, layers: &[&Layer], mistakes: &mut Vec<Mi
 
     let login = match LoginUrl::parse(&typed.login_url) {
         Ok(login) => Some(login),
-        // A password in the URL is not repeated.
-        Err(error) if typed.login_url.contains('@') => {
-            mistakes.push(section.mistake("login_url", origin, error.to_string()));
-            None
-        }
         Err(error) => {
-            let what = format!("{} {error}", quoted(&typed.login_url));
-            mistakes.push(section.mistake("login_url", origin, what));
+            // The message does not repeat a password in the URL.
+            let shown = match typed.login_url.contains('@') {
+                true => "the value".to_owned(),
+                false => quoted(&typed.login_url),
+            };
+            let problem = Problem::new(format!("{shown} {}", error.reason), error.hint);
+            mistakes.push(section.mistake("login_url", origin, problem));
             None
         }
     };
@@ -117,10 +117,8 @@ fn org(name: &OrgName, origin: &Origin, layers: &[&Layer], mistakes: &mut Vec<Mi
     let key = either(&section, "key", "key_file", origin, mistakes);
     if key.is_none() && !section.is_written("key") && !section.is_written("key_file") {
         let inline = variable("key");
-        let file = format!("is missing; name the private key's file, or set {inline} to its PEM");
-        let environment =
-            format!("is missing; name the private key's file, or set {inline} to the PEM itself");
-        mistakes.push(lacks("key_file", file, environment));
+        let file = format!("set it to the path of the private key, or set {inline} to the key's PEM");
+        mistakes.push(lacks("key_file", file.clone(), Some(file)));
     }
     let key_password = either(&section, "key_password", "key_password_file", origin, mistakes);
 
@@ -163,8 +161,8 @@ enum Side {
     File,
 }
 
-/// Which of two keys that exclude each other holds. The environment overrides the file here too: a container
-/// may bring a key for a configuration that names a file. Both from one source are a mistake.
+/// Which of two alternative keys is in effect. The environment overrides the file, so a container may set a key for a
+/// configuration that names a file. Both in one source are a mistake.
 fn either(
     section: &Section<RawOrg>,
     inline: &str,
@@ -180,69 +178,73 @@ fn either(
         (Some(_), None) => Some(Side::Inline),
         (None, Some(_)) => Some(Side::File),
         (Some(a), Some(b)) if a == b => {
-            let what = format!("`{inline}` and `{file}` are both set; keep one of them");
-            mistakes.push(section.mistake(inline, origin, what));
+            let problem = Problem::new(format!("`{inline}` and `{file}` are both set"), "remove one of them");
+            mistakes.push(section.mistake(inline, origin, problem));
             None
         }
         (Some(a), Some(b)) => Some(if a > b { Side::Inline } else { Side::File }),
     }
 }
 
-fn client_id_mistake(text: &str) -> Option<String> {
+fn client_id_mistake(text: &str) -> Option<Problem> {
     if let Some(c) = text.chars().find(|c| !c.is_ascii_graphic()) {
         let code = code_point(c);
-        return Some(format!(
-            "{} holds {c:?}, {code}, and a consumer key has only letters and digits of ASCII; copy it again",
-            quoted(text)
-        ));
+        let what = format!("{} contains {c:?} ({code}), which consumer keys never do", quoted(text));
+        return Some(Problem::new(what, "copy the consumer key again"));
     }
     text.contains('@').then(|| {
-        format!("{} is a username; write it as `username`, and the app's consumer key here", quoted(text))
+        let what = format!("{} is a username, not a consumer key", quoted(text));
+        Problem::new(what, "set `username` to it, and `client_id` to the app's consumer key")
     })
 }
 
-fn username_mistake(text: &str) -> Option<String> {
+fn username_mistake(text: &str) -> Option<Problem> {
     if text.contains('@') {
         return None;
     }
     Some(if text.starts_with("3MVG") {
-        format!("{} is a consumer key; write it as `client_id`, and the user's name here", quoted(text))
+        let what = format!("{} is a consumer key, not a username", quoted(text));
+        Problem::new(what, "set `client_id` to it, and `username` to the user's name")
     } else {
-        format!("{} has no @; write the whole username, as in \"integration@example.com\"", quoted(text))
+        let hint = "write the whole username, as in \"integration@example.com\"";
+        Problem::new(format!("{} has no @", quoted(text)), hint)
     })
 }
 
-fn version_mistake(text: &str) -> Option<String> {
+fn version_mistake(text: &str) -> Option<Problem> {
     const MIN_API_VERSION: u32 = 31;
     let digits = |part: &str| !part.is_empty() && part.len() <= 3 && part.bytes().all(|b| b.is_ascii_digit());
     let number = text.trim_start_matches(['v', 'V']);
     let major = number.strip_suffix(".0").unwrap_or(number);
     match major.parse::<u32>() {
         Ok(major) if major >= MIN_API_VERSION && text == format!("{major}.0") => None,
-        Ok(version) if digits(major) && version >= MIN_API_VERSION => {
-            Some(format!("{} is not how it is written; write \"{version}.0\"", quoted(text)))
+        Ok(version) if digits(major) && version >= MIN_API_VERSION => Some(Problem::new(
+            format!("{} is not an API version", quoted(text)),
+            format!("write \"{version}.0\""),
+        )),
+        Ok(_) if digits(major) => Some(Problem::new(
+            format!("API version {} is retired", quoted(text)),
+            format!("write \"{MIN_API_VERSION}.0\" or later"),
+        )),
+        _ => {
+            let what = format!("{} is not an API version", quoted(text));
+            Some(Problem::new(what, "write it as in \"62.0\""))
         }
-        Ok(_) if digits(major) => {
-            Some(format!("{} is no longer served; the oldest is \"{MIN_API_VERSION}.0\"", quoted(text)))
-        }
-        _ => Some(format!("{} is no API version; write it as in \"62.0\"", quoted(text))),
     }
 }
 
-fn host_mistake(text: &str) -> Option<String> {
-    // An `https://` URL of exactly this host and nothing more: what the token's rule compares with.
+fn host_mistake(text: &str) -> Option<Problem> {
+    // The host is compared with the host of an `https://` URL.
     let url = url::Url::parse(&format!("https://{text}/")).ok();
     let is_host = url.is_some_and(|url| {
         let host = url.host_str().unwrap_or_default();
         let whole = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        // A URL may hold `*` in its host; a pattern it is not.
+        // `*` is valid in a URL's host, but patterns are not supported.
         text.eq_ignore_ascii_case(&whole) && !text.contains('*')
     });
     (!is_host).then(|| {
-        format!(
-            "{} is no host; write it as in \"proxy.example.com\" or \"proxy.example.com:8443\"",
-            quoted(text)
-        )
+        let hint = "write it as in \"proxy.example.com\" or \"proxy.example.com:8443\"";
+        Problem::new(format!("{} is not a host", quoted(text)), hint)
     })
 }
 
@@ -256,14 +258,15 @@ mod tests {
             assert_eq!(version_mistake(good), None);
         }
         for (bad, expected) in [
-            ("62", "\"62\" is not how it is written; write \"62.0\""),
-            ("v62.0", "\"v62.0\" is not how it is written; write \"62.0\""),
-            ("30.0", "\"30.0\" is no longer served; the oldest is \"31.0\""),
-            ("latest", "\"latest\" is no API version; write it as in \"62.0\""),
-            ("62.1", "\"62.1\" is no API version; write it as in \"62.0\""),
-            ("", "\"\" is no API version; write it as in \"62.0\""),
+            ("62", "\"62\" is not an API version; write \"62.0\""),
+            ("v62.0", "\"v62.0\" is not an API version; write \"62.0\""),
+            ("30.0", "API version \"30.0\" is retired; write \"31.0\" or later"),
+            ("latest", "\"latest\" is not an API version; write it as in \"62.0\""),
+            ("62.1", "\"62.1\" is not an API version; write it as in \"62.0\""),
+            ("", "\"\" is not an API version; write it as in \"62.0\""),
         ] {
-            assert_eq!(version_mistake(bad).as_deref(), Some(expected));
+            let Problem { what, hint } = version_mistake(bad).unwrap();
+            assert_eq!(format!("{what}; {}", hint.unwrap()), expected);
         }
     }
 

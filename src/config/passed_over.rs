@@ -1,52 +1,55 @@
-//! Files that look as if they were meant to be read, and are not: job files with another extension or in another
-//! directory, and a shared file with another name. Whoever wrote them should hear of it.
+//! Finds files that look like job files or the shared file, but have the wrong name or are in the wrong directory.
 
 use std::path::{Path, PathBuf};
 
 use super::FILE_NAME;
 use super::layer::shown;
-use super::mistake::{Mistake, Origin};
+use super::mistake::{Mistake, Origin, Problem};
 
-/// How deep below the directory of the jobs it is looked for job files, and at how many names at most.
+/// How many levels below the jobs directory are searched, and how many names in each directory.
 const MAX_DEPTH: usize = 3;
 const MAX_NAMES: usize = 1_000;
 
-/// Directories whose names say that their files are not to be read.
+/// Directories whose files are ignored on purpose.
 const PUT_ASIDE: [&str; 9] =
     ["archive", "archived", "backup", "disabled", "examples", "off", "old", "templates", "unused"];
 
-/// What is passed over in the directory of the jobs.
+/// The ignored files in the jobs directory, as warnings.
 pub(super) fn jobs(directory: &Path, working_dir: &Path) -> Vec<Mistake> {
     let mut passed_over = Vec::new();
     for (name, path) in names(directory) {
-        let what = if path.is_dir() {
+        let problem = if path.is_dir() {
             if PUT_ASIDE.iter().any(|aside| name.eq_ignore_ascii_case(aside)) {
                 continue;
             }
             let Some(first) = first_job(&path, MAX_DEPTH) else { continue };
             let first = shown(&first, &path);
-            format!(
-                "is not read: it holds {}, but job files are directly in {}; move them there",
-                first.display(),
-                shown(directory, working_dir).display()
+            let directory = shown(directory, working_dir).display().to_string();
+            Problem::new(
+                format!("job files in this directory are ignored, such as {}", first.display()),
+                format!("move them to {directory} itself"),
             )
         } else if let Some(meant) = meant_job(&name) {
             match name.rsplit('.').next() {
-                Some("yaml" | "yml" | "json") => {
-                    format!("is not read: jobs are written in TOML; write it as {meant}")
-                }
-                _ => format!("is not read: the name of a job's file ends in .toml; rename it to {meant}"),
+                Some("yaml" | "yml" | "json") => Problem::new(
+                    "this file is ignored, because jobs are written in TOML",
+                    format!("write it as {meant}"),
+                ),
+                _ => Problem::new(
+                    "this file is ignored, because the names of job files end in .toml",
+                    format!("rename it to {meant}"),
+                ),
             }
         } else {
             continue;
         };
         let origin = Origin::File { path: shown(&path, working_dir), line: None, column: None };
-        passed_over.push(Mistake::new(origin, None, what));
+        passed_over.push(Mistake::new(origin, None, problem));
     }
     passed_over
 }
 
-/// The file of a directory that was most likely meant to be `sfexport.toml`.
+/// The file in a directory that was most likely meant to be `sfexport.toml`.
 pub(super) fn shared_file(directory: &Path) -> Option<String> {
     let near = |name: &str| {
         meant_job(name).is_some_and(|meant| meant.eq_ignore_ascii_case(FILE_NAME))
@@ -57,7 +60,7 @@ pub(super) fn shared_file(directory: &Path) -> Option<String> {
 
 /// The name that a file was most likely meant to have: `a.toml` for `a.TOML`, `a.toml.txt`, `a.yaml`.
 fn meant_job(name: &str) -> Option<String> {
-    // What ends so is put aside on purpose: `.bak`, `.disabled`, `~`.
+    // Other endings, such as `.bak`, `.disabled` and `~`, disable a file on purpose.
     const MEANT: [&str; 7] = [".toml.txt", ".toml ", ".toml", ".tml", ".yaml", ".yml", ".json"];
     if name.ends_with(".toml") {
         return None;
@@ -67,7 +70,7 @@ fn meant_job(name: &str) -> Option<String> {
     (!stem.is_empty()).then(|| format!("{}.toml", &name[..stem.len()]))
 }
 
-/// The first file of a directory that would be a job's.
+/// The first file in a directory that looks like a job file.
 fn first_job(directory: &Path, depth: usize) -> Option<PathBuf> {
     let (directories, files): (Vec<_>, Vec<_>) =
         names(directory).into_iter().partition(|(_, path)| path.is_dir());
@@ -80,7 +83,7 @@ fn first_job(directory: &Path, depth: usize) -> Option<PathBuf> {
     })
 }
 
-/// The names in a directory but for hidden ones, in their order. A mounted ConfigMap keeps `..data`, an editor `.#x`.
+/// The names in a directory, sorted, without hidden ones such as a ConfigMap's `..data` or an editor's `.#x`.
 fn names(directory: &Path) -> Vec<(String, PathBuf)> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let mut names: Vec<_> = entries
@@ -98,7 +101,7 @@ mod tests {
     use super::meant_job;
 
     #[test]
-    fn what_was_meant_is_told_from_what_is_put_aside() {
+    fn a_misnamed_job_file_is_not_a_disabled_one() {
         for (name, meant) in [
             ("contacts.TOML", Some("contacts.toml")),
             ("Contacts.Toml", Some("Contacts.toml")),

@@ -1,11 +1,11 @@
-//! Every key → the JSON Schemas (draft 2020-12) of the shared file and of a job file, for editors that complete
-//! and check. What takes two keys to judge, the readers alone know.
+//! Generates JSON Schemas (draft 2020-12) of the shared file and of job files, for completion and checks in editors.
+//! Rules that involve several keys are not part of them.
 
 use serde_json::{Map, Value, json};
 
 use super::keys::{self, Key, Kind, Table, Unwritten};
 
-/// The schema of a file: of `sfexport.toml` for [`Table::Settings`], of one org's table, or of a job file.
+/// The schema of `sfexport.toml` for [`Table::Settings`], of one org's table, or of a job file.
 #[must_use]
 pub fn schema(table: Table) -> Value {
     let mut schema = match table {
@@ -53,7 +53,7 @@ fn org(about: &str) -> Value {
     schema
 }
 
-/// The table of the keys below a prefix (`""`, `"http."`).
+/// The schema of the keys below a prefix (`""`, `"http."`).
 fn object(table: Table, prefix: &str) -> Value {
     let mut properties = Map::new();
     for name in keys::children(table, prefix) {
@@ -86,13 +86,13 @@ fn property(key: &Key) -> Value {
     schema
 }
 
-/// What a value of this type looks like in a file.
+/// The schema of a value of this type in a file.
 fn value(kind: Kind) -> Value {
     match kind {
         Kind::Text => json!({"type": "string", "pattern": "\\S"}),
         Kind::Word => json!({"type": "string", "pattern": "^\\S+$"}),
         Kind::Literal => json!({"type": "string"}),
-        // A secret that stands in a file is a mistake, whatever it is.
+        // Secrets are not allowed in files.
         Kind::Secret => json!({"not": {}}),
         Kind::Path => json!({"type": "string", "minLength": 1, "pattern": "^(?!~/)"}),
         Kind::Duration(_) => json!({

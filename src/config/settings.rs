@@ -1,4 +1,4 @@
-//! The settings of the process as the other parts take them; what each means stands in the table of keys.
+//! The settings of the process. The table of keys explains each of them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,84 +8,83 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
 use super::layer::Section;
-use super::mistake::{Mistake, Origin};
+use super::mistake::{Mistake, Origin, Problem};
 use crate::job::output_path::field_in;
 
-/// The settings of the process, with their defaults filled in and their paths whole.
+/// The settings of the process, with defaults filled in and absolute paths.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
     /// The directory of the job files.
     pub jobs_dir: PathBuf,
     /// Run history, locks and schedule marks.
     pub state_dir: PathBuf,
-    /// The directory that no output leaves.
+    /// The directory that contains all outputs.
     pub output_root: PathBuf,
-    /// Where rows are held that are too many for memory; `None`: in `state_dir`.
+    /// The directory for rows that do not fit into memory; `None` for `state_dir`.
     pub scratch_dir: Option<PathBuf>,
-    /// How the org is spoken to.
+    /// HTTP requests.
     pub http: Http,
-    /// How the daemon runs, and `run` with several jobs.
+    /// The daemon, and `run` with several jobs.
     pub daemon: Daemon,
     /// The status port.
     #[serde(default)]
     pub status: Status,
-    /// Who is told.
+    /// Notifications.
     pub notify: Notify,
 }
 
-/// How the org is spoken to.
+/// HTTP requests.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Http {
     /// How long connecting may take.
     #[serde(deserialize_with = "nanoseconds")]
     pub connect_timeout: Duration,
-    /// How long an answer may stand still.
+    /// How long a response may pause.
     #[serde(deserialize_with = "nanoseconds")]
     pub idle_timeout: Duration,
-    /// How long one request and its whole answer may take.
+    /// How long one request and its whole response may take.
     #[serde(deserialize_with = "nanoseconds")]
     pub request_timeout: Duration,
-    /// How many times a request is sent; at least 1.
+    /// How many times a request is sent, at least 1.
     pub attempts: u32,
     /// The wait before the second attempt.
     #[serde(deserialize_with = "nanoseconds")]
     pub wait_min: Duration,
-    /// The longest wait between two attempts; not below `wait_min`.
+    /// The longest wait between two attempts, not below `wait_min`.
     #[serde(deserialize_with = "nanoseconds")]
     pub wait_max: Duration,
-    /// The largest page that is accepted, in bytes, unpacked.
+    /// The largest accepted page in bytes, after decompression.
     pub page_cap: u64,
-    /// The records a page that the org is asked for: 200 to 2000.
+    /// The number of records to request per page, 200 to 2000.
     pub batch_size: u32,
-    /// Whether answers may come packed.
+    /// Whether responses may be compressed.
     pub gzip: bool,
-    /// PEM certificates of further authorities.
+    /// PEM certificates of additional authorities.
     pub ca_file: Option<PathBuf>,
 }
 
 impl Http {
-    /// Lowers `page_cap` to what a memory limit has room for with so many runs at once: a page that is too large
-    /// ends its run, instead of the kernel ending the process with all its runs.
+    /// Lowers `page_cap` to what fits into a memory limit with this many concurrent runs. A page above it ends its run;
+    /// without the cap, the kernel could end the process with all its runs.
     pub(crate) fn fit_into(&mut self, memory_limit: u64, runs: usize) {
         let room = memory_limit.saturating_sub(MEMORY_WITHOUT_PAGES) / (runs.max(1) as u64 * PAGES_IN_MEMORY);
         self.page_cap = self.page_cap.min(room.max(MIN_DEFAULT_PAGE_CAP));
     }
 }
 
-/// What a process takes without its pages, a daemon of 1,000 jobs included: docs/internals/performance.md.
+/// The memory of a process without its pages, with 1,000 jobs (docs/internals/performance.md).
 const MEMORY_WITHOUT_PAGES: u64 = 48 << 20;
-/// A run holds a page that is written, one that arrives, and what is encoded of the former; buffers grow by
-/// doubling.
+/// A run holds one page being written, its encoded form, and one page being received. Buffers grow by doubling.
 const PAGES_IN_MEMORY: u64 = 4;
-/// Pages of 2,000 ordinary records have 1 to 4 MB: below this, a cap would only fail runs that might succeed.
+/// Pages of 2,000 ordinary records have 1 to 4 MB. A lower cap would fail runs that can succeed.
 const MIN_DEFAULT_PAGE_CAP: u64 = 8_000_000;
 
-/// How the daemon runs, and `run` with several jobs.
+/// The daemon, and `run` with several jobs.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Daemon {
-    /// How many runs go on at once; at least 1.
+    /// The number of concurrent runs, at least 1.
     pub max_concurrent_runs: usize,
-    /// How long runs may go on after a signal.
+    /// How long runs may continue after a signal.
     #[serde(deserialize_with = "nanoseconds")]
     pub shutdown_grace: Duration,
     /// How long past runs are kept.
@@ -96,24 +95,24 @@ pub struct Daemon {
 /// The status port.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Status {
-    /// Where it listens; `None`: it does not.
+    /// The address to listen on, if any.
     pub listen: Option<SocketAddr>,
-    /// Host names by which it may be asked, beside addresses and private names.
+    /// Host names allowed in requests, besides addresses and private names.
     #[serde(default)]
     pub hosts: Vec<String>,
 }
 
-/// Who is told.
+/// Notifications.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Notify {
-    /// Where run reports are posted; a secret, because such URLs hold tokens.
+    /// The URL to post run reports to. It is secret, because such URLs contain tokens.
     #[serde(default, deserialize_with = "secret")]
     pub webhook: Option<SecretString>,
-    /// Which runs are told.
+    /// Which runs are reported.
     pub on: Vec<NotifyOn>,
 }
 
-/// Which runs are told.
+/// Which runs are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotifyOn {
@@ -125,12 +124,13 @@ pub enum NotifyOn {
     Every,
 }
 
-/// What the settings must hold together.
+/// Checks the rules that involve several settings.
 pub(crate) fn check(section: &Section<Settings>, mistakes: &mut Vec<Mistake>) {
     let root = section.typed.output_root.to_string_lossy();
     if let (Some(field), true) = (field_in(&root), section.is_written("output_root")) {
-        let what = format!("holds {field}, but fields are for a job's `output`; write it there");
-        mistakes.push(section.mistake("output_root", &Origin::Anywhere, what));
+        let what = format!("{field} is not replaced here");
+        let problem = Problem::new(what, "write fields in a job's `output` instead");
+        mistakes.push(section.mistake("output_root", &Origin::Anywhere, problem));
     }
     let http = &section.typed.http;
     if http.wait_min > http.wait_max {
@@ -138,7 +138,7 @@ pub(crate) fn check(section: &Section<Settings>, mistakes: &mut Vec<Mistake>) {
         mistakes.push(section.mistake(
             key,
             &Origin::Anywhere,
-            format!("wait_min, {:?}, is longer than wait_max, {:?}", http.wait_min, http.wait_max),
+            format!("wait_min ({:?}) is longer than wait_max ({:?})", http.wait_min, http.wait_max),
         ));
     }
 }

@@ -1,25 +1,25 @@
-//! What is wrong with text that is no TOML, for people who have never read its grammar: the parser's words, or what
-//! was most likely meant; and the line itself, unless it may hold a secret.
+//! Explains TOML syntax errors to people who do not know its grammar, with the line itself, unless it may contain a
+//! secret.
 
 use std::ops::Range;
 
 use super::keys::{self, Key, Kind};
-use super::mistake::quoted;
+use super::mistake::{Problem, quoted};
 
-/// The parser's finding at these bytes of the text, in words and with its line.
-pub(crate) fn explain(text: &str, found: Range<usize>, message: &str) -> String {
+/// Explains the parser's error message at these bytes of the text.
+pub(crate) fn explain(text: &str, found: Range<usize>, message: &str) -> Problem {
     let before = text.get(..found.start).unwrap_or(text);
     let from = before.rfind('\n').map_or(0, |at| at + 1);
     let line = text.get(from..).unwrap_or_default().lines().next().unwrap_or_default();
-    let what = remedy(line, text.get(found).unwrap_or_default(), message)
+    let Problem { what, hint } = remedy(line, text.get(found).unwrap_or_default(), message)
         .or_else(|| inside_of_text(message))
-        .unwrap_or_else(|| message.trim_end_matches(", expected nothing").to_owned());
+        .unwrap_or_else(|| message.trim_end_matches(", expected nothing").into());
     let column = before.get(from..).unwrap_or_default().chars().count();
     let window = if may_be_shown(line) { window(line, column) } else { String::new() };
-    format!("is no TOML: {what}{window}")
+    Problem::hinted(format!("invalid TOML: {what}{window}"), hint)
 }
 
-/// Whether text begins on this line that does not end there, so that the lines below are taken for something else.
+/// Whether a closing quote is missing on this line, which causes errors on the lines below.
 pub(crate) fn leaves_text_open(line: &str) -> bool {
     let value = line.split_once('=').map_or("", |(_, value)| value.trim());
     ['"', '\'']
@@ -27,33 +27,34 @@ pub(crate) fn leaves_text_open(line: &str) -> bool {
         .any(|quote| value.strip_prefix(*quote).is_some_and(|inner| closing(inner, *quote).is_none()))
 }
 
-/// Whether a line is one by itself: a known key and its value, or the head of a table.
-pub(crate) fn begins_anew(line: &str) -> bool {
+/// Whether a line is complete in itself: a known key with its value, or the head of a table.
+pub(crate) fn is_a_new_entry(line: &str) -> bool {
     line.trim_start().starts_with('[')
         || line.split_once('=').is_some_and(|(name, _)| !named(name.trim()).is_empty())
 }
 
-/// What is wrong in the midst of text of several lines, or at its end.
-fn inside_of_text(message: &str) -> Option<String> {
+/// Explains an error inside or at the end of multi-line text.
+fn inside_of_text(message: &str) -> Option<Problem> {
     if message.starts_with("missing escaped value") {
-        return Some(
-            "a backslash begins an escape here; write it twice, or the text between ''' and '''".to_owned(),
-        );
+        return Some(Problem::new(
+            "a backslash begins an escape sequence here",
+            "write it twice, or put the text between ''' and '''",
+        ));
     }
     let quotes = match message {
         "invalid multi-line basic string, expected `\"`" => "\"\"\"",
         "invalid multi-line literal string, expected `'`" => "'''",
         _ => return None,
     };
-    Some(format!("the closing {quotes} is missing"))
+    Some(format!("the closing {quotes} is missing").into())
 }
 
-/// What was most likely meant; `None` where the parser's own words say as much.
-fn remedy(line: &str, found: &str, message: &str) -> Option<String> {
+/// Explains an error by what was most likely meant; `None` if the parser's own message is as good.
+fn remedy(line: &str, found: &str, message: &str) -> Option<Problem> {
     if message == "duplicate key" {
         return Some(match line.trim_start().starts_with('[') {
-            true => format!("the table {} is written twice; put its keys into one", quoted(found)),
-            false => format!("the key {} is written twice; keep one of them", quoted(found)),
+            true => Problem::new(format!("duplicate table {}", quoted(found)), "merge the tables"),
+            false => Problem::new(format!("duplicate key {}", quoted(found)), "remove one of them"),
         });
     }
     let is_name =
@@ -61,70 +62,69 @@ fn remedy(line: &str, found: &str, message: &str) -> Option<String> {
     let Some((name, value)) = line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
         let name = line.trim().split([':', ' ', '\t']).next().unwrap_or_default();
         return (!named(name).is_empty())
-            .then(|| format!("`=` parts a key from its value: {}", in_quotes(name, "\"")));
+            .then(|| Problem::new("there is no `=` after the key", write_in_quotes(name, "\"")));
     };
     let one_word = name.replace(' ', "_");
     if one_word != name && !named(&one_word).is_empty() {
-        return Some(format!("a key is one word: `{one_word}`"));
+        return Some(Problem::new("there is a space in the key", format!("write `{one_word}`")));
     }
     if !is_name(name) {
         return None;
     }
     let kind = named(name).first().map(|key| key.kind);
     match (value.chars().next(), kind) {
-        // A secret does not belong here at all, quoted or not.
+        // Secrets are not allowed here, with or without quotes.
         (_, Some(Kind::Secret)) => None,
         (Some('“' | '”' | '„' | '‟' | '‘' | '’' | '«' | '»'), _) => {
-            Some(format!("the quotes are not straight ones; write {}", in_quotes(name, "\"")))
+            Some(Problem::new("these are not straight quotes", write_in_quotes(name, "\"")))
         }
         (Some(quote @ ('"' | '\'')), _) => of_text(name, value, quote, message),
         (Some('[' | '{'), _) => None,
-        // The one number that people write with a leading zero.
-        (_, Some(Kind::Mode)) => Some("a mode is written in quotes: file_mode = \"0640\"".to_owned()),
-        (_, Some(kind @ (Kind::Whole(..) | Kind::Flag))) => Some(format!("`{name}` is {}", a(kind))),
-        (None, _) => Some(format!("`{name}` has no value; text stands in quotes: {}", in_quotes(name, "\""))),
-        // What begins as a word cannot be anything but text; what begins as a number may be a number.
-        (Some(_), Some(_)) => Some(format!("text stands in quotes: {}", in_quotes(name, "\""))),
-        (Some(first), None) => {
-            first.is_alphabetic().then(|| format!("text stands in quotes: {}", in_quotes(name, "\"")))
+        // The only number that people write with a leading zero.
+        (_, Some(Kind::Mode)) => Some(Problem::new("file modes need quotes", "write file_mode = \"0640\"")),
+        (_, Some(kind @ (Kind::Whole(..) | Kind::Flag))) => {
+            let what = format!("`{name}` has an invalid value");
+            Some(Problem::new(what, format!("write {}", a(kind))))
         }
+        (None, _) => Some(Problem::new(format!("`{name}` has no value"), write_in_quotes(name, "\""))),
+        // A value that begins with a letter can only be text. One that begins with a digit may be a number.
+        (Some(first), kind) => (kind.is_some() || first.is_alphabetic())
+            .then(|| Problem::new("text needs quotes", write_in_quotes(name, "\""))),
     }
 }
 
-/// What is wrong with a value that begins with a quote.
-fn of_text(name: &str, value: &str, quote: char, message: &str) -> Option<String> {
+/// Explains an error in a value that begins with a quote.
+fn of_text(name: &str, value: &str, quote: char, message: &str) -> Option<Problem> {
     const SEVERAL: &str = "\"\"\"";
     let inner = value.strip_prefix(quote)?;
-    // Of text in three quotes, or of a condition in its midst: nothing is escaped between single quotes.
+    // In text between three quotes, or in a condition inside of it, single quotes do not disable escapes.
     let escape = message.starts_with("missing escaped value") || message.starts_with("too few unicode");
     if inner.starts_with(&format!("{quote}{quote}")) || (escape && quote == '\'') {
         return None;
     }
     let end = closing(inner, quote);
-    // A Windows directory's last backslash takes the closing quote along.
+    // The last backslash of a Windows directory escapes the closing quote.
     if quote == '"' && (escape || end.is_none() && inner.ends_with("\\\"")) {
-        return Some(format!(
-            "between double quotes a backslash begins an escape; write single ones: {}",
-            in_quotes(name, "'")
+        return Some(Problem::new(
+            "a backslash between double quotes begins an escape sequence",
+            write_in_quotes(name, "'"),
         ));
     }
     match end {
-        None => Some(format!(
-            "the closing {quote} is missing; text of several lines stands between {SEVERAL} and {SEVERAL}"
+        None => Some(Problem::new(
+            format!("the closing {quote} is missing"),
+            format!("add it, or put text of several lines between {SEVERAL} and {SEVERAL}"),
         )),
         Some(end) => {
             let rest = inner.get(end + 1..).unwrap_or_default().trim_start();
             (!rest.is_empty() && !rest.starts_with('#')).then(|| {
-                format!(
-                    "the text ends at its second {quote}; text that holds quotes stands between three: {}",
-                    in_quotes(name, SEVERAL)
-                )
+                Problem::new(format!("the text ends at the second {quote}"), write_in_quotes(name, SEVERAL))
             })
         }
     }
 }
 
-/// Where the text ends that began before.
+/// The place of the closing quote.
 fn closing(inner: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     for (at, c) in inner.char_indices() {
@@ -138,8 +138,8 @@ fn closing(inner: &str, quote: char) -> Option<usize> {
     None
 }
 
-fn in_quotes(name: &str, quotes: &str) -> String {
-    format!("{name} = {quotes}...{quotes}")
+fn write_in_quotes(name: &str, quotes: &str) -> String {
+    format!("write {name} = {quotes}...{quotes}")
 }
 
 fn a(kind: Kind) -> String {
@@ -156,8 +156,8 @@ fn named(name: &str) -> Vec<&'static Key> {
     keys::keys().filter(|key| last(key.name) == name).collect()
 }
 
-/// Whether nothing in a line can be a secret: it is the head of a table, or begins with a known key that holds none.
-/// A line inside text of several lines is neither, and a key that is pasted into a file has many of those.
+/// Whether a line contains no secret: it is the head of a table, or begins with a known key that is not secret. Lines of
+/// multi-line text, such as a pasted private key, are neither.
 fn may_be_shown(line: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "[]_-. \"".contains(c);
     if line.trim_start().starts_with('[') {
@@ -169,7 +169,7 @@ fn may_be_shown(line: &str) -> bool {
     let open = !keys.is_empty()
         && !name.contains("password")
         && keys.iter().all(|key| !matches!(key.kind, Kind::Secret | Kind::Webhook));
-    // Further keys on the line, a login in a URL, a key where its file's name belongs.
+    // More keys on the same line, a login in a URL, or a private key instead of its path.
     let value: String = value.to_ascii_lowercase().split_whitespace().collect();
     let suspicious = ["password", "key=", "webhook", "ping_url", "secret", "token", "-----"];
     let url = value.contains("://") && value.contains('@');
@@ -178,7 +178,7 @@ fn may_be_shown(line: &str) -> bool {
     open && !url && !pasted && !suspicious.iter().any(|word| value.contains(word))
 }
 
-/// The line, cut around a column (from 0) to what a terminal shows, and a caret below it.
+/// The line, cut around a column (from 0) to the width of a terminal, with a caret below it.
 fn window(line: &str, column: usize) -> String {
     const WIDTH: usize = 72;
     let all: Vec<char> = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_may_hold_a_secret_is_not_shown() {
+    fn a_line_that_may_contain_a_secret_is_not_shown() {
         for line in
             ["client_id = x", "[org", "soql = \"SELECT Id\" x", "key_file = server.key", "attempts: 5"]
         {

@@ -1,5 +1,4 @@
-//! One value as written → the same value by its key's type. What a value means beside the others is judged
-//! where it is used.
+//! Reads one value by its key's type. Rules that involve several values are checked where the values are used.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,15 +9,15 @@ use jiff::{Span, SpanRelativeTo};
 use toml::de::DeValue;
 
 use super::keys::{Kind, range};
-use super::mistake::{did_you_mean, quoted};
+use super::mistake::{Problem, did_you_mean, quoted};
 use crate::error::{code_point, is_invisible};
 use crate::job::path_text;
 
 /// A value as written.
 pub(crate) enum Raw<'a> {
-    /// In a file: the value, and the text that it was written as.
+    /// In a file: the value, and its text there.
     Toml(&'a DeValue<'a>, &'a str),
-    /// In the environment, as a flag or as a default: text, whatever the type.
+    /// In a variable, a flag or a default: text, whatever the type.
     Text(&'a str),
 }
 
@@ -34,113 +33,81 @@ impl Raw<'_> {
     }
 }
 
-/// Reads a value by its type; relative paths are taken from `base`. Durations become nanoseconds and sizes
-/// bytes, both whole numbers.
+/// Reads a value by its type. Relative paths start at `base`. Durations become nanoseconds and sizes become bytes, both
+/// as whole numbers.
 ///
 /// # Errors
-/// What was found and what was expected.
-pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, String> {
+/// If the value is not of this type.
+pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Problem> {
     let shown = || raw.shown();
     match kind {
         Kind::Text => {
             let text = text(raw)?;
-            if text.trim().is_empty() { Err("is empty".to_owned()) } else { Ok(text.into()) }
+            if text.trim().is_empty() { Err(EMPTY.into()) } else { Ok(text.into()) }
         }
         Kind::Literal => Ok(text(raw)?.into()),
         Kind::Word => {
             let word = text(raw)?;
             match stray(word) {
-                None if word.is_empty() => Err("is empty".to_owned()),
+                None if word.is_empty() => Err(EMPTY.into()),
                 None => Ok(word.into()),
-                // A URL may hold a password.
-                Some(what) if word.contains('@') && word.contains("://") => Err(what),
-                Some(what) => Err(format!("{} {what}", shown())),
+                // A URL may contain a password.
+                Some((what, hint)) if word.contains('@') && word.contains("://") => {
+                    Err(Problem::new(format!("the value {what}"), hint))
+                }
+                Some((what, hint)) => Err(Problem::new(format!("{} {what}", shown()), hint)),
             }
         }
-        // `0640` without quotes is no TOML, and `640` would mean something else.
-        Kind::Mode => match text(raw) {
-            Ok(text) => match mode(text) {
-                Some(mode) => Ok(mode.into()),
-                None => Err(format!("{} is no file mode; write it in octal, as in \"0640\"", shown())),
-            },
-            Err(_) => Err("is written in quotes, as in \"0640\"".to_owned()),
-        },
+        // `0640` without quotes is not TOML, and `640` would be another number.
+        Kind::Mode => {
+            let mode = text(raw).ok().and_then(mode);
+            let hint = "write it in octal and in quotes, as in \"0640\"";
+            mode.map(Into::into).ok_or_else(|| Problem::new(format!("{} is not a file mode", shown()), hint))
+        }
         Kind::Secret => match raw {
             Raw::Text(text) => Ok((*text).into()),
-            // Never shown: a secret pasted into a file is still a secret.
-            Raw::Toml(..) => Err("a secret does not belong in a file that others read".to_owned()),
+            // Never shown: a secret in a file is still a secret.
+            Raw::Toml(..) => Err("secrets are not allowed in this file".into()),
         },
-        Kind::Path => {
-            let text = text(raw)?;
-            if text.is_empty() {
-                return Err("is empty".to_owned());
-            }
-            if text.contains('\0') {
-                return Err(format!("{} holds a NUL", shown()));
-            }
-            if let Some(not_local) = path_text::not_local(text) {
-                // `output` is no path but a template: what is left to be written is directories.
-                return Err(format!("{} {}; {}", shown(), not_local.reason(), not_local.hint()));
-            }
-            if text.starts_with("~/") {
-                return Err(format!(
-                    "{} begins with `~`, which only a shell knows; write the whole path",
-                    shown()
-                ));
-            }
-            match base.join(text).to_str() {
-                Some(path) => Ok(path.into()),
-                None => Err(format!("{} lies in a directory whose name is not UTF-8", shown())),
-            }
-        }
+        Kind::Path => path(raw, base),
         Kind::Duration(least) => {
-            const FORM: &str = "as in \"30s\", \"10m\", \"1h30m\" or \"90 days\"";
-            let text = match raw {
-                Raw::Toml(DeValue::Integer(number), _) => {
-                    return Err(format!("{number} has no unit; write a duration {FORM}"));
-                }
-                _ => text(raw).map_err(|_| format!("{} is no duration; write it {FORM}", shown()))?,
-            };
-            let duration = duration(text).ok_or_else(|| {
-                if text.trim().parse::<u64>().is_ok() {
-                    format!("{} has no unit; write a duration {FORM}", shown())
-                } else {
-                    format!("{} is no duration; write it {FORM}", shown())
-                }
-            })?;
+            let duration =
+                with_unit(raw, "duration", duration, "\"30s\", \"10m\", \"1h30m\" or \"90 days\"")?;
             if duration < Duration::from_secs(least) {
-                return Err(format!("{} is too short; the shortest is {least}s", shown()));
+                return Err(Problem::new(
+                    format!("{} is too short", shown()),
+                    format!("write {least}s or more"),
+                ));
             }
             let nanos = u64::try_from(duration.as_nanos()).map_err(|_| format!("{} is too long", shown()))?;
             Ok(nanos.into())
         }
-        Kind::Size => {
-            const FORM: &str = "as in \"256 MB\" or \"1 GiB\"";
-            let text = match raw {
-                Raw::Toml(DeValue::Integer(number), _) => {
-                    return Err(format!("{number} has no unit; write a size {FORM}"));
-                }
-                _ => text(raw).map_err(|_| format!("{} is no size; write it {FORM}", shown()))?,
-            };
-            let size = size(text).ok_or_else(|| format!("{} is no size; write it {FORM}", shown()))?;
-            if size == 0 { Err(format!("{} is too small", shown())) } else { Ok(size.into()) }
-        }
+        Kind::Size => match with_unit(raw, "size", size, "\"256 MB\" or \"1 GiB\"")? {
+            0 => Err(format!("{} is too small", shown()).into()),
+            size => Ok(size.into()),
+        },
         Kind::Whole(min, max) => {
             let number = match raw {
                 Raw::Text(text) => text.trim().parse::<u64>().ok(),
                 Raw::Toml(DeValue::Integer(number), _) => {
-                    // Digits may be parted by `_`, which the parser has removed already.
+                    // The parser has removed any `_` between digits.
                     u64::from_str_radix(number.as_str().trim_start_matches('+'), number.radix()).ok()
                 }
                 Raw::Toml(DeValue::String(text), _) if text.trim().parse::<u64>().is_ok() => {
-                    return Err(format!("{} is text; write the number without quotes", shown()));
+                    return Err(Problem::new(
+                        format!("{} is text", shown()),
+                        "write the number without quotes",
+                    ));
                 }
                 Raw::Toml(..) => None,
             };
             match number {
                 Some(number) if (min..=max).contains(&number) => Ok(number.into()),
-                _ if is_whole(raw) => Err(format!("{} is out of range: {}", shown(), range(min, max))),
-                _ => Err(format!("{} is no {}", shown(), kind.describe())),
+                _ => {
+                    let what = if is_whole(raw) { "is out of range" } else { "is not a whole number" };
+                    let hint = format!("write a number in the range {}", range(min, max));
+                    Err(Problem::new(format!("{} {what}", shown()), hint))
+                }
             }
         }
         Kind::Flag => match raw {
@@ -148,9 +115,9 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Stri
             Raw::Text("true") => Ok(true.into()),
             Raw::Text("false") => Ok(false.into()),
             Raw::Toml(DeValue::String(text), _) if matches!(text.as_ref(), "true" | "false") => {
-                Err(format!("{} is text; write it without quotes", shown()))
+                Err(Problem::new(format!("{} is text", shown()), "write it without quotes"))
             }
-            _ => Err(format!("{} is neither true nor false", shown())),
+            _ => Err(format!("{} is neither true nor false", shown()).into()),
         },
         Kind::Choice(choices) => {
             let text = text(raw)?;
@@ -159,7 +126,7 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Stri
         Kind::Choices(choices) => {
             let words = words(raw)?;
             if words.is_empty() {
-                return Err(format!("is empty; write a {}", kind.describe()));
+                return Err(Problem::new(EMPTY, format!("write a {}", kind.describe())));
             }
             let words: Result<Vec<_>, _> = words.into_iter().map(|word| choice(word, choices)).collect();
             Ok(words?.into_iter().map(Value::from).collect::<Vec<_>>().into())
@@ -168,40 +135,90 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Stri
         Kind::Address => match text(raw)?.parse::<SocketAddr>() {
             Ok(address) => Ok(address.to_string().into()),
             Err(_) => {
-                Err(format!("{} is no IP address and port; write it as in \"127.0.0.1:9090\"", shown()))
+                let what = format!("{} is not an IP address and a port", shown());
+                Err(Problem::new(what, "write it as in \"127.0.0.1:9090\""))
             }
         },
-        Kind::Webhook => match url::Url::parse(text(raw).map_err(|_| "is no URL".to_owned())?) {
-            // A parser of URLs passes over some of these, and encodes the others.
-            _ if text(raw).is_ok_and(|text| stray(text).is_some()) => {
-                Err(text(raw).ok().and_then(stray).unwrap_or_default())
+        Kind::Webhook => {
+            // Such URLs contain tokens, so messages do not repeat them.
+            const NOT_A_URL: &str = "the value is not an http or https URL";
+            let text = text(raw).map_err(|_| NOT_A_URL)?;
+            // A URL parser would skip some of these characters, and encode the others.
+            if let Some((what, hint)) = stray(text) {
+                return Err(Problem::new(format!("the value {what}"), hint));
             }
-            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url.as_str().into()),
-            // Such URLs hold tokens: the message does not repeat it.
-            _ => Err("is no http or https URL".to_owned()),
-        },
+            let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            url.map(|url| url.as_str().into()).ok_or_else(|| NOT_A_URL.into())
+        }
     }
 }
 
-/// What does not belong into a text that is one word (a name, a key, an address), because it came along when the word
-/// was copied: white space, quotation marks, characters that nobody sees.
-fn stray(word: &str) -> Option<String> {
-    let quote =
-        |c: char| matches!(c, '"' | '“' | '”' | '„' | '‟' | '‘' | '’' | '‚' | '‛' | '«' | '»' | '`' | '´');
-    // A user's name may have an apostrophe in it.
-    if word.contains(quote) || word.starts_with('\'') || word.ends_with('\'') {
-        return Some("holds a quotation mark; leave it out".to_owned());
+const EMPTY: &str = "the value is empty";
+
+fn path(raw: &Raw<'_>, base: &Path) -> Result<Value, Problem> {
+    let (text, shown) = (text(raw)?, raw.shown());
+    if text.is_empty() {
+        return Err(EMPTY.into());
     }
-    let found = word.chars().find(|c| c.is_whitespace() || is_invisible(*c))?;
-    Some(match found {
-        '\n' | '\r' => "holds a line break".to_owned(),
-        ' ' | '\t' => "holds white space".to_owned(),
-        c if c.is_whitespace() => format!("holds white space, {}; delete it", code_point(c)),
-        c => format!("holds an invisible character, {}; delete it", code_point(c)),
+    if text.contains('\0') {
+        return Err(format!("{shown} contains a NUL").into());
+    }
+    if let Some(not_local) = path_text::not_local(text) {
+        return Err(Problem::new(format!("{shown} {}", not_local.reason()), not_local.hint()));
+    }
+    if text.starts_with("~/") {
+        let what = format!("{shown} begins with `~`, which only a shell expands");
+        return Err(Problem::new(what, "write the whole path"));
+    }
+    match base.join(text).to_str() {
+        Some(path) => Ok(path.into()),
+        None => Err(format!("{shown} is in a directory whose name is not UTF-8").into()),
+    }
+}
+
+/// Reads a number with a unit: a duration or a size.
+fn with_unit<T>(
+    raw: &Raw<'_>,
+    noun: &str,
+    read: impl Fn(&str) -> Option<T>,
+    examples: &str,
+) -> Result<T, Problem> {
+    let (found, is_number) = match raw {
+        Raw::Toml(DeValue::Integer(_), _) => (None, true),
+        _ => match text(raw) {
+            Ok(text) => (read(text), text.trim().parse::<u64>().is_ok()),
+            Err(_) => (None, false),
+        },
+    };
+    found.ok_or_else(|| {
+        let what = match is_number {
+            true => format!("{} has no unit", raw.shown()),
+            false => format!("{} is not a {noun}", raw.shown()),
+        };
+        Problem::new(what, format!("write a {noun} as in {examples}"))
     })
 }
 
-/// Whether a value is a whole number, of whatever size.
+/// What is wrong with a text that must be one word (a name, a key, an address), and what to do about it: white space,
+/// quotation marks and invisible characters, which are often copied along with it.
+fn stray(word: &str) -> Option<(String, &'static str)> {
+    let quote =
+        |c: char| matches!(c, '"' | '“' | '”' | '„' | '‟' | '‘' | '’' | '‚' | '‛' | '«' | '»' | '`' | '´');
+    // A username may contain an apostrophe.
+    if word.contains(quote) || word.starts_with('\'') || word.ends_with('\'') {
+        return Some(("contains a quotation mark".to_owned(), "remove it"));
+    }
+    let found = word.chars().find(|c| c.is_whitespace() || is_invisible(*c))?;
+    let what = match found {
+        '\n' | '\r' => "contains a line break".to_owned(),
+        ' ' | '\t' => "contains white space".to_owned(),
+        c if c.is_whitespace() => format!("contains white space, {}", code_point(c)),
+        c => format!("contains an invisible character, {}", code_point(c)),
+    };
+    Some((what, "remove it"))
+}
+
+/// Whether a value is a whole number of any size.
 fn is_whole(raw: &Raw<'_>) -> bool {
     match raw {
         Raw::Toml(DeValue::Integer(_), _) => true,
@@ -210,20 +227,21 @@ fn is_whole(raw: &Raw<'_>) -> bool {
     }
 }
 
-fn text<'a>(raw: &Raw<'a>) -> Result<&'a str, String> {
+fn text<'a>(raw: &Raw<'a>) -> Result<&'a str, Problem> {
     match raw {
         Raw::Text(text) => Ok(text),
         Raw::Toml(DeValue::String(text), _) => Ok(text.as_ref()),
         Raw::Toml(
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_),
             _,
-        ) => Err(format!("{} is not text; write it in quotes: \"{}\"", raw.shown(), raw.shown())),
-        Raw::Toml(..) => Err(format!("{} stands where text is expected", raw.shown())),
+        ) => Err(Problem::new(format!("{} is not text", raw.shown()), format!("write \"{}\"", raw.shown()))),
+        Raw::Toml(..) => Err(format!("{} is not text", raw.shown()).into()),
     }
 }
 
-/// The words of a list; one word alone is a list of one, and text parts them by commas where it has no lists.
-fn words<'a>(raw: &Raw<'a>) -> Result<Vec<&'a str>, String> {
+/// The words of a list. A single word is a list of one. Outside of files, commas separate the words.
+fn words<'a>(raw: &Raw<'a>) -> Result<Vec<&'a str>, Problem> {
+    const HINT: &str = "write it as in [\"a\", \"b\"]";
     match raw {
         Raw::Text(text) => Ok(text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect()),
         Raw::Toml(DeValue::String(word), _) => Ok(vec![word.as_ref()]),
@@ -231,29 +249,26 @@ fn words<'a>(raw: &Raw<'a>) -> Result<Vec<&'a str>, String> {
             .iter()
             .map(|item| match item.get_ref() {
                 DeValue::String(word) => Ok(word.as_ref()),
-                _ => Err(format!(
-                    "{} holds an entry that is not text; write it as in [\"a\", \"b\"]",
-                    raw.shown()
-                )),
+                _ => Err(Problem::new(format!("{} has an entry that is not text", raw.shown()), HINT)),
             })
             .collect(),
-        Raw::Toml(..) => Err(format!("{} is no list; write it as in [\"a\", \"b\"]", raw.shown())),
+        Raw::Toml(..) => Err(Problem::new(format!("{} is not a list", raw.shown()), HINT)),
     }
 }
 
-fn choice<'a>(text: &str, choices: &[&'a str]) -> Result<&'a str, String> {
+fn choice<'a>(text: &str, choices: &[&'a str]) -> Result<&'a str, Problem> {
     choices.iter().copied().find(|choice| *choice == text).ok_or_else(|| {
         let all: Vec<_> = choices.iter().map(|choice| format!("\"{choice}\"")).collect();
-        let near = did_you_mean(text, choices.iter().copied());
-        format!("{} is none of {}{near}", quoted(text), all.join(", "))
+        let what = format!("{} is not one of {}", quoted(text), all.join(", "));
+        Problem::hinted(what, did_you_mean(text, choices.iter().copied()))
     })
 }
 
-/// A duration as a person writes it; days have 24 hours. `None` for what is none: a bare number, a negative
-/// one, months and years, whose lengths differ.
+/// A duration as people write it; a day has 24 hours. `None` for a number without a unit, a negative duration, and
+/// months and years, whose lengths differ.
 fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
-    // The parser would also take `-10s`, `10s ago`, `PT10S` and `01:30:00`: one spelling is enough.
+    // The parser also accepts `-10s`, `10s ago`, `PT10S` and `01:30:00`, but one spelling is enough.
     if !text.starts_with(|c: char| c.is_ascii_digit()) || text.contains(':') || text.ends_with("ago") {
         return None;
     }
@@ -271,7 +286,7 @@ fn mode(text: &str) -> Option<u32> {
     octal.then(|| u32::from_str_radix(digits, 8).ok()).flatten()
 }
 
-/// A size in bytes: kB, MB, GB count by 1000, KiB, MiB, GiB by 1024.
+/// A size in bytes. kB, MB and GB are powers of 1000; KiB, MiB and GiB are powers of 1024.
 fn size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit())?;

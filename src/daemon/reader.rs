@@ -75,7 +75,8 @@ fn bug(text: &str) -> Failure {
 fn read(load: &impl Fn() -> Result<Config, Failure>, now: Timestamp) -> Result<LoadedConfig, Failure> {
     let config = load()?;
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        let (what, hint) = warning.clone().split();
+        tracing::warn!(hint, "{what}");
     }
     let config = LoadedConfig::new(config);
     is_there(&config.settings.jobs_dir)?;

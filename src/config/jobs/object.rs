@@ -2,7 +2,7 @@
 
 use super::{RawJob, Reading};
 use crate::config::layer::{Section, TextFile};
-use crate::config::mistake::{Origin, quoted};
+use crate::config::mistake::{Origin, Problem, quoted};
 use crate::job::{ObjectName, ObjectSource, QueryOrigin};
 use crate::soql::generate::FieldSelection;
 use crate::soql::{ClauseKind, Query};
@@ -15,16 +15,16 @@ impl Reading {
         let object = match ObjectName::parse(written) {
             Ok(object) => Some(object),
             Err(error) => {
-                let what = format!("{} is not an object's API name; {error}", quoted(written));
-                self.mistake(file, section, "object", what);
+                let what = format!("{} is not an object's API name", quoted(written));
+                self.mistake(file, section, "object", Problem::new(what, error.to_string()));
                 None
             }
         };
         let fields = match &typed.fields {
             None => Some(FieldSelection::all()),
             Some(terms) if terms.is_empty() => {
-                let what = "selects no field; leave it out to export all fields";
-                self.mistake(file, section, "fields", what);
+                let problem = Problem::new("the list is empty", "remove this key to export all fields");
+                self.mistake(file, section, "fields", problem);
                 None
             }
             Some(terms) => match FieldSelection::parse(terms) {
@@ -38,8 +38,8 @@ impl Reading {
         };
         let condition = match typed.condition.as_deref().map(condition).transpose() {
             Ok(condition) => Some(condition),
-            Err(what) => {
-                self.mistake(file, section, "where", what);
+            Err(problem) => {
+                self.mistake(file, section, "where", problem);
                 None
             }
         };
@@ -52,35 +52,37 @@ impl Reading {
     /// Keys that only an object can have.
     pub(super) fn only_of_objects(&mut self, file: &TextFile, section: &Section<RawJob>) {
         for key in ["fields", "where"].into_iter().filter(|key| section.is_written(key)) {
-            let what = "belongs to a job with `object`; the query of this one says it itself";
-            self.mistake(file, section, key, what);
+            let problem =
+                Problem::new("this key has no effect without `object`", "write it in the query instead");
+            self.mistake(file, section, key, problem);
         }
     }
 }
 
-/// A condition as it goes behind WHERE; the error says what is wrong with it.
-fn condition(text: &str) -> Result<String, String> {
+/// Reads a condition, the text after WHERE.
+fn condition(text: &str) -> Result<String, Problem> {
     let text = text.trim();
     let first = text.split_whitespace().next().unwrap_or_default();
     if first.eq_ignore_ascii_case("WHERE") {
-        return Err("begins with WHERE; write the condition alone".to_owned());
+        return Err(Problem::new("the condition begins with WHERE", "remove WHERE"));
     }
     if first.eq_ignore_ascii_case("SELECT") {
-        return Err("is a query; write the condition alone, or the whole query as `soql`".to_owned());
+        let hint = "write only the condition, or write the whole query in `soql`";
+        return Err(Problem::new("this is a query, not a condition", hint));
     }
     const BEFORE: &str = "SELECT Id FROM Object WHERE ";
     let query = Query::parse(&format!("{BEFORE}{text}")).map_err(|error| {
-        // The place is that in a query which nobody wrote.
-        format!("is not a condition: {}", error.reason)
+        // The error's place refers to a query that the user has not written.
+        format!("this is not a condition: {}", error.reason)
     })?;
     match query.statement.clauses.as_slice() {
         [clause] if clause.kind == ClauseKind::Where && !clause.tokens.is_empty() => {
             Ok(query.text[BEFORE.len()..].to_owned())
         }
-        [] | [_] => Err("is not a condition; write one as in \"Industry = 'Energy'\"".to_owned()),
-        [_, clause, ..] => Err(format!(
-            "contains {} besides the condition; a query with it goes into `soql`",
-            clause.kind.keyword()
+        [] | [_] => Err(Problem::new("this is not a condition", "write one as in \"Industry = 'Energy'\"")),
+        [_, clause, ..] => Err(Problem::new(
+            format!("the condition contains {}", clause.kind.keyword()),
+            "write the whole query in `soql` instead",
         )),
     }
 }
@@ -90,24 +92,24 @@ mod tests {
     use super::condition;
 
     #[test]
-    fn a_condition_is_what_goes_behind_where() {
+    fn a_condition_is_the_text_after_where() {
         for good in [
             "Name = 'a'",
             "A = 1 AND (B = 2 OR C LIKE '%x')",
             "Id IN (SELECT AccountId FROM Contact LIMIT 5)",
         ] {
-            assert_eq!(condition(&format!(" {good};")).as_deref(), Ok(good));
+            assert_eq!(condition(&format!(" {good};")).unwrap(), good);
         }
         for (bad, expected) in [
             ("WHERE Name = 'a'", "begins with WHERE"),
-            ("SELECT Id FROM Account", "is a query"),
+            ("SELECT Id FROM Account", "this is a query"),
             ("", "is not a condition"),
             ("Name = 'a' LIMIT 5", "contains LIMIT"),
             ("Name = 'a' ORDER BY Name", "contains ORDER BY"),
             ("A = 1) OR (B = 2", "has no opening one"),
             ("Name = 'a", "is not a condition"),
         ] {
-            let found = condition(bad).expect_err(bad);
+            let found = condition(bad).expect_err(bad).what;
             assert!(found.contains(expected), "{bad}: {found}");
         }
     }
