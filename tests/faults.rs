@@ -259,11 +259,8 @@ impl Matrix {
         if let Some(secret) = support::secret_in(&whole) {
             return Some(format!("the report holds {secret}: {whole}"));
         }
-        // The query's literals are in the query, in no other field, and not in what others are shown.
-        let rest = serde_json::to_string(&RunReport { soql: None, ..report.clone() }).unwrap();
-        let for_others = serde_json::to_string(&report.for_others()).unwrap();
-        if let Some(text) = [rest, for_others].iter().find(|text| text.contains("canary")) {
-            return Some(format!("the report holds a literal of the query: {text}"));
+        if whole.contains("canary") {
+            return Some(format!("the report holds the query's text: {whole}"));
         }
         let is_whole = found.files == self.expected[case.what as usize];
         let is_former = found == former;
