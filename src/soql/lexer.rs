@@ -250,4 +250,4 @@ impl Lexer<'_> {
 
 /// What to do about `*`.
 pub(super) const NO_STAR: &str =
-    "SOQL has no *: list the fields you need; FIELDS(ALL) works too, but gives 200 records at most";
+    "SOQL has no *; list the fields, or export all of them with `object` instead of `soql` in a job";
