@@ -152,7 +152,7 @@ impl Check<'_> {
         };
         let records = match self.count(job, reached, &count).await {
             Ok(records) => records,
-            Err(fault) => return about(&format!("the org does not count it: {fault}")),
+            Err(fault) => return about(&format!("SELECT COUNT() failed: {fault}")),
         };
         let calls = records.div_ceil(u64::from(self.edges.batch_size)).max(1);
         let what = format!(
