@@ -10,7 +10,8 @@ use sfexport::record::{CellKind, JsonForm, Record, Target};
 use sfexport::salesforce::fault::{Fault, FaultKind};
 use sfexport::salesforce::page::{PageReader, next_locator};
 use sfexport::salesforce::query::QueryLocator;
-use sfexport::soql::{Columns, Layout, Query};
+use sfexport::soql::{Columns, Described, Layout, Query, ValueKind};
+use sfexport::value::FieldType;
 
 #[path = "support/skip.rs"]
 mod skip;
@@ -238,6 +239,109 @@ fn compound_values_are_compact_json() {
         vec![json(full), null()],
     ];
     assert_eq!(cells(page, &columns).unwrap(), (expected, 0));
+}
+
+/// Columns of an address and a location as their parts.
+fn parts() -> Columns {
+    let query = Query::parse("SELECT Id, BillingAddress, Owner.Place__c FROM Account").expect("a query");
+    let of = |name: &str, kind, inner| Described { name: name.to_owned(), computed: false, kind, inner };
+    let owner = vec![of("Place__c", ValueKind::Location, vec![])];
+    let described = [
+        of("Id", ValueKind::Plain(FieldType::Text), vec![]),
+        of("BillingAddress", ValueKind::Address, vec![]),
+        of("Owner", ValueKind::Unknown, owner),
+    ];
+    let layout = Layout { compound_parts: true, ..Layout::default() };
+    Columns::laid_out(&query, layout, Some(&described)).expect("columns")
+}
+
+#[test]
+fn parts_that_a_compound_value_lacks_are_null() {
+    let columns = parts();
+    assert_eq!(columns.names().len(), 13);
+    let read = |address: &str, owner: &str| {
+        let record = format!(r#"{{"Id":"1","BillingAddress":{address},"Owner":{owner}}}"#);
+        let filled: Vec<_> = cells(&page(&[&record]), &columns).unwrap().0[0]
+            .iter()
+            .zip(columns.names())
+            .filter(|(cell, _)| **cell != null())
+            .map(|((_, text), name)| format!("{name}={text}"))
+            .collect();
+        filled.join(" ")
+    };
+    for nothing in ["null", "{}", r#"{"attributes":{"type":"address"}}"#, r#"{"city":null,"street":null}"#] {
+        assert_eq!(read(nothing, "null"), "Id=1");
+    }
+    assert_eq!(
+        read(r#"{"STREET":"a","geocodeProvider":{"x":[1]},"city":"b","Planet":"c"}"#, r#"{"Place__c":null}"#),
+        "Id=1 BillingAddress.city=b BillingAddress.street=a"
+    );
+    assert_eq!(
+        read("null", r#"{"Place__c":{"altitude":3,"latitude":1.5,"altitude":3}}"#),
+        "Id=1 Owner.Place__c.latitude=1.5"
+    );
+}
+
+#[test]
+fn a_compound_value_that_is_lost_or_doubled_is_a_fault() {
+    let columns = parts();
+    let fault = |record: &str| match cells(&page(&[record]), &columns) {
+        Ok(_) => panic!("read: {record}"),
+        Err(fault) => fault.what,
+    };
+    let lacks = |column: &str| {
+        format!("the org sent a record without the column {column}, which the query asked for")
+    };
+    assert_eq!(fault(r#"{"Id":"1","Owner":null}"#), lacks("BillingAddress.city"));
+    let without_place = r#"{"Id":"1","BillingAddress":null,"Owner":{}}"#;
+    assert_eq!(fault(without_place), lacks("Owner.Place__c.latitude"));
+    assert_eq!(
+        fault(r#"{"Id":"1","BillingAddress":{"city":"a","City":"b"},"Owner":null}"#),
+        "the org sent City twice in one record"
+    );
+    assert_eq!(
+        fault(r#"{"Id":"1","BillingAddress":null,"Owner":{"Place__c":null,"city":"a"}}"#),
+        "the org sent a field that the query did not ask for: city"
+    );
+}
+
+#[test]
+fn unknown_keys_around_the_records_are_passed_over() {
+    const ROOM: &str = r#""new":{"records":[{"Id":"x"}],"done":false},"warnings":[[1]]"#;
+    let columns = columns("SELECT Id, (SELECT Name FROM Contacts) FROM Account");
+    for (before, after) in [(format!("{ROOM},"), String::new()), (String::new(), format!(",{ROOM}"))] {
+        let attributes = format!(r#""attributes":{{{before}"type":"Account"{after}}}"#);
+        let children = format!(
+            r#"{{{before}"totalSize":1,"done":true,"records":[{{{attributes},"Name":"a"}}]{after}}}"#
+        );
+        let record = format!(r#"{{{attributes},"Id":"1","Contacts":{children}}}"#);
+        let page = format!(r#"{{{before}"totalSize":1,"done":true,"records":[{record}]{after}}}"#);
+        let expected = vec![vec![text("1"), json(r#"[{"Name":"a"}]"#)]];
+        assert_eq!(cells(page.as_bytes(), &columns).unwrap(), (expected, 0), "{page}");
+        let line = r#"{"Id":"1","Contacts":[{"Name":"a"}]}"#.to_owned();
+        assert_eq!(lines(page.as_bytes(), &columns, AS_SENT).unwrap(), (vec![line], 0), "{page}");
+    }
+}
+
+#[test]
+fn thousands_of_keys_in_another_order_fill_their_columns() {
+    const WIDTH: usize = 5_000;
+    let names: Vec<_> = (0..WIDTH).map(|n| format!("Field{n}__c")).collect();
+    let columns = columns(&format!("SELECT {} FROM Account", names.join(", ")));
+    // 7 has no factor in common with the width, so each key comes once.
+    let members: Vec<_> = (0..WIDTH)
+        .map(|n| n * 7 % WIDTH)
+        .map(|n| {
+            format!(r#""{}":"{n}""#, if n % 2 == 0 { names[n].to_uppercase() } else { names[n].clone() })
+        })
+        .collect();
+    let record = format!("{{{}}}", members.join(","));
+    let expected: Vec<_> = (0..WIDTH).map(|n| text(&n.to_string())).collect();
+    let page = page(&vec![record.as_str(); 20]);
+    assert_eq!(cells(&page, &columns).unwrap(), (vec![expected; 20], 0));
+    let lost = format!("{{{}}}", members[1..].join(","));
+    let what = "the org sent a record without the column Field0__c, which the query asked for";
+    assert_eq!(fault(&self::page(&[&lost]), &columns).what, what);
 }
 
 #[test]

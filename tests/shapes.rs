@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
-use sfexport::demo_org::{At, Fault, Options, Row, Value};
+use sfexport::demo_org::{At, Fault, Options, Row, Rule, Value};
 use support::{ADDRESS_PARTS, Deployment, assert_same, cell, csv, csv_of, live, options, value};
 
 const FAMILIES: &str = "SELECT Id, Name, (SELECT Id, LastName, Account.Name, (SELECT Subject FROM Tasks) \
@@ -170,7 +170,7 @@ fn a_page_of_children_that_arrives_cut_is_asked_for_again_without_a_trace() {
         (At::ChildPage(9), Fault::Truncate { after: 180 }),
         (At::Page(5), Fault::Truncate { after: 300 }),
     ] {
-        deployment.script(sfexport::demo_org::Rule::once(at, fault));
+        deployment.script(Rule::once(at, fault));
     }
     let report = deployment.run(["run", "families", "--json"]).ended(0).reports().remove(0);
     assert_eq!(report["retries"], json!(3));
@@ -277,6 +277,92 @@ fn compound_fields_are_their_parts_where_the_job_asks_for_columns() {
 }
 
 #[test]
+fn addresses_sent_as_null_or_in_part_leave_the_file_as_it_is() {
+    let deployment = Deployment::with(small_pages(40));
+    let soql = "SELECT Id, BillingAddress, Parent.BillingAddress, (SELECT MailingAddress FROM Contacts) FROM Account";
+    deployment.job("parts", soql, "parts.csv", "compound = \"columns\"\nchildren = \"files\"");
+    deployment.run(["run", "parts"]).ended(0);
+    let whole = ["exports/parts.csv", "exports/parts.Contacts.csv"].map(|path| deployment.read(path));
+
+    let replaced = |what: &str, with: &str| Fault::Replace { what: what.to_owned(), with: with.to_owned() };
+    let odd = Fault::All(vec![
+        Fault::NullAddresses,
+        replaced("\"geocodeAccuracy\":null,", ""),
+        replaced("\"city\":", "\"planet\":{\"x\":[1]},\"city\":"),
+    ]);
+    deployment.script(Rule::always(At::Soql("from account".to_owned()), odd));
+    deployment.run(["run", "parts"]).ended(0);
+    let odd = ["exports/parts.csv", "exports/parts.Contacts.csv"].map(|path| deployment.read(path));
+    for (whole, odd) in whole.iter().zip(&odd) {
+        assert_same(odd, whole);
+    }
+}
+
+#[test]
+fn a_compound_field_that_the_org_leaves_out_fails_the_run() {
+    let deployment = Deployment::with(small_pages(40));
+    deployment.job("parts", "SELECT Id, BillingAddress FROM Account", "parts.csv", "compound = \"columns\"");
+    let lost = Fault::Replace { what: "\"BillingAddress\":".to_owned(), with: "\"attributes\":".to_owned() };
+    deployment.script(Rule::always(At::Soql("from account".to_owned()), lost));
+    deployment.run(["run", "parts"]).ended(74).says(&["sent attributes twice"]);
+}
+
+#[test]
+fn unknown_keys_around_records_leave_the_files_as_they_are() {
+    let deployment = Deployment::with(small_pages(40));
+    deployment.job("families", FAMILIES, "families.csv", "children = \"files\"");
+    let keys = vec![("new", "{\"records\":[{\"Id\":1}],\"done\":false}"), ("locale", "null")];
+    let odd = Fault::All(vec![
+        Fault::ExtraKeys(keys.clone()),
+        Fault::InChildren(vec![Fault::ExtraKeys(keys)]),
+        Fault::Replace {
+            what: "\"attributes\":{".to_owned(),
+            with: "\"attributes\":{\"new\":[{}],".to_owned(),
+        },
+    ]);
+    deployment.script(Rule::always(At::Soql("from account".to_owned()), odd));
+    deployment.run(["run", "families"]).ended(0);
+    assert_families(&deployment);
+}
+
+#[test]
+fn a_wide_record_in_reverse_order_gives_the_same_row() {
+    let deployment = Deployment::new(20);
+    deployment.job("wide", "SELECT FIELDS(ALL) FROM Account LIMIT 20", "wide.csv", "");
+    let columns = || Fault::ExtraColumns(900);
+    deployment.script(Rule::always(At::Containing("columns=true".to_owned()), columns()));
+    let page = || At::Soql("from account".to_owned());
+    deployment.script(Rule::once(page(), columns()));
+    deployment.script(Rule::always(page(), Fault::All(vec![columns(), Fault::ReversedKeys])));
+    deployment.run(["run", "wide"]).ended(0);
+    let in_order = deployment.read("exports/wide.csv");
+    deployment.run(["run", "wide"]).ended(0);
+    assert_same(&deployment.read("exports/wide.csv"), &in_order);
+    assert_eq!(header_of(&in_order).matches("Extra").count(), 900);
+}
+
+#[test]
+fn a_hundred_thousand_new_columns_are_exported_and_named_in_short() {
+    let deployment = Deployment::new(3);
+    deployment.job("wide", "SELECT FIELDS(ALL) FROM Account LIMIT 3", "wide.csv", "");
+    deployment.run(["run", "wide"]).ended(0);
+    assert_eq!(header_of(&deployment.read("exports/wide.csv")).matches("Extra").count(), 0);
+    let columns = || Fault::ExtraColumns(100_000);
+    deployment.script(Rule::once(At::Containing("columns=true".to_owned()), columns()));
+    deployment.script(Rule::once(At::Soql("from account".to_owned()), columns()));
+    deployment.run(["run", "wide"]).ended(0).says(&["Extra000050__c and 99950 more"]);
+    let wide = deployment.read("exports/wide.csv");
+    assert_eq!(header_of(&wide).matches("Extra").count(), 100_000);
+    assert!(wide.ends_with(b",x,x,x\n"));
+}
+
+/// The first line of a file.
+fn header_of(file: &[u8]) -> &str {
+    let end = file.iter().position(|byte| *byte == b'\n').unwrap();
+    std::str::from_utf8(&file[..end]).unwrap()
+}
+
+#[test]
 fn an_org_that_does_not_say_what_is_compound_gets_no_query() {
     let deployment = Deployment::new(10);
     deployment.job("parts", "SELECT Id, BillingAddress FROM Account", "p.csv", "compound = \"columns\"");
@@ -287,7 +373,7 @@ fn an_org_that_does_not_say_what_is_compound_gets_no_query() {
         headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
         body: silent.to_string().into_bytes(),
     };
-    deployment.script(sfexport::demo_org::Rule::once(At::Containing("columns=true".to_owned()), answer));
+    deployment.script(Rule::once(At::Containing("columns=true".to_owned()), answer));
     deployment
         .run(["run", "parts"])
         .ended(65)
@@ -341,13 +427,12 @@ fn an_org_that_describes_no_columns_is_told_apart_from_a_cut_answer() {
     let deployment = Deployment::new(10);
     deployment.job("all", "SELECT FIELDS(STANDARD) FROM User", "all.csv", "");
     let at = || At::Containing("columns=true".to_owned());
-    deployment.script(sfexport::demo_org::Rule::once(at(), Fault::Truncate { after: 100 }));
+    deployment.script(Rule::once(at(), Fault::Truncate { after: 100 }));
     let report = deployment.run(["run", "all", "--json"]).ended(0).reports().remove(0);
     assert_eq!(report["retries"], json!(1));
     let records = br#"{"totalSize":0,"done":true,"records":[]}"#.to_vec();
     let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
-    deployment
-        .script(sfexport::demo_org::Rule::once(at(), Fault::Answer { status: 200, headers, body: records }));
+    deployment.script(Rule::once(at(), Fault::Answer { status: 200, headers, body: records }));
     deployment
         .run(["run", "all"])
         .ended(65)

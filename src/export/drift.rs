@@ -1,5 +1,7 @@
 //! Whether the columns of a job are those of its last successful run.
 
+use std::collections::HashSet;
+
 use crate::error::{Exit, Failure};
 use crate::job::Job;
 use crate::soql::Columns;
@@ -47,22 +49,35 @@ pub(super) fn noted(job: &Job, columns: &Columns) -> Vec<String> {
     noted
 }
 
-/// What has changed, in words; `None` where nothing has.
+/// How many names of each kind a message shows.
+const MAX_NAMES: usize = 50;
+
+/// What has changed, in words; `None` if nothing has.
 fn difference(former: &[String], new: &[String]) -> Option<String> {
     if former == new {
         return None;
     }
-    let without = |these: &[String], those: &[String]| {
-        let left: Vec<_> = these.iter().filter(|name| !those.contains(name)).map(String::as_str).collect();
-        left.join(", ")
-    };
     let (gone, added) = (without(former, new), without(new, former));
-    Some(match (gone.as_str(), added.as_str()) {
-        ("", "") => "their order has changed".to_owned(),
-        ("", added) => format!("new: {added}"),
-        (gone, "") => format!("gone: {gone}"),
-        (gone, added) => format!("gone: {gone}; new: {added}"),
+    Some(match (gone.as_slice(), added.as_slice()) {
+        ([], []) => "their order has changed".to_owned(),
+        ([], added) => format!("new: {}", listed(added)),
+        (gone, []) => format!("gone: {}", listed(gone)),
+        (gone, added) => format!("gone: {}; new: {}", listed(gone), listed(added)),
     })
+}
+
+fn without<'n>(these: &'n [String], those: &[String]) -> Vec<&'n str> {
+    let those: HashSet<_> = those.iter().collect();
+    these.iter().filter(|name| !those.contains(name)).map(String::as_str).collect()
+}
+
+/// The first names, and how many more there are: an object's job can change by thousands of columns at once.
+fn listed(names: &[&str]) -> String {
+    let shown = names[..names.len().min(MAX_NAMES)].join(", ");
+    match names.len().saturating_sub(MAX_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +85,7 @@ mod tests {
     use super::difference;
 
     #[test]
-    fn a_difference_is_told_in_names() {
+    fn a_difference_is_shown_by_names() {
         let told = |former: &[&str], new: &[&str]| {
             let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
             difference(&owned(former), &owned(new))
@@ -80,5 +95,16 @@ mod tests {
         assert_eq!(told(&["Id", "A__c"], &["Id"]).as_deref(), Some("gone: A__c"));
         assert_eq!(told(&["Id", "A"], &["Id", "a"]).as_deref(), Some("gone: A; new: a"));
         assert_eq!(told(&["Id", "A"], &["A", "Id"]).as_deref(), Some("their order has changed"));
+    }
+
+    #[test]
+    fn of_very_many_names_the_first_are_shown() {
+        let names = |prefix: &str, count| (0..count).map(|n| format!("{prefix}{n}")).collect::<Vec<_>>();
+        let words = difference(&names("a", 100_000), &names("b", 51)).unwrap();
+        let first = |prefix: &str| names(prefix, 50).join(", ");
+        assert_eq!(words, format!("gone: {} and 99950 more; new: {} and 1 more", first("a"), first("b")));
+        // Without an index this would take minutes.
+        assert!(difference(&names("a", 100_000), &names("b", 100_000)).is_some());
+        assert_eq!(difference(&[], &names("a", 50)).unwrap(), format!("new: {}", first("a")));
     }
 }

@@ -84,7 +84,8 @@ pub(super) async fn carry_out(
         let description: Result<_, RunError> = interrupt.unless(client.description(&draft.description)).await;
         let description = explain(description, &client, &steps.job, &mut interrupt).await;
         client.report(report);
-        let columns = described_columns(&steps.job, &description?)?;
+        let description = description?;
+        let columns = blocking(|| described_columns(&steps.job, &description))?;
         drift = steps.look_for_drift(&columns, report)?;
         described = Some(columns);
     }

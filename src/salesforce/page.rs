@@ -443,9 +443,13 @@ impl Walk<'_, '_, '_> {
                 self.json.skip()?;
             } else {
                 let Some(entry) = entry(level, name, &mut expected) else {
-                    let column = aliased_column(level, name)?;
-                    if !self.is_null_again(column, record)? {
-                        self.cell(column, name, record)?;
+                    if level.is_compound() {
+                        self.json.skip()?;
+                    } else {
+                        let column = aliased_column(level, name)?;
+                        if !self.is_null_again(column, record)? {
+                            self.cell(column, name, record)?;
+                        }
                     }
                     key = self.json.next_key()?;
                     continue;
@@ -736,7 +740,7 @@ impl Walk<'_, '_, '_> {
         if null {
             for column in parent.columns() {
                 // The value of an alias may have come in the record itself.
-                if !(record.is_null(*column) && parent.aliased().contains(column)) {
+                if !(record.is_null(*column) && parent.is_aliased(*column)) {
                     fill(record, *column, CellKind::Null, name, |_| {})?;
                 }
             }
@@ -818,7 +822,7 @@ fn entry<'l>(level: &'l Level, name: &[u8], expected: &mut usize) -> Option<&'l 
         *expected += 1;
         return Some(next);
     }
-    let found = entries.iter().position(is)?;
+    let found = level.position(name)?;
     *expected = found + 1;
     Some(&entries[found])
 }

@@ -1,6 +1,7 @@
 //! A select list → the columns of its export, before any record is seen, and where in a record each one's value
 //! stands. The rules are those of the SOQL reference's field lists, aliases and grouped queries.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -68,23 +69,23 @@ impl ValueKind {
         }
     }
 
-    /// The keys of a compound value, and whether each may be missing; empty if it is not one. An org without
-    /// state and country picklists sends no codes.
-    fn parts(self) -> &'static [(&'static str, bool)] {
+    /// The keys of a compound value; empty if it is not one. Any of them may be missing: an org without state and
+    /// country picklists sends no codes, and old versions of the API no accuracy.
+    fn parts(self) -> &'static [&'static str] {
         match self {
             Self::Address => &[
-                ("city", false),
-                ("country", false),
-                ("countryCode", true),
-                ("geocodeAccuracy", false),
-                ("latitude", false),
-                ("longitude", false),
-                ("postalCode", false),
-                ("state", false),
-                ("stateCode", true),
-                ("street", false),
+                "city",
+                "country",
+                "countryCode",
+                "geocodeAccuracy",
+                "latitude",
+                "longitude",
+                "postalCode",
+                "state",
+                "stateCode",
+                "street",
             ],
-            Self::Location => &[("latitude", false), ("longitude", false)],
+            Self::Location => &["latitude", "longitude"],
             Self::Plain(_) | Self::Unknown => &[],
         }
     }
@@ -290,9 +291,14 @@ impl Columns {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Level {
     entries: Vec<Entry>,
+    /// The places of the entries, sorted by [`cmp_keys`].
+    sorted: Vec<usize>,
     columns: Vec<usize>,
+    /// Sorted by [`cmp_keys`].
     aliases: Vec<(String, usize)>,
+    /// Sorted.
     aliased: Vec<usize>,
+    is_compound: bool,
 }
 
 impl Level {
@@ -300,6 +306,24 @@ impl Level {
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The place of a key among the entries, whatever its case. Takes a number of comparisons that grows with the logarithm
+    /// of the number of entries: an org may send the keys of a wide record in another order.
+    #[must_use]
+    pub fn position(&self, key: &[u8]) -> Option<usize> {
+        self.search(|entry| cmp_keys(entry.key.as_bytes(), key))
+    }
+
+    fn search(&self, mut compare: impl FnMut(&Entry) -> Ordering) -> Option<usize> {
+        let found = self.sorted.binary_search_by(|place| compare(&self.entries[*place]));
+        found.ok().map(|at| self.sorted[at])
+    }
+
+    /// Whether this is a compound value, whose parts are columns. Keys that are none of its parts mean nothing.
+    #[must_use]
+    pub fn is_compound(&self) -> bool {
+        self.is_compound
     }
 
     /// The columns whose values are in this object or deeper: those that are null when it is.
@@ -312,14 +336,14 @@ impl Level {
     /// in the record itself.
     #[must_use]
     pub fn aliased_column(&self, key: &[u8]) -> Option<usize> {
-        let alias = self.aliases.iter().find(|(alias, _)| alias.as_bytes().eq_ignore_ascii_case(key));
-        alias.map(|(_, column)| *column)
+        let found = self.aliases.binary_search_by(|(alias, _)| cmp_keys(alias.as_bytes(), key));
+        found.ok().map(|at| self.aliases[at].1)
     }
 
-    /// Those of its [`Level::columns`] that the org may send in the record itself instead.
+    /// Whether the org may send this one of its [`Level::columns`] in the record itself instead.
     #[must_use]
-    pub fn aliased(&self) -> &[usize] {
-        &self.aliased
+    pub fn is_aliased(&self, column: usize) -> bool {
+        self.aliased.binary_search(&column).is_ok()
     }
 
     /// The column of the record's own Id.
@@ -343,8 +367,17 @@ impl Level {
             }
         }
         self.aliased = columns.iter().copied().filter(|column| aliased.contains(column)).collect();
+        self.aliased.sort_unstable();
         self.columns = columns;
+        self.sorted = (0..self.entries.len()).collect();
+        let Self { entries, sorted, .. } = self;
+        sorted.sort_by(|a, b| cmp_keys(entries[*a].key.as_bytes(), entries[*b].key.as_bytes()));
     }
+}
+
+/// The order of keys without regard to case.
+fn cmp_keys(a: &[u8], b: &[u8]) -> Ordering {
+    a.iter().map(u8::to_ascii_lowercase).cmp(b.iter().map(u8::to_ascii_lowercase))
 }
 
 /// Whether an object's name in a record is the one that a query writes. Inside the org of its own package a query
@@ -500,13 +533,14 @@ impl<'q> Builder<'q> {
     fn finish(self) -> Columns {
         let Self { mut columns, aliases, positions, .. } = self;
         // What could be meant by something else is accepted in its own place only.
-        let once =
-            |alias: &str| aliases.iter().filter(|(other, _)| other.eq_ignore_ascii_case(alias)).count() == 1;
-        let kept: Vec<_> = aliases
-            .iter()
-            .filter(|(alias, _)| once(alias) && !positions.contains_key(&alias.to_ascii_lowercase()))
-            .cloned()
-            .collect();
+        let mut counts = HashMap::<_, usize>::new();
+        for (alias, _) in &aliases {
+            *counts.entry(alias.to_ascii_lowercase()).or_default() += 1;
+        }
+        let is_certain = |alias: String| counts[&alias] == 1 && !positions.contains_key(&alias);
+        let mut kept = aliases;
+        kept.retain(|(alias, _)| is_certain(alias.to_ascii_lowercase()));
+        kept.sort_by(|(a, _), (b, _)| cmp_keys(a.as_bytes(), b.as_bytes()));
         columns.set_apart();
         let aliased = kept.iter().map(|(_, column)| *column).collect();
         columns.shape.gather(&aliased);
@@ -581,13 +615,13 @@ impl<'q> Builder<'q> {
         if parts.is_empty() {
             return self.add(place, at, Kind::Branch { certain }, value.field_type());
         }
-        for (part, optional) in parts {
+        for part in parts {
             let is_number = matches!(*part, "latitude" | "longitude");
             let field_type = if is_number { FieldType::Double } else { FieldType::Text };
             let part = Name { text: (*part).to_owned(), span: at };
             let names = place.names.iter().copied().chain([&part]).collect();
             let place = Place { names, ..*place };
-            self.add(&place, at, Kind::Part { certain, optional: *optional }, Some(field_type))?;
+            self.add(&place, at, Kind::Part { certain }, Some(field_type))?;
         }
         Ok(())
     }
@@ -807,7 +841,7 @@ impl<'q> Builder<'q> {
         // Which keys may be missing from a record: those behind a TYPEOF's relationship.
         let (certain, optional) = match kind {
             Kind::Branch { certain } => (certain, certain < keys.len()),
-            Kind::Part { certain, optional } => (certain, optional),
+            Kind::Part { certain } => (certain, true),
             Kind::Value | Kind::Presented | Kind::Children(_) => (keys.len(), false),
         };
         let Some((key, parents)) = keys.split_last() else { return Ok(()) };
@@ -825,6 +859,9 @@ impl<'q> Builder<'q> {
                 Node::Parent(level) => level,
                 _ => return refused(format!("{parent} is both a column and a relationship here")),
             };
+        }
+        if let Kind::Part { .. } = kind {
+            level.is_compound = true;
         }
         position.push_str(&key.as_str().to_ascii_lowercase());
         match self.positions.get(&position).map(|index| &level.entries[*index].node) {
@@ -861,10 +898,9 @@ enum Kind {
     Branch {
         certain: usize,
     },
-    /// A part of such a field.
+    /// A part of such a field, which may be missing.
     Part {
         certain: usize,
-        optional: bool,
     },
     Children(Arc<Columns>),
 }
@@ -951,6 +987,25 @@ mod tests {
     fn refused(text: &str) -> (usize, String) {
         let error = Columns::of(&Query::parse(text).unwrap()).expect_err(text);
         (error.column, error.reason)
+    }
+
+    #[test]
+    fn a_key_is_found_with_few_comparisons() {
+        let fields: Vec<_> = (0..1_000).map(|n| format!("F{n}__c")).collect();
+        let query = Query::parse(&format!("SELECT {} FROM A", fields.join(", "))).unwrap();
+        let columns = Columns::of(&query).unwrap();
+        for (place, field) in fields.iter().enumerate() {
+            assert_eq!(columns.shape().position(field.to_uppercase().as_bytes()), Some(place));
+            let mut comparisons = 0;
+            let found = columns.shape().search(|entry| {
+                comparisons += 1;
+                cmp_keys(entry.key.as_bytes(), field.as_bytes())
+            });
+            assert_eq!(found, Some(place));
+            assert!(comparisons <= 11, "{comparisons} comparisons for {field}");
+        }
+        assert_eq!(columns.shape().position(b"F1000__c"), None);
+        assert_eq!(columns.shape().position(b""), None);
     }
 
     #[test]
