@@ -1,5 +1,5 @@
-//! The private key that signs the assertion: read in whatever form it comes, named where it is something else,
-//! proven by a signature. Making one is here too; the assertion itself is `salesforce::assertion`'s.
+//! Reads the private key that signs logins, in many forms, and tests it with a signature. Also creates keys. The signed
+//! assertion itself is in `salesforce::assertion`.
 
 mod bundle;
 mod certificate;
@@ -27,23 +27,23 @@ use self::refusal::{KeyLocation, Refusal};
 use crate::error::Failure;
 use crate::org::{KeySource, Org, PasswordSource};
 
-/// The fewest bits of a key that is accepted: what Salesforce asks of a certificate, and the least that RS256
-/// allows ([RFC 7518, 3.3](https://www.rfc-editor.org/rfc/rfc7518#section-3.3)).
+/// The minimum length of a key: what Salesforce requires of a certificate, and the minimum of RS256
+/// ([RFC 7518, 3.3](https://www.rfc-editor.org/rfc/rfc7518#section-3.3)).
 pub const MIN_RSA_BITS: usize = 2048;
 
-/// Reads an org's private key and proves that it signs.
+/// Reads an org's private key and tests it with a signature.
 ///
 /// The key may be PEM (PKCS#1, PKCS#8, encrypted or not, with certificates and bag attributes around it), DER,
-/// PKCS#12 or JKS; what it is, is read from its content and never from a file's name.
+/// PKCS#12 or JKS. The content shows which, not the file's name.
 ///
 /// # Errors
-/// [`Exit::Configuration`](crate::error::Exit::Configuration) with what the file is instead, or what its password
-/// or alias lacks, and the command that mends it. Never with any of its content.
+/// [`Exit::Configuration`](crate::error::Exit::Configuration) if the key cannot be used. The message never contains any
+/// part of the file.
 pub fn load(org: &Org) -> Result<SigningKey, Failure> {
     at(&KeyLocation::of(org), &org.key, org.key_password.as_ref(), org.key_alias.as_deref())
 }
 
-/// Reads a private key that is not yet an org's, and proves that it signs; otherwise as [`load`].
+/// Reads a private key that does not belong to an org yet; otherwise like [`load`].
 ///
 /// # Errors
 /// As [`load`].
@@ -63,7 +63,7 @@ fn at(
 ) -> Result<SigningKey, Failure> {
     let (bytes, open) = source::key(key, location)?;
     if let Some(open) = open {
-        // What the file holds counts first: a certificate need not be hidden, and its mode is not the mistake.
+        // The mode is a mistake only if the file contains a secret.
         let locked = Unlock { password: None, alias };
         return Err(match form::rsa_key(&bytes, &locked) {
             Err(refusal) if refusal.holds_no_key() => refusal.explain(location),
@@ -77,7 +77,7 @@ fn at(
         .map_err(|refusal| refusal.explain(location))
 }
 
-/// An RSA key that has signed and whose signature its own public key has verified.
+/// An RSA key whose signature has been verified with its public key.
 pub struct SigningKey {
     encoding: EncodingKey,
     public_key: Vec<u8>,
@@ -96,8 +96,8 @@ impl SigningKey {
         let pair = rsa::KeyPair::from_der(pkcs1).map_err(|_| Refusal::Unusable)?;
         let public_key: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| Refusal::Unusable)?;
         let encoding = EncodingKey::from_rsa_der(pkcs1);
-        // aws-lc refuses numbers that do not belong together; that it signs, and so through `jsonwebtoken`, is
-        // proven here rather than at the first login of the night.
+        // aws-lc refuses inconsistent keys. The signature through `jsonwebtoken` is tested here rather than at the first
+        // login of the night.
         let message = b"sfexport: does this key sign?";
         let signature = jsonwebtoken::crypto::sign(message, &encoding, Algorithm::RS256).ok();
         let verifies = signature.is_some_and(|signature| {
@@ -110,7 +110,7 @@ impl SigningKey {
         Ok(Self { public_key: public_key.as_ref().to_vec(), bits, encoding })
     }
 
-    /// The key as `jsonwebtoken` signs with it, RS256.
+    /// The key for signing with `jsonwebtoken`, RS256.
     #[must_use]
     pub fn encoding_key(&self) -> &EncodingKey {
         &self.encoding
@@ -122,7 +122,7 @@ impl SigningKey {
         self.bits
     }
 
-    /// The public key, SubjectPublicKeyInfo in DER: the very bytes that a certificate of this key holds.
+    /// The public key, SubjectPublicKeyInfo in DER, exactly as in a certificate of this key.
     #[must_use]
     pub fn public_key_der(&self) -> &[u8] {
         &self.public_key
@@ -141,7 +141,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Bytes that are or may be a private key: overwritten when dropped.
+/// Bytes that may be a private key. They are overwritten when dropped.
 type SecretBytes = Zeroizing<Vec<u8>>;
 
 #[cfg(test)]
@@ -159,10 +159,7 @@ mod tests {
             ..Org::sample("https://login.salesforce.com")
         };
         let what = load(&org).unwrap_err().what;
-        assert!(
-            what.starts_with("org emea: the key given as text (`key`, SFEXPORT_ORGS__EMEA__KEY) "),
-            "{what}"
-        );
+        assert!(what.starts_with("org emea: the key in SFEXPORT_ORGS__EMEA__KEY "), "{what}");
         org.key_password = Some(PasswordSource::File(PathBuf::from("no such file")));
         let what = load(&org).unwrap_err().what;
         assert_eq!(what, "org emea: the password file no such file does not exist");

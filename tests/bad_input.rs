@@ -145,7 +145,11 @@ fn a_key_that_is_none_is_told_with_what_it_is_and_the_command_that_mends_it() {
 
     fs::copy(at.path("hidden.key"), &key).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    refused_key(&["can be read by everybody", "mode 0644", &format!("chmod o-r {}", key.display())]);
+    refused_key(&[
+        "every user of this machine can read",
+        "mode 0644",
+        &format!("chmod o-r {}", key.display()),
+    ]);
     // A group may read it, as secret mounts make it.
     fs::set_permissions(&key, fs::Permissions::from_mode(0o440)).unwrap();
     at.run(["run", "accounts"]).ended(0);
@@ -171,19 +175,19 @@ fn a_key_that_is_none_is_told_with_what_it_is_and_the_command_that_mends_it() {
     at.write("server.key", "");
     refused_key(&["is empty"]);
     at.write("server.key", &support::key_pair().key[..400]);
-    refused_key(&["is damaged"]);
+    refused_key(&["is a damaged PEM block"]);
     openssl(&["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "server.key"]);
     refused_key(&["RSA"]);
 }
 
 #[test]
-fn a_key_that_this_user_may_not_read_is_told_with_the_command_that_mends_it() {
+fn an_unreadable_key_is_reported_with_the_command_to_fix_it() {
     let at = deployment();
     let mut command = not_as_root(&at);
     if !is_root(&at) {
         fs::set_permissions(at.path("server.key"), fs::Permissions::from_mode(0o000)).unwrap();
     }
-    let told = ["server.key may not be read", "hint: ", "ls -l ", "chmod 600"];
+    let told = ["server.key cannot be read by this user", "hint: ", "chown USER", "chmod 600"];
     refused_by(&at, &mut command, 78, &told);
     assert_eq!(at.logins().len(), 0);
 }
@@ -201,7 +205,12 @@ fn a_key_file_that_everybody_can_read_is_refused_and_one_that_a_group_can_is_not
         chown(at.path("server.key"), Some(0), Some(NOBODY)).unwrap();
     }
     for open in [0o644, 0o444] {
-        refused_by(&at, &mut mode(open), 78, &["can be read by everybody", "hint: ", "chmod o-r "]);
+        refused_by(
+            &at,
+            &mut mode(open),
+            78,
+            &["every user of this machine can read", "hint: ", "chmod o-r "],
+        );
     }
     assert_eq!(at.logins().len(), 0);
     for closed in [0o640, 0o440] {
@@ -693,7 +702,7 @@ fn a_path_in_the_keys_own_variable_is_told_from_a_key() {
     let at = deployment();
     let mut command = at.command(["run", "accounts"]);
     command.env("SFEXPORT_ORG__KEY", "/run/secrets/server.key");
-    let told = ["SFEXPORT_ORG__KEY is the key itself", "SFEXPORT_ORG__KEY_FILE"];
+    let told = ["set SFEXPORT_ORG__KEY to the key itself", "set SFEXPORT_ORG__KEY_FILE to its path"];
     let outcome = refused_by(&at, &mut command, 78, &told);
     assert!(!outcome.stderr.contains("/run/secrets"), "{}", outcome.stderr);
     assert!(!outcome.stderr.contains(" KEY_FILE"), "{}", outcome.stderr);

@@ -200,7 +200,7 @@ fn a_key_without_a_password_loads_in_every_form() {
 }
 
 #[test]
-fn a_key_in_an_environment_variable_loads_however_its_lines_end() {
+fn a_key_in_a_variable_may_have_any_line_breaks() {
     needs!("openssl");
     let directory = Directory::new();
     let pem = directory.read("a.pem");
@@ -225,13 +225,21 @@ fn a_key_in_an_environment_variable_loads_however_its_lines_end() {
             Err(failure) => panic!("{form}: {failure}"),
         }
     }
-    directory.assert_refusal(inline(&pem[..700]), "SFEXPORT_ORG__KEY) is damaged", "copy it again");
-    directory.assert_refusal(inline(" \n"), "SFEXPORT_ORG__KEY) is empty", "sfexport keygen");
-    directory.assert_refusal(inline("server.key"), "holds no private key", "sfexport keygen");
+    directory.assert_refusal(
+        inline(&pem[..700]),
+        "SFEXPORT_ORG__KEY is a damaged PEM block",
+        "copy the whole file again",
+    );
+    directory.assert_refusal(inline(" \n"), "SFEXPORT_ORG__KEY is empty", "sfexport keygen");
+    directory.assert_refusal(
+        inline("server.key"),
+        "is not a private key",
+        "set SFEXPORT_ORG__KEY_FILE to its path",
+    );
 }
 
 #[test]
-fn an_encrypted_key_loads_with_its_password_and_only_with_it() {
+fn an_encrypted_key_loads_only_with_its_password() {
     needs!("openssl");
     let directory = Directory::new();
     directory.run(
@@ -261,13 +269,8 @@ fn an_encrypted_key_loads_with_its_password_and_only_with_it() {
             "the password does not open the key file",
             "openssl pkey -in ",
         );
-        let hint = "set key_password_file to a file with the password in its first line, or SFEXPORT_ORG__KEY_PASSWORD";
-        directory.assert_refused(
-            name,
-            None,
-            "is an encrypted private key, and no password for it is set",
-            hint,
-        );
+        let hint = "set key_password_file to a file with the password, set SFEXPORT_ORG__KEY_PASSWORD, or remove the";
+        directory.assert_refused(name, None, "is an encrypted private key, and no password is set", hint);
     }
     assert!(directory.read("traditional-des3.pem").contains("DEK-Info: DES-EDE3-CBC,"));
     assert!(directory.read("genrsa-des3.pem").starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
@@ -282,7 +285,7 @@ fn an_encrypted_key_loads_with_its_password_and_only_with_it() {
 }
 
 #[test]
-fn a_key_encrypted_as_nobody_should_is_refused_with_the_command_that_encrypts_it_anew() {
+fn the_hint_for_a_weak_encryption_encrypts_the_key_again() {
     needs!("openssl", "openssl's legacy provider");
     let directory = Directory::new();
     let legacy = "-provider legacy -provider default -passout pass:s3cret";
@@ -290,7 +293,7 @@ fn a_key_encrypted_as_nobody_should_is_refused_with_the_command_that_encrypts_it
         "openssl pkcs8 -topk8 -in a.pem -v1 PBE-MD5-DES {legacy} -out md5.pem
          openssl rsa -in a.pem -traditional -des {legacy} -out des.pem"
     ));
-    for (name, how) in [("md5.pem", "not read here: PBES1"), ("des.pem", "not read here: DES-CBC")] {
+    for (name, how) in [("md5.pem", "encryption: PBES1"), ("des.pem", "encryption: DES-CBC")] {
         let failure = directory.load(name, Some("s3cret")).unwrap_err();
         assert!(failure.what.contains(how), "{failure}");
         let hint = failure.hint.unwrap();
@@ -301,7 +304,7 @@ fn a_key_encrypted_as_nobody_should_is_refused_with_the_command_that_encrypts_it
 }
 
 #[test]
-fn a_pkcs12_bundle_loads_as_openssl_writes_it_today_and_wrote_it_before() {
+fn pkcs12_bundles_of_new_and_old_openssl_load() {
     needs!("openssl", "openssl's legacy provider");
     let directory = Directory::new();
     let export = "openssl pkcs12 -export -inkey a.pem -in a.crt";
@@ -324,7 +327,7 @@ fn a_pkcs12_bundle_loads_as_openssl_writes_it_today_and_wrote_it_before() {
         directory.assert_loads(name, Some(password));
         let hint = "openssl pkcs12 -in ";
         directory.assert_refused(name, Some("s3cretz"), "the password does not open the key file", hint);
-        directory.assert_refused(name, None, "is a PKCS#12 bundle, and no password for it is set", hint);
+        directory.assert_refused(name, None, "is a PKCS#12 bundle, and no password is set", hint);
     }
     directory.run(&format!("{export} -name sf -passout pass: -out empty.p12"));
     directory.assert_loads("empty.p12", None);
@@ -337,14 +340,14 @@ fn a_pkcs12_bundle_loads_as_openssl_writes_it_today_and_wrote_it_before() {
     directory.assert_refused(
         "certificates.p12",
         Some("s3cret"),
-        "is a bundle without any private key",
-        "name the bundle",
+        "is a bundle without a private key",
+        "export the bundle again",
     );
     directory.run("openssl pkcs12 -export -inkey a.pem -in a.crt -keypbe PBE-SHA1-RC4-128 -legacy -passout pass:s3cret -out rc4.p12");
     directory.assert_refused(
         "rc4.p12",
         Some("s3cret"),
-        "cannot be read: its encryption is unknown here",
+        "cannot be read: its encryption is not supported",
         "-legacy -out plain.key",
     );
     directory.run("head -c 900 modern.p12 > cut.p12");
@@ -357,7 +360,7 @@ fn a_pkcs12_bundle_loads_as_openssl_writes_it_today_and_wrote_it_before() {
 }
 
 #[test]
-fn a_bundle_with_several_keys_asks_for_an_alias_and_knows_its_own() {
+fn a_bundle_with_several_keys_requires_an_alias() {
     needs!("openssl", "keytool");
     let directory = Directory::new();
     for (kind, store) in [("PKCS12", "two.p12"), ("JKS", "two.jks")] {
@@ -374,8 +377,8 @@ fn a_bundle_with_several_keys_asks_for_an_alias_and_knows_its_own() {
         let several = directory.load(store, Some("s3cret"));
         directory.assert_refusal(
             several,
-            "holds 2 private keys: ",
-            "set key_alias to one of them, or SFEXPORT_ORG__KEY_ALIAS",
+            "contains 2 private keys: ",
+            "set key_alias or SFEXPORT_ORG__KEY_ALIAS to one of them",
         );
         let named = directory.load(store, Some("s3cret")).unwrap_err().what;
         assert!(
@@ -390,9 +393,9 @@ fn a_bundle_with_several_keys_asks_for_an_alias_and_knows_its_own() {
         let other = directory.load_entry(store, Some("s3cret"), Some("other")).unwrap();
         assert_ne!(other.public_key_pem(), directory.read("a.pub"));
         let unknown = directory.load_entry(store, Some("s3cret"), Some("production"));
-        directory.assert_refusal(unknown, "has no private key by the alias production", "sf-prod");
+        directory.assert_refusal(unknown, "has no private key with the alias \"production\"", "sf-prod");
         let certificate = directory.load_entry(store, Some("s3cret"), Some("trusted"));
-        directory.assert_refusal(certificate, "has no private key by the alias trusted", "other");
+        directory.assert_refusal(certificate, "has no private key with the alias \"trusted\"", "other");
     }
 }
 
@@ -407,7 +410,7 @@ fn public_key_of(directory: &Directory, store: &str, kind: &str) {
 }
 
 #[test]
-fn what_keytool_writes_loads() {
+fn keystores_written_by_keytool_load() {
     needs!("openssl", "keytool");
     let directory = Directory::new();
     for (store, kind, java) in [
@@ -423,12 +426,12 @@ fn what_keytool_writes_loads() {
             directory.assert_signs(&key, "sf.pub", store);
         }
         directory.assert_refused(store, Some("s3cretz"), "the password does not open the key file", "");
-        directory.assert_refused(store, None, "and no password for it is set", "set key_password_file");
+        directory.assert_refused(store, None, "and no password is set", "set key_password_file");
     }
     directory.assert_refused("store.jks", None, "is a Java keystore", "keytool -importkeystore");
 
     let whole = fs::read(directory.path("store.jks")).unwrap();
-    let damaged = "begins as a Java keystore, and is cut short";
+    let damaged = "is a damaged Java keystore: it is cut short";
     for length in [4, 12, 20, 100, whole.len() / 2, whole.len() - 1] {
         directory.write("cut.jks", &whole[..length]);
         directory.assert_refused("cut.jks", Some("s3cret"), damaged, "copy it again");
@@ -436,7 +439,7 @@ fn what_keytool_writes_loads() {
 }
 
 #[test]
-fn the_passwords_of_a_java_keystore_and_of_its_entry_are_told_apart() {
+fn a_keystore_and_its_entry_may_have_different_passwords() {
     needs!("openssl", "keytool");
     let directory = Directory::new();
     directory
@@ -447,7 +450,7 @@ fn the_passwords_of_a_java_keystore_and_of_its_entry_are_told_apart() {
     directory.assert_refused(
         "own.jks",
         Some("s3cret"),
-        "but not its entry sf",
+        "but not its entry \"sf\"",
         "keytool -keypasswd -keystore ",
     );
 
@@ -467,7 +470,7 @@ fn a_keystore_without_a_usable_key_is_named() {
         "keytool -importcert -noprompt -file a.crt -alias trusted -keystore trust.jks -storetype JKS \
              -storepass s3cret",
     );
-    directory.assert_refused("trust.jks", Some("s3cret"), "without any private key (it holds trusted)", "");
+    directory.assert_refused("trust.jks", Some("s3cret"), "without a private key (it contains trusted)", "");
 
     directory
         .run(&format!("{GENERATE} -keystore store.jceks -storetype JCEKS -storepass s3cret -keypass s3cret"));
@@ -481,7 +484,7 @@ fn a_keystore_without_a_usable_key_is_named() {
 }
 
 #[test]
-fn what_is_no_rsa_private_key_is_named_with_what_to_do() {
+fn anything_but_an_rsa_private_key_is_named() {
     needs!("openssl");
     let directory = Directory::new();
     directory.run(
@@ -516,18 +519,16 @@ fn what_is_no_rsa_private_key_is_named_with_what_to_do() {
          printf ' \\n\\n' > blank",
     );
     let certificate = ("is a certificate, not a private key", "openssl x509 -in ");
-    let public = ("is a public key, not a private one", "name the private key that it was taken from");
-    let request = ("is a certificate signing request", "name the private key");
-    let chain = ("is a PKCS#7 bundle of certificates", "name the private key");
-    let curves = ("is a private key for elliptic curves; Salesforce takes RSA keys only", "sfexport keygen");
-    let damaged = ("is damaged", "copy it again, whole");
-    let unknown = ("holds no private key: it is neither PEM nor DER", "see what it is: file ");
-    let text = (
-        "holds no private key: it is text without a `-----BEGIN` line",
-        "name the file with the private key",
-    );
+    let public = ("is a public key, not a private key", "set key_file to its private key");
+    let request = ("is a certificate signing request", "set key_file to the private key");
+    let chain = ("is a PKCS#7 bundle of certificates", "set key_file to the private key");
+    let curves =
+        ("is a private key for elliptic curves, and Salesforce accepts only RSA keys", "sfexport keygen");
+    let damaged = ("is a damaged ", "copy the whole file again");
+    let unknown = ("contains no private key in PEM, DER, PKCS#12 or JKS", "set key_file to the private key");
+    let text = ("is text without a `-----BEGIN` line, not a private key", "set key_file to the private key");
     let empty = ("is empty", "sfexport keygen");
-    let short = "Salesforce asks for 2048 at least";
+    let short = "Salesforce requires at least 2048";
     for (name, (what, hint)) in [
         ("a.crt", certificate),
         ("certificate.der", certificate),
@@ -544,18 +545,18 @@ fn what_is_no_rsa_private_key_is_named_with_what_to_do() {
         ("ec-pkcs8.pem", curves),
         ("ec-encrypted.pem", curves),
         ("ec.der", curves),
-        ("ed25519.pem", ("is a private key for Ed25519", "openssl req -x509 -newkey rsa:2048")),
+        ("ed25519.pem", ("is a private key for Ed25519", "sfexport keygen")),
         ("dsa.pem", ("is a private key for DSA", "sfexport keygen")),
         ("dsa.der", ("is a private key for DSA", "sfexport keygen")),
         ("pss.pem", ("is a private key for RSA-PSS", "sfexport keygen")),
         ("short.pem", (short, "sfexport keygen")),
         ("short-2047.pem", (short, "sfexport keygen")),
-        ("two.pem", ("holds 2 private keys", "keep one private key in it")),
+        ("two.pem", ("contains 2 private keys", "keep only the private key")),
         ("line-lost.pem", damaged),
         ("altered.pem", damaged),
         ("cut.pem", damaged),
         ("cut.der", damaged),
-        ("crl.pem", ("holds no private key, only X509 CRL", "sfexport keygen")),
+        ("crl.pem", ("contains no private key, only X509 CRL", "sfexport keygen")),
         ("noise", unknown),
         ("hello", text),
         ("empty", empty),
@@ -575,7 +576,7 @@ fn what_is_no_rsa_private_key_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_key_whose_numbers_do_not_belong_together_is_refused_before_salesforce_sees_it() {
+fn an_inconsistent_key_is_refused_before_salesforce_sees_it() {
     needs!("openssl");
     let directory = Directory::new();
     directory.run("openssl rsa -in a.pem -traditional -outform DER -out a.der");
@@ -585,12 +586,12 @@ fn a_key_whose_numbers_do_not_belong_together_is_refused_before_salesforce_sees_
         let mut altered = der.clone();
         altered[at] ^= 1;
         directory.write("altered.der", altered);
-        directory.assert_refused("altered.der", None, "numbers do not belong together", "openssl pkey -in ");
+        directory.assert_refused("altered.der", None, "is an inconsistent RSA key", "openssl pkey -in ");
     }
 }
 
 #[test]
-fn an_openssh_key_is_named_and_the_command_in_the_hint_converts_it() {
+fn the_hint_for_an_openssh_key_converts_it() {
     needs!("openssl", "ssh-keygen");
     let directory = Directory::new();
     directory.run(
@@ -606,13 +607,8 @@ fn an_openssh_key_is_named_and_the_command_in_the_hint_converts_it() {
         "ssh-keygen -p -N '' -m PEM",
     );
     directory.assert_refused("encrypted", None, "is an RSA key in OpenSSH's own format", "ssh-keygen -p");
-    directory.assert_refused(
-        "ed25519",
-        None,
-        "is an OpenSSH key of another kind than RSA",
-        "sfexport keygen",
-    );
-    directory.assert_refused("my key.pub", None, "is a public key", "name the private key");
+    directory.assert_refused("ed25519", None, "is an OpenSSH key for another algorithm", "sfexport keygen");
+    directory.assert_refused("my key.pub", None, "is a public key", "set key_file to its private key");
     directory.assert_refused("key.ppk", None, "is a PuTTY key", "puttygen ");
     let hint = directory.load("my key", None).unwrap_err().hint.unwrap();
     let command = &hint[hint.find("cp -p ").unwrap()..];
@@ -622,7 +618,7 @@ fn an_openssh_key_is_named_and_the_command_in_the_hint_converts_it() {
 }
 
 #[test]
-fn a_key_file_that_everybody_can_read_is_refused_and_the_command_in_the_hint_mends_it() {
+fn the_hint_for_a_key_that_everybody_can_read_protects_it() {
     needs!("openssl");
     let directory = Directory::new();
     let key = directory.path("a.pem");
@@ -632,10 +628,10 @@ fn a_key_file_that_everybody_can_read_is_refused_and_the_command_in_the_hint_men
     }
     for mode in [0o644, 0o604, 0o444, 0o777] {
         fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
-        let what = format!("can be read by everybody on this machine (mode {mode:04o})");
+        let what = format!("(mode {mode:04o})");
         directory.assert_refused("a.pem", None, &what, "chmod o-r ");
         let hint = directory.load("a.pem", None).unwrap_err().hint.unwrap();
-        directory.run(hint.split(" (").next().unwrap());
+        directory.run(hint[hint.find("chmod").unwrap()..].split(" (").next().unwrap());
         directory.assert_loads("a.pem", None);
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, mode & !0o004);
     }
@@ -643,11 +639,11 @@ fn a_key_file_that_everybody_can_read_is_refused_and_the_command_in_the_hint_men
     symlink("a.pem", directory.path("link")).unwrap();
     directory.assert_loads("link", None);
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
-    directory.assert_refused("link", None, "can be read by everybody", "chmod o-r ");
+    directory.assert_refused("link", None, "every user of this machine can read", "chmod o-r ");
 }
 
 #[test]
-fn a_file_without_a_private_key_is_named_as_what_it_is_whoever_may_read_it() {
+fn a_public_file_without_a_private_key_is_named() {
     needs!("openssl");
     let directory = Directory::new();
     directory.write("sfexport.toml", "[org]\nclient_id = \"3MVG9\"\n");
@@ -660,31 +656,25 @@ fn a_file_without_a_private_key_is_named_as_what_it_is_whoever_may_read_it() {
          chmod 644 a.crt a.pub sfexport.toml empty encrypted.pem ec.pem both.pem cut.pem",
     );
     directory.assert_refused("a.crt", None, "is a certificate, not a private key", "openssl x509 -in ");
-    directory.assert_refused("a.pub", None, "is a public key, not a private one", "openssl pkey ");
+    directory.assert_refused("a.pub", None, "is a public key, not a private key", "openssl pkey ");
     directory.assert_refused(
         "sfexport.toml",
         None,
-        "it is text without a `-----BEGIN` line",
-        "name the file",
+        "is text without a `-----BEGIN` line",
+        "set key_file to the private key",
     );
     directory.assert_refused("empty", None, "is empty", "sfexport keygen");
     // A key is to be hidden before anything else is said of it: also one that is locked, of another kind, or cut.
     for name in ["encrypted.pem", "ec.pem", "both.pem", "cut.pem"] {
-        directory.assert_refused(name, Some("s3cret"), "can be read by everybody", "chmod o-r ");
+        directory.assert_refused(name, Some("s3cret"), "every user of this machine can read", "chmod o-r ");
     }
     let hint = directory.load("both.pem", None).unwrap_err().hint.unwrap();
     let path = directory.path("both.pem");
-    assert_eq!(
-        hint,
-        format!(
-            "chmod o-r {} (a mounted secret's mode is set where it is mounted: docs/docker.md)",
-            path.display()
-        )
-    );
+    assert_eq!(hint, format!("run: chmod o-r {} (for a mounted secret, see docs/docker.md)", path.display()));
 }
 
 #[test]
-fn a_key_file_that_cannot_be_read_is_named_with_the_reason() {
+fn an_unreadable_key_file_is_named_with_the_reason() {
     needs!("openssl");
     if skip::repeated_without_roots_rights() {
         return;
@@ -693,27 +683,22 @@ fn a_key_file_that_cannot_be_read_is_named_with_the_reason() {
     directory.run("mkdir directory; mkfifo pipe; head -c 3000000 /dev/zero > large; head -c 1048576 /dev/zero > not-large; ln -s nowhere dangling");
     directory.assert_refused("missing.key", None, "does not exist", "sfexport keygen");
     directory.assert_refused("dangling", None, "does not exist", "sfexport keygen");
-    directory.assert_refused("a.pem/under", None, "does not exist", "relative");
-    directory.assert_refused("directory", None, "is a directory", "ls -ld ");
-    directory.assert_refused("pipe", None, "is no regular file", "ls -ld ");
-    directory.assert_refused("large", None, "has 3000000 bytes", "ls -ld ");
-    directory.assert_refused("not-large", None, "holds no private key", "file ");
+    directory.assert_refused("a.pem/under", None, "does not exist", "sfexport keygen");
+    directory.assert_refused("directory", None, "is a directory", "set key_file");
+    directory.assert_refused("pipe", None, "is not a regular file", "set key_file");
+    directory.assert_refused("large", None, "is too large, with 3 MB", "set key_file");
+    directory.assert_refused("not-large", None, "contains no private key", "set key_file");
     let denied = directory.write("denied", directory.read("a.pem"));
     fs::set_permissions(&denied, Permissions::from_mode(0o000)).unwrap();
     assert!(fs::read(&denied).is_err(), "nothing is denied here");
-    directory.assert_refused("denied", None, "may not be read by the user that this runs as", "chmod 600 ");
+    directory.assert_refused("denied", None, "cannot be read by this user", "chmod 600 ");
     fs::set_permissions(directory.path("directory"), Permissions::from_mode(0o000)).unwrap();
-    directory.assert_refused(
-        "directory/key",
-        None,
-        "may not be reached by the user that this runs as",
-        "ls -l ",
-    );
+    directory.assert_refused("directory/key", None, "cannot be reached by this user", "change its owner");
     fs::set_permissions(directory.path("directory"), Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]
-fn a_password_file_gives_its_first_line_and_is_as_secret_as_the_key() {
+fn a_password_file_needs_the_same_protection_as_a_key() {
     needs!("openssl");
     let directory = Directory::new();
     directory.run("openssl rsa -in a.pem -aes256 -passout 'pass:s3cret with spaces ' -out encrypted.pem");
@@ -733,13 +718,13 @@ fn a_password_file_gives_its_first_line_and_is_as_secret_as_the_key() {
     directory.write("empty", "\ns3cret with spaces \n");
     directory.assert_refusal(with("empty"), "is empty", "write the key's password there");
     directory.write("latin1", b"s3cr\xe9t\n");
-    directory.assert_refusal(with("latin1"), "is no UTF-8 text", "UTF-8");
+    directory.assert_refusal(with("latin1"), "is not UTF-8 text", "UTF-8");
     directory.assert_refusal(with("missing"), "does not exist", "set key_password_file");
     directory.assert_refusal(with("."), "is a directory", "key_password_file");
 }
 
 #[test]
-fn a_signing_key_tells_nothing_of_itself_when_it_is_printed() {
+fn printing_a_signing_key_reveals_nothing() {
     needs!("openssl");
     let directory = Directory::new();
     let key = directory.load("a.pem", None).unwrap();
@@ -756,7 +741,7 @@ fn request() -> KeyRequest {
 }
 
 #[test]
-fn a_new_key_and_its_certificate_are_what_openssl_takes_them_for() {
+fn openssl_accepts_a_new_key_and_its_certificate() {
     needs!("openssl");
     let directory = Directory::new();
     let made = key::generate(&request()).unwrap();
@@ -788,7 +773,7 @@ fn a_new_key_and_its_certificate_are_what_openssl_takes_them_for() {
 }
 
 #[test]
-fn a_new_key_has_the_length_that_was_asked_for_and_is_never_the_same() {
+fn new_keys_have_the_requested_length_and_differ() {
     needs!("openssl");
     let directory = Directory::new();
     let make =
@@ -802,7 +787,7 @@ fn a_new_key_has_the_length_that_was_asked_for_and_is_never_the_same() {
 }
 
 #[test]
-fn a_new_key_overwrites_nothing_and_leaves_nothing_half() {
+fn a_new_key_overwrites_no_file_and_leaves_no_partial_one() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let made = key::generate(&request()).unwrap();
@@ -813,18 +798,18 @@ fn a_new_key_overwrites_nothing_and_leaves_nothing_half() {
     {
         let failure = key::write_new(&made, &at(key), &at(certificate)).unwrap_err();
         assert_eq!(failure.exit, Exit::Output);
-        assert!(failure.what.contains("ever overwritten"), "{failure}");
+        assert!(failure.what.contains("never overwritten"), "{failure}");
         assert!(!at("new.key").exists() && !at("new.crt").exists() && !at("nowhere").exists());
     }
     let failure = key::write_new(&made, &at("new.key"), &at("no/directory.crt")).unwrap_err();
     assert!(failure.what.contains("its directory does not exist"), "{failure}");
-    assert!(failure.hint.unwrap().starts_with("mkdir -p "));
+    assert!(failure.hint.unwrap().starts_with("create it: mkdir -p "));
     assert!(!at("new.key").exists());
     assert_eq!(fs::read_to_string(at("old")).unwrap(), "kept");
 }
 
 #[test]
-fn a_request_for_a_key_that_makes_no_sense_is_refused() {
+fn an_invalid_request_for_a_key_is_refused() {
     for days in [0, 7301, u32::MAX] {
         assert_eq!(key::generate(&KeyRequest { days, ..request() }).unwrap_err().exit, Exit::Usage);
     }
@@ -834,8 +819,8 @@ fn a_request_for_a_key_that_makes_no_sense_is_refused() {
     for (text, why) in [
         ("", "is empty"),
         ("CN=", "field CN is empty"),
-        ("CN=a,Inc.", "`Inc.` in the subject is no FIELD=VALUE"),
-        ("X=a", "`X` is no field of a subject"),
+        ("CN=a,Inc.", "\"Inc.\" in the subject has no `=`"),
+        ("X=a", "\"X\" is not a field of the subject"),
         ("C=Germany", "two letters"),
         (&format!("CN={}", "a".repeat(65)), "more than 64 characters"),
     ] {
@@ -845,7 +830,7 @@ fn a_request_for_a_key_that_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn a_certificate_tells_its_end_and_whose_it_is() {
+fn a_certificate_has_an_expiry_date_and_a_key() {
     needs!("openssl");
     let directory = Directory::new();
     directory.run(
@@ -879,8 +864,8 @@ fn a_certificate_tells_its_end_and_whose_it_is() {
     for (name, what) in [
         ("missing.crt", "does not exist"),
         ("directory", "is a directory"),
-        ("a.pem", "holds no X.509 certificate"),
-        ("cut.der", "holds no X.509 certificate"),
+        ("a.pem", "contains no X.509 certificate"),
+        ("cut.der", "contains no X.509 certificate"),
     ] {
         let failure = key::certificate_end(&directory.path(name)).unwrap_err();
         assert_eq!(failure.exit, Exit::Configuration);

@@ -1,4 +1,4 @@
-//! PKCS#12: the private key that is meant out of a bundle, and the choice of an entry for every bundle.
+//! Reads a private key from a PKCS#12 bundle, and chooses the entry of any bundle.
 
 use p12_keystore::{Pkcs12Archive, error::Error};
 use pkcs8::pkcs5;
@@ -8,15 +8,15 @@ use super::SecretBytes;
 use super::form::Unlock;
 use super::refusal::{Locked, Refusal};
 
-/// The PKCS#8 key of the entry that is meant.
+/// The PKCS#8 key of the chosen entry.
 pub(super) fn key(bytes: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
-    // A bundle may have been exported with the empty password, which none set opens too.
+    // No password also opens bundles that were exported with an empty password.
     let archive = Pkcs12Archive::from_pkcs12(bytes, unlock.password.unwrap_or_default())
         .map_err(|error| refused(&error, unlock.password.is_some()))?;
     let mut nameless = 0;
     let entries = archive.keys.into_iter().map(|entry| {
         let alias = entry.friendly_name.unwrap_or_else(|| {
-            // Java names them so: the first entry without a name is `1`.
+            // As in Java, the first entry without a name is `1`.
             nameless += 1;
             nameless.to_string()
         });
@@ -32,23 +32,21 @@ fn refused(error: &Error, with_password: bool) -> Refusal {
         refusal(Locked::Pkcs12)
     };
     match error {
-        // The integrity check comes first and is made with the password: where it holds, the rest decrypts.
+        // The integrity check comes first and uses the password. If it succeeds, the rest can be decrypted.
         Error::MacError(_) | Error::UnpadError => locked(),
-        // A bundle without the check shows a wrong password only so; the crate keeps no more than the text.
+        // A wrong password for a bundle without that check. The crate keeps only the text.
         Error::Pkcs5Error(text) if *text == pkcs5::Error::DecryptFailed.to_string() => locked(),
         Error::UnsupportedEncryptionScheme | Error::Pkcs5Error(_) => {
-            Refusal::Bundle("its encryption is unknown here".to_owned())
+            Refusal::Bundle("its encryption is not supported".to_owned())
         }
-        Error::UnsupportedMacAlgorithm => Refusal::Bundle("its integrity check is unknown here".to_owned()),
-        Error::InvalidVersion => Refusal::Bundle("it is of another version than 3".to_owned()),
-        Error::InvalidParameters => {
-            Refusal::Bundle("its key derivation asks for more work than any tool does".to_owned())
-        }
-        _ => Refusal::Bundle("its parts are not as PKCS#12 has them".to_owned()),
+        Error::UnsupportedMacAlgorithm => Refusal::Bundle("its integrity check is not supported".to_owned()),
+        Error::InvalidVersion => Refusal::Bundle("its version is not 3".to_owned()),
+        Error::InvalidParameters => Refusal::Bundle("its key derivation takes too long".to_owned()),
+        _ => Refusal::Bundle("its structure is not that of PKCS#12".to_owned()),
     }
 }
 
-/// The entry that is meant: by its alias, else the only one. Java compares aliases without regard to case.
+/// Chooses the entry with the alias, or the only entry. As in Java, the case of an alias does not matter.
 pub(super) fn choose<T>(
     mut entries: Vec<(String, T)>,
     others: Vec<String>,

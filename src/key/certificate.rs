@@ -1,4 +1,4 @@
-//! The certificate that was uploaded for a key: when it ends, and whether it is this key's.
+//! Reads the certificate that was uploaded for a key: when it expires, and whether it belongs to the key.
 
 use std::path::Path;
 
@@ -10,32 +10,33 @@ use super::source::{self, Access};
 use crate::error::{Exit, Failure};
 use crate::key::SigningKey;
 
-/// What a login depends on in a certificate.
+/// The parts of a certificate that a login depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// From when on it is valid.
+    /// The first second of its validity.
     pub begin: Timestamp,
-    /// The last second in which it is valid; Salesforce refuses assertions after it.
+    /// The last second of its validity. Salesforce refuses assertions after it.
     pub end: Timestamp,
     public_key: Vec<u8>,
 }
 
 impl Certificate {
-    /// Reads a certificate from a PEM or DER file; where the file holds several, the first.
+    /// Reads the first certificate from a PEM or DER file.
     ///
     /// # Errors
-    /// [`Exit::Configuration`] where the file cannot be read or holds no certificate.
+    /// [`Exit::Configuration`] if the file cannot be read or contains no certificate.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let subject = format!("the certificate file {}", path.display());
         let bytes = source::read(path, Access::Anybody).map_err(|fault| {
             Failure::new(Exit::Configuration, fault.what(&subject))
-                .hint(fault.hint(path, "set cert_file to the certificate that was uploaded"))
+                .hint(fault.hint(path, "set cert_file to the certificate in Salesforce"))
         })?;
         let der = form::certificate(&bytes);
         der.as_deref().and_then(|der| Self::from_der(der)).ok_or_else(|| {
-            let found = if der.is_some() { "is damaged" } else { "holds no X.509 certificate, in PEM or DER" };
+            let found =
+                if der.is_some() { "is damaged" } else { "contains no X.509 certificate in PEM or DER" };
             Failure::new(Exit::Configuration, format!("{subject} {found}"))
-                .hint("set cert_file to the certificate that was uploaded, or leave it out: it only serves a warning")
+                .hint("set cert_file to the certificate in Salesforce, or remove cert_file")
         })
     }
 
@@ -49,14 +50,14 @@ impl Certificate {
         })
     }
 
-    /// Whether this is a certificate of that key: whether their public keys are the same bytes.
+    /// Whether this is a certificate of the key: whether their public keys are equal.
     #[must_use]
     pub fn matches(&self, key: &SigningKey) -> bool {
         self.public_key == key.public_key_der()
     }
 }
 
-/// The last second in which the certificate in this file is valid.
+/// The last second of the validity of the certificate in this file.
 ///
 /// # Errors
 /// As [`Certificate::read`].

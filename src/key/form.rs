@@ -1,4 +1,4 @@
-//! Which form a key is in, told by its content alone, and the RSA key out of it.
+//! Recognizes the form of a key by its content, and extracts the RSA key.
 
 use pkcs8::der::asn1::AnyRef;
 use pkcs8::der::{Decode, Reader, SliceReader, Tag, Tagged};
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::refusal::{Locked, Refusal};
 use super::{SecretBytes, bundle, jks, pem};
 
-/// What opens an encrypted key and picks one of several.
+/// The password of an encrypted key, and the alias of an entry.
 pub(super) struct Unlock<'a> {
     pub password: Option<&'a str>,
     pub alias: Option<&'a str>,
@@ -38,7 +38,7 @@ pub(super) fn rsa_key(bytes: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, 
     {
         return Err(Refusal::PublicKey);
     }
-    // What an environment variable can hold of a binary file, or of one with line ends: its base64.
+    // A variable can hold a binary file, or a file with line breaks, only as base64.
     let packed: Zeroizing<String> = Zeroizing::new(text.split_ascii_whitespace().collect());
     let Some(inner) = pem::decode_base64(&packed) else {
         let is_text = !text.contains(|c: char| c.is_control() && !c.is_ascii_whitespace() || c == '\u{fffd}');
@@ -53,14 +53,14 @@ pub(super) fn rsa_key(bytes: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, 
     }
 }
 
-/// The first certificate in these bytes, DER; `None` where there is none.
+/// The first certificate in these bytes as DER, if there is one.
 pub(super) fn certificate(bytes: &[u8]) -> Option<SecretBytes> {
     if Der::of(bytes) == Some(Der::Certificate) {
         return Some(Zeroizing::new(bytes.to_vec()));
     }
     let text = text(bytes)?;
     let blocks = pem::blocks(&text).ok()?;
-    // `TRUSTED CERTIFICATE`, OpenSSL's own, has more after the certificate.
+    // OpenSSL's `TRUSTED CERTIFICATE` has other data after the certificate.
     let block = blocks.iter().find(|block| matches!(block.label, "CERTIFICATE" | "X509 CERTIFICATE"))?;
     block.decode().ok()
 }
@@ -74,7 +74,7 @@ pub(super) fn modulus_bits(pkcs1: &[u8]) -> Option<usize> {
     Some((modulus.len() - first) * 8 - zeros)
 }
 
-/// A key in a binary form; `None` where it is none of them.
+/// The key in a binary form; `None` if the form is not a known one.
 fn binary(bytes: &[u8], unlock: &Unlock<'_>) -> Option<Result<SecretBytes, Refusal>> {
     if bytes.starts_with(jks::MAGIC) {
         return Some(jks::key(bytes, unlock).and_then(|der| unencrypted(&der)));
@@ -86,7 +86,7 @@ fn binary(bytes: &[u8], unlock: &Unlock<'_>) -> Option<Result<SecretBytes, Refus
         return None;
     }
     let Some(found) = Der::of(bytes) else {
-        // A length of several bytes follows, which no text has after a `0`.
+        // The next byte begins a length of several bytes, which is not text.
         let cut = bytes.get(1).is_some_and(|length| (0x81..=0x84).contains(length));
         return cut.then_some(Err(Refusal::Damaged("DER file")));
     };
@@ -97,25 +97,25 @@ fn binary(bytes: &[u8], unlock: &Unlock<'_>) -> Option<Result<SecretBytes, Refus
     })
 }
 
-/// The text of a file, whatever its encoding, with real line ends.
+/// The text of a file in any encoding, with real line breaks.
 fn text(bytes: &[u8]) -> Option<Zeroizing<String>> {
     let text = match bytes {
-        // What a Windows shell's redirection writes.
+        // UTF-16, as redirection in a Windows shell writes it.
         [0xff, 0xfe, rest @ ..] => {
             let units: Zeroizing<Vec<u16>> = Zeroizing::new(
                 rest.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect(),
             );
             String::from_utf16(&units).ok()?
         }
-        // Bag attributes hold names in any encoding; nothing of a key is outside ASCII.
+        // Bag attributes contain names in any encoding. The key itself is ASCII.
         _ => String::from_utf8_lossy(bytes).into_owned(),
     };
     let text = Zeroizing::new(text);
     Some(if text.contains('\\') { unescaped(&text) } else { text })
 }
 
-/// A text with real line ends for `\n` and none for `\r`, however often they were escaped on their way through shells,
-/// JSON and secret stores: nothing of PEM holds a backslash.
+/// The text with line breaks for `\n` and nothing for `\r`, however often shells, JSON and secret stores have escaped
+/// them. PEM contains no backslashes.
 fn unescaped(text: &str) -> Zeroizing<String> {
     let mut unescaped = Zeroizing::new(String::with_capacity(text.len()));
     let mut rest = text;
@@ -147,7 +147,7 @@ fn from_pem(text: &str, unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
         "EC PRIVATE KEY" => return Err(Refusal::Algorithm("elliptic curves")),
         "DSA PRIVATE KEY" => return Err(Refusal::Algorithm("DSA")),
         "OPENSSH PRIVATE KEY" => {
-            // The public part comes first, in the clear: `ssh-rsa` in it tells the algorithm.
+            // The public part comes first, unencrypted, and names the algorithm: `ssh-rsa`.
             let content = key.decode()?;
             let head = &content[..content.len().min(200)];
             return Err(Refusal::OpenSsh { rsa: head.windows(7).any(|window| window == b"ssh-rsa") });
@@ -156,7 +156,7 @@ fn from_pem(text: &str, unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
     }
     if key.is_encrypted() {
         let der = key.decrypt(unlock.password)?;
-        // Every 256th wrong password leaves a valid padding.
+        // One in 256 wrong passwords gives a valid padding.
         return match Der::of(&der) {
             Some(_) => unencrypted(&der),
             None => Err(Refusal::WrongPassword(Locked::Key)),
@@ -166,7 +166,7 @@ fn from_pem(text: &str, unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
     binary(&der, unlock).unwrap_or(Err(Refusal::Damaged("PEM block")))
 }
 
-/// What a PEM file is that holds no private key.
+/// What a PEM file without a private key is.
 fn without_key(blocks: &[pem::Block<'_>]) -> Refusal {
     let has = |end: &str| blocks.iter().any(|block| block.label.ends_with(end));
     if has("CERTIFICATE") {
@@ -178,13 +178,13 @@ fn without_key(blocks: &[pem::Block<'_>]) -> Refusal {
     } else if has("PKCS7") || has("CMS") {
         Refusal::CertificateBundle
     } else {
-        // A label is what a tool calls the content, and at most a few words.
+        // Labels are a few words at most.
         let labels = blocks.iter().map(|block| block.label.chars().take(40).collect());
         Refusal::OtherPem(labels.take(3).collect())
     }
 }
 
-/// What a DER value is, by the types of its elements: each of the forms has its own row.
+/// What a DER value is, by the types of its elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Der {
     Pkcs1,
@@ -216,7 +216,7 @@ impl Der {
             [Tag::Sequence, Tag::OctetString] => Self::Encrypted,
             [Tag::Sequence, Tag::BitString] => Self::PublicKey,
             [Tag::Sequence, Tag::Sequence, Tag::BitString] => {
-                // A certificate has a serial number, two names, a validity ...; a request only four things.
+                // A certificate has a serial number, two names, a validity and more; a request has only four elements.
                 let inner = within(fields[0].value())?;
                 if inner.len() >= 6 { Self::Certificate } else { Self::CertificateRequest }
             }
@@ -235,7 +235,7 @@ pub(super) fn elements(der: &[u8]) -> Option<Vec<AnyRef<'_>>> {
     within(outer.value())
 }
 
-/// The values that stand one after the other in these bytes.
+/// The consecutive values in these bytes.
 fn within(content: &[u8]) -> Option<Vec<AnyRef<'_>>> {
     let mut reader = SliceReader::new(content).ok()?;
     let mut found = Vec::new();
@@ -245,7 +245,7 @@ fn within(content: &[u8]) -> Option<Vec<AnyRef<'_>>> {
     Some(found)
 }
 
-/// The RSA key of a DER value that is not encrypted.
+/// The RSA key of an unencrypted DER value.
 fn unencrypted(der: &[u8]) -> Result<SecretBytes, Refusal> {
     match Der::of(der) {
         Some(Der::Pkcs1) => Ok(Zeroizing::new(der.to_vec())),
@@ -268,7 +268,7 @@ fn unencrypted(der: &[u8]) -> Result<SecretBytes, Refusal> {
     }
 }
 
-/// The name of an algorithm that is not RSA.
+/// The name of an algorithm other than RSA.
 fn algorithm(oid: &str) -> Option<&'static str> {
     Some(match oid {
         "1.2.840.113549.1.1.1" => return None,
@@ -284,7 +284,7 @@ fn algorithm(oid: &str) -> Option<&'static str> {
     })
 }
 
-/// More rounds than any tool writes: a count beyond it is a damaged file, which would be tried for hours.
+/// More rounds than any tool uses. A larger number means that the file is damaged, and would take hours.
 const MAX_KDF_ROUNDS: u32 = 10_000_000;
 /// The same for the memory of scrypt.
 const MAX_KDF_MEMORY: u64 = 1 << 30;
@@ -305,7 +305,7 @@ fn decrypt_pkcs8(der: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal
             if kdf.cost_parameter.saturating_mul(128 * u64::from(kdf.block_size)) > MAX_KDF_MEMORY
                 || kdf.parallelization > 16 =>
         {
-            return Err(Refusal::Encryption("scrypt with more work than any tool asks for".to_owned()));
+            return Err(Refusal::Encryption("scrypt with excessive parameters".to_owned()));
         }
         _ => {}
     }

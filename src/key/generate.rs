@@ -1,4 +1,4 @@
-//! A new RSA key and the self-signed certificate to upload for it, and their files.
+//! Creates an RSA key with a self-signed certificate, and writes their files.
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
@@ -24,17 +24,17 @@ use crate::error::{Exit, Failure};
 /// The length of a new key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum KeyBits {
-    /// 2048 bits: the usual length, and the quickest to sign with.
+    /// 2048 bits, the usual length and the fastest.
     #[default]
     Rsa2048,
     /// 3072 bits.
     Rsa3072,
-    /// 4096 bits: the longest that Salesforce takes.
+    /// 4096 bits, the longest that Salesforce accepts.
     Rsa4096,
 }
 
 impl KeyBits {
-    /// The length with this number of bits, where there is one.
+    /// The length of this number of bits, if it is offered.
     #[must_use]
     pub fn of(bits: u32) -> Option<Self> {
         match bits {
@@ -54,19 +54,19 @@ impl KeyBits {
     }
 }
 
-/// Whom a certificate names: a distinguished name, such as `CN=sfexport,O=Example`.
+/// The distinguished name in a certificate, such as `CN=sfexport,O=Example`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject(Vec<(DnType, String)>);
 
 impl FromStr for Subject {
     type Err = String;
 
-    /// Reads `CN=name,O=organisation`, `/CN=name/O=organisation` as `openssl -subj` has it, or a common name alone.
-    /// The fields are CN, O, OU, L, ST and C. The error says what is wrong.
+    /// Reads `CN=name,O=organization`, `/CN=name/O=organization` as in `openssl -subj`, or only a common name. The fields
+    /// are CN, O, OU, L, ST and C.
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.is_empty() {
-            return Err("the subject is empty: give a name, as in CN=sfexport".to_owned());
+            return Err("the subject is empty; write it as in CN=sfexport".to_owned());
         }
         if !text.contains('=') {
             return Ok(Self(vec![(DnType::CommonName, text.to_owned())]));
@@ -81,7 +81,7 @@ impl FromStr for Subject {
 
 fn field(part: &str) -> Result<(DnType, String), String> {
     let (name, value) = part.split_once('=').ok_or_else(|| {
-        format!("`{}` in the subject is no FIELD=VALUE; the fields are CN, O, OU, L, ST, C", part.trim())
+        format!("\"{}\" in the subject has no `=`; write it as in CN=sfexport,O=Example", part.trim())
     })?;
     let value = value.trim();
     let kind = match name.trim().to_ascii_uppercase().as_str() {
@@ -91,14 +91,19 @@ fn field(part: &str) -> Result<(DnType, String), String> {
         "L" => DnType::LocalityName,
         "ST" => DnType::StateOrProvinceName,
         "C" => DnType::CountryName,
-        _ => return Err(format!("`{}` is no field of a subject; they are CN, O, OU, L, ST, C", name.trim())),
+        _ => {
+            return Err(format!(
+                "\"{}\" is not a field of the subject; use CN, O, OU, L, ST and C",
+                name.trim()
+            ));
+        }
     };
     if value.is_empty() {
         return Err(format!("the subject's field {} is empty", name.trim()));
     }
     // X.520: a country is two letters, any other of these at most 64 characters.
     if kind == DnType::CountryName && !(value.len() == 2 && value.chars().all(|c| c.is_ascii_alphabetic())) {
-        return Err(format!("the subject's country is two letters, as in C=DE, not `{value}`"));
+        return Err(format!("\"{value}\" is not a country code; write two letters, as in C=DE"));
     }
     if value.chars().count() > 64 {
         return Err(format!("the subject's field {} has more than 64 characters", name.trim()));
@@ -106,41 +111,43 @@ fn field(part: &str) -> Result<(DnType, String), String> {
     Ok((kind, value.to_owned()))
 }
 
-/// What to make.
+/// What to create.
 #[derive(Debug, Clone)]
 pub struct KeyRequest {
     /// The key's length.
     pub bits: KeyBits,
     /// The certificate's subject, and so its issuer.
     pub subject: Subject,
-    /// For how many days it is valid, 1 to 7300.
+    /// The validity in days, 1 to 7300.
     pub days: u32,
-    /// From when on; the present, but for tests. Fractions of a second are dropped.
+    /// The start of the validity: now, except in tests. Fractions of a second are dropped.
     pub not_before: Timestamp,
 }
 
 /// A new key and its certificate.
 #[derive(Debug)]
 pub struct Generated {
-    /// The private key, PKCS#8 in PEM, not encrypted.
+    /// The private key, unencrypted PKCS#8 in PEM.
     pub key_pem: SecretString,
-    /// The certificate in PEM: what is uploaded to Salesforce.
+    /// The certificate in PEM, to upload to Salesforce.
     pub certificate_pem: String,
-    /// The last second in which the certificate is valid.
+    /// The last second of the certificate's validity.
     pub not_after: Timestamp,
-    /// The certificate's SHA-256 in the form of `openssl x509 -fingerprint -sha256`: pairs of digits, colons.
+    /// The certificate's SHA-256, as `openssl x509 -fingerprint -sha256` prints it.
     pub sha256: String,
-    /// The same by SHA-1, which is how some pages of Salesforce's Setup name a certificate.
+    /// The certificate's SHA-1, which some pages of Salesforce's Setup show.
     pub sha1: String,
 }
 
-/// Makes an RSA key and a self-signed certificate for it, signed by RSA with SHA-256. A key of 4096 bits may take
-/// seconds.
+/// Creates an RSA key and a self-signed certificate, signed with RSA and SHA-256. A key of 4096 bits may take seconds.
 ///
 /// # Errors
-/// [`Exit::Usage`] for days that are out of range; [`Exit::General`] where the system gives no randomness.
+/// [`Exit::Usage`] if the number of days is out of range; [`Exit::General`] if the system has no randomness.
 pub fn generate(request: &KeyRequest) -> Result<Generated, Failure> {
-    let no_days = || Failure::new(Exit::Usage, "a certificate is valid for 1 to 7300 days");
+    let no_days = || {
+        let what = format!("a validity of {} days is out of range", request.days);
+        Failure::new(Exit::Usage, what).hint("choose 1 to 7300 days")
+    };
     if !(1..=7300).contains(&request.days) {
         return Err(no_days());
     }
@@ -148,8 +155,7 @@ pub fn generate(request: &KeyRequest) -> Result<Generated, Failure> {
     let not_after =
         begin.checked_add(SignedDuration::from_hours(i64::from(request.days) * 24)).map_err(|_| no_days())?;
 
-    let failed =
-        |error: rcgen::Error| Failure::new(Exit::General, format!("the key could not be made: {error}"));
+    let failed = |error: rcgen::Error| Failure::new(Exit::General, format!("cannot create the key: {error}"));
     let mut pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, request.bits.size()).map_err(failed)?;
     let key = Zeroizing::new(pair.serialize_der());
     let key_pem = SecretString::from(pem::encode("PRIVATE KEY", &key).as_str());
@@ -184,18 +190,17 @@ pub fn generate(request: &KeyRequest) -> Result<Generated, Failure> {
     })
 }
 
-/// Writes a new key, readable by its owner alone, and its certificate. Neither replaces a file: where one of them
-/// exists, both stay as they were.
+/// Writes a new key, which only its owner can read, and its certificate. Existing files are never replaced.
 ///
 /// # Errors
-/// [`Exit::Output`] where a file exists or cannot be written; a key without its certificate is taken away again.
+/// [`Exit::Output`] if a file exists or cannot be written. Then neither file is left.
 pub fn write_new(generated: &Generated, key: &Path, certificate: &Path) -> Result<(), Failure> {
     create(key, 0o600, generated.key_pem.expose_secret()).map_err(|error| not_written(key, &error))?;
     create(certificate, 0o644, &generated.certificate_pem).map_err(|error| {
         let failure = not_written(certificate, &error);
         match fs::remove_file(key) {
             Ok(()) => failure,
-            Err(_) => failure.hint(format!("a key without its certificate is left: rm {}", shell_word(key))),
+            Err(_) => failure.hint(format!("remove the key without a certificate: rm {}", shell_word(key))),
         }
     })
 }
@@ -209,7 +214,7 @@ fn create(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     let _ = mode;
     let mut file = options.open(path)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).inspect_err(|_| {
-        // It was made here: what is half written helps nobody.
+        // This file was created here, and is incomplete.
         let _ = fs::remove_file(path);
     })
 }
@@ -220,25 +225,26 @@ fn not_written(path: &Path, error: &io::Error) -> Failure {
     let failure = |what: String| Failure::new(Exit::Output, what);
     match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            failure(format!("{name} exists, and no key or certificate is ever overwritten"))
-                .hint(format!("name another file, or move this one away: mv {word} {word}.old"))
+            failure(format!("{name} already exists, and keys and certificates are never overwritten"))
+                .hint(format!("choose another name, or rename the file: mv {word} {word}.old"))
         }
         io::ErrorKind::NotFound => {
             let directory =
                 path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            failure(format!("{name} cannot be written: its directory does not exist"))
-                .hint(format!("mkdir -p -m 700 {}", shell_word(directory)))
+            failure(format!("cannot write {name}, because its directory does not exist"))
+                .hint(format!("create it: mkdir -p -m 700 {}", shell_word(directory)))
         }
-        _ => failure(format!("{name} cannot be written: {error}"))
-            .hint("name a file in a directory that you may write to"),
+        _ => {
+            failure(format!("cannot write {name}: {error}")).hint("choose a directory that you may write to")
+        }
     }
 }
 
-/// A random serial number: positive and under 20 bytes, as RFC 5280, 4.1.2.2 has it.
+/// A random serial number, positive and shorter than 20 bytes (RFC 5280, 4.1.2.2).
 fn serial() -> Result<SerialNumber, Failure> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|_| Failure::new(Exit::General, "the system gives no random numbers"))?;
+        .map_err(|_| Failure::new(Exit::General, "the system has no random numbers"))?;
     bytes[0] = bytes[0] & 0x7f | 0x40;
     Ok(SerialNumber::from_slice(&bytes))
 }

@@ -1,5 +1,5 @@
-//! Java's own keystore, JKS: a fixed layout of lengths and bytes, and its key protector, which is SHA-1 used as a
-//! stream cipher.
+//! Reads a private key from a Java keystore, JKS. The layout is a fixed sequence of lengths and bytes, and keys are
+//! protected by SHA-1 used as a stream cipher.
 
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA1_OUTPUT_LEN};
 use zeroize::Zeroizing;
@@ -11,17 +11,17 @@ use super::refusal::{Locked, Refusal};
 
 /// How a JKS file begins.
 pub(super) const MAGIC: &[u8] = &[0xfe, 0xed, 0xfe, 0xed];
-/// How a JCEKS file begins; the rest of it is laid out alike, its protector is another.
+/// How a JCEKS file begins. Its layout is the same, but keys are protected differently.
 pub(super) const JCEKS_MAGIC: &[u8] = &[0xce, 0xce, 0xce, 0xce];
 
-/// The PKCS#8 key of the entry that is meant.
+/// The PKCS#8 key of the chosen entry.
 pub(super) fn key(bytes: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refusal> {
     let damaged = Refusal::Damaged("Java keystore");
     let Some(store) = Store::read(bytes) else { return Err(damaged) };
     let keys = store.keys.into_iter().map(|(alias, key)| (alias.clone(), (alias, key))).collect();
     let (alias, sealed) = choose(keys, store.certificates, unlock.alias)?;
     let password = utf16(unlock.password.ok_or(Refusal::NoPassword(Locked::Jks))?);
-    // EncryptedPrivateKeyInfo: the algorithm, which is always the one, and the protected key.
+    // EncryptedPrivateKeyInfo: the algorithm, which is always the same, and the protected key.
     let sealed = elements(sealed).and_then(|fields| fields.get(1).map(|field| field.value()));
     let Some(sealed) = sealed else { return Err(damaged) };
     match unprotect(sealed, &password) {
@@ -31,7 +31,7 @@ pub(super) fn key(bytes: &[u8], unlock: &Unlock<'_>) -> Result<SecretBytes, Refu
     }
 }
 
-/// What a store holds.
+/// The entries of a keystore.
 struct Store<'a> {
     keys: Vec<(String, &'a [u8])>,
     certificates: Vec<String>,
@@ -66,7 +66,7 @@ impl<'a> Store<'a> {
     }
 }
 
-/// The bytes that are still to be read, big-endian.
+/// The remaining bytes, big-endian.
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -95,7 +95,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Takes the protection off: salt, key ⊕ keystream, SHA-1(password ‖ key). `None` where the password is wrong.
+/// Decrypts a key: salt, key ⊕ keystream, SHA-1(password ‖ key). `None` if the password is wrong.
 fn unprotect(sealed: &[u8], password: &[u8]) -> Option<SecretBytes> {
     let (salt, rest) = sealed.split_at_checked(SHA1_OUTPUT_LEN)?;
     let (hidden, check) = rest.split_at_checked(rest.len().checked_sub(SHA1_OUTPUT_LEN)?)?;
@@ -111,8 +111,8 @@ fn unprotect(sealed: &[u8], password: &[u8]) -> Option<SecretBytes> {
     (sha1(&[password, &key]).as_slice() == check).then_some(key)
 }
 
-/// Whether the password is the store's: its last bytes are a hash of the password, a phrase that Sun's engineers
-/// chose, and all before.
+/// Whether the password is the keystore's. The last bytes are a hash of the password, a fixed phrase, and all bytes
+/// before.
 fn is_intact(bytes: &[u8], password: &[u8]) -> bool {
     let Some(at) = bytes.len().checked_sub(SHA1_OUTPUT_LEN) else { return false };
     sha1(&[password, b"Mighty Aphrodite", &bytes[..at]]).as_slice() == &bytes[at..]
@@ -128,7 +128,7 @@ fn sha1(parts: &[&[u8]]) -> Zeroizing<[u8; SHA1_OUTPUT_LEN]> {
     digest
 }
 
-/// A password as Java hashes it.
+/// A password in Java's encoding.
 fn utf16(password: &str) -> SecretBytes {
     Zeroizing::new(password.encode_utf16().flat_map(u16::to_be_bytes).collect())
 }

@@ -1,5 +1,4 @@
-//! PEM as people have it: several blocks with text around them, line ends of any kind or lost, and OpenSSL's
-//! traditional encryption.
+//! Reads PEM: several blocks with text around them, with any or no line breaks, and OpenSSL's traditional encryption.
 
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockModeDecrypt, KeyIvInit};
@@ -37,7 +36,7 @@ pub(super) fn blocks(text: &str) -> Result<Vec<Block<'_>>, Refusal> {
     Ok(blocks)
 }
 
-/// Whether a text has a block at all.
+/// Whether a text contains a block.
 pub(super) fn is_pem(text: &str) -> bool {
     text.contains(BEGIN)
 }
@@ -49,12 +48,12 @@ impl Block<'_> {
         headers.find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
-    /// Whether its content is encrypted in the traditional way, by headers.
+    /// Whether it has traditional encryption, according to its headers.
     pub(super) fn is_encrypted(&self) -> bool {
         self.header("Proc-Type").is_some_and(|value| value.ends_with("ENCRYPTED"))
     }
 
-    /// The content. A colon is in no base64, so every line with one is a header.
+    /// The content. Lines with a colon are headers, since base64 contains none.
     pub(super) fn decode(&self) -> Result<SecretBytes, Refusal> {
         let lines = self.body.lines().filter(|line| !line.contains(':'));
         let mut base64 = Zeroizing::new(String::with_capacity(self.body.len()));
@@ -64,8 +63,8 @@ impl Block<'_> {
         decode_base64(&base64).ok_or(Refusal::Damaged("PEM block"))
     }
 
-    /// The content of a block with traditional encryption: the key is derived by MD5 from the password and the
-    /// first eight bytes of the initial vector, which is all that this format offers.
+    /// The content of a block with traditional encryption. The format requires a key derived with MD5 from the password
+    /// and the first eight bytes of the initialization vector.
     pub(super) fn decrypt(&self, password: Option<&str>) -> Result<SecretBytes, Refusal> {
         let info = self.header("DEK-Info").ok_or(Refusal::Damaged("PEM block"))?;
         let (cipher, iv) = info.split_once(',').ok_or(Refusal::Damaged("PEM block"))?;
@@ -79,7 +78,7 @@ impl Block<'_> {
     }
 }
 
-/// The ciphers that `openssl -traditional` and its ancestors write RSA keys with.
+/// The ciphers that `openssl -traditional` and older versions use for RSA keys.
 #[derive(Clone, Copy)]
 enum Cipher {
     TripleDes,
@@ -153,12 +152,12 @@ fn hex(text: &str) -> Option<Vec<u8>> {
     (digits.len() % 2 == 0).then(|| digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
-/// Base64 without any white space in it.
+/// Decodes base64 without white space.
 pub(super) fn decode_base64(text: &str) -> Option<SecretBytes> {
     STANDARD.decode(text).ok().map(Zeroizing::new)
 }
 
-/// One block of text, in lines of 64.
+/// Encodes a block, with lines of 64 characters.
 pub(super) fn encode(label: &str, content: &[u8]) -> Zeroizing<String> {
     let base64 = Zeroizing::new(STANDARD.encode(content));
     let mut text = Zeroizing::new(String::with_capacity(base64.len() + base64.len() / 64 + 80));

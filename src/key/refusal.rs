@@ -1,26 +1,26 @@
-//! Why what was given is no usable key, and the command that mends it.
+//! Why a key cannot be used, and the command that fixes it.
 
 use std::path::Path;
 
 use crate::error::{Exit, Failure};
 use crate::org::{KeySource, Org, OrgName};
 
-/// What was found where an RSA private key should be. Carries no byte of it.
+/// What was found instead of an RSA private key. Contains none of its bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Empty,
     Unknown,
-    /// Text of no form that is known here.
+    /// Text in an unknown form.
     Text,
-    /// PEM of nothing that is known here, by its labels.
+    /// PEM with only these labels, which are not those of keys.
     OtherPem(Vec<String>),
-    /// Begins as what it says, and is cut short or has been altered.
+    /// The beginning of this form, cut short or altered.
     Damaged(&'static str),
     Certificate,
     CertificateRequest,
     CertificateBundle,
     PublicKey,
-    /// A private key of another algorithm than RSA.
+    /// A private key for another algorithm than RSA.
     Algorithm(&'static str),
     OpenSsh {
         rsa: bool,
@@ -29,14 +29,14 @@ pub(super) enum Refusal {
     SeveralKeys(usize),
     NoPassword(Locked),
     WrongPassword(Locked),
-    /// A JKS whose integrity the password proves, while the entry has another one.
+    /// A JKS that the password opens, but not this entry.
     EntryPassword(String),
-    /// Encrypted in a way that is not read here.
+    /// An unsupported encryption.
     Encryption(String),
     Jceks,
-    /// A PKCS#12 that is not understood.
+    /// A PKCS#12 bundle that cannot be read, and why.
     Bundle(String),
-    /// A bundle without any private key; its other entries.
+    /// A bundle without a private key, with these other entries.
     NoEntry(Vec<String>),
     /// A bundle with several private keys and no alias set.
     ManyEntries(Vec<String>),
@@ -49,15 +49,15 @@ pub(super) enum Refusal {
     Unusable,
 }
 
-/// Where the key was looked for, in the words of messages.
+/// The place of the key, for messages.
 pub(super) struct KeyLocation {
     /// `the key file /etc/sfexport/server.key`.
     pub subject: String,
-    /// The file as a shell takes it; for a key in the environment, what stands for a copy of it.
+    /// The file as a word for a shell; a placeholder for a key from the environment.
     pub path: String,
     /// `org NAME: `, or nothing for the org of `[org]`.
     prefix: String,
-    /// The environment's variables of this org, up to the key's name.
+    /// The prefix of this org's variables.
     variables: String,
 }
 
@@ -77,24 +77,22 @@ impl KeyLocation {
     fn at(key: &KeySource, prefix: String, variables: String) -> Self {
         let (subject, path) = match key {
             KeySource::File(path) => (format!("the key file {}", path.display()), shell_word(path)),
-            KeySource::Inline(_) => {
-                (format!("the key given as text (`key`, {variables}KEY)"), INLINE.to_owned())
-            }
+            KeySource::Inline(_) => (format!("the key in {variables}KEY"), INLINE.to_owned()),
         };
         Self { subject, path, prefix, variables }
     }
 
-    /// A failure of the configuration in this place.
+    /// A configuration failure about this place.
     pub(super) fn failure(&self, what: impl AsRef<str>, hint: impl Into<String>) -> Failure {
         Failure::new(Exit::Configuration, format!("{}{}", self.prefix, what.as_ref())).hint(hint)
     }
 }
 
-/// What stands for the file in a command where the key came from no file.
+/// The placeholder in commands for the file of a key from the environment.
 const INLINE: &str = "KEY_IN_A_FILE";
 
 impl Refusal {
-    /// Whether what was found is nothing that must be kept from others.
+    /// Whether the file contains no secret.
     pub(super) fn holds_no_key(&self) -> bool {
         matches!(
             self,
@@ -112,62 +110,58 @@ impl Refusal {
 
     pub(super) fn explain(self, location: &KeyLocation) -> Failure {
         let KeyLocation { subject, path, variables, .. } = location;
-        // Every command writes to a name of its own: pasted, it must not overwrite what was found.
-        let new_key = "make one with `sfexport keygen`, or: openssl req -x509 -newkey rsa:2048 -nodes -sha256 \
-                       -days 365 -subj /CN=sfexport -keyout new.key -out new.crt; then upload its certificate to \
-                       the app in Salesforce";
+        // The commands write to a new file, so pasting one does not overwrite anything.
+        let new_key =
+            "create a key with `sfexport keygen`, and upload its certificate to the app in Salesforce";
         let (what, hint) = match self {
             Self::Empty => (format!("{subject} is empty"), new_key.to_owned()),
-            // Most of the time a path that was meant for the other variable.
+            // Usually a path that was meant for the other variable.
             Self::Unknown | Self::Text if path == INLINE => (
-                format!("{subject} holds no private key: it is neither PEM nor base64 of a key file"),
+                format!("{subject} is not a private key in PEM or base64"),
                 format!(
-                    "{variables}KEY is the key itself, from its `-----BEGIN` to its last `-----END` line; a file is \
-                     named by {variables}KEY_FILE; a new key: {new_key}"
+                    "set {variables}KEY to the key itself, from its `-----BEGIN` to its last `-----END` line, or set \
+                     {variables}KEY_FILE to its path"
                 ),
             ),
             Self::Unknown => (
-                format!("{subject} holds no private key: it is neither PEM nor DER, PKCS#12 or JKS"),
-                format!("see what it is: file {path}; a new key: {new_key}"),
+                format!("{subject} contains no private key in PEM, DER, PKCS#12 or JKS"),
+                format!("set key_file to the private key, or {new_key}"),
             ),
             Self::Text => (
-                format!("{subject} holds no private key: it is text without a `-----BEGIN` line"),
-                format!("name the file with the private key; a new key: {new_key}"),
+                format!("{subject} is text without a `-----BEGIN` line, not a private key"),
+                format!("set key_file to the private key, or {new_key}"),
             ),
             Self::OtherPem(labels) => (
-                format!("{subject} holds no private key, only {}", labels.join(", ")),
-                format!("name the file with the private key; a new key: {new_key}"),
+                format!("{subject} contains no private key, only {}", labels.join(", ")),
+                format!("set key_file to the private key, or {new_key}"),
             ),
             Self::Damaged(kind) => (
-                format!("{subject} is damaged: it begins as a {kind}, and is cut short or altered"),
-                "copy it again, whole: text from its first `-----BEGIN` to its last `-----END` line, anything else \
-                 byte by byte (scp, not a terminal or an editor)"
-                    .to_owned(),
+                format!("{subject} is a damaged {kind}: it is cut short or altered"),
+                "copy the whole file again, with scp or cp, not with an editor or through a terminal".to_owned(),
             ),
             Self::Certificate => (
                 format!("{subject} is a certificate, not a private key"),
                 format!(
-                    "the certificate is what Salesforce gets; name the private key that it was made from, whose \
-                     public key is the one that this prints: openssl x509 -in {path} -noout -pubkey"
+                    "set key_file to the private key of this certificate, with the public key that this command \
+                     prints: openssl x509 -in {path} -noout -pubkey"
                 ),
             ),
             Self::CertificateRequest => (
                 format!("{subject} is a certificate signing request, not a private key"),
-                "name the private key that the request was made from".to_owned(),
+                "set key_file to the private key of the request".to_owned(),
             ),
             Self::CertificateBundle => (
-                format!("{subject} is a PKCS#7 bundle of certificates and holds no private key"),
-                "name the private key that the certificate was made from".to_owned(),
+                format!("{subject} is a PKCS#7 bundle of certificates, not a private key"),
+                "set key_file to the private key of the certificate".to_owned(),
             ),
             Self::PublicKey => (
-                format!("{subject} is a public key, not a private one"),
-                format!(
-                    "name the private key that it was taken from; a private key's public part is printed by: \
-                     openssl pkey -in PRIVATE_KEY -pubout; or {new_key}"
-                ),
+                format!("{subject} is a public key, not a private key"),
+                "set key_file to its private key, for which this command prints the same public key: openssl pkey -in \
+                 PRIVATE_KEY -pubout"
+                    .to_owned(),
             ),
             Self::Algorithm(name) => (
-                format!("{subject} is a private key for {name}; Salesforce takes RSA keys only"),
+                format!("{subject} is a private key for {name}, and Salesforce accepts only RSA keys"),
                 new_key.to_owned(),
             ),
             Self::OpenSsh { rsa: true } => (
@@ -175,7 +169,7 @@ impl Refusal {
                 format!("convert a copy: cp -p {path} new.key && ssh-keygen -p -N '' -m PEM -f new.key"),
             ),
             Self::OpenSsh { rsa: false } => (
-                format!("{subject} is an OpenSSH key of another kind than RSA; Salesforce takes RSA keys only"),
+                format!("{subject} is an OpenSSH key for another algorithm, and Salesforce accepts only RSA keys"),
                 new_key.to_owned(),
             ),
             Self::Putty => (
@@ -186,42 +180,41 @@ impl Refusal {
                 ),
             ),
             Self::SeveralKeys(count) => (
-                format!("{subject} holds {count} private keys, and it cannot be told which one signs"),
-                "keep one private key in it; the certificate in Salesforce shows which".to_owned(),
+                format!("{subject} contains {count} private keys"),
+                "keep only the private key of the certificate in Salesforce".to_owned(),
             ),
             Self::NoPassword(locked) => (
-                format!("{subject} is {}, and no password for it is set", locked.name()),
+                format!("{subject} is {}, and no password is set", locked.name()),
                 format!(
-                    "set key_password_file to a file with the password in its first line, or {variables}\
-                     KEY_PASSWORD; or take the password off: {}",
+                    "set key_password_file to a file with the password, set {variables}KEY_PASSWORD, or remove the \
+                     password from a copy: {}",
                     locked.unlocked(path)
                 ),
             ),
             Self::WrongPassword(locked) => (
-                format!("the password does not open {subject}, which is {}", locked.name()),
+                format!("the password does not open {subject}, {}", locked.name()),
                 format!(
-                    "correct key_password_file or {variables}KEY_PASSWORD; this asks for the password and tries \
-                     it: {}",
+                    "correct key_password_file or {variables}KEY_PASSWORD, and try the password: {}",
                     locked.tried(path)
                 ),
             ),
             Self::EntryPassword(alias) => (
-                format!("the password opens {subject}, but not its entry {alias}, which has one of its own"),
+                format!("the password opens {subject}, but not its entry \"{alias}\", which has another password"),
                 format!(
-                    "give the entry's password, or make both the same: keytool -keypasswd -keystore {path} \
+                    "set the entry's password instead, or make both the same: keytool -keypasswd -keystore {path} \
                      -alias {}",
                     shell_word(Path::new(&alias))
                 ),
             ),
             Self::Encryption(how) => (
-                format!("{subject} is encrypted in a way that is not read here: {how}"),
+                format!("{subject} has an unsupported encryption: {how}"),
                 format!(
-                    "encrypt it as is done today, which asks for the old and a new password: openssl pkcs8 \
-                     -provider legacy -provider default -in {path} -topk8 -v2 aes-256-cbc -out new.key"
+                    "encrypt it again: openssl pkcs8 -provider legacy -provider default -in {path} -topk8 -v2 \
+                     aes-256-cbc -out new.key"
                 ),
             ),
             Self::Jceks => (
-                format!("{subject} is a JCEKS keystore, which is not read here"),
+                format!("{subject} is a JCEKS keystore, which is not supported"),
                 format!(
                     "convert it: keytool -importkeystore -srckeystore {path} -srcstoretype JCEKS -destkeystore \
                      new.p12 -deststoretype PKCS12"
@@ -229,39 +222,38 @@ impl Refusal {
             ),
             Self::Bundle(why) => (
                 format!("{subject} is a PKCS#12 bundle that cannot be read: {why}"),
-                format!("take the key out of it: openssl pkcs12 -in {path} -nocerts -nodes -legacy -out plain.key"),
+                format!("extract the key: openssl pkcs12 -in {path} -nocerts -nodes -legacy -out plain.key"),
             ),
             Self::NoEntry(others) => (
-                format!("{subject} is a bundle without any private key{}", listed(" (it holds ", &others, ")")),
-                "name the bundle that the private key is in; it may have been left out when this one was exported"
-                    .to_owned(),
+                format!("{subject} is a bundle without a private key{}", listed(" (it contains ", &others, ")")),
+                "export the bundle again with the private key, or set key_file to another one".to_owned(),
             ),
             Self::ManyEntries(known) => (
-                format!("{subject} holds {} private keys{}", known.len(), listed(": ", &known, "")),
-                format!("set key_alias to one of them, or {variables}KEY_ALIAS"),
+                format!("{subject} contains {} private keys{}", known.len(), listed(": ", &known, "")),
+                format!("set key_alias or {variables}KEY_ALIAS to one of them"),
             ),
             Self::NoSuchAlias { alias, known } => (
-                format!("{subject} has no private key by the alias {alias}"),
-                format!("set key_alias to a key that it holds{}", listed(": ", &known, "")),
+                format!("{subject} has no private key with the alias \"{alias}\""),
+                format!("set key_alias to one of its keys{}", listed(": ", &known, "")),
             ),
             Self::Short(bits) => (
-                format!("{subject} is an RSA key of {bits} bits; Salesforce asks for 2048 at least"),
+                format!("{subject} is an RSA key of {bits} bits, and Salesforce requires at least 2048"),
                 new_key.to_owned(),
             ),
             Self::Long(bits) => (
-                format!("{subject} is an RSA key of {bits} bits; the longest that can be used has 8192"),
+                format!("{subject} is an RSA key of {bits} bits, and at most 8192 are supported"),
                 new_key.to_owned(),
             ),
             Self::Unusable => (
-                format!("{subject} is an RSA key whose numbers do not belong together: what it signs does not verify"),
-                format!("see what is wrong with it: openssl pkey -in {path} -noout -check; a new key: {new_key}"),
+                format!("{subject} is an inconsistent RSA key, and its signatures are invalid"),
+                format!("examine it with: openssl pkey -in {path} -noout -check"),
             ),
         };
         location.failure(what, hint)
     }
 }
 
-/// Something that a password opens.
+/// Something that needs a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Locked {
     Key,
@@ -278,7 +270,7 @@ impl Locked {
         }
     }
 
-    /// The command that asks for the password and writes the key without it, to a file that its owner alone reads.
+    /// The command that asks for the password and writes the key without it, to a file that only its owner can read.
     fn unlocked(self, path: &str) -> String {
         match self {
             Self::Key => format!("openssl pkey -in {path} -out plain.key"),
@@ -304,12 +296,12 @@ fn listed(before: &str, names: &[String], after: &str) -> String {
     if names.is_empty() { String::new() } else { format!("{before}{}{after}", names.join(", ")) }
 }
 
-/// A path as a POSIX shell reads it back.
+/// A path, quoted for a POSIX shell.
 pub(super) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
-        // A name that begins with a hyphen would be read as an option.
+        // A name that begins with a hyphen would look like an option.
         return if text.starts_with('-') { format!("./{text}") } else { text };
     }
     format!("'{}'", text.replace('\'', r"'\''"))

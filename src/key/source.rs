@@ -1,4 +1,4 @@
-//! The bytes of a key and its password, from a file that not everybody can read, or from the environment.
+//! Reads the bytes of a key and its password, from the environment or from files that only some users can read.
 
 use std::fs;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::fs::{MAX_SMALL_FILE, ReadError, open_regular};
 use crate::org::{KeySource, PasswordSource};
 
-/// The key's bytes, as they are; and, of a file that everybody can read, the failure that this is if it holds a key.
+/// The key's bytes. If every user can read the file, also the failure for the case that it contains a key.
 pub(super) fn key(
     source: &KeySource,
     location: &KeyLocation,
@@ -25,42 +25,44 @@ pub(super) fn key(
         KeySource::File(path) => path,
     };
     let explain = |fault: Fault| {
-        let hint = fault.hint(path, "make a key and its certificate with `sfexport keygen`, or set key_file");
+        let hint = fault.hint(path, "set key_file to the private key, or create one with `sfexport keygen`");
         location.failure(fault.what(&location.subject), hint)
     };
     let (bytes, metadata) = read_with_metadata(path).map_err(explain)?;
     Ok((bytes, only_for_some(&metadata).err().map(explain)))
 }
 
-/// The password: a file's first line, or the text itself.
+/// The password: the first line of a file, or the text itself.
 pub(super) fn password(source: &PasswordSource, location: &KeyLocation) -> Result<SecretString, Failure> {
     let path = match source {
         PasswordSource::Inline(text) => return Ok(text.clone()),
         PasswordSource::File(path) => path,
     };
     let subject = format!("the password file {}", path.display());
-    let bytes = read(path, Access::Secret)
-        .map_err(|fault| location.failure(fault.what(&subject), fault.hint(path, "set key_password_file")))?;
+    let bytes = read(path, Access::Secret).map_err(|fault| {
+        let hint = fault.hint(path, "set key_password_file to a file with the key's password");
+        location.failure(fault.what(&subject), hint)
+    })?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {
         return Err(location.failure(
             format!("the first line of {subject} is empty"),
-            "write the key's password there, or leave key_password_file out",
+            "write the key's password there, or remove key_password_file",
         ));
     }
     match std::str::from_utf8(line) {
         Ok(line) => Ok(SecretString::from(line)),
-        Err(_) => Err(location.failure(format!("{subject} is no UTF-8 text"), "save it as UTF-8")),
+        Err(_) => Err(location.failure(format!("{subject} is not UTF-8 text"), "save it as UTF-8")),
     }
 }
 
-/// Who may read a file that is read here.
+/// Who may be able to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Its owner and group alone.
+    /// Only its owner and group.
     Secret,
-    /// Anybody.
+    /// Everybody.
     Anybody,
 }
 
@@ -79,14 +81,14 @@ impl Fault {
     pub(super) fn what(&self, subject: &str) -> String {
         match self {
             Self::Missing => format!("{subject} does not exist"),
-            Self::Denied(what) => format!("{subject} may not be {what} by the user that this runs as"),
+            Self::Denied(what) => format!("{subject} cannot be {what} by this user"),
             Self::Directory => format!("{subject} is a directory"),
-            Self::NoFile => format!("{subject} is no regular file"),
+            Self::NoFile => format!("{subject} is not a regular file"),
             Self::Everybody(mode) => {
-                format!("{subject} can be read by everybody on this machine (mode {mode:04o})")
+                format!("every user of this machine can read {subject} (mode {mode:04o})")
             }
             Self::Large(bytes) => {
-                format!("{subject} has {bytes} bytes: far too many for what it should hold")
+                format!("{subject} is too large, with {} MB", bytes.div_ceil(1_000_000))
             }
             Self::Other(error) => format!("{subject} cannot be read: {error}"),
         }
@@ -95,27 +97,17 @@ impl Fault {
     pub(super) fn hint(&self, path: &Path, otherwise: &str) -> String {
         let word = shell_word(path);
         match self {
-            Self::Missing => format!(
-                "{otherwise}; a relative path is relative to the file that it is written in (here: {word})"
-            ),
-            Self::Denied(_) => format!(
-                "see whose it is: ls -l {word}; then, as its owner or root: chown THAT_USER {word} && chmod 600 {word}"
-            ),
+            Self::Missing | Self::Directory | Self::NoFile | Self::Large(_) => otherwise.to_owned(),
+            Self::Denied(_) => format!("as root, change its owner: chown USER {word} && chmod 600 {word}"),
             Self::Everybody(_) => {
-                format!(
-                    "chmod o-r {word} (a mounted secret's mode is set where it is mounted: docs/docker.md)"
-                )
+                format!("run: chmod o-r {word} (for a mounted secret, see docs/docker.md)")
             }
-            Self::Directory | Self::NoFile | Self::Large(_) => {
-                format!("{otherwise}; this is what was named: ls -ld {word}")
-            }
-            Self::Other(_) => format!("see what it is: ls -l {word}"),
+            Self::Other(_) => format!("examine it with: ls -l {word}"),
         }
     }
 }
 
-/// The whole of a regular file that others cannot read. Links are followed, as secret mounts are made of them:
-/// the mode is that of the file they end at.
+/// Reads a regular file. Links are followed, since mounted secrets are links, and the mode is the target's.
 pub(super) fn read(path: &Path, access: Access) -> Result<SecretBytes, Fault> {
     let (bytes, metadata) = read_with_metadata(path)?;
     if access == Access::Secret {
@@ -124,7 +116,7 @@ pub(super) fn read(path: &Path, access: Access) -> Result<SecretBytes, Fault> {
     Ok(bytes)
 }
 
-/// The whole of a regular file, whoever may read it.
+/// Reads a regular file without checking its mode.
 fn read_with_metadata(path: &Path) -> Result<(SecretBytes, fs::Metadata), Fault> {
     let fault = |what: &'static str| {
         move |error: io::Error| match error.kind() {
@@ -134,7 +126,7 @@ fn read_with_metadata(path: &Path) -> Result<(SecretBytes, fs::Metadata), Fault>
             _ => Fault::Other(error),
         }
     };
-    // A directory above it may not be entered, which is another matter than a file that may not be read.
+    // Here, permission is denied for a directory in the path, not for the file.
     fs::metadata(path).map_err(fault("reached"))?;
     let (file, metadata) = open_regular(path).map_err(|error| match error {
         ReadError::Io(error) => fault("read")(error),
@@ -143,7 +135,7 @@ fn read_with_metadata(path: &Path) -> Result<(SecretBytes, fs::Metadata), Fault>
     if metadata.len() > MAX_SMALL_FILE {
         return Err(Fault::Large(metadata.len()));
     }
-    // The full size from the start: a buffer that grows leaves its former bytes behind.
+    // Allocated in full, because a growing buffer leaves copies of its bytes in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
     let read = file.take(MAX_SMALL_FILE + 1).read_to_end(&mut bytes).map_err(fault("read"))?;
     if read as u64 > MAX_SMALL_FILE {
