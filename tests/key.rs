@@ -354,8 +354,8 @@ fn pkcs12_bundles_of_new_and_old_openssl_load() {
     directory.assert_refused(
         "cut.p12",
         Some("s3cret"),
-        "begins as a DER file, and is cut short",
-        "copy it again",
+        "is a damaged DER file: it is cut short",
+        "copy the whole file again",
     );
 }
 
@@ -434,7 +434,7 @@ fn keystores_written_by_keytool_load() {
     let damaged = "is a damaged Java keystore: it is cut short";
     for length in [4, 12, 20, 100, whole.len() / 2, whole.len() - 1] {
         directory.write("cut.jks", &whole[..length]);
-        directory.assert_refused("cut.jks", Some("s3cret"), damaged, "copy it again");
+        directory.assert_refused("cut.jks", Some("s3cret"), damaged, "copy the whole file again");
     }
 }
 
