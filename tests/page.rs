@@ -306,6 +306,17 @@ fn a_compound_value_that_is_lost_or_doubled_is_a_fault() {
 }
 
 #[test]
+fn a_field_with_and_without_a_namespace_is_sent_twice() {
+    let columns = columns("SELECT Pet__c FROM A");
+    let with = page(&[r#"{"ns__Pet__c":"a"}"#]);
+    assert_eq!(cells(&with, &columns).unwrap(), (vec![vec![text("a")]], 0));
+    let line = r#"{"ns__Pet__c":"a"}"#.to_owned();
+    assert_eq!(lines(&with, &columns, AS_SENT).unwrap(), (vec![line], 0), "JSON Lines keep keys as sent");
+    let both = page(&[r#"{"ns__Pet__c":"a","Pet__c":"b"}"#]);
+    assert_eq!(fault(&both, &columns).what, "the org sent Pet__c twice in one record");
+}
+
+#[test]
 fn unknown_keys_around_the_records_are_passed_over() {
     const ROOM: &str = r#""new":{"records":[{"Id":"x"}],"done":false},"warnings":[[1]]"#;
     let columns = columns("SELECT Id, (SELECT Name FROM Contacts) FROM Account");

@@ -302,9 +302,14 @@ fn addresses_sent_as_null_or_in_part_leave_the_file_as_it_is() {
 fn a_compound_field_that_the_org_leaves_out_fails_the_run() {
     let deployment = Deployment::with(small_pages(40));
     deployment.job("parts", "SELECT Id, BillingAddress FROM Account", "parts.csv", "compound = \"columns\"");
-    let lost = Fault::Replace { what: "\"BillingAddress\":".to_owned(), with: "\"attributes\":".to_owned() };
+    let without = json!({"attributes": {"type": "Account"}, "Id": "001000000000001AAA"});
+    let lost = Fault::Answer {
+        status: 200,
+        headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
+        body: json!({"totalSize": 1, "done": true, "records": [without]}).to_string().into_bytes(),
+    };
     deployment.script(Rule::always(At::Soql("from account".to_owned()), lost));
-    deployment.run(["run", "parts"]).ended(74).says(&["sent attributes twice"]);
+    deployment.run(["run", "parts"]).ended(74).says(&["without the column BillingAddress.city"]);
 }
 
 #[test]
@@ -323,6 +328,25 @@ fn unknown_keys_around_records_leave_the_files_as_they_are() {
     deployment.script(Rule::always(At::Soql("from account".to_owned()), odd));
     deployment.run(["run", "families"]).ended(0);
     assert_families(&deployment);
+}
+
+#[test]
+fn fields_sent_with_the_orgs_own_namespace_are_read() {
+    let deployment = Deployment::with(small_pages(40));
+    deployment.job("notes", "SELECT Id, Remarks__c, Score__c FROM Account", "notes.csv", "");
+    deployment.run(["run", "notes"]).ended(0);
+    let without = deployment.read("exports/notes.csv");
+    let with = Fault::All(
+        ["Remarks__c", "Score__c"]
+            .map(|field| Fault::Replace {
+                what: format!("\"{field}\":"),
+                with: format!("\"acme__{field}\":"),
+            })
+            .into(),
+    );
+    deployment.script(Rule::always(At::Soql("from account".to_owned()), with));
+    deployment.run(["run", "notes"]).ended(0);
+    assert_same(&deployment.read("exports/notes.csv"), &without);
 }
 
 #[test]

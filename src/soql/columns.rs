@@ -308,11 +308,15 @@ impl Level {
         &self.entries
     }
 
-    /// The place of a key among the entries, whatever its case. Takes a number of comparisons that grows with the logarithm
-    /// of the number of entries: an org may send the keys of a wide record in another order.
+    /// The place of a key among the entries, whatever its case. Inside the org of its own package a query leaves the
+    /// namespace out, and the org sends it: `ns__Foo__c` for `Foo__c`.
+    ///
+    /// Takes a number of comparisons that grows with the logarithm of the number of entries: an org may send the keys of a
+    /// wide record in another order.
     #[must_use]
     pub fn position(&self, key: &[u8]) -> Option<usize> {
-        self.search(|entry| cmp_keys(entry.key.as_bytes(), key))
+        let place = |key| self.search(|entry| cmp_keys(entry.key.as_bytes(), key));
+        place(key).or_else(|| place(without_namespace(key)?))
     }
 
     fn search(&self, mut compare: impl FnMut(&Entry) -> Ordering) -> Option<usize> {
@@ -380,18 +384,18 @@ fn cmp_keys(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().map(u8::to_ascii_lowercase).cmp(b.iter().map(u8::to_ascii_lowercase))
 }
 
-/// Whether an object's name in a record is the one that a query writes. Inside the org of its own package a query
-/// leaves the namespace out: `Foo__c` for `ns__Foo__c`.
+/// Whether an object's name in a record is the one that a query writes, which may leave the namespace out.
 fn is_object(sent: &[u8], written: &[u8]) -> bool {
-    if sent.eq_ignore_ascii_case(written) {
-        return true;
-    }
-    let is_custom = written.windows(2).any(|pair| pair == b"__");
-    let namespace = sent.len().saturating_sub(written.len() + 2);
-    is_custom
-        && namespace > 0
-        && sent[namespace..].starts_with(b"__")
-        && sent[namespace + 2..].eq_ignore_ascii_case(written)
+    let is_written = |name: &[u8]| name.eq_ignore_ascii_case(written);
+    is_written(sent) || without_namespace(sent).is_some_and(is_written)
+}
+
+/// `Foo__c` for `ns__Foo__c`; `None` if the name has no namespace.
+fn without_namespace(name: &[u8]) -> Option<&[u8]> {
+    const SEPARATOR: &[u8] = b"__";
+    let namespace = memchr::memmem::find(name, SEPARATOR).filter(|length| *length > 0)?;
+    let rest = &name[namespace + SEPARATOR.len()..];
+    memchr::memmem::find(rest, SEPARATOR).map(|_| rest)
 }
 
 /// One key of an object in a record.
@@ -1192,6 +1196,25 @@ mod tests {
             ("Case", "Contact", false),
         ] {
             assert_eq!(is_object(sent.as_bytes(), written.as_bytes()), same, "{sent} {written}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_found_with_the_namespace_that_the_query_leaves_out() {
+        let query = Query::parse("SELECT Name, Pet__c, Vet__r.Name, a__Toy__c, Toy__c FROM A").unwrap();
+        let columns = Columns::of(&query).unwrap();
+        for (key, place) in [
+            ("ns__Pet__c", Some(1)),
+            ("NS__PET__C", Some(1)),
+            ("ns__Vet__r", Some(2)),
+            ("a__Toy__c", Some(3)),
+            ("b__Toy__c", Some(4)),
+            ("ns__Name", None),
+            ("__Pet__c", None),
+            ("HotPet__c", None),
+            ("ns__Pet__r", None),
+        ] {
+            assert_eq!(columns.shape().position(key.as_bytes()), place, "{key}");
         }
     }
 
