@@ -92,6 +92,24 @@ fn long_text_costs_no_allocation_either() {
     assert_flat(pages::long_text, |page| lines.encode(page));
 }
 
+/// Records of 200 fields whose keys come in reverse order.
+fn reversed(records: usize) -> Vec<u8> {
+    let members: Vec<_> = (0..200).rev().map(|n| format!("\"F{n}__c\":\"value {n}\"")).collect();
+    let record = format!("{{{}}}", members.join(","));
+    let records = vec![record; records];
+    format!("{{\"totalSize\":{},\"done\":true,\"records\":[{}]}}", records.len(), records.join(",")).into()
+}
+
+#[test]
+fn keys_in_another_order_cost_no_allocation_either() {
+    let fields: Vec<_> = (0..200).map(|n| format!("F{n}__c")).collect();
+    let soql = format!("SELECT {} FROM Account", fields.join(", "));
+    let mut rows = Path::csv(&soql, Numbers::Plain);
+    assert_flat(reversed, |page| rows.encode(page));
+    let mut lines = Path::jsonl(&soql, Numbers::AsSent);
+    assert_flat(reversed, |page| lines.encode(page));
+}
+
 #[test]
 fn the_counter_counts() {
     assert_eq!(measure(|| drop(std::hint::black_box(vec![0_u8; 64]))).count_total, 1);

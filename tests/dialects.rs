@@ -13,7 +13,7 @@ mod support;
 use std::process::Command;
 
 use serde_json::{Value as Json, json};
-use sfexport::demo_org::{Kind, Options, Row, Value};
+use sfexport::demo_org::{At, Fault, Kind, Options, Row, Rule, Value};
 use support::{Deployment, cell, live, options};
 
 /// Texts that break CSV, numbers over the whole range of doubles, whole numbers, booleans, dates.
@@ -155,6 +155,40 @@ fn pythons_readers_and_sqlite_read_what_the_org_holds() {
     let read = Command::new("python3").arg(script).arg(deployment.path("cases.json")).output().unwrap();
     let said = String::from_utf8_lossy(&read.stderr);
     assert!(read.status.success(), "{}", said.chars().take(2000).collect::<String>());
+}
+
+#[test]
+fn text_equal_to_the_null_token_is_told_from_null() {
+    let deployment = Deployment::new(400);
+    let soql = "SELECT Id, Site FROM Account WHERE Site = 'null' OR Site = null";
+    deployment.job("nulls", soql, "nulls.csv", "[csv]\nnull = \"null\"");
+    deployment.run(["run", "nulls"]).ended(0);
+    let mut expected = "Id,Site\n".to_owned();
+    for row in live(deployment.data(), "Account") {
+        match row.value("Site").unwrap() {
+            Value::Null => expected.push_str(&format!("{},null\n", row.id())),
+            site if cell(&site) == "null" => expected.push_str(&format!("{},\"null\"\n", row.id())),
+            _ => {}
+        }
+    }
+    assert!(expected.contains(",null\n") && expected.contains(",\"null\"\n"));
+    assert_eq!(String::from_utf8(deployment.read("exports/nulls.csv")).unwrap(), expected);
+}
+
+#[test]
+fn a_formula_behind_unseen_characters_is_guarded() {
+    let deployment = Deployment::new(400);
+    let soql = "SELECT Id, Site FROM Account WHERE Site = 'null' LIMIT 1";
+    deployment.job("formula", soql, "formula.csv", "[csv]\nheader = false\nformula_guard = true");
+    for hidden in ["\u{a0}=1+1", "\u{200b}\u{feff}=1+1", "\u{202e}@SUM(A1)", "＝1+1", "\u{3000}－1"] {
+        let sent =
+            Fault::Replace { what: "\"Site\":\"null\"".to_owned(), with: format!("\"Site\":\"{hidden}\"") };
+        deployment.script(Rule::once(At::Soql("from account".to_owned()), sent));
+        deployment.run(["run", "formula"]).ended(0);
+        let file = String::from_utf8(deployment.read("exports/formula.csv")).unwrap();
+        let (_, site) = file.trim_end_matches('\n').split_once(',').unwrap();
+        assert_eq!(site, format!("'{hidden}"));
+    }
 }
 
 /// A value as JSON, for a reader that has the same numbers.
