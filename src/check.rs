@@ -1,5 +1,4 @@
-//! `check`: everything that a run depends on, tried step by step without exporting anything. Each step is told as
-//! it ends, with what was found or what is wrong and what to do; how it is shown is the business of `cli`.
+//! `check` tests everything that a run depends on, step by step, without exporting anything. `cli` prints the steps.
 
 mod job;
 mod org;
@@ -20,25 +19,25 @@ use crate::state::State;
 /// One step and how it ended.
 #[derive(Debug, Clone, Serialize)]
 pub struct Step {
-    /// What was tried.
+    /// Which step it is.
     pub step: Name,
-    /// The org that it is about, where it is about one.
+    /// The org, if the step is about one.
     pub org: Option<String>,
-    /// The job that it is about, where it is about one.
+    /// The job, if the step is about one.
     pub job: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
-    /// What was found; may have several lines.
+    /// The result, which may have several lines.
     pub what: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// What a run would end with because of it; 0 where nothing failed.
+    /// The exit status of a run that fails because of it; 0 if the step did not fail.
     pub exit_status: u8,
-    /// The same as figures, for those who do not read.
+    /// The result in a form for programs.
     pub facts: Map<String, Value>,
 }
 
-/// What is tried, in its order.
+/// The steps, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Name {
@@ -48,34 +47,34 @@ pub enum Name {
     State,
     /// The private key signs.
     Key,
-    /// The certificate is the key's, and has not ended.
+    /// The certificate belongs to the key and has not expired.
     Certificate,
     /// The login host is found and responds.
     Network,
-    /// This machine's clock beside the login host's.
+    /// This machine's clock agrees with the login host's.
     Clock,
     /// A token is granted.
     Login,
-    /// Whom it is for.
+    /// The user of the token.
     Identity,
     /// The org has the API version.
     ApiVersion,
     /// API requests are left.
     Limits,
-    /// The columns that the query's text says.
+    /// The query's columns.
     Columns,
-    /// The org would run the query.
+    /// The org accepts the query.
     Query,
-    /// How many records it has.
+    /// The number of records.
     Records,
     /// The output can be written.
     Output,
-    /// When it runs by itself.
+    /// The next scheduled runs.
     Schedule,
 }
 
 impl Name {
-    /// The step's name, as it is shown.
+    /// The name as printed.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -102,13 +101,13 @@ impl Name {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// As it should be.
+    /// There is no problem.
     Passed,
-    /// A run works, but somebody should look at it.
+    /// A run would succeed, but there is a problem.
     Warned,
     /// A run would fail.
     Failed,
-    /// Not tried, for the reason given.
+    /// It was not tried, for the reason given.
     Skipped,
 }
 
@@ -138,7 +137,7 @@ impl Step {
         Self { hint: Some(hint.into()), ..Self::new(step, Outcome::Warned, what) }
     }
 
-    /// A step that failed as a run would.
+    /// A step that failed like a run.
     #[must_use]
     pub fn failed(step: Name, failure: Failure) -> Self {
         let Failure { exit, what, hint, .. } = failure;
@@ -155,19 +154,19 @@ impl Step {
 pub struct Check<'c> {
     /// The configuration with the jobs selected.
     pub config: &'c Config,
-    /// Whether every org is checked, or only those of the selected jobs.
+    /// Whether to check every org, or only those of the selected jobs.
     pub every_org: bool,
-    /// Whether nothing is asked of any org.
+    /// Whether to send no requests.
     pub offline: bool,
-    /// The world. Each thing is tried once: what comes and goes is to be seen.
+    /// The edges. Each request is sent once, so temporary problems show up.
     pub edges: Arc<Edges>,
 }
 
-/// Who is told of each step as it ends.
+/// Receives each step when it ends.
 pub type Teller<'t> = &'t mut (dyn FnMut(Step) + Send);
 
 impl Check<'_> {
-    /// Goes through everything, also behind a step that failed, and gives the status of the first one that did.
+    /// Runs all steps, even after one has failed, and returns the status of the first failed step.
     pub async fn run(&self, teller: Teller<'_>) -> Exit {
         let mut first = Exit::Success;
         let mut tell = |step: Step| {
@@ -198,7 +197,7 @@ impl Check<'_> {
         let Config { file, orgs, jobs, warnings, settings, .. } = self.config;
         let from = match file {
             Some(file) => file.display().to_string(),
-            None => "the environment alone".to_owned(),
+            None => "environment variables only".to_owned(),
         };
         tell(
             Step::passed(
@@ -214,18 +213,16 @@ impl Check<'_> {
             .fact("jobs", jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>()),
         );
         if jobs.is_empty() {
-            let what = format!("there is no job in {}", settings.jobs_dir.display());
-            tell(Step::warned(
-                Name::Configuration,
-                what,
-                "a job is a file NAME.toml there with soql and output; `sfexport init` writes a first one",
-            ));
+            let what = format!("there are no jobs in {}", settings.jobs_dir.display());
+            let hint =
+                "write a job file NAME.toml with `soql` and `output`, or run `sfexport init` for an example";
+            tell(Step::warned(Name::Configuration, what, hint));
         }
         for warning in warnings {
             let (what, hint) = warning.clone().split();
             tell(Step { hint, ..Step::new(Name::Configuration, Outcome::Warned, what) });
         }
-        // Otherwise the first request to the login host shows it.
+        // If not offline, the first request to the login host shows this.
         if self.offline {
             match self.edges.http.check_ca_file() {
                 Ok(left_out) => {

@@ -1,5 +1,5 @@
-//! A Salesforce org to log in to: the login host, the app, the user and the rules that follow from a host's
-//! name. The key's bytes are read by `key`, the assertion is made by `salesforce::assertion`.
+//! A Salesforce org to log in to: the login host, the app, the user, and rules about host names. `key` reads the key, and
+//! `salesforce::assertion` makes the assertion.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,16 +12,16 @@ use url::{Host, Url};
 pub struct OrgName(pub(crate) String);
 
 impl OrgName {
-    /// What the `[org]` table is called where an org must have a name.
+    /// The name of the `[org]` table.
     pub const DEFAULT: &'static str = "default";
 
     /// Reads an org's name.
     ///
     /// # Errors
-    /// Where the text is no name; the error says what a name may hold.
+    /// If the text is not a valid name.
     pub fn parse(text: &str) -> Result<Self, OrgNameError> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        // `__` parts the levels of an environment variable's name.
+        // `__` separates the parts of a variable's name.
         if text.is_empty() || text.contains("__") || !text.chars().all(allowed) {
             return Err(OrgNameError);
         }
@@ -47,24 +47,24 @@ impl fmt::Display for OrgName {
     }
 }
 
-/// A text that is no org's name.
+/// The text is not a valid name of an org.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrgNameError;
 
 impl fmt::Display for OrgNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an org's name holds small letters, digits and single `_`")
+        f.write_str("an org's name consists of lowercase letters, digits and single underscores")
     }
 }
 
 impl std::error::Error for OrgNameError {}
 
-/// One org, complete: everything that a login by the JWT bearer flow needs.
+/// One org, with everything that a login with the JWT bearer flow needs.
 #[derive(Debug, Clone)]
 pub struct Org {
     /// Its name in the configuration.
     pub name: OrgName,
-    /// Where the token request goes: scheme, host and port, without a trailing slash.
+    /// The URL for token requests: scheme, host and port, without a trailing slash.
     pub login_url: String,
     /// The consumer key of the connected app or external client app; the assertion's `iss`.
     pub client_id: String,
@@ -76,27 +76,27 @@ pub struct Org {
     pub key: KeySource,
     /// The passphrase of an encrypted key or bundle.
     pub key_password: Option<PasswordSource>,
-    /// Which entry of a bundle (PKCS#12, JKS) is the key.
+    /// The entry of a bundle (PKCS#12, JKS) that is the key.
     pub key_alias: Option<String>,
-    /// The uploaded certificate, where it is at hand: only to warn of its end.
+    /// The uploaded certificate, used only to warn before it expires.
     pub cert_file: Option<PathBuf>,
     /// The REST API version, as in `62.0`.
     pub api_version: String,
-    /// How many runs may use this org at once; `None`: only the process's own limit holds.
+    /// The number of concurrent runs; `None` if only the limit of the process applies.
     pub max_concurrent_runs: Option<usize>,
-    /// Further hosts that an `instance_url` may have, beside Salesforce's own domains.
+    /// Additional hosts allowed in an `instance_url`, besides Salesforce's domains.
     pub instance_hosts: Vec<String>,
 }
 
 impl Org {
-    /// Whether its login host is this machine itself.
+    /// Whether its login host is this machine.
     #[must_use]
     pub fn logs_in_on_loopback(&self) -> bool {
         Url::parse(&self.login_url).is_ok_and(|login| is_loopback(&login))
     }
 
-    /// Whether the token of this org's login may go to this `instance_url`: https on one of Salesforce's own
-    /// domains or on one of [`Org::instance_hosts`]; a loopback address only where the login URL is one too.
+    /// Whether this org's token may be sent to this `instance_url`: https on one of Salesforce's domains or on one of
+    /// [`Org::instance_hosts`], or a loopback address if the login URL is one too.
     #[must_use]
     pub fn allows_instance(&self, instance_url: &str) -> bool {
         let Ok(url) = Url::parse(instance_url) else { return false };
@@ -107,7 +107,7 @@ impl Org {
         if is_loopback(&url) {
             return matches!(url.scheme(), "http" | "https") && self.logs_in_on_loopback();
         }
-        // `login.salesforce.com.` is the same host; written so by nobody but those who test for it.
+        // `login.salesforce.com.` is the same host, but only tests write it like that.
         let name = host.trim_end_matches('.');
         url.scheme() == "https"
             && (Cloud::of(name).is_some()
@@ -115,24 +115,24 @@ impl Org {
     }
 }
 
-/// One of Salesforce's clouds, known by its domains.
+/// One of Salesforce's clouds, with its domains.
 struct Cloud {
-    /// Those of instances and login hosts.
+    /// The domains of instances and login hosts.
     own: &'static [&'static str],
-    /// Those of pages and sites, which may be instances as well.
+    /// The domains of pages and sites, which may also be instances.
     sites: &'static [&'static str],
-    /// What a My Domain ends in.
+    /// The endings of My Domains.
     my_domains: &'static [&'static str],
-    /// What follows a My Domain's name in the address of a page for people, and what that page is.
+    /// The endings of the addresses of pages in a browser, and what such a page is.
     pages: &'static [(&'static str, &'static str)],
-    /// The common login hosts, which are audiences too: for production orgs, and for sandboxes and scratch orgs.
+    /// The common login hosts, which are also audiences: for production orgs, and for sandboxes and scratch orgs.
     login: &'static str,
     test: &'static str,
 }
 
 const USER_INTERFACE: &str = "is the address of the user interface";
 
-/// The first is that of hosts which belong to none.
+/// Hosts outside of all clouds use the first one.
 static CLOUDS: [Cloud; 3] = [
     Cloud {
         own: &["salesforce.com", "cloudforce.com"],
@@ -181,7 +181,7 @@ pub(crate) fn common_login_hosts(login_url: &str) -> [&'static str; 2] {
     [cloud.login, cloud.test]
 }
 
-/// Whether an entry of `instance_hosts`, a host or `host:port`, is this host; without a port it means 443.
+/// Whether an entry of `instance_hosts` is this host. An entry is `host` or `host:port`; the default port is 443.
 fn names(allowed: &str, host: &str, port: Option<u16>) -> bool {
     match port {
         None => allowed.eq_ignore_ascii_case(host),
@@ -195,8 +195,8 @@ fn is_within(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// Whether the URL's host is this machine itself: a loopback address, or a name that RFC 6761 reserves for them. What
-/// goes there needs no TLS, and never goes through a proxy.
+/// Whether the URL's host is this machine: a loopback address, or a name that RFC 6761 reserves for it. Requests to it
+/// need no TLS and never use a proxy.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -214,10 +214,10 @@ pub(crate) fn is_loopback_name(name: &str) -> bool {
     top.eq_ignore_ascii_case("localhost")
 }
 
-/// A login URL as the token request uses it, and the audience that follows from its host.
+/// A login URL for token requests, and the audience that its host implies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginUrl {
-    /// Scheme, host, port and, for an Experience Cloud site, its path; without a trailing slash.
+    /// Scheme, host, port and, for an Experience Cloud site, its path, without a trailing slash.
     pub url: String,
     /// The assertion's `aud`, unless the user sets it: `test.salesforce.com` for sandboxes and scratch orgs,
     /// `login.salesforce.com` for every other My Domain, the URL itself for Experience Cloud sites and loopback.
@@ -228,16 +228,15 @@ impl LoginUrl {
     /// Reads a login URL.
     ///
     /// # Errors
-    /// Where it is no https URL (plain http on loopback apart), or holds what a login URL never holds; the
-    /// error says what to write.
+    /// If it is not an https URL (or http on loopback), or has parts that a login URL cannot have.
     pub fn parse(text: &str) -> Result<Self, LoginUrlError> {
         let refuse = |reason: &str, hint: String| Err(LoginUrlError { reason: reason.to_owned(), hint });
         const FORM: &str = "write it as in \"https://login.salesforce.com\"";
         let Ok(url) = Url::parse(text) else {
-            return refuse("is no URL", FORM.to_owned());
+            return refuse("is not a URL", FORM.to_owned());
         };
         let Some(host) = url.host_str() else {
-            return refuse("is no URL with a host", FORM.to_owned());
+            return refuse("is a URL without a host", FORM.to_owned());
         };
         let loopback = is_loopback(&url);
         match url.scheme() {
@@ -247,10 +246,10 @@ impl LoginUrl {
                 let host = meant(host).map_or_else(|| host.to_owned(), |meant| meant.host);
                 return refuse("is not https", format!("write \"https://{host}\""));
             }
-            _ => return refuse("is no https URL", FORM.to_owned()),
+            _ => return refuse("is not an https URL", FORM.to_owned()),
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return refuse("holds a user or a password", "the user goes into `username`".to_owned());
+            return refuse("contains a user or a password", "set `username` to the user instead".to_owned());
         }
         if let (Some(meant), false) = (meant(host), loopback) {
             return refuse(meant.reason, format!("{}: \"https://{}\"", meant.advice, meant.host));
@@ -260,11 +259,11 @@ impl LoginUrl {
         let path = url.path().trim_end_matches('/');
         if url.query().is_some() || url.fragment().is_some() {
             let path = if kind == HostKind::Site { path } else { "" };
-            return refuse("goes on after the path", format!("write \"{origin}{path}\""));
+            return refuse("has a query or a fragment", format!("write \"{origin}{path}\""));
         }
         if !path.is_empty() && kind != HostKind::Site {
             return refuse(
-                "has a path, as only an Experience Cloud site's has",
+                "has a path, which only Experience Cloud sites have",
                 format!("write \"{origin}\""),
             );
         }
@@ -278,12 +277,12 @@ impl LoginUrl {
     }
 }
 
-/// Why a text is no login URL.
+/// Why a text is not a login URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginUrlError {
-    /// What is wrong with it, to stand behind the URL.
+    /// What is wrong, for a sentence that begins with the URL.
     pub reason: String,
-    /// What to write in its place.
+    /// What to do about it.
     pub hint: String,
 }
 
@@ -295,7 +294,7 @@ impl fmt::Display for LoginUrlError {
 
 impl std::error::Error for LoginUrlError {}
 
-/// What a login host is, by its name.
+/// The kind of a login host, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HostKind {
     Production,
@@ -323,7 +322,7 @@ impl HostKind {
     }
 }
 
-/// A host that was meant by an address where only browsers go.
+/// The login host for the address of a page in a browser.
 struct Meant {
     /// What the address is.
     reason: &'static str,
@@ -331,7 +330,7 @@ struct Meant {
     host: String,
 }
 
-/// What a host where only browsers go stands for; `None` for any other.
+/// The login host for a host of pages in a browser; `None` for other hosts.
 fn meant(host: &str) -> Option<Meant> {
     let host = host.trim_end_matches('.');
     if let Some(inner) = host.strip_suffix(".mcas.ms") {
@@ -342,23 +341,23 @@ fn meant(host: &str) -> Option<Meant> {
     CLOUDS.iter().find_map(|cloud| {
         let my_domain = cloud.my_domains.first()?;
         cloud.pages.iter().find_map(|(ending, reason)| {
-            // What stands before is the same: the name, and the partition (`sandbox`, `develop`, `scratch` ...).
+            // The name and the partition (`sandbox`, `develop`, `scratch` ...) are the same.
             let host = format!("{}.{my_domain}", host.strip_suffix(ending)?);
             Some(Meant { reason, advice: "write the My Domain", host })
         })
     })
 }
 
-/// Where the private key comes from.
+/// The source of the private key.
 #[derive(Debug, Clone)]
 pub enum KeySource {
     /// A file, absolute or resolved against the configuration's directory.
     File(PathBuf),
-    /// The PEM text itself, as an environment variable gives it; line ends may be the two characters `\n`.
+    /// The PEM text itself, from an environment variable. Line breaks may be written as `\n`.
     Inline(SecretString),
 }
 
-/// Where the passphrase comes from.
+/// The source of the passphrase.
 #[derive(Debug, Clone)]
 pub enum PasswordSource {
     /// A file whose first line is the passphrase.
@@ -452,25 +451,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_login_url_is_refused_with_what_to_write() {
+    fn an_invalid_login_url_is_refused_with_a_hint() {
         for (text, expected) in [
-            ("login.salesforce.com", "is no URL; write it as in \"https://login.salesforce.com\""),
+            ("login.salesforce.com", "is not a URL; write it as in \"https://login.salesforce.com\""),
             ("http://login.salesforce.com", "is not https; write \"https://login.salesforce.com\""),
             (
                 "ftp://login.salesforce.com",
-                "is no https URL; write it as in \"https://login.salesforce.com\"",
+                "is not an https URL; write it as in \"https://login.salesforce.com\"",
             ),
             (
                 "https://me:pw@login.salesforce.com",
-                "holds a user or a password; the user goes into `username`",
+                "contains a user or a password; set `username` to the user instead",
             ),
             (
                 "https://login.salesforce.com?x=1",
-                "goes on after the path; write \"https://login.salesforce.com\"",
+                "has a query or a fragment; write \"https://login.salesforce.com\"",
             ),
             (
                 "https://login.salesforce.com/services/oauth2/token",
-                "has a path, as only an Experience Cloud site's has; write \"https://login.salesforce.com\"",
+                "has a path, which only Experience Cloud sites have; write \"https://login.salesforce.com\"",
             ),
             (
                 "https://acme.lightning.force.com/lightning/page/home",
@@ -513,15 +512,15 @@ mod tests {
             ("http://acme.lightning.force.com", "is not https; write \"https://acme.my.salesforce.com\""),
             (
                 "http://127.0.0.1:8088/services/oauth2/token",
-                "has a path, as only an Experience Cloud site's has; write \"http://127.0.0.1:8088\"",
+                "has a path, which only Experience Cloud sites have; write \"http://127.0.0.1:8088\"",
             ),
             (
                 "https://login.salesforce.com:8443/?x=1",
-                "goes on after the path; write \"https://login.salesforce.com:8443\"",
+                "has a query or a fragment; write \"https://login.salesforce.com:8443\"",
             ),
             (
                 "https://acme.my.site.com/customers/?x=1#top",
-                "goes on after the path; write \"https://acme.my.site.com/customers\"",
+                "has a query or a fragment; write \"https://acme.my.site.com/customers\"",
             ),
         ] {
             assert_eq!(LoginUrl::parse(text).unwrap_err().to_string(), expected, "{text}");

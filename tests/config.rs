@@ -996,12 +996,12 @@ fn what_an_org_lacks_or_has_wrongly_is_told() {
         ),
         (
             "login_url = \"http://127.0.0.1:8088/services/oauth2/token\"",
-            "login_url: \"http://127.0.0.1:8088/services/oauth2/token\" has a path, as only an Experience Cloud \
-             site's has; write \"http://127.0.0.1:8088\"",
+            "login_url: \"http://127.0.0.1:8088/services/oauth2/token\" has a path, which only Experience Cloud sites \
+             have; write \"http://127.0.0.1:8088\"",
         ),
         (
             "login_url = \"https://u:hunter2@login.salesforce.com\"",
-            "login_url: the value holds a user or a password; the user goes into `username`",
+            "login_url: the value contains a user or a password; set `username` to the user instead",
         ),
         ("api_version = 62.0", "api_version: 62.0 is not text; write \"62.0\""),
         ("api_version = \"62\"", "api_version: \"62\" is not an API version; write \"62.0\""),

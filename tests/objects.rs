@@ -140,7 +140,7 @@ fn the_report_and_check_show_the_query() {
     assert!(checked.contains(soql), "{checked}");
     assert!(checked.contains("2: Id, LastName"), "{checked}");
     let offline = at.run(["check", "--offline"]).ended(0).stdout().to_owned();
-    assert!(offline.contains("only the org can tell them"), "{offline}");
+    assert!(offline.contains("not known without asking the org"), "{offline}");
 }
 
 #[test]
@@ -172,23 +172,26 @@ fn an_object_or_a_field_that_is_not_there_is_named_with_the_nearest() {
 }
 
 #[test]
-fn what_is_written_wrongly_is_a_mistake_of_the_file() {
+fn mistakes_in_a_job_with_an_object_are_found() {
     let at = Deployment::new(20);
     for (text, says) in [
         ("object = \"Account\"\nsoql = \"SELECT Id FROM Account\"", "`soql` and `object` are both set"),
-        ("soql = \"SELECT Id FROM Account\"\nfields = [\"Id\"]", "fields: belongs to a job with `object`"),
+        (
+            "soql = \"SELECT Id FROM Account\"\nfields = [\"Id\"]",
+            "fields: this key has no effect without `object`",
+        ),
         (
             "soql = \"SELECT Id FROM Account\"\nwhere = \"Id != null\"",
-            "where: belongs to a job with `object`",
+            "where: this key has no effect without `object`",
         ),
         ("object = \"My Object\"", "white space"),
         ("object = \"1st\"", "is not an object's API name"),
-        ("object = \"Account\"\nfields = []", "selects no field"),
+        ("object = \"Account\"\nfields = []", "the list is empty"),
         ("object = \"Account\"\nfields = [\"Owner.*\"]", "name each field of a parent"),
         ("object = \"Account\"\nfields = [\"COUNT()\"]", "does not select fields"),
-        ("object = \"Account\"\nwhere = \"WHERE Id != null\"", "begins with WHERE"),
+        ("object = \"Account\"\nwhere = \"WHERE Id != null\"", "the condition begins with WHERE"),
         ("object = \"Account\"\nwhere = \"Id != null LIMIT 5\"", "contains LIMIT"),
-        ("enabled = true", "name an `object`"),
+        ("enabled = true", "set `soql_file` or `object`"),
     ] {
         at.write("jobs/a.toml", format!("{text}\noutput = \"a.csv\"\n"));
         at.run(["run", "a"]).ended(78).says(&[says]);

@@ -252,7 +252,7 @@ fn an_audience_of_another_org_is_found_out_by_check_and_never_by_a_run() {
     let login = step(&outcome, "login");
     assert_eq!(login["facts"]["works"]["audience"], "https://login.salesforce.com");
     assert!(hint(&login).contains("set audience = \"https://login.salesforce.com\""), "{}", hint(&login));
-    // The run's login, the check's own, and the first pair that was let in.
+    // The run's login, the check's own, and the first pair that worked.
     assert_eq!(deployment.logins().len(), 3);
     // What follows is not tried, and said not to be.
     assert_eq!(step(&outcome, "query")["outcome"], "skipped");
@@ -269,7 +269,7 @@ fn a_user_who_has_not_approved_gets_the_page_of_approval() {
         deployment.org().url()
     );
     assert_eq!(login["facts"]["approval_url"], url);
-    for part in ["somebody@example.com", "Permitted Users", "no other pair", &url] {
+    for part in ["somebody@example.com", "Permitted Users", "2 other combinations were refused too", &url] {
         assert!(hint(&login).contains(part), "{part:?} is not in {}", hint(&login));
     }
     assert!(login["facts"]["works"].is_null());
@@ -292,7 +292,7 @@ fn a_key_of_another_app_is_no_matter_of_hosts() {
         deployment.text("sfexport.toml").replace("key_file", "cert_file = \"mine.crt\"\nkey_file"),
     );
     let outcome = deployment.run(["check", "--json"]).ended(77);
-    assert!(hint(&step(&outcome, "login")).contains("mine.crt is this key's certificate"));
+    assert!(hint(&step(&outcome, "login")).contains("mine.crt to the app: it is this key's certificate"));
 }
 
 #[test]
@@ -377,9 +377,15 @@ fn keygen_makes_a_private_key_for_its_owner_alone_and_never_overwrites_one() {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     let (key, certificate) = (deployment.read("k.pem"), deployment.read("k.crt"));
-    deployment.run(["keygen", "--key", "k.pem"]).ended(73).says(&["k.pem exists", "mv k.pem k.pem.old"]);
+    deployment
+        .run(["keygen", "--key", "k.pem"])
+        .ended(73)
+        .says(&["k.pem already exists", "mv k.pem k.pem.old"]);
     // The certificate alone is enough to stop it, and then no key is left behind either.
-    deployment.run(["keygen", "--key", "other.pem", "--cert", "k.crt"]).ended(73).says(&["k.crt exists"]);
+    deployment
+        .run(["keygen", "--key", "other.pem", "--cert", "k.crt"])
+        .ended(73)
+        .says(&["k.crt already exists"]);
     assert!(!deployment.path("other.pem").exists());
     assert_eq!((deployment.read("k.pem"), deployment.read("k.crt")), (key, certificate));
     deployment.run(["keygen", "--bits", "1024"]).ended(2).says(&["2048, 3072 or 4096"]);
@@ -683,7 +689,7 @@ fn a_new_user_gets_from_nothing_to_an_export_of_the_demo_org_with_a_key_of_their
     assert!(checked.ends_with("\nAll checks passed.\n"), "{checked}");
     let (status, ran) = said(&["run", "accounts"]);
     assert_eq!(status, Some(0), "{ran}");
-    // The demo's own key is let in as before, and a key that was not uploaded is not.
+    // The demo's own key still logs in, and a key that was not uploaded does not.
     assert_eq!(said(&["--config", "demo/sfexport.toml", "whoami"]).0, Some(0));
     assert_eq!(said(&["keygen", "--out", "other"]).0, Some(0));
     let mut refused = sfexport(&["whoami"]);

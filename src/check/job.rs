@@ -1,5 +1,4 @@
-//! What is tried of a job: its columns, the org's plan for its query, the records to expect, its output, its
-//! schedule. No call made here returns a record.
+//! The steps for a job: columns, query, number of records, output, schedule. None of their requests returns a record.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -19,7 +18,7 @@ use crate::salesforce::{explain, query};
 use crate::soql::{Columns, CountQuery, Described, Query};
 use crate::state::State;
 
-/// How many occurrences of a schedule are shown.
+/// The number of occurrences of a schedule in the result.
 const OCCURRENCES: usize = 5;
 
 impl Check<'_> {
@@ -40,23 +39,23 @@ impl Check<'_> {
         match org {
             Some(org) => self.query(job, generated.is_some(), org, tell).await,
             None if self.offline => {}
-            None => tell(Step::skipped(Name::Query, "not asked: there is no login")),
+            None => tell(Step::skipped(Name::Query, "not checked, because there is no login")),
         }
         tell(self.output(job));
         tell(schedule(job, self.edges.clock.now()));
     }
 
-    /// The job with the query that a run would make now.
+    /// The job with the query that a run would generate now.
     async fn generate(&self, job: &Job, object: &ObjectSource, reached: &Reached) -> Result<Job, Failure> {
         let remembered = State::at(&self.config.settings.state_dir)?.fields_of(&job.key())?;
         let generated = export::generate_query(&reached.client, job, object, remembered).await;
         generated.map(|generated| generated.job).map_err(RunError::into_failure)
     }
 
-    /// The columns, from the query's text or, where that does not tell, from the org's own description.
+    /// The columns, from the query's text or, if that is not enough, from the org's description.
     async fn columns(&self, job: &Job, org: Option<&Reached>) -> Step {
         if let (Source::Object(_), None) = (&job.source, org) {
-            return Step::skipped(Name::Columns, "only the org can tell them");
+            return Step::skipped(Name::Columns, "not known without asking the org");
         }
         let columns = match (export::columns(job), org) {
             (Ok(Some(columns)), _) => Ok(columns),
@@ -64,7 +63,7 @@ impl Check<'_> {
                 Ok(described) => export::described_columns(job, &described),
                 Err(fault) => Err(export::explained(&reached.client, job, fault).await.into_failure()),
             },
-            (Ok(None), None) => return Step::skipped(Name::Columns, "only the org can tell them"),
+            (Ok(None), None) => return Step::skipped(Name::Columns, "not known without asking the org"),
             (Err(failure), _) => Err(failure),
         };
         let columns = match columns {
@@ -81,7 +80,7 @@ impl Check<'_> {
         step.fact("columns", names)
     }
 
-    /// How the columns differ from those of the last successful run, which ends a run if they are pinned.
+    /// How the columns differ from those of the last successful run. If they are pinned, a run would fail.
     fn drift(&self, job: &Job, columns: &Columns) -> Result<Option<String>, Failure> {
         let state = State::at(&self.config.settings.state_dir)?;
         export::compare_columns(job, columns, state.columns_of(&job.key())?)
@@ -93,7 +92,7 @@ impl Check<'_> {
         reached.client.description(&call).await
     }
 
-    /// Whether the org would run the query, which is shown if nobody wrote it.
+    /// Whether the org would run the query. A generated query is shown.
     async fn query(&self, job: &Job, is_generated: bool, reached: &Reached, tell: Teller<'_>) {
         let shown = |what: &str| match is_generated {
             true => format!("{what}\n{}", plain(text(job))),
@@ -104,7 +103,7 @@ impl Check<'_> {
             Ok(Some(plan)) => {
                 let explain::Plan { cardinality, sobject_cardinality, leading_operation_type, .. } = &plan;
                 let what = format!(
-                    "the org accepts it: {} of {}, about {cardinality} of {sobject_cardinality} records",
+                    "accepted by the org: {} of {}, about {cardinality} of {sobject_cardinality} records",
                     operation(leading_operation_type),
                     plain(&plan.sobject_type)
                 );
@@ -113,12 +112,12 @@ impl Check<'_> {
                 tell(step.fact("plan", json!(plan)));
             }
             Ok(None) => {
-                let what = shown("the org accepts it, but gives no plan");
+                let what = shown("accepted by the org, but without a plan");
                 tell(Step::new(Name::Query, Outcome::Warned, what).fact("soql", text(job)));
             }
             Err(fault) if is_about_the_plan(&fault) => {
                 let what = format!(
-                    "the org does not explain it, so only a run shows whether it accepts it: {fault}"
+                    "the org cannot explain the query, so only a run shows whether it is valid: {fault}"
                 );
                 tell(Step::new(Name::Query, Outcome::Warned, shown(&what)).fact("soql", text(job)));
             }
@@ -138,33 +137,30 @@ impl Check<'_> {
         Ok(explain::read(response.body()))
     }
 
-    /// How many records a run would bring, counted by the org where the query lets itself be counted.
+    /// The number of records of a run, counted by the org if the query allows that.
     async fn records(&self, job: &Job, reached: &Reached, estimate: Option<u64>) -> Step {
         let about = |why: &str| match estimate {
             Some(estimate) => {
-                Step::passed(Name::Records, format!("about {estimate} read, by the plan: {why}"))
+                Step::passed(Name::Records, format!("about {estimate}, estimated because {why}"))
                     .fact("estimate", estimate)
             }
-            None => Step::skipped(Name::Records, format!("not counted: {why}")),
+            None => Step::skipped(Name::Records, format!("not counted, because {why}")),
         };
         let Some(count) = job.query().and_then(Query::count) else {
-            return about("the query groups or counts by itself");
+            return about("the query itself groups or counts");
         };
         let records = match self.count(job, reached, &count).await {
             Ok(records) => records,
             Err(fault) => return about(&format!("SELECT COUNT() failed: {fault}")),
         };
         let calls = records.div_ceil(u64::from(self.edges.batch_size)).max(1);
-        let what = format!(
-            "{records} now, in {} or a few more: the org may send smaller pages",
-            counted(calls, "API call")
-        );
+        let what = format!("{records}, in at least {}", counted(calls, "API call"));
         let left = reached.limit.map(|limit| limit.allowed.saturating_sub(limit.used));
         let step = match left {
             Some(left) if left < calls => Step::warned(
                 Name::Records,
-                format!("{what}; only {left} are left"),
-                "the run would end with status 75: wait, or ask for fewer records",
+                format!("{what}, but only {left} are left, so the run would end with status 75"),
+                "wait, or select fewer records",
             ),
             _ => Step::passed(Name::Records, what),
         };
@@ -176,7 +172,7 @@ impl Check<'_> {
         Ok(counted.saturating_sub(count.offset))
     }
 
-    /// Whether the export could be written: what a run makes first is made and removed again.
+    /// Whether the export can be written: creates and removes the files that a run creates first.
     fn output(&self, job: &Job) -> Step {
         let now = self.edges.clock.now();
         let id = RunId::new(now, self.edges.clock.random());
@@ -199,12 +195,12 @@ impl Check<'_> {
             Ok(group) => group,
             Err(failure) => return Step::failed(Name::Output, failure),
         };
-        // The main one comes first.
+        // The main file comes first.
         let Some(output) = group.first() else { return Step::skipped(Name::Output, "there is none") };
         let (exists, shown) = (output.exists(), output.location().to_string());
         let fate = match (exists, job.if_exists) {
-            (true, IfExists::Replace) => "is there, and would be replaced",
-            (true, IfExists::Fail) => "is there",
+            (true, IfExists::Replace) => "exists and will be replaced",
+            (true, IfExists::Fail) => "exists",
             (false, _) => "can be written",
         };
         let step = match group.iter().find_map(Output::caution) {
@@ -215,8 +211,8 @@ impl Check<'_> {
     }
 }
 
-/// Whether the org refused to explain the query rather than the query. What it finds wrong in a query has codes of its
-/// own; any other refusal may only mean that it has no plans for the object.
+/// Whether the org refused the explanation rather than the query. There are specific codes for errors in a query; any
+/// other code may only mean that the object has no plans.
 fn is_about_the_plan(fault: &Fault) -> bool {
     match fault.kind {
         FaultKind::QueryRefused => !fault.code.as_ref().is_some_and(ErrorCode::is_about_the_query),
@@ -230,8 +226,8 @@ fn operation(leading: &str) -> &str {
     match leading {
         "TableScan" => "a scan",
         "Index" => "an index",
-        "Sharing" => "a reading of the sharing rules",
-        _ => "a reading",
+        "Sharing" => "a lookup by sharing rules",
+        _ => "a lookup",
     }
 }
 
@@ -242,7 +238,7 @@ fn text(job: &Job) -> &str {
 
 fn schedule(job: &Job, now: Timestamp) -> Step {
     let Some(schedule) = &job.schedule else {
-        return Step::passed(Name::Schedule, "none: it runs when it is asked to")
+        return Step::passed(Name::Schedule, "none, so the job runs only on request")
             .fact("schedule", Value::Null);
     };
     let next: Vec<_> =
@@ -252,7 +248,7 @@ fn schedule(job: &Job, now: Timestamp) -> Step {
     let zone = schedule.timezone();
     let name = zone.iana_name().unwrap_or("its zone");
     let first = match next.first() {
-        None => "no run is due any more".to_owned(),
+        None => "no further runs".to_owned(),
         Some(next) => {
             let local = next.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M %Z").to_string();
             let is_utc = *zone == TimeZone::UTC || name == "UTC";
@@ -264,7 +260,7 @@ fn schedule(job: &Job, now: Timestamp) -> Step {
     let step = match job.enabled {
         true => Step::passed(Name::Schedule, what),
         false => {
-            Step::warned(Name::Schedule, format!("{what}\nbut the job is disabled"), "set enabled = true")
+            Step::warned(Name::Schedule, format!("{what}, but the job is disabled"), "set enabled = true")
         }
     };
     let next: Vec<_> = next.iter().map(Timestamp::to_string).collect();
@@ -278,7 +274,7 @@ mod tests {
     use crate::salesforce::response::Head;
 
     #[test]
-    fn only_what_the_org_says_of_a_query_refuses_it() {
+    fn only_errors_in_the_query_refuse_it() {
         let refused = |code: &str| {
             let body = serde_json::json!([{"errorCode": code, "message": "INVALID_FIELD"}]).to_string();
             let head = Head::of_status(400);

@@ -1,4 +1,4 @@
-//! What is tried of an org: key, certificate, network, clock, login, identity, API version, limits.
+//! The steps for an org: key, certificate, network, clock, login, identity, API version, limits.
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ pub(super) struct Reached {
     pub(super) limit: Option<ApiLimit>,
 }
 
-/// How long before its end a certificate is warned of.
+/// How many days before a certificate expires the warning begins.
 const WARNED_DAYS: i64 = 30;
 
-/// How far apart two clocks may be before it is worth a word, in seconds. The login itself bears three minutes.
+/// The difference between the clocks, in seconds, from which there is a warning. Logins allow three minutes.
 const SKEW: i64 = 60;
 
 impl Check<'_> {
@@ -35,9 +35,9 @@ impl Check<'_> {
             Ok(key) => {
                 let source = match &org.key {
                     KeySource::File(path) => path.display().to_string(),
-                    KeySource::Inline(_) => "given as text".to_owned(),
+                    KeySource::Inline(_) => "from the environment".to_owned(),
                 };
-                let what = format!("RSA, {} bits, and it signs: {source}", key.bits());
+                let what = format!("{source} (RSA, {} bits) can sign", key.bits());
                 tell(Step::passed(Name::Key, what).fact("bits", key.bits()));
                 Some(Arc::new(key))
             }
@@ -52,11 +52,11 @@ impl Check<'_> {
         }
         let is_there = self.network(org, tell).await;
         let Some(key) = key else {
-            tell(Step::skipped(Name::Login, "not tried: there is no key to sign with"));
+            tell(Step::skipped(Name::Login, "not tried, because there is no key"));
             return None;
         };
         if !is_there {
-            tell(Step::skipped(Name::Login, "not tried: the login host was not reached"));
+            tell(Step::skipped(Name::Login, "not tried, because the login host cannot be reached"));
             return None;
         }
         let client = self.client(org, &key);
@@ -67,13 +67,13 @@ impl Check<'_> {
         Some(Reached { client, limit })
     }
 
-    /// A client that sends each call once.
+    /// A client that sends each request once.
     fn client(&self, org: &Org, key: &Arc<SigningKey>) -> OrgClient {
         let (org, key, edges) = (Arc::new(org.clone()), Arc::clone(key), Arc::clone(&self.edges));
         OrgClient::new(org, key, edges, None).without_retries()
     }
 
-    /// Whether the login host responds at all, and what it says of the time.
+    /// Whether the login host responds, and what time it reports.
     async fn network(&self, org: &Org, tell: Teller<'_>) -> bool {
         let clock = &self.edges.clock;
         let (asked, begun) = (clock.elapsed(), clock.now());
@@ -85,7 +85,7 @@ impl Check<'_> {
             }
         };
         let took = clock.elapsed().saturating_sub(asked);
-        let what = format!("{} responds, after {} ms", org.login_url, took.as_millis());
+        let what = format!("{} responded after {} ms", org.login_url, took.as_millis());
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         for sentence in self.edges.http.left_out_certificates() {
             let hint = "remove it from ca_file, or replace it";
@@ -96,11 +96,11 @@ impl Check<'_> {
             return false;
         }
         let step = match response.head.status {
-            // Whatever its response is, the host is there. If something else responds instead, it is seen here.
+            // Any response shows that the host exists. These may come from something else instead.
             500..=599 => Step::warned(
                 Name::Network,
-                format!("{what}, but with status {}", response.head.status),
-                "a proxy may have responded instead, or Salesforce is in maintenance (status.salesforce.com)",
+                format!("{what} with status {}", response.head.status),
+                "check whether a proxy responded, or Salesforce is in maintenance (status.salesforce.com)",
             ),
             _ => Step::passed(Name::Network, what),
         };
@@ -113,7 +113,7 @@ impl Check<'_> {
         let org = client.org();
         let LoginError { fault, refusal } = match client.session().await {
             Ok(session) => {
-                let what = format!("{} is let in; the instance is {}", org.username, session.instance_url);
+                let what = format!("{} is logged in to {}", org.username, session.instance_url);
                 let scopes: Vec<_> =
                     session.scopes.as_deref().unwrap_or_default().split_whitespace().collect();
                 tell(
@@ -129,7 +129,7 @@ impl Check<'_> {
         };
         let another_host = match refusal {
             Some(refusal) => refusal.may_be_the_host(),
-            // Neither a token nor a refusal: perhaps it is not a login host.
+            // Neither a token nor a refusal. It may not be a login host.
             None => fault.kind == FaultKind::LoginRefused,
         };
         let mut step = Step::failed(Name::Login, fault.into_failure())
@@ -145,7 +145,9 @@ impl Check<'_> {
             let path = path.display();
             hints.insert(
                 0,
-                format!("{path} is this key's certificate, so the app holds another: upload {path}"),
+                format!(
+                    "upload {path} to the app: it is this key's certificate, and the app has another one"
+                ),
             );
         }
         if another_host {
@@ -154,7 +156,7 @@ impl Check<'_> {
                 Some(elsewhere) => hints.insert(0, what_to_set(org, elsewhere)),
                 None if tried.is_empty() => {}
                 None => hints.push(format!(
-                    "no other pair of login host and audience was let in either ({} tried), so it is not these two",
+                    "look beyond login_url and audience: {} other combinations were refused too",
                     tried.len()
                 )),
             }
@@ -166,8 +168,8 @@ impl Check<'_> {
         if refusal == Some(Refusal::NotApproved) {
             let url = approval_url(org);
             hints.push(format!(
-                "where the app lets users authorize themselves, {} may instead open this once, logged in, and allow it \
-                 (its redirect_uri must be the app's callback URL; the page that it leads to need not exist): {url}",
+                "if the app allows users to authorize themselves, open this page once, logged in as {}, and allow access \
+                 (redirect_uri must be the app's callback URL, but need not exist): {url}",
                 org.username
             ));
             step = step.fact("approval_url", url);
@@ -177,8 +179,7 @@ impl Check<'_> {
         None
     }
 
-    /// Attempts the other pairs of login host and audience that Salesforce has, and gives the first that lets us in,
-    /// with what each of them said.
+    /// Tries the other pairs of login host and audience, and returns the first that works, with each response.
     async fn elsewhere(&self, org: &Org, key: &Arc<SigningKey>) -> (Option<Org>, Vec<serde_json::Value>) {
         let mut tried = Vec::new();
         for (login_url, audience) in pairs(org) {
@@ -188,11 +189,11 @@ impl Check<'_> {
             tried.push(json!({
                 "login_url": other.login_url,
                 "audience": other.audience,
-                "answer": outcome.as_ref().map_or_else(|error| error.fault.what.as_str(), |_| "let in"),
+                "answer": outcome.as_ref().map_or_else(|error| error.fault.what.as_str(), |_| "logged in"),
             }));
             match outcome {
                 Ok(_) => return (Some(other), tried),
-                // Further attempts would meet the same limit.
+                // Further attempts would run into the same limit.
                 Err(error) if error.fault.kind == FaultKind::Limit => break,
                 Err(_) => {}
             }
@@ -206,18 +207,18 @@ async fn identity(client: &OrgClient, tell: Teller<'_>) {
     let identity = match client.identity().await {
         Ok(identity) => identity,
         Err(fault) => {
-            // A run does not need it.
+            // Runs do not need the identity.
             tell(Step::new(
                 Name::Identity,
                 Outcome::Warned,
-                format!("the org does not tell who this is: {fault}"),
+                format!("the org does not report the user: {fault}"),
             ));
             return;
         }
     };
     let name = identity.name.as_deref().map(|name| format!(" ({})", plain(name))).unwrap_or_default();
     let kind = match (&identity.user_type, identity.is_salesforce_integration_user) {
-        (_, Some(true)) => ", with an integration licence".to_owned(),
+        (_, Some(true)) => ", with an integration license".to_owned(),
         (Some(kind), _) => format!(", {}", plain(kind)),
         _ => String::new(),
     };
@@ -240,16 +241,16 @@ async fn api_version(client: &OrgClient, tell: Teller<'_>) {
         Err(_) => None,
     };
     let Some(offered) = offered else {
-        tell(Step::new(Name::ApiVersion, Outcome::Warned, "the org does not tell which API versions it has"));
+        tell(Step::new(Name::ApiVersion, Outcome::Warned, "the org does not report its API versions"));
         return;
     };
     let (oldest, newest) = (offered.first().cloned(), offered.last().cloned());
     let (oldest, newest) = (oldest.unwrap_or_default(), newest.unwrap_or_default());
     let step = if offered.contains(wanted) {
-        Step::passed(Name::ApiVersion, format!("{wanted}; the org has {oldest} to {newest}"))
+        Step::passed(Name::ApiVersion, format!("{wanted} (the org has {oldest} to {newest})"))
     } else {
-        let what = format!("the org does not have API version {wanted}, but {oldest} to {newest}");
-        let hint = format!("set api_version = \"{newest}\", or to an older one of these");
+        let what = format!("API version \"{wanted}\" is not one of the org's, {oldest} to {newest}");
+        let hint = format!("set api_version = \"{newest}\", or an older one in that range");
         Step::failed(Name::ApiVersion, Failure::new(Exit::Configuration, what).hint(hint))
     };
     tell(step.fact("api_version", wanted.as_str()).fact("oldest", oldest).fact("newest", newest));
@@ -261,7 +262,7 @@ async fn limits(client: &OrgClient, tell: Teller<'_>) -> Option<ApiLimit> {
         Ok(response) => response,
         Err(fault) => {
             let failure = fault.into_failure();
-            // A wrong version has been told already.
+            // The step before has reported the wrong version.
             let step = match failure.exit {
                 Exit::Configuration => Step::skipped(Name::Limits, failure.what),
                 _ => Step::failed(Name::Limits, failure),
@@ -274,20 +275,22 @@ async fn limits(client: &OrgClient, tell: Teller<'_>) -> Option<ApiLimit> {
         tell(Step::new(
             Name::Limits,
             Outcome::Warned,
-            "the org does not tell how many API requests are left",
+            "the org does not report how many API requests are left",
         ));
         return None;
     };
     let left = limit.allowed.saturating_sub(limit.used);
-    let what = format!("{left} of {} API requests are left in these 24 hours", limit.allowed);
+    let what = format!("{left} of {} API requests in 24 hours are left", limit.allowed);
     let step = match () {
         () if left == 0 => Step::failed(
             Name::Limits,
-            Failure::new(Exit::TryLater, what).hint("Setup > Company Information shows who may use more"),
+            Failure::new(Exit::TryLater, what).hint("wait, or see the usage in Setup > Company Information"),
         ),
-        () if left < limit.allowed / 10 => {
-            Step::warned(Name::Limits, what, "runs end with status 75 when they are used up")
-        }
+        () if left < limit.allowed / 10 => Step::warned(
+            Name::Limits,
+            what,
+            "reduce other uses of the API: without requests, runs end with status 75",
+        ),
         () => Step::passed(Name::Limits, what),
     };
     tell(step.fact("allowed", limit.allowed).fact("left", left));
@@ -298,7 +301,7 @@ fn certificate(org: &Org, key: Option<&SigningKey>, now: Timestamp) -> Step {
     let Some(path) = &org.cert_file else {
         return Step::skipped(
             Name::Certificate,
-            "cert_file is not set, so its end cannot be seen; name the file that was uploaded to be warned in time",
+            "set cert_file to the uploaded certificate to get a warning before it expires",
         );
     };
     let certificate = match Certificate::read(path) {
@@ -308,58 +311,58 @@ fn certificate(org: &Org, key: Option<&SigningKey>, now: Timestamp) -> Step {
     let shown = path.display();
     let end = certificate.end.strftime("%Y-%m-%d %H:%M UTC");
     let days = certificate.end.duration_since(now).as_secs().div_euclid(86_400);
-    let renew = "a new pair is made by `sfexport keygen`; upload its certificate where the old one is, in the app's \
-                 OAuth settings";
+    let renew =
+        "create a new key with `sfexport keygen`, and upload its certificate in the app's OAuth settings";
     let failed = |what: String, hint: &str| {
         Step::failed(Name::Certificate, Failure::new(Exit::Login, what).hint(hint))
     };
     let step = if key.is_some_and(|key| !certificate.matches(key)) {
         failed(
             format!(
-                "{shown} is not the certificate of this key: the org would respond with `invalid assertion`"
+                "{shown} is not the certificate of this key, so the org would respond with `invalid assertion`"
             ),
-            "name the key that belongs to the uploaded certificate by key_file, or upload the certificate of this key \
-             and name it by cert_file",
+            "set key_file to the key of the uploaded certificate, or upload the certificate of this key and set \
+             cert_file to it",
         )
     } else if certificate.end < now {
-        failed(format!("{shown} ended {end}: the org refuses every login since"), renew)
+        failed(format!("{shown} expired on {end}, so the org refuses every login"), renew)
     } else if certificate.begin > now + SignedDuration::from_secs(SKEW) {
         let begin = certificate.begin.strftime("%Y-%m-%d %H:%M UTC");
         failed(
             format!(
-                "{shown} is valid from {begin} on: this clock is slow, or it was made on one that is fast"
+                "{shown} is not valid before {begin}, so this clock is slow, or the certificate was created by a fast one"
             ),
             renew,
         )
     } else if days < WARNED_DAYS {
-        Step::warned(Name::Certificate, format!("{shown} ends {end}, in {days} days"), renew)
+        Step::warned(Name::Certificate, format!("{shown} expires on {end}, in {days} days"), renew)
     } else {
-        Step::passed(Name::Certificate, format!("{shown}, of this key, ends {end}, in {days} days"))
+        Step::passed(Name::Certificate, format!("{shown} is the key's and expires on {end}, in {days} days"))
     };
     step.fact("ends", certificate.end.to_string()).fact("days", days)
 }
 
-/// This clock beside the login host's, which tells whole seconds.
+/// Compares this clock with the login host's, which reports whole seconds.
 fn skew(theirs: Option<Timestamp>, ours: Timestamp) -> Step {
     let Some(theirs) = theirs else {
-        return Step::skipped(Name::Clock, "the login host does not tell the time");
+        return Step::skipped(Name::Clock, "the login host does not report its time");
     };
     let ahead = ours.duration_since(theirs).as_secs();
     let step = if ahead.abs() <= SKEW {
-        Step::passed(Name::Clock, "within a minute of the login host's")
+        Step::passed(Name::Clock, "within a minute of the login host's clock")
     } else {
         let (seconds, way) = (ahead.abs(), if ahead > 0 { "ahead of" } else { "behind" });
         Step::warned(
             Name::Clock,
-            format!("this clock is {seconds} seconds {way} the login host's; a login bears three minutes"),
-            "set it by NTP (`timedatectl` shows it); whole hours are a time zone: the clock itself has to be in UTC",
+            format!("this clock is {seconds} seconds {way} the login host's, and logins allow three minutes"),
+            "synchronize it with NTP (see `timedatectl`), and if it is off by whole hours, correct its time zone",
         )
     };
     step.fact("seconds_ahead", ahead)
 }
 
-/// Pairs of login host and audience beside the configured one: what its own host may want, and Salesforce's two
-/// common hosts. Where the login URL is loopback, the assertion stays there.
+/// The other pairs of login host and audience to try: other audiences for the same host, and Salesforce's two common
+/// hosts. If the login URL is a loopback address, the assertion is not sent anywhere else.
 fn pairs(org: &Org) -> Vec<(String, String)> {
     let own = org.login_url.as_str();
     let [login, test] = common_login_hosts(own);
@@ -377,7 +380,7 @@ fn pairs(org: &Org) -> Vec<(String, String)> {
     all
 }
 
-/// The keys to set so that a run logs in as this did.
+/// The hint with the keys to set for a login that worked.
 fn what_to_set(org: &Org, works: &Org) -> String {
     let follows = LoginUrl::parse(&works.login_url).is_ok_and(|login| login.audience == works.audience);
     let mut set = Vec::new();
@@ -385,11 +388,11 @@ fn what_to_set(org: &Org, works: &Org) -> String {
         set.push(format!("set login_url = \"{}\"", works.login_url));
     }
     match (works.audience != org.audience, follows) {
-        (true, true) => set.push(format!("leave audience out (it is then \"{}\")", works.audience)),
+        (true, true) => set.push("remove audience".to_owned()),
         (_, false) => set.push(format!("set audience = \"{}\"", works.audience)),
         (false, true) => {}
     }
-    format!("this lets {} in: {}", org.username, set.join(" and "))
+    format!("{}: this login works", set.join(" and "))
 }
 
 #[cfg(test)]
@@ -405,7 +408,7 @@ mod tests {
     const MINE: &str = "https://acme--uat.sandbox.my.salesforce.com";
 
     #[test]
-    fn the_pairs_to_try_are_a_handful_and_never_the_one_that_was_refused() {
+    fn the_other_login_hosts_and_audiences_to_try_are_few() {
         let pairs = |login_url, audience| {
             pairs(&org(login_url, audience)).into_iter().map(|(a, b)| format!("{a} {b}")).collect::<Vec<_>>()
         };
@@ -427,23 +430,23 @@ mod tests {
     }
 
     #[test]
-    fn what_to_set_is_the_least_that_makes_it_work() {
+    fn the_hint_sets_as_few_keys_as_possible() {
         for (configured, works, expected) in [
             (
                 (LOGIN, LOGIN),
                 (TEST, TEST),
-                "set login_url = \"https://test.salesforce.com\" and leave audience out (it is then \"https://test.salesforce.com\")",
+                "set login_url = \"https://test.salesforce.com\" and remove audience",
             ),
-            ((MINE, LOGIN), (MINE, TEST), "leave audience out (it is then \"https://test.salesforce.com\")"),
+            ((MINE, LOGIN), (MINE, TEST), "remove audience"),
             ((MINE, TEST), (MINE, MINE), "set audience = \"https://acme--uat.sandbox.my.salesforce.com\""),
         ] {
             let set = what_to_set(&org(configured.0, configured.1), &org(works.0, works.1));
-            assert_eq!(set, format!("this lets integration@example.com in: {expected}"));
+            assert_eq!(set, format!("{expected}: this login works"));
         }
     }
 
     #[test]
-    fn a_clock_is_named_when_it_is_more_than_a_minute_off() {
+    fn a_clock_may_be_off_by_a_minute() {
         let theirs: Timestamp = "2026-11-22T02:00:00Z".parse().unwrap();
         let at = |ours: &str| skew(Some(theirs), ours.parse().unwrap());
         assert_eq!(at("2026-11-22T02:01:00Z").outcome, Outcome::Passed);
