@@ -257,8 +257,8 @@ impl OrgClient {
         }
         if self.counts.sessions_lost.fetch_add(1, Ordering::Relaxed) > 0 {
             return Err(fault.hint(
-                "check the app's session policies and the user's login history in Setup: the session of a new login \
-                 was not accepted either",
+                "check the app's session policies and the user's login history in Setup: the org rejected a new \
+                 session too",
             ));
         }
         tracing::warn!(run_id = self.run_id(), fault = %fault, "logging in again");

@@ -42,8 +42,8 @@ pub const MAX_SLEEP: Duration = Duration::from_secs(30);
 /// How often old history is dropped.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
 
-const PROCESS_DIED_HINT: &str = "find out what killed it (`journalctl -k` shows the kernel's out-of-memory killer): \
-    give it more memory, or narrow the query; until then the job starts while no other runs";
+const PROCESS_DIED_HINT: &str = "check what killed it (`journalctl -k` shows the out-of-memory killer), then \
+    give it more memory or narrow the query; until then the job runs alone";
 
 /// How long marks that could not be written wait until they are tried again.
 const MARK_RETRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -228,11 +228,11 @@ impl Daemon {
         for failure in unread.into_iter().map(Failure::from) {
             // One damaged file must not keep every other job from its schedule.
             let hint = failure.hint.as_deref();
-            tracing::error!(error = %failure, hint, "a job's schedule starts over, and nothing is caught up");
+            tracing::error!(error = %failure, hint, "cannot read a schedule mark: the job's schedule starts again from now");
         }
         let keys: Vec<_> = config.keys().collect();
         if let Err(error) = state.retain_marks(&keys) {
-            tracing::warn!(%error, "the marks of jobs that are gone could not be removed");
+            tracing::warn!(%error, "cannot remove the schedule marks of deleted jobs");
         }
         let state_writer = StateWriter::start(state.clone())?;
         let pending = Batch { loaded: Some(config.digests.clone()), ..Batch::default() };
@@ -303,7 +303,7 @@ impl Daemon {
     /// [`Exit::TryLater`] if another daemon has taken its state directory.
     pub async fn run(mut self) -> Result<(), Failure> {
         let jobs = self.handle.config().jobs.len();
-        tracing::info!(jobs, "the daemon has started");
+        tracing::info!(jobs, "daemon started");
         let mut is_announced = false;
         loop {
             let event = self.event().await;
@@ -337,7 +337,7 @@ impl Daemon {
                 let directory = self.handle.config().settings.state_dir.display().to_string();
                 tracing::error!(
                     directory,
-                    "state_dir was deleted and has been created again: its history is lost"
+                    "state_dir was deleted and has been recreated; the history is lost"
                 );
                 let marks = self.agenda.marks().map(|(job, mark)| self.mark_of(job.clone(), mark.clone()));
                 let marks: Marks = marks.collect();
@@ -345,16 +345,15 @@ impl Daemon {
                 self.pending.loaded = Some(self.handle.config().digests.clone());
             }
             Directory::Taken(failure) if self.failed.is_none() => {
-                let failure =
-                    failure.context("state_dir was deleted, and this daemon's lock with it, so it stops");
-                tracing::error!(error = %failure, "another daemon has taken state_dir");
+                let failure = failure.context("state_dir was deleted together with this daemon's lock");
+                tracing::error!(error = %failure, "stopping: another daemon uses state_dir");
                 self.failed = Some(failure);
                 let event = self.handle_command(Command::Stop(Exit::Terminated));
                 self.known.extend(event);
             }
             Directory::Lost(failure) if self.directory_trouble.as_ref() != Some(&failure.what) => {
                 let hint = failure.hint.as_deref();
-                tracing::error!(error = %failure, hint, "state_dir was deleted and cannot be created again");
+                tracing::error!(error = %failure, hint, "state_dir was deleted and cannot be recreated");
                 self.directory_trouble = Some(failure.what);
             }
             Directory::Taken(_) | Directory::Lost(_) => {}
@@ -398,7 +397,7 @@ impl Daemon {
                 if self.stopping.is_none() {
                     let runs = self.in_flight.len();
                     let grace = self.handle.config().settings.daemon.shutdown_grace;
-                    tracing::info!(runs, grace = grace.as_secs_f64(), "stopping: no further run starts");
+                    tracing::info!(runs, grace = grace.as_secs_f64(), "stopping: no new runs will start");
                     self.supervisor.stopping();
                 }
                 self.stopping = Some(signal);
@@ -443,7 +442,7 @@ impl Daemon {
                     tracing::warn!("[status] listen has changed: it takes effect at the next start");
                 }
                 let seconds = self.clock.elapsed().saturating_sub(self.reload_begun).as_secs_f64();
-                tracing::info!(jobs = config.jobs.len(), seconds, "the configuration was reloaded");
+                tracing::info!(jobs = config.jobs.len(), seconds, "configuration reloaded");
                 let config = Arc::new(config);
                 if config.settings.http != previous.settings.http {
                     self.edges = edges(&config, &self.clock, &self.monitor, &self.state);
@@ -459,7 +458,7 @@ impl Daemon {
                 tracing::error!(
                     error = %failure,
                     hint = failure.hint.as_deref(),
-                    "the changed configuration is rejected; the previous one stays in effect"
+                    "new configuration is rejected; the previous one stays in effect"
                 );
                 self.reading.send_modify(|reading| reading.refused = Some(failure));
                 None
@@ -476,8 +475,8 @@ impl Daemon {
         if config.settings.state_dir == *state_dir {
             return Ok(config);
         }
-        let what = format!("state_dir cannot change from {} while the daemon runs", state_dir.display());
-        Err(Failure::new(Exit::Configuration, what).hint("restart it"))
+        let what = format!("state_dir cannot change from \"{}\" while the daemon runs", state_dir.display());
+        Err(Failure::new(Exit::Configuration, what).hint("restart the daemon to change it"))
     }
 
     fn announce_ready(&self) {
@@ -500,7 +499,7 @@ impl Daemon {
                 Action::Start { .. } | Action::Finish => self.waiting.push_back(action),
                 Action::Cancel { job } => self.cancel(&job),
                 Action::Retry { job, scheduled, attempt, at } => {
-                    tracing::info!(%job, %scheduled, attempt, %at, "the run is tried again");
+                    tracing::info!(%job, %scheduled, attempt, %at, "run will be retried");
                 }
             }
         }
@@ -546,7 +545,9 @@ impl Daemon {
             (Some(job), Some(org)) => {
                 Run::of_job(job, org, self.clock.as_ref(), Some(scheduled), Extent::Whole)
             }
-            _ => Err(Failure::new(Exit::Configuration, "the job or its org is gone from the configuration")),
+            _ => {
+                Err(Failure::new(Exit::Configuration, "the job or its org is no longer in the configuration"))
+            }
         };
         let org = job.map_or_else(OrgName::default_org, |job| job.org.clone());
         let run = run.map_err(|failure| {
@@ -560,7 +561,7 @@ impl Daemon {
             (failure, Box::new(report))
         })?;
         let run_id = run.id.clone();
-        tracing::info!(job = %name, %run_id, %scheduled, attempt, "a run starts");
+        tracing::info!(job = %name, %run_id, %scheduled, attempt, "run started");
         let (stop_sender, stop) = Stop::new();
         let edges = Arc::clone(&self.edges);
         let task = self.runs.spawn(async move { export(run, &edges, &stop).await.report });
@@ -585,11 +586,10 @@ impl Daemon {
         for run in self.in_flight.values().filter(|run| run.job == *job) {
             match self.stopping {
                 Some(signal) => run.stop.signalled(signal),
-                None => {
-                    run.stop.stop(Failure::new(Exit::Terminated, "a newer occurrence took its place").hint(
-                        "overlap = \"replace\" says so; runs take longer than the schedule leaves them",
-                    ))
-                }
+                None => run.stop.stop(
+                    Failure::new(Exit::Terminated, "a newer scheduled run replaced this one")
+                        .hint("schedule the job less often, or set overlap = \"skip\" to let runs finish"),
+                ),
             }
         }
     }
@@ -612,7 +612,7 @@ impl Daemon {
                 let panic = error.try_into_panic().unwrap_or_else(|error| Box::new(error.to_string()));
                 let text = panic_text(panic.as_ref());
                 report.error = Some(format!("a bug in sfexport: the run panicked: {text}"));
-                report.hint = Some("please report it, with the log".to_owned());
+                report.hint = Some("report it, and attach the log".to_owned());
                 self.pending.reports.push(report.clone());
                 report
             }
@@ -631,13 +631,13 @@ impl Daemon {
     ) -> RunReport {
         let why_not = match why {
             PassedOver::NotCaughtUp => "missed, and catch_up = \"none\"",
-            PassedOver::Overtaken => "missed, and a later one is due as well",
-            PassedOver::TooMany => "missed, with more after it than are caught up",
-            PassedOver::TooLate => "too late for its start_deadline",
-            PassedOver::ScheduleChanged => "still waiting when its schedule was changed",
-            PassedOver::Overlap => "skipped: the run before it was still going on",
-            PassedOver::Replaced => "skipped: a later one took its place",
-            PassedOver::ProcessDied => "the process died in each of its attempts",
+            PassedOver::Overtaken => "missed, and a later occurrence is also due",
+            PassedOver::TooMany => "missed, beyond the number of occurrences to catch up",
+            PassedOver::TooLate => "later than start_deadline allows",
+            PassedOver::ScheduleChanged => "still waiting when the schedule changed",
+            PassedOver::Overlap => "skipped: the previous run was still in progress",
+            PassedOver::Replaced => "skipped: a later occurrence replaced it",
+            PassedOver::ProcessDied => "the process died during every attempt",
         };
         let what = match count {
             _ if why == PassedOver::ProcessDied => format!("given up: {why_not}"),
@@ -704,7 +704,7 @@ impl Daemon {
         match (error, self.unwritten.logged) {
             (None, Some(_)) if jobs == 0 => {
                 self.unwritten.logged = None;
-                tracing::info!("the schedule marks are written again");
+                tracing::info!("schedule marks are being written again");
             }
             (None, _) => {}
             (Some(_), Some((logged, at)))
@@ -714,7 +714,7 @@ impl Daemon {
                 tracing::error!(
                     jobs,
                     error,
-                    "schedule marks could not be written: after a crash, runs of these jobs may be repeated"
+                    "schedule marks could not be written; after a crash, these jobs may run again"
                 );
             }
         }
@@ -731,11 +731,11 @@ impl Daemon {
         let keep = self.handle.config().settings.daemon.history_keep;
         let pruning = threads::spawn("prune", move || match state.prune(keep, now) {
             Ok(0) => {}
-            Ok(dropped) => tracing::info!(dropped, "old runs were dropped from the history"),
-            Err(error) => tracing::error!(%error, "the history was not pruned"),
+            Ok(dropped) => tracing::info!(dropped, "old runs removed from the history"),
+            Err(error) => tracing::error!(%error, "cannot prune the history"),
         });
         if let Err(failure) = pruning {
-            tracing::warn!(error = %failure, "the history is pruned tomorrow");
+            tracing::warn!(error = %failure, "cannot prune the history; it will be tried again tomorrow");
         }
     }
 }
@@ -770,5 +770,5 @@ fn log_failure(report: &RunReport) {
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }

@@ -10,6 +10,8 @@ mod text;
 pub(crate) use text::hides;
 pub use text::{plain, plain_lines};
 
+pub(crate) use files::io_text;
+
 pub(crate) use characters::{code_point, is_invisible};
 
 /// The exit statuses of every command, after `sysexits.h`; a contract with users' scripts.

@@ -70,9 +70,8 @@ impl Http {
         token: Option<&SecretString>,
         call: &Call<'_>,
     ) -> Result<Response, Fault> {
-        let target = Url::parse(&format!("{origin}{}", call.path)).map_err(|_| {
-            Fault::new(FaultKind::Configuration, format!("\"{origin}\" does not lead to a URL"))
-        })?;
+        let target = Url::parse(&format!("{origin}{}", call.path))
+            .map_err(|_| Fault::new(FaultKind::Configuration, format!("\"{origin}\" is not a valid URL")))?;
         let host = host_and_port(&target);
         let (client, proxy) = self.client(&target)?;
         let mut builder = client.request(method(call.method), target.clone());
@@ -157,9 +156,9 @@ impl Http {
         if error.is_timeout() && error.is_connect() && self.takes_connections(target).await {
             return Fault::new(
                 FaultKind::Unreachable,
-                format!("cannot reach \"{host}\": it takes the connection, but does not speak TLS"),
+                format!("cannot reach \"{host}\": it accepts the connection but does not speak TLS"),
             )
-            .hint("check the port in login_url: https is at 443, which need not be written");
+            .hint("check the port in login_url; https uses 443 by default");
         }
         network::fault(host, error)
     }

@@ -139,7 +139,7 @@ impl Notifier {
             () = hurried => false,
         };
         if !done {
-            tracing::warn!(why = "the process ends", "a notification of a run was not sent");
+            tracing::warn!(why = "the process is ending", "notification not sent");
         }
     }
 
@@ -210,9 +210,9 @@ impl Notifier {
         patience: Duration,
     ) {
         let (job, clock) = (to.0.clone(), Arc::clone(&self.clock));
-        let not_sent = move |why: &str| tracing::warn!(job, why, "a notification of a run was not sent");
+        let not_sent = move |why: &str| tracing::warn!(job, why, "notification not sent");
         let Ok(room) = Arc::clone(&self.queue).try_acquire_owned() else {
-            return not_sent("too many are waiting for receivers that do not answer");
+            return not_sent("too many notifications are waiting for receivers that do not respond");
         };
         let deliveries = Arc::clone(&self.deliveries);
         let mut last = lock(&self.last);
@@ -223,7 +223,7 @@ impl Notifier {
                 && clock::within(clock.as_ref(), patience, &mut before).await.is_none()
             {
                 before.abort();
-                not_sent("the receiver did not answer while the run went on");
+                not_sent("the receiver did not respond before the run ended");
             }
             // Nobody closes it.
             let _turn = deliveries.acquire().await;
@@ -231,7 +231,7 @@ impl Notifier {
             match clock::within(clock.as_ref(), DELIVERY_TIMEOUT, telling).await {
                 Some(Ok(())) => {}
                 Some(Err(why)) => not_sent(&why),
-                None => not_sent("the receiver did not answer in time"),
+                None => not_sent("the receiver did not respond in time"),
             }
         });
         last.insert(to, sent);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_text};
 use crate::job::{IfExists, Job, Location, RecoveryData};
 use crate::report::RunId;
 
@@ -286,7 +286,7 @@ pub fn publish(mut group: Vec<Box<dyn Sealed>>) -> Result<Vec<Published>, Unpubl
 pub fn write_failure(error: io::Error) -> Failure {
     match error.downcast::<Failure>() {
         Ok(failure) => failure,
-        Err(error) => Failure::new(Exit::Output, format!("cannot write the output: {error}")),
+        Err(error) => Failure::new(Exit::Output, format!("cannot write the output: {}", io_text(&error))),
     }
 }
 

@@ -559,7 +559,7 @@ fn make_directory(directory: &Path, mode: u32) -> Result<(), StateError> {
             store::flush_directory_of(directory)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(StateError::io("cannot make", directory)(error)),
+        Err(error) => Err(StateError::io("cannot create", directory)(error)),
     }
 }
 

@@ -94,7 +94,7 @@ pub async fn serve(listener: TcpListener, stats: Arc<RunStats>, daemon: Handle) 
             }),
             Err(error) if is_of_the_client(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "the status port cannot take connections for a moment");
+                tracing::warn!(%error, "the status port cannot accept connections for a moment");
                 clock.sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -132,7 +132,7 @@ struct AppState {
 impl AppState {
     async fn snapshot(&self) -> Result<Snapshot, Response> {
         let silent =
-            || (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the daemon does not answer\n").into_response();
+            || (StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the daemon does not respond\n").into_response();
         let clock = self.stats.clock.as_ref();
         let jobs = clock::within(clock, SNAPSHOT_TIMEOUT, self.daemon.look()).await.flatten();
         Ok(Snapshot {
@@ -149,8 +149,7 @@ impl AppState {
         if host::is_allowed(name, &self.daemon.config().settings.status.hosts) {
             return None;
         }
-        let what =
-            "the status port has no such host name; if it should have, add the name to hosts in [status]\n";
+        let what = "unknown host name; add it to hosts in [status] to allow it\n";
         Some((StatusCode::MISDIRECTED_REQUEST, PLAIN, what).into_response())
     }
 }
@@ -221,7 +220,7 @@ async fn metrics_page(State(state): State<AppState>, uri: Uri, headers: HeaderMa
 async fn livez(State(state): State<AppState>) -> Response {
     match state.daemon.last_turn() {
         Some(pause) if pause > MAX_LOOP_PAUSE => {
-            let what = format!("the daemon's loop has stood still for {} s\n", pause.as_secs());
+            let what = format!("the daemon's loop has not turned for {} s\n", pause.as_secs());
             (StatusCode::SERVICE_UNAVAILABLE, PLAIN, what).into_response()
         }
         _ => (PLAIN, "alive\n").into_response(),

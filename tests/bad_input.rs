@@ -559,9 +559,9 @@ fn a_linked_directory_leads_no_output_out_of_its_root() {
     symlink(at.path("elsewhere"), at.path("exports/out")).unwrap();
     symlink("inside", at.path("exports/in")).unwrap();
     at.job("thief", "SELECT Id FROM Account", "out/deeper/x.csv", "");
-    let told = ["leads out of output_root", "elsewhere", "is a link", "hint: ", "mount"];
+    let told = ["is outside output_root", "elsewhere", "a link in its path", "hint: ", "mount"];
     at.run(["run", "thief"]).ended(73).says(&told);
-    assert!(at.run(["check", "--offline", "thief"]).ended(73).stdout().contains("leads out of output_root"));
+    assert!(at.run(["check", "--offline", "thief"]).ended(73).stdout().contains("is outside output_root"));
     assert!(at.names_below("elsewhere").is_empty());
     assert_eq!(at.logins().len(), 0);
     // One that stays below it is a directory like any other, and so is a root that is a link itself.
@@ -738,7 +738,7 @@ fn a_port_that_speaks_no_tls_is_told_from_one_that_does_not_answer() {
         &at,
         &["run", "accounts"],
         69,
-        &["takes the connection, but does not speak TLS", "port", "443"],
+        &["accepts the connection but does not speak TLS", "port", "443"],
     );
     let outcome = at.run(["check", "accounts", "--json"]).ended(69);
     let step = outcome.reports().into_iter().find(|step| step["step"] == "network").unwrap();

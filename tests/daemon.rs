@@ -78,7 +78,7 @@ fn a_missed_occurrence_is_caught_up_once_at_the_next_start() {
     for _ in 0..2 {
         let mut daemon = Process::start(&at);
         wait_for(|| history(&at).pop().filter(|run| run.status == RunStatus::Ok)).unwrap();
-        daemon.says("the daemon has started");
+        daemon.says("daemon started");
         daemon.signal("TERM");
         assert_eq!(daemon.ended(), 0, "{}", daemon.said());
     }
@@ -184,7 +184,7 @@ fn signals_are_heard_while_the_disk_of_the_state_hangs() {
     daemon.says("not run: missed");
     let begun = Instant::now();
     daemon.signal("TERM");
-    daemon.says("stopping: no further run starts");
+    daemon.says("stopping: no new runs will start");
     assert!(
         begun.elapsed() < Duration::from_secs(1),
         "the first signal was heard after {:?}",
@@ -253,7 +253,11 @@ fn jobs_and_history_are_read_while_the_one_daemon_runs() {
     at.job("by_hand", SOQL, "by_hand.csv", "");
     let mut daemon = Process::start(&at);
     wait_for(|| history(&at).pop().filter(|run| run.status == RunStatus::Ok)).unwrap();
-    at.run(["daemon"]).ended(75).says(&["a daemon runs on", &daemon.child.id().to_string(), "state_dir"]);
+    at.run(["daemon"]).ended(75).says(&[
+        "a daemon already uses",
+        &daemon.child.id().to_string(),
+        "state_dir",
+    ]);
 
     let jobs = at.run(["jobs"]).ended(0);
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -311,7 +315,7 @@ fn jobs_warns_that_no_daemon_is_there_to_start_runs() {
     at.run(["jobs"]).ended(0).says(&[&none]);
     assert!(!directory.exists(), "looking makes nothing");
     let mut daemon = Process::start(&at);
-    daemon.says("has started");
+    daemon.says("daemon started");
     assert!(!at.run(["jobs", "--json"]).ended(0).stderr.contains("no daemon"));
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
@@ -337,7 +341,7 @@ fn jobs_says_what_the_running_daemon_has_not_loaded() {
     let (yes, no) = (Json::from(true), Json::from(false));
     assert_eq!(jobs().0, [Json::Null, Json::Null, Json::Null], "no daemon is running");
     let mut daemon = Process::start(&at);
-    daemon.says("has started");
+    daemon.says("daemon started");
     wait_for(|| at.path("state/loaded.json").exists().then_some(())).unwrap();
     assert_eq!(jobs(), (vec![yes.clone(), yes.clone(), yes.clone()], None));
 
@@ -427,7 +431,7 @@ fn a_hangup_reloads_the_whole_configuration_or_nothing() {
 
     std::fs::remove_file(at.path("jobs/broken.toml")).unwrap();
     daemon.signal("HUP");
-    daemon.says("the configuration was reloaded");
+    daemon.says("configuration reloaded");
     assert!(heard().starts_with("RELOADING=1"));
     assert_eq!(heard(), "READY=1\nSTATUS=2 jobs");
     let taken = metrics();
@@ -463,7 +467,7 @@ fn a_daemon_keeps_its_jobs_when_their_directory_is_gone() {
     at.run(["query", SOQL, "-o", "-"]).ended(0);
     at.run(["daemon"]).ended(78).says(&[
         &format!("jobs_dir {} cannot be read: No such file", at.path("jobs").display()),
-        "the daemon takes its jobs from there",
+        "restore the directory, or set jobs_dir to another one",
     ]);
     at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
     let mut daemon = Process::start(&at);
@@ -491,7 +495,10 @@ fn a_daemon_says_that_it_has_nothing_to_do() {
     let mut daemon = Process::start(&at);
     let port = daemon.status_port();
     let warned = daemon.says("the daemon has nothing to do: ");
-    assert!(warned.contains("WARN") && warned.ends_with("/jobs holds no job"), "{warned}");
+    assert!(
+        warned.contains("WARN") && warned.contains("there are no jobs in ") && warned.ends_with("/jobs"),
+        "{warned}"
+    );
     assert!(get(port, "/").1.contains("<b>The daemon has nothing to do: there is no job.</b>"));
     assert_eq!(sample(&get(port, "/metrics").1, "sfexport_jobs"), 0.0);
 
@@ -623,7 +630,7 @@ fn as_process_1_it_hears_its_signals() {
     assert!(status.contains(&format!("\nNSpid:\t{daemon}\t1\n")), "{status}");
     let send = |name: &str| Command::new("kill").args([&format!("-{name}"), daemon]).status().unwrap();
     assert!(send("HUP").success());
-    unshare.says("the configuration was reloaded");
+    unshare.says("configuration reloaded");
     assert!(send("TERM").success());
     assert_eq!(unshare.ended(), 0);
 }
@@ -727,7 +734,7 @@ fn a_notification_without_a_response_is_given_up_after_5_s() {
     ));
     at.job("accounts", SOQL, "accounts.csv", "");
     let begun = Instant::now();
-    let outcome = at.run(["run", "accounts"]).ended(0).says(&["a notification of a run was not sent"]);
+    let outcome = at.run(["run", "accounts"]).ended(0).says(&["notification not sent"]);
     assert!(!outcome.stderr.contains("s3cr3t"), "{}", outcome.stderr);
     assert!(begun.elapsed() >= Duration::from_secs(5) && begun.elapsed() < Duration::from_secs(20));
     assert_exported(&at, "exports/accounts.csv");
@@ -761,7 +768,7 @@ fn a_deaf_receiver_delays_an_end_by_5_s_and_a_signals_by_1() {
     at.configure(&format!("[notify]\nwebhook = \"http://{address}/hook\"\non = [\"every\"]"));
     at.job("accounts", SOQL, "accounts.csv", &format!("ping_url = \"http://{address}/ping\""));
     let begun = Instant::now();
-    at.run(["run", "accounts"]).ended(0).says(&["a notification of a run was not sent"]);
+    at.run(["run", "accounts"]).ended(0).says(&["notification not sent"]);
     assert!(begun.elapsed() < Duration::from_secs(9), "they waited for each other");
     let mut paths = heard.lock().unwrap().clone();
     paths.sort();
@@ -965,7 +972,7 @@ fn a_deaf_webhook_takes_no_descriptors_from_exports() {
     let outcome = at.outcome(limited(&at, "-n 128", &["run", "--all"]).output().unwrap()).ended(0);
     assert_eq!(outcome.stdout().lines().count(), 300);
     assert_eq!(at.names_below("exports").len(), 300);
-    outcome.says(&["a notification of a run was not sent"]);
+    outcome.says(&["notification not sent"]);
 }
 
 #[test]
@@ -973,7 +980,7 @@ fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
     let at = Deployment::new(10);
     at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
     let mut daemon = Process::spawn(&mut limited(&at, "-Sn 64", &["daemon"]));
-    daemon.says("has started");
+    daemon.says("daemon started");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.child.id())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let [.., soft, hard, _files] = line.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{line}") };
@@ -1020,13 +1027,13 @@ fn a_daemon_lives_on_while_no_thread_can_be_started() {
     wait_for(|| (at.queries().len() == 1).then_some(())).unwrap();
     limit("1");
     // The run in progress ends well with the threads that there are, and the next one fails and is tried again.
-    let retry = daemon.says("the run is tried again");
+    let retry = daemon.says("run will be retried");
     assert!(retry.contains("job=later"), "{retry}");
     let failed = daemon.says("cannot start the thread");
     assert!(failed.contains("exit_status=75"), "{failed}");
     assert_exported(&at, "exports/accounts.csv");
     daemon.signal("HUP");
-    daemon.says("the configuration was reloaded");
+    daemon.says("configuration reloaded");
     assert_eq!(get(daemon.status_port(), "/livez").0, 200);
     limit(&before);
     wait_for(|| at.path("exports/later.csv").exists().then_some(())).unwrap();
@@ -1399,7 +1406,7 @@ fn a_loop_that_has_not_turned_for_long_is_not_alive() {
         assert_eq!(get(port, "/livez").0, 200);
         clock.passed.fetch_add(10, Ordering::SeqCst);
         let (code, text) = get(port, "/livez");
-        assert!(code == 503 && text.contains("has stood still for"), "{text}");
+        assert!(code == 503 && text.contains("has not turned for"), "{text}");
         drop(still);
         wait_for(|| (get(port, "/livez").0 == 200).then_some(())).unwrap();
         assert!(!status.is_finished());

@@ -1106,13 +1106,13 @@ fn of_two_processes_on_one_job_the_second_says_that_it_is_locked() {
     let second = at.command(["run", "accounts"]).output().unwrap();
     assert_eq!(second.status.code(), Some(75));
     let said = String::from_utf8(second.stderr).unwrap();
-    let told = format!("job accounts is being run already by process {}", first.id());
+    let told = format!("job accounts is already running (process {})", first.id());
     assert!(said.contains(&told) && said.contains("hint: "), "{said}");
     // Another job with the same output is kept out by the output's own lock.
     let twin = at.command(["run", "twin", "--config", "other.toml"]).output().unwrap();
     let said = String::from_utf8(twin.stderr).unwrap();
     assert_eq!(twin.status.code(), Some(75), "{said}");
-    assert!(said.contains("accounts.csv is being written already"), "{said}");
+    assert!(said.contains("accounts.csv is already being written"), "{said}");
     // A job of its own goes on beside it, and sweeps no live stage.
     let other = at.command(["run", "contacts"]).output().unwrap();
     assert_eq!(other.status.code(), Some(0));

@@ -77,10 +77,7 @@ fn a_state_directory_without_locks_is_named_as_that() {
     let Some(output) = with_faults(&at, "flock f .lock 37", &["run", "accounts"]) else { return };
     assert_eq!(output.status.code(), Some(73));
     let said = stderr(&output);
-    assert!(
-        said.contains("the file system of state_dir does not support file locks: set state_dir"),
-        "{said}"
-    );
+    assert!(said.contains("this file system does not support file locks"), "{said}");
 }
 
 #[test]
@@ -149,7 +146,7 @@ fn permissions_that_cannot_be_set_are_named() {
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(73), "{said}");
     assert!(said.contains("cannot set the permissions 0640 on the export to "), "{said}");
-    assert!(said.contains("hint: leave file_mode out"), "{said}");
+    assert!(said.contains("hint: remove file_mode"), "{said}");
     assert!(!said.contains("flush"), "{said}");
     at.assert_no_stage();
 }
@@ -227,7 +224,7 @@ fn a_file_with_the_immutable_attribute_is_refused_at_once() {
     chattr("-i").unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(73), "{said}");
-    assert!(said.contains("it has the immutable or the append-only attribute"), "{said}");
+    assert!(said.contains("it has the immutable or append-only attribute"), "{said}");
 }
 
 #[test]
@@ -280,7 +277,7 @@ fn an_output_that_is_a_link_is_said_by_check_and_followed_if_asked() {
     for arguments in [&["check", "--offline"][..], &["run", "accounts"]] {
         let outcome = at.run(arguments).ended(73);
         let said = outcome.stderr.clone() + &String::from_utf8_lossy(&outcome.stdout);
-        assert!(said.contains("accounts.csv leads out of output_root"), "{said}");
+        assert!(said.contains("accounts.csv is outside output_root"), "{said}");
     }
     at.job("accounts", SOQL, "accounts.csv", "");
     at.run(["run", "accounts"]).ended(0);
@@ -294,6 +291,6 @@ fn a_query_does_not_write_under_the_name_of_a_stage() {
     let output = at.command(["query", SOQL, "--format", "csv", "-o", path]).output().unwrap();
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(73), "{said}");
-    assert!(said.contains("its name is that of an unfinished export"), "{said}");
+    assert!(said.contains("reserved for unfinished exports"), "{said}");
     assert_eq!((at.logins().len(), at.path(path).exists()), (0, false));
 }

@@ -256,7 +256,7 @@ fn a_run_that_another_job_keeps_out_is_in_the_history_and_one_beside_its_own_is_
         assert_eq!(kept_out(&[]), []);
         let told = kept_out(&["--at", "2026-11-22T01:00:00Z"]);
         assert_eq!(told.len(), 1, "an occurrence that was not run");
-        assert!(told[0].error.as_ref().unwrap().contains("is being run already"), "{told:?}");
+        assert!(told[0].error.as_ref().unwrap().contains("is already running"), "{told:?}");
     }
     let _other = state
         .lock_output(&Location::File(
@@ -266,7 +266,7 @@ fn a_run_that_another_job_keeps_out_is_in_the_history_and_one_beside_its_own_is_
     assert_eq!(kept_out(&["--dry-run"]).len(), 1);
     let told = kept_out(&[]);
     assert_eq!((told.len(), told[0].exit_status), (2, 75));
-    assert!(told[0].error.as_ref().unwrap().contains("accounts.csv is being written already"), "{told:?}");
+    assert!(told[0].error.as_ref().unwrap().contains("accounts.csv is already being written"), "{told:?}");
 }
 
 #[test]

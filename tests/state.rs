@@ -86,7 +86,7 @@ impl Daemon {
     fn stops(&mut self, at: &Deployment) {
         let begun = Instant::now();
         self.signal("TERM");
-        Self::says(at, "stopping: no further run starts");
+        Self::says(at, "stopping: no new runs will start");
         assert!(begun.elapsed() < Duration::from_secs(1), "heard after {:?}", begun.elapsed());
         let mut status = None;
         wait_for("the daemon ends", || {
@@ -153,9 +153,7 @@ fn a_job_that_kills_its_process_keeps_no_other_from_running() {
     due(&at, "other", SOQL, more);
     let asked = || at.queries().iter().filter(|query| query.query().contains("Contact")).count();
     let given_up = || {
-        history(&at)
-            .into_iter()
-            .find(|run| run["error"] == "given up: the process died in each of its attempts")
+        history(&at).into_iter().find(|run| run["error"] == "given up: the process died during every attempt")
     };
     let (begun, mut deaths) = (Instant::now(), 0);
     let mut daemon = Daemon::start(&at);
@@ -191,7 +189,7 @@ fn a_history_of_one_huge_line_keeps_no_daemon_from_its_work() {
     at.write("state/runs.jsonl", huge);
     let begun = Instant::now();
     let mut daemon = Daemon::start(&at);
-    Daemon::says(&at, "the daemon has started");
+    Daemon::says(&at, "daemon started");
     assert!(begun.elapsed() < Duration::from_secs(1), "after {:?}", begun.elapsed());
     wait_for("exported", || exported(&at, "accounts"));
     daemon.stops(&at);
@@ -208,11 +206,11 @@ fn a_history_that_somebody_locks_keeps_no_daemon_from_its_work() {
     neighbour.lock().unwrap();
     let mut daemon = Daemon::start(&at);
     wait_for("exported", || at.path("exports/accounts.csv").exists());
-    let said = ["runs could not be added to the history", "runs.lock stays locked"];
+    let said = ["cannot add runs to the history", "runs.lock is locked"];
     said.iter().for_each(|text| Daemon::says(&at, text));
     let begun = Instant::now();
     daemon.signal("TERM");
-    Daemon::says(&at, "stopping: no further run starts");
+    Daemon::says(&at, "stopping: no new runs will start");
     assert!(begun.elapsed() < Duration::from_secs(1), "heard after {:?}", begun.elapsed());
     drop(neighbour);
     wait_for("the daemon ends", || daemon.0.try_wait().unwrap().is_some());
@@ -243,7 +241,7 @@ fn a_full_state_dir_fails_once_for_all_jobs_that_are_due() {
     let count = |text: &str| Daemon::said(&at).lines().filter(|line| line.contains(text)).count();
     wait_for("every job has failed", || count("exit_status=73") >= JOBS);
     assert!((1..=8).contains(&count("schedule marks could not be written")), "{}", Daemon::said(&at));
-    assert!((1..=9).contains(&count("runs could not be added to the history")), "{}", Daemon::said(&at));
+    assert!((1..=9).contains(&count("cannot add runs to the history")), "{}", Daemon::said(&at));
     // A line when it starts, three when it ends.
     assert!(Daemon::said(&at).lines().count() < 5 * JOBS, "{}", Daemon::said(&at).lines().count());
     daemon.stops(&at);
@@ -264,8 +262,8 @@ fn pipes_and_devices_in_place_of_state_files_hang_nobody() {
     at.run(["history"]).ended(73).says(&[&not_a_file("runs.jsonl")]);
     at.run(["run", "accounts"]).ended(73).says(&[&not_a_file("accounts@default.json")]);
     let mut daemon = Daemon::start(&at);
-    Daemon::says(&at, "the daemon has started");
-    Daemon::says(&at, "a job's schedule starts over");
+    Daemon::says(&at, "daemon started");
+    Daemon::says(&at, "the job's schedule starts again");
     daemon.stops(&at);
 }
 
@@ -275,12 +273,12 @@ fn a_state_dir_that_is_deleted_is_created_again() {
     at.configure("[status]\nlisten = \"127.0.0.1:0\"");
     at.job("accounts", SOQL, "accounts.csv", "schedule = \"* * * * *\"");
     let mut daemon = Daemon::start(&at);
-    Daemon::says(&at, "the daemon has started");
+    Daemon::says(&at, "daemon started");
     // At once: while it is emptied, the daemon may write to it.
     fs::rename(at.path("state"), at.path("gone")).unwrap();
     fs::remove_dir_all(at.path("gone")).unwrap();
-    daemon.looks_around(|| Daemon::said(&at).contains("state_dir was deleted and has been created again"));
-    at.run(["daemon"]).ended(75).says(&["a daemon runs on"]);
+    daemon.looks_around(|| Daemon::said(&at).contains("state_dir was deleted and has been recreated"));
+    at.run(["daemon"]).ended(75).says(&["a daemon already uses"]);
     wait_for("marked", || at.path("state/marks/accounts@default.json").exists());
     at.run(["run", "accounts"]).ended(0);
     daemon.stops(&at);
@@ -291,18 +289,18 @@ fn a_daemon_whose_deleted_state_dir_another_one_took_stops() {
     let at = Deployment::new(20);
     at.job("accounts", SOQL, "accounts.csv", "schedule = \"@hourly\"");
     let mut first = Daemon::start(&at);
-    Daemon::says(&at, "the daemon has started");
+    Daemon::says(&at, "daemon started");
     fs::rename(at.path("state"), at.path("state.old")).unwrap();
     let second = Daemon::start(&at);
-    wait_for("both", || Daemon::said(&at).matches("the daemon has started").count() == 2);
+    wait_for("both", || Daemon::said(&at).matches("daemon started").count() == 2);
     let mut status = None;
-    first.looks_around(|| Daemon::said(&at).contains("another daemon has taken state_dir"));
+    first.looks_around(|| Daemon::said(&at).contains("another daemon uses state_dir"));
     wait_for("the first ends", || {
         status = first.0.try_wait().unwrap();
         status.is_some()
     });
     assert_eq!(status.unwrap().code(), Some(75), "{}", Daemon::said(&at));
-    let by = format!("a daemon runs on {} already by process {}", at.path("state").display(), second.0.id());
+    let by = format!("a daemon already uses {} (process {})", at.path("state").display(), second.0.id());
     Daemon::says(&at, &by);
 }
 

@@ -171,7 +171,7 @@ fn a_process_of_0_1_that_runs_the_job_keeps_this_version_out() {
     let held = File::options().write(true).open(&path).unwrap();
     held.lock().unwrap();
     fs::write(&path, "4711\n").unwrap();
-    at.run(["run", "accounts"]).ended(75).says(&["job accounts is being run already by process 4711"]);
+    at.run(["run", "accounts"]).ended(75).says(&["job accounts is already running (process 4711)"]);
     drop(held);
     at.run(["run", "accounts"]).ended(0);
 }
@@ -200,7 +200,7 @@ fn an_entry_of_a_later_version_stops_the_job_and_stays() {
     at.run(["run", "accounts", "--dry-run"]).ended(0);
     let journal = r#"{"job":"accounts","org":"default","content":[{"kind":"bulk_job","id":"750xx"}]}"#;
     at.write("state/journal/accounts@default.json", journal);
-    let said = ["an entry of kind \"bulk_job\", which this version does not know", "accounts@default.json"];
+    let said = ["an entry of the unknown kind \"bulk_job\"", "accounts@default.json"];
     at.run(["run", "accounts"]).ended(73).says(&said);
     assert_eq!(at.text("state/journal/accounts@default.json"), journal);
     assert_eq!(at.text("exports/accounts.csv"), fs::read_to_string(fixture("exports/accounts.csv")).unwrap());

@@ -48,7 +48,7 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
     let Started { daemon, stats, notifier } = tokio::select! {
         biased;
         _ = context.stop.requested() => {
-            tracing::info!("stopped before it had started");
+            tracing::info!("stopped before the start");
             return Ok(Exit::Success);
         }
         started = start(context) => started?,
@@ -160,7 +160,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
             .hint("set [status] listen to an address of this computer and a free port")
     })?;
     let address = listener.local_addr().unwrap_or(address);
-    tracing::info!(%address, "the status port listens");
+    tracing::info!(%address, "status port listening");
     if !address.ip().is_loopback() {
         tracing::warn!(
             %address,

@@ -80,7 +80,7 @@ impl LoadedConfig {
     pub(super) fn nothing_to_do(&self) -> Option<String> {
         let directory = self.settings.jobs_dir.display();
         let why = match self.jobs.len() {
-            0 => format!("{directory} holds no job"),
+            0 => format!("there are no jobs in {directory}"),
             _ if self.jobs.values().any(|job| job.enabled && job.schedule.is_some()) => return None,
             _ => format!("no job in {directory} is enabled and has a schedule"),
         };

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{LoadedConfig, panic_text};
 use crate::config::Config;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_text};
 use crate::threads;
 
 /// Reads the configuration on request, on its own thread, because files may be slow.
@@ -89,11 +89,11 @@ fn read(load: &impl Fn() -> Result<Config, Failure>, now: Timestamp) -> Result<L
 /// A single run can do without job files. A daemon whose jobs directory is gone would silently lose every job, so that is
 /// a mistake, whether the directory is named or not.
 fn is_there(jobs_dir: &Path) -> Result<(), Failure> {
-    let what = |error| format!("jobs_dir {} cannot be read: {error}", jobs_dir.display());
+    let what = |error: std::io::Error| {
+        format!("jobs_dir {} cannot be read: {}", jobs_dir.display(), io_text(&error))
+    };
     std::fs::read_dir(jobs_dir).map(drop).map_err(|error| {
-        Failure::new(Exit::Configuration, what(error)).hint(
-            "the daemon takes its jobs from there: put the directory back, or name another by jobs_dir; an empty one is \
-             allowed",
-        )
+        Failure::new(Exit::Configuration, what(error))
+            .hint("restore the directory, or set jobs_dir to another one, which may be empty")
     })
 }

@@ -125,7 +125,7 @@ fn write(state: &State, Batch { mut marks, reports, loaded }: Batch, backlog: &m
         backlog.append(state);
         if let Some(error) = loaded.and_then(|digests| state.set_loaded(&digests).err()) {
             // All that depends on it is what `jobs` says of changed files.
-            tracing::warn!(%error, "it could not be noted which files the daemon has loaded");
+            tracing::warn!(%error, "cannot record which files the daemon loaded");
         }
         write_marks(state, &mut marks)
     });
@@ -157,7 +157,7 @@ impl Backlog {
             self.reports.pop_front();
         }
         if std::mem::take(&mut self.logged) > 0 {
-            tracing::info!("the history is written again");
+            tracing::info!("the history is being written again");
         }
     }
 
@@ -166,7 +166,7 @@ impl Backlog {
         let runs = self.reports.len();
         if self.logged == 0 || runs >= self.logged.saturating_mul(2) {
             self.logged = runs;
-            tracing::error!(runs, %error, "runs could not be added to the history; they are kept and added later");
+            tracing::error!(runs, %error, "cannot add runs to the history; they are kept in memory and added later");
         }
     }
 }

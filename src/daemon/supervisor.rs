@@ -27,7 +27,7 @@ impl Supervisor {
         let socket = match connect(&address) {
             Ok(socket) => socket,
             Err(error) => {
-                tracing::warn!(%error, "NOTIFY_SOCKET is set, but the supervisor cannot be reached there");
+                tracing::warn!(%error, "cannot reach the supervisor at NOTIFY_SOCKET");
                 return Self::default();
             }
         };
@@ -69,7 +69,7 @@ impl Supervisor {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes())
         {
-            tracing::debug!(%error, "the supervisor was not notified");
+            tracing::debug!(%error, "cannot notify the supervisor");
         }
     }
 }

@@ -13,7 +13,7 @@ impl Failure {
     /// where the kind of `error` has a known remedy. Where only too many files are open it is [`Exit::TryLater`].
     #[must_use]
     pub fn of_file(exit: Exit, doing: impl fmt::Display, path: &Path, error: &io::Error) -> Self {
-        let what = format!("{doing} {}: {error}", path.display());
+        let what = format!("{doing} {}: {}", path.display(), io_text(error));
         if let Some(hint) = hint_of_too_many(error) {
             return Self::new(Exit::TryLater, what).hint(hint);
         }
@@ -25,14 +25,19 @@ impl Failure {
     }
 }
 
+/// The text of an I/O error without its number.
+pub(crate) fn io_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
+}
+
 fn hint_of_too_many(error: &io::Error) -> Option<&'static str> {
     match Errno::from_io_error(error)? {
         Errno::MFILE => Some(
-            "this process has as many files and connections open as it may (ulimit -n, systemd's LimitNOFILE): \
-             raise the limit, or run fewer jobs at once",
+            "raise this process's limit on open files (ulimit -n, systemd's LimitNOFILE), or run fewer jobs at once",
         ),
         Errno::NFILE => Some(
-            "the machine has as many files open as it may (fs.file-max): end what holds so many, or raise the limit",
+            "raise the machine's limit on open files (fs.file-max), or stop the process that has too many open",
         ),
         _ => None,
     }
@@ -45,38 +50,36 @@ fn hint(path: &Path, error: &io::Error) -> Option<String> {
     let directory = above.filter(|_| !path.is_dir()).unwrap_or(path).display();
     Some(match kind {
         io::ErrorKind::StorageFull => {
-            format!("the file system of {directory} is full: make room there, or choose another place")
+            format!("free some space on the file system of {directory}, or choose another place")
         }
         io::ErrorKind::QuotaExceeded => {
-            format!("this user's disk quota is used up: make room in {directory}, or have the quota raised")
+            format!("free some space in {directory}, or ask for a larger disk quota")
         }
         // Permissions may be as they should, and the file system, an attribute or a sticky bit forbid it all the same.
         io::ErrorKind::PermissionDenied if errno == Some(Errno::PERM) => {
             format!(
-                "this user may not do that: check the owner of {directory}, its sticky bit and its attributes \
-                 (lsattr), and whether its file system allows it at all"
+                "check the owner of {directory}, its sticky bit and its attributes (lsattr), and whether its file \
+                 system allows the operation"
             )
         }
         io::ErrorKind::PermissionDenied => {
-            format!(
-                "this user may not do that: check owner and mode of {directory} and of the directories above it"
-            )
+            format!("check the owner and mode of {directory} and of the directories above it")
         }
         io::ErrorKind::ResourceBusy => {
-            format!("if it is mounted as a single file, mount {directory} instead")
+            format!("mount {directory} instead, if the file is a mount by itself")
         }
         io::ErrorKind::ReadOnlyFilesystem => {
-            format!("the file system is mounted read-only: mount a writable volume at {directory}")
+            format!("mount a writable volume at {directory}: this one is read-only")
         }
         io::ErrorKind::InvalidFilename => {
-            "a file name may have 255 bytes at most, less on some file systems: shorten it".to_owned()
+            "shorten the file name: most file systems allow 255 bytes".to_owned()
         }
-        io::ErrorKind::IsADirectory => "it is a directory: name a file in it".to_owned(),
+        io::ErrorKind::IsADirectory => "name a file in the directory".to_owned(),
         io::ErrorKind::NotADirectory => {
-            format!("something in {directory} is a file where a directory has to be: move it away")
+            format!("make sure that {directory} and everything above it are directories")
         }
         io::ErrorKind::FileTooLarge => {
-            "larger than the file system or this process's limit (ulimit -f) allows: raise the limit"
+            "raise the limit on file sizes (ulimit -f), or choose a file system that allows larger files"
                 .to_owned()
         }
         _ => return None,
@@ -100,7 +103,7 @@ mod tests {
             failure.hint
         };
         // The numbers are those of Linux's errno.h.
-        assert!(hint(28).unwrap().contains("file system of /data is full"));
+        assert!(hint(28).unwrap().contains("file system of /data, or"));
         assert!(hint(122).unwrap().contains("quota"));
         assert!(hint(30).unwrap().contains("read-only"));
         assert!(hint(13).unwrap().contains("/data"));
@@ -128,7 +131,10 @@ mod tests {
         for path in [directory.as_path(), file.as_path()] {
             let error = io::Error::from(io::ErrorKind::PermissionDenied);
             let hint = Failure::of_file(Exit::Output, "cannot open", path, &error).hint.unwrap();
-            assert!(hint.contains(&format!("check owner and mode of {} and", directory.display())), "{hint}");
+            assert!(
+                hint.contains(&format!("check the owner and mode of {} and", directory.display())),
+                "{hint}"
+            );
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn read(path: &Path) -> Result<Authorities, Failure> {
     of_bytes(&bytes, path)
 }
 
-const FORM: &str = "name a file with the authority's certificate, PEM or DER";
+const FORM: &str = "name a file with the authority's certificate in PEM or DER form";
 
 fn of_bytes(bytes: &[u8], path: &Path) -> Result<Authorities, Failure> {
     let mut authorities = Authorities { certificates: Vec::new(), left_out: Vec::new() };
@@ -48,7 +48,7 @@ fn of_bytes(bytes: &[u8], path: &Path) -> Result<Authorities, Failure> {
                 match block.certificate() {
                     Ok(certificate) => authorities.certificates.push(certificate),
                     Err(why) => authorities.left_out.push(format!(
-                        "ca_file {}: the certificate at line {} is left out: {why}",
+                        "ca_file {}: the certificate at line {} is ignored: {why}",
                         path.display(),
                         block.line
                     )),
@@ -67,7 +67,7 @@ fn of_bytes(bytes: &[u8], path: &Path) -> Result<Authorities, Failure> {
         return Err(Failure::new(Exit::Configuration, first).hint(FORM));
     }
     let Kind { what, hint } = other.unwrap_or(Kind { what: "no certificate", hint: FORM });
-    let what = format!("ca_file {} holds {what}", path.display());
+    let what = format!("ca_file {} contains {what}", path.display());
     Err(Failure::new(Exit::Configuration, what).hint(hint))
 }
 
@@ -78,7 +78,7 @@ struct Kind {
 }
 
 const PKCS7: Kind = Kind {
-    what: "PKCS#7 (.p7b), not certificates one by one",
+    what: "PKCS#7 (.p7b), not separate certificates",
     hint: "convert it: openssl pkcs7 -print_certs -in FILE -out ca.pem (with -inform der if it is not PEM)",
 };
 
@@ -188,8 +188,8 @@ fn der_length(der: &[u8]) -> Option<usize> {
 /// A certificate that the TLS library takes as an authority's: it would refuse all of them because of one.
 fn certificate(der: &[u8]) -> Result<Certificate, &'static str> {
     let mut store = RootCertStore::empty();
-    store.add(CertificateDer::from(der)).map_err(|_| "it is not a certificate of X.509")?;
-    Certificate::from_der(der).map_err(|_| "it is not a certificate of X.509")
+    store.add(CertificateDer::from(der)).map_err(|_| "it is not an X.509 certificate")?;
+    Certificate::from_der(der).map_err(|_| "it is not an X.509 certificate")
 }
 
 #[cfg(test)]
@@ -219,10 +219,10 @@ mod tests {
     fn good_certificates_are_used_although_one_is_bad() {
         let good = [pem("CERTIFICATE", &der("one.example")), pem("X509 CERTIFICATE", &der("two.example"))];
         let bundle = format!("# ours\n{}{}\n{}", good[0], pem("CERTIFICATE", b"not DER"), good[1]);
-        let said = "ca_file ca.pem: the certificate at line 5 is left out: it is not a certificate of X.509";
+        let said = "ca_file ca.pem: the certificate at line 5 is ignored: it is not an X.509 certificate";
         assert_eq!(read(&bundle), Ok((2, vec![said.to_owned()])));
         let cut = format!("{}-----BEGIN CERTIFICATE-----\nMIIB", good[0]);
-        let said = "ca_file ca.pem: the certificate at line 4 is left out: its END line is missing";
+        let said = "ca_file ca.pem: the certificate at line 4 is ignored: its END line is missing";
         assert_eq!(read(cut), Ok((1, vec![said.to_owned()])));
         let none = read(pem("CERTIFICATE", b"not DER")).unwrap_err();
         assert_eq!((none.exit, none.what.contains("line 1")), (Exit::Configuration, true));
@@ -263,7 +263,7 @@ mod tests {
         ] {
             let failure = read(&bytes).unwrap_err();
             assert_eq!(failure.exit, Exit::Configuration);
-            assert!(failure.what.starts_with(&format!("ca_file ca.pem holds {what}")), "{failure}");
+            assert!(failure.what.starts_with(&format!("ca_file ca.pem contains {what}")), "{failure}");
             assert!(failure.hint.as_ref().unwrap().contains(hint), "{failure:?}");
         }
     }

@@ -49,23 +49,23 @@ pub(super) fn fault(host: &str, error: &reqwest::Error) -> Fault {
     let hint = match cause {
         Cause::TimedOut if !error.is_connect() => return fault,
         Cause::TimedOut => {
-            "check login_url and the firewall, which must let port 443 pass; set HTTPS_PROXY if a proxy is needed"
+            "check login_url, and that the firewall allows port 443; set HTTPS_PROXY if a proxy is needed"
         }
         Cause::UnknownName(_) => {
             "check the spelling of login_url and this machine's DNS (a container has its own); set HTTPS_PROXY if a \
              proxy is needed"
         }
         Cause::Io(ErrorKind::ConnectionRefused, _) => {
-            "check login_url: nothing listens there, or a firewall refuses; set HTTPS_PROXY if a proxy is needed"
+            "check login_url and the firewall; set HTTPS_PROXY if a proxy is needed"
         }
         Cause::Certificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })
         | Cause::Certificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
-            "check this machine's clock; if the clock is right, the host or a proxy that opens TLS has to renew it"
+            "check this machine's clock; if it is right, have the host or the TLS-inspecting proxy renew the certificate"
         }
         Cause::Certificate(_) => {
-            "if a proxy opens TLS, name its authority's certificate by ca_file in [http]; otherwise check login_url"
+            "set ca_file in [http] to the authority's certificate if a proxy inspects TLS; otherwise check login_url"
         }
-        Cause::NotTls => "check the port in login_url: https is at 443, which need not be written",
+        Cause::NotTls => "check the port in login_url; https uses 443 by default",
         _ if error.is_connect() => {
             "check login_url, the network, and HTTPS_PROXY and NO_PROXY if a proxy is needed"
         }
@@ -104,7 +104,7 @@ pub(super) fn proxy_fault(host: &str, proxy: &Proxy, status: Option<u16>, error:
             match &cause {
                 Cause::Certificate(_) => unreachable(
                     what,
-                    "if the proxy opens TLS, name its authority's certificate by ca_file in [http]; check the clock too",
+                    "set ca_file in [http] to the authority's certificate if the proxy inspects TLS, and check the clock",
                 ),
                 _ => unreachable(what, "check the proxy, login_url and the network"),
             }
@@ -195,9 +195,7 @@ impl<'e> Cause<'e> {
 
 fn certificate_text(error: &CertificateError) -> String {
     match error {
-        CertificateError::UnknownIssuer => {
-            "its certificate is from an authority that is not trusted here".to_owned()
-        }
+        CertificateError::UnknownIssuer => "its certificate is from an untrusted authority".to_owned(),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired".to_owned()
         }
@@ -221,9 +219,6 @@ fn io_text(kind: ErrorKind, error: &io::Error) -> String {
         ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
         ErrorKind::HostUnreachable => "there is no route to it".to_owned(),
         ErrorKind::NetworkUnreachable => "the network is unreachable".to_owned(),
-        _ => {
-            let text = error.to_string();
-            text.split(" (os error ").next().unwrap_or_default().to_owned()
-        }
+        _ => crate::error::io_text(error),
     }
 }

@@ -103,16 +103,13 @@ impl Proxy {
             };
         };
         if !matches!(url.scheme(), "http" | "https") {
-            return unusable(
-                "names a proxy that is not an HTTP proxy",
-                "use a proxy that speaks HTTP (CONNECT)",
-            );
+            return unusable("does not name an HTTP proxy", "use a proxy that speaks HTTP (CONNECT)");
         }
         // `#`, `/` and `?` end the host: what should be a password has become a host or a port.
         if url.fragment().is_some() || url.query().is_some() || !matches!(url.path(), "" | "/") {
             return match value.contains('@') {
                 true => unusable("has a \"#\", \"/\" or \"?\" before its host", ENCODING),
-                false => unusable("goes on after the host and port", FORM),
+                false => unusable("has more text after the host and port", FORM),
             };
         }
         if url.host_str().is_none_or(str::is_empty) {
@@ -312,9 +309,13 @@ mod tests {
             ("http://me:p#ss@p:3128", "HTTPS_PROXY is not a URL", "p%23ss"),
             ("http://me:1#ss@p:3128", "HTTPS_PROXY has a \"#\", \"/\" or \"?\" before its host", "p%23ss"),
             ("http://me:1/ss@p:3128", "HTTPS_PROXY has a \"#\", \"/\" or \"?\" before its host", "p%23ss"),
-            ("socks5://p:1080", "HTTPS_PROXY names a proxy that is not an HTTP proxy", "CONNECT"),
+            ("socks5://p:1080", "HTTPS_PROXY does not name an HTTP proxy", "CONNECT"),
             ("http://p:port", "HTTPS_PROXY is not a URL", "proxy.example.com:3128"),
-            ("http://p:3128/path", "HTTPS_PROXY goes on after the host and port", "proxy.example.com:3128"),
+            (
+                "http://p:3128/path",
+                "HTTPS_PROXY has more text after the host and port",
+                "proxy.example.com:3128",
+            ),
         ] {
             let fault = route(&[("HTTPS_PROXY", value)], ORG).unwrap_err();
             assert_eq!((fault.kind, fault.what.as_str()), (FaultKind::Configuration, what), "{value}");

@@ -207,10 +207,10 @@ fn if_exists_fail_holds_before_the_run_and_at_its_end() {
         place.put("a.csv", b"theirs");
         for failure in [output.check().unwrap_err(), output.stage(&run(3)).err().unwrap()] {
             assert_eq!(failure.exit, Exit::Output);
-            assert!(failure.what.contains("a.csv exists already"), "{failure}");
+            assert!(failure.what.contains("a.csv already exists"), "{failure}");
         }
         assert_eq!(publish(vec![early]).unwrap_err().reached, Reached::Nothing);
-        assert!(late.publish().unwrap_err().what.contains("a.csv exists already"));
+        assert!(late.publish().unwrap_err().what.contains("a.csv already exists"));
         drop(late);
         assert_eq!((place.contents("a.csv").unwrap(), place.stages()), (b"theirs".to_vec(), 0));
     });

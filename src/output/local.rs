@@ -85,8 +85,8 @@ impl LocalFile {
             refuse_stage_name(&self.path)?;
         }
         let what =
-            format!("cannot follow the link {}: it leads through too many others", self.shown.display());
-        Err(Failure::new(Exit::Output, what).hint("link to the file itself"))
+            format!("cannot follow the link {}: there are too many links on the way", self.shown.display());
+        Err(Failure::new(Exit::Output, what).hint("make it a link to the file itself"))
     }
 
     /// The same output of a query that is in no journal.
@@ -141,7 +141,7 @@ impl LocalFile {
                     thread::sleep(Duration::from_millis(1));
                     continue;
                 }
-                Err(error) => return Err(failure("cannot make the stage", stage, &error)),
+                Err(error) => return Err(failure("cannot create the stage", stage, &error)),
             };
             match file.try_lock() {
                 Ok(()) if is_at(&file, stage) => return Ok(file),
@@ -160,8 +160,8 @@ impl LocalFile {
             return Err(failure("cannot lock the stage", stage, &renumbered())
                 .hint("write to another file system, such as a local disk"));
         }
-        let what = format!("cannot make the stage {}: another process has taken its name", stage.display());
-        Err(Failure::new(Exit::Output, what).hint("run it again: every run's stage has a name of its own"))
+        let what = format!("cannot create the stage {}: another process has taken its name", stage.display());
+        Err(Failure::new(Exit::Output, what).hint("run the job again"))
     }
 }
 
@@ -187,7 +187,7 @@ impl Destination for LocalFile {
         // Reading it is part of it: a directory is opened to be flushed, and read to be swept.
         let wanted = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         rustix::fs::access(existing, wanted)
-            .map_err(|error| failure("cannot make a file for the export in", existing, &error.into()))
+            .map_err(|error| failure("cannot create a file in", existing, &error.into()))
     }
 
     fn probe(&self, run: &RunId) -> Result<(), Failure> {
@@ -202,7 +202,7 @@ impl Destination for LocalFile {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 removed => removed,
             })
-            .map_err(|error| failure("cannot make a file for the export in", existing, &error))
+            .map_err(|error| failure("cannot create a file in", existing, &error))
         } else {
             fs::create_dir(&probe)
                 .and_then(|()| fs::remove_dir(&probe))
@@ -214,7 +214,7 @@ impl Destination for LocalFile {
         let shown = self.shown.display();
         if let (Ok(target), false) = (fs::read_link(&self.shown), self.follow_links) {
             let what = format!(
-                "{shown} is a link to {}: a run replaces the link, and its target stays as it is",
+                "{shown} is a link to {}: a run replaces the link and leaves its target unchanged",
                 target.display()
             );
             let hint = "set follow_links = true to write through the link, or name its target as the output";
@@ -319,7 +319,7 @@ impl Staged for LocalStaged {
         let replaced = Access::of(path).or(self.replaced.take());
         let warnings = permissions::hand_on(&self.stage.file, replaced.as_ref(), *file_mode, shown)?;
         let flushed = self.stage.file.sync_all();
-        flushed.map_err(|error| failure("cannot flush to the disk the export to", shown, &error))?;
+        flushed.map_err(|error| failure("cannot flush the export to", shown, &error))?;
         if let Some(waiting) = self.waiting.take() {
             fs::rename(&self.stage.path, &waiting)
                 .map_err(|error| failure("cannot rename the stage to", &waiting, &error))?;
@@ -358,7 +358,7 @@ impl Sealed for LocalSealed {
 
     fn confirm(&mut self) -> Result<Published, Failure> {
         flush_directory(&self.output.directory).map_err(|failure| {
-            failure.context("the new export is in its place, but a power cut may take it away again")
+            failure.context("the new export is in place, but may be lost in a power cut")
         })?;
         let warnings = std::mem::take(&mut self.warnings);
         Ok(Published { warnings, ..self.tally.published(self.output.location()) })
@@ -374,7 +374,8 @@ fn refuse_stage_name(path: &Path) -> Result<(), Failure> {
     if !path.file_name().is_some_and(stage_name::is_stage) {
         return Ok(());
     }
-    let what = format!("cannot write {}: its name is that of an unfinished export", path.display());
+    let what =
+        format!("cannot write {}: names like this are reserved for unfinished exports", path.display());
     Err(Failure::new(Exit::Output, what).hint("choose a name that does not end in .partial"))
 }
 
@@ -391,10 +392,9 @@ fn check_target(path: &Path, if_exists: IfExists) -> Result<(), Failure> {
         ["/dev", "/proc", "/sys"].iter().any(|system| parent.starts_with(system))
             && !parent.starts_with("/dev/shm")
     }) {
-        let what = format!("cannot write {}: it is no place for files", path.display());
-        return Err(
-            Failure::new(Exit::Output, what).hint("name a file; `query -o -` writes to standard output")
-        );
+        let what = format!("cannot write {}: it is in a directory of the system", path.display());
+        return Err(Failure::new(Exit::Output, what)
+            .hint("name a regular file, or use `query -o -` for standard output"));
     }
     // A link is replaced, whatever it points at; but who writes to /dev/stdout or to a linked directory by name did
     // not mean to have it replaced by a file.
@@ -404,9 +404,8 @@ fn check_target(path: &Path, if_exists: IfExists) -> Result<(), Failure> {
         }
         if !target.is_file() {
             let what = format!("cannot write {}: it is a device, a pipe or a socket", path.display());
-            return Err(
-                Failure::new(Exit::Output, what).hint("name a file; `query -o -` writes to standard output")
-            );
+            return Err(Failure::new(Exit::Output, what)
+                .hint("name a regular file, or use `query -o -` for standard output"));
         }
     }
     match if_exists {
@@ -441,7 +440,7 @@ pub(super) fn link_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
     fs::hard_link(stage, output).map_err(|error| match error.kind() {
         // FAT says EPERM.
         kind if kind == io::ErrorKind::PermissionDenied || is_unsupported(&error) => {
-            let what = "this file system can rename only by replacing, which if_exists = \"fail\" forbids";
+            let what = "this file system can only rename by replacing, which if_exists = \"fail\" forbids";
             io::Error::new(io::ErrorKind::Unsupported, what)
         }
         _ => error,
@@ -473,12 +472,12 @@ fn stays_below(root: &Path, directory: &Path, shown: &Path) -> Result<(), Failur
         return Ok(());
     }
     let what = format!(
-        "{} leads out of output_root, to {}: a part of the path is a link",
+        "{} is outside output_root: a link in its path leads to {}",
         shown.display(),
         real_directory.display()
     );
-    let hint = "set output_root to a directory that holds both, or mount the other place below output_root; \
-                output_root itself may be a link";
+    let hint =
+        "set output_root to a directory that contains both, or mount the other directory below output_root";
     Err(Failure::new(Exit::Output, what).hint(hint))
 }
 
@@ -502,11 +501,11 @@ fn make_directories(directory: &Path) -> Result<(), Failure> {
 
 /// The failure of making the directory `made`, or one in it, although what should hold it is there.
 fn cannot_make_directory(made: &Path, error: &io::Error) -> Failure {
-    let failure = failure("cannot make the directory", made, error);
+    let failure = failure("cannot create the directory", made, error);
     match error.kind() {
         // The file system makes none, as that of /proc.
         io::ErrorKind::NotFound => {
-            failure.hint("no directory can be made there: choose another output_root or output")
+            failure.hint("choose another output_root or output: no directory can be created there")
         }
         _ => failure,
     }
@@ -529,7 +528,7 @@ fn nearest_existing(directory: &Path) -> Result<&Path, Failure> {
             Ok(found) if found.is_dir() => return Ok(ancestor),
             Ok(_) => {
                 let error = io::Error::from(io::ErrorKind::NotADirectory);
-                return Err(failure("cannot make a directory of", ancestor, &error));
+                return Err(failure("cannot use as a directory", ancestor, &error));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failure("cannot look at the directory", ancestor, &error)),
@@ -541,7 +540,7 @@ fn nearest_existing(directory: &Path) -> Result<&Path, Failure> {
 /// Makes the names in `directory` survive a power cut.
 pub(super) fn flush_directory(directory: &Path) -> Result<(), Failure> {
     crate::fs::flush_directory(directory)
-        .map_err(|error| failure("cannot flush to the disk the directory", directory, &error))
+        .map_err(|error| failure("cannot flush the directory", directory, &error))
 }
 
 pub(super) fn failure(doing: &str, path: &Path, error: &io::Error) -> Failure {
@@ -554,7 +553,7 @@ fn no_file(path: &Path) -> Failure {
 }
 
 pub(super) fn exists(path: &Path) -> Failure {
-    let what = format!("{} exists already, and if_exists = \"fail\" forbids replacing it", path.display());
+    let what = format!("{} already exists, and if_exists = \"fail\" forbids replacing it", path.display());
     Failure::new(Exit::Output, what)
         .hint("move it away, put {run_id} or {datetime} in the output's path, or set if_exists = \"replace\"")
 }

@@ -64,7 +64,7 @@ pub(super) fn hand_on(
             let doing = format!("cannot set the permissions {mode:04o} on the export to");
             let hint = match file_mode {
                 Some(_) => {
-                    "leave file_mode out, or write to a file system on which this user may set permissions"
+                    "remove file_mode, or write to a file system on which this user may set permissions"
                 }
                 None => {
                     "set file_mode to the permissions that new files have there, or move the old file away"

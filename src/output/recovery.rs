@@ -92,8 +92,8 @@ pub(super) fn intent(renamings: &[Renaming]) -> Result<RecoveryData, Failure> {
 
 fn read<T: DeserializeOwned>(data: &RecoveryData) -> Result<T, Failure> {
     T::deserialize(data.form()).map_err(|error| {
-        Failure::new(Exit::Output, format!("cannot read what an interrupted run noted: {error}"))
-            .hint("if a later version of sfexport wrote it, let that version run the job once")
+        Failure::new(Exit::Output, format!("cannot read the notes of an interrupted run: {error}"))
+            .hint("run the job once with the version of sfexport that wrote them")
     })
 }
 
@@ -295,7 +295,7 @@ fn look<'a>(
             Taken::Gone => false,
             Taken::Live => {
                 let what = format!("another process is about to publish {}", output.display());
-                return Err(Failure::new(Exit::TryLater, what).hint("wait until it has ended"));
+                return Err(Failure::new(Exit::TryLater, what).hint("wait for it to end"));
             }
         });
     }
@@ -381,22 +381,25 @@ fn cannot_decide(files: &[Interrupted]) -> Failure {
     let output = |file: &Interrupted| file.output.display().to_string();
     let stages = at(&[Place::Waiting, Place::Overtaken], |file| file.stage.display().to_string());
     let what = format!(
-        "cannot finish the publish that was interrupted: some of the run's files are in place, but {} is from \
-         another run, so the files that wait would not complete the set",
+        "cannot finish the interrupted publish: some of the run's files are in place, but {} is from \
+         another run",
         at(&[Place::Overtaken, Place::Replaced, Place::Lost], output)
     );
-    let mut hint = format!("remove {stages} to give that export up: the next run replaces every file");
+    let mut hint = format!("remove {stages} to discard that export; the next run replaces every file");
     let overtaken = at(&[Place::Overtaken], output);
     if !overtaken.is_empty() {
-        hint = format!("move {overtaken} away to have that export finished, or {hint}");
+        hint = format!("move {overtaken} away to finish that export, or {hint}");
     }
     Failure::new(Exit::Output, what).hint(hint)
 }
 
 fn or_give_up(failure: Failure, stage: &Path) -> Failure {
-    let hint = format!("or remove {} to give that export up", stage.display());
-    let hint = failure.hint.as_ref().map_or_else(|| hint.clone(), |first| format!("{first}; {hint}"));
-    failure.context("cannot finish the publish that was interrupted").hint(hint)
+    let discard = format!("remove {} to discard that export", stage.display());
+    let hint = match &failure.hint {
+        Some(first) => format!("{first}; or {discard}"),
+        None => discard,
+    };
+    failure.context("cannot finish the interrupted publish").hint(hint)
 }
 
 fn remove(stage: &Path) -> Result<(), Failure> {

@@ -38,12 +38,12 @@ fn attributes(path: &Path) -> Option<Refusal> {
         return Some((why, "mount the directory that holds it instead of the file".to_owned()));
     }
     if file.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND) {
-        let why = "it has the immutable or the append-only attribute (lsattr)";
-        return Some((why, format!("chattr -i -a {}", path.display())));
+        let why = "it has the immutable or append-only attribute";
+        return Some((why, format!("remove the attribute with chattr -i -a {}", path.display())));
     }
     let directory = path.parent().filter(|directory| of(directory).contains(StatxAttributes::APPEND))?;
-    let why = "its directory has the append-only attribute (lsattr)";
-    Some((why, format!("chattr -a {}", directory.display())))
+    let why = "its directory has the append-only attribute";
+    Some((why, format!("remove the attribute with chattr -a {}", directory.display())))
 }
 
 #[cfg(not(target_os = "linux"))]

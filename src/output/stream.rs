@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Mutex;
 
 use super::{Caution, Destination, Output, Published, Renaming, Sealed, Staged, Tally};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_text};
 use crate::job::{Location, RecoveryData};
 use crate::report::RunId;
 
@@ -43,7 +43,7 @@ impl Destination for Stream {
     }
 
     fn group(&self, _parts: &[String]) -> Result<Vec<Output>, Failure> {
-        let what = "a child query's file goes next to the output, and a stream has no place for it";
+        let what = "the files of child queries go next to the output, which is a stream here";
         Err(Failure::new(Exit::Usage, what).hint("name a file as the output, or set children = \"json\""))
     }
 
@@ -128,6 +128,6 @@ impl Sealed for Sent {
 }
 
 fn explained(error: io::Error) -> io::Error {
-    let failure = Failure::new(Exit::Output, format!("cannot write to standard output: {error}"));
+    let failure = Failure::new(Exit::Output, format!("cannot write to standard output: {}", io_text(&error)));
     io::Error::new(error.kind(), failure)
 }

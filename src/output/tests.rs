@@ -124,7 +124,7 @@ fn what_is_no_file_is_refused_before_anything_is_written() {
     refused("new/", "new/: it is a directory");
     refused("null", "null: it is a device");
     refused("file/a.csv", "/file");
-    refused(".a.csv.20261122T010000Z-1f2e3d4c.partial", "its name is that of an unfinished export");
+    refused(".a.csv.20261122T010000Z-1f2e3d4c.partial", "reserved for unfinished exports");
     refused(&"n".repeat(256), "File name too long");
     assert_eq!(names(dir.path()), ["directory", "file", "link", "null"]);
 }
@@ -187,10 +187,10 @@ fn if_exists_fail_is_seen_before_the_run_and_holds_at_the_rename() {
     let mut late = staged(&new_only(&path), 2, b"late").seal().unwrap();
     fs::write(&path, "theirs").unwrap();
     let failure = output.check().unwrap_err();
-    assert!(failure.what.contains("exists already") && failure.exit == Exit::Output, "{failure}");
+    assert!(failure.what.contains("already exists") && failure.exit == Exit::Output, "{failure}");
     let refused = publish(vec![sealed]).unwrap_err();
-    assert!(refused.failure.what.contains("exists already") && refused.reached == Reached::Nothing);
-    assert!(late.publish().unwrap_err().what.contains("exists already"));
+    assert!(refused.failure.what.contains("already exists") && refused.reached == Reached::Nothing);
+    assert!(late.publish().unwrap_err().what.contains("already exists"));
     drop(late);
     assert_eq!((names(dir.path()), fs::read(&path).unwrap()), (vec!["a.csv".to_owned()], b"theirs".to_vec()));
 }
@@ -755,7 +755,7 @@ fn recovery_data_of_an_unknown_form_fails_and_says_so() {
     for failure in [recover(&data).unwrap_err(), outputs_of(&data).unwrap_err(), discard(&data).unwrap_err()]
     {
         assert_eq!(failure.exit, Exit::Output);
-        assert!(failure.hint.unwrap().contains("later version"));
+        assert!(failure.hint.unwrap().contains("the version of sfexport that wrote them"));
     }
     assert!(may_remain(&data));
 }
@@ -818,11 +818,11 @@ fn a_followed_link_must_lead_to_a_file_below_the_root() {
     symlink(".", root.join("directory.csv")).unwrap();
     symlink(".b.csv.20261122T010000Z-1f2e3d4c.partial", root.join("stage.csv")).unwrap();
     for (name, with) in [
-        ("out.csv", "out.csv leads out of output_root, to "),
+        ("out.csv", "out.csv is outside output_root: a link in its path leads to "),
         ("loop.csv", "cannot follow the link"),
         ("lost.csv", "cannot follow the link"),
         ("directory.csv", "it is a directory, not a file"),
-        ("stage.csv", "its name is that of an unfinished export"),
+        ("stage.csv", "reserved for unfinished exports"),
     ] {
         let failure = following(root.join(name), &root).and_then(|output| output.check()).unwrap_err();
         assert_eq!(failure.exit, Exit::Output);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_text};
 use crate::fs::is_unsupported;
 use crate::job::{ExportKey, Location};
 
@@ -23,7 +23,7 @@ pub enum LockError {
         process: Option<u32>,
     },
     /// Nobody can tell: the lock's file cannot be opened or locked.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}: {}", path.display(), io_text(source))]
     NotLockable {
         /// What was tried: `cannot open`, `cannot lock`.
         doing: &'static str,
@@ -50,20 +50,20 @@ pub enum LockTarget {
 impl fmt::Display for LockTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Job(key) => write!(f, "job {key} is being run already"),
-            Self::Output(output) => write!(f, "{output} is being written already"),
-            Self::Daemon(directory) => write!(f, "a daemon runs on {} already", directory.display()),
-            Self::File(path) => write!(f, "{} stays locked", path.display()),
+            Self::Job(key) => write!(f, "job {key} is already running"),
+            Self::Output(output) => write!(f, "{output} is already being written"),
+            Self::Daemon(directory) => write!(f, "a daemon already uses {}", directory.display()),
+            Self::File(path) => write!(f, "{} is locked", path.display()),
         }
     }
 }
 
-/// ` by process 4711`, or nothing.
+/// ` (process 4711)`, or nothing.
 struct By(Option<u32>);
 
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |process| write!(f, " by process {process}"))
+        self.0.map_or(Ok(()), |process| write!(f, " (process {process})"))
     }
 }
 
@@ -80,19 +80,19 @@ impl From<LockError> for Failure {
         match error {
             LockError::Held { target, .. } => Self::new(Exit::TryLater, what).hint(match target {
                 LockTarget::Job(_) => {
-                    "wait until that run ends; do not start a job by cron if the daemon runs it too"
+                    "wait for that run to end; don't start a job from cron if the daemon runs it too"
                 }
-                LockTarget::Output(_) => "wait until that run ends; give each job an output of its own",
-                LockTarget::Daemon(_) => "stop that one, or give this one another state_dir",
+                LockTarget::Output(_) => "wait for that run to end; give each job its own output",
+                LockTarget::Daemon(_) => "stop that daemon, or give this one a different state_dir",
                 LockTarget::File(_) => {
-                    "find out who holds it (lsof, lslocks); nothing but sfexport should lock the files in state_dir"
+                    "find the process that holds the lock (lsof, lslocks), and stop it"
                 }
             }),
             // NFS without a lock daemon, some FUSE and SMB mounts.
             LockError::NotLockable { doing, path, source } if is_unsupported(&source) => {
                 refused(doing, &path, &source).hint(
-                    "the file system of state_dir does not support file locks: set state_dir (SFEXPORT_STATE_DIR) to \
-                     a directory on a local disk",
+                    "set state_dir (SFEXPORT_STATE_DIR) to a directory on a local disk: this file system does not \
+                     support file locks",
                 )
             }
             LockError::NotLockable { doing, path, source } => refused(doing, &path, &source),
@@ -104,7 +104,7 @@ impl From<LockError> for Failure {
 #[derive(Debug, Error)]
 pub enum StateError {
     /// The file system refused.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}: {}", path.display(), io_text(source))]
     Io {
         /// What was tried: `cannot read`, `cannot write`.
         doing: &'static str,
@@ -128,7 +128,7 @@ pub enum StateError {
         path: PathBuf,
     },
     /// More than any document has.
-    #[error("{} has more than {limit} bytes", path.display())]
+    #[error("{} is larger than {} MiB", path.display(), limit >> 20)]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -146,7 +146,7 @@ pub enum StateError {
         expected: String,
     },
     /// A later version noted something that this one cannot recover.
-    #[error("the journal {} has an entry of kind {kind:?}, which this version does not know", path.display())]
+    #[error("the journal {} has an entry of the unknown kind {kind:?}", path.display())]
     UnknownEntry {
         /// The file.
         path: PathBuf,
@@ -154,7 +154,7 @@ pub enum StateError {
         kind: String,
     },
     /// It is not what it was when it was read.
-    #[error("cannot write {}: another process has changed it meanwhile", path.display())]
+    #[error("cannot write {}: another process changed it in the meantime", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
@@ -187,19 +187,19 @@ impl From<StateError> for Failure {
             StateError::Io { doing, path, source } => refused(doing, &path, &source),
             StateError::Lock(error) => error.into(),
             StateError::Damaged { .. } => Self::new(Exit::Output, what)
-                .hint("it was damaged from outside, or a later version wrote it: remove it to start over"),
+                .hint("remove it to start again; it was damaged, or written by a later version"),
             StateError::NotAFile { .. } | StateError::TooLarge { .. } => {
-                Self::new(Exit::Output, what).hint("nothing of sfexport's is like that: move it away")
+                Self::new(Exit::Output, what).hint("move it away; sfexport did not write it")
             }
             StateError::Misplaced { .. } => {
-                Self::new(Exit::Output, what).hint("it was copied or renamed by hand: move it away")
+                Self::new(Exit::Output, what).hint("move it away; it was probably copied or renamed by hand")
             }
             StateError::UnknownEntry { path, .. } => Self::new(Exit::Output, what).hint(format!(
-                "run the job once with the version that wrote it, or move {} away to give up what it recovers",
+                "run the job once with the version that wrote it, or move {} away to discard its unfinished runs",
                 path.display()
             )),
             StateError::Changed { .. } => {
-                Self::new(Exit::TryLater, what).hint("run it again; the lock of that run was lost")
+                Self::new(Exit::TryLater, what).hint("run the job again")
             }
         }
     }
@@ -215,6 +215,10 @@ fn refused(doing: &str, path: &Path, error: &io::Error) -> Failure {
     }
     let where_to = "set state_dir (SFEXPORT_STATE_DIR) to a directory that this user can write to";
     match failure.hint.clone() {
+        // Where a file of the state directory should be. What the hint says of outputs does not fit.
+        Some(_) if error.kind() == io::ErrorKind::IsADirectory => {
+            failure.hint(format!("move that directory away, or {where_to}"))
+        }
         Some(hint) => failure.hint(format!("{hint}; or {where_to}")),
         None => failure.hint(where_to),
     }

@@ -172,8 +172,7 @@ pub(super) fn open_regular(path: &Path) -> Result<Option<File>, StateError> {
 /// Makes the names in the directory of `path` survive a power cut.
 pub(super) fn flush_directory_of(path: &Path) -> Result<(), StateError> {
     let directory = path.parent().unwrap_or(path);
-    crate::fs::flush_directory(directory)
-        .map_err(StateError::io("cannot flush to the disk the directory", directory))
+    crate::fs::flush_directory(directory).map_err(StateError::io("cannot flush the directory", directory))
 }
 
 /// A hash, since a document's name may be as long as a file's name can be.

@@ -94,7 +94,7 @@ fn one_run_of_a_job_at_a_time_in_one_process_too() {
     let lock = state.lock_job(&key("accounts")).unwrap();
     let failure = failure(open(&dir).lock_job(&key("accounts")).unwrap_err());
     assert_eq!(failure.exit, Exit::TryLater);
-    let by = format!("job accounts is being run already by process {}", std::process::id());
+    let by = format!("job accounts is already running (process {})", std::process::id());
     assert_eq!(failure.what, by);
     state.lock_job(&key("contacts")).unwrap();
     drop(lock);
@@ -108,7 +108,7 @@ fn a_lock_dies_with_its_process_however_that_ends() {
     let mut other = child("lock", dir.path());
     let failure = failure(state.lock_job(&key("accounts")).unwrap_err());
     assert_eq!(failure.exit, Exit::TryLater);
-    assert!(failure.what.ends_with(&format!("by process {}", other.id())), "{failure}");
+    assert!(failure.what.ends_with(&format!("(process {})", other.id())), "{failure}");
     other.kill().unwrap();
     other.wait().unwrap();
     state.lock_job(&key("accounts")).unwrap();
@@ -121,11 +121,11 @@ fn a_lock_files_contents_and_existence_mean_nothing() {
     let path = dir.path().join("state/locks/accounts@default.lock");
     fs::write(&path, "1\nand much that is no number\n").unwrap();
     let lock = state.lock_job(&key("accounts")).unwrap();
-    let by = format!("by process {}", std::process::id());
+    let by = format!("(process {})", std::process::id());
     assert!(state.lock_job(&key("accounts")).unwrap_err().to_string().ends_with(&by));
     fs::write(&path, [0xFF; 100]).unwrap();
     let error = state.lock_job(&key("accounts")).unwrap_err();
-    assert_eq!(error.to_string(), "job accounts is being run already");
+    assert_eq!(error.to_string(), "job accounts is already running");
     drop(lock);
     fs::remove_file(&path).unwrap();
     state.lock_job(&key("accounts")).unwrap();
@@ -138,7 +138,7 @@ fn an_outputs_lock_is_one_per_location_and_leaves_no_file() {
     let output = |name: &str| Location::File(dir.path().join(name));
     let lock = state.lock_output(&output("a.csv")).unwrap();
     let error = state.lock_output(&output("a.csv")).unwrap_err();
-    assert!(error.to_string().contains("a.csv is being written already by process"), "{error}");
+    assert!(error.to_string().contains("a.csv is already being written (process"), "{error}");
     assert_eq!(failure(error).exit, Exit::TryLater);
     drop(state.lock_output(&output("b.csv")).unwrap());
     drop(lock);
@@ -153,9 +153,9 @@ fn a_job_is_locked_per_org_and_per_object() {
     let account = emea.clone().of_object(ObjectName::parse("Account").unwrap());
     let _locks = [key("backup"), emea.clone(), account.clone()].map(|key| state.lock_job(&key).unwrap());
     for (key, shown) in [
-        (key("backup"), "job backup is being run already by process"),
-        (emea, "job backup for org emea is being run already by process"),
-        (account, "job backup for org emea, object Account is being run already by process"),
+        (key("backup"), "job backup is already running (process"),
+        (emea, "job backup for org emea is already running (process"),
+        (account, "job backup for org emea, object Account is already running (process"),
     ] {
         let error = state.lock_job(&key).unwrap_err();
         assert!(matches!(error, LockError::Held { .. }) && error.to_string().starts_with(shown), "{error}");

@@ -75,7 +75,7 @@ impl Process {
     /// Where its status port is.
     #[track_caller]
     pub(crate) fn status_port(&self) -> SocketAddr {
-        let line = self.says("the status port listens");
+        let line = self.says("status port listening");
         line.split_once("address=").unwrap().1.trim().parse().unwrap()
     }
 }

@@ -1,0 +1,232 @@
+//! Snapshots of the messages about outputs, the state directory, proxies and signals, and of the daemon's log, reviewed
+//! as prose. `INSTA_UPDATE=always cargo test --test messages_of_the_engine` rewrites them.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+
+use sfexport::demo_org::{At, Fault, Options, Rule};
+use sfexport::job::Location;
+use support::Deployment;
+use support::daemon::{Process, due, key, wait_for};
+
+/// Text without this run's paths, ports, process ids, times, run ids and durations.
+fn filtered(at: &Deployment, text: &str) -> String {
+    let directory = at.path(".").canonicalize().unwrap();
+    let port = at.org().url().rsplit_once(':').unwrap().1;
+    let text = text.replace(directory.to_str().unwrap(), "DIR").replace(at.org().url(), "http://ORG");
+    let text = text.replace(&format!("127.0.0.1:{port}"), "ORG");
+    let text = text.replace(&format!("process {}", std::process::id()), "process PID");
+    let lines = text.lines().map(|line| line.split(' ').map(filtered_word).collect::<Vec<_>>().join(" "));
+    lines.map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn filtered_word(word: &str) -> String {
+    let is_time = |text: &str| text.len() > 10 && text.starts_with("20") && text.as_bytes()[4] == b'-';
+    match word.split_once('=') {
+        Some(("run_id", _)) => "run_id=ID".to_owned(),
+        Some((name @ ("seconds" | "bytes"), _)) => format!("{name}=N"),
+        Some(("address", _)) => "address=ADDRESS".to_owned(),
+        Some((name, value)) if is_time(value) => format!("{name}=TIME"),
+        _ if is_time(word) => "TIME".to_owned(),
+        _ => word.to_owned(),
+    }
+}
+
+fn deployment() -> Deployment {
+    let at = Deployment::with(Options { page_size: 100, ..support::options(300) });
+    at.configure("attempts = 1");
+    at
+}
+
+fn account_job(at: &Deployment, output: &str, more: &str) {
+    at.job("accounts", "SELECT Id, Name FROM Account", output, more);
+}
+
+/// What a command says on standard error, under the name of its row.
+fn row(at: &Deployment, name: &str, command: &mut Command) -> String {
+    let outcome = at.outcome(command.stderr(Stdio::piped()).output().unwrap());
+    let status = outcome.status.map_or_else(|| "signal".to_owned(), |status| status.to_string());
+    let errors = outcome.stderr.lines().filter(|line| !line.contains(" ERROR ")).collect::<Vec<_>>();
+    format!("\n===== {name} ({status})\n{}\n", filtered(at, &errors.join("\n")))
+}
+
+fn run(at: &Deployment) -> Command {
+    at.command(["run", "accounts", "--log-level", "error"])
+}
+
+/// A row of a fresh deployment, whose job is run after `prepare` has spoilt something.
+fn spoilt(name: &str, output: &str, more: &str, prepare: impl FnOnce(&Deployment)) -> String {
+    let at = deployment();
+    account_job(&at, output, more);
+    prepare(&at);
+    row(&at, name, &mut run(&at))
+}
+
+fn make_pipe(at: &Deployment, path: &str) {
+    fs::create_dir_all(at.path(path).parent().unwrap()).unwrap();
+    assert!(Command::new("mkfifo").arg(at.path(path)).status().unwrap().success());
+}
+
+#[test]
+fn messages_about_outputs() {
+    let mut text = String::new();
+    text += &spoilt("a directory", "a.csv", "", |at| fs::create_dir_all(at.path("exports/a.csv")).unwrap());
+    text += &spoilt("already there", "a.csv", "if_exists = \"fail\"", |at| at.write("exports/a.csv", ""));
+    text += &spoilt("a file above it", "a/b.csv", "", |at| at.write("exports/a", ""));
+    text += &spoilt("a pipe", "a.csv", "", |at| make_pipe(at, "exports/a.csv"));
+    text += &spoilt("a name too long", &format!("{}.csv", "a".repeat(300)), "", |_| {});
+    text += &spoilt("a circle of links", "a.csv", "follow_links = true", |at| {
+        fs::create_dir_all(at.path("exports")).unwrap();
+        symlink("b.csv", at.path("exports/a.csv")).unwrap();
+        symlink("a.csv", at.path("exports/b.csv")).unwrap();
+    });
+    text += &spoilt("a link out of output_root", "a.csv", "follow_links = true", |at| {
+        fs::create_dir_all(at.path("exports")).unwrap();
+        symlink(at.path("elsewhere.csv"), at.path("exports/a.csv")).unwrap();
+    });
+
+    let at = deployment();
+    account_job(&at, "a.csv", "");
+    let mut shell = Command::new("sh");
+    shell.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).current_dir(at.path("."));
+    shell.args(["-c", "ulimit -f 1; exec \"$0\" run accounts --log-level error"]).arg(run(&at).get_program());
+    text += &row(&at, "larger than the limit of the process", &mut shell);
+
+    let query = || at.command(["query", "SELECT Id, Name FROM Account", "-o", "-", "--log-level", "error"]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    text += &row(&at, "standard output full", query().stdout(full));
+    insta::assert_snapshot!("outputs", text);
+}
+
+#[test]
+fn messages_about_the_state_directory() {
+    let journal = |entry: &str| format!("{{\"job\":\"accounts\",\"org\":\"default\",\"content\":[{entry}]}}");
+    let mut text = String::new();
+    text += &spoilt("a file", "a.csv", "", |at| at.write("state", ""));
+    text += &spoilt("a history that is a directory", "a.csv", "", |at| {
+        fs::create_dir_all(at.path("state/runs.jsonl")).unwrap();
+    });
+    for (name, journal) in [
+        ("a damaged journal", "{".to_owned()),
+        ("a journal of a later version", journal("{\"kind\":\"bulk_job\",\"id\":\"750\"}")),
+        ("a journal of another job", journal("").replace("accounts", "contacts")),
+        ("a journal that is too large", " ".repeat(1 << 21)),
+    ] {
+        let file = "state/journal/accounts@default.json";
+        text += &spoilt(name, "a.csv", "", |at| at.write(file, &journal));
+    }
+    text += &spoilt("a journal that is a directory", "a.csv", "", |at| {
+        fs::create_dir_all(at.path("state/journal/accounts@default.json")).unwrap();
+    });
+    text += &spoilt("a lock that is a directory", "a.csv", "", |at| {
+        fs::create_dir_all(at.path("state/locks/accounts@default.lock")).unwrap();
+    });
+
+    let at = deployment();
+    account_job(&at, "a.csv", "");
+    let state = sfexport::state::State::open(&at.path("state")).unwrap();
+    let held = state.lock_job(&key("accounts")).unwrap();
+    text += &row(&at, "the job runs already", &mut run(&at));
+    drop(held);
+    let output = at.path("exports").join("a.csv");
+    fs::create_dir_all(at.path("exports")).unwrap();
+    let held = state.lock_output(&Location::File(output.canonicalize().unwrap_or(output))).unwrap();
+    text += &row(&at, "the output is written already", &mut run(&at));
+    drop(held);
+    let held = state.lock_daemon().unwrap();
+    text += &row(&at, "a daemon runs already", &mut at.command(["daemon", "--log-level", "error"]));
+    drop(held);
+    insta::assert_snapshot!("state_directory", text);
+}
+
+#[test]
+fn messages_about_networks_and_signals() {
+    let at = deployment();
+    let mut text = String::new();
+    account_job(&at, "a.csv", "");
+    let elsewhere = |command: &mut Command, url: &str| {
+        command.env("SFEXPORT_ORG__LOGIN_URL", url);
+    };
+    let mut refused = run(&at);
+    elsewhere(&mut refused, "http://127.0.0.1:1");
+    text += &row(&at, "nobody listens", &mut refused);
+    for proxy in [
+        "http://me:1#ss@p:3128",
+        "socks5://p:1080",
+        "http://p:port",
+        "http://p:3128/path",
+        "http://",
+        "http://127.0.0.1:1",
+    ] {
+        let mut command = run(&at);
+        elsewhere(&mut command, "https://login.salesforce.com");
+        command.env("HTTPS_PROXY", proxy);
+        text += &row(&at, &format!("HTTPS_PROXY={proxy}"), &mut command);
+    }
+    for signal in ["INT", "TERM"] {
+        at.org().clear_script();
+        let seen = at.queries().len();
+        at.script(Rule::always(At::Page(2), Fault::HalfOpen { after: None }));
+        let child = run(&at).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        wait_for(|| (at.queries().len() > seen).then_some(())).unwrap();
+        let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        let outcome = at.outcome(child.wait_with_output().unwrap());
+        let status = outcome.status.unwrap();
+        let errors = outcome.stderr.lines().filter(|line| !line.contains(" ERROR ")).collect::<Vec<_>>();
+        text += &format!("\n===== SIG{signal} ({status})\n{}\n", filtered(&at, &errors.join("\n")));
+    }
+    at.job("accounts", "SELECT Id FROM Account", "a.csv", "timeout = \"1s\"");
+    text += &row(&at, "the job's timeout", &mut run(&at));
+    insta::assert_snapshot!("networks_and_signals", text);
+}
+
+#[test]
+fn the_log_of_a_daemon() {
+    let at = deployment();
+    at.configure("attempts = 1\n[daemon]\nmax_concurrent_runs = 1\n[status]\nlisten = \"127.0.0.1:0\"");
+    due(&at, "accounts", "");
+    let mut daemon = Process::start(&at);
+    daemon.says("status=\"ok\"");
+    let reload = |expected: &str| {
+        daemon.signal("HUP");
+        daemon.says(expected);
+    };
+    at.write("jobs/broken.toml", "soql = \"SELECT Id FROM Account\"\n");
+    reload("the previous one");
+    fs::remove_file(at.path("jobs/broken.toml")).unwrap();
+    at.configure("attempts = 1\n[daemon]\nmax_concurrent_runs = 1\n[status]\nlisten = \"127.0.0.1:1\"");
+    reload("reloaded");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+    let first = filtered(&at, &daemon.said());
+
+    fs::remove_dir_all(at.path("state")).unwrap();
+    at.configure("attempts = 1\n[daemon]\nmax_concurrent_runs = 1");
+    due(&at, "accounts", "retries = 1\nretry_after = \"1s\"");
+    at.script(Rule::once(At::Page(1), Fault::error(503, "SERVER_UNAVAILABLE", "Try again.")));
+    let mut daemon = Process::start(&at);
+    daemon.says("status=\"ok\"");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+    let second = filtered(&at, &daemon.said());
+
+    fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
+    let mut daemon = Process::start(&at);
+    daemon.says("jobs=0");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+    let third = filtered(&at, &daemon.said());
+    insta::assert_snapshot!(
+        "daemon_log",
+        format!(
+            "===== a run and two reloads\n{first}\n\n===== a retry\n{second}\n\n===== no jobs\n{third}\n"
+        )
+    );
+}
