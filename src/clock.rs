@@ -1,5 +1,5 @@
-//! Time and chance, as the engine sees them: the wall clock, a clock that only goes forward, waiting, and
-//! random numbers for ids and jitter. What they are used for is decided by `retry`, `agenda` and `export`.
+//! Time and randomness for the engine: the wall clock, a monotonic clock, waiting, and random numbers for ids and
+//! jitter. `retry`, `agenda` and `export` decide what they are used for.
 
 use std::future::Future;
 use std::hash::BuildHasher;
@@ -21,7 +21,7 @@ pub struct Now {
     pub elapsed: Duration,
 }
 
-/// A source of time and chance.
+/// A source of time and randomness.
 pub trait Clock: Send + Sync {
     /// The wall clock's timestamp. It may jump either way between two calls.
     fn now(&self) -> Timestamp;
@@ -111,7 +111,7 @@ struct At {
 }
 
 impl TestClock {
-    /// A clock that stands at `now`.
+    /// A clock set to `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         Self { at: Mutex::new(At { now, elapsed: Duration::ZERO, waits: Vec::new(), drawn: 0 }) }

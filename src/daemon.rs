@@ -1,5 +1,5 @@
-//! The daemon: waits for one event, gives it to the agenda and does what the agenda wants. When a job is due and what
-//! follows from a run's end is decided by `agenda`; signals, the status port and notifications are left to `cli`.
+//! The daemon: waits for one event, passes it to the agenda and carries out the agenda's actions. `agenda` decides when
+//! a job is due and what follows a run's end; `cli` owns signals, the status port and notifications.
 
 mod loaded_config;
 mod reader;
@@ -36,33 +36,33 @@ pub use loaded_config::LoadedConfig;
 pub use reader::Reader;
 pub use supervisor::Supervisor;
 
-/// The longest sleep. Then the wall clock is read again, which may have been set meanwhile.
+/// The longest sleep. After it the wall clock is read again, because somebody may have set it.
 pub const MAX_SLEEP: Duration = Duration::from_secs(30);
 
-/// How often old history is dropped.
+/// How often old history is removed.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
 
 const PROCESS_DIED_HINT: &str = "check what killed it (`journalctl -k` shows the out-of-memory killer), then \
     give it more memory or narrow the query; until then the job runs alone";
 
-/// How long marks that could not be written wait until they are tried again.
+/// How long to wait before writing failed marks again.
 const MARK_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often it is made sure that the state directory is still there, whenever the loop turns.
+/// How often the loop checks that the state directory still exists.
 const DIRECTORY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the log says that marks could not be written.
+/// How often the log repeats that marks could not be written.
 const UNWRITTEN_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a daemon is given.
+/// What a daemon needs.
 pub struct DaemonOptions {
-    /// Who reads the configuration again.
+    /// Reads the configuration again.
     pub reader: Reader,
     /// The time, and waiting.
     pub clock: Arc<dyn Clock>,
     /// Notified of all runs. An occurrence that is not run appears as the end of a run that never began.
     pub monitor: Arc<dyn Monitor>,
-    /// Told of each reading of the configuration that is taken, the first one too, before any run starts by it.
+    /// Called with each accepted configuration, including the first, before any run uses it.
     pub on_reading: Arc<dyn Fn(&LoadedConfig) + Send + Sync>,
     /// Notified when the process is ready, reloading, stopping and alive.
     pub supervisor: Supervisor,
@@ -84,13 +84,13 @@ pub struct Daemon {
     handle: Handle,
     runs: JoinSet<RunReport>,
     in_flight: HashMap<task::Id, InFlight>,
-    /// Known before anything else is waited for.
+    /// Events to handle before waiting for others.
     known: VecDeque<Event>,
     reload: Option<oneshot::Receiver<Result<LoadedConfig, Failure>>>,
     reload_begun: Duration,
     reload_again: bool,
     stopping: Option<Exit>,
-    /// Starts, and the end, in their order: each waits until what the agenda wanted written is on the disk.
+    /// Starts and the end, in order. Each waits until everything that the agenda wants written is on disk.
     waiting: VecDeque<Action>,
     /// What the agenda wants written.
     pending: Batch,
@@ -98,13 +98,13 @@ pub struct Daemon {
     writing: Option<oneshot::Receiver<Written>>,
     unwritten: Unwritten,
     pruned: Option<Duration>,
-    /// The one daemon of the state directory.
+    /// Makes this the only daemon on the state directory.
     lock: Arc<Lock>,
-    /// When it was last made sure that the lock is in place.
+    /// When the lock was last checked.
     checked: Duration,
-    /// Why the state directory that was deleted could not be created again, as it was last logged.
+    /// Why the deleted state directory could not be recreated, as last logged.
     directory_trouble: Option<String>,
-    /// Why it ends by itself.
+    /// Why the daemon stops without a signal.
     failed: Option<Failure>,
 }
 
@@ -146,9 +146,9 @@ enum Command {
 /// How the configuration was last read.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    /// When it was last valid, and taken.
+    /// When a valid configuration was last accepted.
     pub taken: Timestamp,
-    /// Why the last reading was not taken; the one before it holds.
+    /// Why the latest configuration was rejected; the previous one stays in effect.
     pub refused: Option<Failure>,
 }
 
@@ -159,30 +159,30 @@ pub struct Handle {
     config: watch::Receiver<Arc<LoadedConfig>>,
     reading: watch::Receiver<Reading>,
     clock: Arc<dyn Clock>,
-    /// When the loop last turned, in milliseconds of the clock's own time; 0: not yet.
+    /// When the loop last turned, in milliseconds on the monotonic clock; 0 means not yet.
     turned: Arc<AtomicU64>,
     stopping: Arc<AtomicBool>,
 }
 
 impl Handle {
-    /// Stops it, as a signal with this status would: no further run starts, and what runs may go on for the grace.
+    /// Stops the daemon as a signal with this status would: no new runs start, and runs in progress get the grace period.
     pub fn stop(&self, signal: Exit) {
         self.send(Command::Stop(signal));
     }
 
-    /// Makes it read its configuration again.
+    /// Reloads the configuration.
     pub fn reload(&self) {
         self.send(Command::Reload);
     }
 
-    /// How every job stands, by name; `None` if the daemon has ended.
+    /// The state of every job, by name; `None` if the daemon has ended.
     pub async fn look(&self) -> Option<Vec<JobSnapshot>> {
         let (asked, answer) = oneshot::channel();
         self.send(Command::Look(asked));
         answer.await.ok()
     }
 
-    /// The configuration that it works by.
+    /// The configuration in effect.
     #[must_use]
     pub fn config(&self) -> Arc<LoadedConfig> {
         Arc::clone(&self.config.borrow())
@@ -208,17 +208,17 @@ impl Handle {
     }
 
     fn send(&self, command: Command) {
-        // One that has ended has nothing to do.
+        // A daemon that has ended ignores commands.
         let _ = self.commands.send(command);
     }
 }
 
 impl Daemon {
-    /// A daemon of this configuration on its state directory, which goes on where the marks there say. It does nothing
-    /// before [`Daemon::run`].
+    /// Opens a daemon with this configuration on its state directory, where it continues from the schedule marks. It does
+    /// nothing before [`Daemon::run`].
     ///
     /// # Errors
-    /// [`Exit::TryLater`] if a daemon runs on that directory or there is no thread to be had, [`Exit::Output`] if the
+    /// [`Exit::TryLater`] if another daemon uses that directory or no thread can be started, [`Exit::Output`] if the
     /// directory cannot be used.
     pub fn open(config: LoadedConfig, options: DaemonOptions) -> Result<Self, Failure> {
         let DaemonOptions { reader, clock, monitor, on_reading, supervisor } = options;
@@ -311,13 +311,13 @@ impl Daemon {
             if self.carry_out(actions.unwrap_or_default()).is_break() {
                 return self.failed.map_or(Ok(()), Err);
             }
-            // While the disk takes a write, nothing starts: a daemon whose disk hangs hears signals, but is not well.
+            // Nothing starts during a write. A daemon whose disk hangs still handles signals, but is not alive.
             if self.writing.is_some() {
                 continue;
             }
             let turned = u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.handle.turned.store(turned.max(1), Ordering::Relaxed);
-            // After that: whoever is told that it is ready may ask /readyz.
+            // Only now: a supervisor that learns of it may ask /readyz at once.
             if !is_announced {
                 self.announce_ready();
                 is_announced = true;
@@ -327,7 +327,7 @@ impl Daemon {
         }
     }
 
-    /// Reacts to the loss of the state directory, which somebody may delete.
+    /// Handles a state directory that somebody has deleted.
     fn keep_directory(&mut self, directory: Directory) {
         match directory {
             Directory::Kept => self.directory_trouble = None,
@@ -360,7 +360,7 @@ impl Daemon {
         }
     }
 
-    /// Waits for what happens next; `None` if it does not concern the agenda.
+    /// Waits for the next event; `None` if it does not concern the agenda.
     async fn event(&mut self) -> Option<Event> {
         if let Some(event) = self.known.pop_front() {
             return Some(event);
@@ -382,7 +382,7 @@ impl Daemon {
     fn longest_sleep(&self) -> Duration {
         let mut sleep = MAX_SLEEP;
         if let Some(wake) = self.agenda.wake() {
-            // A timestamp that is past is no time at all.
+            // A time in the past means no sleep.
             sleep = sleep.min(Duration::try_from(wake.duration_since(self.clock.now())).unwrap_or_default());
         }
         if !self.unwritten.is_empty() {
@@ -405,7 +405,7 @@ impl Daemon {
                 Some(Event::Signal)
             }
             Command::Look(asked) => {
-                // Whoever asked may have gone.
+                // The receiver may be gone.
                 let _ = asked.send(self.agenda.snapshots().collect());
                 None
             }
@@ -427,7 +427,7 @@ impl Daemon {
         self.reload = Some(self.reader.ask(self.clock.now()));
     }
 
-    /// Takes a configuration that was read and is valid as a whole; any other changes nothing.
+    /// Puts a valid configuration into effect; an invalid one changes nothing.
     fn take(&mut self, read: Result<LoadedConfig, Failure>) -> Option<Event> {
         if std::mem::take(&mut self.reload_again) {
             // The files have changed since.
@@ -483,7 +483,7 @@ impl Daemon {
         self.supervisor.ready(&format!("{} jobs", self.handle.config().jobs.len()));
     }
 
-    /// Does what the agenda wants. Starts wait until all that it wants written is on the disk; cancelling does not.
+    /// Carries out the agenda's actions. Starts wait until everything that it wants written is on disk; cancelling does not.
     fn carry_out(&mut self, actions: Vec<Action>) -> ControlFlow<()> {
         for action in actions {
             match action {
@@ -521,7 +521,7 @@ impl Daemon {
 
     fn start_or_report(&mut self, job: JobName, scheduled: Timestamp, attempt: u32) {
         if let Some(signal) = self.stopping {
-            // It waited for the disk when the signal came, and stays due.
+            // The signal came while it waited for the disk: it stays due.
             self.known.push_back(Event::Ended { job, exit: signal });
         } else if let Err((failure, report)) = self.start(&job, scheduled, attempt) {
             self.known.push_back(Event::Ended { job, exit: failure.exit });
@@ -603,7 +603,7 @@ impl Daemon {
         let report = match ended {
             Ok((_, report)) => report,
             Err(error) => {
-                // The run could not write its own end down.
+                // The run could not record its own end.
                 let mut report =
                     RunReport::begun(run.job.as_str(), run.org.as_str(), run.run_id.clone(), run.started);
                 report.scheduled = Some(run.scheduled);
@@ -655,7 +655,7 @@ impl Daemon {
             PassedOver::Overlap | PassedOver::Replaced => RunStatus::Skipped,
             _ => RunStatus::Missed,
         };
-        // Not 0, which says that records are in a file; and 75 where there is nothing for a person to mend.
+        // Not 0, which would mean that records are in a file. 75 where nobody has to fix anything.
         report.exit_status = Exit::TryLater.code();
         if why == PassedOver::ProcessDied {
             report.exit_status = Exit::General.code();
@@ -720,7 +720,7 @@ impl Daemon {
         }
     }
 
-    /// Drops old history at the start and once a day, without waiting for it.
+    /// Removes old history at the start and once a day, in the background.
     fn prune(&mut self) {
         let elapsed = self.clock.elapsed();
         if self.pruned.is_some_and(|pruned| elapsed.saturating_sub(pruned) < PRUNE_INTERVAL) {
@@ -750,7 +750,7 @@ fn edges(
     Arc::new(Edges::new(&config.settings, clock, monitor, state))
 }
 
-/// The answer to what was asked; waits for ever if nothing was.
+/// The pending answer; waits forever if there is none.
 async fn received<T>(asked: &mut Option<oneshot::Receiver<T>>) -> Result<T, oneshot::error::RecvError> {
     let Some(answer) = asked else { return std::future::pending().await };
     let answer = answer.await;

@@ -30,7 +30,7 @@ pub enum Exit {
     Unavailable = 69,
     /// The output could not be written.
     Output = 73,
-    /// The org's answer was incomplete, or no answer at all.
+    /// The org's response was incomplete or not a response of the API.
     Incomplete = 74,
     /// A limit or a lock: the same command may work later.
     TryLater = 75,
@@ -76,8 +76,8 @@ impl Exit {
         matches!(self, Self::Unavailable | Self::Incomplete | Self::TryLater)
     }
 
-    /// One status for several runs: theirs where they agree, [`Exit::TryLater`] where every failure is
-    /// worth a retry, else [`Exit::General`]. Successes do not count beside a failure.
+    /// One status for several runs: their common status if they agree, [`Exit::TryLater`] if every failure is worth a
+    /// retry, else [`Exit::General`]. Successes do not count if any run failed.
     #[must_use]
     pub fn of_all(statuses: impl IntoIterator<Item = Self>) -> Self {
         let mut failed = statuses.into_iter().filter(|status| *status != Self::Success);

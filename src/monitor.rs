@@ -1,11 +1,11 @@
-//! What a run tells while it goes on. The engine never prints: a terminal's bar, the status port and tests listen.
+//! Events of a run in progress. The engine never prints: progress bars, the status port and tests listen to these.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::report::{RunId, RunReport};
 
-/// Listens to runs. Called from several threads; what takes long here holds up the run.
+/// Listens to runs. Called from several threads; slow listeners hold up the run.
 pub trait Monitor: Send + Sync {
     /// Something happened in the run of this id.
     fn notice(&self, run: &RunId, event: &Event<'_>);
@@ -65,7 +65,7 @@ impl Monitor for Several {
     }
 }
 
-/// Listens to nothing.
+/// Ignores all events.
 #[derive(Debug, Clone, Copy)]
 pub struct Silent;
 

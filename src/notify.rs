@@ -1,5 +1,5 @@
-//! Telling others of runs: a webhook for the whole process, and a ping URL for each job. A notification that fails
-//! is logged and fails no run; nothing is sent twice.
+//! Notifications about runs: one webhook for the process and a ping URL per job. A failed notification is logged and
+//! never fails a run; none is sent twice.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,17 +18,16 @@ use crate::job::Job;
 use crate::monitor::{Event, Monitor};
 use crate::report::{RunId, RunReport, RunStatus};
 
-/// How long one notification may take, and all of those that are left at the end.
+/// The limit for one notification, and for all those still pending when the process ends.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the last ones may take where a signal ends the process.
+/// The limit for pending notifications after a signal.
 const DELIVERY_TIMEOUT_AFTER_SIGNAL: Duration = Duration::from_secs(1);
 
-/// How many notifications are sent at once. Each holds a descriptor, and a receiver that never answers holds it for
-/// five seconds.
+/// How many notifications are sent at once. Each uses a descriptor, for five seconds if the receiver never responds.
 const MAX_DELIVERIES: usize = 16;
 
-/// How many more may wait for their turn; what comes then is given up.
+/// How many more may wait for their turn; any beyond that are dropped.
 const MAX_WAITING: usize = 1_000;
 
 /// How long the notification of a run's end waits for that of its start.
@@ -39,9 +38,9 @@ pub struct Notifier {
     runtime: runtime::Handle,
     clock: Arc<dyn Clock>,
     addresses: Mutex<Arc<Addresses>>,
-    /// The job's last run failed, as far as is known.
+    /// Whether each job's last known run failed.
     failed: Mutex<HashMap<String, bool>>,
-    /// The last notification of each job to each, which its next one there waits for.
+    /// The latest notification per job and channel; the next one waits for it.
     last: Mutex<HashMap<(String, Channel), JoinHandle<()>>>,
     /// Room for notifications that are waiting or being sent.
     queue: Arc<Semaphore>,
@@ -55,7 +54,7 @@ enum Channel {
     Webhook,
 }
 
-/// Channel to tell.
+/// Where notifications go.
 struct Addresses {
     webhook: Option<SecretString>,
     on: Vec<NotifyOn>,
@@ -83,7 +82,7 @@ struct Message<'r> {
 }
 
 impl Notifier {
-    /// One that tells as the settings and the jobs say. Within a runtime, on which it sends.
+    /// A notifier for these settings and jobs. It sends on the current runtime.
     pub fn new<'j>(settings: &Settings, jobs: impl Iterator<Item = &'j Job>, clock: Arc<dyn Clock>) -> Self {
         Self {
             runtime: runtime::Handle::current(),
@@ -96,26 +95,26 @@ impl Notifier {
         }
     }
 
-    /// From here on it tells as these settings and jobs say.
+    /// Replaces the settings and jobs.
     pub fn set_addresses<'j>(&self, settings: &Settings, jobs: impl Iterator<Item = &'j Job>) {
         *lock(&self.addresses) = Arc::new(Addresses::of(settings, jobs));
     }
 
-    /// Whether there is nobody to tell.
+    /// Whether nobody wants notifications.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let addresses = self.addresses();
         addresses.webhook.is_none() && addresses.pings.is_empty()
     }
 
-    /// Whether somebody wants to know that a job works again, for which its last run must be known.
+    /// Whether recoveries are reported, which needs each job's previous run.
     #[must_use]
     pub fn wants_history(&self) -> bool {
         let addresses = self.addresses();
         addresses.webhook.is_some() && addresses.wants(NotifyEvent::Recovery)
     }
 
-    /// Learns from a run of the history; call it with the newest first.
+    /// Records a run from the history. Call it with the newest run first.
     pub fn recall(&self, report: &RunReport) {
         if let Some(has_failed) = has_failed(report.status) {
             lock(&self.failed).entry(report.job.clone()).or_insert(has_failed);
@@ -164,7 +163,7 @@ impl Notifier {
             let url = match event {
                 NotifyEvent::Failure => Some(with_last(url, "fail")),
                 NotifyEvent::Success | NotifyEvent::Recovery => Some(url.clone()),
-                // It will be run again, or its end is known to who stopped it; if not, the check's grace runs out.
+                // It runs again, or a person stopped it. Otherwise the monitoring service's grace period runs out.
                 NotifyEvent::Cancelled => None,
             };
             if let Some(url) = url {
@@ -184,7 +183,7 @@ impl Notifier {
         }
     }
 
-    /// What the end of a run means after the run before it; `None` if it did not run.
+    /// The event that a run's end means, given the run before it; `None` if it did not run.
     fn event(&self, report: &RunReport) -> Option<NotifyEvent> {
         let mut failed = lock(&self.failed);
         match report.status {
@@ -201,7 +200,7 @@ impl Notifier {
         }
     }
 
-    /// Sends a message when the one before it was sent, or was not within `patience`: then it is given up.
+    /// Sends a message after the previous one. If that takes longer than `patience`, the previous one is dropped.
     fn send(
         &self,
         to: (String, Channel),
@@ -225,7 +224,7 @@ impl Notifier {
                 before.abort();
                 not_sent("the receiver did not respond before the run ended");
             }
-            // Nobody closes it.
+            // The semaphore is never closed.
             let _turn = deliveries.acquire().await;
             let telling = addresses.http.tell(&url, json);
             match clock::within(clock.as_ref(), DELIVERY_TIMEOUT, telling).await {
@@ -264,7 +263,7 @@ impl Addresses {
     }
 }
 
-/// Whether a run that ended so failed; none where that says nothing.
+/// Whether a run with this status failed; `None` if the status does not say.
 fn has_failed(status: RunStatus) -> Option<bool> {
     match status {
         RunStatus::Ok => Some(false),
@@ -273,7 +272,7 @@ fn has_failed(status: RunStatus) -> Option<bool> {
     }
 }
 
-/// The URL with one more part at the end of its path, before any `?`.
+/// Appends a segment to the URL's path, before any `?`.
 fn with_last(url: &SecretString, part: &str) -> SecretString {
     let Ok(mut url) = url::Url::parse(url.expose_secret()) else { return url.clone() };
     let path = format!("{}/{part}", url.path().trim_end_matches('/'));

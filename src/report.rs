@@ -86,7 +86,7 @@ pub struct RunReport {
     /// Times that the query was begun again from its start.
     #[serde(default)]
     pub restarts: u64,
-    /// The org's daily API limit, as its last answer told it.
+    /// The org's daily API limit, from its latest response.
     #[serde(default)]
     pub api_limit: Option<ApiLimit>,
     /// What a person should know although the run went well: changed columns, characters that UTF-8 cannot
@@ -96,8 +96,8 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// A report of a run that has only begun: it stands for a failure until its end is written into it, so that
-    /// a field forgotten cannot make a success of it.
+    /// A report of a run that has just begun. It counts as a failure until its end is filled in, so a forgotten field
+    /// cannot turn it into a success.
     ///
     /// `job` and `org` are their names.
     #[must_use]
@@ -212,9 +212,9 @@ impl CountResult {
 pub enum RunStatus {
     /// Every record is in the file.
     Ok,
-    /// It failed; the former file stands.
+    /// It failed; the previous file is unchanged.
     Failed,
-    /// A signal ended it, or a newer occurrence took its place; the former file stands.
+    /// A signal ended it, or a newer occurrence replaced it; the previous file is unchanged.
     Cancelled,
     /// An occurrence that was not run because the one before it still was.
     Skipped,

@@ -1,10 +1,10 @@
-//! The tries of a request and a fault → wait or give up. Pure: the caller brings the randomness and does the waiting.
+//! Decides after a failed attempt whether to wait or give up. Pure: the caller supplies the randomness and waits.
 
 use std::time::Duration;
 
 use crate::salesforce::fault::{Fault, FaultKind};
 
-/// How often a request is tried, and how long is waited in between.
+/// How often a request is sent, and how long to wait between attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// How many times one request is sent at most.
@@ -15,8 +15,8 @@ pub struct RetryPolicy {
     pub wait_max: Duration,
 }
 
-/// The longest wait that an org may ask for by Retry-After. A run that slept longer would hold its job's lock and
-/// its place among the runs; whoever started it knows better when to come again.
+/// The longest wait that an org may ask for with Retry-After. A run that slept longer would hold its job's lock and a
+/// run slot; the scheduler that started it can choose a better time.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// What to do about a fault.
@@ -24,7 +24,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 pub enum Decision {
     /// Send the same request again after this long.
     Wait(Duration),
-    /// The same request will not do; whether another one will is the run's business.
+    /// Do not send this request again; the run decides whether another one helps.
     GiveUp,
 }
 
@@ -64,7 +64,7 @@ impl Attempts {
         Decision::Wait(wait.max(asked))
     }
 
-    /// How many tries were spent.
+    /// How many attempts were made.
     #[must_use]
     pub fn spent(self) -> u32 {
         self.spent

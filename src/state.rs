@@ -1,5 +1,5 @@
-//! What is remembered between runs: locks, the journals of unfinished runs, schedule marks, columns and the history.
-//! What any of it leads to is decided by `export` and `daemon`; nothing here touches an output.
+//! State between runs: locks, journals of unfinished runs, schedule marks, columns and the history. `export` and `daemon`
+//! decide what follows from it; nothing here touches an output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -68,7 +68,7 @@ pub struct State {
     store: Arc<dyn Store>,
 }
 
-/// The lock of one key, held until it is dropped. Whatever only a job's own run may do asks for it.
+/// The lock on one key, held until it is dropped. Operations that only the job's own run may do require it.
 #[derive(Debug)]
 pub struct JobLock {
     key: ExportKey,
@@ -78,7 +78,7 @@ pub struct JobLock {
 }
 
 impl JobLock {
-    /// What is locked.
+    /// The locked key.
     #[must_use]
     pub fn key(&self) -> &ExportKey {
         &self.key
@@ -124,7 +124,7 @@ impl State {
         Ok(state)
     }
 
-    /// Creates the directory and those in it, as far as they are missing: somebody may delete them at any time.
+    /// Creates the directory and its subdirectories if they are missing: somebody may delete them at any time.
     ///
     /// # Errors
     /// If one of them cannot be created.
@@ -137,7 +137,7 @@ impl State {
         Ok(())
     }
 
-    /// Does something that needs the directory. If somebody has deleted it since it was opened, it is created again.
+    /// Runs `work`, and once more after recreating the directory if it has been deleted.
     fn in_directory<T>(&self, work: impl Fn() -> Result<T, StateError>) -> Result<T, StateError> {
         match work() {
             Err(error) if error.is_missing() => {
@@ -178,7 +178,7 @@ impl State {
             Ok(JobLock { key: key.clone(), _lock: lock, _of_0_1: of_0_1 })
         };
         match take() {
-            // Somebody has deleted the directory since it was opened.
+            // The directory has been deleted since it was opened.
             Err(error) if error.is_missing() && self.create().is_ok() => take(),
             taken => taken,
         }
@@ -210,7 +210,7 @@ impl State {
         let lock = || lock::try_lock(&path, Mode::Exclusive, || LockTarget::Daemon(self.directory.clone()));
         for _ in 0..5 {
             match lock() {
-                // Whoever only looks whether a daemon runs holds it for a moment.
+                // A process that checks for a daemon holds it for a moment.
                 Err(LockError::Held { .. }) => std::thread::sleep(Duration::from_millis(10)),
                 tried => return tried,
             }

@@ -1,4 +1,4 @@
-//! Threads of our own, and what a run ends with if the system has none to give.
+//! Dedicated threads, and the failure if the system cannot start one.
 
 use std::thread::{self, JoinHandle};
 

@@ -31,13 +31,13 @@ impl Reader {
     /// Starts the thread, which ends with this; `load` reads.
     ///
     /// # Errors
-    /// [`Exit::TryLater`] if there is no thread to be had.
+    /// [`Exit::TryLater`] if no thread can be started.
     pub fn new(load: impl Fn() -> Result<Config, Failure> + Send + 'static) -> Result<Self, Failure> {
         let (asked, commands) = mpsc::channel::<Asked>();
         let read = move || {
             for Asked { now, answer } in commands {
                 let read = panic::catch_unwind(AssertUnwindSafe(|| read(&load, now)));
-                // Whoever asked may have gone.
+                // The receiver may be gone.
                 let _ = answer.send(read.unwrap_or_else(|panic| Err(bug(panic_text(panic.as_ref())))));
             }
         };

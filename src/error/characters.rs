@@ -1,5 +1,5 @@
-//! Characters that nobody sees: they come along when text is copied from a web page, a mail or a word processor, and
-//! make two texts differ that look alike.
+//! Invisible characters, which come with text copied from a web page, an e-mail or a word processor and make texts
+//! differ that look the same.
 
 /// Whether a character takes no room, or only directs how its neighbours are shown: Unicode's format characters
 /// (category Cf), variation selectors and fillers, and control characters other than white space.

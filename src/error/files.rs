@@ -1,4 +1,4 @@
-//! What a refusal of the file system means to a person: the sentence, and what to do about each kind.
+//! Turns errors of the file system into a message and a hint.
 
 use std::fmt;
 use std::io;
@@ -46,7 +46,7 @@ fn hint_of_too_many(error: &io::Error) -> Option<&'static str> {
 fn hint(path: &Path, error: &io::Error) -> Option<String> {
     let (kind, errno) = (error.kind(), Errno::from_io_error(error));
     let above = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // A directory refuses by itself; for a file it is the one that holds it.
+    // For a file, the directory that contains it matters.
     let directory = above.filter(|_| !path.is_dir()).unwrap_or(path).display();
     Some(match kind {
         io::ErrorKind::StorageFull => {
@@ -55,7 +55,7 @@ fn hint(path: &Path, error: &io::Error) -> Option<String> {
         io::ErrorKind::QuotaExceeded => {
             format!("free some space in {directory}, or ask for a larger disk quota")
         }
-        // Permissions may be as they should, and the file system, an attribute or a sticky bit forbid it all the same.
+        // The permissions may be right while the file system, an attribute or a sticky bit forbids it.
         io::ErrorKind::PermissionDenied if errno == Some(Errno::PERM) => {
             format!(
                 "check the owner of {directory}, its sticky bit and its attributes (lsattr), and whether its file \

@@ -1,4 +1,4 @@
-//! Texts that others wrote (an org, a proxy, a file that somebody may have changed), made fit to be shown.
+//! Makes text from outside (an org, a proxy, a file) safe to show.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! Why a host was not reached, told by the types of the layers below and in words for people: no chain of error
-//! texts. Names are looked up here, so that a failed look-up says which name it was.
+//! Explains in plain words why a host was not reached, from the error types of the layers below instead of their texts.
+//! Names are resolved here, so a failed look-up names the host.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};

@@ -1,6 +1,5 @@
-//! Whether a file can be replaced by a rename. Writing to its directory is not enough: a mount point, a file with the
-//! immutable attribute and another user's file in a sticky directory cannot, and a rename would find out only after the
-//! whole download.
+//! Whether a rename can replace a file. Write access to its directory is not enough for a mount point, an immutable file
+//! or another user's file in a sticky directory, and a rename would fail only after the whole download.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! Stages that dead runs left: which of them nobody writes to any more, and their removal.
+//! Finds and removes the stages of runs whose process has died.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;

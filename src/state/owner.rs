@@ -1,5 +1,5 @@
-//! Who owns what is made in the state directory: its own owner, also if root makes it. Otherwise one `sudo sfexport run`
-//! would leave files that the daemon's user cannot use.
+//! Gives everything created in the state directory to the directory's owner, even if root creates it. Otherwise one
+//! `sudo sfexport run` would leave files that the daemon's user cannot use.
 
 use std::fs::{File, OpenOptions};
 use std::io;
