@@ -1,6 +1,7 @@
 //! One org as everything here speaks to it, `export`, `check`, `whoami` and `token`: a session that is granted once
 //! and renewed when it is lost, calls that are sent again as the retry policy says, and what was counted of them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -159,20 +160,29 @@ impl OrgClient {
         attempts: &mut Attempts,
         peek: Peek<'_>,
     ) -> Result<Response, Fault> {
+        let mut call = Cow::Borrowed(call);
         loop {
             let session = self.session().await?;
-            let fault = match self.open_once(&session, call).await {
+            let fault = match self.open_once(&session, &call).await {
                 Ok(mut response) => {
                     if let Some(buffer) = buffers.and_then(|spare| spare.lock().ok()?.pop()) {
                         response.fill(buffer);
                     }
-                    match self.read(&mut response, call, peek).await {
+                    match self.read(&mut response, &call, peek).await {
                         Ok(()) => return Ok(response),
                         Err(fault) => fault,
                     }
                 }
                 Err(fault) => fault,
             };
+            // Something on the way takes less than the org does.
+            if fault.kind == FaultKind::QueryTooLong
+                && let Some(batch) = composite::instead_of(&call, &self.org.api_version)
+            {
+                tracing::info!(run_id = self.run_id(), "the URL is too long; sending the query in a batch");
+                call = Cow::Owned(batch);
+                continue;
+            }
             self.recover(&session, fault, attempts).await?;
         }
     }

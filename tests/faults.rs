@@ -558,7 +558,7 @@ fn every_fault_at_every_step_leaves_a_whole_file_or_the_former_one() {
         add("a retired version", Fault::error(410, "GONE", "no"), [Failed(78); 3]);
         add("an unknown version", Fault::error(404, "NOT_FOUND", "no"), [Failed(78); 3]);
         add("a refused query", Fault::error(400, "MALFORMED_QUERY", "no"), [Failed(65); 3]);
-        add("a query too long", html(414), [Failed(65); 3]);
+        add("a query too long", html(414), [Whole, Failed(65), Failed(65)]);
         add("a status that makes no sense", empty(204), [Failed(74); 3]);
         for size in [0, 5, 29, 31, 1_000_000, -1] {
             add(&format!("totalSize {size}"), Fault::TotalSize(size), [Whole, Failed(74), Failed(74)]);

@@ -99,6 +99,24 @@ fn the_columns_of_a_long_query_are_described_in_a_batch() {
 }
 
 #[test]
+fn a_url_that_is_too_long_on_the_way_becomes_a_batch() {
+    let at = deployment();
+    for status in [413, 414, 431] {
+        let html = Fault::Answer {
+            status,
+            headers: vec![("Content-Type".to_owned(), "text/html".to_owned())],
+            body: b"<h1>Bad Message</h1><pre>reason: URI Too Long</pre>".to_vec(),
+        };
+        at.job("accounts", "SELECT Id, Name, Site FROM Account", "accounts.csv", "");
+        at.script(Rule::once(At::Soql("from account".to_owned()), html));
+        at.run(["run", "accounts"]).ended(0);
+        assert_same(&at.read("exports/accounts.csv"), &csv(&FIELDS, &live(at.data(), "Account")));
+    }
+    assert_eq!(&asked(&at)[..4], ["GET query", "POST composite/batch", "GET query", "GET query"]);
+    assert_eq!(asked(&at).len(), 12);
+}
+
+#[test]
 fn a_batch_that_never_responds_is_bounded_as_a_page_is() {
     let at = deployment();
     at.configure("attempts = 1\nidle_timeout = \"1s\"");

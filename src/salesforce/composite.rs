@@ -6,11 +6,11 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::call::{Call, Payload};
+use super::call::{Call, Method, Payload};
 use super::fault::{Fault, FaultKind};
 
 /// The first API version with the resource.
-pub(super) const SINCE: f64 = 34.0;
+const SINCE: f64 = 34.0;
 
 /// The call that asks `target` (`/services/data/v62.0/query?q=...`) as the only request of a batch.
 pub(super) fn call(api_version: &str, target: &str) -> Call<'static> {
@@ -31,6 +31,21 @@ pub(super) fn call(api_version: &str, target: &str) -> Call<'static> {
     let body = serde_json::to_vec(&batch).unwrap_or_default();
     let path = format!("/services/data/v{api_version}/composite/batch");
     Call { is_batch: true, ..Call::post(path, Payload::Json(body.into())) }
+}
+
+/// The call that asks the same as a GET by a batch; `None` if it is one already, or if the API version has none.
+#[must_use]
+pub fn instead_of<'c>(call: &Call<'c>, api_version: &str) -> Option<Call<'c>> {
+    if call.is_batch || call.method != Method::Get || !is_offered(api_version) {
+        return None;
+    }
+    let (headers, subject) = (call.headers.clone(), call.subject);
+    Some(Call { headers, subject, ..self::call(api_version, &call.path) })
+}
+
+/// Whether the API version has the resource.
+pub(super) fn is_offered(api_version: &str) -> bool {
+    api_version.parse::<f64>().is_ok_and(|version| version >= SINCE)
 }
 
 /// What a batch's response holds of its only request's response.

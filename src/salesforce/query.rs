@@ -78,7 +78,7 @@ fn call(api_version: &str, resource: &str, soql: &str, more: &str) -> Result<Cal
         let what = format!("the query has {chars} characters, and Salesforce accepts {MAX_QUERY_CHARS}");
         return too_long(what, "select fewer fields, or split the query into several jobs");
     }
-    if api_version.parse::<f64>().is_ok_and(|version| version < composite::SINCE) {
+    if !composite::is_offered(api_version) {
         let what = format!("the query is too long for API version \"{api_version}\"");
         return too_long(what, "set api_version to \"34.0\" or later, or select fewer fields");
     }

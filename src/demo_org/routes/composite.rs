@@ -64,7 +64,10 @@ fn respond(org: &Org, outer: &Request, inner: Inner, delivery: &mut Vec<Fault>) 
     let faults = org.script.next(org, &request);
     for fault in &faults {
         if let Fault::Answer { status, body, .. } = fault {
-            return (*status, body.clone());
+            // A refusal that is not JSON has to be a text within it.
+            let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+            let text = || serde_json::to_vec(&String::from_utf8_lossy(body)).unwrap_or_default();
+            return (*status, if is_json || *status == 200 { body.clone() } else { text() });
         }
     }
     happen(org, &request, &faults);
