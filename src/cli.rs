@@ -1,4 +1,4 @@
-//! The command line: one file a command, and the only place that prints. What a command does is done by the engine.
+//! The command line, with one file per command. Only this module prints; the engine does the work.
 
 mod check;
 mod complete;
@@ -76,7 +76,7 @@ Exit status:
   78  the configuration is wrong
   130, 143  stopped by SIGINT, SIGTERM";
 
-/// Reads a path of this system, and refuses what is the address of something else.
+/// Reads a path of this system, and refuses other addresses.
 fn local_path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match path.to_str().and_then(path_text::not_local) {
         Some(not_local) => Err(format!("it {}; {}", not_local.reason(), not_local.hint())),
@@ -84,7 +84,7 @@ fn local_path() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 struct Common {
@@ -112,7 +112,7 @@ struct Common {
 }
 
 impl Common {
-    /// The level that the log begins at, if the command line says so.
+    /// The log level, if the command line sets one.
     fn level(&self) -> Option<tracing::Level> {
         match (self.quiet, self.verbose) {
             (true, _) => Some(tracing::Level::ERROR),
@@ -160,15 +160,15 @@ enum Command {
     Man(man::ManArguments),
 }
 
-/// Reads the arguments, does what they say, and gives the exit status.
+/// Reads the arguments, runs the command, and returns the exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    // A shell that asks for completions gets them, and nothing else happens.
+    // If a shell asks for completions, nothing else happens.
     clap_complete::CompleteEnv::with_factory(Arguments::command).complete();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and the version go to standard output and are no failure; clap knows.
+            // Clap prints help and the version to standard output, and they are not failures.
             if error.use_stderr() && log::wants_json(std::env::args_os()) {
                 let level = Some(tracing::Level::ERROR);
                 if log::start(log::Form::Json, level, tracing::Level::ERROR, &progress::Bars::new()).is_ok() {
@@ -201,13 +201,13 @@ pub fn main() -> ExitCode {
 fn within_a_runtime(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
     let runtime = process::runtime(network_threads(&arguments.command))?;
     let exit = runtime.block_on(act(arguments, stop));
-    // Work that still waits for a disk, as pruning the history may, keeps no process from ending.
+    // Work that still waits for a disk, such as pruning the history, does not delay the end of the process.
     runtime.shutdown_background();
     exit
 }
 
-/// How many threads the network has; pages are read and written on threads of their own. A second one saves a single
-/// export no time, and costs it 1.5 MiB and the CPU of waking each other (docs/internals/performance.md).
+/// The number of network threads. Pages are read and written on separate threads. A second one does not make a single
+/// export faster, and costs 1.5 MiB and CPU time (docs/internals/performance.md).
 fn network_threads(command: &Command) -> usize {
     match command {
         Command::Query(_) => 1,
@@ -216,7 +216,7 @@ fn network_threads(command: &Command) -> usize {
     }
 }
 
-/// What clap says of a command line, as a failure: its first sentence, and the rest as the hint.
+/// Clap's error as a failure: the first sentence is the message, the rest is the hint.
 fn misused(error: &clap::Error) -> Failure {
     let text = error.to_string();
     let on_one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -230,7 +230,7 @@ fn misused(error: &clap::Error) -> Failure {
 
 async fn act(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
     let Arguments { common, command } = arguments;
-    // Records on the very terminal that a bar is drawn on would appear behind it, and be wiped off with it.
+    // Records on the same terminal would appear behind a progress bar and be erased with it.
     let is_streamed = matches!(&command, Command::Query(arguments) if arguments.is_streamed());
     let bars = match common.quiet || is_streamed && io::stdout().is_terminal() {
         true => progress::Bars::hidden(),
@@ -271,7 +271,7 @@ fn default_level(command: &Command, form: log::Form) -> tracing::Level {
     }
 }
 
-/// What the commands share.
+/// What all commands share.
 struct Context {
     common: Common,
     bars: progress::Bars,
@@ -279,7 +279,7 @@ struct Context {
 }
 
 impl Context {
-    /// Where the configuration is read from: this process's flags, environment and directory.
+    /// The sources of the configuration: this process's flags, environment and directory.
     fn sources(&self) -> Result<Sources, Failure> {
         let flag =
             |flag, key, value: &Option<String>| value.clone().map(|value| FlagValue { flag, key, value });
@@ -300,7 +300,7 @@ impl Context {
         self.edges_told(settings, state, Vec::new())
     }
 
-    /// The world, with more who listen to the runs beside the terminal.
+    /// The edges, with additional monitors of the runs besides the terminal.
     fn edges_told(
         &self,
         settings: &Settings,
@@ -315,11 +315,11 @@ impl Context {
 
 fn working_dir() -> Result<PathBuf, Failure> {
     std::env::current_dir()
-        .map_err(|error| Failure::new(Exit::General, format!("cannot tell the working directory: {error}")))
+        .map_err(|error| Failure::new(Exit::General, format!("cannot find the working directory: {error}")))
 }
 
-/// Listens for SIGINT and SIGTERM; the first one stops what is going on, the second one ends the process. On its own
-/// thread: whatever keeps the network's threads, signals are heard.
+/// Handles SIGINT and SIGTERM. The first one stops the work, the second one ends the process. This has a separate thread,
+/// so busy network threads do not delay it.
 ///
 /// SIGXFSZ is caught and dropped. By default it ends the process as soon as one file outgrows `ulimit -f`, and a daemon
 /// with it; caught, it leaves an error of that file's write. Unlike a signal that is ignored, one that is caught keeps
@@ -330,7 +330,7 @@ fn signals() -> Result<Stop, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(cannot)?;
     let (mut interrupt, mut terminate) = {
         let _within = runtime.enter();
-        // What tokio once listens for stays caught.
+        // Tokio never removes a handler.
         let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
         drop(signal(too_large).map_err(cannot)?);
         (signal(SignalKind::interrupt()).map_err(cannot)?, signal(SignalKind::terminate()).map_err(cannot)?)
@@ -348,7 +348,7 @@ fn signals() -> Result<Stop, Failure> {
     };
     threads::spawn("signals", move || {
         let exit = runtime.block_on(listen);
-        // Whatever hangs, a disk or a reader, a second signal ends. A stage left so is swept by the next run.
+        // A second signal always ends the process, even if a disk or a reader hangs. The next run removes the stage.
         #[expect(clippy::exit, reason = "nothing else is sure to end a process with a thread that hangs")]
         std::process::exit(i32::from(exit.code()));
     })?;

@@ -603,7 +603,7 @@ fn an_instant_that_is_none_is_told_what_it_lacks() {
     let form = "write it as in 2026-11-22T02:00:00+01:00";
     let zone = "zone (Z, or an offset as in +01:00)";
     for (timestamp, told) in [
-        ("rubbish", "it is no timestamp; ".to_owned()),
+        ("rubbish", "it is not a timestamp; ".to_owned()),
         ("2026-11-22T02:00:00", format!("its {zone} is missing; ")),
         ("2026-11-22 02:00", format!("its {zone} is missing; ")),
         ("2026-11-22T02:00:00[Europe/Berlin]", format!("its {zone} is missing; ")),
@@ -663,7 +663,7 @@ fn a_querys_path_is_a_local_one_that_keeps_its_promise() {
         ("x.jsonl.gz", ["exports are not compressed yet", "hint: end it in .csv or .jsonl"]),
         ("x.parquet", ["exports in Parquet are not supported yet", "hint: end it in .csv or .jsonl"]),
         ("x.xlsx", ["ends as a workbook does", "hint: end it in .csv"]),
-        ("x-{date}.csv", ["holds {date}, but fields are for a job's output", "$(date +%F)"]),
+        ("x-{date}.csv", ["contains {date}, which is replaced only in a job's output", "$(date +%F)"]),
         ("x", ["ends in neither .csv nor .jsonl", "hint: end it in .csv or .jsonl"]),
     ] {
         refused_unasked(&at, &["query", "SELECT Id FROM Account", "-o", output], 2, &parts);

@@ -789,7 +789,7 @@ fn a_history_that_cannot_be_read_stops_no_export() {
     at.configure("[notify]\nwebhook = \"http://127.0.0.1:9/nobody\"");
     due(&at, "accounts", "");
     std::fs::create_dir(at.path("state/runs.jsonl")).unwrap();
-    let unread = "it continues without the runs of the past";
+    let unread = "cannot read the history, and continues without it";
     at.run(["run", "accounts", "--metrics-file", "sfexport.prom"]).ended(0).says(&[unread, "runs.jsonl"]);
     assert_exported(&at, "exports/accounts.csv");
     assert!(!at.read("sfexport.prom").is_empty());
@@ -903,7 +903,7 @@ fn one_runs_metrics_are_written_whole_and_know_the_history() {
     at.script(Rule::always(At::Login(1), Fault::login_refused("invalid_grant", "ip restricted")));
     at.run(["run", "accounts", "--metrics-file", "metrics/sfexport.prom"])
         .ended(77)
-        .says(&["the metrics were not written"]);
+        .says(&["the metrics have not been written"]);
     std::fs::create_dir(at.path("metrics")).unwrap();
     at.run(["run", "accounts", "--metrics-file", "metrics/sfexport.prom"]).ended(77);
     assert_eq!(at.names_below("metrics"), ["sfexport.prom"]);

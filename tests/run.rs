@@ -481,7 +481,7 @@ fn a_state_directory_that_is_not_there_is_told_from_one_without_a_run() {
     // Who names a directory means one that is there.
     at.run(["history", "--state-dir", "elsewhere"]).ended(78).says(&[
         &format!("there is no state directory {}", at.path("elsewhere").display()),
-        "--state-dir names it",
+        "set --state-dir to",
     ]);
     fs::create_dir(&directory).unwrap();
     assert_eq!(at.run(["history", "--state-dir", "state"]).ended(0).stdout(), "no run yet\n");

@@ -372,7 +372,7 @@ fn keygen_makes_a_private_key_for_its_owner_alone_and_never_overwrites_one() {
     assert_eq!(mode, 0o600);
     let text = outcome.stdout();
     for part in
-        ["k.pem", "k.crt", "External client app", "Connected app", "SHA-256", "[org]", "it expires 20"]
+        ["k.pem", "k.crt", "External client app", "Connected app", "SHA-256", "[org]", "which expires on 20"]
     {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
@@ -428,7 +428,7 @@ fn init_writes_what_check_then_completes_and_leaves_alone_what_is_there() {
         assert!(again.stdout().contains(part), "{part:?} is not in\n{}", again.stdout());
     }
     assert!(!again.stdout().contains("client_id") && !again.stdout().contains("wrote"), "{}", again.stdout());
-    let again = again.says(&["what --username said stands in no file"]);
+    let again = again.says(&["--username had no effect, because the configuration already exists"]);
     assert!(!again.stderr.contains("--client-id"), "{}", again.stderr);
     assert_eq!(deployment.text("fresh/sfexport.toml"), before);
 }

@@ -78,13 +78,13 @@ fn a_token_or_an_assertion_on_a_terminal_is_warned_of() {
         // First, for no login has sent an assertion then: one of the same second would be the same.
         (
             &["token", "--assertion"][..],
-            "warning: the assertion is on the screen: anyone who reads it can log in as that user",
+            "warning: the assertion is visible on this screen, and anyone who has it can log in as that user",
         ),
         (
             &["token"],
-            "warning: the token is on the screen: anyone who reads it can act as that user until the session ends",
+            "warning: the token is visible on this screen, and anyone who has it can act as that user until the session ends",
         ),
-        (&["token", "--shell"], "warning: the token is on the screen"),
+        (&["token", "--shell"], "warning: the token is visible on this screen"),
     ] {
         let words = |redirected| at.on_terminal(arguments, redirected, &[("NO_COLOR", "1")]);
         let Some(outcome) = words("") else { return };

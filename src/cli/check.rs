@@ -1,4 +1,4 @@
-//! `sfexport check`: what a run depends on, step by step; told as it is found.
+//! `sfexport check` prints the steps of a check.
 
 use clap::Args;
 
@@ -21,7 +21,7 @@ pub(super) struct CheckArguments {
     json: bool,
 }
 
-/// Checks, and ends with the status of the first step that failed.
+/// Runs the check and returns the status of the first failed step.
 pub(super) async fn check(arguments: &CheckArguments, context: &Context) -> Result<Exit, Failure> {
     let mut shown = Shown::new(arguments.json);
     let everything = arguments.jobs.is_empty();
@@ -55,7 +55,7 @@ struct Shown {
     warned: usize,
 }
 
-/// As wide as the longest name of a step.
+/// The width of the longest name of a step.
 const WIDTH: usize = 13;
 
 impl Shown {

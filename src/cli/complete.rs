@@ -1,5 +1,4 @@
-//! What shells complete beyond commands and options: the names of jobs and orgs, from the configuration that the
-//! command line names or the working directory has.
+//! Completes the names of jobs and orgs in shells, from the configuration of the command line or the working directory.
 
 use std::path::PathBuf;
 
@@ -7,7 +6,7 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
 use crate::config::{self, Config, Selection, Sources};
 
-/// The configured jobs, disabled ones too.
+/// The configured jobs, including disabled ones.
 pub(super) fn jobs() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let jobs = configuration().map(|config| config.jobs).unwrap_or_default();
@@ -23,7 +22,7 @@ pub(super) fn orgs() -> ArgValueCandidates {
     })
 }
 
-/// The configuration; `None` if it has a mistake: a shell has no place for one.
+/// The configuration, or `None` if it has a mistake, which a shell could not show.
 fn configuration() -> Option<Config> {
     let words: Vec<_> = std::env::args_os().collect();
     let named = words.windows(2).find(|pair| pair[0] == "--config").map(|pair| PathBuf::from(&pair[1]));

@@ -1,4 +1,4 @@
-//! `sfexport daemon`: jobs as their schedules say, until a signal.
+//! `sfexport daemon` runs jobs on their schedules until a signal arrives.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,12 +39,12 @@ const HISTORY_INTERVAL: Duration = Duration::from_secs(5);
 /// How many reports are read each time.
 const MAX_UNREAD: usize = 1_000;
 
-/// Runs the daemon until it is stopped; 0 when every run has ended.
+/// Runs the daemon until it is stopped. The status is 0 if every run has ended.
 pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
-    // Before anything else: process 1 of a container hears only the signals that it listens for.
+    // This comes first, because process 1 of a container receives only the signals that it handles.
     let hangups = signal(SignalKind::hangup())
         .map_err(|error| Failure::new(Exit::General, format!("cannot listen for signals: {error}")))?;
-    // Files may be slow to read, and signals are heard meanwhile.
+    // Signals are handled while files are read slowly.
     let Started { daemon, stats, notifier } = tokio::select! {
         biased;
         _ = context.stop.requested() => {

@@ -1,4 +1,4 @@
-//! `sfexport demo`: a key pair, an embedded org, and the example jobs run against it by the real path.
+//! `sfexport demo` creates a key, starts an embedded org, and runs the example jobs against it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,13 +46,13 @@ pub(super) struct DemoArguments {
     prerender: bool,
 }
 
-/// The first line of a configuration that this command wrote, and may write again.
+/// The first line of a configuration that this command has written and may overwrite.
 const MARK: &str = "# Written by `sfexport demo`, and written anew each time it runs.";
 
 const CLIENT_ID: &str = "3MVG9demo";
 const USERNAME: &str = "integration@example.com";
 
-/// The jobs of the repository's `jobs/`, so that the binary alone can show them.
+/// The example jobs, embedded in the binary.
 const JOBS: [(&str, &str); 5] = [
     ("accounts.toml", include_str!("../../jobs/accounts.toml")),
     ("contacts.toml", include_str!("../../jobs/contacts.toml")),
@@ -61,7 +61,7 @@ const JOBS: [(&str, &str); 5] = [
     ("pipeline.toml", include_str!("../../jobs/pipeline.toml")),
 ];
 
-/// Sets the demo up; then runs its jobs, or serves its org until it is interrupted.
+/// Sets up the demo, then runs its jobs or serves its org until interrupted.
 pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<Exit, Failure> {
     let directory = Directory::prepare(&arguments.dir)?;
     let mut certificates = directory.certificate()?;
@@ -87,7 +87,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
             Exit::General,
             format!("the embedded org cannot start on port {}: {error}", arguments.port),
         )
-        .hint("choose another --port, or leave it out to use any free one")
+        .hint("choose another --port, or omit it to use any free one")
     })?;
     directory.configure(&org)?;
     print::line(format!(
@@ -120,7 +120,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
 }
 
 async fn run_jobs(directory: &Directory, context: &Context) -> Result<Exit, Failure> {
-    // Nothing of the user's own environment: the demo is the same everywhere.
+    // Without the user's environment, so the demo is always the same.
     let sources = Sources {
         config_flag: Some(directory.path.join("sfexport.toml")),
         environment: Vec::new(),
@@ -224,14 +224,14 @@ struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory; one that holds somebody's own configuration is left alone.
+    /// Creates the directory. Refuses one with a configuration that is not a demo's.
     fn prepare(dir: &Path) -> Result<Self, Failure> {
         let directory = Self { shown: dir.to_owned(), path: working_dir()?.join(dir) };
         let config = directory.path.join("sfexport.toml");
         match std::fs::read_to_string(&config) {
             Ok(text) if !text.starts_with(MARK) => {
-                let what = format!("{} is not the demo's, and is left as it is", config.display());
-                return Err(Failure::new(Exit::Output, what).hint("name another directory with --dir"));
+                let what = format!("{} is not a configuration of the demo", config.display());
+                return Err(Failure::new(Exit::Output, what).hint("choose another directory with --dir"));
             }
             _ => {}
         }
@@ -240,7 +240,7 @@ impl Directory {
             .map_err(|error| Failure::of_file(Exit::Output, "cannot make", &jobs, &error))?;
         for (name, text) in JOBS {
             let path = jobs.join(name);
-            // A job that was changed to try something out stays changed.
+            // Jobs that the user has changed are kept.
             if !path.exists() {
                 write(&path, text)?;
             }
@@ -248,7 +248,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// The certificate of the demo's key, both made where they are missing.
+    /// The certificate of the demo's key. Both are created if they are missing.
     fn certificate(&self) -> Result<String, Failure> {
         let (key, certificate) = (self.path.join("server.key"), self.path.join("server.crt"));
         if !(key.exists() && certificate.exists()) {

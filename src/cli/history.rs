@@ -1,4 +1,4 @@
-//! `sfexport history`: past runs, read while others write.
+//! `sfexport history` lists past runs. It can run at the same time as the daemon.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,10 +28,10 @@ pub(super) struct HistoryArguments {
     wide: bool,
 }
 
-/// Shows past runs, the newest first.
+/// Shows past runs, newest first.
 pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result<Exit, Failure> {
     let sources = context.sources()?;
-    // The jobs only bring their zones: a mistake in one of them hides no history.
+    // Only the time zones of the jobs are needed, so mistakes in jobs do not matter.
     let (settings, zones, jobs_are_known) = match config::load(&sources, &Selection::All) {
         Ok(config) => {
             let zones = config.jobs.iter().map(|job| (job.name.as_str().to_owned(), job.timezone.clone()));
@@ -44,11 +44,10 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
     if matches!(directory.try_exists(), Ok(false)) {
         let what = format!("there is no state directory {}", directory.display());
         if context.common.state_dir.is_some() {
-            return Err(Failure::new(Exit::Configuration, what).hint(
-                "--state-dir names it; it holds the history of the runs and of the daemon that were given it",
-            ));
+            return Err(Failure::new(Exit::Configuration, what)
+                .hint("set --state-dir to the state directory of the runs or the daemon"));
         }
-        // Before the first run it is not there. What a program reads stays a report a line.
+        // It does not exist before the first run. With --json, the output contains only reports.
         match arguments.json {
             true => print::warning(context.common.log_format, None, &format!("no run yet: {what}")),
             false => print::line(format!("no run yet: {what}")),
@@ -80,7 +79,7 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
     Ok(Exit::Success)
 }
 
-/// Whether the history knows a job that the configuration does not.
+/// Checks that the history has a job that is not in the configuration.
 fn known<'a>(job: &str, state: &State, configured: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
     let mut names: BTreeSet<String> = configured.map(str::to_owned).collect();
     for report in state.history()? {
@@ -96,7 +95,7 @@ fn known<'a>(job: &str, state: &State, configured: impl Iterator<Item = &'a str>
     Err(Failure::new(Exit::Configuration, what).hint(hint))
 }
 
-/// Shows runs as a table; in 80 columns, as far as the jobs' names allow, a failed run's error follows below it.
+/// Shows runs as a table. In 80 columns, if the jobs' names allow it, the error of a failed run is on the line below.
 fn show(reports: &[RunReport], zones: &HashMap<String, TimeZone>, wide: bool) {
     let mut rows = vec![match wide {
         true => WIDE_HEADINGS.map(str::to_owned).to_vec(),

@@ -1,4 +1,4 @@
-//! `sfexport init`: a commented configuration and a first job, to be edited.
+//! `sfexport init` writes a commented configuration and a first job.
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
@@ -31,7 +31,7 @@ pub(super) struct InitArguments {
 /// The name of the first job.
 const JOB: &str = "accounts";
 
-/// Writes what is missing, and says what it wrote and what comes next. Nothing is overwritten.
+/// Writes missing files, and prints their names and the next steps. Existing files are not overwritten.
 pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit, Failure> {
     let config = match &context.common.config {
         Some(file) => file.clone(),
@@ -60,7 +60,8 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
     let given = [("--client-id", &arguments.client_id), ("--username", &arguments.username)];
     let unheeded: Vec<_> = given.iter().filter(|(_, value)| value.is_some()).map(|(flag, _)| *flag).collect();
     if !is_fresh && !unheeded.is_empty() {
-        let what = format!("what {} said stands in no file", unheeded.join(" and "));
+        let what =
+            format!("{} had no effect, because the configuration already exists", unheeded.join(" and "));
         print::warning(context.common.log_format, None, &what);
     }
     let flag = match config.as_path() == Path::new(FILE_NAME) {
@@ -72,7 +73,7 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
         false => format!(" --out {}", directory.display()),
     };
     print::line("\nNext:");
-    // Where the key of a configuration that was there is, and what it says of the org, is for `check` to see.
+    // `check` tests the key and the org of an existing configuration.
     if is_fresh && !directory.join("server.key").exists() {
         print::line(format!("  sfexport keygen{out}"));
         print::line("      makes the key and the certificate, and shows where in Setup to upload it");
@@ -88,14 +89,14 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-/// Writes a new file, whole or not at all.
+/// Writes a new file, completely or not at all.
 fn create(path: &Path, text: &str) -> io::Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         fs::create_dir_all(directory)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(text.as_bytes()).inspect_err(|_| {
-        // It was made here: what is half written helps nobody.
+        // This file was created here, and is incomplete.
         let _ = fs::remove_file(path);
     })
 }
@@ -129,7 +130,7 @@ fn configuration(arguments: &InitArguments) -> String {
          cert_file = \"server.crt\"   # the uploaded certificate: `sfexport check` warns before it expires\n",
     );
     let written = ["login_url", "client_id", "username", "key_file", "cert_file"];
-    // Passwords stand in no file.
+    // Passwords are not allowed in the file.
     for key in of(Table::Org).filter(|key| !written.contains(&key.name) && key.kind != Kind::Secret) {
         commented(&mut text, key, key.name);
     }
@@ -145,7 +146,7 @@ fn configuration(arguments: &InitArguments) -> String {
     text
 }
 
-/// A key with its default, as a comment that becomes the key when its # is taken away.
+/// A key with its default, commented out.
 fn commented(text: &mut String, key: &Key, name: &str) {
     let about = key.about;
     let _ = match (key.default, key.kind) {

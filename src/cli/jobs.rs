@@ -1,4 +1,4 @@
-//! `sfexport jobs`: the jobs, their schedules, next and last runs, read while a daemon writes.
+//! `sfexport jobs` lists the jobs with their schedules, next and last runs. It can run at the same time as the daemon.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,7 +26,7 @@ pub(super) struct JobsArguments {
     wide: bool,
 }
 
-/// A job, as `--json` shows it.
+/// A job in the output of `--json`.
 #[derive(Serialize)]
 struct Line<'a> {
     job: &'a str,
@@ -34,16 +34,16 @@ struct Line<'a> {
     enabled: bool,
     schedule: Option<&'a str>,
     timezone: &'a str,
-    /// In UTC; in the past where it is due, and the daemon catches it up when it starts.
+    /// In UTC. It is in the past if the run is due when the daemon starts.
     next: Option<Timestamp>,
-    /// The same in the job's zone.
+    /// The same time in the job's zone.
     next_in_zone: Option<String>,
-    /// Whether the running daemon has loaded its files as they are; none if no daemon runs.
+    /// Whether the running daemon has loaded the current files; `None` if no daemon is running.
     loaded: Option<bool>,
     last: Option<&'a RunReport>,
 }
 
-/// A job that cannot be read, as `--json` shows it.
+/// A job that cannot be read, in the output of `--json`.
 #[derive(Serialize)]
 struct BrokenLine<'a> {
     job: &'a str,
@@ -66,7 +66,7 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
         print::warning(context.common.log_format, None, &error.to_string());
     }
     let last = last_runs(&state, &config)?;
-    // If the lock cannot be looked at, nobody knows, and nothing is said.
+    // If the lock cannot be read, it is unknown whether a daemon is running.
     let has_daemon = state.has_daemon().ok();
     let loaded = if has_daemon == Some(true) { state.loaded().ok().flatten() } else { None };
     let changes = loaded.map(|loaded| Changes::since(&loaded, &config.digests));
@@ -78,7 +78,7 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
         false => headings(several_orgs),
     }];
     let mut errors = Vec::new();
-    // Both are in the order of the names.
+    // Both are sorted by name.
     for (job, snapshot) in config.jobs.values().zip(&snapshots) {
         let last = last.get(job.name.as_str());
         if arguments.json {
@@ -116,10 +116,10 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
     }
     if snapshots.iter().any(|snapshot| snapshot.next.is_some()) && has_daemon == Some(false) {
         let directory = config.settings.state_dir.display();
-        let what = format!("no daemon is running on {directory}, so no run starts by itself");
+        let what = format!("no daemon is running on {directory}, so no scheduled runs will start");
         print::warning(context.common.log_format, None, &what);
     }
-    // The others have been shown, and the status says that these cannot run.
+    // The status shows that these jobs cannot run.
     match Mistakes::together(broken.into_values()) {
         Some(mistakes) => Err(mistakes.into()),
         None => Ok(Exit::Success),
@@ -141,7 +141,7 @@ impl Changes {
         !self.shared_file && !self.jobs.contains_key(job)
     }
 
-    /// What a person should know of it.
+    /// The warning about the changes, if there are any.
     fn warning(&self) -> Option<String> {
         const MOST: usize = 5;
         let shared_file = self.shared_file.then(|| "the changed sfexport.toml".to_owned());
@@ -201,7 +201,7 @@ fn headings(several_orgs: bool) -> Vec<String> {
     ["JOB"].into_iter().chain(org).chain(["NEXT RUN", "LAST RUN", "RESULT"]).map(str::to_owned).collect()
 }
 
-/// A job in 80 columns, as far as its name allows. Times are in the job's zone.
+/// A job in 80 columns, if its name allows it. Times are in the job's zone.
 fn row(
     job: &Job,
     snapshot: &JobSnapshot,

@@ -1,4 +1,4 @@
-//! `sfexport keygen`: a private key and the certificate to upload, and what to do with each.
+//! `sfexport keygen` creates a private key and the certificate to upload, and explains what to do with them.
 
 use std::path::{Path, PathBuf};
 
@@ -12,22 +12,22 @@ use crate::key::{self, KeyBits, KeyRequest, Subject};
 
 #[derive(Debug, Args)]
 pub(super) struct KeygenArguments {
-    /// The directory that both files go to, as server.key and server.crt
+    /// The directory to write server.key and server.crt to
     #[arg(short, long, default_value = ".", value_name = "DIR", value_parser = super::local_path())]
     out: PathBuf,
-    /// The key's file, where it is to be another
+    /// The key's file, instead of server.key in --out
     #[arg(long, value_name = "FILE", conflicts_with = "out", value_parser = super::local_path())]
     key: Option<PathBuf>,
-    /// The certificate's file, where it is to be another
+    /// The certificate's file, instead of server.crt in --out
     #[arg(long, value_name = "FILE", conflicts_with = "out", value_parser = super::local_path())]
     cert: Option<PathBuf>,
     /// The key's length in bits: 2048, 3072 or 4096
     #[arg(long, default_value = "2048", value_parser = bits, value_name = "N")]
     bits: KeyBits,
-    /// Whom the certificate names: a name, or CN=...,O=...,OU=...,L=...,ST=...,C=...
+    /// The subject of the certificate: a name, or CN=...,O=...,OU=...,L=...,ST=...,C=...
     #[arg(long, default_value = "CN=sfexport", value_name = "NAME")]
     subject: Subject,
-    /// For how many days the certificate is valid, 1 to 7300
+    /// How many days the certificate is valid, 1 to 7300
     #[arg(long, default_value_t = 730, value_parser = clap::value_parser!(u32).range(1..=7300), value_name = "N")]
     days: u32,
 }
@@ -36,7 +36,7 @@ fn bits(text: &str) -> Result<KeyBits, String> {
     text.parse().ok().and_then(KeyBits::of).ok_or_else(|| "choose 2048, 3072 or 4096 bits".to_owned())
 }
 
-/// Makes the pair, and says what goes where.
+/// Creates the key and the certificate, and prints the next steps.
 pub(super) fn keygen(arguments: &KeygenArguments) -> Result<Exit, Failure> {
     let beside = |name: &str| match arguments.out.as_path() {
         here if here == Path::new(".") => PathBuf::from(name),
@@ -72,7 +72,7 @@ pub(super) fn keygen(arguments: &KeygenArguments) -> Result<Exit, Failure> {
     print::line(format!(
         "{key:width$}  the private key: RSA, {length} bits, readable only by you; keep it here"
     ));
-    print::line(format!("{certificate:width$}  its certificate, to be uploaded; it expires {end}"));
+    print::line(format!("{certificate:width$}  the certificate to upload, which expires on {end}"));
     print::line(format!("{:width$}  SHA-256 {}", "", made.sha256));
     print::line(format!("{:width$}  SHA-1   {}", "", made.sha1));
     print::line(format!(
@@ -106,7 +106,7 @@ cert_file = {cert}
     Ok(Exit::Success)
 }
 
-/// A text as a basic string of TOML, whose escapes are those of JSON.
+/// A text as a basic TOML string, which has the same escapes as JSON.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,4 +1,4 @@
-//! Logs, to standard error: as text for people, or as JSON for those who collect them.
+//! Logs to standard error, as text for people or as JSON for programs.
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -12,19 +12,19 @@ use crate::error::{Exit, Failure};
 pub(super) enum Form {
     /// A line for people.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Whether these arguments ask for a log of JSON: for where they cannot be parsed.
+/// Whether these arguments, which may be invalid, ask for a log in JSON.
 pub(super) fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
     let arguments: Vec<_> = arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
     let asked = |pair: &[String]| pair[0] == "--log-format" && pair[1] == "json";
     arguments.windows(2).any(asked) || arguments.iter().any(|argument| argument == "--log-format=json")
 }
 
-/// Starts to log. `level` overrules `SFEXPORT_LOG`, which may also hold directives for single modules; without both it
-/// is `default`.
+/// Starts the log. `level` overrides `SFEXPORT_LOG`, which may contain directives for modules; the level is `default`
+/// without both.
 pub(super) fn start(
     form: Form,
     level: Option<tracing::Level>,
@@ -33,7 +33,7 @@ pub(super) fn start(
 ) -> Result<(), Failure> {
     let wanted = level.map(|level| level.to_string());
     let wanted = wanted.or_else(|| std::env::var("SFEXPORT_LOG").ok()).unwrap_or_default();
-    // A bare level is for sfexport; what libraries say beneath it is of no use to people who run exports.
+    // A level alone applies only to sfexport, since the messages of libraries do not help users.
     let directives = match wanted.trim() {
         "" => format!("warn,sfexport={default}"),
         level if !level.contains(['=', ',']) => format!("warn,sfexport={level}"),
@@ -44,7 +44,7 @@ pub(super) fn start(
             .hint("use error, warn, info, debug or trace")
     })?;
     stderr::start(bars.drawn());
-    // A log that cannot be written is lost, and nothing else: the library would tell of it by a panic.
+    // If the log cannot be written, only the log is lost. The library would panic.
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || stderr::Events { is_json: form == Form::Json })

@@ -1,4 +1,4 @@
-//! `sfexport man`: the manual. Pages of section 1 are made from the declarations of the arguments, those of section 5
+//! `sfexport man` prints the manual. The pages of section 1 are generated from the arguments, and the pages of section 5
 //! from the table of keys.
 
 use std::path::{Path, PathBuf};
@@ -23,12 +23,12 @@ pub(super) struct ManArguments {
 
 /// A page of section 5.
 struct FilePage {
-    /// The name by which it is asked for.
+    /// Its name on the command line.
     name: &'static str,
     title: &'static str,
     about: &'static str,
     description: &'static str,
-    /// The keys, each table under its heading.
+    /// The tables of keys with their headings.
     keys: &'static [(&'static str, Table)],
     example: &'static str,
 }
@@ -97,11 +97,11 @@ fn pages(command: &Command) -> impl Iterator<Item = (String, String, String)> {
     commands.chain(files)
 }
 
-/// The page of a command. What its help says after the options becomes sections: each paragraph that begins with a
-/// heading of its own, as `Examples:` is, and the others as notes.
+/// The page of a command. The help after the options becomes sections: one for each paragraph with a heading, such as
+/// `Examples:`, and notes for the others.
 fn of_command(command: &Command) -> String {
     let is_whole = command.get_name() == "sfexport";
-    // A subcommand by itself knows neither the program's name nor its version.
+    // A subcommand does not have the program's name and version.
     let man = Man::new(command.clone().after_help("").after_long_help(""))
         .source(concat!("sfexport ", env!("CARGO_PKG_VERSION")))
         .manual("sfexport");
@@ -213,7 +213,7 @@ fn of_file(page: &FilePage) -> String {
                     None => format!("Default: {words}."),
                 },
             };
-            // Markdown's code marks are for the web.
+            // Manual pages have no Markdown.
             roff.text([roman(format!("{} {default}", key.about).replace('`', ""))]);
         }
     }

@@ -1,5 +1,4 @@
-//! What is printed: answers and data to standard output, failures to standard error. A reader that has gone away
-//! is no reason to fail; an answer that a full disk swallowed is.
+//! Prints results to standard output, and failures to standard error. A closed pipe is not a failure, but a full disk is.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
@@ -15,7 +14,7 @@ use crate::report::RunReport;
 /// Whether only failures are shown.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// Shows only failures from here on, or everything.
+/// Sets whether to show only failures.
 pub(super) fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
 }
@@ -25,16 +24,16 @@ pub(super) fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
-/// Why an answer could not be printed, if one could not: the first reason.
+/// The first error from printing a result, if there was one.
 static LOST: OnceLock<String> = OnceLock::new();
 
-/// A line of an answer.
+/// Prints a line of a result.
 pub(super) fn line(text: impl AsRef<str>) {
     let mut stdout = io::stdout().lock();
     noted(writeln!(stdout, "{}", text.as_ref()).and_then(|()| stdout.flush()));
 }
 
-/// An answer that is not only lines: a script, a page.
+/// Prints a result that is more than lines: a script or a page.
 pub(super) fn bytes(text: &[u8]) {
     let mut stdout = io::stdout().lock();
     noted(stdout.write_all(text).and_then(|()| stdout.flush()));
@@ -48,29 +47,29 @@ fn noted(printed: io::Result<()>) {
     }
 }
 
-/// The failure of a command whose answer did not reach standard output, where it did not.
+/// The failure of a command whose result could not be printed, if so.
 pub(super) fn lost() -> Option<Failure> {
     let why = LOST.get()?;
-    Some(Failure::new(Exit::Output, format!("the answer could not be written to standard output: {why}")))
+    Some(Failure::new(Exit::Output, format!("cannot write the result to standard output: {why}")))
 }
 
-/// An answer as JSON, for people to read as well.
+/// Prints a result as readable JSON.
 pub(super) fn json(answer: &impl Serialize) {
-    // Text, numbers and lists of text: nothing that JSON cannot hold.
+    // Text, numbers and lists of text can always be written as JSON.
     if let Ok(json) = serde_json::to_string_pretty(answer) {
         line(json);
     }
 }
 
-/// An answer as a line of JSON, for machines.
+/// Prints a result as one line of JSON.
 pub(super) fn json_line(answer: &impl Serialize) {
     if let Ok(json) = serde_json::to_string(answer) {
         line(json);
     }
 }
 
-/// A failure; `of` is the job that it ended. As text it is for a person to read; where the log is JSON it is an
-/// event of the log, so that standard error stays what its reader expects.
+/// Prints a failure; `of` is the job that failed. If the log is in JSON, the failure is an event in the log, so standard
+/// error contains only JSON.
 pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
     let Failure { what, hint, exit, .. } = failure;
     if form == Form::Json && tracing::dispatcher::has_been_set() {
@@ -86,7 +85,7 @@ pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
     stderr::say(text.as_bytes());
 }
 
-/// What a person should know although nothing failed.
+/// Prints a warning.
 pub(super) fn warning(form: Form, of: Option<&str>, text: &str) {
     if is_quiet() {
         return;
@@ -100,14 +99,14 @@ pub(super) fn warning(form: Form, of: Option<&str>, text: &str) {
     stderr::say(format!("{label} {of}{}\n", plain_lines(text)).as_bytes());
 }
 
-/// What a person should know about an answer, on standard error; a log of JSON has no place for it.
+/// Prints a remark about a result to standard error, unless the log is in JSON.
 pub(super) fn note(form: Form, text: &str) {
     if form == Form::Text && !is_quiet() {
         stderr::say(format!("{}\n", plain_lines(text)).as_bytes());
     }
 }
 
-/// The colours in use.
+/// The colors in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colour {
     Red,
@@ -116,7 +115,7 @@ pub(super) enum Colour {
     Grey,
 }
 
-/// A word in a colour, where colours are wanted.
+/// A word in a color, if colors are wanted.
 pub(super) fn coloured(word: &str, colour: Colour, wanted: bool) -> String {
     let code = match colour {
         Colour::Red => "1;31",
@@ -127,22 +126,22 @@ pub(super) fn coloured(word: &str, colour: Colour, wanted: bool) -> String {
     if wanted { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() }
 }
 
-/// Whether colours are wanted there: on a terminal that has them, unless `NO_COLOR` says otherwise
+/// Whether colors are wanted: on a terminal that has them, unless `NO_COLOR` is set
 /// (<https://no-color.org>).
 pub(super) fn colours_of(stream: &impl IsTerminal) -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     stream.is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// A run report as a line of JSON.
+/// Prints a run report as one line of JSON.
 pub(super) fn report(report: &RunReport) {
-    // Text, numbers and lists of text: nothing that JSON cannot hold.
+    // Text, numbers and lists of text can always be written as JSON.
     if let Ok(json) = serde_json::to_string(report) {
         line(json);
     }
 }
 
-/// A run report beside data: to standard error.
+/// Prints a run report to standard error, because standard output has the records.
 pub(super) fn report_aside(report: &RunReport) {
     if let Ok(json) = serde_json::to_string(report) {
         stderr::say(format!("{json}\n").as_bytes());

@@ -1,4 +1,4 @@
-//! What the process asks of the system before any work: descriptors, and threads that nobody can take away later.
+//! Reserves file descriptors and threads when the process starts, before others can use them up.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use tokio::runtime::{Builder, Runtime};
 use crate::error::{Exit, Failure};
 use crate::threads;
 
-/// As good as for ever.
+/// Practically forever.
 const KEEP_ALIVE: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 
-/// Raises the soft limit of descriptors to the hard one. The soft one is low by default, for programs that still use
-/// select(2); this one does not.
+/// Raises the soft limit of file descriptors to the hard limit. The soft limit is low by default for programs that use
+/// select(2), which this one does not.
 pub(super) fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        // If the system refuses, the old limit has to do.
+        // If the system refuses, the old limit stays in effect.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
 }
 
-/// The runtime, with so many threads for the network and at least one for blocking work.
+/// The runtime, with this number of network threads and at least one thread for blocking work.
 ///
-/// The library panics if blocking work finds no thread and none can be started. While one is there, work waits for it
-/// instead; so one is started now, and none ends for want of work.
+/// The library panics if there is no thread for blocking work and none can be started. If there is one, work waits for it.
+/// So one is started now, and idle threads do not end.
 ///
 /// # Errors
-/// [`Exit::TryLater`] if the system has no threads to give.
+/// [`Exit::TryLater`] if the system cannot start more threads.
 pub(super) fn runtime(network_threads: usize) -> Result<Runtime, Failure> {
     probe(network_threads + 1)?;
     let runtime = Builder::new_multi_thread()
@@ -37,12 +37,12 @@ pub(super) fn runtime(network_threads: usize) -> Result<Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::General, format!("cannot start: {error}")))?;
-    // Nothing can go wrong in it.
+    // It cannot fail.
     let _ = runtime.block_on(runtime.spawn_blocking(|| ()));
     Ok(runtime)
 }
 
-/// Whether so many threads can run at once; the library would panic.
+/// Whether this number of threads can run at once. If not, the library would panic.
 fn probe(count: usize) -> Result<(), Failure> {
     let mut started = Vec::new();
     for _ in 0..count {

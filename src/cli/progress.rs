@@ -1,4 +1,4 @@
-//! The progress bars of a terminal.
+//! Draws progress bars on a terminal.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,22 +8,22 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use crate::monitor::{Event, Monitor};
 use crate::report::RunId;
 
-/// One bar a run, drawn only where standard error is a terminal.
+/// One bar per run, only if standard error is a terminal.
 #[derive(Clone)]
 pub(super) struct Bars {
     drawn: MultiProgress,
-    /// Nothing is drawn. Asking indicatif would wait for who writes there.
+    /// Whether nothing is drawn. Asking indicatif would block while something is written.
     hidden: bool,
     of_runs: Arc<Mutex<HashMap<RunId, ProgressBar>>>,
 }
 
 impl Bars {
     pub(super) fn new() -> Self {
-        // indicatif draws nothing where standard error is no terminal.
+        // Indicatif draws nothing if standard error is not a terminal.
         Self::on(ProgressDrawTarget::stderr_with_hz(10))
     }
 
-    /// Bars that nobody sees.
+    /// Invisible bars.
     pub(super) fn hidden() -> Self {
         Self::on(ProgressDrawTarget::hidden())
     }
@@ -33,7 +33,7 @@ impl Bars {
         Self { hidden: drawn.is_hidden(), drawn, of_runs: Arc::default() }
     }
 
-    /// Where they are drawn, if they are, for who writes there too.
+    /// The bars, if they are drawn, for others that write to standard error.
     pub(super) fn drawn(&self) -> Option<MultiProgress> {
         (!self.hidden).then(|| self.drawn.clone())
     }
@@ -63,7 +63,7 @@ impl Monitor for Bars {
                         }
                         bar.set_length(*total);
                     }
-                    // How far it is to the end is not known.
+                    // The total is unknown.
                     None => bar.set_style(style("{prefix}  {human_pos} records  {rate}")),
                 }
                 bar.set_position(*records);
@@ -86,7 +86,7 @@ fn with(bars: &HashMap<RunId, ProgressBar>, run: &RunId, act: impl FnOnce(&Progr
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // indicatif's own rate has four decimals.
+    // Indicatif shows rates with four decimals.
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
         let _ = write!(out, "{:.0}/s", state.per_sec());
     };

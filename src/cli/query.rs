@@ -1,4 +1,4 @@
-//! `sfexport query`: one query to a file or to standard output, without a job file.
+//! `sfexport query` exports one query to a file or to standard output, without a job file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(super) struct QueryArguments {
     /// What to do if the number of records is not what the org counted
     #[arg(long, value_enum, value_name = "CHECK", default_value = "explain")]
     count_check: CountCheckArgument,
-    /// Stands in the way of the flag that every command takes: a query's file goes where -o says
+    /// Replaces the option of all commands, which does not apply to -o
     #[arg(long, hide = true)]
     output_root: Option<String>,
     /// Print a run report as JSON, one object on one line; to standard error where the records go to standard output
@@ -69,11 +69,13 @@ enum FormatArgument {
     Jsonl,
 }
 
-/// Exports one query's result. The file is staged and published like a job's; a stream cannot be taken back.
+/// Exports the result of one query. A file is staged and published like a job's. A stream is written directly.
 pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Result<Exit, Failure> {
     if arguments.output_root.is_some() {
-        let what = "--output-root is for jobs: a query's file goes where -o says, from the working directory";
-        return Err(Failure::new(Exit::Usage, what));
+        let what = "--output-root does not apply to queries";
+        return Err(
+            Failure::new(Exit::Usage, what).hint("write the path in -o, relative to the working directory")
+        );
     }
     let streamed = arguments.is_streamed();
     let format = format(&arguments, streamed)?;
@@ -122,14 +124,14 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         policy: Policy::default(),
         ping_url: None,
     };
-    // A query keeps no state, so there is no state_dir to hold rows in.
+    // A query has no state directory for rows.
     config.settings.scratch_dir.get_or_insert_with(|| scratch_dir(&path, streamed));
     let edges = context.edges(&config.settings, None);
     let id = RunId::new(edges.clock.now(), edges.clock.random());
     let run = Run { job: Arc::new(job), org, id, scheduled: None, output, extent: Extent::Whole };
     let Outcome { report, error } = export(run, &edges, &context.stop).await;
     if error == Some(RunError::ReaderGone) {
-        // `sfexport query ... -o - | head`: whoever stopped reading knows.
+        // In `sfexport query ... -o - | head`, this is expected.
         return Ok(Exit::General);
     }
     let exit = shown_failure(&report, None, context.common.log_format);
@@ -144,8 +146,8 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     Ok(exit)
 }
 
-/// Where a query holds rows that are too many for memory if the configuration does not say: next to its file, whose file
-/// system must take all of them anyway; for a stream the system's directory for temporary files that are not in memory.
+/// The default directory for rows that do not fit into memory: next to the output, or for a stream, the system's directory
+/// for temporary files on disk.
 fn scratch_dir(path: &Path, streamed: bool) -> PathBuf {
     const ON_DISK: &str = "/var/tmp";
     match path.parent() {
@@ -155,8 +157,7 @@ fn scratch_dir(path: &Path, streamed: bool) -> PathBuf {
     }
 }
 
-/// The format of the output. A path that no file of this system has, or whose extension promises something else, is a
-/// mistake; a job's fields are not filled in here.
+/// The format of the output. Paths of other systems, extensions of other formats and fields are refused.
 fn format(arguments: &QueryArguments, streamed: bool) -> Result<Format, Failure> {
     let output = arguments.output.as_str();
     let written = arguments.format.map(|format| match format {
@@ -171,8 +172,8 @@ fn format(arguments: &QueryArguments, streamed: bool) -> Result<Format, Failure>
         return Err(usage(format!("-o {output:?} {}", not_local.reason()), not_local.hint()));
     }
     if let Some(field) = output_path::field_in(output) {
-        let what = format!("-o {output:?} holds {field}, but fields are for a job's output");
-        let hint = "let the shell write the date, as in -o \"accounts-$(date +%F).csv\"";
+        let what = format!("-o {output:?} contains {field}, which is replaced only in a job's output");
+        let hint = "use the shell to write the date, as in -o \"accounts-$(date +%F).csv\"";
         return Err(usage(what, hint.to_owned()));
     }
     path_text::format_of(output, written)

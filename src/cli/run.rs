@@ -1,4 +1,4 @@
-//! `sfexport run`: jobs, now.
+//! `sfexport run` runs jobs now.
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -26,7 +26,7 @@ use crate::state::{State, StateError};
 use crate::status::{RunStats, Snapshot, metrics};
 
 #[derive(Debug, Args)]
-// A group, so a command line without a job is shown --all.
+// A group, so the message for a command line without jobs mentions --all.
 #[command(group = ArgGroup::new("which").args(["jobs", "all"]).required(true), after_help = AFTER_HELP)]
 pub(super) struct RunArguments {
     /// The jobs to run, in the order of their names
@@ -58,13 +58,13 @@ Examples:
 Without a terminal, a run prints JOB, RECORDS and PATH, separated by tabs.";
 
 impl RunArguments {
-    /// Whether there is but one run to be done.
+    /// Whether it names a single job.
     pub(super) fn is_one_job(&self) -> bool {
         !self.all && self.jobs.len() == 1
     }
 }
 
-/// Reads a timestamp, and tells what one lacks.
+/// Reads a timestamp. The error names the missing part.
 fn timestamp(text: &str) -> Result<Timestamp, String> {
     const FORM: &str = "write it as in 2026-11-22T02:00:00+01:00";
     if let Ok(timestamp) = text.parse() {
@@ -91,7 +91,7 @@ fn timestamp(text: &str) -> Result<Timestamp, String> {
             "a number in it is out of range: months go from 01 to 12, days to the month's last, hours to 23, minutes \
              and seconds to 59; {FORM}"
         ),
-        _ if !date && !time => format!("it is no timestamp; {FORM}"),
+        _ if !date && !time => format!("it is not a timestamp; {FORM}"),
         [part] => format!("its {part} is missing; {FORM}"),
         parts => format!("its {} are missing; {FORM}", parts.join(" and its ")),
     })
@@ -110,7 +110,7 @@ fn skip(text: &mut &str, form: &str) -> bool {
     fits
 }
 
-/// Runs the jobs named; one that fails stops no other.
+/// Runs the named jobs. A failed job does not stop the others.
 pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Exit, Failure> {
     let selection = if arguments.all { Selection::All } else { Selection::Jobs(arguments.jobs.clone()) };
     let config = config::load(&context.sources()?, &selection)?;
@@ -131,7 +131,7 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
         stats.set_jobs(batch.jobs.iter().map(AsRef::as_ref));
         monitors.push(Arc::clone(stats) as _);
     }
-    // A dry run exports nothing that anybody waits for.
+    // Dry runs are not reported.
     if extent == Extent::Whole && !notifier.is_idle() {
         monitors.push(Arc::clone(&notifier) as _);
     }
@@ -151,16 +151,16 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     .await?;
     notifier.finish(context.stop.requested()).await;
     if let (Some(stats), Some(path)) = (&stats, &arguments.metrics_file) {
-        // The exports are made, or not, whatever becomes of their figures.
+        // The metrics do not affect the exit status.
         if let Err(failure) = write_metrics(path, stats, config, &state) {
-            let failure = failure.context("the metrics were not written");
+            let failure = failure.context("the metrics have not been written");
             print::warning(context.common.log_format, None, &failure.what);
         }
     }
     Ok(Exit::of_all(statuses))
 }
 
-/// Gives the runs of the history, the newest first. No export is left undone for those that cannot be read.
+/// Reads the history, newest first. If it cannot be read, the run continues without it.
 pub(super) fn recall(state: &State, mut learn: impl FnMut(&RunReport)) {
     let mut reports = || -> Result<(), StateError> {
         for report in state.history()? {
@@ -169,12 +169,12 @@ pub(super) fn recall(state: &State, mut learn: impl FnMut(&RunReport)) {
         Ok(())
     };
     if let Err(error) = reports() {
-        tracing::warn!(%error, "it continues without the runs of the past");
+        tracing::warn!(%error, "cannot read the history, and continues without it");
     }
 }
 
-/// Writes the metrics whole, as an export is written: a collector sees the previous file or the new one, and the file
-/// that is written first has a name that nobody can guess and the collector ignores.
+/// Writes the metrics like an export: a collector sees either the previous file or the new one, and ignores the temporary
+/// file, whose name cannot be guessed.
 fn write_metrics(path: &Path, stats: &RunStats, config: Config, state: &State) -> Result<(), Failure> {
     let now = Timestamp::now();
     let config = LoadedConfig::new(config);
@@ -186,7 +186,7 @@ fn write_metrics(path: &Path, stats: &RunStats, config: Config, state: &State) -
         stopping: false,
     };
     let text = metrics::text(stats, &snapshot);
-    // A misspelt directory is not made: no collector would look into it.
+    // The directory is not created. A new one would be a misspelled one, which no collector reads.
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     directory
         .map_or(Ok(()), |directory| fs::metadata(directory).map(drop))
@@ -199,7 +199,7 @@ fn write_metrics(path: &Path, stats: &RunStats, config: Config, state: &State) -
     Ok(())
 }
 
-/// The jobs to run, in the order of their names, each once.
+/// The jobs to run, sorted by name, without duplicates.
 fn chosen(config: &Config, arguments: &RunArguments) -> Result<Vec<Arc<Job>>, Failure> {
     let wanted = |job: &&Job| {
         if arguments.all { job.enabled } else { arguments.jobs.iter().any(|name| name == job.name.as_str()) }
@@ -208,9 +208,9 @@ fn chosen(config: &Config, arguments: &RunArguments) -> Result<Vec<Arc<Job>>, Fa
     if jobs.is_empty() {
         let directory = config.settings.jobs_dir.display();
         let hint = match config.jobs.first() {
-            None => "a job is a file NAME.toml there with soql and output".to_owned(),
+            None => "write a job file NAME.toml with `soql` and `output`".to_owned(),
             Some(job) => format!(
-                "write enabled = true into those that --all is to run; `sfexport run {}` runs one that is disabled",
+                "set enabled = true in the jobs for --all, or run a disabled job by its name: `sfexport run {}`",
                 job.name
             ),
         };
@@ -220,7 +220,7 @@ fn chosen(config: &Config, arguments: &RunArguments) -> Result<Vec<Arc<Job>>, Fa
     Ok(jobs)
 }
 
-/// Prints what a run did, and gives its status.
+/// Prints the result of a run, and returns its status.
 fn show(report: &RunReport, arguments: &RunArguments, form: Form) -> Exit {
     let exit = shown_failure(report, Some(&report.job), form);
     if arguments.json {
@@ -231,7 +231,7 @@ fn show(report: &RunReport, arguments: &RunArguments, form: Form) -> Exit {
     exit
 }
 
-/// The line of a run that went well: for a person on a terminal, else for a script.
+/// The line of a successful run, for people on a terminal, otherwise for scripts.
 fn success(report: &RunReport, dry_run: bool) -> String {
     let path = report.path.as_deref().unwrap_or_default();
     let records = || if dry_run { "ready".to_owned() } else { report.records.to_string() };
@@ -253,7 +253,7 @@ fn success(report: &RunReport, dry_run: bool) -> String {
     )
 }
 
-/// Prints a failed run's failure and every run's warnings, and gives the run's status.
+/// Prints a run's failure and warnings, and returns its status.
 pub(super) fn shown_failure(report: &RunReport, of: Option<&str>, form: Form) -> Exit {
     for warning in &report.warnings {
         print::warning(form, of, warning);

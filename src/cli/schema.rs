@@ -1,4 +1,4 @@
-//! `sfexport schema`: the JSON Schemas of the two files.
+//! `sfexport schema` prints the JSON Schemas of the two files.
 
 use clap::{Args, ValueEnum};
 
@@ -8,7 +8,7 @@ use crate::error::Exit;
 
 #[derive(Debug, Args)]
 pub(super) struct SchemaArguments {
-    /// Which file the schema is for
+    /// The file to print the schema of
     #[arg(value_enum)]
     file: FileArgument,
 }

@@ -1,4 +1,4 @@
-//! `sfexport completions`: the script by which a shell asks this binary for completions.
+//! `sfexport completions` prints the script with which a shell asks this binary for completions.
 
 use clap::Args;
 use clap_complete::Shell;
@@ -14,7 +14,7 @@ pub(super) struct CompletionsArguments {
     shell: Shell,
 }
 
-/// Prints a shell's completion script, which asks this very binary for what it completes.
+/// Prints a shell's completion script.
 ///
 /// # Errors
 /// [`Exit::General`] if there is no script for the shell.

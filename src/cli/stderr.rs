@@ -1,4 +1,4 @@
-//! Standard error, written on a thread of its own: a reader that hangs holds up no export, no signal and no end.
+//! Writes standard error on a separate thread, so a blocked reader does not delay exports, signals or the end.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -10,13 +10,13 @@ use indicatif::MultiProgress;
 
 use crate::error::{hides, plain};
 
-/// How many bytes may wait for the reader.
+/// The maximum number of bytes waiting for the reader.
 const MAX_PENDING_BYTES: usize = 1 << 20;
 
-/// How long a reader that takes nothing is waited for: where the room is used up, and at the end.
+/// How long to wait for a blocked reader, if the buffer is full and at the end.
 const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// One of a process, as standard error is.
+/// There is one per process, like standard error.
 static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
     served: false,
     lines: VecDeque::new(),
@@ -26,20 +26,20 @@ static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
     lost: 0,
 });
 
-/// Something of [`WAITING`] is not as it was.
+/// Signals a change in [`WAITING`].
 static CHANGED: Condvar = Condvar::new();
 
 struct Waiting {
-    /// A thread writes. Where none does, whoever has something to say writes it.
+    /// Whether there is a thread that writes. If not, callers write directly.
     served: bool,
     lines: VecDeque<Vec<u8>>,
-    /// Of all the lines, and of the one that is being written.
+    /// The bytes of all waiting lines, including the one being written.
     bytes: usize,
-    /// Lines so far.
+    /// The number of lines so far.
     written: u64,
-    /// The reader took nothing for as long as it is waited for, and nothing since.
+    /// Whether the reader is blocked: it has read nothing during the longest wait, and nothing since.
     hangs: bool,
-    /// Lines for which there was no room and that the log has not mentioned yet.
+    /// The number of lost lines that the log has not reported yet.
     lost: u64,
 }
 
@@ -53,13 +53,13 @@ impl Waiting {
     }
 }
 
-/// Starts the thread that writes; bars that are drawn step aside for each line.
+/// Starts the thread that writes. Progress bars are hidden while it writes a line.
 pub(super) fn start(drawn: Option<MultiProgress>) {
     let serving = thread::Builder::new().name("stderr".to_owned()).spawn(move || serve(drawn.as_ref()));
     lock().served = serving.is_ok();
 }
 
-/// Says a line, or several in one piece. It is written in its turn, or lost where the reader hangs.
+/// Queues one or more lines, which are written together. They are lost if the reader is blocked.
 pub(super) fn say(line: &[u8]) {
     let mut waiting = lock();
     if !waiting.served {
@@ -68,7 +68,7 @@ pub(super) fn say(line: &[u8]) {
         return;
     }
     if !waiting.has_room(line) && !waiting.hangs {
-        // A reader that is only slow loses nothing: it is waited for.
+        // A slow reader loses nothing.
         let waited = CHANGED.wait_timeout_while(waiting, READER_TIMEOUT, |waiting| !waiting.has_room(line));
         let (after, result) = waited.unwrap_or_else(PoisonError::into_inner);
         waiting = after;
@@ -83,7 +83,7 @@ pub(super) fn say(line: &[u8]) {
     CHANGED.notify_all();
 }
 
-/// Waits until everything is written, or the reader takes nothing for a second.
+/// Waits until everything is written, or until the reader has read nothing for a second.
 pub(super) fn flush() {
     let mut waiting = lock();
     while waiting.served && !waiting.is_done() {
@@ -102,7 +102,7 @@ fn serve(drawn: Option<&MultiProgress>) {
     loop {
         let waited = CHANGED.wait_while(lock(), |waiting| waiting.lines.is_empty());
         let line = waited.unwrap_or_else(PoisonError::into_inner).lines.pop_front().unwrap_or_default();
-        // Where it cannot be written it is lost: no export fails for its log.
+        // Errors are ignored, because an export must not fail because of its log.
         let write = || io::stderr().lock().write_all(&line);
         let _ = drawn.map_or_else(write, |drawn| drawn.suspend(write));
         let mut waiting = lock();
@@ -124,7 +124,7 @@ fn lock() -> MutexGuard<'static, Waiting> {
     WAITING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Standard error for the log, which gives each event in one piece: one line, whatever is in it.
+/// Standard error for the log. Each event becomes one line.
 pub(super) struct Events {
     pub(super) is_json: bool,
 }
@@ -140,7 +140,7 @@ impl Write for Events {
     }
 }
 
-/// An event as one line. JSON has escaped control characters by itself, but not the controls of writing direction.
+/// An event as one line. In JSON, control characters are escaped already, but not those of writing direction.
 fn one_line(event: &[u8], is_json: bool) -> String {
     let event = String::from_utf8_lossy(event);
     let text = event.strip_suffix('\n').unwrap_or(&event);

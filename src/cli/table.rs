@@ -1,4 +1,4 @@
-//! Answers of several columns, aligned for people. What a program reads is printed as JSON.
+//! Prints tables for people. Output for programs is JSON.
 
 use std::borrow::Cow;
 use std::io::IsTerminal as _;
@@ -6,8 +6,7 @@ use std::io::IsTerminal as _;
 use super::print;
 use crate::error::plain;
 
-/// How many columns a line on standard output has room for; `None` if it is not a terminal, or if `wide` says that
-/// lines may be as long as they like.
+/// The width of the terminal; `None` if standard output is not a terminal, or for `wide` output.
 pub(super) fn width(wide: bool) -> Option<usize> {
     let stdout = std::io::stdout();
     if wide || !stdout.is_terminal() {
@@ -17,7 +16,7 @@ pub(super) fn width(wide: bool) -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// Prints rows as a table, and below a row the error that belongs to it, cut to the width.
+/// Prints rows as a table, each with its error on a line below, cut to the width.
 pub(super) fn print<'e>(
     rows: &[Vec<String>],
     errors: impl Iterator<Item = Option<&'e str>>,
@@ -31,21 +30,21 @@ pub(super) fn print<'e>(
     }
 }
 
-/// An error text on one line. The line that only points to a place in the one above it says nothing there.
+/// An error text on one line, without the line that only has a caret.
 pub(super) fn on_one_line(text: &str) -> String {
     let lines = text.lines().filter(|line| line.trim() != "^");
     lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
 }
 
-/// A line, cut to so many columns if it is longer.
+/// A line, cut to this width.
 fn cut(line: &str, width: Option<usize>) -> String {
     let Some(width) = width.filter(|width| line.chars().count() > *width) else { return line.to_owned() };
     line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Rows as lines, the columns two spaces apart; nothing is cut, and the last column is not filled up.
+/// Rows as lines, with two spaces between columns. Nothing is cut, and the last column is not padded.
 fn lines(rows: &[Vec<String>]) -> Vec<String> {
-    // A cell may come from a file that somebody else can write, as the history does.
+    // Cells may come from files that others can write, such as the history.
     let rows: Vec<Vec<Cow<'_, str>>> =
         rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

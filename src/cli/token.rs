@@ -1,5 +1,4 @@
-//! `sfexport token`: an access token for other tools, or the assertion that would bring one. The one place where
-//! either is shown.
+//! `sfexport token` prints an access token for other tools, or the assertion to request one. No other command shows them.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use crate::salesforce::token::Session;
 
 #[derive(Debug, Args)]
 pub(super) struct TokenArguments {
-    /// The org to log in to, where the configuration has several
+    /// The org to log in to, if the configuration has several
     #[arg(long, value_name = "NAME", add = complete::orgs())]
     org: Option<String>,
     /// Log in as this user, who must be pre-authorized too
@@ -36,14 +35,14 @@ pub(super) struct TokenArguments {
     assertion: bool,
 }
 
-/// A login that was granted.
+/// A successful login.
 pub(super) struct Login {
     pub(super) client: OrgClient,
     pub(super) session: Arc<Session>,
     pub(super) edges: Arc<Edges>,
 }
 
-/// Logs in to this org as its user, or as another.
+/// Logs in to this org as its user or another user.
 pub(super) async fn logged_in(
     context: &Context,
     org: Option<&str>,
@@ -109,7 +108,7 @@ pub(super) async fn token(arguments: &TokenArguments, context: &Context) -> Resu
     let (org, session) = (login.client.org(), &login.session);
     warn_of_the_screen(
         context,
-        "the token is on the screen: anyone who reads it can act as that user until the session ends",
+        "the token is visible on this screen, and anyone who has it can act as that user until the session ends",
     );
     let access_token = session.access_token.expose_secret();
     if arguments.shell {
@@ -143,7 +142,7 @@ fn show_assertion(context: &Context, org: Option<&str>, user: Option<&str>) -> R
         .ok_or_else(|| Failure::new(Exit::General, "a bug in sfexport: its own assertion cannot be read"))?;
     warn_of_the_screen(
         context,
-        "the assertion is on the screen: anyone who reads it can log in as that user for 3 minutes",
+        "the assertion is visible on this screen, and anyone who has it can log in as that user for 3 minutes",
     );
     print::json(&Signed {
         assertion: signed.expose_secret(),
@@ -161,7 +160,7 @@ fn warn_of_the_screen(context: &Context, text: &str) {
     }
 }
 
-/// A word that a POSIX shell takes as it is.
+/// A text, quoted for a POSIX shell.
 fn shell_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

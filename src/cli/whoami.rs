@@ -1,4 +1,4 @@
-//! `sfexport whoami`: who a login is, and what it may do.
+//! `sfexport whoami` shows the user of a login and its scopes.
 
 use clap::Args;
 use serde::Serialize;
@@ -38,7 +38,7 @@ struct Who<'w> {
     scopes: Vec<&'w str>,
 }
 
-/// Logs in and asks the org.
+/// Logs in and prints the identity.
 pub(super) async fn whoami(arguments: &WhoamiArguments, context: &Context) -> Result<Exit, Failure> {
     let login = logged_in(context, arguments.org.as_deref(), arguments.user.as_deref()).await?;
     let (org, session) = (login.client.org(), &login.session);
