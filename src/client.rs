@@ -199,7 +199,7 @@ impl OrgClient {
         if !call.is_fulfilled_by(response.head.status) {
             let body = match response.read().await {
                 Ok(()) => response.body(),
-                // These statuses say enough by themselves, even if what explains them was cut.
+                // These statuses are enough, even if the body that explains them was cut.
                 Err(_) if matches!(response.head.status, 401 | 410 | 414 | 420 | 429 | 431 | 500..=599) => {
                     &[]
                 }
@@ -398,7 +398,7 @@ impl OrgClient {
         }
     }
 
-    /// Tells the run's monitor.
+    /// Notifies the run's monitor.
     pub fn notice(&self, event: &Event<'_>) {
         if let Some(run) = &self.run {
             self.edges.monitor.notice(run, event);

@@ -1,6 +1,5 @@
-//! Where file systems differ, answered once for everything that reads and writes files: which errors say that a file
-//! system does not have a call at all, how a directory is flushed, whether a name still means the file that is open; and
-//! how a small file is read that somebody named, whatever it turns out to be.
+//! Handles differences between file systems in one place: which errors mean that a call is unsupported, how a directory is
+//! flushed, whether a name still refers to an open file, and how to read a small file safely whatever the path names.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -54,7 +53,7 @@ pub(crate) fn is_renumbered(path: &Path) -> bool {
     matches!((look(), look()), (Ok(first), Ok(second)) if first != second)
 }
 
-/// The error of a file that is another one at each look.
+/// The error for a file whose inode number changes at each look.
 pub(crate) fn renumbered() -> io::Error {
     let what = "each look finds another inode number, so this file system cannot hold locks";
     io::Error::new(io::ErrorKind::Unsupported, what)
@@ -76,7 +75,7 @@ pub(crate) enum ReadError {
 }
 
 impl fmt::Display for ReadError {
-    /// To follow the file's name.
+    /// Meant to follow the file's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAFile(kind) => write!(f, "is {kind}, not a file"),
@@ -139,7 +138,7 @@ pub(crate) fn read_small(path: &Path) -> Result<(Vec<u8>, fs::Metadata), ReadErr
         return Err(ReadError::TooLarge(Some(metadata.len())));
     }
     let mut bytes = Vec::new();
-    // It may grow, and files of /proc have no size.
+    // The file may grow, and files in /proc report no size.
     file.take(MAX_SMALL_FILE + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
     if bytes.len() as u64 > MAX_SMALL_FILE {
         return Err(ReadError::TooLarge(None));
@@ -154,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_file_system_does_not_have_is_told_from_what_failed() {
+    fn unsupported_calls_differ_from_failed_calls() {
         // The numbers are those of Linux's errno.h: EINVAL, ENOTTY, ENOLCK, ENOSYS, EOPNOTSUPP.
         for errno in [22, 25, 37, 38, 95] {
             assert!(is_unsupported(&io::Error::from_raw_os_error(errno)), "{errno}");

@@ -1,5 +1,5 @@
-//! HTTP as a run needs it: bounded in time and size, no redirects, no cookies, and no URL, query or secret in any
-//! error. What a call asks for and what a response means is left to `salesforce`.
+//! The HTTP client: limits on time and size, no redirects, no cookies, and no URL, query or secret in any error.
+//! `salesforce` decides what calls ask for and what responses mean.
 
 mod body;
 mod ca_file;
@@ -31,7 +31,7 @@ pub struct Http {
     proxies: Proxies,
     /// Those that connect directly, through the proxy for https, and through the one for http.
     clients: [OnceLock<Client>; 3],
-    /// What of `ca_file` could not be used.
+    /// Problems with certificates in `ca_file`.
     left_out: OnceLock<Vec<String>>,
 }
 
@@ -323,7 +323,7 @@ impl Response {
         self.body.keep(part);
     }
 
-    /// Takes the bytes that have arrived; what follows begins a new buffer. For a body that is not to be held whole.
+    /// Takes the bytes that have arrived; later bytes go to a new buffer. For bodies too large to hold whole.
     #[must_use]
     pub fn take_body(&mut self) -> Vec<u8> {
         self.body.take()

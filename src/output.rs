@@ -1,5 +1,5 @@
-//! Where exports go. An output appears whole or not at all: staged, sealed, published, and discarded if it is dropped
-//! before that. What is written into it is up to `encode`, when it is published up to `export`.
+//! Where exports go. An output appears whole or not at all: it is staged, sealed and published, and discarded if dropped
+//! before that. `encode` decides what is written, `export` when it is published.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -38,8 +38,7 @@ impl Output {
         Ok(if job.follow_links { file.following_links()? } else { file }.into())
     }
 
-    /// A stream, as a rule standard output. What is written to it leaves at once: it can be staged once, and nothing
-    /// can be taken back.
+    /// A stream, usually standard output. Bytes leave at once, so it can be staged only once and nothing can be taken back.
     pub fn stream(to: impl Write + Send + 'static) -> Self {
         Self(Arc::new(stream::Stream::new(Box::new(to))))
     }
@@ -57,7 +56,7 @@ impl Output {
         self.0.lock_location()
     }
 
-    /// Whether there is something in its place already.
+    /// Whether something is already there.
     #[must_use]
     pub fn exists(&self) -> bool {
         self.0.exists()
@@ -82,7 +81,7 @@ impl Output {
         self.0.probe(run)
     }
 
-    /// What a person may not expect of publishing to it, if there is anything.
+    /// What may surprise a user about publishing to it, if anything.
     #[must_use]
     pub fn caution(&self) -> Option<Caution> {
         self.0.caution()
@@ -112,7 +111,7 @@ impl Output {
         self.0.sweep()
     }
 
-    /// Begins an export that nobody sees before it is published. Asks [`Output::check`] again.
+    /// Begins an export that stays hidden until it is published. Runs [`Output::check`] again.
     ///
     /// # Errors
     /// [`Exit::Output`], with the location and the reason.
@@ -127,7 +126,7 @@ impl From<LocalFile> for Output {
     }
 }
 
-/// What publishing to an output would do that a person may not expect.
+/// A surprising effect of publishing to an output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caution {
     /// What it would do.
@@ -218,7 +217,7 @@ pub struct Published {
     pub bytes: u64,
     /// Its SHA-256, in lower-case hex.
     pub sha256: String,
-    /// What of the previous output could not be kept, such as its group.
+    /// Properties of the previous output that could not be kept, such as its group.
     pub warnings: Vec<String>,
 }
 
@@ -261,7 +260,7 @@ pub fn intent(group: &[Box<dyn Sealed>]) -> Result<Option<RecoveryData>, Failure
 /// # Errors
 /// [`Unpublished`], with how far it came.
 pub fn publish(mut group: Vec<Box<dyn Sealed>>) -> Result<Vec<Published>, Unpublished> {
-    // What would fail is found before anything has changed.
+    // Finds failures before anything changes.
     for sealed in &group {
         sealed.check().map_err(|failure| Unpublished { failure, reached: Reached::Nothing })?;
     }
@@ -274,7 +273,7 @@ pub fn publish(mut group: Vec<Box<dyn Sealed>>) -> Result<Vec<Published>, Unpubl
             return Err(Unpublished { failure, reached });
         }
     }
-    // Each is tried, so whatever can be flushed is.
+    // Tries all of them, so as much as possible is flushed.
     let confirmed: Vec<_> = group.iter_mut().map(|sealed| sealed.confirm()).collect();
     let confirmed: Result<_, _> = confirmed.into_iter().collect();
     confirmed.map_err(|failure| Unpublished { failure, reached: Reached::All })
@@ -290,7 +289,7 @@ pub fn write_failure(error: io::Error) -> Failure {
     }
 }
 
-/// Counts and hashes what was written, so the report's figures need no second reading.
+/// Counts and hashes what is written, so the report needs no second pass.
 #[derive(Clone)]
 struct Tally {
     bytes: u64,

@@ -40,10 +40,10 @@ use connections::{Connections, HeadArrived};
 
 pub use run_stats::RunStats;
 
-/// How long the daemon's loop may stand still until it counts as dead: three times its longest sleep.
+/// After this long without a turn, the daemon's loop counts as dead: three times its longest sleep.
 const MAX_LOOP_PAUSE: Duration = Duration::from_secs(90);
 
-/// How long the daemon may take to say how its jobs stand.
+/// How long the daemon may take to report the state of its jobs.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the head of a request may take to arrive.
@@ -52,7 +52,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the rest may take: twice as long as the daemon has to answer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long no connection is taken after one failed for want of a descriptor.
+/// The pause after a connection could not be accepted for lack of a descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What [`RunStats`] does not know by itself.
@@ -60,7 +60,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 pub struct Snapshot {
     /// The time.
     pub now: Timestamp,
-    /// How the jobs stand, by name.
+    /// The state of the jobs, by name.
     pub jobs: Vec<JobSnapshot>,
     /// How the configuration was last read.
     pub reading: Reading,
@@ -216,7 +216,7 @@ async fn metrics_page(State(state): State<AppState>, uri: Uri, headers: HeaderMa
     }
 }
 
-/// Tells nothing but that the process lives, so probes may name whatever host they like.
+/// Reveals only that the process is alive, so probes may name any host.
 async fn livez(State(state): State<AppState>) -> Response {
     match state.daemon.last_turn() {
         Some(pause) if pause > MAX_LOOP_PAUSE => {

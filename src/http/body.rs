@@ -1,16 +1,16 @@
-//! A body as it comes off the wire → its bytes, unpacked straight into the one buffer that the page is read from.
-//! Where it comes from and what a wrong one means is left to `http`.
+//! Decompresses a response body straight into the buffer that the page is read from. `http` receives the bytes and
+//! decides what a damaged body means.
 
 use std::ops::Range;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// The room made where it is not known how much comes.
+/// How much to allocate when the size is unknown.
 const ROOM: usize = 64 << 10;
 /// The largest window that gzip allows.
 const WINDOW_BITS: u8 = 15;
 
-/// A body on its way.
+/// A body being received.
 pub(super) struct Body {
     bytes: Vec<u8>,
     /// `None`: it comes as it is.
@@ -39,7 +39,7 @@ impl Body {
         Self { bytes: Vec::new(), gzip: gzip.then_some(Gzip::Between) }
     }
 
-    /// Takes this buffer in place of its own.
+    /// Uses this buffer instead of its own.
     pub(super) fn fill(&mut self, mut buffer: Vec<u8>) {
         buffer.clear();
         self.bytes = buffer;
@@ -50,7 +50,7 @@ impl Body {
         &self.bytes
     }
 
-    /// What has arrived, unpacked, and nothing of it is kept.
+    /// Takes what has arrived, unpacked.
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }

@@ -1,5 +1,5 @@
-//! `ca_file`: the certificates of further authorities, in whatever form they come. Those that can be used are used; one
-//! that cannot is named by its place, and a file of another kind by what it is.
+//! Reads `ca_file`, the certificates of additional authorities, in PEM or DER. Unusable certificates are reported by
+//! line, and files of another kind by what they contain.
 
 use std::path::Path;
 

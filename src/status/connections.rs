@@ -63,8 +63,8 @@ fn stalest(open: &[(IpAddr, bool)], source: IpAddr) -> Option<usize> {
     waiting.or_else(|| open.iter().position(|(from, _)| is_candidate(*from)))
 }
 
-/// Whom a connection counts against: an IPv4 address, or the network of an IPv6 address, whose lower half its owner
-/// chooses freely.
+/// The source that a connection counts against: an IPv4 address, or the /64 network of an IPv6 address, because clients
+/// choose the lower half freely.
 fn source(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),

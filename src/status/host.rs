@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use axum::http::header::HOST;
 use axum::http::{HeaderMap, Uri};
 
-/// Domains that the public DNS does not have, so no web page is under them.
+/// Domains that do not exist in public DNS, so no web page can use them.
 const PRIVATE_DOMAINS: [&str; 5] = ["localhost", "local", "internal", "svc", "cluster.local"];
 
 /// The host that a request names, without its port; `None` if it names none, as in HTTP/1.0, which no browser speaks.
