@@ -1171,7 +1171,7 @@ fn a_job_s_mistakes_are_told_with_line_and_key() {
             "attributes = true",
             "attributes: this key is only for JSON Lines, and the output is CSV; remove it",
         ),
-        ("org = \"emea\"", "org: there is no org \"emea\"; choose one of default"),
+        ("org = \"emea\"", "org: there is no org \"emea\"; write \"default\""),
         ("org = \"defualt\"", "org: there is no org \"defualt\"; did you mean \"default\"?"),
         (
             "csv.delimiter = \",,\"",

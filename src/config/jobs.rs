@@ -622,12 +622,11 @@ impl Reading {
         if let Some(text) = &section.typed.org {
             let found = named.iter().find(|name| name.as_str() == text);
             if found.is_none() {
-                let hint = match (did_you_mean(text, names()), named.is_empty()) {
+                let hint = match (did_you_mean(text, names()), names().collect::<Vec<_>>().as_slice()) {
                     (Some(near), _) => Some(near),
-                    (None, true) => no_org(context).hint,
-                    (None, false) => {
-                        Some(format!("choose one of {}", names().collect::<Vec<_>>().join(", ")))
-                    }
+                    (None, []) => no_org(context).hint,
+                    (None, [only]) => Some(format!("write {}", quoted(only))),
+                    (None, all) => Some(format!("choose one of {}", all.join(", "))),
                 };
                 let what = format!("there is no org {}", quoted(text));
                 self.mistake(file, section, "org", Problem::hinted(what, hint));

@@ -1,0 +1,191 @@
+//! What `check --offline` says of mistakes in files, variables and keys, in snapshots that are reviewed as prose.
+//! `INSTA_UPDATE=always cargo test --test messages_of_configuration` writes them again.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use support::steady::steady;
+use support::{Deployment, key_pair};
+
+const GOOD: &str = "soql = \"SELECT Id FROM Account\"\noutput = \"{job}.csv\"\n";
+
+/// The output of `check --offline`, under a heading.
+fn checked(name: &str, at: &Deployment, variables: &[(&str, &str)]) -> String {
+    let output = at.command(["check", "--offline"]).envs(variables.iter().copied()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    format!("\n===== {name} ({})\n{}\n", output.status.code().unwrap(), steady(at, &said))
+}
+
+#[test]
+fn mistakes_in_files_read_well() {
+    let settings = Deployment::new(1);
+    settings.write(
+        "sfexport.toml",
+        "statedir = \"x\"\nstate_dir = 5\noutput_root = \"~/exports\"\njobs_dir = [1]\nsoql = \"x\"\n\
+         [http]\nattempts = 0\nconnect_timeout = 30\nidle_timeout = \"soon\"\npage_cap = \"lots\"\n\
+         batch_size = \"200\"\ngzip = 1\nwait_min = \"500000 days\"\nlisten = \"x\"\n\
+         [daemon]\nmax_concurrent_runs = 1.5\nhistory_keep = \"0s\"\n\
+         [status]\nlisten = \"9090\"\nhosts = 5\n\
+         [notify]\nwebhook = \"hooks.example.com/canary\"\non = [\"failures\"]\n[colours]\nx = 1\n",
+    );
+    let orgs = Deployment::new(1);
+    orgs.write(
+        "sfexport.toml",
+        "[org]\nlogin_url = \"http://login.salesforce.com/x\"\nclient_id = \"a@example.com\"\nusername = \"3MVG9\"\n\
+         key = \"canary\"\npassword = \"canary\"\napi_version = \"30.0\"\ninstance_hosts = [\"https://x.example.com\"]\n\
+         [orgs.client_id]\n[orgs.EMEA]\n[orgs.default]\n[orgs.no_key]\nclient_id = \"x\"\n\
+         [orgs.two]\nlogin_url = \"https://acme.lightning.force.com\"\nclient_id = \"3MV\u{200b}G9\"\n\
+         username = \"integration\"\nkey_file = \"s3://b/k\"\napi_version = \"62\"\nuser_name = \"x\"\n",
+    );
+    let jobs = Deployment::new(1);
+    for (name, text) in [
+        ("a", format!("{GOOD}timezone = \"Europe/Berln\"\nschedule = \"61 * * * *\"\norg = \"emea\"\n")),
+        ("b", format!("{GOOD}timezone = \"PST\"\nretries = 101\nfile_mode = \"999\"\nattempts = 3\n")),
+        (
+            "c",
+            format!("{GOOD}soql_file = \"x.soql\"\nattributes = true\nquery = \"x\"\n[csv]\nquote = \",\"\n"),
+        ),
+        ("d", "output = \"d.csv\"\nobject = \"1st\"\nfields = []\nwhere = \"WHERE Id != null\"\n".to_owned()),
+        (
+            "e",
+            "soql = \"SELECT Id FROM Account\"\nfields = [\"Id\"]\noutput = \"e.jsonl\"\ncsv.bom = true\n"
+                .to_owned(),
+        ),
+        ("f", String::new()),
+        ("g", "soql = \"SELECT Id FROM Account\"\noutput = \"h.csv\"\n".to_owned()),
+        ("h", GOOD.to_owned()),
+        (
+            "i",
+            format!(
+                "{GOOD}csv.null = \",\"\ncsv.delimiter = \";;\"\nchildren = \"file\"\nenabled = \"no\"\n"
+            ),
+        ),
+        ("no job", GOOD.to_owned()),
+    ] {
+        jobs.write(&format!("jobs/{name}.toml"), text);
+    }
+    let syntax = Deployment::new(1);
+    for (number, line) in [
+        "timezone = Europe/Berlin",
+        "org =",
+        "enabled = yes",
+        "file_mode = 0640",
+        "org: emea",
+        "time zone = \"UTC\"",
+        "timezone = “UTC”",
+        "soql_file = \"a \"b\" c\"",
+        "soql_file = \"C:\\queries\\a.soql\"",
+        "soql_file = \"a",
+        "output = \"b.csv\"",
+        "[csv]\n[csv]",
+        "passwort = canary",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        syntax.write(&format!("jobs/j{number:02}.toml"), format!("{GOOD}{line}\n"));
+    }
+    let warnings = Deployment::new(1);
+    warnings.write("jobs/a.toml", format!("{GOOD}retries = 3\n"));
+    for ignored in ["b.TOML", "c.yaml", "d/e.toml"] {
+        warnings.write(&format!("jobs/{ignored}"), GOOD);
+    }
+    let text = [
+        checked("settings", &settings, &[]),
+        checked("orgs", &orgs, &[]),
+        checked("jobs", &jobs, &[]),
+        checked("syntax", &syntax, &[]),
+        checked("warnings", &warnings, &[("SFEXPORT_HTTP_ATTEMPTS", "3"), ("sfexport_state_dir", "x")]),
+        checked("no jobs", &Deployment::new(1), &[]),
+        checked(
+            "variables",
+            &Deployment::new(1),
+            &[
+                ("SFEXPORT_HTTP__ATTEMPTS", "many"),
+                ("SFEXPORT_ORG__KEY", "x"),
+                ("SFEXPORT_ORG__USERNAME", "\u{feff}a@example.com"),
+                ("SFEXPORT_ORGS__EMEA", "x"),
+                ("SFEXPORT_ORGS__DEFAULT__USERNAME", "x"),
+                ("SFEXPORT_ORGS__APAC__USERNAME", "a@example.com"),
+                ("SFEXPORT_ORGS__APAC__PASSWORD", "canary"),
+            ],
+        ),
+    ]
+    .concat();
+    assert!(!text.contains("canary"), "{text}");
+    insta::assert_snapshot!("mistakes", text);
+}
+
+/// A block of PEM with this label.
+fn block(label: &str, content: &str) -> String {
+    format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n")
+}
+
+#[test]
+fn refused_keys_and_certificates_read_well() {
+    let (key, certificate) = (&key_pair().key, &key_pair().certificate);
+    let at = Deployment::new(1);
+    at.write("jobs/a.toml", format!("{GOOD}org = \"empty\"\n"));
+    let mut orgs = String::new();
+    for (name, content) in [
+        ("altered", key.replacen("MII", "MIX", 1)),
+        ("cut", key[..400].to_owned()),
+        ("empty", String::new()),
+        ("noise", "\u{1}\u{2}".to_owned()),
+        ("text", "hunter2".to_owned()),
+        ("certificate", certificate.clone()),
+        ("request", block("CERTIFICATE REQUEST", "MAA=")),
+        ("pkcs7", block("PKCS7", "MAA=")),
+        ("public", block("PUBLIC KEY", "MAA=")),
+        ("crl", block("X509 CRL", "MAA=")),
+        ("ec", block("EC PRIVATE KEY", "MAA=")),
+        ("openssh", block("OPENSSH PRIVATE KEY", "c3NoLXJzYQ==")),
+        ("openssh_ed25519", block("OPENSSH PRIVATE KEY", "MAA=")),
+        ("putty", "PuTTY-User-Key-File-3: ssh-rsa\n".to_owned()),
+        ("several", format!("{key}{key}")),
+        (
+            "locked",
+            block(
+                "RSA PRIVATE KEY",
+                "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\nMAA=",
+            ),
+        ),
+        (
+            "des",
+            block("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: DES-CBC,0011223344556677\n\nMAA="),
+        ),
+        ("open", key.clone()),
+        ("large", "x".repeat(2_000_000)),
+        ("good", key.clone()),
+    ] {
+        let file = format!("{name}.key");
+        at.write(&file, content);
+        let mode = if name == "open" { 0o644 } else { 0o600 };
+        fs::set_permissions(at.path(&file), fs::Permissions::from_mode(mode)).unwrap();
+        let table = at.org_table(&format!("orgs.{name}"));
+        orgs += &table.replace("server.key", &file);
+    }
+    fs::create_dir(at.path("directory")).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap();
+    let other = rcgen::CertificateParams::new(vec!["other".to_owned()]).unwrap().self_signed(&other).unwrap();
+    at.write("other.crt", other.der());
+    for (name, keys) in [
+        ("missing", "key_file = \"missing.key\"\ncert_file = \"missing.crt\"\n"),
+        ("directory", "key_file = \"directory\"\ncert_file = \"text.key\"\n"),
+        ("no_password", "key_file = \"locked.key\"\nkey_password_file = \"empty.key\"\n"),
+        ("open_password", "key_file = \"locked.key\"\nkey_password_file = \"open.key\"\n"),
+        ("wrong_password", "key_file = \"locked.key\"\nkey_password_file = \"text.key\"\n"),
+        ("other_certificate", "key_file = \"server.key\"\ncert_file = \"other.crt\"\n"),
+    ] {
+        let table = at.org_table(&format!("orgs.{name}"));
+        orgs += &table.replace("key_file = \"server.key\"\n", keys);
+    }
+    at.write("sfexport.toml", orgs);
+    let variables = [("SFEXPORT_ORGS__GOOD__KEY", "server.key")];
+    insta::assert_snapshot!("keys", checked("keys", &at, &variables));
+}
