@@ -289,9 +289,7 @@ fn jobs_and_history_are_read_while_the_one_daemon_runs() {
     let zone = history(&at).pop().unwrap().ended.to_zoned(berlin).strftime("%Z").to_string();
     assert!(one.stdout().contains(&format!(" {zone}  accounts  ok")), "{}", one.stdout());
     assert_eq!(at.run(["history", "by_hand"]).ended(0).stdout(), "no run yet\n");
-    at.run(["history", "acounts"])
-        .ended(78)
-        .says(&["there is no job \"acounts\"", "did you mean \"accounts\"?"]);
+    at.run(["history", "acounts"]).ended(78).says(&["has a job \"acounts\"", "did you mean \"accounts\"?"]);
     // One that is gone is known by its runs, and one with a mistake somewhere else hides nothing.
     std::fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
     assert!(at.run(["history", "accounts"]).ended(0).stdout().contains(" UTC  accounts  ok "));
