@@ -1,5 +1,5 @@
-//! The embedded org: a Salesforce look-alike on loopback, for `demo`, for tests and for users' own dry runs. It
-//! checks logins, runs queries on a made-up data set, and fails on request. What it does not understand it refuses.
+//! The embedded org: a Salesforce look-alike on loopback for `demo`, for tests and for rehearsals. It checks logins,
+//! runs queries on a made-up data set, and fails on request. It refuses what it does not understand.
 
 mod column_metadata;
 mod condition;

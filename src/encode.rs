@@ -1,4 +1,4 @@
-//! Records in, bytes out: one encoder per file, the same calls whatever the format.
+//! Records → bytes: one encoder per file, with the same calls for every format.
 
 use std::fmt;
 

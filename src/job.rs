@@ -1,5 +1,5 @@
-//! A job: a query, an output and, if it is to run by itself, a schedule. A `Job` that exists is a job that can
-//! run; reading it from what a user wrote is the business of `config`.
+//! A job: what to export, where to, and, if it runs by itself, when. A `Job` is always one that can run; `config`
+//! reads it from what a user wrote.
 
 use std::fmt;
 use std::path::PathBuf;

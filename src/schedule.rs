@@ -1,5 +1,5 @@
-//! Cron text and a time zone → timestamps. Owns the zone rules (spring gaps, autumn folds); what is done about an
-//! occurrence that was missed or overlaps is the business of `agenda`.
+//! Cron text and a time zone → timestamps. It owns the rules for daylight saving (gaps and folds); `agenda` decides
+//! what to do about missed and overlapping occurrences.
 
 use std::fmt;
 use std::sync::Arc;

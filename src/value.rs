@@ -1,4 +1,4 @@
-//! What a value is and how it is written, whatever brings it and whatever format it goes to.
+//! The types of values and how values are written, whatever API and format they come from and go to.
 
 pub mod number;
 

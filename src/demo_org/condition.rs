@@ -1,5 +1,5 @@
-//! WHERE, HAVING and ORDER BY: conditions and orders over operands, and whether they hold. `reader` makes them of
-//! tokens.
+//! WHERE, HAVING and ORDER BY: conditions and sort orders over operands, and their evaluation. `reader` builds them
+//! from tokens.
 
 mod functions;
 mod reader;

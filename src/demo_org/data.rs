@@ -1,5 +1,5 @@
-//! The org's records: what each row holds, computed from its number when it is asked for. Knows nothing of
-//! queries or of JSON, so tests can take from it what an export should hold.
+//! The org's records: what each row contains, computed from its number on demand. It knows nothing of queries or JSON,
+//! so tests can derive expected exports from it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
-//! What can be made to go wrong: rules that say which request meets which fault. `script` picks the rule,
-//! `routes` and `query` change the response, `wire` disturbs the connection.
+//! What can go wrong on request: rules that match requests with faults. `script` picks the rule, `routes` and `query`
+//! change the response, `wire` disturbs the connection.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The literals of WHERE and HAVING: strings with their escapes, numbers, days, timestamps, and the names of
-//! spans of days (`LAST_WEEK`), each read for the type of the field that it is compared with.
+//! The literals of WHERE and HAVING: strings with escapes, numbers, dates, timestamps and relative dates
+//! (`LAST_WEEK`), each read for the type of the field that it is compared with.
 
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;

@@ -1,5 +1,5 @@
-//! The token endpoint: an assertion checked for real, refused with Salesforce's own pairs of error and
-//! description (all of them with status 400).
+//! The token endpoint: it really checks the assertion, and refuses with Salesforce's own pairs of error and
+//! description (all with status 400).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

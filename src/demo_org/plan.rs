@@ -1,4 +1,4 @@
-//! A query's text → what is to be found and how it is to be shown, every name resolved against the objects.
+//! A query's text → a plan of what to find and how to show it, with every name resolved against the objects.
 
 mod groups;
 

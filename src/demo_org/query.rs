@@ -1,4 +1,4 @@
-//! Plans to pages: open queries and their locators, how many records a page holds, and grouped results.
+//! Plans → pages: open queries and their locators, page sizes, and grouped results.
 
 mod page;
 mod selection;

@@ -1,5 +1,4 @@
-//! What the org says when it refuses: Salesforce's codes, its bodies, and the window with a caret under the
-//! place in the query.
+//! How the org refuses: Salesforce's codes and bodies, and the window with a caret below the place in the query.
 
 use super::render::json;
 use crate::soql::{SyntaxError, Token, TokenKind, tokens};

@@ -1,5 +1,5 @@
-//! Values in the forms in which Salesforce sends them: JSON for REST, CSV for Bulk API 2.0, and what both share:
-//! Java's doubles, days, timestamps, and the texts of `FORMAT`. Which values, is the business of `query`.
+//! Values in the forms that Salesforce sends: JSON for REST, CSV for Bulk API 2.0, and what both share: Java's
+//! doubles, dates, timestamps, and the texts of `FORMAT`. `query` decides which values.
 
 pub(super) mod csv;
 pub(super) mod json;

@@ -1,5 +1,5 @@
-//! What a resource sends back, and its way to a response: pretty print, compression, the headers that every
-//! response of the service has, and the faults that spoil a right one.
+//! What a resource sends back, and how it becomes a response: pretty-printing, compression, the headers that every
+//! response of the service has, and the faults that damage it.
 
 use std::io::Write as _;
 use std::sync::atomic::Ordering;

@@ -1,5 +1,5 @@
-//! Requests to responses: which resource a path names, and what is checked before it is asked. The resources
-//! are the files below; what a scripted fault changes is applied here and in [`super::reply`].
+//! Requests → responses: which resource a path names, and what is checked first. The resources are the files below;
+//! the effects of scripted faults are applied here and in [`super::reply`].
 
 mod composite;
 mod identity;

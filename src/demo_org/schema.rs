@@ -1,4 +1,4 @@
-//! What objects, fields and relationships are; `objects` lists those of the org.
+//! The types of objects, fields and relationships; `objects` lists those of the org.
 
 use super::data::{DataSet, Row, Value};
 

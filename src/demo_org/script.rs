@@ -1,4 +1,4 @@
-//! The scripted faults: which rules there are, which requests have been counted, and what the next one meets.
+//! The scripted faults: the rules, the counts of requests, and which fault the next request meets.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! Records → CSV by a job's dialect: RFC 4180, quotes only where a reader needs them.
+//! Records → CSV in a job's dialect: RFC 4180, quoted only where a reader needs it.
 
 use crate::job::{CsvDialect, Numbers};
 use crate::record::{CellKind, CellText, Record};

@@ -1,5 +1,4 @@
-//! What keeps other processes away from a run's job and its outputs while it runs. The locks themselves are
-//! `state`'s.
+//! The locks on a run's job and outputs, which keep other processes away while it runs. `state` implements them.
 
 use super::error::RunError;
 use super::{Edges, Run, recovery};

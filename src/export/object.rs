@@ -1,4 +1,4 @@
-//! An object's export → the query that it comes to now, by the org's description of the object.
+//! A job of an object → the job of the query that exports it now, generated from the org's description of the object.
 
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};

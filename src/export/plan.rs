@@ -1,5 +1,5 @@
-//! What a run will do, before it asks the org for records: the requests that begin the query, and the columns. The
-//! query's text tells the columns of most jobs; the org is asked for the others.
+//! What a run will do, before it asks for records: the calls that start the query, and the columns. Most queries give
+//! their columns by their text; for the others the org is asked.
 
 use std::sync::Arc;
 

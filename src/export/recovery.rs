@@ -1,5 +1,5 @@
-//! What runs that died have left: a publish half done goes forward, a stage goes away, each under the locks of its job
-//! and its outputs. How that is done to a file is the business of `output`, where it is noted that of `state`.
+//! What dead runs left behind: a half-done publish is completed and a stage removed, under the locks of the job and
+//! its outputs. `output` knows how to do that to a file, `state` where it is recorded.
 
 use crate::error::Failure;
 use crate::output::{self, Swept};

@@ -1,4 +1,4 @@
-//! How the records of a query come: page by page over REST.
+//! How the records of a query arrive: page by page over REST.
 
 mod count;
 pub(super) mod rest;

@@ -1,5 +1,5 @@
-//! What to do about a query that the org refuses because of a field or an object: which one it is, found by our own
-//! reading of the query and the org's descriptions, never by the org's message, which is in the user's language.
+//! Hints for a query that the org refuses because of a field or an object. The name is found by our own reading of the
+//! query and the org's descriptions, never by the org's message, which is in the user's language.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What an export is remembered by: its job, the org it reads from and, for one export of a set, the object.
+//! What identifies an export between runs: its job, its org and, for one export of a set, its object.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Where an export goes, as reports and locks name it. Which places can be written to is the business of `output`.
+//! Where an export goes, as reports and locks name it. `output` knows which places can be written to.
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;

@@ -1,5 +1,5 @@
-//! The output's path: a template with fields, checked when it is read and expanded for each run. Pure: it
-//! looks at no file system: whether a link below the root leads out of it, `output` finds out.
+//! The output's path: a template with fields, checked when it is read and expanded for each run. It never looks at the
+//! file system; `output` finds links that lead out of the root.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};

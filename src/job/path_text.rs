@@ -1,5 +1,5 @@
-//! What people write where the path of a local file belongs: addresses of object stores and of other hosts, paths of
-//! Windows, extensions of formats that are not written. Each is told apart, because each has another remedy.
+//! Texts that people write where a local path belongs: addresses of object stores and other hosts, Windows paths,
+//! extensions of formats that are not written. Each has its own remedy.
 
 use super::Format;
 

@@ -1,5 +1,5 @@
-//! What an output needs to know after a crash. Only `output` reads it: the engine takes it from there to the journal
-//! in `state`, and brings it back.
+//! What an output needs to know after a crash. Only `output` reads it; the engine carries it to the journal in `state`
+//! and back.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

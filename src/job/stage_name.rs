@@ -1,5 +1,5 @@
-//! The names of stages: `.NAME.RUNID.partial`, next to the output NAME; a query's is `.NAME.RUNID.query.partial`, and
-//! one that is whole and waits for the others of its group `.NAME.RUNID.group.partial`.
+//! The names of stages: `.NAME.RUNID.partial` next to the output NAME, `.NAME.RUNID.query.partial` for a query, and
+//! `.NAME.RUNID.group.partial` for a finished stage that waits for the others of its group.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

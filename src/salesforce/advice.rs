@@ -1,5 +1,5 @@
-//! The pairs of `error` and `error_description` by which the token endpoint refuses, and what each one asks of the
-//! operator. Salesforce's own words mislead: `expired authorization code` is about a clock.
+//! The pairs of `error` and `error_description` with which the token endpoint refuses a login, and what to do about
+//! each. Salesforce's own words mislead: `expired authorization code` is about a clock.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 

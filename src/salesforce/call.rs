@@ -1,5 +1,5 @@
-//! One call to an org, as it is to be sent: method, path, headers and body. The client adds the host and the
-//! session's token, and sends it as often as the retry policy allows.
+//! One call to an org: method, path, headers and body. The client adds the host and the token, and repeats the call as
+//! often as the retry policy allows.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! `/sobjects` and `/sobjects/X/describe`: the objects that a user sees, and what each is made of.
+//! `/sobjects` and `/sobjects/X/describe`: the objects that a user may see, and their fields.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! How an org would run a query: the plan that `query?explain=` responds with, without a record.
+//! How an org would run a query: the plan that `query?explain=` returns instead of records.
 
 use serde::{Deserialize, Serialize};
 

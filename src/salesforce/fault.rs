@@ -1,6 +1,5 @@
-//! What an org or the network can do to a request, told apart by what a run does about it (`retry` decides that),
-//! and the one reader of Salesforce's error bodies. Everything behind it branches on [`FaultKind`] and
-//! [`ErrorCode`], never on a message.
+//! What can happen to a request, classified by what a run does about it (`retry` decides that), and the one reader of
+//! Salesforce's error bodies. Code branches on [`FaultKind`] and [`ErrorCode`], never on a message.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Who a session's user is, as the org tells it.
+//! Who a session's user is, as the org reports it.
 
 use serde::Deserialize;
 

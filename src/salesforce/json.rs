@@ -1,6 +1,5 @@
-//! A pull reader over the bytes of one response: jiter, less its refusal of lone surrogates, which Salesforce
-//! stores and sends. Everything it gives is a slice of the response, so that nothing is copied before its place
-//! is known.
+//! A pull reader over the bytes of one response: jiter, without its refusal of lone surrogates, which Salesforce
+//! stores and sends. It returns slices of the response, so nothing is copied before its place is known.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What an org says of its API limit, next to every response.
+//! The org's API limit, as the header of each response gives it.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! The paths of a query's requests, and the locators that lead from one page to the next.
+//! The calls of a query, and the locators that lead from one page to the next.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The civil times that the fields name, enumerated by the `cron` crate, which is told of no zone.
+//! The civil times of a schedule's fields, enumerated by the `cron` crate without a time zone.
 
 use std::ops::RangeInclusive;
 

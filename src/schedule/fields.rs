@@ -1,4 +1,4 @@
-//! The text of a schedule → which minutes, hours, days and months it names, or what is wrong with it.
+//! The text of a schedule → its minutes, hours, days and months, or what is wrong with it.
 
 use std::fmt;
 

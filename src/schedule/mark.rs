@@ -1,5 +1,4 @@
-//! How far a schedule has come: what must be remembered while nothing runs. Keeping it is the business of `state`,
-//! what follows from it that of `agenda`.
+//! How far a schedule has come, to be remembered while nothing runs. `state` keeps it, and `agenda` acts on it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! A schedule in words, as a person would say it: the usual ones; of the others the cron text says more than words.
+//! Common schedules in words. For the others, the cron text says more than words would.
 
 use super::fields::{Fields, ValueSet};
 

@@ -1,5 +1,5 @@
-//! A query → the queries that count its records: all of them, or those that were deleted since. They are cut from the
-//! query's own text, so whatever it asks for after FROM is asked for in the same words.
+//! A query → the queries that count its records, or those deleted since. They are cut from the query's text, so they
+//! ask in the same words after FROM.
 
 use super::{Clause, ClauseKind, Query, Statement, TokenKind};
 

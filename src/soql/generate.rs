@@ -1,4 +1,4 @@
-//! An object's fields, and which of them a job wants → the query that exports them.
+//! An object's fields and a selection of them → the query that exports them.
 
 use std::collections::HashSet;
 use std::fmt;

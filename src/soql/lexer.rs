@@ -1,5 +1,5 @@
-//! A query's text → tokens. White space falls away; everything else keeps its spelling. Characters that SOQL gives
-//! no meaning become tokens too: where they are wrong is for the parser to decide.
+//! A query's text → tokens. White space is dropped; everything else keeps its spelling. Characters without a meaning
+//! in SOQL become tokens too, and the parser decides where they are wrong.
 
 use std::ops::Range;
 

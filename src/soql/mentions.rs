@@ -1,5 +1,5 @@
-//! The fields that a statement mentions, in its select list and in the clauses after FROM, each by its place seen from
-//! the statement's object: for messages about a field that the org does not know.
+//! The fields that a statement mentions in its select list and its clauses, as paths from the statement's object: for
+//! messages about unknown fields.
 
 use super::columns::Roots;
 use super::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Span, Statement, TokenKind};

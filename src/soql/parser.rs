@@ -1,4 +1,4 @@
-//! Tokens → a statement: the grammar of the SOQL reference, up to FROM in full, after it clause by clause.
+//! Tokens → a statement: the grammar of the SOQL reference, complete up to FROM, and clause by clause after it.
 
 use super::lexer::{NO_STAR, Token, TokenKind, tokens};
 use super::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Source, Statement, SyntaxError};

@@ -1,4 +1,4 @@
-//! A query's text without the values in it, for readers who need not know them: a status page, a webhook.
+//! A query's text without its literals, for readers who need not know them: a status page, a webhook, a report.
 
 use super::lexer::{Token, TokenKind, tokens};
 

@@ -1,4 +1,4 @@
-//! Numbers by their text: never parsed into a float, never rounded.
+//! Numbers as text: never parsed into a float, never rounded.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! How the values of fields come from a row's number. The texts and numbers are the ones that exports have been seen
-//! to get wrong.
+//! How field values are derived from a row's number. The texts and numbers are those that exports are known to get
+//! wrong.
 
 use jiff::civil::date;
 use jiff::{Timestamp, ToSpan};

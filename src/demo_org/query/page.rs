@@ -1,4 +1,4 @@
-//! A page: its records in their envelope, and what scripted faults change about both.
+//! A page: its records and their envelope, and what scripted faults change about both.
 
 use crate::demo_org::fault::Fault;
 use crate::demo_org::render::json;

@@ -1,4 +1,4 @@
-//! Which rows a plan finds, and in which order.
+//! Which rows a plan finds, and in what order.
 
 use crate::demo_org::condition::{Operand, sort_key};
 use crate::demo_org::data::{DataSet, Row, Value};

@@ -1,4 +1,4 @@
-//! How much of the org's limits is used, and how many records it holds.
+//! How much of the org's limits is used, and how many records it has.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! The token endpoint's response; whether an assertion is good is [`login`]'s to say.
+//! The token endpoint's response; [`login`] checks the assertion.
 
 use crate::demo_org::reply::Reply;
 use crate::demo_org::{Org, Request, lock, login, refusal};

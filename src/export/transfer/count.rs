@@ -1,5 +1,5 @@
-//! The questions that explain a shortfall, as `counting` wants them asked. A question that the org does not answer leaves
-//! the shortfall as it is: it is no reason for a run to fail, and none for it to succeed.
+//! The questions that explain a shortfall, asked when `counting` wants them. A question without an answer leaves the
+//! shortfall as it is: it neither fails a run nor saves one.
 
 use jiff::Timestamp;
 

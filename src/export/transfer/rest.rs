@@ -1,5 +1,5 @@
-//! From the first page to the last: each is asked for as soon as the head of the one before names it, so that the
-//! org works on the next page while this one travels and is written. One page is ahead at most.
+//! From the first page to the last. Each page is requested as soon as the head of the previous one names it, so the
+//! org works on the next page while this one is received and written. At most one page is requested ahead.
 
 use std::collections::HashMap;
 use std::sync::Arc;

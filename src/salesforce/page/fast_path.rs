@@ -1,6 +1,5 @@
-//! A record as the org sends them by the thousand: its keys in the query's order, no white space between its tokens.
-//! Read at once or not at all: whatever looks otherwise is left to the walk of `page`, which knows what is wrong
-//! with it and whether anything is.
+//! The usual record: its keys in the query's order, no white space between its tokens. It is read in one go or not at
+//! all; any other record is left to the general reader in `page`, which can tell what is wrong with it.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-//! Records whose child queries have tables of their own: each record is a row, and so is each of its children,
-//! behind it and with its Id.
+//! Records whose child queries have separate tables: each record is a row, followed by a row for each of its children
+//! with the record's Id.
 
 use std::mem;
 
