@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_url_is_kept_without_its_trailing_slash_and_its_default_port() {
+    fn a_login_url_has_no_trailing_slash_and_default_port() {
         for (text, url) in [
             ("https://login.salesforce.com/", "https://login.salesforce.com"),
             ("https://Login.Salesforce.com:443", "https://login.salesforce.com"),

@@ -71,7 +71,7 @@ fn no_configuration_says_what_to_write() {
 }
 
 #[test]
-fn an_unknown_key_is_told_with_file_line_and_the_nearest_known_one() {
+fn an_unknown_key_is_reported_with_its_place_and_a_hint() {
     let at = deployment();
     at.write("sfexport.toml", format!("outputroot = \"x\"\n{}", at.org_table("org")));
     refused_unasked(&at, &["run", "--all"], 78, &["sfexport.toml:1: outputroot", "`output_root`"]);
@@ -127,7 +127,7 @@ fn an_org_that_is_not_there_is_told_by_the_job_that_names_it() {
 }
 
 #[test]
-fn a_key_that_is_none_is_told_with_what_it_is_and_the_command_that_mends_it() {
+fn an_unusable_key_is_reported_with_a_hint() {
     let at = deployment();
     let key = at.path("server.key");
     let openssl = |arguments: &[&str]| {
@@ -194,7 +194,7 @@ fn an_unreadable_key_is_reported_with_the_command_to_fix_it() {
 
 /// Root may read everything, so that its word is worth little here.
 #[test]
-fn a_key_file_that_everybody_can_read_is_refused_and_one_that_a_group_can_is_not() {
+fn a_key_that_everybody_can_read_is_refused() {
     let at = deployment();
     let mode = |mode| {
         fs::set_permissions(at.path("server.key"), fs::Permissions::from_mode(mode)).unwrap();
@@ -293,7 +293,7 @@ fn an_unknown_job_is_told_with_the_nearest_one() {
 }
 
 #[test]
-fn a_query_that_says_nothing_is_refused_where_it_stands() {
+fn an_empty_query_is_refused_with_its_place() {
     let at = deployment();
     at.job("empty", "  \n ", "empty.csv", "");
     refused_unasked(&at, &["run", "empty"], 78, &["jobs/empty.toml:1: soql: the value is empty"]);
@@ -598,7 +598,7 @@ fn a_misused_command_line_is_an_event_where_the_log_is_json() {
 }
 
 #[test]
-fn an_instant_that_is_none_is_told_what_it_lacks() {
+fn an_invalid_timestamp_is_explained() {
     let at = deployment();
     let form = "write it as in 2026-11-22T02:00:00+01:00";
     let zone = "zone (Z, or an offset as in +01:00)";
@@ -653,7 +653,7 @@ fn a_querys_file_is_not_put_below_a_root_that_is_for_jobs() {
 }
 
 #[test]
-fn a_querys_path_is_a_local_one_that_keeps_its_promise() {
+fn the_path_of_a_query_is_checked() {
     let at = deployment();
     for (output, parts) in [
         ("s3://b/x.csv", ["object stores are not supported yet", "copy the files in another step"]),
@@ -686,7 +686,7 @@ fn a_querys_path_is_a_local_one_that_keeps_its_promise() {
 }
 
 #[test]
-fn an_ending_says_the_format_in_any_case() {
+fn an_extension_determines_the_format_in_any_case() {
     let at = deployment();
     at.run(["query", "SELECT Id FROM Account LIMIT 1", "-o", "A.CSV"]).ended(0);
     assert!(at.text("A.CSV").starts_with("Id\n"));
@@ -698,7 +698,7 @@ fn an_ending_says_the_format_in_any_case() {
 }
 
 #[test]
-fn a_path_in_the_keys_own_variable_is_told_from_a_key() {
+fn a_path_in_the_variable_of_a_key_is_explained() {
     let at = deployment();
     let mut command = at.command(["run", "accounts"]);
     command.env("SFEXPORT_ORG__KEY", "/run/secrets/server.key");
@@ -724,7 +724,7 @@ fn a_file_mode_without_quotes_is_explained() {
 }
 
 #[test]
-fn a_port_that_speaks_no_tls_is_told_from_one_that_does_not_answer() {
+fn a_port_without_tls_is_not_a_closed_one() {
     let at = deployment();
     // It takes connections, by the kernel's hand, and says nothing.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -102,7 +102,7 @@ fn shared_mistakes(text: &str) -> Vec<String> {
 // -- what is right
 
 #[test]
-fn the_orgs_of_a_file_are_read_with_whole_paths_and_their_audiences() {
+fn orgs_have_absolute_paths_and_their_audiences() {
     let project = Project::with(
         "[org]
 login_url   = \"https://login.salesforce.com\"
@@ -154,7 +154,7 @@ audience    = \"https://acme.my.salesforce.com\"
 }
 
 #[test]
-fn a_nightly_job_is_read_as_it_is_written() {
+fn a_nightly_job_is_read() {
     let project = Project::with(&format!(
         "jobs_dir = \"jobs\"\nstate_dir = \"var/state\"\noutput_root = \"exports\"\n{ORG}"
     ))
@@ -280,7 +280,7 @@ formula_guard = true
 }
 
 #[test]
-fn every_word_of_a_closed_set_is_understood() {
+fn every_choice_of_a_key_is_accepted() {
     for key in config::keys().filter(|key| key.table == Table::Job) {
         let config::Kind::Choice(words) = key.kind else { continue };
         for word in words {
@@ -295,7 +295,7 @@ fn every_word_of_a_closed_set_is_understood() {
 }
 
 #[test]
-fn json_lines_keep_numbers_as_sent_unless_told_otherwise() {
+fn json_lines_keep_numbers_as_sent_by_default() {
     let config = Project::with(ORG)
         .job("a", "soql = \"SELECT Id FROM Account\"\noutput = \"a.jsonl\"\nattributes = true\n")
         .job("b", "soql = \"SELECT Id FROM Account\"\noutput = \"b.JSONL\"\nnumbers = \"plain\"\n")
@@ -306,7 +306,7 @@ fn json_lines_keep_numbers_as_sent_unless_told_otherwise() {
 }
 
 #[test]
-fn jobs_come_in_the_order_of_their_names_and_only_toml_files_are_jobs() {
+fn jobs_are_sorted_by_name_and_only_toml_files_are_jobs() {
     let project = Project::with(ORG)
         .job("b", JOB)
         .job("a", JOB)
@@ -325,7 +325,7 @@ fn jobs_come_in_the_order_of_their_names_and_only_toml_files_are_jobs() {
 // -- sources
 
 #[test]
-fn a_flag_beats_the_environment_that_beats_the_file_that_beats_the_default() {
+fn flags_override_variables_which_override_files() {
     let mut project = Project::with("state_dir = \"from-file\"\n[http]\nattempts = 6\nbatch_size = 500\n");
     assert_eq!(project.all().settings.state_dir, project.path("from-file"));
     project =
@@ -382,7 +382,7 @@ fn the_environment_alone_is_a_configuration() {
 }
 
 #[test]
-fn an_empty_variable_counts_as_unset_and_strangers_are_let_be() {
+fn empty_and_unrelated_variables_are_ignored() {
     let project = Project::with(ORG)
         .variable("SFEXPORT_ORG__CLIENT_ID", "")
         .variable("SFEXPORT_ORG__NONSENSE", "")
@@ -400,7 +400,7 @@ fn an_empty_variable_counts_as_unset_and_strangers_are_let_be() {
 }
 
 #[test]
-fn a_key_in_the_environment_takes_the_place_of_the_file_s() {
+fn a_key_in_the_environment_overrides_the_file() {
     let config = Project::with(ORG).variable("SFEXPORT_ORG__KEY", "PEM").all();
     assert!(matches!(&config.org(None).unwrap().key, KeySource::Inline(_)));
 }
@@ -431,7 +431,7 @@ fn a_named_file_is_read_and_its_paths_are_relative_to_it() {
 // -- what is wrong with the sources
 
 #[test]
-fn a_file_that_is_named_must_be_there() {
+fn a_named_file_must_exist() {
     let mut project = Project::empty().variable("SFEXPORT_CONFIG", "nowhere.toml");
     assert_eq!(
         project.mistakes(),
@@ -445,7 +445,7 @@ fn a_file_that_is_named_must_be_there() {
 }
 
 #[test]
-fn no_configuration_at_all_says_what_to_write() {
+fn a_missing_configuration_has_a_hint() {
     let project = Project::empty();
     let told = "there is no sfexport.toml in DIR; create it with `sfexport init`, name another file with --config or \
                 SFEXPORT_CONFIG, or set SFEXPORT_ORG__CLIENT_ID, SFEXPORT_ORG__USERNAME and \
@@ -461,7 +461,7 @@ fn no_configuration_at_all_says_what_to_write() {
 }
 
 #[test]
-fn a_configuration_elsewhere_or_of_another_name_is_named() {
+fn a_misplaced_or_misnamed_configuration_is_reported() {
     for near in ["sfexport.toml.txt", "sfexport.TOML", "Sfexport.toml", "sfexport.yaml"] {
         let told = Project::empty().file(near, ORG).mistakes();
         assert_eq!(told.len(), 1);
@@ -490,7 +490,7 @@ fn broken_toml_is_shown_with_line_and_column_in_every_file() {
 }
 
 #[test]
-fn text_that_is_no_toml_is_told_with_what_was_meant() {
+fn invalid_toml_is_explained() {
     for (line, expected) in [
         ("timezone = Europe/Berlin", "text needs quotes; write timezone = \"...\""),
         ("timeout = 10m", "text needs quotes; write timeout = \"...\""),
@@ -567,7 +567,7 @@ fn text_that_is_no_toml_is_told_with_what_was_meant() {
 }
 
 #[test]
-fn text_that_is_no_toml_is_not_shown_where_it_may_hold_a_secret() {
+fn invalid_toml_is_not_shown_if_it_may_contain_a_secret() {
     for line in [
         "key = hunter2",
         "key_password = \"hunter2",
@@ -584,7 +584,7 @@ fn text_that_is_no_toml_is_not_shown_where_it_may_hold_a_secret() {
 }
 
 #[test]
-fn jobs_are_judged_by_themselves_where_the_shared_file_is_broken() {
+fn jobs_are_checked_even_if_the_shared_file_is_invalid() {
     let project = Project::with("jobs_dir = \"tasks\"\n[org]\nclient_id =\n")
         .file("tasks/good.toml", format!("{JOB}org = \"emea\"\n"))
         .file("tasks/bad.toml", format!("{JOB}retries = -1\n"));
@@ -597,7 +597,7 @@ fn jobs_are_judged_by_themselves_where_the_shared_file_is_broken() {
 }
 
 #[test]
-fn a_file_that_is_no_text_is_told_by_line() {
+fn a_file_that_is_not_utf_8_is_reported_with_the_line() {
     let project = Project::with(ORG).file("jobs/a.toml", b"soql = \"x\"\noutput = \"\xff.csv\"\n");
     assert_eq!(project.mistakes(), ["jobs/a.toml:2: the text is not UTF-8; save the file as UTF-8"]);
 }
@@ -645,7 +645,7 @@ fn unknown_variables_of_an_org_are_mistakes() {
 }
 
 #[test]
-fn a_variable_that_is_nearly_one_of_ours_is_warned_of() {
+fn a_misspelled_variable_is_a_warning() {
     let project = Project::with(ORG)
         .variable("SFEXPORT_HTTP_ATTEMPTS", "3")
         .variable("SFEXPORT_STATEDIR", "x")
@@ -661,7 +661,7 @@ fn a_variable_that_is_nearly_one_of_ours_is_warned_of() {
 }
 
 #[test]
-fn a_variable_that_is_nearly_right_is_shown_beside_the_mistake() {
+fn a_misspelled_variable_is_shown_with_the_missing_key() {
     let project = Project::with("[org]\nclient_id = \"x\"\nusername = \"a@example.com\"\n")
         .variable("SFEXPORT_ORG_KEY_FILE", "server.key");
     assert_eq!(
@@ -695,7 +695,7 @@ fn a_variable_that_is_nearly_right_is_shown_beside_the_mistake() {
 // -- what is wrong with the shared file
 
 #[test]
-fn a_password_is_told_that_there_is_none() {
+fn logins_with_a_password_are_refused() {
     const TOLD: &str = "sfexport does not log in with a password, a token or a client secret; use a private key (see docs/setup.md)";
     for key in ["password", "Password", "security_token", "client_secret", "access-token"] {
         let told = shared_mistakes(&format!("{ORG}{key} = \"hunter2\"\n"));
@@ -706,7 +706,7 @@ fn a_password_is_told_that_there_is_none() {
 }
 
 #[test]
-fn a_key_of_another_tool_is_told_ours() {
+fn keys_of_other_tools_have_a_hint() {
     for (line, expected) in [
         ("consumer_key = \"x\"", "consumer_key: unknown key; did you mean `client_id`?"),
         ("private_key_file = \"x\"", "private_key_file: unknown key; did you mean `key_file`?"),
@@ -724,7 +724,7 @@ fn a_key_of_another_tool_is_told_ours() {
 }
 
 #[test]
-fn what_came_along_with_a_copied_word_is_named() {
+fn stray_characters_in_copied_words_are_named() {
     for (line, expected) in [
         ("client_id = \"\\\"3MVG9\\\"\"", r#"client_id: "\"3MVG9\"" contains a quotation mark; remove it"#),
         ("client_id = \"'3MVG9'\"", r#"client_id: "'3MVG9'" contains a quotation mark; remove it"#),
@@ -818,7 +818,7 @@ fn what_came_along_with_a_copied_word_is_named() {
 }
 
 #[test]
-fn files_that_look_like_jobs_and_are_none_are_named() {
+fn files_that_look_like_jobs_are_reported() {
     let project = Project::with(ORG)
         .job("a", JOB)
         .file("jobs/contacts.TOML", JOB)
@@ -858,7 +858,7 @@ fn files_that_look_like_jobs_and_are_none_are_named() {
 }
 
 #[test]
-fn every_mistake_in_every_file_is_told_at_once() {
+fn all_mistakes_in_all_files_are_reported_together() {
     let project = Project::with("statedir = \"x\"\n[org]\nclient_id = 5\n[http]\nattempts = 0\n")
         .job("a", "soql = \"SELECT Id FROM Account\"\noutput = \"../a.csv\"\ntimezone = \"Europe/Berln\"\n")
         .job("b", "soql = \"\"\nshedule = \"@daily\"\n");
@@ -890,7 +890,7 @@ fn every_mistake_in_every_file_is_told_at_once() {
 }
 
 #[test]
-fn each_setting_is_held_to_its_type() {
+fn the_type_of_each_setting_is_checked() {
     const UNIT: &str = "has no unit; write a duration as in \"30s\", \"10m\", \"1h30m\" or \"90 days\"";
     const DURATION: &str =
         "is not a duration; write a duration as in \"30s\", \"10m\", \"1h30m\" or \"90 days\"";
@@ -983,7 +983,7 @@ fn each_setting_is_held_to_its_type() {
 }
 
 #[test]
-fn what_an_org_lacks_or_has_wrongly_is_told() {
+fn mistakes_in_an_org_are_reported() {
     for (lines, expected) in [
         (
             "login_url = \"http://login.salesforce.com\"",
@@ -1068,7 +1068,7 @@ fn what_an_org_lacks_or_has_wrongly_is_told() {
 }
 
 #[test]
-fn an_org_of_the_environment_is_told_the_variables_that_it_lacks_and_not_the_one_that_it_has() {
+fn missing_variables_of_an_org_are_named() {
     let project = Project::empty()
         .variable("SFEXPORT_ORG__CLIENT_ID", "x")
         .variable("SFEXPORT_ORGS__EMEA__USERNAME", "y@example.com");
@@ -1093,7 +1093,7 @@ fn an_org_of_the_environment_is_told_the_variables_that_it_lacks_and_not_the_one
 }
 
 #[test]
-fn a_key_that_lost_its_table_is_told_the_table() {
+fn a_key_in_the_wrong_table_is_reported_with_its_table() {
     for (text, expected) in [
         (
             format!("{ORG}listen = \"127.0.0.1:9090\"\n"),
@@ -1141,7 +1141,7 @@ fn no_message_repeats_a_secret() {
 // -- what is wrong with a job
 
 #[test]
-fn a_job_s_mistakes_are_told_with_line_and_key() {
+fn mistakes_in_a_job_are_reported_with_line_and_key() {
     for (line, expected) in [
         ("timezone = \"berlin\"", "timezone: \"berlin\" is not a time zone; did you mean \"Europe/Berlin\"?"),
         (
@@ -1218,7 +1218,7 @@ fn a_job_s_mistakes_are_told_with_line_and_key() {
 }
 
 #[test]
-fn no_zone_is_suggested_that_would_be_hours_off() {
+fn no_zone_with_another_offset_is_suggested() {
     const CITY: &str = "name the zone by a city, as in \"Europe/Berlin\"";
     const BY_CITY: &str = "name the zone by a city";
     for (zone, expected) in [
@@ -1244,7 +1244,7 @@ fn no_zone_is_suggested_that_would_be_hours_off() {
 }
 
 #[test]
-fn a_schedule_s_mistake_is_told_beside_its_zone_s() {
+fn mistakes_in_a_schedule_and_its_zone_are_both_reported() {
     let mistakes = job_mistakes(&format!("{JOB}schedule = \"60 2 * * *\"\ntimezone = \"Europe/Berln\"\n"));
     assert_eq!(mistakes.len(), 2, "{mistakes:#?}");
     let told = "jobs/a.toml:3: schedule: minute field `60`: `60` is out of range; ";
@@ -1253,7 +1253,7 @@ fn a_schedule_s_mistake_is_told_beside_its_zone_s() {
 }
 
 #[test]
-fn an_octal_number_as_a_file_mode_is_told_to_be_text() {
+fn a_file_mode_that_is_a_number_is_refused() {
     for line in ["file_mode = 0o640", "file_mode = 640"] {
         assert_eq!(
             job_mistakes(&format!("{JOB}{line}\n")),
@@ -1266,7 +1266,7 @@ fn an_octal_number_as_a_file_mode_is_told_to_be_text() {
 }
 
 #[test]
-fn an_output_is_held_below_its_root_and_to_its_fields() {
+fn the_path_and_the_fields_of_an_output_are_checked() {
     for (output, expected) in [
         (
             "/etc/a.csv",
@@ -1309,7 +1309,7 @@ fn an_output_is_held_below_its_root_and_to_its_fields() {
 }
 
 #[test]
-fn a_query_s_mistake_is_shown_where_it_stands() {
+fn a_mistake_in_a_query_is_shown_at_its_place() {
     let inline =
         job_mistakes("output = \"a.csv\"\n\nsoql = \"\"\"\n\nSELECT Id,\n       FROM Account\n\"\"\"\n");
     assert_eq!(inline.len(), 1, "{inline:#?}");
@@ -1329,7 +1329,7 @@ fn a_query_s_mistake_is_shown_where_it_stands() {
 }
 
 #[test]
-fn a_query_must_be_there_and_say_something() {
+fn a_query_must_not_be_missing_or_empty() {
     for (lines, expected) in [
         ("", "jobs/a.toml: soql: this key is missing; add a query, or set `soql_file` or `object`"),
         ("soql = \" \\n \"", "jobs/a.toml:2: soql: the value is empty"),
@@ -1347,7 +1347,7 @@ fn a_query_must_be_there_and_say_something() {
 }
 
 #[test]
-fn the_text_of_a_private_or_foreign_soql_file_is_not_shown() {
+fn the_text_of_a_private_soql_file_is_not_shown() {
     use std::os::unix::fs::PermissionsExt as _;
     const HIDDEN: &str = "is not SOQL that can be exported; check that this is the right file; its text is hidden, because \
                           the file is private to its owner or outside the configuration's directory";
@@ -1379,7 +1379,7 @@ fn the_text_of_a_private_or_foreign_soql_file_is_not_shown() {
 }
 
 #[test]
-fn json_lines_refuse_what_only_csv_has() {
+fn keys_for_csv_are_refused_for_json_lines() {
     let mistakes = job_mistakes(
         "soql = \"SELECT Id FROM Account\"\noutput = \"a.jsonl\"\nchildren = \"files\"\ncompound = \"columns\"\n\
          [csv]\nheader = false\n",
@@ -1395,7 +1395,7 @@ fn json_lines_refuse_what_only_csv_has() {
 }
 
 #[test]
-fn a_job_without_an_org_is_told_which_there_are() {
+fn a_job_without_an_org_has_a_hint() {
     assert_eq!(
         Project::with(EMEA).job("a", JOB).mistakes(),
         ["jobs/a.toml: org: this key is missing, and there is no `[org]` table; write org = \"emea\""]
@@ -1407,7 +1407,7 @@ fn a_job_without_an_org_is_told_which_there_are() {
 }
 
 #[test]
-fn a_broken_org_is_told_once_and_not_again_by_each_of_its_jobs() {
+fn mistakes_in_an_org_are_reported_once() {
     let project =
         Project::with("[org]\nusername='b@example.com'\nkey_file='c'\n").job("a", JOB).job("b", JOB);
     assert_eq!(
@@ -1417,7 +1417,7 @@ fn a_broken_org_is_told_once_and_not_again_by_each_of_its_jobs() {
 }
 
 #[test]
-fn a_file_whose_stem_is_no_job_name_is_a_mistake() {
+fn a_file_name_must_be_a_valid_job_name() {
     const RULE: &str = "a job's name holds letters, digits, `.`, `_` and `-`, and begins with no dot";
     let project = Project::with(ORG).file("jobs/my accounts.toml", JOB).file("jobs/übersicht.toml", JOB);
     assert_eq!(
@@ -1430,7 +1430,7 @@ fn a_file_whose_stem_is_no_job_name_is_a_mistake() {
 }
 
 #[test]
-fn policies_without_a_schedule_are_warned_of() {
+fn policies_without_a_schedule_are_warnings() {
     let project = Project::with(ORG).job("a", &format!("{JOB}retries = 5\n"));
     assert_eq!(
         project.shown(&project.all().warnings),
@@ -1443,7 +1443,7 @@ fn policies_without_a_schedule_are_warned_of() {
 // -- jobs beside each other
 
 #[test]
-fn two_jobs_of_one_output_are_told_by_name() {
+fn jobs_with_the_same_output_are_refused() {
     let with = |output: &str| format!("soql = \"SELECT Id FROM Account\"\noutput = \"{output}\"\n");
     let project = Project::with(ORG)
         .job("a", &with("x/{date}.csv"))
@@ -1466,7 +1466,7 @@ fn two_jobs_of_one_output_are_told_by_name() {
 }
 
 #[test]
-fn two_jobs_of_one_output_at_different_times_are_told() {
+fn jobs_with_the_same_output_at_other_times_are_refused() {
     let with = |output: &str, zone: &str| {
         format!("soql = \"SELECT Id FROM Account\"\noutput = \"{output}\"\ntimezone = \"{zone}\"\n")
     };
@@ -1509,7 +1509,7 @@ fn an_output_with_the_name_of_a_stage_is_a_mistake() {
 }
 
 #[test]
-fn a_named_job_runs_beside_broken_ones() {
+fn a_named_job_runs_despite_broken_ones() {
     let project = Project::with(ORG).job("good", JOB).job("bad", "soql = 1\n").job("worse", "soql");
     let config = project.named(&["good", "good"]).unwrap();
     assert_eq!(config.jobs.len(), 1);
@@ -1533,7 +1533,7 @@ fn a_named_job_runs_beside_broken_ones() {
 }
 
 #[test]
-fn an_unknown_job_is_told_with_the_nearest_and_the_list() {
+fn an_unknown_job_is_reported_with_a_hint() {
     let project = Project::with(ORG).job("accounts", JOB).job("contacts", JOB);
     let told = |name: &str| project.shown(project.named(&[name]).unwrap_err().as_slice()).join("\n");
     assert_eq!(told("acounts"), "there is no job \"acounts\" in jobs; did you mean \"accounts\"?");
@@ -1545,7 +1545,7 @@ fn an_unknown_job_is_told_with_the_nearest_and_the_list() {
 }
 
 #[test]
-fn several_unknown_jobs_are_no_mistakes_of_the_configuration() {
+fn unknown_jobs_are_not_mistakes_of_the_configuration() {
     let project = Project::with(ORG).job("accounts", JOB);
     assert_eq!(
         project.named(&["nix", "nax"]).unwrap_err().to_string(),
@@ -1555,13 +1555,13 @@ fn several_unknown_jobs_are_no_mistakes_of_the_configuration() {
 }
 
 #[test]
-fn job_files_are_not_looked_at_where_no_job_is_wanted() {
+fn job_files_are_not_read_if_no_job_is_selected() {
     let config = Project::with(ORG).job("bad", "?").load(&Selection::NoJobs).unwrap();
     assert!(config.jobs.is_empty() && config.warnings.is_empty());
 }
 
 #[test]
-fn an_unknown_org_is_told_with_the_nearest() {
+fn an_unknown_org_is_reported_with_a_hint() {
     let config = Project::with(&format!("{ORG}{EMEA}")).all();
     let failure = config.org(Some("emae")).unwrap_err();
     assert_eq!(failure.what, "there is no org \"emae\"");
@@ -1571,7 +1571,7 @@ fn an_unknown_org_is_told_with_the_nearest() {
 // -- the documentation
 
 #[test]
-fn a_memory_limit_lowers_the_default_page_cap_alone() {
+fn a_memory_limit_lowers_only_the_default_page_cap() {
     let cap = |text: &str, selection: Selection, limit: Option<u64>| {
         let mut project = Project::with(&format!("{text}\n{ORG}")).job("a", JOB).job("b", JOB);
         project.sources.memory_limit = limit;
@@ -1592,7 +1592,7 @@ fn a_memory_limit_lowers_the_default_page_cap_alone() {
 
 /// `docs/configuration.md` holds each table between markers; `UPDATE_DOCS=1` writes them anew.
 #[test]
-fn the_documentation_holds_every_key_with_its_default() {
+fn the_documentation_has_every_key_with_its_default() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     let update = std::env::var_os("UPDATE_DOCS").is_some();
     let mut text = std::fs::read_to_string(&path).unwrap();
@@ -1682,7 +1682,7 @@ fn toml_like() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn a_query_whose_columns_cannot_be_written_is_a_mistake_of_its_file() {
+fn a_query_with_invalid_columns_is_a_mistake() {
     assert_eq!(
         job_mistakes("soql = \"SELECT Id, Owner.Name, id FROM Account\"\noutput = \"a.csv\"\n"),
         [

@@ -457,12 +457,10 @@ fn a_directory_that_cannot_be_made_comes_with_what_to_do() {
 }
 
 #[test]
-fn where_every_job_is_disabled_all_of_them_says_how_to_enable_one() {
+fn run_all_explains_how_to_enable_disabled_jobs() {
     let at = Deployment::new(10);
     fs::create_dir(at.path("jobs")).unwrap();
-    at.run(["run", "--all"])
-        .ended(78)
-        .says(&["there is no enabled job in", "a job is a file NAME.toml there"]);
+    at.run(["run", "--all"]).ended(78).says(&["there is no enabled job in", "write a job file NAME.toml"]);
     at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "enabled = false");
     let outcome = at.run(["run", "--all"]).ended(78);
     let outcome = outcome.says(&["there is no enabled job in", "enabled = true", "`sfexport run accounts`"]);

@@ -134,7 +134,7 @@ fn check_shows_people_a_mark_a_step_and_no_colours_in_a_file() {
 }
 
 #[test]
-fn check_jobs_and_run_all_name_the_files_they_pass_over() {
+fn check_jobs_and_run_all_name_ignored_files() {
     let at = Deployment::new(5);
     at.job("a", "SELECT Id FROM Account", "a.csv", "");
     at.write("jobs/contacts.TOML", "");
@@ -149,7 +149,7 @@ fn check_jobs_and_run_all_name_the_files_they_pass_over() {
 }
 
 #[test]
-fn check_offline_asks_nothing_of_anybody() {
+fn check_offline_sends_no_request() {
     let deployment = Deployment::new(10);
     deployment.job("accounts", SOQL, "accounts.csv", "");
     let outcome = deployment.run(["check", "--offline", "--json"]).ended(0);
@@ -180,7 +180,7 @@ fn check_names_every_mistake_of_the_configuration() {
 }
 
 #[test]
-fn check_ends_with_the_status_of_the_first_step_that_failed_and_goes_on_behind_it() {
+fn check_returns_the_status_of_the_first_failed_step() {
     let deployment = Deployment::new(10);
     deployment.job("a_refused", "SELECT Id, Nope FROM Account", "a.csv", "");
     deployment.job("b_blocked", SOQL, "blocked/b.csv", "");
@@ -200,7 +200,7 @@ fn check_ends_with_the_status_of_the_first_step_that_failed_and_goes_on_behind_i
 }
 
 #[test]
-fn a_query_that_groups_or_that_the_org_does_not_explain_is_checked_as_far_as_it_goes() {
+fn grouped_and_unexplained_queries_are_checked() {
     let deployment = Deployment::new(10);
     deployment.job(
         "groups",
@@ -242,7 +242,7 @@ fn the_columns_of_fields_are_those_that_the_org_describes() {
 }
 
 #[test]
-fn an_audience_of_another_org_is_found_out_by_check_and_never_by_a_run() {
+fn check_finds_the_right_audience() {
     let deployment = with_org(&[("audience", "https://wrong.example.com")]);
     deployment.job("accounts", SOQL, "accounts.csv", "");
     deployment.run(["run", "accounts"]).ended(77).says(&["audience is invalid", "https://wrong.example.com"]);
@@ -259,7 +259,7 @@ fn an_audience_of_another_org_is_found_out_by_check_and_never_by_a_run() {
 }
 
 #[test]
-fn a_user_who_has_not_approved_gets_the_page_of_approval() {
+fn a_user_who_has_not_approved_gets_the_approval_page() {
     let deployment = with_org(&[("username", "somebody@example.com")]);
     let outcome = deployment.run(["check", "--json"]).ended(77);
     let login = step(&outcome, "login");
@@ -278,7 +278,7 @@ fn a_user_who_has_not_approved_gets_the_page_of_approval() {
 }
 
 #[test]
-fn a_key_of_another_app_is_no_matter_of_hosts() {
+fn a_key_of_another_app_does_not_try_other_hosts() {
     let deployment = Deployment::with(Options { public_key: String::new(), ..options(10) });
     let outcome = deployment.run(["check", "--json"]).ended(77);
     let login = step(&outcome, "login");
@@ -296,15 +296,15 @@ fn a_key_of_another_app_is_no_matter_of_hosts() {
 }
 
 #[test]
-fn an_org_that_is_not_there_ends_with_69() {
+fn an_unreachable_org_returns_status_69() {
     let deployment = with_org(&[("login_url", "http://127.0.0.1:9")]);
     let outcome = deployment.run(["check", "--json"]).ended(69);
-    assert!(hint(&step(&outcome, "network")).contains("nothing listens there"));
+    assert!(hint(&step(&outcome, "network")).contains("check login_url and the firewall"));
     assert_eq!(step(&outcome, "login")["outcome"], "skipped");
 }
 
 #[test]
-fn an_api_version_that_the_org_lacks_is_named_with_the_newest_that_it_has() {
+fn an_unknown_api_version_is_reported_with_the_newest() {
     let deployment = with_org(&[("api_version", "99.0")]);
     let outcome = deployment.run(["check", "--json"]).ended(78);
     let version = step(&outcome, "api_version");
@@ -341,7 +341,7 @@ fn limits_that_are_used_up_are_75_and_a_job_that_is_too_large_for_the_rest_is_to
 }
 
 #[test]
-fn a_certificate_is_warned_of_before_it_ends_and_refused_when_it_is_another_keys() {
+fn check_warns_before_a_certificate_expires() {
     let deployment = with_org(&[("cert_file", "new.crt"), ("key_file", "new.key")]);
     deployment.run(["keygen", "--key", "new.key", "--days", "31"]).ended(0);
     let outcome = deployment.run(["check", "--offline", "--json"]).ended(0);
@@ -364,7 +364,7 @@ fn a_certificate_is_warned_of_before_it_ends_and_refused_when_it_is_another_keys
 }
 
 #[test]
-fn keygen_makes_a_private_key_for_its_owner_alone_and_never_overwrites_one() {
+fn keygen_creates_a_private_key_and_overwrites_none() {
     let deployment = Deployment::new(10);
     let outcome =
         deployment.run(["keygen", "--key", "k.pem", "--subject", "CN=nightly,O=Example,C=de"]).ended(0);
@@ -404,7 +404,7 @@ fn keygen_makes_a_private_key_for_its_owner_alone_and_never_overwrites_one() {
 }
 
 #[test]
-fn init_writes_what_check_then_completes_and_leaves_alone_what_is_there() {
+fn init_overwrites_nothing_and_check_names_what_is_missing() {
     let deployment = Deployment::new(10);
     let outcome = deployment.run(["init", "fresh"]).ended(0);
     for part in ["wrote fresh/sfexport.toml", "wrote fresh/jobs/accounts.toml", "sfexport keygen --out fresh"]
@@ -434,7 +434,7 @@ fn init_writes_what_check_then_completes_and_leaves_alone_what_is_there() {
 }
 
 #[test]
-fn what_init_was_given_stands_in_the_file_and_every_comment_is_a_key_that_works() {
+fn init_writes_its_options_and_valid_comments() {
     let deployment = Deployment::new(10);
     let url = deployment.org().url().to_owned();
     let given = ["--login-url", &url, "--client-id", CLIENT_ID, "--username", USERNAME];
@@ -483,7 +483,7 @@ fn whoami_says_who_and_where() {
 }
 
 #[test]
-fn a_token_is_good_for_other_tools_as_json_and_as_a_shells_lines() {
+fn a_token_is_printed_as_json_and_for_shells() {
     let deployment = Deployment::new(10);
     let quiet = deployment.command(["token"]).env_remove("SFEXPORT_LOG").output().unwrap();
     let outcome = deployment.outcome(quiet).ended(0);
@@ -509,7 +509,7 @@ fn a_token_is_good_for_other_tools_as_json_and_as_a_shells_lines() {
 }
 
 #[test]
-fn an_assertion_is_shown_with_what_it_claims_and_nobody_is_asked() {
+fn an_assertion_is_shown_without_any_request() {
     let deployment = Deployment::new(10);
     let outcome = deployment.run(["token", "--assertion", "--user", "other@example.com"]).ended(0);
     let shown: Value = serde_json::from_str(outcome.stdout()).unwrap();
@@ -580,7 +580,7 @@ for name, instance in json.load(open('wrong.json')):
 }
 
 #[test]
-fn shells_and_man_know_every_verb_and_a_misspelt_one_is_recognised() {
+fn completions_and_manual_pages_have_every_command() {
     let deployment = Deployment::new(10);
     for shell in ["bash", "zsh", "fish"] {
         assert!(deployment.run(["completions", shell]).ended(0).stdout().contains("COMPLETE="), "{shell}");
@@ -661,7 +661,7 @@ impl Drop for Ended {
 }
 
 #[test]
-fn a_new_user_gets_from_nothing_to_an_export_of_the_demo_org_with_a_key_of_their_own() {
+fn a_new_user_exports_from_the_demo_org() {
     let directory = tempfile::tempdir().unwrap();
     let sfexport = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sfexport"));
