@@ -260,8 +260,8 @@ async fn act(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
     }
 }
 
-/// The level that the log begins at if nobody says. A command that shows by itself what it does logs warnings alone, and
-/// so does a run that a person watches: its line and its progress say the rest.
+/// The default log level. Commands that print what they do log only warnings, and so does a run on a terminal, which has
+/// a progress bar and a result.
 fn default_level(command: &Command, form: log::Form) -> tracing::Level {
     let is_watched = form == log::Form::Text && io::stderr().is_terminal();
     match command {
@@ -321,9 +321,9 @@ fn working_dir() -> Result<PathBuf, Failure> {
 /// Handles SIGINT and SIGTERM. The first one stops the work, the second one ends the process. This has a separate thread,
 /// so busy network threads do not delay it.
 ///
-/// SIGXFSZ is caught and dropped. By default it ends the process as soon as one file outgrows `ulimit -f`, and a daemon
-/// with it; caught, it leaves an error of that file's write. Unlike a signal that is ignored, one that is caught keeps
-/// its default in programs started from here.
+/// SIGXFSZ is handled and has no effect. By default it would end the process, even a daemon, if a file exceeds
+/// `ulimit -f`. With a handler, only the write fails. Child processes keep the default, which they would not if the
+/// signal were ignored.
 fn signals() -> Result<Stop, Failure> {
     let cannot =
         |error: io::Error| Failure::new(Exit::General, format!("cannot listen for signals: {error}"));

@@ -914,7 +914,7 @@ fn a_log_whose_reader_comes_late_says_how_much_of_it_is_lost() {
         said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told = events
         .iter()
-        .find(|event| event["message"] == "lines of the log were lost: nobody read them in time");
+        .find(|event| event["message"] == "lines of the log were lost because they were not read in time");
     let lost = usize::try_from(told.unwrap()["lines"].as_u64().unwrap()).unwrap();
     // A login and each page are two lines; the run's summary and the warning are one each.
     assert_eq!(events.len() + lost, 2 * (pages + 1) + 2);

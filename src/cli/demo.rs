@@ -20,19 +20,19 @@ use crate::state::State;
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArguments {
-    /// How many accounts the org holds; contacts, opportunities and tasks grow with them
+    /// How many accounts the org has; contacts, opportunities and tasks grow with them
     #[arg(long, default_value_t = 5000, value_name = "N")]
     records: usize,
     /// The directory of the demo's key, configuration, jobs and exports
     #[arg(long, default_value = "demo", value_name = "DIR", value_parser = super::local_path())]
     dir: PathBuf,
-    /// Keep the org up, and print the configuration that points at it
+    /// Keep the org running, and print a configuration for it
     #[arg(long)]
     serve: bool,
-    /// The port of the org; 0 takes any free one
+    /// The port of the org; 0 for any free one
     #[arg(long, default_value_t = 0, requires = "serve", value_name = "PORT")]
     port: u16,
-    /// A certificate of yours, as keygen makes it: the org takes its key's logins too, as after an upload in Setup
+    /// A certificate from keygen: the org also accepts logins with its key, as after an upload in Setup
     #[arg(long, requires = "serve", value_name = "FILE")]
     certificate: Option<PathBuf>,
     /// How long the org thinks before each page, in milliseconds: for benchmarks
@@ -194,9 +194,9 @@ async fn serve(
     match certificate {
         None => {
             print::line(
-                "To practise a set-up with your own key: run `sfexport keygen`, then start this again with",
+                "To rehearse the setup with your own key, run `sfexport keygen`, then start this again with",
             );
-            print::line("--certificate server.crt, which stands for the upload in Setup.");
+            print::line("--certificate server.crt, which replaces the upload in Setup.");
         }
         Some(path) => {
             print::line(format!(

@@ -41,7 +41,7 @@ pub(super) struct QueryArguments {
     /// Replaces the option of all commands, which does not apply to -o
     #[arg(long, hide = true)]
     output_root: Option<String>,
-    /// Print a run report as JSON, one object on one line; to standard error where the records go to standard output
+    /// Print a run report as one line of JSON, to standard error if the records go to standard output
     #[arg(long)]
     json: bool,
 }

@@ -113,7 +113,7 @@ fn serve(drawn: Option<&MultiProgress>) {
         CHANGED.notify_all();
         drop(waiting);
         if lost > 0 {
-            tracing::warn!(lines = lost, "lines of the log were lost: nobody read them in time");
+            tracing::warn!(lines = lost, "lines of the log were lost because they were not read in time");
             lock().lost -= lost;
             CHANGED.notify_all();
         }

@@ -107,7 +107,7 @@ pub enum Origin {
         path: PathBuf,
         /// The line.
         line: Option<usize>,
-        /// The column, in characters; only where the line alone does not say it.
+        /// The column in characters, if the line alone is not enough.
         column: Option<usize>,
     },
 }
@@ -131,7 +131,7 @@ impl fmt::Display for Origin {
 pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
-    /// `None` where there are no mistakes.
+    /// `None` if there are no mistakes.
     pub(crate) fn of(mut mistakes: Vec<Mistake>) -> Option<Self> {
         mistakes.sort();
         mistakes.dedup();
