@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use secrecy::ExposeSecret as _;
 use sfexport::config::{self, Config, Mistake, Origin, Selection, Sources};
-use sfexport::job::Job;
+use sfexport::job::{Job, Source};
 
 /// What no message may repeat: it is put before every secret of the environment.
 const CANARY: &str = "c4n4ry-7f3a";
@@ -131,11 +131,15 @@ fn meaning(config: &Config) -> String {
 fn meaning_of_job(job: &Job) -> String {
     let Job { name, org, enabled, all_rows, output, format, shape, if_exists, file_mode, .. } = job;
     let schedule = job.schedule.as_ref().map(|schedule| (schedule.text(), schedule.fingerprint()));
+    let exported = match &job.source {
+        Source::Soql(_) => job.query().map(|query| query.text.clone()),
+        Source::Object(object) => Some(format!("{object:?}")),
+    };
     let ping = job.ping_url.as_ref().map(|url| url.expose_secret());
     format!(
         "\n{name} {org} {enabled} {:?} {all_rows} {output:?} {format:?} {shape:?} {if_exists:?} {file_mode:?} \
          {schedule:?} {:?} {:?} {:?} {ping:?}",
-        job.query().text,
+        exported,
         job.timezone.iana_name(),
         job.timeout,
         job.policy

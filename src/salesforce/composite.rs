@@ -74,10 +74,11 @@ pub fn inner(body: &[u8]) -> Result<Inner, Fault> {
         #[serde(borrow)]
         result: &'b RawValue,
     }
-    let Batch { results: [Response { status, result }] } = serde_json::from_slice(body).map_err(|error| {
+    // Without serde's message, which may quote the body.
+    let Batch { results: [Response { status, result }] } = serde_json::from_slice(body).map_err(|_| {
         Fault::new(
             FaultKind::Truncated,
-            format!("the org's response to composite/batch cannot be read: {error}"),
+            "the org's response to composite/batch is not the result of one request",
         )
     })?;
     // Borrowed from the body, so the difference of the addresses is the place.
