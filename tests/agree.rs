@@ -420,6 +420,10 @@ fn check_finds_whatever_makes_a_run_fail() {
     let played = in_parallel(&rows, play);
     let wrong: Vec<_> = played.iter().filter_map(|played| played.wrong.as_deref()).collect();
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+    // A talkative log would be part of the messages.
+    if std::env::var_os("SFEXPORT_TESTS_LOG").is_some() {
+        return;
+    }
     insta::assert_snapshot!(
         "bad_input",
         played.into_iter().map(|played| played.messages).collect::<String>()
