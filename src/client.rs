@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
-use crate::export::Edges;
+use crate::export::{Edges, blocking};
 use crate::http::Response;
 use crate::key::SigningKey;
 use crate::monitor::Event;
@@ -315,7 +315,7 @@ impl OrgClient {
         let mut attempts = Attempts::default();
         loop {
             let response = self.call(call, &mut attempts).await?;
-            match column_metadata::read(response.body()) {
+            match blocking(|| column_metadata::read(response.body())) {
                 Err(fault) if fault.kind == FaultKind::Truncated => {
                     self.wait_after(fault, &mut attempts).await?
                 }
@@ -371,7 +371,7 @@ impl OrgClient {
         let mut attempts = Attempts::default();
         loop {
             let response = self.call(&call, &mut attempts).await?;
-            if let Some(read) = read(response.body()) {
+            if let Some(read) = blocking(|| read(response.body())) {
                 return Ok(read);
             }
             let what = format!("{subject} cannot be read: the org sent something else");

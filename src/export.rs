@@ -259,7 +259,7 @@ fn log_summary(report: &RunReport, seconds: f64) {
 }
 
 /// Does what waits for a disk beside the network's threads: the other tasks of this one move on meanwhile.
-fn blocking<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match tokio::runtime::Handle::current().runtime_flavor() {
         tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
         // There is nobody to move on to.
