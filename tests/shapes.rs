@@ -380,6 +380,34 @@ fn a_hundred_thousand_new_columns_are_exported_and_named_in_short() {
     assert!(wide.ends_with(b",x,x,x\n"));
 }
 
+#[test]
+fn a_signal_is_heard_while_100_000_columns_are_read() {
+    let deployment = Deployment::new(3);
+    deployment.job("wide", "SELECT FIELDS(ALL) FROM Account LIMIT 3", "wide.csv", "");
+    let columns = || Fault::ExtraColumns(100_000);
+    deployment.script(Rule::always(At::Containing("columns=true".to_owned()), columns()));
+    // The query gets no response: whatever ends the run, it is the signal.
+    let silent = Fault::HalfOpen { after: None };
+    deployment.script(Rule::always(At::Soql("from account".to_owned()), silent));
+    let mut run = deployment.command(["run", "wide"]).spawn().unwrap();
+    let asked = || {
+        deployment
+            .requests_to("/services/data/")
+            .iter()
+            .any(|request| request.target.contains("columns=true"))
+    };
+    while !asked() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    // The description is on its way or being read.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let sent = std::time::Instant::now();
+    assert!(Command::new("kill").arg(run.id().to_string()).status().unwrap().success());
+    assert_eq!(run.wait().unwrap().code(), Some(143));
+    let heard = sent.elapsed();
+    assert!(heard < std::time::Duration::from_secs(5), "after {heard:?}, in a debug binary");
+}
+
 /// The first line of a file.
 fn header_of(file: &[u8]) -> &str {
     let end = file.iter().position(|byte| *byte == b'\n').unwrap();
