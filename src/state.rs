@@ -429,11 +429,7 @@ impl State {
     /// # Errors
     /// If they cannot be written; the previous ones stay.
     pub fn set_columns(&self, lock: &JobLock, columns: &[String]) -> Result<(), StateError> {
-        // They change once in a year: a nightly flush is not worth it.
-        if self.columns(lock).is_ok_and(|noted| noted.as_deref() == Some(columns)) {
-            return Ok(());
-        }
-        self.keep(COLUMNS, lock.key(), columns, When::Always)
+        self.keep_if_changed(COLUMNS, lock, columns)
     }
 
     /// The order in which the fields of the key's object were exported so far; empty if it never was.
@@ -449,10 +445,16 @@ impl State {
     /// # Errors
     /// If it cannot be written; the previous one stays.
     pub fn set_fields(&self, lock: &JobLock, fields: &[String]) -> Result<(), StateError> {
-        if self.fields_of(lock.key()).is_ok_and(|noted| noted == fields) {
+        self.keep_if_changed(FIELDS, lock, fields)
+    }
+
+    /// Columns and fields change once in a year: a nightly flush is not worth it.
+    fn keep_if_changed(&self, kind: &str, lock: &JobLock, names: &[String]) -> Result<(), StateError> {
+        let noted = self.kept::<Vec<String>>(kind, lock.key());
+        if noted.is_ok_and(|noted| noted.is_some_and(|(noted, _)| noted == names)) {
             return Ok(());
         }
-        self.keep(FIELDS, lock.key(), fields, When::Always)
+        self.keep(kind, lock.key(), names, When::Always)
     }
 
     /// Moves what 0.1 left of the job to where it belongs now: first written there, then removed here.
