@@ -47,12 +47,9 @@ pub(super) async fn carry_out(
     let remembered = edges.state.as_ref().zip(locks.map(|locks| &locks.job));
     let mut steps = Steps { job, id: &id, remembered, fields: None };
 
-    let mut draft = Draft::of(&steps.job, &org)?;
-    // Reported at the end: a run that fails leaves the file and its columns as they were, and the next one warns again.
-    let mut drift = None;
-    if let Some(columns) = draft.as_ref().and_then(Draft::columns) {
-        drift = steps.look_for_drift(columns, report)?;
-    }
+    // The drift is reported at the end: a run that fails leaves the file and its columns as they were, and the next one
+    // warns again.
+    let (mut draft, mut drift) = steps.draft(&org, report)?;
     let key = blocking(|| steps.prepare(&outputs, &org, extent))?;
 
     let client = OrgClient::new(Arc::clone(&org), Arc::new(key), Arc::clone(edges), Some(id.clone()));
@@ -72,10 +69,7 @@ pub(super) async fn carry_out(
         let generated: Result<_, RunError> = interrupt.unless(steps.generate(&client)).await;
         client.report(report);
         steps.take(generated?);
-        draft = Draft::of(&steps.job, &org)?;
-        if let Some(columns) = draft.as_ref().and_then(Draft::columns) {
-            drift = steps.look_for_drift(columns, report)?;
-        }
+        (draft, drift) = steps.draft(&org, report)?;
     }
     let draft = draft.ok_or_else(|| bug("a job without a query"))?;
     report.soql = steps.job.query().map(Query::without_literals);
@@ -149,6 +143,14 @@ impl Steps<'_> {
     fn take(&mut self, Generated { job, fields }: Generated) {
         self.job = Arc::new(job);
         self.fields = Some(fields);
+    }
+
+    /// The plan as far as the job gives it, and how its columns have changed, if it gives them.
+    fn draft(&self, org: &Org, report: &mut RunReport) -> Result<(Option<Draft>, Option<String>), Failure> {
+        let draft = Draft::of(&self.job, org)?;
+        let columns = draft.as_ref().and_then(Draft::columns);
+        let drift = columns.map(|columns| self.look_for_drift(columns, report)).transpose()?;
+        Ok((draft, drift.flatten()))
     }
 
     /// Notes the columns in the report, and looks whether they have changed.
