@@ -152,6 +152,12 @@ pub struct QueryOrigin {
     pub is_exact: bool,
 }
 
+impl fmt::Display for QueryOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
 /// The file format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

@@ -106,8 +106,5 @@ fn unselectable(error: &SelectionError, described: &ObjectDescription, job: &Job
 
 /// Where the job's object is written.
 fn place(job: &Job) -> String {
-    match &job.query_origin {
-        Some(origin) => format!("{}:{}", origin.file.display(), origin.line),
-        None => "the job".to_owned(),
-    }
+    job.query_origin.as_ref().map_or_else(|| "the job".to_owned(), ToString::to_string)
 }

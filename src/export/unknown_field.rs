@@ -81,7 +81,7 @@ fn hint(unknown: Option<&Unknown>, query: &Query, origin: Option<&QueryOrigin>, 
         Some(QueryOrigin { file, line: first, is_exact: true }) => {
             format!("{}:{}", file.display(), first + line - 1)
         }
-        Some(QueryOrigin { file, line, .. }) => format!("{}:{line}", file.display()),
+        Some(origin) => origin.to_string(),
         None => "the query".to_owned(),
     };
     let Some(Unknown { name, kind, object, near }) = unknown else {
