@@ -23,26 +23,30 @@ const OCCURRENCES: usize = 5;
 
 impl Check<'_> {
     pub(super) async fn job(&self, job: &Job, org: Option<&Reached>, tell: Teller<'_>) {
-        let generated = match (&job.source, org) {
+        match (&job.source, org) {
             (Source::Object(object), Some(reached)) => match self.generate(job, object, reached).await {
-                Ok(generated) => Some(generated),
-                Err(failure) => {
-                    tell(Step::failed(Name::Columns, failure));
-                    tell(self.output(job));
-                    return tell(schedule(job, self.edges.clock.now()));
-                }
+                Ok(generated) => self.columns_and_query(&generated, true, org, tell).await,
+                Err(failure) => tell(Step::failed(Name::Columns, failure)),
             },
-            _ => None,
-        };
-        let job = generated.as_ref().unwrap_or(job);
-        tell(self.columns(job, org).await);
-        match org {
-            Some(org) => self.query(job, generated.is_some(), org, tell).await,
-            None if self.offline => {}
-            None => tell(Step::skipped(Name::Query, "not checked, because there is no login")),
+            _ => self.columns_and_query(job, false, org, tell).await,
         }
         tell(self.output(job));
         tell(schedule(job, self.edges.clock.now()));
+    }
+
+    async fn columns_and_query(
+        &self,
+        job: &Job,
+        is_generated: bool,
+        org: Option<&Reached>,
+        tell: Teller<'_>,
+    ) {
+        tell(self.columns(job, org).await);
+        match org {
+            Some(org) => self.query(job, is_generated, org, tell).await,
+            None if self.offline => {}
+            None => tell(Step::skipped(Name::Query, "not checked, because there is no login")),
+        }
     }
 
     /// The job with the query that a run would generate now.
@@ -54,9 +58,6 @@ impl Check<'_> {
 
     /// The columns, from the query's text or, if that is not enough, from the org's description.
     async fn columns(&self, job: &Job, org: Option<&Reached>) -> Step {
-        if let (Source::Object(_), None) = (&job.source, org) {
-            return Step::skipped(Name::Columns, "not known without asking the org");
-        }
         let columns = match (export::columns(job), org) {
             (Ok(Some(columns)), _) => Ok(columns),
             (Ok(None), Some(reached)) => match self.described(job, reached).await {
