@@ -279,6 +279,15 @@ struct Context {
 }
 
 impl Context {
+    /// Does the work, unless a signal arrives before it is done.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            failure = self.stop.requested() => Err(failure),
+            done = work => Ok(done),
+        }
+    }
+
     /// The sources of the configuration: this process's flags, environment and directory.
     fn sources(&self) -> Result<Sources, Failure> {
         let flag =

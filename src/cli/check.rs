@@ -37,11 +37,7 @@ pub(super) async fn check(arguments: &CheckArguments, context: &Context) -> Resu
     let edges = context.edges(&config.settings, None);
     let check = Check { config: &config, every_org: everything, offline: arguments.offline, edges };
     let mut tell = |step| shown.step(step);
-    let exit = tokio::select! {
-        biased;
-        failure = context.stop.requested() => return Err(failure),
-        exit = check.run(&mut tell) => exit,
-    };
+    let exit = context.unless_stopped(check.run(&mut tell)).await?;
     shown.end();
     Ok(exit)
 }

@@ -8,7 +8,7 @@ use super::{Context, complete, print, table};
 use crate::error::{Exit, Failure};
 use crate::export;
 use crate::human::counted;
-use crate::salesforce::describe::{FieldDescription, ObjectDescription, ObjectSummary};
+use crate::salesforce::describe::{FieldDescription, ObjectSummary};
 use crate::salesforce::fault::{ErrorCode, Fault};
 use crate::soql::generate::matches;
 
@@ -64,7 +64,7 @@ struct FieldLine<'f> {
 /// Lists the org's objects.
 pub(super) async fn objects(arguments: &ObjectsArguments, context: &Context) -> Result<Exit, Failure> {
     let login = logged_in(context, arguments.org.as_deref(), None).await?;
-    let mut objects = asked(context, login.client.objects()).await?;
+    let mut objects = context.unless_stopped(login.client.objects()).await?.map_err(Fault::into_failure)?;
     let is_named = |object: &ObjectSummary| {
         arguments.pattern.as_ref().is_none_or(|pattern| matches(pattern, &object.name))
     };
@@ -106,17 +106,13 @@ pub(super) async fn objects(arguments: &ObjectsArguments, context: &Context) -> 
 /// Lists an object's fields.
 pub(super) async fn fields(arguments: &FieldsArguments, context: &Context) -> Result<Exit, Failure> {
     let login = logged_in(context, arguments.org.as_deref(), None).await?;
-    let described = login.client.describe_object(&arguments.object);
-    let described: ObjectDescription = tokio::select! {
-        biased;
-        failure = context.stop.requested() => return Err(failure),
-        described = described => match described {
-            Ok(described) => described,
-            Err(fault) if fault.code == Some(ErrorCode::NotFound) => {
-                return Err(export::unknown_object(&login.client, &arguments.object, None).await);
-            }
-            Err(fault) => return Err(fault.into_failure()),
-        },
+    let described = match context.unless_stopped(login.client.describe_object(&arguments.object)).await? {
+        Ok(described) => described,
+        Err(fault) if fault.code == Some(ErrorCode::NotFound) => {
+            let unknown = export::unknown_object(&login.client, &arguments.object, None);
+            return Err(context.unless_stopped(unknown).await?);
+        }
+        Err(fault) => return Err(fault.into_failure()),
     };
     let mut fields: Vec<&FieldDescription> = described.fields.iter().collect();
     fields.sort_by_key(|field| (!field.name.eq_ignore_ascii_case("Id"), field.name.to_ascii_lowercase()));
@@ -151,13 +147,4 @@ pub(super) async fn fields(arguments: &FieldsArguments, context: &Context) -> Re
         .collect();
     table::print(&rows, std::iter::repeat(None), table::width(false));
     Ok(Exit::Success)
-}
-
-/// What the org says, unless a signal comes first.
-async fn asked<T>(context: &Context, question: impl Future<Output = Result<T, Fault>>) -> Result<T, Failure> {
-    tokio::select! {
-        biased;
-        failure = context.stop.requested() => Err(failure),
-        answer = question => answer.map_err(Fault::into_failure),
-    }
 }

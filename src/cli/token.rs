@@ -50,11 +50,8 @@ pub(super) async fn logged_in(
 ) -> Result<Login, Failure> {
     let (org, key, edges) = prepared(context, org, user)?;
     let client = OrgClient::new(Arc::new(org), Arc::new(key), Arc::clone(&edges), None);
-    let session = tokio::select! {
-        biased;
-        failure = context.stop.requested() => return Err(failure),
-        session = client.session() => session.map_err(|error| error.fault.into_failure())?,
-    };
+    let session = context.unless_stopped(client.session()).await?;
+    let session = session.map_err(|error| error.fault.into_failure())?;
     Ok(Login { client, session, edges })
 }
 

@@ -42,11 +42,7 @@ struct Who<'w> {
 pub(super) async fn whoami(arguments: &WhoamiArguments, context: &Context) -> Result<Exit, Failure> {
     let login = logged_in(context, arguments.org.as_deref(), arguments.user.as_deref()).await?;
     let (org, session) = (login.client.org(), &login.session);
-    let identity = tokio::select! {
-        biased;
-        failure = context.stop.requested() => return Err(failure),
-        identity = login.client.identity() => identity.map_err(Fault::into_failure)?,
-    };
+    let identity = context.unless_stopped(login.client.identity()).await?.map_err(Fault::into_failure)?;
     let who = Who {
         org: org.name.as_str(),
         username: identity.username.as_deref().unwrap_or(&org.username),
