@@ -312,16 +312,7 @@ impl OrgClient {
     /// # Errors
     /// As [`OrgClient::call`], and if the description cannot be read.
     pub async fn description(&self, call: &Call<'_>) -> Result<Vec<Described>, Fault> {
-        let mut attempts = Attempts::default();
-        loop {
-            let response = self.call(call, &mut attempts).await?;
-            match blocking(|| column_metadata::read(response.body())) {
-                Err(fault) if fault.kind == FaultKind::Truncated => {
-                    self.wait_after(fault, &mut attempts).await?
-                }
-                read => return read,
-            }
-        }
+        self.read_from(call, column_metadata::read).await
     }
 
     /// How many records a `SELECT COUNT()` query counts, deleted and archived ones too if `all_rows` says so.
@@ -330,16 +321,7 @@ impl OrgClient {
     /// As [`OrgClient::call`]; if the query is too long, and if the org does not count.
     pub async fn count(&self, all_rows: bool, soql: &str) -> Result<u64, Fault> {
         let call = query::first_page(&self.org.api_version, all_rows, soql)?;
-        let mut attempts = Attempts::default();
-        loop {
-            let response = self.call(&call, &mut attempts).await?;
-            match page::count(response.body()) {
-                Err(fault) if fault.kind == FaultKind::Truncated => {
-                    self.wait_after(fault, &mut attempts).await?
-                }
-                count => return count,
-            }
-        }
+        self.read_from(&call, page::count).await
     }
 
     /// The org's description of an object.
@@ -349,7 +331,8 @@ impl OrgClient {
     /// this user; and if the description cannot be read.
     pub async fn describe_object(&self, object: &str) -> Result<ObjectDescription, Fault> {
         let path = describe::path(&self.org.api_version, object);
-        self.described(path, "the description of the object", describe::read).await
+        let call = Call::get(path).about("the description of the object");
+        self.read_from(&call, |body| describe::read(body).ok_or_else(|| unreadable(call.subject))).await
     }
 
     /// The org's objects, as far as this user may see them.
@@ -357,25 +340,25 @@ impl OrgClient {
     /// # Errors
     /// As [`OrgClient::call`], and if the list cannot be read.
     pub async fn objects(&self) -> Result<Vec<ObjectSummary>, Fault> {
-        let path = describe::list_path(&self.org.api_version);
-        self.described(path, "the list of objects", describe::read_list).await
+        let call = Call::get(describe::list_path(&self.org.api_version)).about("the list of objects");
+        self.read_from(&call, |body| describe::read_list(body).ok_or_else(|| unreadable(call.subject))).await
     }
 
-    async fn described<T>(
+    /// Makes a call and reads its response, off the network's threads; makes it again if the response is truncated.
+    async fn read_from<T>(
         &self,
-        path: String,
-        subject: &str,
-        read: fn(&[u8]) -> Option<T>,
+        call: &Call<'_>,
+        read: impl Fn(&[u8]) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let call = Call::get(path).about(subject);
         let mut attempts = Attempts::default();
         loop {
-            let response = self.call(&call, &mut attempts).await?;
-            if let Some(read) = blocking(|| read(response.body())) {
-                return Ok(read);
+            let response = self.call(call, &mut attempts).await?;
+            match blocking(|| read(response.body())) {
+                Err(fault) if fault.kind == FaultKind::Truncated => {
+                    self.wait_after(fault, &mut attempts).await?
+                }
+                read => return read,
             }
-            let what = format!("{subject} cannot be read: the org sent something else");
-            self.wait_after(Fault::new(FaultKind::Truncated, what), &mut attempts).await?;
         }
     }
 
@@ -434,6 +417,11 @@ impl OrgClient {
     pub fn api_limit(&self) -> Option<ApiLimit> {
         self.counts.api_limit.lock().ok().and_then(|limit| *limit)
     }
+}
+
+/// The fault of a response that is something else than what was asked for.
+fn unreadable(subject: &str) -> Fault {
+    Fault::new(FaultKind::Truncated, format!("{subject} cannot be read: the org sent something else"))
 }
 
 /// Reads a body to its end, and shows its first bytes as they arrive.
