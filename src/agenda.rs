@@ -270,13 +270,13 @@ impl Agenda {
         })
     }
 
-    /// Occurrences are the wall clock's; how long a retry or the grace lasts is not. If the wall clock was set, waits
-    /// move with it.
     /// The mark of every job that has a schedule, as it was last given out.
     pub fn marks(&self) -> impl Iterator<Item = (&JobName, &Mark)> {
         self.states.iter().filter_map(|(job, state)| Some((job, state.mark()?)))
     }
 
+    /// Occurrences follow the wall clock; the wait before a retry and the grace of a stop don't. If the wall clock was
+    /// set, they move with it.
     fn set_clock(&mut self, now: Now) {
         let before = std::mem::replace(&mut self.now, now);
         let passed = now.elapsed.saturating_sub(before.elapsed);

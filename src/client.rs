@@ -236,7 +236,7 @@ impl OrgClient {
     ) -> Result<Response, Fault> {
         let response = self.edges.http.send(origin, token, call).await;
         let status = response.as_ref().ok().map(|response| response.head.status);
-        // A gateway that responds instead of the org has a clock of its own.
+        // A gateway that responds instead of the org has its own clock.
         let head = response.as_ref().ok().map(|response| &response.head).filter(|head| head.status == 200);
         if let Some(date) = head.and_then(Head::date) {
             self.counts.date.store(date.as_second(), Ordering::Relaxed);

@@ -26,7 +26,7 @@ pub struct RunReport {
     pub ended: Timestamp,
     /// How it ended.
     pub status: RunStatus,
-    /// The exit status it stands for; 0 only if every record that the org counted is in the file, or if `count` says why
+    /// The run's exit status; 0 only if every record that the org counted is in the file, or if `count` says why
     /// the numbers differ.
     pub exit_status: u8,
     /// What went wrong.

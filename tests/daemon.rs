@@ -1396,7 +1396,7 @@ fn a_loop_that_has_not_turned_for_long_is_not_alive() {
             move || runtime.block_on(status::serve(listener, stats, handle))
         });
         wait_for(|| (get(port, "/readyz").0 == 200).then_some(())).unwrap();
-        // Nothing that the loop does by itself may wait for long: here it waits for whoever is told of a missed run.
+        // The loop itself must not wait for long: here it waits for the monitor that hears of a missed run.
         let still = watcher.seen.lock().unwrap();
         clock.jump(SignedDuration::from_hours(5));
         wait_for(|| handle.last_turn().filter(|still| *still > Duration::from_secs(1))).unwrap();

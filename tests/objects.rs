@@ -222,7 +222,7 @@ fn a_description_that_is_cut_is_asked_for_again() {
 #[test]
 fn a_wide_object_is_exported_by_rest_alone() {
     let at = Deployment::new(20);
-    // Conditions stand for the fields that a real object of this width has.
+    // Long conditions take the place of the hundreds of fields that a real object has.
     let conditions: Vec<_> = (0..600).map(|n| format!("Name != 'nobody has this name {n}'")).collect();
     at.object("Account", &format!("where = \"{}\"", conditions.join(" AND ")));
     at.run(["run", "Account"]).ended(0);

@@ -106,8 +106,8 @@ async fn start(context: &Context) -> Result<Started, Failure> {
     Ok(Started { daemon, stats, notifier })
 }
 
-/// Learns from the history on a thread, however long it is; ready when that is done. The thread goes on to look for runs
-/// of other processes, and for the past of jobs that a reload adds.
+/// Reads the history on a separate thread, however long it is, and signals when that is done. The thread then keeps
+/// looking for runs of other processes, and for the past of jobs that a reload adds.
 fn recall_beside(daemon: &Daemon, stats: Arc<RunStats>, notifier: Arc<Notifier>) -> oneshot::Receiver<()> {
     let (done, recalled) = oneshot::channel();
     let state = daemon.state().clone();

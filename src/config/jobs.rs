@@ -832,7 +832,7 @@ fn no_org(context: &JobContext<'_>) -> Problem {
     }
 }
 
-/// Abbreviations that are not names of zones, with the zones they stand for: several if they are ambiguous.
+/// Abbreviations that are not time zone names, with the zones that they may mean.
 const ABBREVIATIONS: [(&[&str], &[&str]); 11] = [
     (&["PST", "PDT", "PT"], &["America/Los_Angeles"]),
     (&["MST", "MDT", "MT"], &["America/Denver"]),

@@ -10,7 +10,7 @@ use crate::error::is_invisible;
 pub(super) fn runs_in_a_spreadsheet(text: &[u8]) -> bool {
     match text.first() {
         None | Some(b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z') => false,
-        // A reader that ends a cell there goes on with what follows.
+        // If a reader ends the cell here, the next one starts with what follows.
         Some(b'\t' | b'\r' | b'\n' | 0) => true,
         _ => characters(text).find(|c| !c.is_whitespace() && !is_invisible(*c)).is_some_and(begins_a_formula),
     }

@@ -39,7 +39,7 @@ impl Body {
         Self { bytes: Vec::new(), gzip: gzip.then_some(Gzip::Between) }
     }
 
-    /// Uses this buffer instead of its own.
+    /// Continues in this buffer, which is emptied first.
     pub(super) fn fill(&mut self, mut buffer: Vec<u8>) {
         buffer.clear();
         self.bytes = buffer;

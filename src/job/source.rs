@@ -37,8 +37,8 @@ impl SoqlSource {
     /// A query whose columns have this layout, which must be [`Job::layout`](super::Job::layout).
     ///
     /// # Errors
-    /// If the query's text rules its export out: two columns of one name, an alias that the org would refuse, a
-    /// child query for a file of its own without the parent's Id. The error shows the place.
+    /// If the query's text rules its export out: two columns of the same name, an alias that the org would refuse, or
+    /// a child query that becomes a separate file but lacks the parent's Id. The error shows the place.
     pub fn new(query: Query, layout: Layout) -> Result<Self, SyntaxError> {
         let columns = if Columns::need_description(&query, layout) {
             None

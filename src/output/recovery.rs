@@ -64,7 +64,7 @@ pub fn discard(stage: &RecoveryData) -> Result<Swept, Failure> {
 /// Whether there may still be a stage to [`discard`].
 #[must_use]
 pub fn may_remain(stage: &RecoveryData) -> bool {
-    // If it cannot be looked at, or a later version noted it in a form of its own, it may be there.
+    // It may be there if it cannot be looked at, or if a later version noted it in a form unknown here.
     read::<StageForm>(stage).map_or(true, |stage| {
         let found = PathBuf::from(stage).symlink_metadata();
         !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)

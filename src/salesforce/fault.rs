@@ -292,7 +292,7 @@ pub(crate) fn words(text: &str) -> String {
     }
 }
 
-/// Whether a message begins with a window into the query, which is on a line of its own, with a caret below it.
+/// Whether a message begins with an excerpt of the query on a separate line, with a caret below it.
 fn has_window(message: &str) -> bool {
     message.starts_with('\n')
 }
@@ -316,7 +316,7 @@ fn redacted(code: Option<&ErrorCode>, message: &str) -> Option<String> {
     };
     let rest = words(&rest.split_whitespace().collect::<Vec<_>>().join(" "));
     Some(match is_syntax {
-        // Every other piece is between quotes; one that is not closed goes on to the end.
+        // Every other piece is between quotes; an unclosed one extends to the end.
         true => {
             rest.split('\'').enumerate().map(|(at, piece)| if at % 2 == 0 { piece } else { "'…'" }).collect()
         }

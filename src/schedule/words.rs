@@ -65,7 +65,7 @@ fn times(fields: &Fields) -> Option<Times> {
     }
 }
 
-/// The days; the inner `None` stands for all of them.
+/// The days; the inner `None` means every day.
 fn days(fields: &Fields) -> Option<Option<String>> {
     let of_month = values(fields.days_of_month, 1..=31);
     let of_week = values(fields.days_of_week, 0..=6);

@@ -308,8 +308,8 @@ impl Level {
         &self.entries
     }
 
-    /// The place of a key among the entries, whatever its case. Inside the org of its own package a query leaves the
-    /// namespace out, and the org sends it: `ns__Foo__c` for `Foo__c`.
+    /// The place of a key among the entries, whatever its case. In a packaging org a query may leave out the org's
+    /// own namespace, and the org sends it: `ns__Foo__c` for `Foo__c`.
     ///
     /// Takes a number of comparisons that grows with the logarithm of the number of entries: an org may send the keys of a
     /// wide record in another order.

@@ -10,7 +10,7 @@ pub struct ObjectField {
     pub name: String,
     /// The name that leads to the record it refers to: `Owner` of `OwnerId`.
     pub relationship: Option<String>,
-    /// Whether only its written name selects it, and no pattern: its value is in other fields too, or is no value.
+    /// Whether patterns skip it, because its value is also in other fields or is not one that the API returns.
     pub by_name_only: bool,
 }
 
@@ -210,7 +210,7 @@ pub fn query(object: &str, names: &[String], condition: Option<&str>) -> String 
     }
 }
 
-/// Whether a name matches a pattern, in which `*` stands for any number of characters.
+/// Whether a name matches a pattern, in which `*` matches any number of characters.
 #[must_use]
 pub fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.to_ascii_lowercase(), name.to_ascii_lowercase());

@@ -55,8 +55,8 @@ pub(super) fn job_link(name: &str) -> Markup {
 /// A column's heading, and the class of its cells.
 pub(super) type Column = (&'static str, &'static str);
 
-/// A table; the first cell of each row is its heading. On a phone its cells are stacked, and browsers then need to be told
-/// that it is still a table.
+/// A table; the first cell of each row is its heading. On a phone its cells are stacked, and its roles are
+/// written out, so browsers still treat it as a table.
 pub(super) fn table<const N: usize>(
     label: &str,
     columns: [Column; N],

@@ -23,8 +23,8 @@ struct Inner {
     url: String,
 }
 
-/// Carries out the requests of a batch, one after the other. Each is a request of its own for scripted faults: what
-/// they do to its body happens within the batch's, what they do to its delivery happens to the batch's.
+/// Carries out the requests of a batch, one after the other. Each meets scripted faults as if it had been sent alone:
+/// faults of its body change its part of the batch's response, faults of its delivery disturb the whole response.
 pub(super) fn batch(org: &Org, request: &Request) -> Reply {
     if request.method != "POST" {
         let message = format!("HTTP Method '{}' not allowed. Allowed are POST", request.method);
