@@ -1,4 +1,4 @@
-//! Snapshots of the messages about outputs, the state directory, proxies and signals, and of the daemon's log, reviewed
+//! Snapshots of the messages about outputs, the state directory, hosts, proxies and signals, and of the daemon's log, reviewed
 //! as prose. `INSTA_UPDATE=always cargo test --test messages_of_the_engine` rewrites them.
 
 #![cfg(feature = "demo-org")]
@@ -7,9 +7,17 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use sfexport::demo_org::{At, Fault, Options, Rule};
 use sfexport::job::Location;
 use support::Deployment;
@@ -21,9 +29,26 @@ fn filtered(at: &Deployment, text: &str) -> String {
     let port = at.org().url().rsplit_once(':').unwrap().1;
     let text = text.replace(directory.to_str().unwrap(), "DIR").replace(at.org().url(), "http://ORG");
     let text = text.replace(&format!("127.0.0.1:{port}"), "ORG");
+    let text = without_ports(&text);
     let text = text.replace(&format!("process {}", std::process::id()), "process PID");
     let lines = text.lines().map(|line| line.split(' ').map(filtered_word).collect::<Vec<_>>().join(" "));
     lines.map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Text with `ADDRESS` for each loopback address whose port the system chose; those below 1024 were written down.
+fn without_ports(text: &str) -> String {
+    const HOST: &str = "127.0.0.1:";
+    let mut parts = text.split(HOST);
+    let mut filtered = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        match part[..digits].parse::<u16>() {
+            Ok(port) if port >= 1024 => filtered += "ADDRESS",
+            _ => filtered += &format!("{HOST}{}", &part[..digits]),
+        }
+        filtered += &part[digits..];
+    }
+    filtered
 }
 
 fn filtered_word(word: &str) -> String {
@@ -31,7 +56,6 @@ fn filtered_word(word: &str) -> String {
     match word.split_once('=') {
         Some(("run_id", _)) => "run_id=ID".to_owned(),
         Some((name @ ("seconds" | "bytes"), _)) => format!("{name}=N"),
-        Some(("address", _)) => "address=ADDRESS".to_owned(),
         Some((name, value)) if is_time(value) => format!("{name}=TIME"),
         _ if is_time(word) => "TIME".to_owned(),
         _ => word.to_owned(),
@@ -143,6 +167,130 @@ fn messages_about_the_state_directory() {
     text += &row(&at, "a daemon runs already", &mut at.command(["daemon", "--log-level", "error"]));
     drop(held);
     insta::assert_snapshot!("state_directory", text);
+}
+
+/// A server of one connection after the other; its address.
+fn server(serve: impl Fn(TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(serve));
+    address
+}
+
+/// Reads a request's head and body, and gives the body.
+fn body_of(stream: &mut impl Read) -> String {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut length) = (String::new(), 0);
+    while reader.read_line(&mut line).unwrap_or(0) > 2 {
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    // A client that gives up sends nothing more.
+    let _ = reader.read_exact(&mut body);
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+/// A server that responds to everything with this, and closes the connection.
+fn responds(response: &'static str) -> String {
+    server(move |mut stream| {
+        body_of(&mut stream);
+        let _ = stream.write_all(response.as_bytes());
+    })
+}
+
+/// A certificate for `name`, valid in these years, with the settings of a server that has it.
+fn certified(name: &str, years: (i32, i32)) -> (String, Arc<ServerConfig>) {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    (parameters.not_before, parameters.not_after) =
+        (rcgen::date_time_ymd(years.0, 1, 1), rcgen::date_time_ymd(years.1, 1, 1));
+    let certificate = parameters.self_signed(&key).unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let pem = pem("CERTIFICATE", certificate.der());
+    let config = ServerConfig::builder().with_no_client_auth();
+    (pem, Arc::new(config.with_single_cert(vec![certificate.der().clone()], key).unwrap()))
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+}
+
+/// Speaks TLS until the client has seen the certificate.
+fn handshake(stream: TcpStream, config: &Arc<ServerConfig>) {
+    let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), stream);
+    body_of(&mut stream);
+}
+
+#[test]
+fn messages_about_hosts() {
+    let at = deployment();
+    account_job(&at, "a.csv", "");
+    let mut text = String::new();
+    let mut reach = |name: &str, url: String| {
+        let mut command = run(&at);
+        text += &row(&at, name, command.env("SFEXPORT_ORG__LOGIN_URL", url));
+    };
+    // A label of 64 characters is refused without asking any server.
+    reach("a label that is too long", format!("https://{}.my.salesforce.com", "x".repeat(64)));
+    reach("plain HTTP on the port", format!("https://{}", responds("HTTP/1.1 400 Bad Request\r\n\r\n")));
+    reach("another protocol", format!("http://{}", responds("SSH-2.0-OpenSSH_9.6\r\n")));
+    reach("a connection that is closed", format!("http://{}", responds("")));
+
+    let now = (2020, 2090);
+    let untrusted = certified("127.0.0.1", now).1;
+    reach("an unknown authority", format!("https://{}", server(move |stream| handshake(stream, &untrusted))));
+    for (name, host, years) in [
+        ("a certificate that has expired", "127.0.0.1", (2020, 2021)),
+        ("a certificate of the future", "127.0.0.1", (2089, 2090)),
+        ("a certificate for another host", "login.example.com", now),
+    ] {
+        let (pem, config) = certified(host, years);
+        at.write("ca.pem", pem);
+        at.configure("attempts = 1\nca_file = \"ca.pem\"");
+        reach(name, format!("https://{}", server(move |stream| handshake(stream, &config))));
+    }
+    at.configure("attempts = 1\nconnect_timeout = \"1s\"");
+    let silent = server(|stream| {
+        // Held for longer than the client waits.
+        std::thread::sleep(Duration::from_secs(10));
+        drop(stream);
+    });
+    reach("a port that never speaks", format!("https://{silent}"));
+    insta::assert_snapshot!("hosts", text);
+}
+
+#[test]
+fn messages_about_proxies() {
+    let at = deployment();
+    account_job(&at, "a.csv", "");
+    let mut text = String::new();
+    let mut behind = |name: &str, proxy: String| {
+        let mut command = run(&at);
+        command.env("SFEXPORT_ORG__LOGIN_URL", "https://login.salesforce.com");
+        text += &row(&at, name, command.env("HTTPS_PROXY", proxy));
+    };
+    behind("a name without an address", format!("http://{}:3128", "x".repeat(64)));
+    for response in [
+        "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+        "SSH-2.0-OpenSSH_9.6\r\n",
+        "",
+    ] {
+        behind(response.lines().next().unwrap_or("a connection that is closed"), responds(response));
+    }
+    let config = certified("login.salesforce.com", (2020, 2090)).1;
+    let inspecting = server(move |mut stream| {
+        body_of(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        handshake(stream, &config);
+    });
+    behind("a proxy that inspects TLS", inspecting);
+    insta::assert_snapshot!("proxies", text);
 }
 
 #[test]

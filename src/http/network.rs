@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::CertificateError;
+use rustls::pki_types::InvalidDnsNameError;
 
 use crate::org::is_loopback_name;
 use crate::salesforce::fault::{Fault, FaultKind, refused_by_proxy};
@@ -51,6 +52,7 @@ pub(super) fn fault(host: &str, error: &reqwest::Error) -> Fault {
         Cause::TimedOut => {
             "check login_url, and that the firewall allows port 443; set HTTPS_PROXY if a proxy is needed"
         }
+        Cause::InvalidName => "check the spelling of login_url",
         Cause::UnknownName(_) => {
             "check the spelling of login_url and this machine's DNS (a container has its own); set HTTPS_PROXY if a \
              proxy is needed"
@@ -62,9 +64,13 @@ pub(super) fn fault(host: &str, error: &reqwest::Error) -> Fault {
         | Cause::Certificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
             "check this machine's clock; if it is right, have the host or the TLS-inspecting proxy renew the certificate"
         }
+        Cause::Certificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "check the host in login_url, and this machine's DNS",
         Cause::Certificate(_) => {
             "set ca_file in [http] to the authority's certificate if a proxy inspects TLS; otherwise check login_url"
         }
+        Cause::NotHttp => "check the port in login_url",
         Cause::NotTls => "check the port in login_url; https uses 443 by default",
         _ if error.is_connect() => {
             "check login_url, the network, and HTTPS_PROXY and NO_PROXY if a proxy is needed"
@@ -99,6 +105,10 @@ pub(super) fn proxy_fault(host: &str, proxy: &Proxy, status: Option<u16>, error:
             format!("cannot reach the proxy {shown}: {}", cause.text()),
             "check the proxy's host and port",
         ),
+        (_, Cause::Other(_)) if error.is_connect() => unreachable(
+            format!("the proxy {shown} did not open a connection to \"{host}\""),
+            "check that HTTPS_PROXY or ALL_PROXY names an HTTP proxy, and that it allows the host",
+        ),
         (_, cause) => {
             let what = format!("cannot reach \"{host}\" through the proxy {shown}: {}", cause.text());
             match &cause {
@@ -120,6 +130,7 @@ pub(super) fn reason(error: &reqwest::Error) -> String {
 enum Cause<'e> {
     TimedOut,
     UnknownName(&'e UnknownName),
+    InvalidName,
     Certificate(&'e CertificateError),
     NotTls,
     Tls(&'e rustls::Error),
@@ -152,6 +163,9 @@ impl<'e> Cause<'e> {
         if let Some(name) = cause.downcast_ref() {
             return Some(Self::UnknownName(name));
         }
+        if cause.is::<InvalidDnsNameError>() {
+            return Some(Self::InvalidName);
+        }
         if let Some(error) = cause.downcast_ref::<rustls::Error>() {
             return Some(Self::tls(error));
         }
@@ -162,11 +176,17 @@ impl<'e> Cause<'e> {
                 () => None,
             };
         }
-        let error = cause.downcast_ref::<io::Error>()?;
-        // What an I/O error wraps is not among its sources.
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(inner) => Some(Self::tls(inner)),
-            None => Some(Self::Io(error.kind(), error)),
+        let mut error = cause.downcast_ref::<io::Error>()?;
+        // What an I/O error wraps is not among its sources, and TLS errors are wrapped twice.
+        loop {
+            let Some(inner) = error.get_ref() else { return Some(Self::Io(error.kind(), error)) };
+            if let Some(inner) = inner.downcast_ref::<rustls::Error>() {
+                return Some(Self::tls(inner));
+            }
+            match inner.downcast_ref::<io::Error>() {
+                Some(inner) => error = inner,
+                None => return Some(Self::Io(error.kind(), error)),
+            }
         }
     }
 
@@ -182,6 +202,7 @@ impl<'e> Cause<'e> {
         match self {
             Self::TimedOut => "no response in time".to_owned(),
             Self::UnknownName(name) => name.to_string(),
+            Self::InvalidName => "this is not a valid host name".to_owned(),
             Self::Certificate(error) => certificate_text(error),
             Self::NotTls => "it does not speak TLS".to_owned(),
             Self::Tls(error) => format!("TLS failed: {error}"),
