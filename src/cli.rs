@@ -35,7 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock;
 use crate::config::{FlagValue, Settings, Sources};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_text};
 use crate::export::Edges;
 use crate::human;
 use crate::job::path_text;
@@ -323,8 +323,9 @@ impl Context {
 }
 
 fn working_dir() -> Result<PathBuf, Failure> {
-    std::env::current_dir()
-        .map_err(|error| Failure::new(Exit::General, format!("cannot find the working directory: {error}")))
+    std::env::current_dir().map_err(|error| {
+        Failure::new(Exit::General, format!("cannot find the working directory: {}", io_text(&error)))
+    })
 }
 
 /// Handles SIGINT and SIGTERM. The first one stops the work, the second one ends the process. This has a separate thread,
@@ -334,8 +335,9 @@ fn working_dir() -> Result<PathBuf, Failure> {
 /// `ulimit -f`. With a handler, only the write fails. Child processes keep the default, which they would not if the
 /// signal were ignored.
 fn signals() -> Result<Stop, Failure> {
-    let cannot =
-        |error: io::Error| Failure::new(Exit::General, format!("cannot listen for signals: {error}"));
+    let cannot = |error: io::Error| {
+        Failure::new(Exit::General, format!("cannot receive signals: {}", io_text(&error)))
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(cannot)?;
     let (mut interrupt, mut terminate) = {
         let _within = runtime.enter();

@@ -208,7 +208,7 @@ impl OrgClient {
             return Err(fault::read(&response.head, body, call.subject, &self.org.api_version));
         }
         if response.head.is_html() {
-            return Err(Fault::new(FaultKind::Truncated, "the org sent a page of HTML instead of data"));
+            return Err(Fault::new(FaultKind::Truncated, "the org sent an HTML page instead of data"));
         }
         Ok(response)
     }
@@ -271,7 +271,7 @@ impl OrgClient {
                  session too",
             ));
         }
-        tracing::warn!(run_id = self.run_id(), fault = %fault, "logging in again");
+        tracing::warn!(run_id = self.run_id(), fault = %fault, "session lost; logging in again");
         *current = None;
         Ok(())
     }
@@ -299,7 +299,7 @@ impl OrgClient {
             return Err(if attempt > 1 { fault.after(attempt) } else { fault });
         };
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(run_id = self.run_id(), attempt, wait_ms, fault = %fault, "trying again");
+        tracing::warn!(run_id = self.run_id(), attempt, wait_ms, fault = %fault, "request failed; trying again");
         let shown = fault.redacted.as_deref().unwrap_or(&fault.what);
         self.notice(&Event::Waiting { fault: shown, wait });
         self.counts.retries.fetch_add(1, Ordering::Relaxed);
@@ -372,7 +372,7 @@ impl OrgClient {
         let named = session.identity_url.as_deref().and_then(identity::of_url);
         match self.call(&identity::call(), &mut Attempts::default()).await {
             Ok(response) => identity::read(response.body()).or(named).ok_or_else(|| {
-                Fault::new(FaultKind::Truncated, "the org's response to who the user is cannot be read")
+                Fault::new(FaultKind::Truncated, "cannot read the org's response about the user")
             }),
             Err(fault) => match (fault.kind, named) {
                 (FaultKind::QueryRefused | FaultKind::Configuration, Some(named)) => Ok(named),

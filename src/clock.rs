@@ -48,6 +48,11 @@ pub trait Clock: Send + Sync {
     }
 }
 
+/// A duration for a log: seconds, to the millisecond.
+pub(crate) fn log_seconds(duration: Duration) -> f64 {
+    duration.as_millis() as f64 / 1_000.0
+}
+
 /// What a future gives, if it is ready within `limit`; it is dropped otherwise.
 pub async fn within<F: Future>(clock: &dyn Clock, limit: Duration, future: F) -> Option<F::Output> {
     tokio::select! {

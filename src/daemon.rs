@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
 
 use crate::agenda::{Action, Agenda, Event, JobSnapshot, PassedOver};
-use crate::clock::Clock;
+use crate::clock::{Clock, log_seconds};
 use crate::error::{Exit, Failure};
 use crate::export::{Edges, Extent, Run, export};
 use crate::job::{ExportKey, JobName};
@@ -228,7 +228,7 @@ impl Daemon {
         for failure in unread.into_iter().map(Failure::from) {
             // One damaged file must not keep every other job from its schedule.
             let hint = failure.hint.as_deref();
-            tracing::error!(error = %failure, hint, "cannot read a schedule mark: the job's schedule starts again from now");
+            tracing::error!(error = %failure, hint, "cannot read a schedule mark; the job's schedule starts again from now");
         }
         let keys: Vec<_> = config.keys().collect();
         if let Err(error) = state.retain_marks(&keys) {
@@ -397,7 +397,11 @@ impl Daemon {
                 if self.stopping.is_none() {
                     let runs = self.in_flight.len();
                     let grace = self.handle.config().settings.daemon.shutdown_grace;
-                    tracing::info!(runs, grace = grace.as_secs_f64(), "stopping: no new runs will start");
+                    tracing::info!(
+                        runs,
+                        grace_seconds = log_seconds(grace),
+                        "stopping: no new runs will start"
+                    );
                     self.supervisor.stopping();
                 }
                 self.stopping = Some(signal);
@@ -439,9 +443,9 @@ impl Daemon {
             Ok(config) => {
                 let previous = self.handle.config();
                 if config.settings.status.listen != previous.settings.status.listen {
-                    tracing::warn!("[status] listen has changed: it takes effect at the next start");
+                    tracing::warn!("listen in [status] changed; it takes effect at the next start");
                 }
-                let seconds = self.clock.elapsed().saturating_sub(self.reload_begun).as_secs_f64();
+                let seconds = log_seconds(self.clock.elapsed().saturating_sub(self.reload_begun));
                 tracing::info!(jobs = config.jobs.len(), seconds, "configuration reloaded");
                 let config = Arc::new(config);
                 if config.settings.http != previous.settings.http {
@@ -458,7 +462,7 @@ impl Daemon {
                 tracing::error!(
                     error = %failure,
                     hint = failure.hint.as_deref(),
-                    "new configuration is rejected; the previous one stays in effect"
+                    "configuration rejected; the previous one stays in effect"
                 );
                 self.reading.send_modify(|reading| reading.refused = Some(failure));
                 None
@@ -629,21 +633,7 @@ impl Daemon {
         count: usize,
         why: PassedOver,
     ) -> RunReport {
-        let why_not = match why {
-            PassedOver::NotCaughtUp => "missed, and catch_up = \"none\"",
-            PassedOver::Overtaken => "missed, and a later occurrence is also due",
-            PassedOver::TooMany => "missed, beyond the number of occurrences to catch up",
-            PassedOver::TooLate => "later than start_deadline allows",
-            PassedOver::ScheduleChanged => "still waiting when the schedule changed",
-            PassedOver::Overlap => "skipped: the previous run was still in progress",
-            PassedOver::Replaced => "skipped: a later occurrence replaced it",
-            PassedOver::ProcessDied => "the process died during every attempt",
-        };
-        let what = match count {
-            _ if why == PassedOver::ProcessDied => format!("given up: {why_not}"),
-            0 | 1 => format!("not run: {why_not}"),
-            _ => format!("{count} occurrences since {first} not run: {why_not}"),
-        };
+        let what = not_run_text(why, count, first);
         let now = self.clock.now();
         let run_id = RunId::new(now, self.clock.random());
         let config = self.handle.config();
@@ -661,7 +651,7 @@ impl Daemon {
             report.exit_status = Exit::General.code();
             report.hint = Some(PROCESS_DIED_HINT.to_owned());
         }
-        tracing::warn!(%job, status = report.status.as_str(), scheduled = %last, "{what}");
+        tracing::warn!(%job, status = %report.status.as_str(), scheduled = %last, "{what}");
         report.error = Some(what);
         report
     }
@@ -714,7 +704,7 @@ impl Daemon {
                 tracing::error!(
                     jobs,
                     error,
-                    "schedule marks could not be written; after a crash, these jobs may run again"
+                    "cannot write schedule marks; after a crash, these jobs may run again"
                 );
             }
         }
@@ -740,6 +730,25 @@ impl Daemon {
     }
 }
 
+/// What the log and the history say of occurrences that are not run.
+fn not_run_text(why: PassedOver, count: usize, first: Timestamp) -> String {
+    let why_not = match why {
+        PassedOver::NotCaughtUp => "missed, and catch_up = \"none\"",
+        PassedOver::Overtaken => "missed, and a later occurrence is also due",
+        PassedOver::TooMany => "missed, and too many later occurrences are also due",
+        PassedOver::TooLate => "start_deadline has passed",
+        PassedOver::ScheduleChanged => "the schedule changed before it started",
+        PassedOver::Overlap => "skipped, because the previous run was still in progress",
+        PassedOver::Replaced => "skipped, because a later occurrence replaced it",
+        PassedOver::ProcessDied => "the process died during every attempt",
+    };
+    match count {
+        _ if why == PassedOver::ProcessDied => format!("given up: {why_not}"),
+        0 | 1 => format!("not run: {why_not}"),
+        _ => format!("{count} occurrences since {first} not run: {why_not}"),
+    }
+}
+
 fn edges(
     config: &LoadedConfig,
     clock: &Arc<dyn Clock>,
@@ -760,15 +769,40 @@ async fn received<T>(asked: &mut Option<oneshot::Receiver<T>>) -> Result<T, ones
 
 fn log_failure(report: &RunReport) {
     for warning in &report.warnings {
-        tracing::warn!(job = report.job, run_id = %report.run_id, "{warning}");
+        tracing::warn!(job = %report.job, run_id = %report.run_id, "{warning}");
     }
     if let Some(what) = &report.error {
         let (job, run_id, hint) = (&report.job, &report.run_id, report.hint.as_deref());
-        tracing::error!(job, %run_id, exit_status = report.exit_status, hint, "{what}");
+        tracing::error!(%job, %run_id, exit_status = report.exit_status, hint, "{what}");
     }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PassedOver, not_run_text};
+
+    #[test]
+    fn an_occurrence_that_is_not_run_says_why() {
+        use PassedOver as P;
+        let first = "2026-11-22T01:00:00Z".parse().unwrap();
+        for (why, text) in [
+            (P::NotCaughtUp, "not run: missed, and catch_up = \"none\""),
+            (P::Overtaken, "not run: missed, and a later occurrence is also due"),
+            (P::TooMany, "not run: missed, and too many later occurrences are also due"),
+            (P::TooLate, "not run: start_deadline has passed"),
+            (P::ScheduleChanged, "not run: the schedule changed before it started"),
+            (P::Overlap, "not run: skipped, because the previous run was still in progress"),
+            (P::Replaced, "not run: skipped, because a later occurrence replaced it"),
+            (P::ProcessDied, "given up: the process died during every attempt"),
+        ] {
+            assert_eq!(not_run_text(why, 1, first), text);
+        }
+        let several = "3 occurrences since 2026-11-22T01:00:00Z not run: start_deadline has passed";
+        assert_eq!(not_run_text(P::TooLate, 3, first), several);
+    }
 }

@@ -23,8 +23,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tracing::field::display;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, log_seconds};
 use crate::config;
 use crate::error::{Exit, Failure};
 use crate::http::Http;
@@ -33,7 +34,7 @@ use crate::job::output_path::Fields;
 use crate::monitor::{Event, Monitor};
 use crate::org::Org;
 use crate::output::Output;
-use crate::report::{CountResult, RunId, RunReport, RunStatus};
+use crate::report::{RunId, RunReport, RunStatus};
 use crate::retry::RetryPolicy;
 use crate::state::State;
 use crate::stop::Stop;
@@ -190,7 +191,7 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> Outcome {
         blocking(|| record(&mut report, edges, ended.as_ref().err()));
     }
     drop(locks);
-    log_summary(&report, clock.elapsed().saturating_sub(begun).as_secs_f64());
+    log_summary(&report, log_seconds(clock.elapsed().saturating_sub(begun)));
     edges.monitor.notice(&report.run_id, &Event::Ended { report: &report });
     Outcome { report, error: ended.err() }
 }
@@ -224,24 +225,24 @@ fn record(report: &mut RunReport, edges: &Edges, error: Option<&RunError>) {
     }
 }
 
-/// The export stands as it is, whatever becomes of the notes about it.
+/// A failure to record the run does not change its export.
 fn not_noted(report: &mut RunReport, failure: Failure) {
-    tracing::error!(job = report.job, error = %failure, "the state directory could not be written");
+    tracing::error!(job = %report.job, error = %failure, "cannot write to the state directory");
     report.warnings.push(failure.what);
 }
 
-/// The one event a run that a log reader needs. What went wrong is told by who shows the report.
+/// Logs the one event that sums up a run. Whoever shows the report says what went wrong.
 fn log_summary(report: &RunReport, seconds: f64) {
     let RunReport {
         job, org, records, bytes, pages, api_calls, logins, retries, restarts, exit_status, ..
     } = report;
-    let (count, deleted_meanwhile) = (report.count.map(CountResult::as_str), report.deleted_meanwhile);
-    let (run_id, path, status) = (report.run_id.as_str(), report.path.as_deref(), report.status.as_str());
+    let count = report.count.map(|count| display(count.as_str()));
+    let (path, deleted_meanwhile) = (report.path.as_deref(), report.deleted_meanwhile);
     tracing::info!(
-        job,
-        run_id,
-        org,
-        status,
+        %job,
+        run_id = %report.run_id,
+        %org,
+        status = %report.status.as_str(),
         exit_status,
         records,
         count,
@@ -254,7 +255,7 @@ fn log_summary(report: &RunReport, seconds: f64) {
         restarts,
         seconds,
         path,
-        "run"
+        "run ended"
     );
 }
 

@@ -10,6 +10,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::error::io_text;
+
 /// How often a file may lose its name between its opening and its lock. Other processes cause that a few times in a
 /// row at most; a file system that gives a file another inode number at each look causes it always.
 pub(crate) const MAX_NAME_LOSSES: u32 = 100;
@@ -55,7 +57,7 @@ pub(crate) fn is_renumbered(path: &Path) -> bool {
 
 /// The error for a file whose inode number changes at each look.
 pub(crate) fn renumbered() -> io::Error {
-    let what = "each look finds another inode number, so this file system cannot hold locks";
+    let what = "its inode number changes each time, so this file system cannot hold locks";
     io::Error::new(io::ErrorKind::Unsupported, what)
 }
 
@@ -80,14 +82,11 @@ impl fmt::Display for ReadError {
         match self {
             Self::NotAFile(kind) => write!(f, "is {kind}, not a file"),
             Self::TooLarge(Some(bytes)) => {
-                write!(
-                    f,
-                    "is larger than 1 MiB, with {} MB; is it the right file?",
-                    bytes.div_ceil(1_000_000)
-                )
+                let tenths = bytes.div_ceil(100_000);
+                write!(f, "is larger than 1 MiB ({}.{} MB); is it the right file?", tenths / 10, tenths % 10)
             }
             Self::TooLarge(None) => f.write_str("is larger than 1 MiB; is it the right file?"),
-            Self::Io(error) => write!(f, "cannot be read: {error}"),
+            Self::Io(error) => write!(f, "cannot be read: {}", io_text(error)),
         }
     }
 }
@@ -178,13 +177,13 @@ mod tests {
         assert_eq!(refused(Path::new("/dev/zero")), "is a device, not a file");
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         assert_eq!(refused(&at("socket")), "is a socket, not a file");
-        assert_eq!(refused(dir.path()), "cannot be read: Is a directory (os error 21)");
-        assert_eq!(refused(&at("gone")), "cannot be read: No such file or directory (os error 2)");
+        assert_eq!(refused(dir.path()), "cannot be read: Is a directory");
+        assert_eq!(refused(&at("gone")), "cannot be read: No such file or directory");
         let large = File::create(at("large")).unwrap();
         large.set_len(MAX_SMALL_FILE).unwrap();
         assert_eq!(read_small(&at("large")).unwrap().0.len(), 1 << 20);
         large.set_len(5_000_000).unwrap();
-        assert_eq!(refused(&at("large")), "is larger than 1 MiB, with 5 MB; is it the right file?");
+        assert_eq!(refused(&at("large")), "is larger than 1 MiB (5.0 MB); is it the right file?");
     }
 
     #[test]

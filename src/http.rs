@@ -119,21 +119,21 @@ impl Http {
     /// # Errors
     /// If there was no response, or not one of success; without the URL.
     pub async fn tell(&self, url: &SecretString, json: String) -> Result<(), String> {
-        let parsed = Url::parse(url.expose_secret()).map_err(|_| "it is not a URL".to_owned())?;
+        let parsed = Url::parse(url.expose_secret()).map_err(|_| "the address is not a URL".to_owned())?;
         let (client, proxy) = self.client(&parsed).map_err(|fault| fault.what)?;
         let request = client.post(parsed).header(CONTENT_TYPE, "application/json").body(json);
         match request.send().await {
             Ok(response) if response.status().is_success() => Ok(()),
             Ok(response) if response.status().is_redirection() => Err(format!(
-                "it responded with status {}, and redirects are not followed",
+                "the receiver responded with status {}, and redirects are not followed",
                 response.status().as_u16()
             )),
-            Ok(response) => Err(format!("it responded with status {}", response.status().as_u16())),
-            Err(error) if error.is_timeout() => Err("it did not respond in time".to_owned()),
+            Ok(response) => Err(format!("the receiver responded with status {}", response.status().as_u16())),
+            Err(error) if error.is_timeout() => Err("the receiver did not respond in time".to_owned()),
             Err(error) => {
                 let through = proxy.map(|proxy| format!(" through the proxy {}", proxy.shown()));
                 let reason = network::reason(&error);
-                Err(format!("it cannot be reached{}: {reason}", through.unwrap_or_default()))
+                Err(format!("cannot reach the receiver{}: {reason}", through.unwrap_or_default()))
             }
         }
     }
@@ -238,10 +238,27 @@ fn method(method: Method) -> reqwest::Method {
 
 fn bearer(token: &SecretString) -> Result<HeaderValue, Fault> {
     let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).map_err(|_| {
-        Fault::new(FaultKind::LoginRefused, "the org's token has characters that a header cannot hold")
+        Fault::new(
+            FaultKind::LoginRefused,
+            "the org's token contains characters that are not allowed in a header",
+        )
     })?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// A size as a person would write it: `256 MB`, `64 MiB`.
+fn size_text(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 6] = [
+        (1 << 30, "GiB"),
+        (1_000_000_000, "GB"),
+        (1 << 20, "MiB"),
+        (1_000_000, "MB"),
+        (1 << 10, "KiB"),
+        (1_000, "kB"),
+    ];
+    let whole = UNITS.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{bytes} bytes"), |(unit, name)| format!("{} {name}", bytes / unit))
 }
 
 /// The host and port of a URL, for messages.
@@ -298,18 +315,18 @@ impl Response {
         };
         taken.map_err(|wrong| match wrong {
             Wrong::TooLarge => {
-                let what = format!("a response is larger than page_cap, {} bytes", self.cap);
+                let what = format!("a response is larger than page_cap ({})", size_text(self.cap));
                 Fault::new(FaultKind::InvalidResponse, what)
                     .hint("raise page_cap in [http], or ask for fewer or smaller fields")
             }
-            Wrong::Unfinished => self.truncated("its compressed form has no end"),
+            Wrong::Unfinished => self.truncated("its compressed data ends too early"),
             Wrong::Damaged => self.truncated("it cannot be decompressed"),
         })?;
         Ok(chunk.is_some())
     }
 
     fn truncated(&self, why: &str) -> Fault {
-        Fault::new(FaultKind::Truncated, format!("the response of \"{}\" was cut short: {why}", self.host))
+        Fault::new(FaultKind::Truncated, format!("the response from \"{}\" was cut short: {why}", self.host))
     }
 
     /// The bytes of the body that have arrived, decompressed.

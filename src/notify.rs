@@ -209,7 +209,7 @@ impl Notifier {
         patience: Duration,
     ) {
         let (job, clock) = (to.0.clone(), Arc::clone(&self.clock));
-        let not_sent = move |why: &str| tracing::warn!(job, why, "notification not sent");
+        let not_sent = move |why: &str| tracing::warn!(%job, why, "notification not sent");
         let Ok(room) = Arc::clone(&self.queue).try_acquire_owned() else {
             return not_sent("too many notifications are waiting for receivers that do not respond");
         };

@@ -34,6 +34,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::agenda::JobSnapshot;
 use crate::clock::{self, Clock};
 use crate::daemon::{Handle, Reading};
+use crate::error::io_text;
 use crate::job::JobName;
 
 use connections::{Connections, HeadArrived};
@@ -94,7 +95,10 @@ pub async fn serve(listener: TcpListener, stats: Arc<RunStats>, daemon: Handle) 
             }),
             Err(error) if is_of_the_client(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "the status port cannot accept connections for a moment");
+                tracing::warn!(
+                    error = io_text(&error),
+                    "status port cannot accept connections; trying again"
+                );
                 clock.sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -220,7 +224,7 @@ async fn metrics_page(State(state): State<AppState>, uri: Uri, headers: HeaderMa
 async fn livez(State(state): State<AppState>) -> Response {
     match state.daemon.last_turn() {
         Some(pause) if pause > MAX_LOOP_PAUSE => {
-            let what = format!("the daemon's loop has not turned for {} s\n", pause.as_secs());
+            let what = format!("the daemon has not responded for {} s\n", pause.as_secs());
             (StatusCode::SERVICE_UNAVAILABLE, PLAIN, what).into_response()
         }
         _ => (PLAIN, "alive\n").into_response(),

@@ -2,7 +2,7 @@
 
 use std::thread::{self, JoinHandle};
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_text};
 
 /// Starts a thread.
 ///
@@ -13,7 +13,7 @@ pub(crate) fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Failure> {
     thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| {
-        Failure::new(Exit::TryLater, format!("cannot start the thread {name:?}: {error}")).hint(
+        Failure::new(Exit::TryLater, format!("cannot start the thread {name:?}: {}", io_text(&error))).hint(
             "raise the limit on processes (ulimit -u, TasksMax, pids.max), or lower max_concurrent_runs",
         )
     })

@@ -435,12 +435,12 @@ fn a_named_file_must_exist() {
     let mut project = Project::empty().variable("SFEXPORT_CONFIG", "nowhere.toml");
     assert_eq!(
         project.mistakes(),
-        ["SFEXPORT_CONFIG: \"nowhere.toml\" cannot be read: No such file or directory (os error 2)"]
+        ["SFEXPORT_CONFIG: \"nowhere.toml\" cannot be read: No such file or directory"]
     );
     project.sources.config_flag = Some("/nowhere/at/all.toml".into());
     assert_eq!(
         project.mistakes(),
-        ["--config: \"/nowhere/at/all.toml\" cannot be read: No such file or directory (os error 2)"]
+        ["--config: \"/nowhere/at/all.toml\" cannot be read: No such file or directory"]
     );
 }
 
@@ -607,14 +607,14 @@ fn unreadable_job_files_and_directories_are_mistakes() {
     let project = Project::with(ORG);
     std::fs::create_dir(project.path("jobs")).unwrap();
     std::os::unix::fs::symlink("nowhere", project.path("jobs/a.toml")).unwrap();
-    assert_eq!(project.mistakes(), ["jobs/a.toml: cannot be read: No such file or directory (os error 2)"]);
+    assert_eq!(project.mistakes(), ["jobs/a.toml: cannot be read: No such file or directory"]);
     assert_eq!(
         shared_mistakes(&format!("jobs_dir = \"tasks\"\n{ORG}")),
-        ["sfexport.toml:1: jobs_dir: cannot read tasks: No such file or directory (os error 2)"]
+        ["sfexport.toml:1: jobs_dir: cannot read tasks: No such file or directory"]
     );
     assert_eq!(
         shared_mistakes(&format!("jobs_dir = \"sfexport.toml\"\n{ORG}")),
-        ["sfexport.toml:1: jobs_dir: cannot read sfexport.toml: Not a directory (os error 20)"]
+        ["sfexport.toml:1: jobs_dir: cannot read sfexport.toml: Not a directory"]
     );
     assert!(Project::with(ORG).all().jobs.is_empty());
 }
@@ -1336,7 +1336,7 @@ fn a_query_must_not_be_missing_or_empty() {
         ("soql_file = \"empty.soql\"", "jobs/a.toml:2: soql_file: jobs/empty.soql is empty"),
         (
             "soql_file = \"nowhere.soql\"",
-            "jobs/a.toml:2: soql_file: jobs/nowhere.soql cannot be read: No such file or directory (os error 2)",
+            "jobs/a.toml:2: soql_file: jobs/nowhere.soql cannot be read: No such file or directory",
         ),
     ] {
         let project = Project::with(ORG)

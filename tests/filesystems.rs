@@ -85,15 +85,15 @@ fn inode_numbers_that_change_end_a_run_and_are_named() {
     let at = Deployment::new(1);
     at.job("accounts", SOQL, "accounts.csv", "");
     for (place, what) in [
-        ("accounts.lock", "state/locks/accounts.lock: each look finds another inode number"),
-        (".partial", "cannot lock the stage"),
+        ("accounts.lock", "state/locks/accounts.lock: its inode number changes each time"),
+        (".partial", "cannot lock the temporary file"),
     ] {
         let Some(output) = with_faults(&at, &format!("inode f {place} 1"), &["run", "accounts"]) else {
             return;
         };
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(73), "{said}");
-        assert!(said.contains(what) && said.contains("each look finds another inode number"), "{said}");
+        assert!(said.contains(what) && said.contains("its inode number changes each time"), "{said}");
         assert!(said.contains("local disk"), "{said}");
         at.assert_no_stage();
     }
@@ -128,9 +128,9 @@ fn a_group_that_cannot_be_kept_is_a_warning_of_the_run() {
         assert_eq!(warnings.len(), warned, "{warnings:?}");
         if warned > 0 {
             let group = warnings[0].as_str().unwrap();
-            assert!(group.contains("accounts.csv had the group 54321 and has the group 0 now"), "{group}");
+            assert!(group.contains("accounts.csv changed from 54321 to 0"), "{group}");
             let owner = warnings[1].as_str().unwrap();
-            assert!(owner.contains("belonged to user 12345 and belongs to user 0 now"), "{owner}");
+            assert!(owner.contains("changed from user 12345 to user 0"), "{owner}");
         }
         let found = fs::metadata(&path).unwrap();
         assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (0, 0, mode));

@@ -163,7 +163,7 @@ fn a_stage_that_only_a_later_version_knows_stays_noted() {
     let later = RecoveryData::new(json!({ "upload": "2~abc" }));
     let entry = JournalEntry::Stages { stages: vec![later.clone()] };
     state(&at).note(&lock(&at, "accounts"), &entry).unwrap();
-    at.run(["run", "accounts"]).ended(0).says(&["a stale stage could not be removed"]);
+    at.run(["run", "accounts"]).ended(0).says(&["cannot remove an old temporary file"]);
     let (state, lock) = (state(&at), lock(&at, "accounts"));
     assert!(state.journal(&lock).unwrap().stages().eq([&later]));
 }
@@ -223,7 +223,7 @@ fn a_run_with_another_state_directory_takes_nothing_that_waits_with_its_group() 
     assert!(waiting.exists(), "it may be the only copy");
     assert_eq!(notes(&at), ["accounts@default.json"]);
     fs::remove_file(&waiting).unwrap();
-    at.run(["run", "accounts"]).ended(0).says(&["its stage is gone"]);
+    at.run(["run", "accounts"]).ended(0).says(&["its temporary file is gone"]);
     assert_eq!(notes(&at), [""; 0]);
     assert_ne!(at.text("exports/accounts.Contacts.csv"), COMPLETE);
 }
@@ -233,12 +233,10 @@ fn a_stage_that_somebody_took_is_a_warning_of_the_run_that_misses_it() {
     let at = Deployment::new(20);
     at.job("accounts", WITH_CONTACTS, "accounts.csv", "children = \"files\"");
     fs::remove_file(died_half_done(&at)).unwrap();
-    let told = at.run(["run", "accounts", "--dry-run", "--json"]).ended(0).says(&["its stage is gone"]);
+    let told =
+        at.run(["run", "accounts", "--dry-run", "--json"]).ended(0).says(&["its temporary file is gone"]);
     let warning = told.reports()[0]["warnings"][0].as_str().unwrap().to_owned();
-    assert!(
-        warning.contains("accounts.csv is not what an interrupted run of accounts was to publish"),
-        "{warning}"
-    );
+    assert!(warning.contains("an interrupted run of accounts did not publish"), "{warning}");
 }
 
 #[test]

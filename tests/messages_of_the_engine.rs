@@ -1,5 +1,5 @@
-//! Snapshots of the messages about outputs, the state directory, hosts, proxies and signals, and of the daemon's log, reviewed
-//! as prose. `INSTA_UPDATE=always cargo test --test messages_of_the_engine` rewrites them.
+//! Snapshots of the messages about files, outputs, the state directory, the network, notifications and signals, and of
+//! the daemon's log, reviewed as prose. `INSTA_UPDATE=always cargo test --test messages_of_the_engine` rewrites them.
 
 #![cfg(feature = "demo-org")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
@@ -7,11 +7,12 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,6 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use sfexport::demo_org::{At, Fault, Options, Rule};
+use sfexport::error::{Exit, Failure};
 use sfexport::job::Location;
 use support::Deployment;
 use support::daemon::{Process, due, key, wait_for};
@@ -97,6 +99,38 @@ fn make_pipe(at: &Deployment, path: &str) {
     assert!(Command::new("mkfifo").arg(at.path(path)).status().unwrap().success());
 }
 
+/// What [`Failure::of_file`] says of the errors that file systems give. The numbers are those of Linux's errno.h.
+#[test]
+fn messages_about_file_systems() {
+    let mut text = String::new();
+    for (name, errno) in [
+        ("EPERM", 1),
+        ("ENOENT", 2),
+        ("EIO", 5),
+        ("EACCES", 13),
+        ("EBUSY", 16),
+        ("ENOTDIR", 20),
+        ("EISDIR", 21),
+        ("ENFILE", 23),
+        ("EMFILE", 24),
+        ("EFBIG", 27),
+        ("ENOSPC", 28),
+        ("EROFS", 30),
+        ("ENAMETOOLONG", 36),
+        ("ENOLCK", 37),
+        ("ELOOP", 40),
+        ("ESTALE", 116),
+        ("EDQUOT", 122),
+    ] {
+        let error = io::Error::from_raw_os_error(errno);
+        let Failure { exit, what, hint, .. } =
+            Failure::of_file(Exit::Output, "cannot write", Path::new("/data/a.csv"), &error);
+        let hint = hint.map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+        text += &format!("\n===== {name} ({})\nerror: {what}\n{hint}", exit.code());
+    }
+    insta::assert_snapshot!("file_systems", text);
+}
+
 #[test]
 fn messages_about_outputs() {
     let mut text = String::new();
@@ -122,7 +156,13 @@ fn messages_about_outputs() {
     shell.args(["-c", "ulimit -f 1; exec \"$0\" run accounts --log-level error"]).arg(run(&at).get_program());
     text += &row(&at, "larger than the limit of the process", &mut shell);
 
-    let query = || at.command(["query", "SELECT Id, Name FROM Account", "-o", "-", "--log-level", "error"]);
+    let query_to = |output: &str| {
+        let soql = "SELECT Id, Name FROM Account";
+        at.command(["query", soql, "-o", output, "--format", "csv", "--log-level", "error"])
+    };
+    text += &row(&at, "a system directory", &mut query_to("/proc/version"));
+    text += &row(&at, "a reserved name", &mut query_to(".a.csv.20261122T010000Z-1f2e3d4c.query.partial"));
+    let query = || query_to("-");
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     text += &row(&at, "standard output full", query().stdout(full));
     insta::assert_snapshot!("outputs", text);
@@ -166,6 +206,10 @@ fn messages_about_the_state_directory() {
     let held = state.lock_daemon().unwrap();
     text += &row(&at, "a daemon runs already", &mut at.command(["daemon", "--log-level", "error"]));
     drop(held);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let status = format!("attempts = 1\n[status]\nlisten = \"{}\"", listener.local_addr().unwrap());
+    at.configure(&status);
+    text += &row(&at, "the status port is taken", &mut at.command(["daemon", "--log-level", "error"]));
     insta::assert_snapshot!("state_directory", text);
 }
 
@@ -294,6 +338,84 @@ fn messages_about_proxies() {
 }
 
 #[test]
+fn messages_about_certificate_files() {
+    let at = deployment();
+    account_job(&at, "a.csv", "");
+    at.configure("attempts = 1\nca_file = \"ca.pem\"");
+    let good = certified("127.0.0.1", (2020, 2090)).0;
+    // A sequence that begins with PKCS#7's object identifier: 2 is for signed data, 1 for data.
+    let oid = |last: u8| {
+        let mut der = vec![0x30, 0x80, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, last];
+        der.extend([0; 20]);
+        der
+    };
+    let mut text = String::new();
+    for (name, content) in [
+        ("nothing", Vec::new()),
+        ("another text", b"hello".to_vec()),
+        ("PKCS#7", oid(2)),
+        ("PKCS#12", oid(1)),
+        ("a Java keystore", vec![0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]),
+        ("a private key", pem("PRIVATE KEY", b"x").into_bytes()),
+        ("a certificate request", pem("CERTIFICATE REQUEST", b"x").into_bytes()),
+        ("revoked certificates", pem("X509 CRL", b"x").into_bytes()),
+        ("another label", pem("DH PARAMETERS", b"x").into_bytes()),
+        ("another content", pem("CERTIFICATE", b"x").into_bytes()),
+        ("bad base64", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n".to_vec()),
+        ("no end", good.lines().next().unwrap().as_bytes().to_vec()),
+        ("too much", vec![b' '; 3 << 20]),
+    ] {
+        at.write("ca.pem", content);
+        text += &row(&at, name, &mut run(&at));
+    }
+    fs::remove_file(at.path("ca.pem")).unwrap();
+    text += &row(&at, "no file", &mut run(&at));
+    make_pipe(&at, "ca.pem");
+    text += &row(&at, "a pipe", &mut run(&at));
+    fs::remove_file(at.path("ca.pem")).unwrap();
+    at.write("ca.pem", format!("{good}{}", pem("CERTIFICATE", b"x")));
+    let mut warned = at.command(["run", "accounts", "--log-level", "warn"]);
+    text += &row(&at, "one bad certificate among good ones", &mut warned);
+    insta::assert_snapshot!("certificate_files", text);
+}
+
+#[test]
+fn messages_about_notifications() {
+    let at = deployment();
+    account_job(&at, "a.csv", "");
+    let hook_at = |address: &str| {
+        let hook = format!("webhook = \"http://{address}/hook\"\non = [\"every\"]");
+        at.configure(&format!("attempts = 1\n[notify]\n{hook}"));
+    };
+    let mut text = String::new();
+    for (name, address) in [
+        ("nobody listens", "127.0.0.1:1".to_owned()),
+        ("500", responds("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")),
+        ("302", responds("HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n")),
+        ("another protocol", responds("SSH-2.0-OpenSSH_9.6\r\n")),
+    ] {
+        hook_at(&address);
+        text += &row(&at, name, &mut at.command(["run", "accounts", "--log-level", "warn"]));
+    }
+
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&told);
+    hook_at(&server(move |mut stream| {
+        let body: serde_json::Value = serde_json::from_str(&body_of(&mut stream)).unwrap();
+        let (event, said) = (body["event"].as_str().unwrap(), body["text"].as_str().unwrap());
+        all.lock().unwrap().push(format!("{event}: {said}"));
+        let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
+    }));
+    at.script(Rule::once(At::Page(1), Fault::error(400, "INVALID_FIELD", "No such column 'Nme'")));
+    for status in [65, 0, 0] {
+        at.run(["run", "accounts"]).ended(status);
+    }
+    let told = told.lock().unwrap().join("\n");
+    text += &format!("\n===== what the webhook is told\n{}\n", filtered(&at, &told));
+    insta::assert_snapshot!("notifications", text);
+}
+
+#[test]
 fn messages_about_networks_and_signals() {
     let at = deployment();
     let mut text = String::new();
@@ -341,7 +463,7 @@ fn the_log_of_a_daemon() {
     at.configure("attempts = 1\n[daemon]\nmax_concurrent_runs = 1\n[status]\nlisten = \"127.0.0.1:0\"");
     due(&at, "accounts", "");
     let mut daemon = Process::start(&at);
-    daemon.says("status=\"ok\"");
+    daemon.says("status=ok");
     let reload = |expected: &str| {
         daemon.signal("HUP");
         daemon.says(expected);
@@ -360,7 +482,7 @@ fn the_log_of_a_daemon() {
     due(&at, "accounts", "retries = 1\nretry_after = \"1s\"");
     at.script(Rule::once(At::Page(1), Fault::error(503, "SERVER_UNAVAILABLE", "Try again.")));
     let mut daemon = Process::start(&at);
-    daemon.says("status=\"ok\"");
+    daemon.says("status=ok");
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
     let second = filtered(&at, &daemon.said());
@@ -377,4 +499,48 @@ fn the_log_of_a_daemon() {
             "===== a run and two reloads\n{first}\n\n===== a retry\n{second}\n\n===== no jobs\n{third}\n"
         )
     );
+}
+
+#[test]
+fn the_log_of_a_daemon_in_trouble() {
+    let at = deployment();
+    let hook = "[notify]\nwebhook = \"http://127.0.0.1:1/hook\"";
+    let status = "[status]\nlisten = \"127.0.0.1:0\"";
+    let settings = format!("attempts = 1\n{hook}\n{status}\n[daemon]\nmax_concurrent_runs = 1");
+    at.configure(&settings);
+    due(&at, "accounts", "");
+    at.script(Rule::once(At::Page(1), Fault::error(400, "INVALID_FIELD", "No such column 'Nme'")));
+    let mut daemon = Process::start(&at);
+    daemon.says("notification not sent");
+    let reload = |expected: &str| {
+        daemon.signal("HUP");
+        daemon.says(expected);
+    };
+    at.write("sfexport.toml", format!("state_dir = \"elsewhere\"\n{}", at.text("sfexport.toml")));
+    reload("state_dir cannot change");
+    at.configure(&settings);
+    fs::rename(at.path("jobs"), at.path("away")).unwrap();
+    reload("cannot read jobs_dir");
+    fs::rename(at.path("away"), at.path("jobs")).unwrap();
+    account_job(&at, "a.csv", "");
+    reload("nothing to do");
+    daemon.says("configuration reloaded");
+    // The daemon looks for its directory at an event, once a second at most; a look at its status is one.
+    let port = daemon.status_port();
+    let look = || {
+        std::thread::sleep(Duration::from_millis(1_100));
+        let mut stream = TcpStream::connect(port).unwrap();
+        write!(stream, "GET / HTTP/1.1\r\nHost: {port}\r\n\r\n").unwrap();
+        // A daemon that stops may not respond any more.
+        let _ = stream.read_to_end(&mut Vec::new());
+    };
+    fs::remove_dir_all(at.path("state")).unwrap();
+    look();
+    daemon.says("has been recreated");
+    fs::rename(at.path("state"), at.path("old")).unwrap();
+    let held = sfexport::state::State::open(&at.path("state")).unwrap().lock_daemon().unwrap();
+    look();
+    assert_eq!(daemon.ended(), 75);
+    drop(held);
+    insta::assert_snapshot!("daemon_log_in_trouble", filtered(&at, &daemon.said()));
 }

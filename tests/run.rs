@@ -891,7 +891,7 @@ fn nothing_of_a_log_that_is_read_is_lost_at_the_end() {
     // For the login and each page: that it was requested, and that it came.
     assert_eq!(said.matches(" request ").count(), pages + 1);
     assert_eq!(said.matches(" response ").count(), pages + 1);
-    assert!(said.lines().last().unwrap().contains(" INFO run job=\"accounts\""), "{said}");
+    assert!(said.lines().last().unwrap().contains(" INFO run ended job=accounts "), "{said}");
 }
 
 #[test]
@@ -918,5 +918,5 @@ fn a_log_whose_reader_comes_late_says_how_much_of_it_is_lost() {
     let lost = usize::try_from(told.unwrap()["lines"].as_u64().unwrap()).unwrap();
     // A login and each page are two lines; the run's summary and the warning are one each.
     assert_eq!(events.len() + lost, 2 * (pages + 1) + 2);
-    assert_eq!(events.last().unwrap()["message"], "run");
+    assert_eq!(events.last().unwrap()["message"], "run ended");
 }

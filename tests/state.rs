@@ -240,7 +240,7 @@ fn a_full_state_dir_fails_once_for_all_jobs_that_are_due() {
     let mut daemon = Daemon(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
     let count = |text: &str| Daemon::said(&at).lines().filter(|line| line.contains(text)).count();
     wait_for("every job has failed", || count("exit_status=73") >= JOBS);
-    assert!((1..=8).contains(&count("schedule marks could not be written")), "{}", Daemon::said(&at));
+    assert!((1..=8).contains(&count("cannot write schedule marks")), "{}", Daemon::said(&at));
     assert!((1..=9).contains(&count("cannot add runs to the history")), "{}", Daemon::said(&at));
     // A line when it starts, three when it ends.
     assert!(Daemon::said(&at).lines().count() < 5 * JOBS, "{}", Daemon::said(&at).lines().count());

@@ -15,7 +15,7 @@ use super::run::recall;
 use crate::clock::{self, Clock};
 use crate::config::{self, Selection};
 use crate::daemon::{Daemon, DaemonOptions, Handle, Reader, Supervisor};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_text};
 use crate::monitor::{Monitor, Several};
 use crate::notify::Notifier;
 use crate::report::RunId;
@@ -27,7 +27,7 @@ use crate::threads;
 pub(super) const AFTER_HELP: &str = "\
 Signals:
   SIGHUP            read the configuration again
-  SIGTERM, SIGINT   start no further run, and let the running ones end; a second one ends them";
+  SIGTERM, SIGINT   start no new runs and let the current ones finish; a second signal ends them";
 
 /// How long the daemon waits for its history before it starts runs. By then a failure of the past is known, so the
 /// first success after it can be reported as such.
@@ -42,8 +42,9 @@ const MAX_UNREAD: usize = 1_000;
 /// Runs the daemon until it is stopped. The status is 0 if every run has ended.
 pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
     // This comes first, because process 1 of a container receives only the signals that it handles.
-    let hangups = signal(SignalKind::hangup())
-        .map_err(|error| Failure::new(Exit::General, format!("cannot listen for signals: {error}")))?;
+    let hangups = signal(SignalKind::hangup()).map_err(|error| {
+        Failure::new(Exit::General, format!("cannot receive signals: {}", io_text(&error)))
+    })?;
     // Signals are handled while files are read slowly.
     let Started { daemon, stats, notifier } = tokio::select! {
         biased;
@@ -136,7 +137,7 @@ fn recall_beside(daemon: &Daemon, stats: Arc<RunStats>, notifier: Arc<Notifier>)
         }
     });
     if let Err(failure) = started {
-        tracing::warn!(error = %failure, "the daemon starts without the runs of the past");
+        tracing::warn!(error = %failure, "cannot read the history; earlier runs are unknown");
     }
     recalled
 }
@@ -156,16 +157,20 @@ fn learn_from_others(state: &State, stats: &RunStats, newest: Option<RunId>) -> 
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        Failure::new(Exit::General, format!("the status port cannot listen on {address}: {error}"))
-            .hint("set [status] listen to an address of this computer and a free port")
+        Failure::new(
+            Exit::General,
+            format!("the status port cannot listen on \"{address}\": {}", io_text(&error)),
+        )
+        .hint("set listen in [status] to an address of this machine and a free port")
     })?;
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "status port listening");
     if !address.ip().is_loopback() {
         tracing::warn!(
             %address,
-            "the status port has no login and is not on loopback: anyone who reaches it can read the names of jobs and \
-             orgs, queries without their values, and error messages; let a firewall or a NetworkPolicy decide who does"
+            hint = "limit who can reach it with a firewall or a NetworkPolicy; it shows names of jobs and orgs, queries \
+                    without their values, and error messages",
+            "status port is open to other machines and has no login"
         );
     }
     Ok(listener)

@@ -12,7 +12,7 @@ use super::{Context, print, working_dir};
 use crate::batch::{self, Batch};
 use crate::config::{self, Selection, Sources};
 use crate::demo_org::{DemoOrg, Options};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_text};
 use crate::export::Extent;
 use crate::key::{self, KeyBits, KeyRequest, Subject};
 use crate::report::RunReport;
@@ -85,7 +85,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
     let org = DemoOrg::start(options).await.map_err(|error| {
         Failure::new(
             Exit::General,
-            format!("the embedded org cannot start on port {}: {error}", arguments.port),
+            format!("the embedded org cannot start on port {}: {}", arguments.port, io_text(&error)),
         )
         .hint("choose another --port, or omit it to use any free one")
     })?;

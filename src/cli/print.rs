@@ -73,7 +73,7 @@ pub(super) fn json_line(answer: &impl Serialize) {
 pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
     let Failure { what, hint, exit, .. } = failure;
     if form == Form::Json && tracing::dispatcher::has_been_set() {
-        tracing::error!(job = of, hint = hint.as_deref(), exit_status = exit.code(), "{what}");
+        tracing::error!(job = of.map(display), hint = hint.as_deref(), exit_status = exit.code(), "{what}");
         return;
     }
     let colours = colours_of(&io::stderr());
@@ -91,7 +91,7 @@ pub(super) fn warning(form: Form, of: Option<&str>, text: &str) {
         return;
     }
     if form == Form::Json {
-        tracing::warn!(job = of, "{text}");
+        tracing::warn!(job = of.map(display), "{text}");
         return;
     }
     let of = of.map(|job| format!("{job}: ")).unwrap_or_default();

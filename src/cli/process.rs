@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_text};
 use crate::threads;
 
 /// Practically forever.
@@ -36,7 +36,7 @@ pub(super) fn runtime(network_threads: usize) -> Result<Runtime, Failure> {
         .thread_keep_alive(KEEP_ALIVE)
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::General, format!("cannot start: {error}")))?;
+        .map_err(|error| Failure::new(Exit::General, format!("cannot start: {}", io_text(&error))))?;
     // It cannot fail.
     let _ = runtime.block_on(runtime.spawn_blocking(|| ()));
     Ok(runtime)

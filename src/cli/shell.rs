@@ -5,7 +5,7 @@ use clap_complete::Shell;
 use clap_complete::env::Shells;
 
 use super::print;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_text};
 
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArguments {
@@ -27,7 +27,7 @@ pub(super) fn completions(arguments: &CompletionsArguments) -> Result<Exit, Fail
     let shell = shells.completer(&name).ok_or_else(|| failed("the shell is not supported"))?;
     shell
         .write_registration("COMPLETE", "sfexport", "sfexport", "sfexport", &mut script)
-        .map_err(|error| failed(&error.to_string()))?;
+        .map_err(|error| failed(&io_text(&error)))?;
     print::bytes(&script);
     Ok(Exit::Success)
 }

@@ -19,6 +19,7 @@ use super::mistake::{Mistake, Origin, Problem, did_you_mean, nearest, quoted};
 use super::orgs::Orgs;
 use super::passed_over;
 use super::settings::{nanoseconds, secret, some_nanoseconds};
+use crate::error::io_text;
 use crate::job::output_path::{FIELDS, Fields, beside};
 use crate::job::path_text;
 use crate::job::{
@@ -137,7 +138,8 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
 fn list(context: &JobContext<'_>) -> Result<BTreeMap<String, PathBuf>, Box<Mistake>> {
     let fail = |error: std::io::Error| {
         let origin = context.jobs_dir_origin.clone().unwrap_or(Origin::Anywhere);
-        let what = format!("cannot read {}: {error}", shown(context.jobs_dir, context.working_dir).display());
+        let directory = shown(context.jobs_dir, context.working_dir);
+        let what = format!("cannot read {}: {}", directory.display(), io_text(&error));
         Box::new(Mistake::new(origin, "jobs_dir".to_owned(), what))
     };
     let entries = match std::fs::read_dir(context.jobs_dir) {

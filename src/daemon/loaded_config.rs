@@ -30,6 +30,9 @@ pub struct LoadedConfig {
 /// Salesforce refuses a user's logins above this many an hour.
 const MAX_LOGINS_PER_HOUR: usize = 3_600;
 
+/// What to do about [`LoadedConfig::too_many_logins`].
+pub(super) const TOO_MANY_LOGINS_HINT: &str = "spread the jobs over several users, or run them less often";
+
 impl LoadedConfig {
     /// What a configuration says.
     #[must_use]
@@ -104,8 +107,8 @@ impl LoadedConfig {
             let most = most_in_an_hour(&jobs, now);
             if most > MAX_LOGINS_PER_HOUR {
                 sentences.push(format!(
-                    "the schedules log {user} in up to {most} times an hour at {login_url}, and Salesforce refuses \
-                     more than {MAX_LOGINS_PER_HOUR}: spread the jobs over several users, or run them less often"
+                    "the schedules log in \"{user}\" up to {most} times an hour at \"{login_url}\", and Salesforce \
+                     allows {MAX_LOGINS_PER_HOUR}"
                 ));
             }
         }

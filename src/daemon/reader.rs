@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+use super::loaded_config::TOO_MANY_LOGINS_HINT;
 use super::{LoadedConfig, panic_text};
 use crate::config::Config;
 use crate::error::{Exit, Failure, io_text};
@@ -80,8 +81,11 @@ fn read(load: &impl Fn() -> Result<Config, Failure>, now: Timestamp) -> Result<L
     }
     let config = LoadedConfig::new(config);
     is_there(&config.settings.jobs_dir)?;
-    for sentence in config.nothing_to_do().into_iter().chain(config.too_many_logins(now)) {
-        tracing::warn!("{sentence}");
+    if let Some(what) = config.nothing_to_do() {
+        tracing::warn!("{what}");
+    }
+    for what in config.too_many_logins(now) {
+        tracing::warn!(hint = TOO_MANY_LOGINS_HINT, "{what}");
     }
     Ok(config)
 }
@@ -89,11 +93,10 @@ fn read(load: &impl Fn() -> Result<Config, Failure>, now: Timestamp) -> Result<L
 /// A single run can do without job files. A daemon whose jobs directory is gone would silently lose every job, so that is
 /// a mistake, whether the directory is named or not.
 fn is_there(jobs_dir: &Path) -> Result<(), Failure> {
-    let what = |error: std::io::Error| {
-        format!("jobs_dir {} cannot be read: {}", jobs_dir.display(), io_text(&error))
-    };
+    let what =
+        |error: std::io::Error| format!("cannot read jobs_dir {}: {}", jobs_dir.display(), io_text(&error));
     std::fs::read_dir(jobs_dir).map(drop).map_err(|error| {
         Failure::new(Exit::Configuration, what(error))
-            .hint("restore the directory, or set jobs_dir to another one, which may be empty")
+            .hint("restore the directory, or set jobs_dir to another one (it may be empty)")
     })
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::error::io_text;
+
 /// The supervisor of this process, if it has one.
 #[derive(Debug, Default)]
 pub struct Supervisor {
@@ -27,7 +29,7 @@ impl Supervisor {
         let socket = match connect(&address) {
             Ok(socket) => socket,
             Err(error) => {
-                tracing::warn!(%error, "cannot reach the supervisor at NOTIFY_SOCKET");
+                tracing::warn!(error = io_text(&error), "cannot reach the supervisor at NOTIFY_SOCKET");
                 return Self::default();
             }
         };
@@ -69,7 +71,7 @@ impl Supervisor {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes())
         {
-            tracing::debug!(%error, "cannot notify the supervisor");
+            tracing::debug!(error = io_text(&error), "cannot notify the supervisor");
         }
     }
 }

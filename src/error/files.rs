@@ -66,7 +66,7 @@ fn hint(path: &Path, error: &io::Error) -> Option<String> {
             format!("check the owner and mode of {directory} and of the directories above it")
         }
         io::ErrorKind::ResourceBusy => {
-            format!("mount {directory} instead, if the file is a mount by itself")
+            format!("mount {directory} instead if the file itself is a mount point")
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("mount a writable volume at {directory}: this one is read-only")

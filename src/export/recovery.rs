@@ -36,8 +36,8 @@ pub(super) fn recover(
         }
         warnings.extend(done.missing.iter().map(|output| {
             format!(
-                "{output} is not what an interrupted run of {} was to publish with its other files, and its stage is \
-                 gone: until the next whole run they may not belong together",
+                "an interrupted run of {} did not publish {output}, and its temporary file is gone; until the next \
+                 complete run, the job's files may not match",
                 job.key()
             )
         }));
@@ -49,7 +49,7 @@ pub(super) fn recover(
             Err(failure) => failure.what,
         };
         // It may lie where nobody gets any more; it stays noted, and keeps nobody from writing elsewhere.
-        tracing::warn!(job = %job.key(), error = what, "a stale stage could not be removed");
+        tracing::warn!(job = %job.key(), error = what, "cannot remove an old temporary file");
     }
     if left.is_empty() { Ok(()) } else { Ok(forget(state, job)?) }
 }

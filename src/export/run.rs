@@ -165,7 +165,7 @@ impl Steps<'_> {
         for output in outputs.iter().filter(|_| extent == Extent::Whole) {
             // What a dead run left takes room, but keeps nobody from writing next to it.
             if let Err(failure) = output.sweep() {
-                tracing::warn!(run_id = %self.id, error = %failure, "a stale stage could not be removed");
+                tracing::warn!(run_id = %self.id, error = %failure, "cannot remove an old temporary file");
             }
         }
         outputs.iter().try_for_each(Output::check)?;

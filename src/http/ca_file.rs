@@ -27,7 +27,10 @@ pub(super) struct Authorities {
 /// [`Exit::Configuration`] if it holds no certificate that can be used, with what it holds instead.
 pub(super) fn read(path: &Path) -> Result<Authorities, Failure> {
     let (bytes, _) = read_small(path).map_err(|error| match error {
-        ReadError::Io(error) => Failure::of_file(Exit::Configuration, "cannot read ca_file", path, &error),
+        ReadError::Io(error) => {
+            let failure = Failure::of_file(Exit::Configuration, "cannot read ca_file", path, &error);
+            if failure.hint.is_some() { failure } else { failure.hint(FORM) }
+        }
         other => Failure::new(Exit::Configuration, format!("ca_file {} {other}", path.display())).hint(FORM),
     })?;
     of_bytes(&bytes, path)
@@ -48,9 +51,9 @@ fn of_bytes(bytes: &[u8], path: &Path) -> Result<Authorities, Failure> {
                 match block.certificate() {
                     Ok(certificate) => authorities.certificates.push(certificate),
                     Err(why) => authorities.left_out.push(format!(
-                        "ca_file {}: the certificate at line {} is ignored: {why}",
-                        path.display(),
-                        block.line
+                        "cannot use the certificate at line {} of ca_file {}: {why}",
+                        block.line,
+                        path.display()
                     )),
                 }
             }
@@ -108,7 +111,7 @@ fn of_der(bytes: &[u8]) -> Kind {
             hint: "take the certificates out: openssl pkcs12 -in FILE -nokeys -out ca.pem",
         },
         (_, [0xfe, 0xed, 0xfe, 0xed, ..]) => Kind {
-            what: "a Java key store, not a certificate",
+            what: "a Java keystore, not a certificate",
             hint: "take the certificate out: keytool -exportcert -rfc -alias NAME -keystore FILE -file ca.pem",
         },
         (_, []) => Kind { what: "nothing", hint: FORM },
@@ -219,10 +222,10 @@ mod tests {
     fn good_certificates_are_used_although_one_is_bad() {
         let good = [pem("CERTIFICATE", &der("one.example")), pem("X509 CERTIFICATE", &der("two.example"))];
         let bundle = format!("# ours\n{}{}\n{}", good[0], pem("CERTIFICATE", b"not DER"), good[1]);
-        let said = "ca_file ca.pem: the certificate at line 5 is ignored: it is not an X.509 certificate";
+        let said = "cannot use the certificate at line 5 of ca_file ca.pem: it is not an X.509 certificate";
         assert_eq!(read(&bundle), Ok((2, vec![said.to_owned()])));
         let cut = format!("{}-----BEGIN CERTIFICATE-----\nMIIB", good[0]);
-        let said = "ca_file ca.pem: the certificate at line 4 is ignored: its END line is missing";
+        let said = "cannot use the certificate at line 4 of ca_file ca.pem: its END line is missing";
         assert_eq!(read(cut), Ok((1, vec![said.to_owned()])));
         let none = read(pem("CERTIFICATE", b"not DER")).unwrap_err();
         assert_eq!((none.exit, none.what.contains("line 1")), (Exit::Configuration, true));
@@ -255,7 +258,7 @@ mod tests {
             (oid(2), "PKCS#7", "openssl pkcs7"),
             (pem("PKCS7", &oid(2)).into_bytes(), "PKCS#7", "openssl pkcs7"),
             (oid(1), "PKCS#12", "openssl pkcs12"),
-            (keystore, "a Java key store", "keytool"),
+            (keystore, "a Java keystore", "keytool"),
             (pem("PRIVATE KEY", b"x").into_bytes(), "a private key", "the authority's certificate"),
             (pem("CERTIFICATE REQUEST", b"x").into_bytes(), "a certificate request", "PEM or DER"),
             (b"hello".to_vec(), "no certificate", "PEM or DER"),

@@ -19,7 +19,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::pem;
 use super::refusal::shell_word;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_text};
 
 /// The length of a new key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -234,9 +234,8 @@ fn not_written(path: &Path, error: &io::Error) -> Failure {
             failure(format!("cannot write {name}, because its directory does not exist"))
                 .hint(format!("create it: mkdir -p -m 700 {}", shell_word(directory)))
         }
-        _ => {
-            failure(format!("cannot write {name}: {error}")).hint("choose a directory that you may write to")
-        }
+        _ => failure(format!("cannot write {name}: {}", io_text(error)))
+            .hint("choose a directory that you may write to"),
     }
 }
 

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::SecretBytes;
 use super::refusal::{KeyLocation, shell_word};
-use crate::error::Failure;
+use crate::error::{Failure, io_text};
 use crate::fs::{MAX_SMALL_FILE, ReadError, open_regular};
 use crate::org::{KeySource, PasswordSource};
 
@@ -88,9 +88,9 @@ impl Fault {
                 format!("every user of this machine can read {subject} (mode {mode:04o})")
             }
             Self::Large(bytes) => {
-                format!("{subject} is too large, with {} MB", bytes.div_ceil(1_000_000))
+                format!("{subject} is too large ({} MB)", bytes.div_ceil(1_000_000))
             }
-            Self::Other(error) => format!("{subject} cannot be read: {error}"),
+            Self::Other(error) => format!("{subject} cannot be read: {}", io_text(error)),
         }
     }
 

@@ -85,7 +85,7 @@ impl LocalFile {
             refuse_stage_name(&self.path)?;
         }
         let what =
-            format!("cannot follow the link {}: there are too many links on the way", self.shown.display());
+            format!("cannot follow the link {}: it leads through too many other links", self.shown.display());
         Err(Failure::new(Exit::Output, what).hint("make it a link to the file itself"))
     }
 
@@ -141,7 +141,7 @@ impl LocalFile {
                     thread::sleep(Duration::from_millis(1));
                     continue;
                 }
-                Err(error) => return Err(failure("cannot create the stage", stage, &error)),
+                Err(error) => return Err(failure("cannot create the temporary file", stage, &error)),
             };
             match file.try_lock() {
                 Ok(()) if is_at(&file, stage) => return Ok(file),
@@ -151,16 +151,17 @@ impl LocalFile {
                 Err(TryLockError::Error(error)) if is_unsupported(&error) => return Ok(file),
                 Err(TryLockError::Error(error)) => {
                     let _ = fs::remove_file(stage);
-                    return Err(failure("cannot lock the stage", stage, &error));
+                    return Err(failure("cannot lock the temporary file", stage, &error));
                 }
             }
         }
         if is_renumbered(stage) {
             let _ = fs::remove_file(stage);
-            return Err(failure("cannot lock the stage", stage, &renumbered())
+            return Err(failure("cannot lock the temporary file", stage, &renumbered())
                 .hint("write to another file system, such as a local disk"));
         }
-        let what = format!("cannot create the stage {}: another process has taken its name", stage.display());
+        let what =
+            format!("cannot create the temporary file {}: another process uses its name", stage.display());
         Err(Failure::new(Exit::Output, what).hint("run the job again"))
     }
 }
@@ -308,7 +309,7 @@ impl Staged for LocalStaged {
     fn restart(&mut self) -> Result<(), Failure> {
         let file = &mut self.stage.file;
         let emptied = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
-        emptied.map_err(|error| failure("cannot empty the stage", &self.stage.path, &error))?;
+        emptied.map_err(|error| failure("cannot empty the temporary file", &self.stage.path, &error))?;
         self.tally = Tally::new();
         Ok(())
     }
@@ -319,10 +320,10 @@ impl Staged for LocalStaged {
         let replaced = Access::of(path).or(self.replaced.take());
         let warnings = permissions::hand_on(&self.stage.file, replaced.as_ref(), *file_mode, shown)?;
         let flushed = self.stage.file.sync_all();
-        flushed.map_err(|error| failure("cannot flush the export to", shown, &error))?;
+        flushed.map_err(|error| failure("cannot flush", shown, &error))?;
         if let Some(waiting) = self.waiting.take() {
             fs::rename(&self.stage.path, &waiting)
-                .map_err(|error| failure("cannot rename the stage to", &waiting, &error))?;
+                .map_err(|error| failure("cannot rename the temporary file to", &waiting, &error))?;
             self.stage.path = waiting;
         }
         // A stage that a power cut takes out of its directory would look like one that was renamed already, and the
@@ -392,7 +393,7 @@ fn check_target(path: &Path, if_exists: IfExists) -> Result<(), Failure> {
         ["/dev", "/proc", "/sys"].iter().any(|system| parent.starts_with(system))
             && !parent.starts_with("/dev/shm")
     }) {
-        let what = format!("cannot write {}: it is in a directory of the system", path.display());
+        let what = format!("cannot write {}: it is in a system directory", path.display());
         return Err(Failure::new(Exit::Output, what)
             .hint("name a regular file, or use `query -o -` for standard output"));
     }
@@ -528,13 +529,13 @@ fn nearest_existing(directory: &Path) -> Result<&Path, Failure> {
             Ok(found) if found.is_dir() => return Ok(ancestor),
             Ok(_) => {
                 let error = io::Error::from(io::ErrorKind::NotADirectory);
-                return Err(failure("cannot use as a directory", ancestor, &error));
+                return Err(failure("cannot create a file in", ancestor, &error));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failure("cannot look at the directory", ancestor, &error)),
+            Err(error) => return Err(failure("cannot access the directory", ancestor, &error)),
         }
     }
-    Err(failure("cannot find", directory, &io::Error::from(io::ErrorKind::NotFound)))
+    Err(failure("cannot find the directory", directory, &io::Error::from(io::ErrorKind::NotFound)))
 }
 
 /// Makes the names in `directory` survive a power cut.

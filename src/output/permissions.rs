@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{XattrFlags, fgetxattr, fgetxattr_query, fsetxattr, getxattr, getxattr_query};
 
 use super::local::failure;
-use crate::error::Failure;
+use crate::error::{Failure, io_text};
 
 /// The attribute that holds a POSIX access control list on Linux.
 const ACL: &str = "system.posix_acl_access";
@@ -50,7 +50,7 @@ pub(super) fn hand_on(
     file_mode: Option<u32>,
     output: &Path,
 ) -> Result<Vec<String>, Failure> {
-    let cannot_look = |error| failure("cannot look at the stage of", output, &error);
+    let cannot_look = |error| failure("cannot check the permissions of the export to", output, &error);
     let Some(mode) = file_mode.or(old.map(Access::mode)) else { return Ok(Vec::new()) };
     let mut lost = Vec::new();
     if let Some(old) = old {
@@ -87,16 +87,16 @@ fn keep_owner(stage: &File, old: &Access, new: (u32, u32), mode: u32, output: &P
     let mut lost = Vec::new();
     if !group_is_kept && mode & 0o040 != 0 && !can_all_read {
         lost.push(format!(
-            "{} had the group {} and has the group {gid} now, so other users may be able to read it: to keep a group, \
-             sfexport's user must be a member of it",
+            "the group of {} changed from {} to {gid}, so different users may be able to read it; to keep the group, make \
+             sfexport's user a member of it",
             output.display(),
             old.gid
         ));
     }
     if old.uid != uid && mode & 0o400 != 0 && !can_all_read {
         lost.push(format!(
-            "{} belonged to user {} and belongs to user {uid} now, so its old owner may not be able to read it: only \
-             root can give files away",
+            "the owner of {} changed from user {} to user {uid}, so the previous owner may not be able to read it; only \
+             root can keep the owner",
             output.display(),
             old.uid
         ));
@@ -111,8 +111,9 @@ fn keep_acl(stage: &File, old: &Access, output: &Path) -> Option<String> {
     }
     let error = fsetxattr(stage, ACL, acl, XattrFlags::empty()).err()?;
     Some(format!(
-        "{} had an access control list, which could not be kept ({error}): give the directory a default list (setfacl -d)",
-        output.display()
+        "cannot keep the access control list of {}: {}; give the directory a default list (setfacl -d)",
+        output.display(),
+        io_text(&error.into())
     ))
 }
 

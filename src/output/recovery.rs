@@ -92,8 +92,8 @@ pub(super) fn intent(renamings: &[Renaming]) -> Result<RecoveryData, Failure> {
 
 fn read<T: DeserializeOwned>(data: &RecoveryData) -> Result<T, Failure> {
     T::deserialize(data.form()).map_err(|error| {
-        Failure::new(Exit::Output, format!("cannot read the notes of an interrupted run: {error}"))
-            .hint("run the job once with the version of sfexport that wrote them")
+        Failure::new(Exit::Output, format!("cannot read the record of an interrupted run: {error}"))
+            .hint("run the job once with the version of sfexport that wrote it")
     })
 }
 
@@ -199,7 +199,8 @@ pub(super) struct KnownFiles {
 
 /// What is at `stage` and `output` now, before the one is renamed to the other.
 pub(super) fn known_files(stage: &Path, output: &Path) -> Result<KnownFiles, Failure> {
-    let gone = || failure("cannot look at the stage", stage, &io::Error::from(io::ErrorKind::NotFound));
+    let gone =
+        || failure("cannot access the temporary file", stage, &io::Error::from(io::ErrorKind::NotFound));
     Ok(KnownFiles { stage: identity(stage)?.ok_or_else(gone)?, former: identity(output)? })
 }
 
@@ -212,7 +213,7 @@ fn identity(path: &Path) -> Result<Option<FileIdentity>, Failure> {
             modified: (found.mtime(), found.mtime_nsec()),
         })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failure("cannot look at", path, &error)),
+        Err(error) => Err(failure("cannot access", path, &error)),
     }
 }
 
@@ -295,7 +296,7 @@ fn look<'a>(
             Taken::Gone => false,
             Taken::Live => {
                 let what = format!("another process is about to publish {}", output.display());
-                return Err(Failure::new(Exit::TryLater, what).hint("wait for it to end"));
+                return Err(Failure::new(Exit::TryLater, what).hint("wait for that process to end"));
             }
         });
     }
@@ -403,7 +404,7 @@ fn or_give_up(failure: Failure, stage: &Path) -> Failure {
 }
 
 fn remove(stage: &Path) -> Result<(), Failure> {
-    fs::remove_file(stage).map_err(|error| failure("cannot remove the stage", stage, &error))
+    fs::remove_file(stage).map_err(|error| failure("cannot remove the temporary file", stage, &error))
 }
 
 fn flush_directory_of(output: &Path) -> Result<(), Failure> {
@@ -413,7 +414,7 @@ fn flush_directory_of(output: &Path) -> Result<(), Failure> {
 /// Whether what is at `output` was written after `stage`.
 fn is_newer(output: &Path, stage: &Path) -> Result<bool, Failure> {
     let written = |path: &Path| fs::symlink_metadata(path).and_then(|found| found.modified());
-    let cannot_look = |path, error| failure("cannot look at", path, &error);
+    let cannot_look = |path, error| failure("cannot access", path, &error);
     match written(output) {
         Ok(output) => Ok(output > written(stage).map_err(|error| cannot_look(stage, error))?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

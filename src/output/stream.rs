@@ -43,7 +43,7 @@ impl Destination for Stream {
     }
 
     fn group(&self, _parts: &[String]) -> Result<Vec<Output>, Failure> {
-        let what = "the files of child queries go next to the output, which is a stream here";
+        let what = "child queries need files next to the output, but the output is a stream";
         Err(Failure::new(Exit::Usage, what).hint("name a file as the output, or set children = \"json\""))
     }
 
@@ -91,7 +91,7 @@ impl Staged for Streamed {
         if self.can_restart() {
             return Ok(());
         }
-        let what = "the query had to start over, and what was streamed cannot be taken back";
+        let what = "the query had to start over, and what was already sent cannot be taken back";
         Err(Failure::new(Exit::Incomplete, what)
             .hint("write to a file, which is published only when it is whole"))
     }

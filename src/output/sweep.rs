@@ -29,7 +29,7 @@ pub(super) fn sweep(stage: &Path) -> Result<Swept, Failure> {
         // The lock is held while the name goes: a new writer of that name sees it, and makes another file.
         Taken::Ours(_lock) => match fs::remove_file(stage) {
             Ok(()) => Ok(Swept::Removed),
-            Err(error) => Err(failure("cannot remove the stale stage", stage, &error)),
+            Err(error) => Err(failure("cannot remove the old temporary file", stage, &error)),
         },
         Taken::Live | Taken::Unknown => Ok(Swept::Live),
         Taken::Gone => Ok(Swept::Gone),
@@ -45,7 +45,7 @@ pub(super) fn sweep(stage: &Path) -> Result<Swept, Failure> {
 /// [`Exit::Output`](crate::error::Exit::Output) if the directory cannot be read or a stale stage not removed.
 pub(super) fn sweep_siblings(output: &Path, by: Owner) -> Result<Vec<PathBuf>, Failure> {
     let (Some(directory), Some(name)) = (output.parent(), output.file_name()) else { return Ok(Vec::new()) };
-    let cannot_read = |error| failure("cannot look for stale stages in", directory, &error);
+    let cannot_read = |error| failure("cannot look for old temporary files in", directory, &error);
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -81,7 +81,7 @@ pub(super) enum Taken {
 pub(super) fn take(stage: &Path) -> Result<Taken, Failure> {
     let cannot_look = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Ok(Taken::Gone),
-        _ => Err(failure("cannot look at the stage", stage, &error)),
+        _ => Err(failure("cannot access the temporary file", stage, &error)),
     };
     // Not opened unless it is a regular file: opening a pipe would wait for its writer.
     let named = match fs::symlink_metadata(stage) {

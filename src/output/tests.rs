@@ -755,7 +755,7 @@ fn recovery_data_of_an_unknown_form_fails_and_says_so() {
     for failure in [recover(&data).unwrap_err(), outputs_of(&data).unwrap_err(), discard(&data).unwrap_err()]
     {
         assert_eq!(failure.exit, Exit::Output);
-        assert!(failure.hint.unwrap().contains("the version of sfexport that wrote them"));
+        assert!(failure.hint.unwrap().contains("the version of sfexport that wrote it"));
     }
     assert!(may_remain(&data));
 }
