@@ -421,7 +421,7 @@ impl OrgClient {
 
 /// The fault of a response that is something else than what was asked for.
 fn unreadable(subject: &str) -> Fault {
-    Fault::new(FaultKind::Truncated, format!("{subject} cannot be read: the org sent something else"))
+    Fault::new(FaultKind::Truncated, format!("cannot read {subject}: the org sent something else"))
 }
 
 /// Reads a body to its end, and shows its first bytes as they arrive.

@@ -1,4 +1,4 @@
-//! The protocol without sockets: the calls to an org as bytes, and what its responses' bytes mean.
+//! The protocol without sockets: builds the bytes of each call to an org, and reads the bytes of its response.
 
 pub mod advice;
 pub mod assertion;

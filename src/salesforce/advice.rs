@@ -1,5 +1,5 @@
-//! The pairs of `error` and `error_description` with which the token endpoint refuses a login, and what to do about
-//! each. Salesforce's own words mislead: `expired authorization code` is about a clock.
+//! The token endpoint's reasons for refusing a login, as pairs of `error` and `error_description`, and what to do
+//! about each. Salesforce's own words can mislead: `expired authorization code` is about a clock.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -10,40 +10,41 @@ use crate::org::Org;
 pub enum Refusal {
     /// The user has not approved the app, or is unknown to this login host.
     NotApproved,
-    /// The app is for users whom an administrator chose, and this is none.
+    /// The app is limited to users that an administrator chose, and this user is not one of them.
     NotAssigned,
-    /// The audience is not one that this host takes for this org.
+    /// This host does not accept the audience for this org.
     Audience,
-    /// The signature is not that of the app's certificate.
+    /// The signature does not match the app's certificate.
     Signature,
     /// The assertion had expired when it arrived.
     Expired,
-    /// No app has this consumer key, at this host.
+    /// No app at this host has this consumer key.
     UnknownApp,
     /// The app's certificate has expired or is invalid.
     Certificate,
     /// The app is not in this org.
     AppNotInstalled,
-    /// The user logs in too often.
+    /// The user has logged in too often.
     LoginRate,
-    /// The profile's or the app's rules on addresses and hours.
+    /// The profile or the app does not allow this address or time of day.
     AddressOrHours,
     /// The user is deactivated or frozen.
     InactiveUser,
     /// The org is locked, closed or suspended.
     InactiveOrg,
-    /// The org wants its own My Domain host.
+    /// The org only accepts logins at its My Domain host.
     WrongHost,
-    /// The user's own state: locked out, or no such user.
+    /// The user is locked out or does not exist.
     Authentication,
-    /// The response to a request that was not ours, or not of this flow.
+    /// The error of a kind of request that sfexport never sends.
     OtherRequest,
-    /// Salesforce does not know either.
+    /// A passing problem: Salesforce asks for a retry.
     Passing,
 }
 
 impl Refusal {
-    /// The refusal of this pair, where it is known; upper and lower case are the same.
+    /// The refusal for this pair, or `None` if the pair is unknown. The description is compared without regard to
+    /// case.
     #[must_use]
     pub fn of(error: &str, description: &str) -> Option<Self> {
         let description = description.to_ascii_lowercase();
@@ -75,7 +76,7 @@ impl Refusal {
         })
     }
 
-    /// Whether another login host or another audience may be what is missing.
+    /// Whether the cause may be a wrong login host or audience.
     #[must_use]
     pub fn may_be_the_host(self) -> bool {
         matches!(
@@ -84,7 +85,7 @@ impl Refusal {
         )
     }
 
-    /// What to change, and where it is in Setup, with the values that matter.
+    /// What to change, and where in Setup, with the values that matter.
     #[must_use]
     pub fn advice(self, org: &Org) -> String {
         let Org { client_id, username, audience, login_url, .. } = org;
@@ -163,7 +164,7 @@ impl Refusal {
     }
 }
 
-/// What to do about a refusal that is not in the table.
+/// What to do about a refusal that [`Refusal`] does not list.
 pub(super) fn unknown(org: &Org) -> String {
     format!(
         "look for the attempt at {} and its status in Setup > Login History for {}; client_id is {}",
@@ -171,19 +172,19 @@ pub(super) fn unknown(org: &Org) -> String {
     )
 }
 
-/// Where an app's policies are.
+/// Where to find an app's policies in Setup.
 const POLICIES: &str = "External Client App Manager > the app > Edit Policies > OAuth Policies (a connected app: Manage \
                         Connected Apps > the app > Edit Policies)";
 
-/// Where an app's OAuth settings are: its consumer key and its certificate.
+/// Where to find an app's consumer key and certificate in Setup.
 const SETTINGS: &str = "External Client App Manager > the app > Edit Settings > OAuth Settings (a connected app: App \
                         Manager > the app > Edit)";
 
-/// The page on which the user approves the app by hand, once, where the app's policy lets users do that. The
-/// redirection has to be the app's own callback URL; what it leads to need not exist.
+/// The page on which the user approves the app once by hand, if the app's policy allows that. The redirect must be
+/// the app's own callback URL; the URL does not have to exist.
 #[must_use]
 pub fn approval_url(org: &Org) -> String {
-    // A consumer key holds dots and underscores, and is to be recognised.
+    // Dots and underscores stay readable: consumer keys contain them.
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     let escaped = |text| utf8_percent_encode(text, ESCAPED);
     format!(
@@ -194,7 +195,7 @@ pub fn approval_url(org: &Org) -> String {
     )
 }
 
-/// The callback URL that the set-up asks for.
+/// The callback URL that the setup guide uses.
 pub const CALLBACK_URL: &str = "https://localhost/";
 
 #[cfg(test)]
@@ -210,7 +211,7 @@ mod tests {
         }
     }
 
-    /// Every pair of which somebody has told: the error, the description, and what the advice must name.
+    /// All known pairs: error, description, refusal, and what the advice must mention.
     const PAIRS: &[(&str, &str, Refusal, &[&str])] = &[
         (
             "invalid_grant",
@@ -351,7 +352,7 @@ mod tests {
     fn every_known_pair_is_in_the_documentation() {
         let page = include_str!("../../docs/setup.md");
         for (error, description, ..) in PAIRS {
-            // What follows the dash is in the same row.
+            // The text after the dash belongs to the same row.
             let description = description.split(" - ").next().unwrap_or_default().to_ascii_lowercase();
             let row = page.lines().find(|row| {
                 row.starts_with("| `")
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_of_approval_names_the_app_the_callback_and_the_scopes() {
+    fn the_approval_page_names_the_app_the_callback_and_the_scopes() {
         assert_eq!(
             approval_url(&org()),
             "https://acme.my.salesforce.com/services/oauth2/authorize?response_type=code&client_id=3MVG9.KEY_1\

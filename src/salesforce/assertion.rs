@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 use crate::error::{Exit, Failure};
 use crate::org::Org;
 
-/// How far ahead the assertion expires, in seconds. The documentation allows three minutes; what is missing is
-/// room for a clock that runs ahead of the org's.
+/// The assertion's lifetime in seconds. The documentation allows three minutes; the rest is margin for a clock that
+/// runs ahead of the org's.
 const LIFETIME: i64 = 170;
 
-/// The claims, and no others: `scope` is not read, and `iat`, `nbf` and `jti` are not needed.
+/// The only claims that matter: Salesforce ignores `scope` and does not need `iat`, `nbf` or `jti`.
 #[derive(Debug, Serialize)]
 struct Claims<'o> {
     iss: &'o str,
@@ -24,10 +24,10 @@ struct Claims<'o> {
     exp: i64,
 }
 
-/// Signs the assertion that logs the org's user in, valid from now on for less than three minutes.
+/// Signs the assertion that logs in the org's user. It is valid for just under three minutes.
 ///
 /// # Errors
-/// Where the key cannot sign.
+/// If the key cannot sign.
 pub fn sign(org: &Org, key: &EncodingKey, now: Timestamp) -> Result<SecretString, Failure> {
     let claims = Claims {
         iss: &org.client_id,
@@ -40,7 +40,7 @@ pub fn sign(org: &Org, key: &EncodingKey, now: Timestamp) -> Result<SecretString
         .map_err(|error| Failure::new(Exit::Configuration, format!("the key cannot sign: {error}")))
 }
 
-/// What an assertion says, for its maker to look at; its signature is not verified.
+/// An assertion's contents, for inspection; its signature is not verified.
 #[derive(Debug)]
 pub struct Decoded {
     /// The JOSE header, as it was signed.
@@ -51,7 +51,7 @@ pub struct Decoded {
     pub expires: Option<Timestamp>,
 }
 
-/// Reads an assertion's header and claims; `None` where it is none.
+/// Reads an assertion's header and claims; `None` if the text is not an assertion.
 #[must_use]
 pub fn decode(assertion: &SecretString) -> Option<Decoded> {
     #[derive(Deserialize)]

@@ -1,5 +1,5 @@
-//! One call to an org: method, path, headers and body. The client adds the host and the token, and repeats the call as
-//! often as the retry policy allows.
+//! One call to an org: method, path, headers and body. The client adds the host and the token, and retries the call
+//! as the retry policy allows.
 
 use std::borrow::Cow;
 
@@ -12,15 +12,15 @@ pub struct Call<'c> {
     pub method: Method,
     /// Path and query string, from the first `/`.
     pub path: Cow<'c, str>,
-    /// Headers beside those that every request has; `Accept` overrules the default of JSON.
+    /// Headers in addition to those of every request; `Accept` overrides the default of JSON.
     pub headers: Vec<(&'static str, Cow<'c, str>)>,
     /// The body.
     pub body: Option<Payload<'c>>,
-    /// What the call is about, for the message of a refusal: "the org refused {subject}".
+    /// What the call asks for, as error messages name it: "the org refused {subject}".
     pub subject: &'c str,
-    /// What bounds the response.
+    /// The limits on the response.
     pub bounds: Bounds,
-    /// Whether this is a batch of one request, whose response is the one that is wanted.
+    /// Whether this is a batch of one request, whose inner response is the one wanted.
     pub is_batch: bool,
 }
 
@@ -29,11 +29,11 @@ pub struct Call<'c> {
 pub enum Method {
     /// Reads.
     Get,
-    /// Creates, or asks a question that is too long for a URL.
+    /// Creates, or sends a request that is too long for a URL.
     Post,
     /// Uploads.
     Put,
-    /// Changes, as it aborts a Bulk job.
+    /// Changes; aborts a Bulk job, for example.
     Patch,
     /// Removes.
     Delete,
@@ -46,7 +46,7 @@ pub enum Payload<'c> {
     Json(Cow<'c, [u8]>),
     /// `text/csv`.
     Csv(Cow<'c, [u8]>),
-    /// `application/x-www-form-urlencoded`; an assertion is in it.
+    /// `application/x-www-form-urlencoded`; contains an assertion.
     Form(&'c SecretString),
 }
 
@@ -62,13 +62,13 @@ impl Payload<'_> {
     }
 }
 
-/// What bounds a response besides the idle time-out.
+/// The limits on a response besides the idle timeout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bounds {
     /// `request_timeout` and `page_cap`.
     #[default]
     Page,
-    /// Nothing: a Bulk result is as large as it is, and is not held in memory.
+    /// None: a Bulk result can be of any size and is not held in memory.
     IdleTimeoutOnly,
 }
 
@@ -110,22 +110,22 @@ impl<'c> Call<'c> {
         self
     }
 
-    /// The same call, about this, as in "the query".
+    /// The same call with this subject, as in "the query".
     #[must_use]
     pub fn about(mut self, subject: &'c str) -> Self {
         self.subject = subject;
         self
     }
 
-    /// The same call, bounded by the idle time-out alone.
+    /// The same call, limited by the idle timeout alone.
     #[must_use]
     pub fn unbounded(mut self) -> Self {
         self.bounds = Bounds::IdleTimeoutOnly;
         self
     }
 
-    /// Whether a response of this status brings what was asked for. What a GET reads is there with status 200 alone: 204
-    /// and 206 are not the whole of it.
+    /// Whether a response with this status contains what was asked for. A GET accepts 200 alone: 204 and 206 mean
+    /// that something is missing.
     #[must_use]
     pub fn is_fulfilled_by(&self, status: u16) -> bool {
         match self.method {
@@ -134,8 +134,8 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// Whether the org counts it against the daily API limit: logins, the user's identity and the list of API
-    /// versions are free.
+    /// Whether the org counts the call against its daily API limit: logins, `userinfo` and the list of API versions
+    /// are free.
     #[must_use]
     pub fn is_counted(&self) -> bool {
         self.path.starts_with("/services/data/v")

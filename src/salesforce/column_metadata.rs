@@ -1,5 +1,5 @@
-//! The response to `query?q=...&columns=true`: the columns of a query's result, without its records. What columns
-//! an export makes of them is decided by `soql`.
+//! Reads the response to `query?q=...&columns=true`: the columns of a query's result, without its records. `soql`
+//! decides which columns the export gets from them.
 
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ struct Response {
     columns: Option<Vec<Column>>,
 }
 
-/// Of a column's dozen keys those that Salesforce's own command line reads, and the type.
+/// The type, and those of a column's dozen keys that Salesforce's own CLI reads.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Column {
@@ -37,8 +37,8 @@ impl From<Column> for Described {
     }
 }
 
-/// The kind of a type of Apex, `Address` or `System.Address`. A Decimal's digits are not described here, and its values
-/// are doubles like all of the org's.
+/// The kind for an Apex type such as `Address` or `System.Address`. The response does not give a Decimal's digits,
+/// and the org stores its values as doubles anyway.
 fn kind(apex_type: &str) -> ValueKind {
     const PLAIN: [(&str, FieldType); 12] = [
         ("Id", FieldType::Text),
@@ -67,8 +67,8 @@ fn kind(apex_type: &str) -> ValueKind {
 /// Reads the columns, in the org's order.
 ///
 /// # Errors
-/// [`FaultKind::Truncated`] if the response is not whole JSON, [`FaultKind::QueryRefused`] where it describes no columns:
-/// an org that does not know `columns=true` passes over it and sends records.
+/// [`FaultKind::Truncated`] if the response is not complete JSON, [`FaultKind::QueryRefused`] if it describes no
+/// columns: an org that does not know `columns=true` ignores it and sends records.
 pub fn read(body: &[u8]) -> Result<Vec<Described>, Fault> {
     let not_described = || {
         Fault::new(FaultKind::QueryRefused, "the org does not describe the query's columns (columns=true)")
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn columns_are_read_at_every_depth() {
-        // The keys in another order than usual, and keys of which nothing is known.
+        // Keys in an unusual order, and unknown keys.
         let body = br#"{"columnMetadata":[
             {"aggregate":false,"apexType":"Id","columnName":"Id","displayName":"Id","joinColumns":[],"textType":false},
             {"columnName":"BillingAddress","apexType":"System.Address","aggregate":false,"joinColumns":null},
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_of_apex_that_a_column_can_have_is_known() {
+    fn every_apex_type_of_a_column_is_known() {
         for (apex_type, expected) in [
             ("Id", ValueKind::Plain(FieldType::Text)),
             ("String", ValueKind::Plain(FieldType::Text)),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_describes_nothing_is_refused_and_one_that_is_cut_asked_for_again() {
+    fn a_response_without_columns_is_refused_a_cut_one_retried() {
         for (body, kind) in [
             (&br#"{"totalSize":1,"done":true,"records":[{"Id":"x"}]}"#[..], FaultKind::QueryRefused),
             (br#"{"columnMetadata":[]}"#, FaultKind::QueryRefused),

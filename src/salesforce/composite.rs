@@ -1,5 +1,5 @@
-//! `composite/batch`, for a request that is too long for a URL: the request travels in the body of a POST, and its
-//! response in the body of that one's response.
+//! `composite/batch`, for a request that is too long for a URL: it is sent in the body of a POST, and the response
+//! to that POST contains the response to it.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use super::call::{Call, Method, Payload};
 use super::fault::{Fault, FaultKind};
 
-/// The first API version with the resource.
+/// The first API version that has the resource.
 const SINCE: f64 = 34.0;
 
-/// The call that asks `target` (`/services/data/v62.0/query?q=...`) as the only request of a batch.
+/// A batch whose only request is a GET of `target` (`/services/data/v62.0/query?q=...`).
 pub(super) fn call(api_version: &str, target: &str) -> Call<'static> {
     #[derive(Serialize)]
     struct Batch<'t> {
@@ -27,13 +27,14 @@ pub(super) fn call(api_version: &str, target: &str) -> Call<'static> {
     }
     let url = target.strip_prefix("/services/data/").unwrap_or(target);
     let batch = Batch { requests: [Request { method: "GET", url }] };
-    // Two texts are always JSON.
+    // Two strings always serialize.
     let body = serde_json::to_vec(&batch).unwrap_or_default();
     let path = format!("/services/data/v{api_version}/composite/batch");
     Call { is_batch: true, ..Call::post(path, Payload::Json(body.into())) }
 }
 
-/// The call that asks the same as a GET by a batch; `None` if it is one already, or if the API version has none.
+/// The same GET as a batch; `None` if the call is not a GET, is already a batch, or if the API version has no
+/// batches.
 #[must_use]
 pub fn instead_of<'c>(call: &Call<'c>, api_version: &str) -> Option<Call<'c>> {
     if call.is_batch || call.method != Method::Get || !is_offered(api_version) {
@@ -48,19 +49,20 @@ pub(super) fn is_offered(api_version: &str) -> bool {
     api_version.parse::<f64>().is_ok_and(|version| version >= SINCE)
 }
 
-/// What a batch's response holds of its only request's response.
+/// The inner response of a batch of one request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Inner {
     /// Its status.
     pub status: u16,
-    /// Where its body is in the batch's.
+    /// The range of its body within the batch's body.
     pub body: Range<usize>,
 }
 
-/// Finds the response of a batch's only request.
+/// Finds the inner response of a batch of one request.
 ///
 /// # Errors
-/// [`FaultKind::Truncated`] if it is not there: the body is not whole JSON, or the org did not respond to the request.
+/// [`FaultKind::Truncated`] if there is none: the body is not complete JSON, or the org did not respond to the
+/// request.
 pub fn inner(body: &[u8]) -> Result<Inner, Fault> {
     #[derive(Deserialize)]
     struct Batch<'b> {
@@ -81,7 +83,7 @@ pub fn inner(body: &[u8]) -> Result<Inner, Fault> {
             "the org's response to composite/batch is not the result of one request",
         )
     })?;
-    // Borrowed from the body, so the difference of the addresses is the place.
+    // The result is borrowed from the body, so the difference of the addresses is its offset.
     let start = result.get().as_ptr().addr() - body.as_ptr().addr();
     Ok(Inner { status, body: start..start + result.get().len() })
 }
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_request_travels_in_the_body() {
+    fn the_request_is_sent_in_the_body() {
         let call = call("62.0", "/services/data/v62.0/query?q=SELECT%20Id");
         assert_eq!(call.path, "/services/data/v62.0/composite/batch");
         let Some(Payload::Json(body)) = call.body else { panic!("a body of JSON") };
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_without_its_one_result_is_cut() {
+    fn a_response_without_exactly_one_result_is_cut_short() {
         for text in [
             "",
             "null",

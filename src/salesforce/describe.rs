@@ -11,10 +11,10 @@ pub struct ObjectSummary {
     /// The name that people see.
     #[serde(default)]
     pub label: String,
-    /// Whether the org has made it, or a package.
+    /// Whether it is custom: created in the org or by a package.
     #[serde(default)]
     pub custom: bool,
-    /// Whether a query may ask for it. Some that say so refuse each query all the same.
+    /// Whether it can be queried, according to the org. Some objects that claim so refuse every query.
     #[serde(default)]
     pub queryable: bool,
     /// Whether it is kept for old versions of the API alone.
@@ -23,18 +23,18 @@ pub struct ObjectSummary {
 }
 
 impl ObjectSummary {
-    /// Whether a job can be expected to export it.
+    /// Whether a job can export it.
     #[must_use]
     pub fn is_exportable(&self) -> bool {
         self.queryable && !self.deprecated_and_hidden
     }
 }
 
-/// An object as the user sees it: what is hidden from the user is not in it.
+/// An object as the user sees it, without the fields hidden from that user.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectDescription {
-    /// Its name, in the schema's spelling.
+    /// Its API name, in the schema's spelling.
     pub name: String,
     /// Its fields.
     #[serde(default)]
@@ -53,7 +53,7 @@ pub struct FieldDescription {
     /// The name that people see.
     #[serde(default)]
     pub label: String,
-    /// Whether it is a formula or a roll-up, which the org computes.
+    /// Whether the org computes it: a formula or a roll-up.
     #[serde(default)]
     pub calculated: bool,
     /// Its type, as the org spells it: `string`, `address`, `base64`.
@@ -65,17 +65,18 @@ pub struct FieldDescription {
     /// Whether it is kept for old versions of the API alone.
     #[serde(default)]
     pub deprecated_and_hidden: bool,
-    /// The name that leads to the record it refers to.
+    /// The name of the relationship to the referenced record: `Owner` for `OwnerId`.
     #[serde(default)]
     pub relationship_name: Option<String>,
-    /// The objects that such a record may be of.
+    /// The objects that the referenced record can belong to.
     #[serde(default)]
     pub reference_to: Option<Vec<String>>,
 }
 
 impl FieldDescription {
-    /// Whether its value is one that the REST API returns, and in no other field: the parts of an address and of a
-    /// location are fields too, a base64 field gives the URL of its content, and nobody has seen the values of the rest.
+    /// Whether the REST API returns its value, and in no other field. Components of addresses and locations are
+    /// fields themselves, a base64 field only returns a URL, and values of the other excluded types have never been
+    /// observed.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         const OTHERS: [&str; 6] = ["address", "location", "base64", "json", "complexvalue", "junctionidlist"];
@@ -89,7 +90,7 @@ impl FieldDescription {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChildRelationship {
-    /// The name that a child query selects from; some have none.
+    /// The relationship's name, for a child query's FROM; some relationships have none.
     #[serde(default)]
     pub relationship_name: Option<String>,
     /// The children's object.
@@ -97,7 +98,7 @@ pub struct ChildRelationship {
     pub object: String,
 }
 
-/// The path of an object's description.
+/// The path of an object's describe.
 #[must_use]
 pub fn path(api_version: &str, object: &str) -> String {
     format!("{}/{object}/describe", list_path(api_version))
@@ -109,13 +110,13 @@ pub fn list_path(api_version: &str) -> String {
     format!("/services/data/v{api_version}/sobjects")
 }
 
-/// Reads an object's description; `None` if the response is not one.
+/// Reads an object's describe; `None` if the response is something else.
 #[must_use]
 pub fn read(body: &[u8]) -> Option<ObjectDescription> {
     serde_json::from_slice(body).ok()
 }
 
-/// Reads the list of objects; `None` if the response is not one.
+/// Reads the list of objects; `None` if the response is something else.
 #[must_use]
 pub fn read_list(body: &[u8]) -> Option<Vec<ObjectSummary>> {
     #[derive(Deserialize)]
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_description_is_read_with_what_real_orgs_send_beside() {
+    fn a_description_is_read_despite_unknown_keys() {
         let body = br#"{"actionOverrides":[],"childRelationships":[{"cascadeDelete":true,"childSObject":"Contact","field":"AccountId","relationshipName":"Contacts"},{"childSObject":"AIError","field":"x","relationshipName":null}],
             "fields":[{"name":"Id","referenceTo":[],"relationshipName":null,"type":"id"},{"name":"OwnerId","referenceTo":["User"],"relationshipName":"Owner"}],"name":"Account","queryable":true}"#;
         let object = read(body).unwrap();

@@ -6,19 +6,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all(deserialize = "camelCase"))]
 pub struct Plan {
-    /// How many records it expects the leading operation to give: an estimate by its statistics.
+    /// The estimated number of records that the leading operation returns.
     pub cardinality: u64,
-    /// How many the object holds, by the same.
+    /// The estimated number of records of the object.
     pub sobject_cardinality: u64,
     /// `Index`, `Sharing`, `TableScan` or `Other`.
     pub leading_operation_type: String,
-    /// Beside the threshold of what counts as selective: above 1 the query is not.
+    /// The cost relative to the threshold for a selective query: above 1 the query is not selective.
     pub relative_cost: f64,
     /// The object.
     pub sobject_type: String,
 }
 
-/// Reads the response: the first of its plans is the one chosen. `None` if there is none.
+/// Reads the response and returns its first plan, which is the one that the org would choose. `None` if there is
+/// none.
 #[must_use]
 pub fn read(body: &[u8]) -> Option<Plan> {
     #[derive(Deserialize)]

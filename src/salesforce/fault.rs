@@ -1,4 +1,4 @@
-//! What can happen to a request, classified by what a run does about it (`retry` decides that), and the one reader of
+//! What can go wrong with a request, classified by how a run reacts (see `retry`), and the only reader of
 //! Salesforce's error bodies. Code branches on [`FaultKind`] and [`ErrorCode`], never on a message.
 
 use std::time::Duration;
@@ -6,42 +6,44 @@ use std::time::Duration;
 use super::response::Head;
 use crate::error::{Exit, Failure, plain, plain_lines};
 
-/// Why a request did not bring its response.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct Fault {
-    /// Which kind, which says what is done about it.
+    /// Its kind, which decides how a run reacts.
     pub kind: FaultKind,
     /// Salesforce's own code, if the org sent one.
     pub code: Option<ErrorCode>,
-    /// What a person reads; the org's own words if it sent any. Never a token or a query's text of ours.
+    /// The message for people, with the org's own words if it sent any. Never contains a token or the text of a
+    /// query from our side.
     pub what: String,
-    /// `what` without the literals of the query, if the org's words quote it: for a status page and for webhooks.
+    /// `what` without the query's literals, if the org's words quote the query: for the status page and for
+    /// webhooks.
     pub redacted: Option<Box<str>>,
-    /// What to do about it, if that is known.
+    /// What to do about it, if known.
     pub hint: Option<String>,
-    /// How long the org asked to be left alone.
+    /// How long the org asked us to wait.
     pub retry_after: Option<Duration>,
 }
 
-/// The kinds of fault, one for each thing that a run can do about them.
+/// The kinds of fault: one for each way a run can react.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {
     /// No connection, or no response in time.
     Unreachable,
-    /// The org says that it cannot respond now: 5xx, 406, 420, 429, too many long requests at once.
+    /// The org cannot respond now: 5xx, 406, 420, 429, or too many long requests at once.
     Unavailable,
-    /// The response was cut short, or is not whole JSON.
+    /// The response was cut short or is not complete JSON.
     Truncated,
-    /// The session is over; a new login brings another.
+    /// The session has ended; a new login can replace it.
     SessionExpired,
-    /// The session will never do: a new login brings the same.
+    /// The session cannot be used, and neither could one from a new login.
     SessionRejected,
-    /// The query locator is gone; the query can be sent again.
+    /// The query locator has expired; the query can be sent again.
     LocatorExpired,
     /// The query ran for too long.
     QueryTimeout,
-    /// A limit that lasts for hours.
+    /// A limit that stays in force for hours.
     Limit,
     /// The token endpoint, or a proxy on the way, refused the login.
     LoginRefused,
@@ -49,16 +51,16 @@ pub enum FaultKind {
     QueryRefused,
     /// The query is too long for a URL.
     QueryTooLong,
-    /// Something in the configuration does not fit: an API version that the org does not have, an unusable CA file.
+    /// The configuration does not work here: the org does not have the API version, or the CA file is unusable.
     Configuration,
-    /// The response is whole, but cannot be right: records of another shape, a locator that leads elsewhere.
+    /// The response is complete but wrong: records of an unexpected shape, a locator that leads elsewhere.
     InvalidResponse,
-    /// There are not as many records as the org counted, or its pages count differently.
+    /// The number of records differs from the org's count, or the pages disagree about it.
     Miscount,
 }
 
-/// The codes of Salesforce's errors that something depends on. Where Salesforce uses one code for two causes and
-/// tells them apart in the message alone, they are two values here.
+/// The Salesforce error codes that code depends on. If Salesforce uses one code for two causes and only the message
+/// tells them apart, there are two values here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// `API_DISABLED_FOR_ORG`, `API_CURRENTLY_DISABLED`: the user or the org has no API.
@@ -69,7 +71,7 @@ pub enum ErrorCode {
     RequestLimitExceeded,
     /// `INVALID_QUERY_LOCATOR`.
     InvalidQueryLocator,
-    /// `INVALID_SESSION_ID` of a session that the REST API never takes: the app lacks the scope `api`.
+    /// `INVALID_SESSION_ID` for a session that the REST API never accepts: the app lacks the scope `api`.
     SessionNotForApi,
     /// `QUERY_TIMEOUT`.
     QueryTimeout,
@@ -84,7 +86,7 @@ pub enum ErrorCode {
     /// `MALFORMED_QUERY`. Its message quotes the query.
     MalformedQuery,
     /// `INVALID_QUERY_FILTER_OPERATOR`, `MALFORMED_ID`, `NUMBER_OUTSIDE_VALID_RANGE`, `QUERY_TOO_COMPLICATED`: the
-    /// org does not take the query for what is written in it.
+    /// org refuses the query because of its content.
     UnacceptableQuery,
     /// Any other, as the org spelled it.
     Other(String),
@@ -116,7 +118,7 @@ impl ErrorCode {
         })
     }
 
-    /// Whether it says that something in the query itself is wrong, so that no other way of asking helps.
+    /// Whether the error is about the query itself, so sending it in another way cannot help.
     #[must_use]
     pub fn is_about_the_query(&self) -> bool {
         matches!(
@@ -132,14 +134,14 @@ impl Fault {
         Self { kind, code: None, what: what.into(), redacted: None, hint: None, retry_after: None }
     }
 
-    /// The same fault with what to do about it.
+    /// The same fault with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same fault, with something else that is true of it.
+    /// The same fault with an addition to its message.
     #[must_use]
     pub(crate) fn and(mut self, more: &str) -> Self {
         self.what = format!("{}, and {more}", self.what);
@@ -147,7 +149,7 @@ impl Fault {
         self
     }
 
-    /// The same fault, with how often the request was sent.
+    /// The same fault with the number of attempts in its message.
     #[must_use]
     pub(crate) fn after(mut self, attempts: u32) -> Self {
         let after = |what: &str| format!("{what} (after {attempts} attempts)");
@@ -156,7 +158,7 @@ impl Fault {
         self
     }
 
-    /// The failure of a run that gives up over this fault.
+    /// The failure of a run that gives up because of this fault.
     #[must_use]
     pub fn into_failure(self) -> Failure {
         let exit = match self.kind {
@@ -178,16 +180,16 @@ impl Fault {
     }
 }
 
-/// Reads a response that is not one of success: Salesforce's list of `message` and `errorCode`, or what a proxy, an
-/// edge or a maintenance page sends instead. `subject` is what was asked for, as in "the query"; `api_version` is
-/// named if it is what is wrong.
+/// Reads an unsuccessful response: Salesforce's list of `message` and `errorCode`, or whatever a proxy, an edge
+/// server or a maintenance page sent instead. `subject` is what was asked for, as in "the query"; `api_version` is
+/// for messages about an unsupported version.
 #[must_use]
 pub fn read(head: &Head, body: &[u8], subject: &str, api_version: &str) -> Fault {
     let status = head.status;
     let (code, message) = error_of(body).unwrap_or_default();
     let shown_code = words(&code);
     let shown = match (code.is_empty(), message.is_empty()) {
-        (false, _) if has_window(&message) => format!("{shown_code}:{}", indented(&message)),
+        (false, _) if has_excerpt(&message) => format!("{shown_code}:{}", indented(&message)),
         (false, _) => format!("{shown_code}: {}", words(message.trim_end())),
         (true, false) => words(message.trim_end()),
         (true, true) => format!("status {status} with {}", described(head, body)),
@@ -239,8 +241,8 @@ pub fn read(head: &Head, body: &[u8], subject: &str, api_version: &str) -> Fault
     Fault { code, retry_after: head.retry_after(), ..fault }
 }
 
-/// A redirect, which is not followed: the token must not go to another host. A My Domain that was renamed redirects
-/// for good; a maintenance window or a proxy does so for a while.
+/// A redirect, which is never followed: the token must not go to another host. A renamed My Domain redirects
+/// permanently; a maintenance window or a proxy does so for a while.
 fn redirected(head: &Head) -> Fault {
     let Head { status, .. } = *head;
     match head.redirect_target() {
@@ -256,8 +258,8 @@ fn redirected(head: &Head) -> Fault {
     }
 }
 
-/// A proxy that wants credentials: the same ones, or none, will not do the next time either. `proxy` is named as it is to
-/// be shown.
+/// A proxy that requires credentials; a retry with the same ones, or none, cannot succeed. `proxy` is its name as
+/// shown to people.
 pub(crate) fn refused_by_proxy(proxy: Option<&str>) -> Fault {
     let proxy = proxy.map_or_else(|| "a proxy".to_owned(), |proxy| format!("the proxy {proxy}"));
     Fault::new(FaultKind::LoginRefused, format!("{proxy} requires a user name and a password (status 407)"))
@@ -281,10 +283,11 @@ fn error_of(body: &[u8]) -> Option<(String, String)> {
     Some((said.code, said.message))
 }
 
-/// The most characters of an org's message: real ones have some hundred, and what is far longer would fill a log.
+/// The most characters shown of an org's message. Real ones have a few hundred; much longer ones would fill the
+/// log.
 const MAX_MESSAGE_CHARS: usize = 2_000;
 
-/// An org's own words on one line.
+/// An org's own words as one line.
 pub(crate) fn words(text: &str) -> String {
     match text.char_indices().nth(MAX_MESSAGE_CHARS) {
         None => plain(text).into_owned(),
@@ -292,12 +295,12 @@ pub(crate) fn words(text: &str) -> String {
     }
 }
 
-/// Whether a message begins with an excerpt of the query on a separate line, with a caret below it.
-fn has_window(message: &str) -> bool {
+/// Whether a message begins with an excerpt of the query on its own line, with a caret below it.
+fn has_excerpt(message: &str) -> bool {
     message.starts_with('\n')
 }
 
-/// A message with a window, its lines indented, so that none can pass for a line of ours.
+/// A message with an excerpt, indented so no line of it can look like one of ours.
 fn indented(message: &str) -> String {
     let end = message.char_indices().nth(MAX_MESSAGE_CHARS);
     let lines = plain_lines(end.map_or(message, |(end, _)| &message[..end]).trim_matches('\n'));
@@ -305,18 +308,18 @@ fn indented(message: &str) -> String {
     format!("\n    {}{cut}", lines.replace('\n', "\n    "))
 }
 
-/// A message without what may be a literal of the query; `None` if nothing in it may be. The window is left out, and of
-/// what follows it, in a syntax error, whatever is in quotes: it is a piece of the query too.
+/// A message without anything that may be a literal of the query; `None` if it needs no change. The excerpt is left
+/// out, and so is anything in quotes in the rest of a syntax error, because it too is quoted from the query.
 fn redacted(code: Option<&ErrorCode>, message: &str) -> Option<String> {
     let is_syntax = code == Some(&ErrorCode::MalformedQuery);
-    let rest = match has_window(message) {
+    let rest = match has_excerpt(message) {
         true => message.split_once("^\n").map_or("", |(_, rest)| rest),
         false if is_syntax => message,
         false => return None,
     };
     let rest = words(&rest.split_whitespace().collect::<Vec<_>>().join(" "));
     Some(match is_syntax {
-        // Every other piece is between quotes; an unclosed one extends to the end.
+        // Every other piece is inside quotes; an unclosed one runs to the end.
         true => {
             rest.split('\'').enumerate().map(|(at, piece)| if at % 2 == 0 { piece } else { "'…'" }).collect()
         }
@@ -324,7 +327,8 @@ fn redacted(code: Option<&ErrorCode>, message: &str) -> Option<String> {
     })
 }
 
-/// A body that says nothing, described: its text may hold anything, even the query, and is not shown.
+/// A description of a body without an error message. The body itself is not shown: it may contain anything, even
+/// the query.
 fn described(head: &Head, body: &[u8]) -> String {
     match body.len() {
         0 => "no body".to_owned(),
@@ -338,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_orgs_words_are_cut_where_they_are_no_message_and_forge_nothing() {
+    fn an_orgs_words_are_shortened_and_cannot_forge_our_lines() {
         let said = |message: &str| {
             let body = serde_json::json!([{"errorCode": "MALFORMED_QUERY", "message": message}]).to_string();
             read(&Head::of_status(400), body.as_bytes(), "the query", "62.0").what
@@ -356,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn the_literals_of_a_query_are_left_out_for_others() {
+    fn a_querys_literals_are_left_out_of_redacted_messages() {
         let redacted = |code: &str, message: &str| {
             let body = serde_json::json!([{"errorCode": code, "message": message}]).to_string();
             read(&Head::of_status(400), body.as_bytes(), "the query", "62.0").redacted
@@ -374,7 +378,7 @@ mod tests {
                 "unexpected token: 'a secret".to_owned(),
                 Some("MALFORMED_QUERY: unexpected token: '…'"),
             ),
-            // No caret: where the window ends is not known.
+            // Without a caret the end of the excerpt is unknown.
             ("MALFORMED_QUERY", "\nName = 'a secret'\nodd".to_owned(), Some("MALFORMED_QUERY: ")),
             (
                 "INVALID_FIELD",
@@ -389,13 +393,13 @@ mod tests {
     }
 
     #[test]
-    fn a_code_with_two_causes_is_told_apart_by_its_reader_alone() {
+    fn a_code_with_two_causes_becomes_two_error_codes() {
         let read = |status: u16, code: &str, message: &str| {
             let body = serde_json::json!([{"errorCode": code, "message": message}]).to_string();
             let fault = read(&Head::of_status(status), body.as_bytes(), "the query", "62.0");
             (fault.kind, fault.code)
         };
-        // The messages of recorded/error_403_concurrent_limit.json, error_403_request_limit_exceeded.json.
+        // The messages are from recorded/error_403_concurrent_limit.json and error_403_request_limit_exceeded.json.
         assert_eq!(
             read(403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentPerOrgLongTxn Limit exceeded."),
             (FaultKind::Unavailable, Some(ErrorCode::ConcurrentRequests))
@@ -420,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_names_where_to_but_not_the_query() {
+    fn a_redirect_names_its_target_without_the_query() {
         let to = |target: &str| read(&Head::new(301, [("Location", target)]), b"", "the query", "62.0").what;
         assert_eq!(
             to("https://new-name.my.salesforce.com/services/data/v62.0/query?q=SELECT+Id"),

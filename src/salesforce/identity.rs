@@ -1,11 +1,11 @@
-//! Who a session's user is, as the org reports it.
+//! Identifies a session's user, as the org reports it.
 
 use serde::Deserialize;
 
 use super::call::Call;
 
-/// The path on the instance that tells it. The identity URL of a login tells nearly the same, but on the login
-/// host, where the token does not go.
+/// The resource on the instance. The identity URL of a login returns nearly the same, but on the login host, where
+/// the token is not sent.
 const PATH: &str = "/services/oauth2/userinfo";
 
 /// A user and its org.
@@ -20,11 +20,11 @@ pub struct Identity {
     pub username: Option<String>,
     /// The name shown to people.
     pub name: Option<String>,
-    /// The address that the user's mail goes to.
+    /// The user's email address.
     pub email: Option<String>,
     /// The kind of user: `STANDARD`, `POWER_PARTNER` ...
     pub user_type: Option<String>,
-    /// Whether the user has the licence that Salesforce gives for integrations.
+    /// Whether the user has Salesforce's integration license.
     pub is_salesforce_integration_user: Option<bool>,
     /// The user's time zone, as an IANA name.
     #[serde(rename = "zoneinfo")]
@@ -33,7 +33,7 @@ pub struct Identity {
     pub locale: Option<String>,
 }
 
-/// The call that asks.
+/// The call whose response [`read`] reads.
 #[must_use]
 pub fn call() -> Call<'static> {
     Call::get(PATH).about("the question who the user is")
@@ -45,7 +45,7 @@ pub fn read(body: &[u8]) -> Option<Identity> {
     serde_json::from_slice(body).ok()
 }
 
-/// What an identity URL, `https://HOST/id/ORG/USER`, says by itself: the two ids.
+/// The two ids in an identity URL, `https://HOST/id/ORG/USER`.
 #[must_use]
 pub fn of_url(url: &str) -> Option<Identity> {
     let mut segments = url.rsplit('/');
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identity_url_tells_the_two_ids() {
+    fn an_identity_url_contains_two_ids() {
         let ids = |url| of_url(url).map(|identity| (identity.organization_id, identity.user_id));
         let (org, user) = ("00Dxx0000001gPLEAY".to_owned(), "005xx000001SwiUAAS".to_owned());
         assert_eq!(

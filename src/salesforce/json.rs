@@ -1,5 +1,5 @@
-//! A pull reader over the bytes of one response: jiter, without its refusal of lone surrogates, which Salesforce
-//! stores and sends. It returns slices of the response, so nothing is copied before its place is known.
+//! A pull reader over the bytes of one response, based on jiter. Unlike jiter it accepts lone surrogates, which
+//! Salesforce stores and sends. It returns slices of the response and copies as little as possible.
 
 use std::ops::Range;
 
@@ -10,10 +10,10 @@ use super::fault::{Fault, FaultKind};
 
 pub(super) struct Json<'a> {
     bytes: &'a [u8],
-    /// Where `jiter`'s own bytes begin: it is made again behind what it cannot read.
+    /// The offset at which `jiter`'s input begins: it is created again after text that it cannot read.
     base: usize,
     jiter: Jiter<'a>,
-    /// Lone surrogates met so far.
+    /// The number of lone surrogates so far.
     pub(super) surrogates: u64,
 }
 
@@ -22,7 +22,7 @@ impl<'a> Json<'a> {
         Self { bytes, base: 0, jiter: Jiter::new(bytes), surrogates: 0 }
     }
 
-    /// Where the reader stands: behind what it last read.
+    /// The position after the last value read.
     #[inline]
     pub(super) fn position(&self) -> usize {
         self.base + self.jiter.current_index()
@@ -30,7 +30,7 @@ impl<'a> Json<'a> {
 
     pub(super) fn seek(&mut self, position: usize) {
         self.base = position.min(self.bytes.len());
-        // The room for unescaped text is kept.
+        // Keeps the buffer for unescaped text.
         let tape = std::mem::replace(&mut self.jiter, Jiter::new(&[])).into_tape();
         self.jiter = Jiter::with_tape(&self.bytes[self.base..], tape);
     }
@@ -39,13 +39,13 @@ impl<'a> Json<'a> {
         self.bytes
     }
 
-    /// What the next value is; the reader stands before it then.
+    /// The type of the next value, without reading it.
     #[inline]
     pub(super) fn peek(&mut self) -> Result<Peek, Fault> {
         self.jiter.peek().map_err(|error| not_whole(&error))
     }
 
-    /// The first key of an object, as it stands between its quotes; `None` where it has none.
+    /// The range of an object's first key, without its quotes; `None` if the object is empty.
     pub(super) fn object(&mut self) -> Result<Option<Range<usize>>, Fault> {
         Self::key(self.bytes, self.jiter.next_object_bytes())
     }
@@ -56,7 +56,7 @@ impl<'a> Json<'a> {
         Self::key(self.bytes, self.jiter.next_key_bytes())
     }
 
-    // Called for every key: the hints here, and a value peeked at once only, are worth 4 %.
+    // This runs for every key: the inline hints here, and peeking only once, save 4 %.
     #[inline]
     fn key(bytes: &[u8], key: JiterResult<Option<&[u8]>>) -> Result<Option<Range<usize>>, Fault> {
         let key = key.map_err(|error| not_whole(&error))?;
@@ -66,17 +66,17 @@ impl<'a> Json<'a> {
         }))
     }
 
-    /// Enters an array; gives whether it has an element, before which the reader stands then.
+    /// Enters an array and returns whether it has an element.
     pub(super) fn array(&mut self) -> Result<bool, Fault> {
         Ok(self.jiter.next_array().map_err(|error| not_whole(&error))?.is_some())
     }
 
-    /// Goes on to the next element of an array; gives whether there is one.
+    /// Moves to the next element of an array and returns whether there is one.
     pub(super) fn array_step(&mut self) -> Result<bool, Fault> {
         Ok(self.jiter.array_step().map_err(|error| not_whole(&error))?.is_some())
     }
 
-    /// Reads null, which the next value is known to be.
+    /// Reads null. The caller knows that the next value is null.
     pub(super) fn null(&mut self) -> Result<(), Fault> {
         self.jiter.known_null().map_err(|error| not_whole(&error))
     }
@@ -87,18 +87,18 @@ impl<'a> Json<'a> {
         self.jiter.next_bool().map_err(|error| not_whole(&error))
     }
 
-    /// Reads a number: its bytes as sent.
+    /// Reads a number and returns its bytes as sent.
     pub(super) fn number(&mut self) -> Result<&[u8], Fault> {
         self.jiter.next_number_bytes().map_err(|error| not_whole(&error))
     }
 
-    /// The same where the value has been peeked at.
+    /// The same for a value that has already been peeked at.
     #[inline]
     pub(super) fn known_number(&mut self, peek: Peek) -> Result<&[u8], Fault> {
         self.jiter.known_number_bytes(peek).map_err(|error| not_whole(&error))
     }
 
-    /// Reads a string and gives its text to `take`; a lone surrogate is U+FFFD there.
+    /// Reads a string and passes its text to `take`, with U+FFFD for each lone surrogate.
     pub(super) fn string<T>(&mut self, take: impl FnOnce(&[u8]) -> T) -> Result<T, Fault> {
         let start = self.position();
         match self.jiter.next_str() {
@@ -115,7 +115,7 @@ impl<'a> Json<'a> {
         let mut reader = serde_json::Deserializer::from_slice(&self.bytes[start..]).into_iter::<LossyText>();
         let Some(Ok(LossyText(mut text))) = reader.next() else { return Err(error) };
         let end = start + reader.byte_offset();
-        // Read into bytes, a string is not checked for what it must not hold.
+        // Control characters are not checked for when a string is read as bytes.
         if self.bytes[start..end].iter().any(|byte| *byte < 0x20) {
             return Err(error);
         }
@@ -124,13 +124,13 @@ impl<'a> Json<'a> {
         Ok(text)
     }
 
-    /// Passes over the next value; gives where it stands.
+    /// Skips the next value and returns its range.
     pub(super) fn skip(&mut self) -> Result<Range<usize>, Fault> {
         let peek = self.peek()?;
         self.known_skip(peek)
     }
 
-    /// The same where the value has been peeked at.
+    /// The same for a value that has already been peeked at.
     #[inline]
     pub(super) fn known_skip(&mut self, peek: Peek) -> Result<Range<usize>, Fault> {
         let start = self.position();
@@ -146,13 +146,13 @@ impl<'a> Json<'a> {
         Ok(start..self.position())
     }
 
-    /// Nothing but white space may follow.
+    /// Checks that only white space follows.
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
         self.jiter.finish().map_err(|error| not_whole(&error))
     }
 }
 
-/// A string as serde_json reads it into bytes, in which a lone surrogate is its three bytes.
+/// A string as serde_json reads it into bytes: a lone surrogate becomes three bytes.
 struct LossyText(Vec<u8>);
 
 impl<'de> serde::Deserialize<'de> for LossyText {
@@ -173,7 +173,7 @@ impl<'de> serde::Deserialize<'de> for LossyText {
     }
 }
 
-/// Puts U+FFFD, which has three bytes too, in the place of every surrogate; gives their number.
+/// Replaces every surrogate by U+FFFD, which also has three bytes, and returns how many there were.
 fn replace_surrogates(text: &mut [u8]) -> u64 {
     let mut count = 0;
     for at in 0..text.len().saturating_sub(2) {
@@ -185,7 +185,7 @@ fn replace_surrogates(text: &mut [u8]) -> u64 {
     count
 }
 
-/// The number of `\uD800` to `\uDFFF` escapes in JSON text that are not one half of a pair.
+/// The number of escapes from `\uD800` to `\uDFFF` in JSON text that are not half of a pair.
 fn lone_surrogates(json: &[u8]) -> u64 {
     let unit = |at: usize| {
         let digits = json.get(at..at + 6)?.strip_prefix(b"\\u")?;
@@ -206,12 +206,12 @@ fn lone_surrogates(json: &[u8]) -> u64 {
     count
 }
 
-/// The fault of a response that is not JSON from its first byte to its last.
+/// The fault of a response that is not complete, valid JSON.
 #[cold]
 fn not_whole(error: &jiter::JiterError) -> Fault {
     match &error.error_type {
         JiterErrorType::WrongType { expected, actual } => {
-            // JSON has numbers of one kind only.
+            // JSON has only one type of number.
             let named = |kind: &JsonType| match kind {
                 JsonType::Int | JsonType::Float => "a number".to_owned(),
                 other => other.to_string(),

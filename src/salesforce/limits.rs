@@ -1,11 +1,12 @@
-//! The org's API limit, as the header of each response gives it.
+//! The org's API limits, from the header of each response and from `/limits`.
 
 use serde::Deserialize;
 
 use super::call::Call;
 use crate::report::ApiLimit;
 
-/// Reads a `Sforce-Limit-Info` header: `api-usage=18/15000`, perhaps among other parts, as `per-app-api-usage=...` is.
+/// Reads a `Sforce-Limit-Info` header: `api-usage=18/15000`, possibly followed by other parts such as
+/// `per-app-api-usage=...`.
 #[must_use]
 pub fn read(header: &str) -> Option<ApiLimit> {
     let rest = header.split([';', ',']).find_map(|part| part.trim().strip_prefix("api-usage="))?;
@@ -21,7 +22,7 @@ pub fn call(api_version: &str) -> Call<'static> {
         .about("the question how many requests are left")
 }
 
-/// Reads the limit on API requests in 24 hours out of the response to [`call`].
+/// Reads the limit on API requests per 24 hours from the response to [`call`].
 #[must_use]
 pub fn daily(body: &[u8]) -> Option<ApiLimit> {
     #[derive(Deserialize)]
@@ -29,12 +30,12 @@ pub fn daily(body: &[u8]) -> Option<ApiLimit> {
     struct Limits {
         daily_api_requests: Limit,
     }
-    // Older orgs nest further objects in it, one an app.
+    // Older orgs nest one more object per app in it.
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Limit {
         max: u64,
-        // The limit is a soft one.
+        // Can be negative: the limit is a soft one.
         remaining: i64,
     }
     let limit = serde_json::from_slice::<Limits>(body).ok()?.daily_api_requests;
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usage_is_found_wherever_it_stands() {
+    fn the_usage_is_found_anywhere_in_the_header() {
         let read = |header| read(header).map(|limit| (limit.used, limit.allowed));
         assert_eq!(read("api-usage=18/15000"), Some((18, 15000)));
         assert_eq!(read("api-usage=17/250; per-app-api-usage=17/250(appName=sample-app)"), Some((17, 250)));
