@@ -248,9 +248,10 @@ fn responds(response: &'static str) -> String {
 }
 
 /// A certificate for `name`, valid in these years, with the settings of a server that has it.
-fn certified(name: &str, years: (i32, i32)) -> (String, Arc<ServerConfig>) {
+fn certified(name: &str, years: (i32, i32), is_ca: rcgen::IsCa) -> (String, Arc<ServerConfig>) {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    parameters.is_ca = is_ca;
     (parameters.not_before, parameters.not_after) =
         (rcgen::date_time_ymd(years.0, 1, 1), rcgen::date_time_ymd(years.1, 1, 1));
     let certificate = parameters.self_signed(&key).unwrap();
@@ -286,14 +287,16 @@ fn messages_about_hosts() {
     reach("a connection that is closed", format!("http://{}", responds("")));
 
     let now = (2020, 2090);
-    let untrusted = certified("127.0.0.1", now).1;
+    let untrusted = certified("127.0.0.1", now, rcgen::IsCa::NoCa).1;
     reach("an unknown authority", format!("https://{}", server(move |stream| handshake(stream, &untrusted))));
-    for (name, host, years) in [
-        ("a certificate that has expired", "127.0.0.1", (2020, 2021)),
-        ("a certificate of the future", "127.0.0.1", (2089, 2090)),
-        ("a certificate for another host", "login.example.com", now),
+    let ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    for (name, host, years, is_ca) in [
+        ("a certificate that has expired", "127.0.0.1", (2020, 2021), rcgen::IsCa::NoCa),
+        ("a certificate of the future", "127.0.0.1", (2089, 2090), rcgen::IsCa::NoCa),
+        ("a certificate for another host", "login.example.com", now, rcgen::IsCa::NoCa),
+        ("a CA certificate, as self-signed ones are", "127.0.0.1", now, ca),
     ] {
-        let (pem, config) = certified(host, years);
+        let (pem, config) = certified(host, years, is_ca);
         at.write("ca.pem", pem);
         at.configure("attempts = 1\nca_file = \"ca.pem\"");
         reach(name, format!("https://{}", server(move |stream| handshake(stream, &config))));
@@ -327,7 +330,7 @@ fn messages_about_proxies() {
     ] {
         behind(response.lines().next().unwrap_or("a connection that is closed"), responds(response));
     }
-    let config = certified("login.salesforce.com", (2020, 2090)).1;
+    let config = certified("login.salesforce.com", (2020, 2090), rcgen::IsCa::NoCa).1;
     let inspecting = server(move |mut stream| {
         body_of(&mut stream);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
@@ -342,7 +345,7 @@ fn messages_about_certificate_files() {
     let at = deployment();
     account_job(&at, "a.csv", "");
     at.configure("attempts = 1\nca_file = \"ca.pem\"");
-    let good = certified("127.0.0.1", (2020, 2090)).0;
+    let good = certified("127.0.0.1", (2020, 2090), rcgen::IsCa::NoCa).0;
     // A sequence that begins with PKCS#7's object identifier: 2 is for signed data, 1 for data.
     let oid = |last: u8| {
         let mut der = vec![0x30, 0x80, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, last];

@@ -67,8 +67,12 @@ pub(super) fn fault(host: &str, error: &reqwest::Error) -> Fault {
         Cause::Certificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => "check the host in login_url, and this machine's DNS",
+        // An authority in `ca_file` does not help.
+        Cause::Certificate(error) if is_ca(error) => {
+            "check login_url; if the host is right, have it present a certificate that its authority issued for it"
+        }
         Cause::Certificate(_) => {
-            "set ca_file in [http] to the authority's certificate if a proxy inspects TLS; otherwise check login_url"
+            "set ca_file in [http] to the certificate of the authority if a proxy inspects TLS; otherwise check login_url"
         }
         Cause::NotHttp => "check the port in login_url",
         Cause::NotTls => "check the port in login_url; https uses 443 by default",
@@ -226,8 +230,21 @@ fn certificate_text(error: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "its certificate is for another host".to_owned()
         }
-        other => format!("its certificate cannot be trusted: {other}"),
+        CertificateError::Revoked => "its certificate has been revoked".to_owned(),
+        CertificateError::BadEncoding => "its certificate cannot be read".to_owned(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its certificate is not one for servers".to_owned()
+        }
+        error if is_ca(error) => "its certificate is that of an authority, not of a host".to_owned(),
+        CertificateError::Other(other) => format!("its certificate cannot be accepted ({:?})", other.0),
+        other => format!("its certificate cannot be accepted ({other:?})"),
     }
+}
+
+/// Whether the host presents a CA certificate as its own, which most self-signed certificates are.
+fn is_ca(error: &CertificateError) -> bool {
+    let CertificateError::Other(other) = error else { return false };
+    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
 /// An I/O error without its number.
