@@ -823,7 +823,12 @@ fn half_open_connections_starve_neither_probes_nor_exports() {
         assert_eq!(get(address, path).0, 200);
         assert!(begun.elapsed() < Duration::from_secs(1), "{path} took {:?}", begun.elapsed());
     }
-    assert!(open() <= before + 17, "{} more are open", open() - before);
+    // Those that gave way close a moment later, long before the time that a head may take.
+    let begun = Instant::now();
+    while open() > before + 17 {
+        assert!(begun.elapsed() < Duration::from_secs(1), "{} more are open", open() - before);
+        std::thread::sleep(Duration::from_millis(10));
+    }
     // Each is closed within the time that a head may take, the last one too.
     let mut last = half.pop().unwrap();
     last.set_read_timeout(Some(PATIENCE)).unwrap();

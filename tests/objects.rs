@@ -270,5 +270,5 @@ fn objects_and_fields_are_listed() {
     at.run(["fields", "Acount"]).ended(65).says(&["no object \"Acount\"", "write \"Account\""]);
     at.script(Rule::always(At::Containing("/sobjects".to_owned()), Fault::body("<html>")));
     at.configure("attempts = 1");
-    at.run(["objects"]).ended(74).says(&["the list of objects cannot be read"]);
+    at.run(["objects"]).ended(74).says(&["cannot read the list of objects"]);
 }
