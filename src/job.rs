@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::org::OrgName;
 use crate::schedule::Schedule;
-use crate::soql::{Layout, Query};
+use crate::soql::{ColumnRules, Layout, Query};
 
 mod export_key;
 mod location;
@@ -24,7 +24,7 @@ pub use export_key::{ExportKey, ObjectName};
 pub use location::Location;
 pub use output_path::OutputTemplate;
 pub use recovery_data::RecoveryData;
-pub use source::{ObjectSource, SoqlSource, Source};
+pub use source::{ObjectSource, SoqlSource, Source, SourceError};
 
 /// A job's name, the stem of its file: `[A-Za-z0-9._-]+`, without a dot at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -183,6 +183,10 @@ impl Format {
 pub struct Shape {
     /// How numbers are written.
     pub numbers: Numbers,
+    /// How datetimes are written.
+    pub datetimes: Datetimes,
+    /// How columns are named, and which types they have.
+    pub columns: ColumnRules,
     /// What becomes of child queries in CSV.
     pub children: Children,
     /// What becomes of compound fields in CSV.
@@ -214,6 +218,16 @@ pub enum Numbers {
     Plain,
     /// The very bytes of the answer.
     AsSent,
+}
+
+/// How datetimes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Datetimes {
+    /// As the REST API sends them: `2026-05-01T07:25:37.000+0000`.
+    #[default]
+    AsSent,
+    /// In UTC, as RFC 3339 has them: `2026-05-01T07:25:37.000Z`.
+    Rfc3339,
 }
 
 /// What becomes of a child query's records in a CSV export.

@@ -12,7 +12,10 @@ mod parser;
 mod print;
 mod without_literals;
 
-pub use columns::{Columns, Described, Entry, Layout, Level, Node, Table, ValueKind};
+pub use columns::{
+    ColumnError, ColumnNames, ColumnRules, Columns, Described, Entry, Layout, Level, Node, OutputColumn,
+    Rule, Table, ValueKind, snake,
+};
 pub(crate) use count::CountQuery;
 pub use lexer::{Span, Token, TokenKind, tokens};
 

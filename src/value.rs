@@ -1,5 +1,8 @@
 //! The types of values and how values are written, whatever API and format they come from and go to.
 
+use std::fmt;
+
+pub mod datetime;
 pub mod number;
 
 /// The type of a column's values, as far as a format can tell them apart.
@@ -34,4 +37,90 @@ pub enum FieldType {
     Base64,
     /// Any of the others from record to record, as in the values of field history.
     Any,
+}
+
+impl FieldType {
+    /// The types that a job can set, as it spells them; [`FieldType::Decimal`] is `decimal(P,S)`.
+    pub const NAMES: [&str; 9] =
+        ["text", "boolean", "integer", "long", "double", "date", "datetime", "time", "json"];
+
+    /// The most digits of a decimal, in the databases that have the fewest.
+    const MAX_PRECISION: u8 = 38;
+
+    /// Reads a type as a job spells it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "text" => Self::Text,
+            "boolean" => Self::Boolean,
+            "integer" => Self::Integer,
+            "long" => Self::Long,
+            "double" => Self::Double,
+            "date" => Self::Date,
+            "datetime" => Self::DateTime,
+            "time" => Self::Time,
+            "json" => Self::Json,
+            _ => {
+                let (precision, scale) = text.strip_prefix("decimal(")?.strip_suffix(')')?.split_once(',')?;
+                let digits = |text: &str| {
+                    let text = text.trim();
+                    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u8>().ok())?
+                };
+                let (precision, scale) = (digits(precision)?, digits(scale)?);
+                let fits = (1..=Self::MAX_PRECISION).contains(&precision) && scale <= precision;
+                return fits.then_some(Self::Decimal { precision, scale });
+            }
+        })
+    }
+}
+
+impl fmt::Display for FieldType {
+    /// As a job spells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Boolean => "boolean",
+            Self::Integer => "integer",
+            Self::Long => "long",
+            Self::Double => "double",
+            Self::Decimal { precision, scale } => return write!(f, "decimal({precision},{scale})"),
+            Self::Date => "date",
+            Self::DateTime => "datetime",
+            Self::Time => "time",
+            Self::Json => "json",
+            Self::Base64 => "base64",
+            Self::Any => "any",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FieldType;
+
+    #[test]
+    fn a_type_is_read_as_it_is_written() {
+        for name in FieldType::NAMES {
+            assert_eq!(FieldType::parse(name).unwrap().to_string(), name);
+        }
+        let decimal = |precision, scale| Some(FieldType::Decimal { precision, scale });
+        for (text, expected) in [
+            ("decimal(18,2)", decimal(18, 2)),
+            ("decimal( 38 , 38 )", decimal(38, 38)),
+            ("decimal(1,0)", decimal(1, 0)),
+            ("decimal(39,0)", None),
+            ("decimal(0,0)", None),
+            ("decimal(2,3)", None),
+            ("decimal(18)", None),
+            ("decimal(+1,0)", None),
+            ("decimal", None),
+            ("Text", None),
+            ("any", None),
+            ("base64", None),
+            ("", None),
+        ] {
+            assert_eq!(FieldType::parse(text), expected, "{text}");
+        }
+        assert_eq!(FieldType::parse("decimal(18, 2)").unwrap().to_string(), "decimal(18,2)");
+    }
 }

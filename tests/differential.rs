@@ -24,15 +24,15 @@ use sfexport::demo_org::{At, DataSet, DemoOrg, Fault, Kind, Object, Options, Row
 use sfexport::export::{Edges, Extent, Run, export};
 use sfexport::http::Http;
 use sfexport::job::{
-    Children, Compound, CountCheck, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
-    Policy, Shape, SoqlSource, Source,
+    Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Numbers,
+    OutputTemplate, Policy, Shape, SoqlSource, Source,
 };
 use sfexport::monitor::Silent;
 use sfexport::org::{KeySource, Org, OrgName};
 use sfexport::output::LocalFile;
 use sfexport::report::{RunId, RunReport};
 use sfexport::retry::RetryPolicy;
-use sfexport::soql::Query;
+use sfexport::soql::{ColumnRules, Query};
 use sfexport::stop::Stop;
 use support::{ADDRESS_PARTS, CLIENT_ID, USERNAME, assert_same, cell, csv_of, json, key_pair, options};
 
@@ -174,6 +174,8 @@ impl World {
         };
         let shape = Shape {
             numbers: if case.format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
+            datetimes: Datetimes::AsSent,
+            columns: ColumnRules::default(),
             children: case.children,
             compound: case.compound,
             columns_pinned: false,
@@ -181,7 +183,7 @@ impl World {
             csv: CsvDialect::default(),
         };
         let query = Query::parse(&case.soql).unwrap_or_else(|error| panic!("{}: {error}", case.soql));
-        let source = SoqlSource::new(query, shape.layout(case.format)).unwrap();
+        let source = SoqlSource::new(query, shape.layout(case.format), &shape.columns).unwrap();
         let job = Job {
             name: JobName::parse("generated").unwrap(),
             org: org.name.clone(),

@@ -12,12 +12,12 @@ use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
-    Children, Compound, CountCheck, CsvDialect, Format, IfExists, Job, JobName, Numbers, OutputTemplate,
-    Policy, Shape, SoqlSource, Source, output_path, path_text,
+    Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Numbers,
+    OutputTemplate, Policy, Shape, SoqlSource, Source, output_path, path_text,
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
-use crate::soql::Query;
+use crate::soql::{ColumnRules, Query};
 
 #[derive(Debug, Args)]
 pub(super) struct QueryArguments {
@@ -83,14 +83,16 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         .map_err(|error| Failure::new(Exit::Query, format!("the query is not SOQL: {error}")))?;
     let shape = Shape {
         numbers: if format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
+        datetimes: Datetimes::AsSent,
+        columns: ColumnRules::default(),
         children: Children::Json,
         compound: Compound::Json,
         columns_pinned: false,
         attributes: false,
         csv: CsvDialect::default(),
     };
-    let source = SoqlSource::new(query, shape.layout(format))
-        .map_err(|error| Failure::new(Exit::Query, format!("the query cannot be exported: {error}")))?;
+    let source = SoqlSource::new(query, shape.layout(format), &shape.columns)
+        .map_err(|error| Failure::new(Exit::Query, error.to_string()))?;
     let mut config = config::load(&context.sources()?, &Selection::NoJobs)?;
     let org = Arc::new(config.org(arguments.org.as_deref())?.clone());
     let (output, path) = if streamed {

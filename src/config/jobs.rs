@@ -23,12 +23,12 @@ use crate::error::io_text;
 use crate::job::output_path::{FIELDS, Fields, beside};
 use crate::job::path_text;
 use crate::job::{
-    CatchUp, Children, Compound, CountCheck, CsvDialect, Format, IfExists, Job, JobName, Numbers,
-    ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source,
+    CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Numbers,
+    ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source, SourceError,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
-use crate::soql::{Layout, Query, SyntaxError};
+use crate::soql::{ColumnError, ColumnRules, Query, SyntaxError};
 
 /// The settings that every job depends on.
 pub(crate) struct JobContext<'a> {
@@ -457,6 +457,8 @@ impl Reading {
         };
         let shape = Shape {
             numbers,
+            datetimes: Datetimes::AsSent,
+            columns: ColumnRules::default(),
             children: typed.children,
             compound: typed.compound,
             columns_pinned: typed.columns_pinned,
@@ -464,7 +466,7 @@ impl Reading {
             csv: csv?,
         };
         let source = match exported? {
-            Exported::Query(query) => self.soql_source(file, section, query, shape.layout(format))?,
+            Exported::Query(query) => self.soql_source(file, section, query, &shape, format)?,
             Exported::Object(object) => Source::Object(object),
         };
         let job = Job {
@@ -504,19 +506,38 @@ impl Reading {
         file: &TextFile,
         section: &Section<RawJob>,
         query: Query,
-        layout: Layout,
+        shape: &Shape,
+        format: Format,
     ) -> Option<Source> {
-        let error = match SoqlSource::new(query, layout) {
+        let error = match SoqlSource::new(query, shape.layout(format), &shape.columns) {
             Ok(source) => return Some(Source::Soql(source)),
             Err(error) => error,
         };
         let key = if section.is_written("soql") { "soql" } else { "soql_file" };
-        let problem = match self.is_hidden {
-            true => hidden(&error),
-            false => format!("the query cannot be exported: {error}").into(),
-        };
-        self.mistake(file, section, key, problem);
+        match error {
+            SourceError::Query(error) if self.is_hidden => self.mistake(file, section, key, hidden(&error)),
+            SourceError::Query(_) => self.mistake(file, section, key, error.to_string()),
+            SourceError::Columns(error) => self.column_mistake(file, section, &error),
+        }
         None
+    }
+
+    /// The mistake of a name or a type that does not fit the columns, at its line.
+    fn column_mistake(&mut self, file: &TextFile, section: &Section<RawJob>, error: &ColumnError) {
+        let (key, near) = match error {
+            ColumnError::Unknown { rule, name, known } => {
+                (format!("{}.{name}", rule.table()), nearest(name, known.iter().map(String::as_str)))
+            }
+            ColumnError::InChildArray { name } | ColumnError::ChildArray { name } => {
+                (format!("columns.{name}"), None)
+            }
+            ColumnError::SameName { originals, .. } => {
+                let keys = originals.iter().rev().map(|name| format!("columns.{name}"));
+                let written = keys.into_iter().find(|key| section.is_written(key));
+                (written.unwrap_or_else(|| "column_names".to_owned()), None)
+            }
+        };
+        self.mistake(file, section, &key, Problem::new(error.to_string(), error.hint(near)));
     }
 
     /// What the job exports, from `soql`, `soql_file` or `object`.

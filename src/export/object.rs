@@ -1,14 +1,17 @@
 //! A job of an object → the job of the query that exports it now, generated from the org's description of the object.
 
+use std::collections::HashMap;
+
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
-use crate::job::{Job, ObjectSource, SoqlSource, Source};
+use crate::job::{Job, ObjectSource, SoqlSource, Source, SourceError};
 use crate::salesforce::describe::{self, ObjectDescription};
 use crate::salesforce::fault::ErrorCode;
-use crate::soql::Query;
 use crate::soql::generate::{self, ObjectField, SelectionError};
+use crate::soql::{Columns, Described, Query, SyntaxError, ValueKind};
 
 use super::error::RunError;
+use super::plan::refused;
 use super::unknown_field::similar;
 
 /// An object's job as a job of SOQL.
@@ -43,13 +46,40 @@ pub(crate) async fn generate(
         .select(&fields, &remembered)
         .map_err(|error| unselectable(&error, &described, job, &client.org().username))?;
     let text = generate::query(&described.name, &names, object.condition.as_deref());
-    let refused = |error: crate::soql::SyntaxError| {
+    let unexportable = |error: SyntaxError| {
         Failure::new(Exit::Query, format!("the query of \"{}\" cannot be exported: {error}", described.name))
     };
-    let query = Query::parse(&text).map_err(refused)?;
-    let source = SoqlSource::new(query, job.layout()).map_err(refused)?;
+    let query = Query::parse(&text).map_err(unexportable)?;
+    let source = source(query, job, &types(&described, &names), &names).map_err(|error| match error {
+        SourceError::Query(error) => unexportable(error),
+        error => refused(error),
+    })?;
     let job = Job { source: Source::Soql(source), ..job.clone() };
     Ok(Generated { job, fields: generate::remember(&names, remembered) })
+}
+
+/// The query with its columns, if what the org says of the object's own fields tells them.
+fn source(query: Query, job: &Job, types: &[Described], names: &[String]) -> Result<SoqlSource, SourceError> {
+    let (layout, rules) = (job.layout(), &job.shape.columns);
+    let is_known = types.len() == names.len() && types.iter().all(|known| known.kind != ValueKind::Unknown);
+    if is_known || !Columns::need_description(&query, layout) {
+        SoqlSource::described(query, layout, rules, types)
+    } else {
+        SoqlSource::new(query, layout, rules)
+    }
+}
+
+/// The types of the selected fields that are the object's own; those of its parents are not part of its description.
+fn types(described: &ObjectDescription, names: &[String]) -> Vec<Described> {
+    let fields: HashMap<_, _> = described.fields.iter().map(|field| (field.name.as_str(), field)).collect();
+    let own = names.iter().filter_map(|name| fields.get(name.as_str()));
+    own.map(|field| Described {
+        name: field.name.clone(),
+        computed: false,
+        kind: field.kind(),
+        inner: Vec::new(),
+    })
+    .collect()
 }
 
 fn field(field: &describe::FieldDescription) -> ObjectField {

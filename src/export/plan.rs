@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use super::bug;
+use super::unknown_field::similar;
 use crate::error::{Exit, Failure};
-use crate::job::{Children, Format, Job};
+use crate::job::{Children, Format, Job, SoqlSource, Source, SourceError};
 use crate::org::Org;
 use crate::salesforce::call::Call;
 use crate::salesforce::fault::Fault;
 use crate::salesforce::query;
-use crate::soql::{Columns, Described};
+use crate::soql::{ColumnError, Columns, Described};
 
 /// A run's plan, complete.
 pub(super) struct Plan {
@@ -76,7 +77,18 @@ pub fn columns(job: &Job) -> Result<Option<Arc<Columns>>, Failure> {
 /// As [`columns`].
 pub fn described_columns(job: &Job, described: &[Described]) -> Result<Arc<Columns>, Failure> {
     let query = job.query().ok_or_else(|| bug("an object without its query"))?;
-    Columns::laid_out(query, job.layout(), Some(described))
-        .map(Arc::new)
-        .map_err(|error| Failure::new(Exit::Query, format!("the query cannot be exported: {error}")))
+    let source = SoqlSource::described(query.clone(), job.layout(), &job.shape.columns, described);
+    let source = source.map(Source::Soql).map_err(refused)?;
+    source.columns().cloned().ok_or_else(|| bug("a described query without columns"))
+}
+
+/// The failure of a query that cannot be exported as its job says.
+pub(super) fn refused(error: SourceError) -> Failure {
+    let failure = Failure::new(Exit::Query, error.to_string());
+    let SourceError::Columns(error) = error else { return failure };
+    let near = match &error {
+        ColumnError::Unknown { name, known, .. } => similar(name, known.iter().map(String::as_str)),
+        _ => None,
+    };
+    failure.hint(error.hint(near.as_deref()))
 }

@@ -155,7 +155,7 @@ impl Steps<'_> {
 
     /// Notes the columns in the report, and looks whether they have changed.
     fn look_for_drift(&self, columns: &Columns, report: &mut RunReport) -> Result<Option<String>, Failure> {
-        report.columns = columns.names().to_vec();
+        report.columns = columns.output_names().to_vec();
         blocking(|| drift::look(&self.job, columns, self.remembered))
     }
 
@@ -219,7 +219,7 @@ impl Steps<'_> {
                 records: *records,
                 bytes: file.bytes,
                 sha256: file.sha256,
-                columns: table.columns.names().to_vec(),
+                columns: table.columns.output_names().to_vec(),
             });
         }
         Ok(())

@@ -137,7 +137,8 @@ struct Writer {
 impl Writer {
     fn new(job: &Job, columns: Arc<Columns>, stages: Vec<Box<dyn Staged>>, spool: Spool) -> Self {
         let tables = columns.tables();
-        let tables = std::iter::once(columns.names()).chain(tables.iter().map(|table| table.columns.names()));
+        let tables = std::iter::once(columns.output_names())
+            .chain(tables.iter().map(|table| table.columns.output_names()));
         let encoders = tables.map(|names| Encoder::new(job.format, &job.shape, names.to_vec()));
         let files: Vec<_> =
             encoders.zip(stages).map(|(encoder, staged)| File::new(encoder, staged)).collect();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ObjectName;
 use crate::soql::generate::FieldSelection;
-use crate::soql::{Columns, Layout, Query, SyntaxError};
+use crate::soql::{ColumnError, ColumnRules, Columns, Described, Layout, Query, SyntaxError};
 
 /// What a job exports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,20 +33,57 @@ pub struct SoqlSource {
     columns: Option<Arc<Columns>>,
 }
 
+/// Why a query cannot be exported as its job says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The query's text rules it out.
+    #[error("the query cannot be exported: {0}")]
+    Query(#[from] SyntaxError),
+    /// The job's names or types do not fit the query's columns.
+    #[error(transparent)]
+    Columns(#[from] ColumnError),
+}
+
 impl SoqlSource {
-    /// A query whose columns have this layout, which must be [`Job::layout`](super::Job::layout).
+    /// A query whose columns have this layout, which must be [`Job::layout`](super::Job::layout), and the job's names and
+    /// types.
     ///
     /// # Errors
     /// If the query's text rules its export out: two columns of the same name, an alias that the org would refuse, or
-    /// a child query that becomes a separate file but lacks the parent's Id. The error shows the place.
-    pub fn new(query: Query, layout: Layout) -> Result<Self, SyntaxError> {
+    /// a child query that becomes a separate file but lacks the parent's Id. The error shows the place. And if the rules do
+    /// not fit the columns.
+    pub fn new(query: Query, layout: Layout, rules: &ColumnRules) -> Result<Self, SourceError> {
         let columns = if Columns::need_description(&query, layout) {
             None
         } else {
-            Some(Arc::new(Columns::laid_out(&query, layout, None)?))
+            Some(columns(&query, layout, None, rules)?)
         };
         Ok(Self { query, columns })
     }
+
+    /// The same for a query whose columns the org has described.
+    ///
+    /// # Errors
+    /// As [`SoqlSource::new`], and if the description leaves open what must be known.
+    pub fn described(
+        query: Query,
+        layout: Layout,
+        rules: &ColumnRules,
+        described: &[Described],
+    ) -> Result<Self, SourceError> {
+        let columns = columns(&query, layout, Some(described), rules)?;
+        Ok(Self { query, columns: Some(columns) })
+    }
+}
+
+/// The columns of a query's files.
+fn columns(
+    query: &Query,
+    layout: Layout,
+    described: Option<&[Described]>,
+    rules: &ColumnRules,
+) -> Result<Arc<Columns>, SourceError> {
+    Ok(Arc::new(Columns::laid_out(query, layout, described)?.with_rules(rules)?))
 }
 
 impl Source {

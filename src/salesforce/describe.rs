@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+use crate::soql::ValueKind;
+use crate::value::FieldType;
+
 /// An entry of the list of objects.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -84,6 +87,40 @@ impl FieldDescription {
             && !OTHERS.iter().any(|other| self.field_type.eq_ignore_ascii_case(other))
             && !self.soap_type.starts_with("urn:")
     }
+
+    /// What its value is. The digits that the org declares for a number are not part of it, because the org stores numbers
+    /// as doubles anyway.
+    #[must_use]
+    pub fn kind(&self) -> ValueKind {
+        let plain = ValueKind::Plain;
+        match self.field_type.to_ascii_lowercase().as_str() {
+            "id"
+            | "reference"
+            | "string"
+            | "textarea"
+            | "picklist"
+            | "multipicklist"
+            | "combobox"
+            | "email"
+            | "phone"
+            | "url"
+            | "encryptedstring"
+            | "datacategorygroupreference" => plain(FieldType::Text),
+            "boolean" => plain(FieldType::Boolean),
+            "int" => plain(FieldType::Integer),
+            "long" => plain(FieldType::Long),
+            "double" | "currency" | "percent" => plain(FieldType::Double),
+            "date" => plain(FieldType::Date),
+            "datetime" => plain(FieldType::DateTime),
+            "time" => plain(FieldType::Time),
+            "base64" => plain(FieldType::Base64),
+            "json" | "complexvalue" => plain(FieldType::Json),
+            "anytype" => plain(FieldType::Any),
+            "address" => ValueKind::Address,
+            "location" => ValueKind::Location,
+            _ => ValueKind::Unknown,
+        }
+    }
 }
 
 /// A relationship to children.
@@ -130,6 +167,35 @@ pub fn read_list(body: &[u8]) -> Option<Vec<ObjectSummary>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_type_of_a_field_is_known() {
+        use FieldType::*;
+        use ValueKind::Plain;
+        // The types of the field reference, and one that it does not have.
+        for (text, expected) in [
+            ("id string textarea reference picklist multipicklist combobox email phone url", Plain(Text)),
+            ("encryptedstring datacategorygroupreference", Plain(Text)),
+            ("boolean", Plain(Boolean)),
+            ("int", Plain(Integer)),
+            ("long", Plain(Long)),
+            ("double currency percent", Plain(Double)),
+            ("date", Plain(Date)),
+            ("datetime", Plain(DateTime)),
+            ("time", Plain(Time)),
+            ("base64", Plain(Base64)),
+            ("json complexvalue", Plain(Json)),
+            ("anyType", Plain(Any)),
+            ("address", ValueKind::Address),
+            ("location", ValueKind::Location),
+            ("hologram", ValueKind::Unknown),
+        ] {
+            for name in text.split(' ') {
+                let body = format!(r#"{{"name":"A","fields":[{{"name":"F","type":"{name}"}}]}}"#);
+                assert_eq!(read(body.as_bytes()).unwrap().fields[0].kind(), expected, "{name}");
+            }
+        }
+    }
 
     #[test]
     fn a_description_is_read_despite_unknown_keys() {

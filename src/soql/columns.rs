@@ -1,5 +1,9 @@
-//! A select list → the columns of its export, before any record is seen, and where in a record each one's value
-//! stands. The rules are those of the SOQL reference's field lists, aliases and grouped queries.
+//! A select list → the columns of its export, before any record is seen, and where in a record the value of each one
+//! is. The rules are those of the SOQL reference on field lists, aliases and grouped queries.
+
+mod rules;
+
+pub use rules::{ColumnError, ColumnNames, ColumnRules, OutputColumn, Rule, snake};
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -13,8 +17,12 @@ use super::{Argument, Call, Item, Name, Path, Query, Source, Span, Statement, Sy
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     names: Vec<String>,
+    /// Their names in the file, if a job's rules changed any.
+    output_names: Option<Vec<String>>,
     /// The type of each, if it is known.
     types: Vec<Option<FieldType>>,
+    /// What precedes the names in a job's rules: `Contacts.` for a child query.
+    prefix: String,
     shape: Level,
     /// Of a child query: the shape of its records if they are of the object of this name, because then the name in
     /// `Contact.LastName` is the object's own and no parent's. Same columns, other places.
@@ -170,7 +178,9 @@ impl Columns {
     fn empty() -> Self {
         Self {
             names: Vec::new(),
+            output_names: None,
             types: Vec::new(),
+            prefix: String::new(),
             shape: Level::default(),
             own_shapes: Vec::new(),
             count_only: false,
@@ -449,8 +459,13 @@ struct Reading<'q> {
 /// A statement's place in its query.
 enum Role {
     Root,
-    /// A child query; with a table of its own, the name of the column of its parent's Id.
-    Child(Option<String>),
+    /// A child query.
+    Child {
+        /// What precedes its columns' names in a job's rules.
+        prefix: String,
+        /// With a table of its own, the name of the column of its parent's Id.
+        parent_id: Option<String>,
+    },
 }
 
 /// The place of a value: what its column is called, and where in a record it is.
@@ -506,9 +521,10 @@ struct Builder<'q> {
 impl<'q> Builder<'q> {
     fn new(reading: Reading<'q>, statement: &'q Statement, role: &Role) -> Self {
         let mut columns = Columns::empty();
-        if let Role::Child(Some(parent_id)) = role {
-            columns.names.push(parent_id.clone());
-            columns.types.push(Some(FieldType::Text));
+        if let Role::Child { prefix, parent_id } = role {
+            columns.prefix.clone_from(prefix);
+            columns.names.extend(parent_id.clone());
+            columns.types.extend(parent_id.as_ref().map(|_| Some(FieldType::Text)));
         }
         let described = reading.described.unwrap_or_default();
         Self {
@@ -516,7 +532,7 @@ impl<'q> Builder<'q> {
             roots: Roots::of(&statement.from),
             statement,
             grouped: statement.is_grouped(),
-            is_child: matches!(role, Role::Child(_)),
+            is_child: matches!(role, Role::Child { .. }),
             expressions: 0,
             names: columns.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             columns,
@@ -782,7 +798,9 @@ impl<'q> Builder<'q> {
                     layout: self.reading.layout.of_children(),
                     described: described.filter(|known| known.computed).map(|known| known.inner.as_slice()),
                 };
-                Arc::new(Columns::of_statement(reading, statement, &Role::Child(parent_id))?)
+                let prefix = format!("{}{name}.", self.columns.prefix);
+                let role = Role::Child { prefix, parent_id };
+                Arc::new(Columns::of_statement(reading, statement, &role)?)
             }
         };
         self.add(&Place::of(name), name.span, Kind::Children(columns), Some(FieldType::Json))
