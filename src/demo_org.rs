@@ -1,6 +1,7 @@
 //! The embedded org: a Salesforce look-alike on loopback for `demo`, for tests and for rehearsals. It checks logins,
 //! runs queries on a made-up data set, and fails on request. It refuses what it does not understand.
 
+mod catalog;
 mod column_metadata;
 mod condition;
 mod data;
@@ -19,6 +20,7 @@ mod schema;
 mod script;
 mod wire;
 
+pub use catalog::Catalog;
 pub use data::{Address, DataSet, RecordId, Row, TODAY, Value};
 pub use fault::{At, Fault, Framing, Hook, Rule};
 pub use schema::{ChildRelationship, Field, Kind, Object, Reference};
@@ -32,6 +34,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jsonwebtoken::DecodingKey;
+use refusal::Refusal;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -47,7 +50,10 @@ pub const API_VERSIONS: (u32, u32) = (31, 66);
 pub struct Options {
     /// The port on 127.0.0.1; 0 takes any free one.
     pub port: u16,
-    /// The number of Accounts; there are as many Contacts and Opportunities, half as many Tasks.
+    /// Which objects it has.
+    pub catalog: Catalog,
+    /// The number of Accounts; there are as many Contacts and Opportunities, half as many Tasks. Of numbered objects,
+    /// the number of each one's rows.
     pub records: usize,
     /// The app's consumer key, an assertion's `iss`.
     pub client_id: String,
@@ -77,6 +83,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             port: 0,
+            catalog: Catalog::Standard,
             records: 1000,
             client_id: "3MVG9demo".to_owned(),
             username: "integration@example.com".to_owned(),
@@ -173,6 +180,48 @@ impl DemoOrg {
         self.org.data.purge(rows);
     }
 
+    /// Adds a field of texts to an object, behind the others.
+    ///
+    /// # Panics
+    /// If there is no such object; so do the methods below.
+    pub fn add_field(&self, object: &str, field: &str) {
+        self.org.data.catalog.add_field(object, field);
+    }
+
+    /// Takes a field from an object, as field-level security and its removal both do: describe does not list it, and
+    /// a query that names it is refused.
+    ///
+    /// # Panics
+    /// If there is no such field.
+    pub fn remove_field(&self, object: &str, field: &str) {
+        self.org.data.catalog.remove_field(object, field);
+    }
+
+    /// Hides an object from the user: it is not listed, and its describe and its queries are refused.
+    ///
+    /// # Panics
+    /// If there is no such object.
+    pub fn hide_object(&self, object: &str) {
+        self.org.data.catalog.hide(object);
+    }
+
+    /// Lists and describes an object as before, but refuses each query of it with this status, code and message.
+    ///
+    /// # Panics
+    /// If there is no such object.
+    pub fn refuse_queries(&self, object: &str, status: u16, code: &str, message: &str) {
+        let refusal = Refusal { status, code: String::leak(code.to_owned()), message: message.to_owned() };
+        self.org.data.catalog.refuse(object, refusal);
+    }
+
+    /// Takes back whatever has been changed about an object's fields, its visibility and its queries.
+    ///
+    /// # Panics
+    /// If there is no such object.
+    pub fn restore_object(&self, object: &str) {
+        self.org.data.catalog.restore(object);
+    }
+
     /// Stops it: connections are closed, the port is free when this returns.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
@@ -265,7 +314,7 @@ impl Org {
         Ok(Self {
             url,
             keys,
-            data: DataSet::with_username(options.records, options.username.clone()),
+            data: DataSet::with_username(options.catalog, options.records, options.username.clone()),
             requests: Mutex::default(),
             script: script::Script::default(),
             api_calls: AtomicU64::new(options.api_calls.0),

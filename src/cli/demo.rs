@@ -11,7 +11,7 @@ use super::run::shown_failure;
 use super::{Context, print, working_dir};
 use crate::batch::{self, Batch};
 use crate::config::{self, Selection, Sources};
-use crate::demo_org::{DemoOrg, Options};
+use crate::demo_org::{Catalog, DemoOrg, Options};
 use crate::error::{Exit, Failure, io_text};
 use crate::export::Extent;
 use crate::key::{self, KeyBits, KeyRequest, Subject};
@@ -41,6 +41,9 @@ pub(super) struct DemoArguments {
     /// How many bytes a second the org sends: for benchmarks
     #[arg(long, hide = true)]
     bytes_per_second: Option<u64>,
+    /// Serve so many small objects in place of the usual ones, with --records rows each: for benchmarks
+    #[arg(long, hide = true)]
+    objects: Option<usize>,
     /// Make a query's pages before the first is sent, and keep them: for benchmarks
     #[arg(long, hide = true)]
     prerender: bool,
@@ -73,6 +76,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
     }
     let options = Options {
         port: arguments.port,
+        catalog: arguments.objects.map_or(Catalog::Standard, Catalog::Numbered),
         records: arguments.records,
         client_id: CLIENT_ID.to_owned(),
         username: USERNAME.to_owned(),

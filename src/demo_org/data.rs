@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
 
-use super::objects;
+use super::catalog::{Catalog, Objects};
 use super::schema::Object;
 
 /// The org's calendar day, by which `TODAY`, `LAST_WEEK` and their like are reckoned.
@@ -19,6 +19,7 @@ pub const TODAY: Date = date(2026, 3, 12);
 /// The records of an org: the same for the same size, whenever and wherever they are asked for, until some are
 /// deleted. They take no room until they are asked for.
 pub struct DataSet {
+    pub(super) catalog: Objects,
     records: usize,
     username: String,
     families: Mutex<HashMap<Family, Arc<Children>>>,
@@ -53,7 +54,14 @@ impl DataSet {
     /// A data set of this many Accounts, with about as many Contacts, Opportunities and so on.
     #[must_use]
     pub fn new(records: usize) -> Self {
+        Self::of(Catalog::Standard, records)
+    }
+
+    /// A data set of other objects.
+    #[must_use]
+    pub fn of(catalog: Catalog, records: usize) -> Self {
         Self {
+            catalog: Objects::new(catalog),
             records,
             username: "integration@example.com".to_owned(),
             families: Mutex::default(),
@@ -63,8 +71,8 @@ impl DataSet {
     }
 
     /// The same, where the user that logs in, the first one, has another username.
-    pub(super) fn with_username(records: usize, username: String) -> Self {
-        Self { username, ..Self::new(records) }
+    pub(super) fn with_username(catalog: Catalog, records: usize, username: String) -> Self {
+        Self { username, ..Self::of(catalog, records) }
     }
 
     pub(super) fn username(&self) -> &str {
@@ -77,16 +85,16 @@ impl DataSet {
         self.records
     }
 
-    /// The objects.
+    /// The objects that the user may see.
     #[must_use]
-    pub fn objects(&self) -> &'static [Object] {
-        objects::ALL
+    pub fn objects(&self) -> Vec<&'static Object> {
+        self.catalog.visible()
     }
 
-    /// The object of this name, in any case.
+    /// The object of this name, in any case, if the user may see it.
     #[must_use]
     pub fn object(&self, name: &str) -> Option<&'static Object> {
-        objects::ALL.iter().find(|object| object.name.eq_ignore_ascii_case(name))
+        self.catalog.named(name)
     }
 
     /// Every record of an object, deleted ones too ([`Row::is_deleted`]), in the order of their ids; none if
@@ -165,7 +173,7 @@ impl DataSet {
     }
 
     pub(super) fn find(&self, id: RecordId) -> Option<Row<'_>> {
-        let object = objects::ALL.iter().find(|object| object.prefix.as_bytes() == id.prefix)?;
+        let object = self.catalog.with_prefix(id.prefix)?;
         let index = id.index as usize;
         (index < self.count(object))
             .then_some(Row { data: self, object, index })

@@ -1,9 +1,11 @@
-//! The org's objects and their fields; `values` says what a field holds.
+//! The objects of the standard catalog and their fields. `values` says what a field holds, and `numbered` makes the
+//! many objects of the other catalog.
 
+pub(super) mod numbered;
 mod values;
 
-use super::data::{DataSet, RecordId, Row, Value};
-use super::schema::{ChildRelationship, Field, Kind, Object, Reference};
+use super::data::{DataSet, RecordId, Value};
+use super::schema::{ChildRelationship, Field, Kind, Object, Quirks};
 use values::*;
 
 /// Every object, in the order of their names.
@@ -13,55 +15,65 @@ pub(super) static ALL: &[Object] = &[
         prefix: "001",
         count: DataSet::records,
         deletable: true,
+        quirks: Quirks::NONE,
         fields: &[
-            field("Id", Kind::Id, id),
-            field("IsDeleted", Kind::Boolean, is_deleted),
-            field("Name", Kind::Text, account_name),
-            field("Type", Kind::Picklist, |row| maybe(row, 11, &TYPES)),
-            reference("ParentId", "Parent", &["Account"], account_parent),
-            field("BillingStreet", Kind::TextArea, |row| optional(street(row, 20))),
-            field("BillingCity", Kind::Text, |row| optional(place(row, 20).map(|at| at.city))),
-            field("BillingState", Kind::Text, |row| optional(place(row, 20).and_then(|at| at.state))),
-            field("BillingPostalCode", Kind::Text, |row| optional(place(row, 20).map(|at| at.postal_code))),
-            field("BillingCountry", Kind::Text, |row| optional(place(row, 20).map(|at| at.country))),
-            field("BillingLatitude", Kind::Double, |row| double(position(row, 20).map(|at| at.0))),
-            field("BillingLongitude", Kind::Double, |row| double(position(row, 20).map(|at| at.1))),
-            field("BillingGeocodeAccuracy", Kind::Picklist, |row| {
-                optional(position(row, 20).map(|_| "Address"))
+            Field::new("Id", Kind::Id, id),
+            Field::new("IsDeleted", Kind::Boolean, is_deleted),
+            Field::new("Name", Kind::Text, account_name),
+            Field::new("Type", Kind::Picklist, |row| maybe(row, 11, &TYPES)).of(&TYPES),
+            Field::reference("ParentId", "Parent", &["Account"], account_parent),
+            Field::new("BillingStreet", Kind::TextArea, |row| optional(street(row, 20))),
+            Field::new("BillingCity", Kind::Text, |row| optional(place(row, 20).map(|at| at.city))),
+            Field::new("BillingState", Kind::Text, |row| optional(place(row, 20).and_then(|at| at.state))),
+            Field::new("BillingPostalCode", Kind::Text, |row| {
+                optional(place(row, 20).map(|at| at.postal_code))
             }),
-            field("BillingAddress", Kind::Address, |row| address(row, 20)),
-            field("Phone", Kind::Phone, |row| phone(row, 21)),
-            field("Fax", Kind::Phone, |row| phone(row, 22)),
-            field("AccountNumber", Kind::Text, |row| {
+            Field::new("BillingCountry", Kind::Text, |row| optional(place(row, 20).map(|at| at.country))),
+            Field::new("BillingLatitude", Kind::Double, |row| double(position(row, 20).map(|at| at.0))),
+            Field::new("BillingLongitude", Kind::Double, |row| double(position(row, 20).map(|at| at.1))),
+            Field::new("BillingGeocodeAccuracy", Kind::Picklist, |row| {
+                optional(position(row, 20).map(|_| "Address"))
+            })
+            .of(&["Address"]),
+            Field::new("BillingAddress", Kind::Address, |row| address(row, 20)),
+            Field::new("Phone", Kind::Phone, |row| phone(row, 21)),
+            Field::new("Fax", Kind::Phone, |row| phone(row, 22)),
+            Field::new("AccountNumber", Kind::Text, |row| {
                 format!("CC{:06}-{}", row.index, row.pick(23, 10)).into()
             }),
-            field("Website", Kind::Url, website),
-            field("Industry", Kind::Picklist, |row| maybe(row, 12, &INDUSTRIES)),
-            field("AnnualRevenue", Kind::Currency, annual_revenue),
-            field("NumberOfEmployees", Kind::Int, number_of_employees),
-            field("Ownership", Kind::Picklist, |row| {
+            Field::new("Website", Kind::Url, website),
+            Field::new("Industry", Kind::Picklist, |row| maybe(row, 12, &INDUSTRIES)).of(&INDUSTRIES),
+            Field::new("AnnualRevenue", Kind::Currency, annual_revenue),
+            Field::new("NumberOfEmployees", Kind::Int, number_of_employees),
+            Field::new("Ownership", Kind::Picklist, |row| {
                 maybe(row, 13, &["Public", "Private", "Subsidiary", "Other"])
+            })
+            .of(&["Public", "Private", "Subsidiary", "Other"]),
+            Field::new("Description", Kind::LongText, description),
+            Field::new("Rating", Kind::Picklist, |row| maybe(row, 14, &["Hot", "Warm", "Cold"]))
+                .of(&["Hot", "Warm", "Cold"]),
+            Field::new("Site", Kind::Text, |row| maybe(row, 15, &AWKWARD)),
+            Field::reference("OwnerId", "Owner", &["User"], user),
+            Field::new("CreatedDate", Kind::Datetime, created_date),
+            Field::reference("CreatedById", "CreatedBy", &["User"], user),
+            Field::new("LastModifiedDate", Kind::Datetime, modified_date),
+            Field::reference("LastModifiedById", "LastModifiedBy", &["User"], modifier),
+            Field::new("SystemModstamp", Kind::Datetime, modified_date),
+            Field::new("LastActivityDate", Kind::Date, |row| day(row, 16)),
+            Field::new("Active__c", Kind::Boolean, |row| Value::Bool(row.pick(30, 3) > 0)),
+            Field::new("Score__c", Kind::Double, score),
+            Field::new("Discount__c", Kind::Percent, discount),
+            Field::new("FoundedOn__c", Kind::Date, |row| day(row, 31)),
+            Field::new("Segments__c", Kind::MultiPicklist, segments).of(&SEGMENTS),
+            Field::new("HeadOffice__Latitude__s", Kind::Double, |row| {
+                double(position(row, 32).map(|at| at.0))
             }),
-            field("Description", Kind::LongText, description),
-            field("Rating", Kind::Picklist, |row| maybe(row, 14, &["Hot", "Warm", "Cold"])),
-            field("Site", Kind::Text, |row| maybe(row, 15, &AWKWARD)),
-            reference("OwnerId", "Owner", &["User"], user),
-            field("CreatedDate", Kind::Datetime, created_date),
-            reference("CreatedById", "CreatedBy", &["User"], user),
-            field("LastModifiedDate", Kind::Datetime, modified_date),
-            reference("LastModifiedById", "LastModifiedBy", &["User"], modifier),
-            field("SystemModstamp", Kind::Datetime, modified_date),
-            field("LastActivityDate", Kind::Date, |row| day(row, 16)),
-            field("Active__c", Kind::Boolean, |row| Value::Bool(row.pick(30, 3) > 0)),
-            field("Score__c", Kind::Double, score),
-            field("Discount__c", Kind::Percent, discount),
-            field("FoundedOn__c", Kind::Date, |row| day(row, 31)),
-            field("Segments__c", Kind::MultiPicklist, segments),
-            field("HeadOffice__Latitude__s", Kind::Double, |row| double(position(row, 32).map(|at| at.0))),
-            field("HeadOffice__Longitude__s", Kind::Double, |row| double(position(row, 32).map(|at| at.1))),
-            field("HeadOffice__c", Kind::Location, |row| location(row, 32)),
-            field("Remarks__c", Kind::LongText, |row| maybe(row, 33, &AWKWARD)),
-            field("History__c", Kind::LongText, |row| maybe(row, 34, &AWKWARD)),
+            Field::new("HeadOffice__Longitude__s", Kind::Double, |row| {
+                double(position(row, 32).map(|at| at.1))
+            }),
+            Field::new("HeadOffice__c", Kind::Location, |row| location(row, 32)),
+            Field::new("Remarks__c", Kind::LongText, |row| maybe(row, 33, &AWKWARD)),
+            Field::new("History__c", Kind::LongText, |row| maybe(row, 34, &AWKWARD)),
         ],
         children: &[
             child("Attachments", "Attachment", "ParentId"),
@@ -77,19 +89,20 @@ pub(super) static ALL: &[Object] = &[
         prefix: "00P",
         count: |data| data.records() / 10,
         deletable: false,
+        quirks: Quirks::NONE,
         fields: &[
-            field("Id", Kind::Id, id),
-            field("IsDeleted", Kind::Boolean, is_deleted),
-            reference("ParentId", "Parent", &["Account", "Contact"], |row| {
+            Field::new("Id", Kind::Id, id),
+            Field::new("IsDeleted", Kind::Boolean, is_deleted),
+            Field::reference("ParentId", "Parent", &["Account", "Contact"], |row| {
                 if row.pick(40, 3) == 0 { Value::Id(contact_at(row, 41)) } else { account_at(row, 42) }
             }),
-            field("Name", Kind::Text, |row| format!("scan {}.pdf", row.index).into()),
-            field("ContentType", Kind::Text, |row| maybe(row, 43, &["application/pdf", "image/png"])),
-            field("BodyLength", Kind::Int, |row| Value::Int(row.pick(44, 5_000_000) as i64)),
-            field("Body", Kind::Base64, |row| Value::Blob(row.id(), "Body")),
-            reference("OwnerId", "Owner", &["User"], user),
-            field("CreatedDate", Kind::Datetime, created_date),
-            field("SystemModstamp", Kind::Datetime, modified_date),
+            Field::new("Name", Kind::Text, |row| format!("scan {}.pdf", row.index).into()),
+            Field::new("ContentType", Kind::Text, |row| maybe(row, 43, &["application/pdf", "image/png"])),
+            Field::new("BodyLength", Kind::Int, |row| Value::Int(row.pick(44, 5_000_000) as i64)),
+            Field::new("Body", Kind::Base64, |row| Value::Blob(row.id(), "Body")),
+            Field::reference("OwnerId", "Owner", &["User"], user),
+            Field::new("CreatedDate", Kind::Datetime, created_date),
+            Field::new("SystemModstamp", Kind::Datetime, modified_date),
         ],
         children: &[],
     },
@@ -98,42 +111,50 @@ pub(super) static ALL: &[Object] = &[
         prefix: "003",
         count: DataSet::records,
         deletable: true,
+        quirks: Quirks::NONE,
         fields: &[
-            field("Id", Kind::Id, id),
-            field("IsDeleted", Kind::Boolean, is_deleted),
-            reference("AccountId", "Account", &["Account"], contact_account),
-            field("LastName", Kind::Text, |row| LAST_NAMES[row.pick(50, LAST_NAMES.len())].into()),
-            field("FirstName", Kind::Text, |row| maybe(row, 51, &FIRST_NAMES)),
-            field("Salutation", Kind::Picklist, |row| maybe(row, 52, &["Mr.", "Ms.", "Dr.", "Prof."])),
-            field("Name", Kind::Text, contact_name),
-            field("MailingStreet", Kind::TextArea, |row| optional(street(row, 53))),
-            field("MailingCity", Kind::Text, |row| optional(place(row, 53).map(|at| at.city))),
-            field("MailingState", Kind::Text, |row| optional(place(row, 53).and_then(|at| at.state))),
-            field("MailingPostalCode", Kind::Text, |row| optional(place(row, 53).map(|at| at.postal_code))),
-            field("MailingCountry", Kind::Text, |row| optional(place(row, 53).map(|at| at.country))),
-            field("MailingLatitude", Kind::Double, |row| double(position(row, 53).map(|at| at.0))),
-            field("MailingLongitude", Kind::Double, |row| double(position(row, 53).map(|at| at.1))),
-            field("MailingGeocodeAccuracy", Kind::Picklist, |row| {
-                optional(position(row, 53).map(|_| "Address"))
+            Field::new("Id", Kind::Id, id),
+            Field::new("IsDeleted", Kind::Boolean, is_deleted),
+            Field::reference("AccountId", "Account", &["Account"], contact_account),
+            Field::new("LastName", Kind::Text, |row| LAST_NAMES[row.pick(50, LAST_NAMES.len())].into()),
+            Field::new("FirstName", Kind::Text, |row| maybe(row, 51, &FIRST_NAMES)),
+            Field::new("Salutation", Kind::Picklist, |row| maybe(row, 52, &["Mr.", "Ms.", "Dr.", "Prof."]))
+                .of(&["Mr.", "Ms.", "Dr.", "Prof."]),
+            Field::new("Name", Kind::Text, contact_name),
+            Field::new("MailingStreet", Kind::TextArea, |row| optional(street(row, 53))),
+            Field::new("MailingCity", Kind::Text, |row| optional(place(row, 53).map(|at| at.city))),
+            Field::new("MailingState", Kind::Text, |row| optional(place(row, 53).and_then(|at| at.state))),
+            Field::new("MailingPostalCode", Kind::Text, |row| {
+                optional(place(row, 53).map(|at| at.postal_code))
             }),
-            field("MailingAddress", Kind::Address, |row| address(row, 53)),
-            field("Phone", Kind::Phone, |row| phone(row, 54)),
-            field("MobilePhone", Kind::Phone, |row| phone(row, 55)),
-            reference("ReportsToId", "ReportsTo", &["Contact"], reports_to),
-            field("Email", Kind::Email, email),
-            field("Title", Kind::Text, |row| maybe(row, 56, &TITLES)),
-            field("Department", Kind::Text, |row| maybe(row, 57, &DEPARTMENTS)),
-            field("LeadSource", Kind::Picklist, |row| maybe(row, 58, &LEAD_SOURCES)),
-            field("Birthdate", Kind::Date, birthdate),
-            field("Description", Kind::LongText, description),
-            reference("OwnerId", "Owner", &["User"], user),
-            field("HasOptedOutOfEmail", Kind::Boolean, |row| Value::Bool(row.pick(59, 9) == 0)),
-            field("CreatedDate", Kind::Datetime, created_date),
-            reference("CreatedById", "CreatedBy", &["User"], user),
-            field("LastModifiedDate", Kind::Datetime, modified_date),
-            field("SystemModstamp", Kind::Datetime, modified_date),
-            field("Level__c", Kind::Picklist, |row| maybe(row, 60, &["Primary", "Secondary", "Tertiary"])),
-            field("Languages__c", Kind::MultiPicklist, segments),
+            Field::new("MailingCountry", Kind::Text, |row| optional(place(row, 53).map(|at| at.country))),
+            Field::new("MailingLatitude", Kind::Double, |row| double(position(row, 53).map(|at| at.0))),
+            Field::new("MailingLongitude", Kind::Double, |row| double(position(row, 53).map(|at| at.1))),
+            Field::new("MailingGeocodeAccuracy", Kind::Picklist, |row| {
+                optional(position(row, 53).map(|_| "Address"))
+            })
+            .of(&["Address"]),
+            Field::new("MailingAddress", Kind::Address, |row| address(row, 53)),
+            Field::new("Phone", Kind::Phone, |row| phone(row, 54)),
+            Field::new("MobilePhone", Kind::Phone, |row| phone(row, 55)),
+            Field::reference("ReportsToId", "ReportsTo", &["Contact"], reports_to),
+            Field::new("Email", Kind::Email, email),
+            Field::new("Title", Kind::Text, |row| maybe(row, 56, &TITLES)),
+            Field::new("Department", Kind::Text, |row| maybe(row, 57, &DEPARTMENTS)),
+            Field::new("LeadSource", Kind::Picklist, |row| maybe(row, 58, &LEAD_SOURCES)).of(&LEAD_SOURCES),
+            Field::new("Birthdate", Kind::Date, birthdate),
+            Field::new("Description", Kind::LongText, description),
+            Field::reference("OwnerId", "Owner", &["User"], user),
+            Field::new("HasOptedOutOfEmail", Kind::Boolean, |row| Value::Bool(row.pick(59, 9) == 0)),
+            Field::new("CreatedDate", Kind::Datetime, created_date),
+            Field::reference("CreatedById", "CreatedBy", &["User"], user),
+            Field::new("LastModifiedDate", Kind::Datetime, modified_date),
+            Field::new("SystemModstamp", Kind::Datetime, modified_date),
+            Field::new("Level__c", Kind::Picklist, |row| {
+                maybe(row, 60, &["Primary", "Secondary", "Tertiary"])
+            })
+            .of(&["Primary", "Secondary", "Tertiary"]),
+            Field::new("Languages__c", Kind::MultiPicklist, segments).of(&SEGMENTS),
         ],
         children: &[child("Attachments", "Attachment", "ParentId"), child("Tasks", "Task", "WhoId")],
     },
@@ -142,37 +163,44 @@ pub(super) static ALL: &[Object] = &[
         prefix: "006",
         count: DataSet::records,
         deletable: true,
+        quirks: Quirks::NONE,
         fields: &[
-            field("Id", Kind::Id, id),
-            field("IsDeleted", Kind::Boolean, is_deleted),
-            reference("AccountId", "Account", &["Account"], |row| account_at(row, 70)),
-            field("Name", Kind::Text, |row| {
+            Field::new("Id", Kind::Id, id),
+            Field::new("IsDeleted", Kind::Boolean, is_deleted),
+            Field::reference("AccountId", "Account", &["Account"], |row| account_at(row, 70)),
+            Field::new("Name", Kind::Text, |row| {
                 format!("{} {}", AWKWARD[row.pick(71, AWKWARD.len())], row.index).into()
             }),
-            field("Description", Kind::LongText, description),
-            field("StageName", Kind::Picklist, |row| STAGES[row.pick(72, STAGES.len())].0.into()),
-            field("Amount", Kind::Currency, amount),
-            field("Probability", Kind::Percent, |row| Value::Double(STAGES[row.pick(72, STAGES.len())].1)),
-            field("ExpectedRevenue", Kind::Currency, |row| match amount(row) {
+            Field::new("Description", Kind::LongText, description),
+            Field::new("StageName", Kind::Picklist, |row| STAGES[row.pick(72, STAGES.len())].0.into())
+                .of(&STAGE_NAMES),
+            Field::new("Amount", Kind::Currency, amount),
+            Field::new("Probability", Kind::Percent, |row| {
+                Value::Double(STAGES[row.pick(72, STAGES.len())].1)
+            }),
+            Field::new("ExpectedRevenue", Kind::Currency, |row| match amount(row) {
                 Value::Double(amount) => Value::Double(amount * STAGES[row.pick(72, STAGES.len())].1 / 100.0),
                 other => other,
             }),
-            field("TotalOpportunityQuantity", Kind::Double, score),
-            field("CloseDate", Kind::Date, close_date),
-            field("Type", Kind::Picklist, |row| {
+            Field::new("TotalOpportunityQuantity", Kind::Double, score),
+            Field::new("CloseDate", Kind::Date, close_date),
+            Field::new("Type", Kind::Picklist, |row| {
                 maybe(row, 74, &["New Customer", "Existing Customer - Upgrade"])
-            }),
-            field("NextStep", Kind::Text, |row| maybe(row, 75, &AWKWARD)),
-            field("LeadSource", Kind::Picklist, |row| maybe(row, 76, &LEAD_SOURCES)),
-            field("IsClosed", Kind::Boolean, |row| {
+            })
+            .of(&["New Customer", "Existing Customer - Upgrade"]),
+            Field::new("NextStep", Kind::Text, |row| maybe(row, 75, &AWKWARD)),
+            Field::new("LeadSource", Kind::Picklist, |row| maybe(row, 76, &LEAD_SOURCES)).of(&LEAD_SOURCES),
+            Field::new("IsClosed", Kind::Boolean, |row| {
                 Value::Bool(row.pick(72, STAGES.len()) >= STAGES.len() - 2)
             }),
-            field("IsWon", Kind::Boolean, |row| Value::Bool(row.pick(72, STAGES.len()) == STAGES.len() - 2)),
-            reference("OwnerId", "Owner", &["User"], user),
-            field("CreatedDate", Kind::Datetime, created_date),
-            reference("CreatedById", "CreatedBy", &["User"], user),
-            field("LastModifiedDate", Kind::Datetime, modified_date),
-            field("SystemModstamp", Kind::Datetime, modified_date),
+            Field::new("IsWon", Kind::Boolean, |row| {
+                Value::Bool(row.pick(72, STAGES.len()) == STAGES.len() - 2)
+            }),
+            Field::reference("OwnerId", "Owner", &["User"], user),
+            Field::new("CreatedDate", Kind::Datetime, created_date),
+            Field::reference("CreatedById", "CreatedBy", &["User"], user),
+            Field::new("LastModifiedDate", Kind::Datetime, modified_date),
+            Field::new("SystemModstamp", Kind::Datetime, modified_date),
         ],
         children: &[child("Tasks", "Task", "WhatId")],
     },
@@ -181,15 +209,17 @@ pub(super) static ALL: &[Object] = &[
         prefix: "00D",
         count: |_| 1,
         deletable: false,
+        quirks: Quirks::NONE,
         fields: &[
-            field("Id", Kind::Id, id),
-            field("Name", Kind::Text, |_| "Demo Org".into()),
-            field("InstanceName", Kind::Text, |_| "DEMO1".into()),
-            field("IsSandbox", Kind::Boolean, |_| Value::Bool(false)),
-            field("NamespacePrefix", Kind::Text, |_| Value::Null),
-            field("OrganizationType", Kind::Picklist, |_| "Developer Edition".into()),
-            field("TrialExpirationDate", Kind::Datetime, |_| Value::Null),
-            field("CreatedDate", Kind::Datetime, created_date),
+            Field::new("Id", Kind::Id, id),
+            Field::new("Name", Kind::Text, |_| "Demo Org".into()),
+            Field::new("InstanceName", Kind::Text, |_| "DEMO1".into()),
+            Field::new("IsSandbox", Kind::Boolean, |_| Value::Bool(false)),
+            Field::new("NamespacePrefix", Kind::Text, |_| Value::Null),
+            Field::new("OrganizationType", Kind::Picklist, |_| "Developer Edition".into())
+                .of(&["Developer Edition"]),
+            Field::new("TrialExpirationDate", Kind::Datetime, |_| Value::Null),
+            Field::new("CreatedDate", Kind::Datetime, created_date),
         ],
         children: &[],
     },
@@ -198,29 +228,32 @@ pub(super) static ALL: &[Object] = &[
         prefix: "00T",
         count: |data| data.records() / 2,
         deletable: true,
+        quirks: Quirks::NONE,
         fields: &[
-            field("Id", Kind::Id, id),
-            field("IsDeleted", Kind::Boolean, is_deleted),
-            reference("WhoId", "Who", &["Contact"], |row| {
+            Field::new("Id", Kind::Id, id),
+            Field::new("IsDeleted", Kind::Boolean, is_deleted),
+            Field::reference("WhoId", "Who", &["Contact"], |row| {
                 if row.pick(80, 4) == 0 { Value::Null } else { Value::Id(contact_at(row, 81)) }
             }),
-            reference("WhatId", "What", &["Account", "Opportunity"], task_what),
-            field("Subject", Kind::Text, |row| {
+            Field::reference("WhatId", "What", &["Account", "Opportunity"], task_what),
+            Field::new("Subject", Kind::Text, |row| {
                 maybe(row, 84, &["Call", "Send Letter", "Send Quote", "Other, \"odd\""])
             }),
-            field("ActivityDate", Kind::Date, |row| day(row, 85)),
-            field("Status", Kind::Picklist, |row| {
+            Field::new("ActivityDate", Kind::Date, |row| day(row, 85)),
+            Field::new("Status", Kind::Picklist, |row| {
                 ["Not Started", "In Progress", "Completed"][row.pick(86, 3)].into()
-            }),
-            field("Priority", Kind::Picklist, |row| ["High", "Normal", "Low"][row.pick(87, 3)].into()),
-            field("Description", Kind::LongText, description),
-            field("CallDurationInSeconds", Kind::Int, |row| match row.pick(88, 3) {
+            })
+            .of(&["Not Started", "In Progress", "Completed"]),
+            Field::new("Priority", Kind::Picklist, |row| ["High", "Normal", "Low"][row.pick(87, 3)].into())
+                .of(&["High", "Normal", "Low"]),
+            Field::new("Description", Kind::LongText, description),
+            Field::new("CallDurationInSeconds", Kind::Int, |row| match row.pick(88, 3) {
                 0 => Value::Null,
                 _ => Value::Int(row.pick(89, 4000) as i64),
             }),
-            reference("OwnerId", "Owner", &["User"], user),
-            field("CreatedDate", Kind::Datetime, created_date),
-            field("SystemModstamp", Kind::Datetime, modified_date),
+            Field::reference("OwnerId", "Owner", &["User"], user),
+            Field::new("CreatedDate", Kind::Datetime, created_date),
+            Field::new("SystemModstamp", Kind::Datetime, modified_date),
         ],
         children: &[],
     },
@@ -229,50 +262,55 @@ pub(super) static ALL: &[Object] = &[
         prefix: "005",
         count: |_| USERS,
         deletable: false,
+        quirks: Quirks::NONE,
         fields: &[
-            field("Id", Kind::Id, id),
-            field("Username", Kind::Text, |row| match row.index {
+            Field::new("Id", Kind::Id, id),
+            Field::new("Username", Kind::Text, |row| match row.index {
                 0 => row.data.username().to_owned().into(),
                 index => format!("user{index}@example.com").into(),
             }),
-            field("LastName", Kind::Text, |row| LAST_NAMES[row.index % LAST_NAMES.len()].into()),
-            field("FirstName", Kind::Text, |row| maybe(row, 91, &FIRST_NAMES)),
-            field("Name", Kind::Text, |row| {
+            Field::new("LastName", Kind::Text, |row| LAST_NAMES[row.index % LAST_NAMES.len()].into()),
+            Field::new("FirstName", Kind::Text, |row| maybe(row, 91, &FIRST_NAMES)),
+            Field::new("Name", Kind::Text, |row| {
                 let last = LAST_NAMES[row.index % LAST_NAMES.len()];
                 full_name(maybe(row, 91, &FIRST_NAMES), last)
             }),
-            field("Email", Kind::Email, |row| format!("user{}@example.com", row.index).into()),
-            field("Alias", Kind::Text, |row| format!("u{}", row.index).into()),
+            Field::new("Email", Kind::Email, |row| format!("user{}@example.com", row.index).into()),
+            Field::new("Alias", Kind::Text, |row| format!("u{}", row.index).into()),
             // One of the few fields for which a real org sends an empty string.
-            field("BadgeText", Kind::Text, |_| "".into()),
-            field("IsActive", Kind::Boolean, |row| Value::Bool(row.index % 6 != 5)),
-            field("Title", Kind::Text, |row| maybe(row, 92, &TITLES)),
-            field("TimeZoneSidKey", Kind::Picklist, |row| {
+            Field::new("BadgeText", Kind::Text, |_| "".into()),
+            Field::new("IsActive", Kind::Boolean, |row| Value::Bool(row.index % 6 != 5)),
+            Field::new("Title", Kind::Text, |row| maybe(row, 92, &TITLES)),
+            Field::new("TimeZoneSidKey", Kind::Picklist, |row| {
                 ["Europe/Berlin", "America/New_York"][row.index % 2].into()
+            })
+            .of(&["Europe/Berlin", "America/New_York"]),
+            Field::new("UserType", Kind::Picklist, |_| "Standard".into()).of(&["Standard"]),
+            Field::reference("ProfileId", "Profile", &["Profile"], |row| {
+                Value::Id(RecordId::new("00e", row.index % PROFILES.len()))
             }),
-            field("UserType", Kind::Picklist, |_| "Standard".into()),
-            // An object that this user may not read: the id is there, `Profile` is null.
-            reference("ProfileId", "Profile", &["Profile"], |row| {
-                Value::Id(RecordId::new("00e", row.index % 3))
-            }),
-            reference("ManagerId", "Manager", &["User"], |row| match row.index {
+            Field::reference("ManagerId", "Manager", &["User"], |row| match row.index {
                 0 => Value::Null,
                 index => Value::Id(RecordId::new("005", (index - 1) / 4)),
             }),
-            field("LastLoginDate", Kind::Datetime, |row| {
+            Field::new("LastLoginDate", Kind::Datetime, |row| {
                 if row.index % 6 == 5 { Value::Null } else { modified_date(row) }
             }),
-            field("CreatedDate", Kind::Datetime, created_date),
-            field("SystemModstamp", Kind::Datetime, modified_date),
+            Field::new("CreatedDate", Kind::Datetime, created_date),
+            Field::new("SystemModstamp", Kind::Datetime, modified_date),
         ],
         children: &[],
     },
     Object {
         name: "Profile",
         prefix: "00e",
-        count: |_| 0,
+        count: |_| PROFILES.len(),
         deletable: false,
-        fields: &[field("Id", Kind::Id, id), field("Name", Kind::Text, |_| "Standard User".into())],
+        quirks: Quirks::NONE,
+        fields: &[
+            Field::new("Id", Kind::Id, id),
+            Field::new("Name", Kind::Text, |row| PROFILES[row.index].into()),
+        ],
         children: &[],
     },
     Object {
@@ -280,39 +318,31 @@ pub(super) static ALL: &[Object] = &[
         prefix: "a06",
         count: |data| data.records() / 4 + 1,
         deletable: false,
+        quirks: Quirks::NONE,
         fields: &[
-            field("Id", Kind::Id, id),
-            field("IsDeleted", Kind::Boolean, is_deleted),
-            field("Name", Kind::Text, |row| {
+            Field::new("Id", Kind::Id, id),
+            Field::new("IsDeleted", Kind::Boolean, is_deleted),
+            Field::new("Name", Kind::Text, |row| {
                 format!("{} Depot {}", place_at(row.index).city, row.index).into()
             }),
-            reference("OwnerId", "Owner", &["User"], user),
-            field("CreatedDate", Kind::Datetime, created_date),
-            field("SystemModstamp", Kind::Datetime, modified_date),
-            reference("Account__c", "Account__r", &["Account"], |row| account_at(row, 100)),
-            field("Location__Latitude__s", Kind::Double, |row| double(position(row, 101).map(|at| at.0))),
-            field("Location__Longitude__s", Kind::Double, |row| double(position(row, 101).map(|at| at.1))),
-            field("Location__c", Kind::Location, |row| location(row, 101)),
-            field("Capacity__c", Kind::Double, score),
-            field("Opened__c", Kind::Date, |row| day(row, 102)),
-            field("Features__c", Kind::MultiPicklist, segments),
+            Field::reference("OwnerId", "Owner", &["User"], user),
+            Field::new("CreatedDate", Kind::Datetime, created_date),
+            Field::new("SystemModstamp", Kind::Datetime, modified_date),
+            Field::reference("Account__c", "Account__r", &["Account"], |row| account_at(row, 100)),
+            Field::new("Location__Latitude__s", Kind::Double, |row| {
+                double(position(row, 101).map(|at| at.0))
+            }),
+            Field::new("Location__Longitude__s", Kind::Double, |row| {
+                double(position(row, 101).map(|at| at.1))
+            }),
+            Field::new("Location__c", Kind::Location, |row| location(row, 101)),
+            Field::new("Capacity__c", Kind::Double, score),
+            Field::new("Opened__c", Kind::Date, |row| day(row, 102)),
+            Field::new("Features__c", Kind::MultiPicklist, segments).of(&SEGMENTS),
         ],
         children: &[],
     },
 ];
-
-const fn field(name: &'static str, kind: Kind, make: fn(Row<'_>) -> Value) -> Field {
-    Field { name, kind, reference: None, make }
-}
-
-const fn reference(
-    name: &'static str,
-    relationship: &'static str,
-    to: &'static [&'static str],
-    make: fn(Row<'_>) -> Value,
-) -> Field {
-    Field { name, kind: Kind::Reference, reference: Some(Reference { relationship, to }), make }
-}
 
 const fn child(name: &'static str, object: &'static str, field: &'static str) -> ChildRelationship {
     ChildRelationship { name, object, field }

@@ -9,7 +9,7 @@ use super::condition::{Chain, Condition, End, Order, Reader};
 use super::data::{DataSet, RecordId, Value};
 use super::group::Groups;
 use super::refusal::Refusal;
-use super::schema::{Field, Kind, Object};
+use super::schema::{Field, Kind, Object, Refuses};
 use crate::soql::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Query, Statement, TokenKind};
 
 /// A query, or a child query, ready to run.
@@ -100,14 +100,18 @@ impl<'q> Planner<'q> {
         let name = &root.path.segments[0];
         let object = (root.path.segments.len() == 1).then(|| data.object(&name.text)).flatten();
         // An object that the user may not see is as good as none.
-        let object = object.filter(|object| object.name != "Profile").ok_or_else(|| {
+        let object = object.ok_or_else(|| {
             let reason = format!(
                 "sObject type '{}' is not supported. If you are attempting to use a custom object, be sure to append the '__c' after the entity name. Please reference your WSDL or the describe call for the appropriate names.",
                 dotted(&root.path)
             );
             Refusal::at(text, name.span.start, "INVALID_TYPE", &reason)
         })?;
-        planner.statement(&query.statement, object, text.len(), 1)
+        let plan = planner.statement(&query.statement, object, text.len(), 1)?;
+        match object.quirks.refuses {
+            Refuses::Nothing => Ok(plan),
+            Refuses::Everything(refusal) => Err(refusal.clone()),
+        }
     }
 
     /// The ids that a semi-join's query selects.
@@ -268,7 +272,9 @@ impl<'q> Planner<'q> {
             None => Some(scope.object),
         };
         for relationship in relationships {
-            let hop = object.and_then(|object| object.reference(relationship)).ok_or_else(|| {
+            let hop = object.and_then(|object| object.reference(relationship));
+            // Where the user may not see the parent's object, there is no relationship.
+            let hop = hop.filter(|hop| self.target(hop).is_some() || is_polymorphic(hop)).ok_or_else(|| {
                 let reason = format!(
                     "Didn't understand relationship '{relationship}' in field path. If you are attempting to use a custom relationship, be sure to append the '__r' after the custom relationship name. Please reference your WSDL or the describe call for the appropriate names."
                 );
@@ -559,6 +565,10 @@ impl Scope {
         let is_prefix = self.is_root(first) && !rest.is_empty() && self.object.reference(first).is_none();
         (Vec::new(), if is_prefix { rest } else { segments })
     }
+}
+
+fn is_polymorphic(hop: &Field) -> bool {
+    hop.reference.as_ref().is_some_and(|reference| reference.to.len() > 1)
 }
 
 /// A field under its own name.

@@ -71,6 +71,11 @@ impl Reply {
         Self { status, ..Self::json(refusal::body(code, message)) }
     }
 
+    /// Nothing has changed since the client last asked.
+    pub(super) fn unchanged() -> Self {
+        Self { status: 304, ..Self::json(Vec::new()) }
+    }
+
     /// The one error whose keys come the other way round.
     pub(super) fn not_found() -> Self {
         let body = br#"[{"errorCode":"NOT_FOUND","message":"The requested resource does not exist"}]"#;
@@ -108,7 +113,7 @@ impl Reply {
 
     /// Pretty print, compression, and the headers that every response has.
     pub(super) fn finish(self, org: &Org, request: &Request) -> Response {
-        let compress = accepts_gzip(request);
+        let compress = accepts_gzip(request) && self.status != 304;
         let mut headers = common_headers(org, self.content_type);
         let is_replaced = |name: &str| self.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
         headers.retain(|(name, _)| !is_replaced(name));

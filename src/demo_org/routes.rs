@@ -2,6 +2,7 @@
 //! the effects of scripted faults are applied here and in [`super::reply`].
 
 mod composite;
+mod describe;
 mod identity;
 mod limits;
 mod query;
@@ -106,9 +107,13 @@ fn versioned(org: &Org, request: &Request, faults: &[Fault], version: &str, rest
             read_only(request, || query::next_page(org, request, faults, version, &locator.join("/")))
         }
         ["composite", "batch"] => composite::batch(org, request),
-        ["sobjects"] => read_only(request, || Reply::json(sobjects::describe_all(org, version))),
+        ["sobjects"] => read_only(request, || {
+            sobjects::unless_unchanged(org, request, faults, || Reply::json(describe::list(org, version)))
+        }),
         ["sobjects", object, rest @ ..] => match org.data.object(object) {
-            Some(object) => read_only(request, || sobjects::sobject(org, faults, version, object, rest)),
+            Some(object) => {
+                read_only(request, || sobjects::sobject(org, request, faults, version, object, rest))
+            }
             None => Reply::not_found(),
         },
         _ => Reply::not_found(),

@@ -1,9 +1,10 @@
 //! The types of objects, fields and relationships; `objects` lists those of the org.
 
 use super::data::{DataSet, Row, Value};
+use super::refusal::Refusal;
 
 /// An object of the org.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Object {
     /// Its API name, in its canonical case.
     pub name: &'static str,
@@ -17,6 +18,26 @@ pub struct Object {
     pub(super) count: fn(&DataSet) -> usize,
     /// Whether some of its records are in the recycle bin.
     pub(super) deletable: bool,
+    /// How it differs from an object that is simply queried.
+    pub(super) quirks: Quirks,
+}
+
+/// How an object differs from one that is simply queried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quirks {
+    pub(super) refuses: Refuses,
+}
+
+impl Quirks {
+    /// No difference.
+    pub(super) const NONE: Self = Self { refuses: Refuses::Nothing };
+}
+
+/// Which queries of an object are refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Refuses {
+    Nothing,
+    Everything(&'static Refusal),
 }
 
 impl Object {
@@ -42,7 +63,7 @@ impl Object {
 }
 
 /// A field of an object.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Field {
     /// Its API name, in its canonical case.
     pub name: &'static str,
@@ -50,11 +71,40 @@ pub struct Field {
     pub kind: Kind,
     /// Where it leads, if it is a reference.
     pub reference: Option<Reference>,
+    /// Of a picklist: the values that describe lists.
+    pub(super) values: &'static [&'static str],
     /// Its value in a row.
     pub(super) make: fn(Row<'_>) -> Value,
 }
 
 impl Field {
+    /// A field that is not a reference.
+    pub(super) const fn new(name: &'static str, kind: Kind, make: fn(Row<'_>) -> Value) -> Self {
+        Self { name, kind, reference: None, values: &[], make }
+    }
+
+    /// A reference.
+    pub(super) const fn reference(
+        name: &'static str,
+        relationship: &'static str,
+        to: &'static [&'static str],
+        make: fn(Row<'_>) -> Value,
+    ) -> Self {
+        Self {
+            name,
+            kind: Kind::Reference,
+            reference: Some(Reference { relationship, to }),
+            values: &[],
+            make,
+        }
+    }
+
+    /// The same picklist, with the values that describe lists.
+    pub(super) const fn of(mut self, values: &'static [&'static str]) -> Self {
+        self.values = values;
+        self
+    }
+
     /// Whether it is one of the customer's own.
     #[must_use]
     pub fn is_custom(&self) -> bool {
@@ -63,7 +113,7 @@ impl Field {
 }
 
 /// Where a reference leads.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Reference {
     /// The parent relationship's name: `Account` for `AccountId`.
     pub relationship: &'static str,

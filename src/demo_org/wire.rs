@@ -190,6 +190,12 @@ async fn write(stream: &mut TcpStream, response: Response, head_only: bool) -> i
     for (name, value) in &headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
+    // A response that says that nothing has changed has no body, not even an empty one.
+    if status == 304 {
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes()).await?;
+        return Ok(true);
+    }
     match delivery.framing {
         Framing::Chunked => head.push_str("Transfer-Encoding: chunked\r\n\r\n"),
         Framing::Length => head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len())),

@@ -115,6 +115,11 @@ pub(super) const STAGES: [(&str, f64); 6] = [
     ("Closed Lost", 0.0),
 ];
 
+pub(super) const STAGE_NAMES: [&str; 6] =
+    [STAGES[0].0, STAGES[1].0, STAGES[2].0, STAGES[3].0, STAGES[4].0, STAGES[5].0];
+pub(super) const PROFILES: [&str; 3] = ["Integration", "Standard User", "System Administrator"];
+pub(super) const SEGMENTS: [&str; 4] = ["Enterprise", "Public Sector", "Retail", "Wholesale"];
+
 /// A place for addresses and locations.
 pub(super) struct Place {
     pub(super) city: &'static str,
@@ -341,12 +346,11 @@ pub(super) fn discount(row: Row<'_>) -> Value {
 }
 
 pub(super) fn segments(row: Row<'_>) -> Value {
-    const ALL: [&str; 4] = ["Enterprise", "Public Sector", "Retail", "Wholesale"];
     let bits = row.pick(39, 20);
     if bits == 0 || bits > 15 {
         return Value::Null;
     }
-    let chosen: Vec<&str> = (0..4).filter(|bit| bits >> bit & 1 == 1).map(|bit| ALL[bit]).collect();
+    let chosen: Vec<&str> = (0..4).filter(|bit| bits >> bit & 1 == 1).map(|bit| SEGMENTS[bit]).collect();
     chosen.join(";").into()
 }
 
