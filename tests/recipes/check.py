@@ -1,4 +1,4 @@
-"""Follows the pages of docs/recipes; see the script `run` next to this."""
+"""Follows the pages of docs/recipes; see the script `run` next to this file."""
 
 import csv
 import datetime
@@ -27,8 +27,13 @@ import sqlglot.expressions as sql
 ROOT, BINARY = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 PAGES = ROOT / "docs" / "recipes"
 CLIENT_ID, USERNAME = "3MVG9demo", "integration@example.com"
-# What a command of a page has in its environment: nothing of this one.
-ENVIRONMENT = {"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1", "LANG": "C.UTF-8"}
+# The environment of a page's commands: nothing from ours but the path, with the tools installed for this test.
+ENVIRONMENT = {
+    "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+    "NO_PROXY": "127.0.0.1",
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+}
 
 
 def passed(what):
@@ -71,13 +76,38 @@ class Page:
 
 
 def unindented(block):
-    """A block of a list's item, without the item's indent."""
+    """A block inside a list item, without the item's indent."""
     indent = min(len(line) - len(line.lstrip()) for line in block.splitlines() if line.strip())
     return "".join(line[indent:] or "\n" for line in block.splitlines(keepends=True))
 
 
+def conflicts(pages):
+    """The files that two pages show under one name with different contents."""
+    seen, found = {}, []
+    for page, files in pages.items():
+        for name, text in files.items():
+            other, known = seen.setdefault(name, (page, text))
+            # Each page shows only its part of sfexport.toml.
+            if known != text and name != "sfexport.toml":
+                found.append(f"{other} and {page} show different contents of {name}")
+    return found
+
+
+def files_of_all_pages():
+    """Every file of every page, as a reader has them who follows all pages in one directory."""
+    pages = {path.name: Page(path.name).files() for path in sorted(PAGES.glob("*.md")) if path.name not in WITHOUT_FILES}
+    expect(conflicts({"a": {"jobs/a.toml": "x"}, "b": {"jobs/a.toml": "y"}}), "a conflict is not noticed")
+    found = conflicts(pages)
+    expect(not found, "\n".join(found))
+    return {name: text for files in pages.values() for name, text in files.items() if name != "sfexport.toml"}
+
+
+# Pages that show commands, but no files.
+WITHOUT_FILES = {"rotate-certificate.md"}
+
+
 class Org:
-    """`sfexport demo --serve` on a port of its own."""
+    """`sfexport demo --serve` on its own port."""
 
     def __init__(self, directory):
         self.directory, self.process = directory, None
@@ -113,13 +143,12 @@ class Org:
 
 
 def reader(org, directory, page):
-    """A directory with a configuration for the org and the files of the page."""
+    """A directory with a configuration for the org, the page's settings, and the files of all pages."""
     directory.mkdir()
     shutil.copy(org.directory / "server.key", directory)
-    files = page.files()
-    (directory / "sfexport.toml").write_text(org.configuration(more=files.pop("sfexport.toml", "")))
+    (directory / "sfexport.toml").write_text(org.configuration(more=page.files().get("sfexport.toml", "")))
     (directory / "jobs").mkdir()
-    for name, text in files.items():
+    for name, text in files_of_all_pages().items():
         (directory / name).write_text(text, encoding="utf-8")
         if text.startswith("#!"):
             (directory / name).chmod(0o755)
@@ -132,7 +161,7 @@ def rows_of(path):
 
 
 def lines_of(path):
-    # A text may hold what str.splitlines takes for the end of a line.
+    # str.splitlines would also split at line ends inside a text.
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
@@ -149,15 +178,18 @@ TYPES = {
 
 
 def typed(row):
-    """A row of the CSV file as Python values, by Python's own means."""
+    """A row of the CSV file as Python values, converted by Python itself."""
     return {name: TYPES.get(name, str)(cell) if cell else None for name, cell in row.items()}
 
 
 def same(name, wanted, found):
-    """Compares two lists of records cell by cell."""
+    """Compares two lists of records: their number, their columns and each cell."""
     expect(len(wanted) > 2000, f"{name}: only {len(wanted)} records to compare with")
     expect(len(wanted) == len(found), f"{name}: {len(found)} records instead of {len(wanted)}")
+    for column in wanted[0]:
+        expect(any(want[column] is not None for want in wanted), f"{name}: {column} is null in every record of the export")
     for number, (want, find) in enumerate(zip(wanted, found)):
+        expect(set(find) == set(want), f"{name}: record {number} has the columns {list(find)} instead of {list(want)}")
         for column, value in want.items():
             expect(
                 find[column] == value and type(find[column]) is type(value),
@@ -166,7 +198,7 @@ def same(name, wanted, found):
 
 
 def awkward(rows):
-    """The data is only worth comparing with if it holds what loaders stumble over."""
+    """Checks that the data contains what loaders stumble over. Without it, the comparison would prove little."""
     texts = [cell for row in rows for cell in row.values()]
     for what in ("N/A", "null", "0012"):
         expect(what in texts, f"no cell is {what!r}: the data is too easy")
@@ -177,44 +209,53 @@ def awkward(rows):
 def in_duckdb(org, work):
     page = Page("duckdb.md")
     directory = reader(org, work / "duckdb", page)
-    shell("sfexport run --all", directory)
+    # Twice, as on two nights.
+    for _ in range(2):
+        for command in page.unnamed("sh"):
+            shell(command, directory)
     rows = rows_of(directory / "exports" / "accounts.csv")
     awkward(rows)
     os.chdir(directory)
-    with duckdb.connect() as database:
+    with duckdb.connect("crm.duckdb") as database:
         database.sql("SET TimeZone = 'UTC'")
-        # Twice, as on two nights.
-        for _ in range(2):
-            answers = [database.execute(block).fetchall() for block in page.unnamed("sql")]
+        by_owner, to_parquet = page.unnamed("sql")
+        owners = database.execute(by_owner).fetchall()
+        database.execute(to_parquet)
         table = database.sql("SELECT * FROM accounts").to_arrow_table().to_pylist()
         opportunities = database.sql("SELECT * FROM opportunities").to_arrow_table().to_pylist()
-    same("DuckDB", [typed(row) for row in rows], table)
-    by_owner = {}
+    wanted = [typed(row) for row in rows]
+    same("DuckDB", wanted, table)
+    same("DuckDB, Parquet", wanted, pyarrow.parquet.read_table("accounts.parquet").to_pylist())
+    same("DuckDB, JSON Lines", exported_opportunities(directory), opportunities)
+    counted = {}
     for row in rows:
-        by_owner[row["Owner.Name"]] = by_owner.get(row["Owner.Name"], 0) + 1
-    (owners,) = (answer for answer in answers if answer and len(answer[0]) == 3)
-    expect({owner: count for owner, count, _ in owners} == by_owner, f"DuckDB: accounts by owner {owners}")
-    same("DuckDB, JSON Lines", [flat(record) for record in lines_of(directory / "exports/opportunities.jsonl")], opportunities)
-    stored = pyarrow.parquet.read_table(directory / "accounts.parquet")
-    expect(stored.num_rows == len(rows), f"Parquet: {stored.num_rows} rows")
-    passed(f"DuckDB: {len(rows)} accounts from CSV, {len(opportunities)} opportunities from JSON Lines, each cell alike; Parquet")
+        counted[row["Owner.Name"]] = counted.get(row["Owner.Name"], 0) + 1
+    expect({owner: count for owner, count, _ in owners} == counted, f"DuckDB: accounts by owner {owners}")
+    passed(f"DuckDB: {len(rows)} accounts from CSV and in Parquet, {len(opportunities)} opportunities from JSON Lines, each cell alike")
+
+
+def exported_opportunities(directory):
+    """The records of the opportunities' file as Python values, with the parent's name as a column."""
+    lines = lines_of(directory / "exports" / "opportunities.jsonl")
+    expect({line["Account"] is None for line in lines} == {True, False}, "all or none of the opportunities have an account")
+    return [flat(line) for line in lines]
 
 
 def flat(record):
-    return {
-        "Id": record["Id"],
-        "Name": record["Name"],
+    account = record.pop("Account")
+    return record | {
         "Amount": record["Amount"] if record["Amount"] is None else float(record["Amount"]),
         "CloseDate": datetime.date.fromisoformat(record["CloseDate"]),
         "CreatedDate": timestamp(record["CreatedDate"]),
-        "AccountName": record["Account"] and record["Account"]["Name"],
+        "Account.Name": account and account["Name"],
     }
 
 
 def in_data_frames(org, work):
     page = Page("pandas-polars.md")
     directory = reader(org, work / "frames", page)
-    shell("sfexport run --all", directory)
+    (export,) = page.unnamed("sh")
+    shell(export, directory)
     rows = rows_of(directory / "exports" / "accounts.csv")
     awkward(rows)
     os.chdir(directory)
@@ -227,16 +268,12 @@ def in_data_frames(org, work):
     wanted = [typed(row) for row in rows]
     same("pandas", wanted, plain(frames["accounts_pandas.py"]["accounts"]))
     same("polars", wanted, frames["accounts_polars.py"]["accounts"].to_dicts())
-    lines = lines_of(directory / "exports" / "opportunities.jsonl")
-    wanted = [{"Id": line["Id"], "Name": line["Name"], "Amount": line["Amount"], "CloseDate": line["CloseDate"]} for line in lines]
-    parents = [line["Account"] and line["Account"]["Name"] for line in lines]
-    expect(None in parents and any(parents), "the parents are too easy")
-    in_polars = frames["opportunities_polars.py"]["opportunities"].to_dicts()
-    in_pandas = plain(frames["opportunities_pandas.py"]["opportunities"])
-    for name, found in (("polars, JSON Lines", in_polars), ("pandas, JSON Lines", in_pandas)):
-        same(name, wanted, found)
-        expect([record["Account.Name"] for record in found] == parents, f"{name}: the parents differ")
-    passed(f"pandas and polars: {len(rows)} accounts from CSV, {len(lines)} opportunities from JSON Lines, each cell alike")
+    wanted = exported_opportunities(directory)
+    same("polars, JSON Lines", wanted, frames["opportunities_polars.py"]["opportunities"].to_dicts())
+    # pandas has no type for dates, so they stay text there.
+    wanted = [record | {"CloseDate": record["CloseDate"].isoformat()} for record in wanted]
+    same("pandas, JSON Lines", wanted, plain(frames["opportunities_pandas.py"]["opportunities"]))
+    passed(f"pandas and polars: {len(rows)} accounts from CSV, {len(wanted)} opportunities from JSON Lines, each cell alike")
 
 
 def plain(frame):
@@ -250,7 +287,7 @@ def plain(frame):
 
 
 class Postgres:
-    """A server of its own, in a temporary directory, on loopback."""
+    """A separate server in a temporary directory, on loopback."""
 
     def __init__(self, directory):
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[-2]))
@@ -332,7 +369,7 @@ def expected_of_postgres(name, cell):
 
 
 def parsed(text, dialect):
-    """The statements of a script, each of which must be one that the dialect has."""
+    """The statements of a script; each must be valid in the dialect."""
     statements = sqlglot.parse(text, dialect=dialect, error_level=sqlglot.ErrorLevel.RAISE)
     return [statement for statement in statements if statement is not None]
 
@@ -354,7 +391,7 @@ def for_bigquery(org, work):
             for inner in field.get("fields", []) if value else []:
                 expect(isinstance(value[inner["name"]], kinds[inner["type"]]), f"BigQuery: {field['name']} is {value!r}")
         timestamp(record["CreatedDate"])
-    (create,) = parsed(page.files()["accounts.sql"], "bigquery")
+    (create,) = parsed(page.files()["bigquery_accounts.sql"], "bigquery")
     named = {column.parts[0].name for column in create.find_all(sql.Column)}
     expect(named == {field["name"] for field in schema}, f"BigQuery: the query names {named}")
     passed(f"BigQuery: {len(records)} records fit the schema; the SQL parses and names its fields")
@@ -365,14 +402,14 @@ def for_snowflake(org, work):
     directory = reader(org, work / "snowflake", page)
     shell("sfexport run --all", directory)
     header = list(rows_of(directory / "exports" / "accounts.csv")[0])
-    setup = parsed(page.files()["setup.sql"], "snowflake")
+    setup = parsed(page.files()["snowflake_setup.sql"], "snowflake")
     (table,) = (create for create in setup if create.args.get("kind") == "TABLE")
     columns = [column.name for column in table.find_all(sql.ColumnDef)]
     snake = [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.replace(".", "")).lower() for name in header]
     expect(columns == snake, f"Snowflake: {columns} for {snake}")
-    load = parsed(page.files()["load.sql"], "snowflake")
+    load = parsed(page.files()["snowflake_load.sql"], "snowflake")
     kinds = [type(statement).__name__ for statement in load]
-    expect(kinds == ["Put", "Create", "Copy", "Insert"], f"Snowflake: load.sql is {kinds}")
+    expect(kinds == ["Put", "Create", "Copy", "Insert"], f"Snowflake: snowflake_load.sql is {kinds}")
     passed(f"Snowflake: the SQL parses; its table has the {len(columns)} columns of the file in their order")
 
 
@@ -392,6 +429,9 @@ def rotation(org, work):
     shell("mv renewed.crt server.crt\nsfexport check", directory)
     shell(keygen, directory)
     shell(trial, directory, {"NEW_CONSUMER_KEY": CLIENT_ID}, status=77)
+    # Without the new app's key, the command must not try the new key with the old app.
+    said = shell(f"({trial}) 2>&1 || true", directory)
+    expect("NEW_CONSUMER_KEY" in said and "login" not in said, f"without NEW_CONSUMER_KEY, the trial prints {said}")
     both, serve = rehearsal.splitlines()
     expect(serve.startswith("sfexport demo --serve") and "both.crt" in serve, f"the rehearsal serves by {serve}")
     shell(both, directory)
@@ -417,7 +457,7 @@ def many_objects(org, work):
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
-    """What a webhook and a health check receive."""
+    """Keeps what a webhook and a health check receive."""
 
     received = []
 
@@ -439,7 +479,8 @@ def notifications(org, work):
     here = f"http://127.0.0.1:{server.server_port}"
     job, settings = directory / "jobs" / "accounts.toml", directory / "sfexport.toml"
     settings.write_text(settings.read_text().replace("https://hooks.slack.com", f"{here}/slack"))
-    job.write_text(job.read_text().replace("https://hc-ping.com", f"{here}/ping"))
+    (ping,) = (block for block in page.unnamed("toml") if "ping_url" in block)
+    job.write_text(job.read_text() + ping.replace("https://hc-ping.com", f"{here}/ping"))
     good = job.read_text()
     bad = good.replace("Id, Name", "Id, Nope")
 
@@ -467,6 +508,7 @@ def notifications(org, work):
     settings.write_text(org.configuration())
     job.write_text(good.replace("ping_url", "#ping_url"))
     (command,) = page.unnamed("sh")
+    # The script gets `--all`: the other recipes' jobs run too.
     shell(command, directory, env)
     shell("./page-or-wait", directory, env)
     expect(not sent.exists(), "mail about a success")
