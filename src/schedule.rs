@@ -162,18 +162,38 @@ pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     })
 }
 
-/// Why a text is no schedule: one sentence that names the field, what was found and what is allowed.
+/// Why a text is not a schedule, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduleError(String);
+pub struct ScheduleError {
+    what: String,
+    hint: String,
+}
+
+impl ScheduleError {
+    fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into() }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        shortened(&self.hint)
+    }
+}
 
 impl fmt::Display for ScheduleError {
+    /// What is wrong, without the hint.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Each field that is wrong is repeated with its mistake: what is longer was no schedule.
-        const MAX_SCHEDULE_BYTES: usize = 600;
-        match self.0.char_indices().nth(MAX_SCHEDULE_BYTES) {
-            None => f.write_str(&self.0),
-            Some((end, _)) => write!(f, "{}...", &self.0[..end]),
-        }
+        f.write_str(&shortened(&self.what))
+    }
+}
+
+/// A message of bounded length. It quotes the text of the user, which may be very long if it is not a schedule.
+fn shortened(text: &str) -> String {
+    const MAX_CHARS: usize = 600;
+    match text.char_indices().nth(MAX_CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]),
     }
 }
 
@@ -301,15 +321,9 @@ mod tests {
     #[test]
     fn a_schedule_that_names_only_days_no_month_has_is_refused() {
         let refused = |text| Schedule::parse(text, TimeZone::UTC).unwrap_err().to_string();
-        assert_eq!(refused("0 0 30 feb *"), "it would never run: day of month 30 does not occur in month 2");
-        assert_eq!(
-            refused("0 0 31 4,6 *"),
-            "it would never run: day of month 31 does not occur in month 4,6"
-        );
-        assert_eq!(
-            refused("0 0 30-31 2 */2"),
-            "it would never run: day of month 30,31 does not occur in month 2"
-        );
+        assert_eq!(refused("0 0 30 feb *"), "the job would never run: month 2 has no day 30");
+        assert_eq!(refused("0 0 31 4,6 *"), "the job would never run: month 4,6 has no day 31");
+        assert_eq!(refused("0 0 30-31 2 */2"), "the job would never run: month 2 has no day 30,31");
         // A Monday is enough, and the 29th comes.
         assert_eq!(next("0 0 30 2 mon", "UTC", "2026-01-01T00:00:00Z", 1), ["02-02 00:00 +00:00"]);
         assert!(Schedule::parse("0 0 29 2 *", TimeZone::UTC).is_ok());

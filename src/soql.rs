@@ -1,7 +1,6 @@
-//! A SOQL query's text → its select list → the columns of its export.
-//!
-//! The select list and FROM are understood in full, because the columns come from them; every clause after
-//! FROM is kept as tokens, because only the org can judge it. The text itself goes to the org untouched.
+//! The text of a SOQL query → its select list → the columns of its export.
+//! The select list and FROM are parsed in full, because the columns come from them. Clauses after FROM are kept as
+//! tokens, because only the org can judge them. The text is sent to the org unchanged.
 
 mod columns;
 mod count;
@@ -23,27 +22,27 @@ use std::fmt;
 
 pub(crate) use without_literals::without_literals;
 
-/// A query: its text as the user wrote it, and what its text says.
+/// A query: its text as the user wrote it, and its parsed statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// The text, without white space at both ends and without a semicolon that ends it.
+    /// The text, without white space at either end and without a final semicolon.
     pub text: String,
-    /// What it says.
+    /// The parsed text.
     pub statement: Statement,
 }
 
 impl Query {
-    /// Reads a query.
+    /// Parses a query.
     ///
     /// # Errors
-    /// Where the text is no SELECT statement; the error shows the place.
+    /// If the text is not a SELECT statement. The error shows the place.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         let text = text.trim();
         let text = text.strip_suffix(';').unwrap_or(text).trim_end();
         Ok(Self { text: text.to_owned(), statement: parser::parse(text)? })
     }
 
-    /// Its text without the values in it, for readers who need not know them.
+    /// The text without the values in it, for readers who need not know them.
     #[must_use]
     pub fn without_literals(&self) -> String {
         without_literals(&self.text)
@@ -53,11 +52,11 @@ impl Query {
 /// A SELECT statement, or a child query in one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// The select list, in its order.
+    /// The entries of the select list, in order.
     pub select: Vec<Item>,
     /// FROM: the first is the root, the others (`FROM Contact c, c.Account a`) name paths from it.
     pub from: Vec<Source>,
-    /// The clauses after FROM, in their order.
+    /// The clauses after FROM, in order.
     pub clauses: Vec<Clause>,
 }
 
@@ -68,7 +67,7 @@ impl Statement {
         self.clauses.iter().find(|clause| clause.kind == kind)
     }
 
-    /// Whether the result holds groups rather than records: it has GROUP BY, or an aggregate function.
+    /// Whether the result consists of groups instead of records: the query has GROUP BY or an aggregate function.
     #[must_use]
     pub fn is_grouped(&self) -> bool {
         self.clause(ClauseKind::GroupBy).is_some()
@@ -78,13 +77,13 @@ impl Statement {
                 .any(|item| matches!(item, Item::Function { call, .. } if call.is_aggregate()))
     }
 
-    /// The name that a child query's FROM gives its relationship: `Contacts` in `FROM Account.Contacts` too.
+    /// The relationship in a child query's FROM: `Contacts`, also in `FROM Account.Contacts`.
     #[must_use]
     pub fn relationship(&self) -> Option<&Name> {
         self.from.first()?.path.segments.last()
     }
 
-    /// The names of the child queries, each before those of its own child queries: `Contacts`, `Contacts.Tasks`.
+    /// The names of the child queries, each before those nested in it: `Contacts`, `Contacts.Tasks`.
     #[must_use]
     pub fn child_queries(&self) -> Vec<String> {
         let mut names = Vec::new();
@@ -99,7 +98,7 @@ impl Statement {
         names
     }
 
-    /// Whether the select list is `COUNT()` alone, which gives no records but a number.
+    /// Whether the select list is only `COUNT()`, whose result is a number instead of records.
     #[must_use]
     pub fn is_count(&self) -> bool {
         matches!(self.select.as_slice(), [Item::Function { call, alias: None }]
@@ -110,7 +109,7 @@ impl Statement {
 /// One entry of a select list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
-    /// `Name`, `Account.Owner.Name`; an alias only where the query is grouped.
+    /// `Name`, `Account.Owner.Name`. Only grouped queries have aliases here.
     Field {
         /// The path, as written.
         path: Path,
@@ -147,7 +146,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Whether it makes the query an aggregate one (COUNT_DISTINCT, SUM, GROUPING ...).
+    /// Whether it is an aggregate function, such as SUM.
     #[must_use]
     pub fn is_aggregate(&self) -> bool {
         ["COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX", "GROUPING"]
@@ -156,7 +155,7 @@ impl Call {
     }
 }
 
-/// What a function is called with.
+/// An argument of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Argument {
     /// A field or a path.
@@ -183,8 +182,8 @@ impl Path {
 }
 
 impl From<&Token> for Path {
-    /// The path that a word is, with the place of each segment. If there is white space around its dots, which is rare,
-    /// a segment's place is the whole path's.
+    /// A word as a path, with the place of each segment. If there is white space around the dots, which is rare, each
+    /// segment has the place of the whole path.
     fn from(token: &Token) -> Self {
         let exact = token.span.end - token.span.start == token.text.len();
         let mut start = token.span.start;
@@ -197,7 +196,7 @@ impl From<&Token> for Path {
     }
 }
 
-/// A name with its place in the text. Two names are equal when they are spelled alike, wherever they stand.
+/// A name with its place in the text. Names are compared by their spelling alone.
 #[derive(Debug, Clone)]
 pub struct Name {
     /// As written.
@@ -213,7 +212,7 @@ impl Name {
         &self.text
     }
 
-    /// Whether it is this name; SOQL's names have no case.
+    /// Whether it is this name. Case does not matter in SOQL.
     #[must_use]
     pub fn eq_ignore_ascii_case(&self, other: &str) -> bool {
         self.text.eq_ignore_ascii_case(other)
@@ -237,7 +236,7 @@ pub struct Source {
     pub alias: Option<Name>,
 }
 
-/// A clause after FROM, as tokens: what stands behind its keyword.
+/// A clause after FROM, as tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clause {
     /// Which.
@@ -246,7 +245,7 @@ pub struct Clause {
     pub tokens: Vec<Token>,
 }
 
-/// The clauses that may follow FROM, in the order that the grammar gives them.
+/// The clauses that may follow FROM, in the order of the grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClauseKind {
     /// USING SCOPE
@@ -290,11 +289,13 @@ impl ClauseKind {
     }
 }
 
-/// Where and why a text is no query.
+/// Why a text is not a query that can be exported, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError {
-    /// What is wrong, and what was expected.
+    /// What is wrong.
     pub reason: String,
+    /// What to do about it.
+    pub hint: Option<String>,
     /// The line, from 1.
     pub line: usize,
     /// The column in that line, in characters, from 1.
@@ -310,21 +311,29 @@ impl SyntaxError {
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self {
             reason: reason.into(),
+            hint: None,
             line: before.matches('\n').count() + 1,
             column: before[start..].chars().count() + 1,
             source: text[start..].lines().next().unwrap_or_default().to_owned(),
         }
     }
+
+    /// The same error with what to do about it.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
 }
 
 impl fmt::Display for SyntaxError {
-    /// Three lines: the reason with its place, the source line, the caret under the place.
+    /// Three lines: the reason with its place, the source line, and a caret below the place. The hint is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, reason, source } = self;
-        // Of a long line its part around the place.
+        let Self { line, column, reason, source, .. } = self;
+        // Only the part of a long line around the place is shown.
         let first = if source.chars().count() > WINDOW { (column - 1).saturating_sub(WINDOW / 2) } else { 0 };
         let shown: String = source.chars().skip(first).take(WINDOW).collect();
-        // A tab stays a tab, so that the caret stands under its place.
+        // Tabs are kept, so the caret is below its place.
         let before = source.chars().skip(first).take(column - 1 - first);
         let before: String = before.map(|c| if c == '\t' { c } else { ' ' }).collect();
         write!(f, "line {line}, column {column}: {reason}\n  {shown}\n  {before}^")

@@ -1247,7 +1247,7 @@ fn no_zone_with_another_offset_is_suggested() {
 fn mistakes_in_a_schedule_and_its_zone_are_both_reported() {
     let mistakes = job_mistakes(&format!("{JOB}schedule = \"60 2 * * *\"\ntimezone = \"Europe/Berln\"\n"));
     assert_eq!(mistakes.len(), 2, "{mistakes:#?}");
-    let told = "jobs/a.toml:3: schedule: minute field `60`: `60` is out of range; ";
+    let told = "jobs/a.toml:3: schedule: minute field: \"60\" is out of range; ";
     assert!(mistakes[0].starts_with(told), "{mistakes:#?}");
     assert!(mistakes[1].starts_with("jobs/a.toml:4: timezone: "), "{mistakes:#?}");
 }
@@ -1297,7 +1297,7 @@ fn the_path_and_the_fields_of_an_output_are_checked() {
         ),
         (
             "a.jsonl.gz",
-            "\"a.jsonl.gz\" ends as a compressed file does, and exports are not compressed yet; end it in .csv or \
+            "\"a.jsonl.gz\" has the extension of a compressed file, and exports cannot be compressed yet; end it in .csv or \
              .jsonl, and compress the file in the next step of your schedule",
         ),
         ("a.d/b", "\"a.d/b\" ends in neither .csv nor .jsonl; end it in .csv or .jsonl, or set the format"),
@@ -1356,7 +1356,9 @@ fn the_text_of_a_private_soql_file_is_not_shown() {
     // Whoever may read the configuration may read this file.
     assert_eq!(
         project.mistakes(),
-        ["jobs/../key-password:1:1: a query begins with SELECT (found hunter2)\n  hunter2\n  ^"]
+        [
+            "jobs/../key-password:1:1: expected SELECT, found \"hunter2\"; write a query, which begins with SELECT\n  hunter2\n  ^"
+        ]
     );
     let own = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(project.path("key-password"), own.clone()).unwrap();
@@ -1686,8 +1688,8 @@ fn a_query_with_invalid_columns_is_a_mistake() {
     assert_eq!(
         job_mistakes("soql = \"SELECT Id, Owner.Name, id FROM Account\"\noutput = \"a.csv\"\n"),
         [
-            "jobs/a.toml:1: soql: the query cannot be exported: line 1, column 24: two columns would be named id; leave one \
-          out\n  SELECT Id, Owner.Name, id FROM Account\n                         ^"
+            "jobs/a.toml:1: soql: the query cannot be exported: line 1, column 24: two columns would be named id; remove one \
+          of them\n  SELECT Id, Owner.Name, id FROM Account\n                         ^"
         ]
     );
 }

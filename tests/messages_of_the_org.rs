@@ -181,6 +181,11 @@ fn failing_pages_read_well() {
     insta::assert_snapshot!("failing_pages", text);
 }
 
+/// The hint's line, if there is one.
+fn hint(hint: Option<&str>) -> String {
+    hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default()
+}
+
 #[test]
 fn what_is_not_a_query_a_schedule_or_an_output_reads_well() {
     let mut text = String::new();
@@ -223,7 +228,8 @@ fn what_is_not_a_query_a_schedule_or_an_output_reads_well() {
             Ok(query) => Columns::of(&query).err(),
             Err(error) => Some(error),
         };
-        let shown = refused.map_or_else(|| "accepted".to_owned(), |error| error.to_string());
+        let shown = refused
+            .map_or_else(|| "accepted".to_owned(), |error| format!("{error}{}", hint(error.hint.as_deref())));
         text += &format!("\n===== {soql}\n{shown}\n");
     }
     for schedule in [
@@ -259,7 +265,7 @@ fn what_is_not_a_query_a_schedule_or_an_output_reads_well() {
         "0 2 31 2 *",
     ] {
         let shown = Schedule::parse(schedule, TimeZone::UTC)
-            .map_or_else(|error| error.to_string(), |_| "accepted".to_owned());
+            .map_or_else(|error| format!("{error}{}", hint(Some(&error.hint()))), |_| "accepted".to_owned());
         text += &format!("\n===== {schedule}\n{shown}\n");
     }
     for output in [
@@ -288,8 +294,10 @@ fn what_is_not_a_query_a_schedule_or_an_output_reads_well() {
         "C:\\exports\\a.csv",
         "\\\\server\\share\\a.csv",
     ] {
-        let shown = OutputTemplate::parse(output, Path::new("/data/exports"))
-            .map_or_else(|error| error.to_string(), |_| "accepted".to_owned());
+        let shown = OutputTemplate::parse(output, Path::new("/data/exports")).map_or_else(
+            |error| format!("{}{}", error.reason, hint(error.hint.as_deref())),
+            |_| "accepted".to_owned(),
+        );
         text += &format!("\n===== {output:?}\n{shown}\n");
     }
     insta::assert_snapshot!("what_is_not_one", text);

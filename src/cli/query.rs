@@ -17,7 +17,7 @@ use crate::job::{
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
-use crate::soql::{ColumnRules, Query};
+use crate::soql::{ColumnRules, Query, SyntaxError};
 
 #[derive(Debug, Args)]
 pub(super) struct QueryArguments {
@@ -79,8 +79,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     }
     let streamed = arguments.is_streamed();
     let format = format(&arguments, streamed)?;
-    let query = Query::parse(&arguments.soql)
-        .map_err(|error| Failure::new(Exit::Query, format!("the query is not SOQL: {error}")))?;
+    let query = Query::parse(&arguments.soql).map_err(|error| invalid("the query is not SOQL", error))?;
     let shape = Shape {
         numbers: if format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
         datetimes: Datetimes::AsSent,
@@ -91,8 +90,10 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         attributes: false,
         csv: CsvDialect::default(),
     };
-    let source = SoqlSource::new(query, shape.layout(format), &shape.columns)
-        .map_err(|error| Failure::new(Exit::Query, error.to_string()))?;
+    let source = SoqlSource::new(query, shape.layout(format), &shape.columns).map_err(|error| {
+        let failure = Failure::new(Exit::Query, error.to_string());
+        Failure { hint: error.hint(), ..failure }
+    })?;
     let mut config = config::load(&context.sources()?, &Selection::NoJobs)?;
     let org = Arc::new(config.org(arguments.org.as_deref())?.clone());
     let (output, path) = if streamed {
@@ -146,6 +147,11 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         (false, _) => {}
     }
     Ok(exit)
+}
+
+fn invalid(what: &str, error: SyntaxError) -> Failure {
+    let failure = Failure::new(Exit::Query, format!("{what}: {error}"));
+    Failure { hint: error.hint, ..failure }
 }
 
 /// The default directory for rows that do not fit into memory: next to the output, or for a stream, the system's directory

@@ -516,7 +516,9 @@ impl Reading {
         let key = if section.is_written("soql") { "soql" } else { "soql_file" };
         match error {
             SourceError::Query(error) if self.is_hidden => self.mistake(file, section, key, hidden(&error)),
-            SourceError::Query(_) => self.mistake(file, section, key, error.to_string()),
+            SourceError::Query(_) => {
+                self.mistake(file, section, key, Problem::hinted(error.to_string(), error.hint()))
+            }
             SourceError::Columns(error) => self.column_mistake(file, section, &error),
         }
         None
@@ -588,7 +590,8 @@ impl Reading {
                         Some(line) => (file.line(line), window(&error)),
                         None => (section.origin("soql").unwrap_or_else(|| file.whole()), error.to_string()),
                     };
-                    self.mistakes.push(Mistake::new(origin, "soql".to_owned(), what));
+                    let problem = Problem::hinted(what, error.hint);
+                    self.mistakes.push(Mistake::new(origin, "soql".to_owned(), problem));
                     None
                 }
             };
@@ -627,7 +630,8 @@ impl Reading {
                 let line = blank_lines(text) + error.line;
                 let origin =
                     Origin::File { path: soql.shown.clone(), line: Some(line), column: Some(error.column) };
-                self.mistakes.push(Mistake::new(origin, None, window(&error)));
+                let what = window(&error);
+                self.mistakes.push(Mistake::new(origin, None, Problem::hinted(what, error.hint)));
                 None
             }
         }
@@ -763,7 +767,7 @@ impl Reading {
         match Schedule::parse(text, zone.cloned().unwrap_or(TimeZone::UTC)) {
             Ok(schedule) => Some(schedule),
             Err(error) => {
-                self.mistake(file, section, "schedule", error.to_string());
+                self.mistake(file, section, "schedule", Problem::new(error.to_string(), error.hint()));
                 None
             }
         }

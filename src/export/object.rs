@@ -47,7 +47,8 @@ pub(crate) async fn generate(
         .map_err(|error| unselectable(&error, &described, job, &client.org().username))?;
     let text = generate::query(&described.name, &names, object.condition.as_deref());
     let unexportable = |error: SyntaxError| {
-        Failure::new(Exit::Query, format!("the query of \"{}\" cannot be exported: {error}", described.name))
+        let what = format!("the query of \"{}\" cannot be exported: {error}", described.name);
+        Failure { hint: error.hint, ..Failure::new(Exit::Query, what) }
     };
     let query = Query::parse(&text).map_err(unexportable)?;
     let source = source(query, job, &types(&described, &names), &names).map_err(|error| match error {

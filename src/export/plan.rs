@@ -85,7 +85,10 @@ pub fn described_columns(job: &Job, described: &[Described]) -> Result<Arc<Colum
 /// The failure of a query that cannot be exported as its job says.
 pub(super) fn refused(error: SourceError) -> Failure {
     let failure = Failure::new(Exit::Query, error.to_string());
-    let SourceError::Columns(error) = error else { return failure };
+    let error = match error {
+        SourceError::Query(error) => return Failure { hint: error.hint, ..failure },
+        SourceError::Columns(error) => error,
+    };
     let near = match &error {
         ColumnError::Unknown { name, known, .. } => similar(name, known.iter().map(String::as_str)),
         _ => None,

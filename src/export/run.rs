@@ -184,7 +184,7 @@ impl Steps<'_> {
             // By the machine's own clock: a thread of this process is waited for, whatever time a test's clock says.
             Err(TransferError::Stopped(_)) => tokio::time::timeout(WRITER_STOP_TIMEOUT, writer.end())
                 .await
-                .unwrap_or_else(|_| Err(Failure::new(Exit::Output, "the output hangs").into())),
+                .unwrap_or_else(|_| Err(Failure::new(Exit::Output, "the output does not respond").into())),
             _ => writer.end().await,
         };
         match transferred {

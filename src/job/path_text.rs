@@ -1,9 +1,9 @@
-//! Texts that people write where a local path belongs: addresses of object stores and other hosts, Windows paths,
-//! extensions of formats that are not written. Each has its own remedy.
+//! Texts that people write instead of a local path: addresses of object stores and other hosts, Windows paths, and
+//! extensions of unsupported formats. Each has its own hint.
 
 use super::Format;
 
-/// A text that names no file of this system.
+/// A text that is not a path of this system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotLocal<'t> {
     /// `s3://bucket/a.csv`
@@ -25,7 +25,7 @@ const STORES: [&str; 18] = [
     "b2", "oci", "hdfs", "dbfs",
 ];
 
-/// What a text is that is not a path of this system; `None` if it may be one.
+/// What a text is instead of a path of this system; `None` if it may be a path.
 pub(crate) fn not_local(text: &str) -> Option<NotLocal<'_>> {
     let bytes = text.as_bytes();
     if text.starts_with("\\\\") {
@@ -75,7 +75,7 @@ impl NotLocal<'_> {
             Self::Store => "is the address of an object store, and object stores are not supported yet",
             Self::Host => "is the address of another host, not a file of this one",
             Self::FileUrl(_) => "is a URL, not a path",
-            Self::Drive(..) | Self::Share | Self::Backslashes(_) => "is a path of Windows",
+            Self::Drive(..) | Self::Share | Self::Backslashes(_) => "is a Windows path",
         }
     }
 
@@ -101,7 +101,7 @@ impl NotLocal<'_> {
     }
 }
 
-/// The format of a file of this name, if that is the one that was `written`, or none was; else why not, and what to do.
+/// The format of a file with this name, which must be the one that is set, if any. Errors have a reason and a hint.
 pub(crate) fn format_of(
     output: &str,
     written: Option<Format>,
@@ -128,25 +128,28 @@ pub(crate) fn format_of(
     }
 }
 
-/// Why no export can be called so: its extension (`gz`, `parquet`) promises what will not be in the file. The reason,
-/// and what to do.
+/// The reason and the hint if an extension (`gz`, `parquet`) promises a format that the file will not have.
 fn unwritten_extension(extension: &str) -> Option<(&'static str, &'static str)> {
     const UNCOMPRESSED: &str =
         "end it in .csv or .jsonl, and compress the file in the next step of your schedule";
     const AS_TEXT: &str = "end it in .csv or .jsonl";
     Some(match extension.to_ascii_lowercase().as_str() {
         "gz" | "gzip" | "tgz" | "zst" | "zstd" | "bz2" | "xz" | "lzma" | "lz4" | "br" | "sz" | "snappy"
-        | "z" => ("ends as a compressed file does, and exports are not compressed yet", UNCOMPRESSED),
-        "zip" | "7z" | "rar" | "tar" => ("ends as an archive does, and an export is none", UNCOMPRESSED),
+        | "z" => {
+            ("has the extension of a compressed file, and exports cannot be compressed yet", UNCOMPRESSED)
+        }
+        "zip" | "7z" | "rar" | "tar" => {
+            ("has the extension of an archive, and an export is not one", UNCOMPRESSED)
+        }
         "parquet" | "pq" => {
-            ("ends as a Parquet file does, and exports in Parquet are not supported yet", AS_TEXT)
+            ("has the extension of a Parquet file, and Parquet is not supported yet", AS_TEXT)
         }
         "xlsx" | "xlsm" | "xls" | "ods" => (
-            "ends as a workbook does, and an export is none",
+            "has the extension of a workbook, and an export is not one",
             "end it in .csv, which spreadsheets open; `[csv]` has `bom` and `formula_guard` for them",
         ),
         "avro" | "orc" | "feather" | "arrow" | "xml" | "yaml" | "yml" | "html" | "pdf" | "sql" | "db"
-        | "sqlite" | "sqlite3" | "duckdb" => ("ends as no export does", AS_TEXT),
+        | "sqlite" | "sqlite3" | "duckdb" => ("has the extension of a format that is not supported", AS_TEXT),
         _ => return None,
     })
 }
@@ -162,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_path_of_this_system_is_told_apart() {
+    fn texts_that_are_not_local_paths_are_recognized() {
         use NotLocal::{Backslashes, Drive, FileUrl, Host, Share, Store};
         for (text, expected) in [
             ("s3://bucket/a.csv", Store),
@@ -243,13 +246,9 @@ mod tests {
             (
                 "a.csv.gz",
                 Some(Format::Csv),
-                Err("ends as a compressed file does, and exports are not compressed yet"),
+                Err("has the extension of a compressed file, and exports cannot be compressed yet"),
             ),
-            (
-                "a.parquet",
-                None,
-                Err("ends as a Parquet file does, and exports in Parquet are not supported yet"),
-            ),
+            ("a.parquet", None, Err("has the extension of a Parquet file, and Parquet is not supported yet")),
         ] {
             assert_eq!(format_of(text, written).map_err(|(reason, _)| reason), expected, "{text}");
         }

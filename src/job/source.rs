@@ -44,6 +44,17 @@ pub enum SourceError {
     Columns(#[from] ColumnError),
 }
 
+impl SourceError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Query(error) => error.hint.clone(),
+            Self::Columns(error) => Some(error.hint(None)),
+        }
+    }
+}
+
 impl SoqlSource {
     /// A query whose columns have this layout, which must be [`Job::layout`](super::Job::layout), and the job's names and
     /// types.

@@ -91,9 +91,8 @@ impl Staged for Streamed {
         if self.can_restart() {
             return Ok(());
         }
-        let what = "the query had to start over, and what was already sent cannot be taken back";
-        Err(Failure::new(Exit::Incomplete, what)
-            .hint("write to a file, which is published only when it is whole"))
+        let what = "the query had to start over, but some of the output has already been sent";
+        Err(Failure::new(Exit::Incomplete, what).hint("write to a file instead of standard output"))
     }
 
     fn seal(mut self: Box<Self>) -> Result<Box<dyn Sealed>, Failure> {

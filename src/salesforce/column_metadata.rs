@@ -80,7 +80,7 @@ pub fn read(body: &[u8]) -> Result<Vec<Described>, Fault> {
         } else {
             Fault::new(
                 FaultKind::Truncated,
-                format!("the response is not whole JSON: {}", words(&error.to_string())),
+                format!("the response is not complete JSON: {}", words(&error.to_string())),
             )
         }
     })?;

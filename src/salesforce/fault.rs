@@ -333,7 +333,7 @@ fn described(head: &Head, body: &[u8]) -> String {
     match body.len() {
         0 => "no body".to_owned(),
         _ if head.is_html() => "a page of HTML".to_owned(),
-        length => format!("{length} bytes that are not an error of Salesforce's"),
+        length => format!("{length} bytes that are not a Salesforce error"),
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Identity {
 /// The call whose response [`read`] reads.
 #[must_use]
 pub fn call() -> Call<'static> {
-    Call::get(PATH).about("the question who the user is")
+    Call::get(PATH).about("the request for the user's identity")
 }
 
 /// Reads the response to [`call`]; `None` if it is something else.

@@ -223,7 +223,7 @@ fn not_whole(error: &jiter::JiterError) -> Fault {
             )
         }
         JiterErrorType::JsonError(what) => {
-            Fault::new(FaultKind::Truncated, format!("the response is not whole JSON: {what}"))
+            Fault::new(FaultKind::Truncated, format!("the response is not complete JSON: {what}"))
         }
     }
 }

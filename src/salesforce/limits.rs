@@ -18,8 +18,7 @@ pub fn read(header: &str) -> Option<ApiLimit> {
 /// The call whose response [`daily`] reads.
 #[must_use]
 pub fn call(api_version: &str) -> Call<'static> {
-    Call::get(format!("/services/data/v{api_version}/limits"))
-        .about("the question how many requests are left")
+    Call::get(format!("/services/data/v{api_version}/limits")).about("the request for the API limits")
 }
 
 /// Reads the limit on API requests per 24 hours from the response to [`call`].

@@ -140,7 +140,7 @@ fn not_a_token(head: &Head, body: &[u8], org: &Org) -> Fault {
         () if body.trim_ascii().is_empty() => "an empty body".to_owned(),
         () if start == b"<?xml" => "XML".to_owned(),
         () if head.is_html() || start.starts_with(b"<") => "a page of HTML".to_owned(),
-        () => format!("{} bytes that are not whole JSON", body.len()),
+        () => format!("{} bytes of incomplete or invalid JSON", body.len()),
     };
     let what =
         format!("\"{}\" responded to the login with {sent} instead of a token (status 200)", org.login_url);
@@ -199,7 +199,12 @@ mod tests {
                 FaultKind::Truncated,
             ),
             (&[], " ", "an empty body", FaultKind::Truncated),
-            (&[], "{\"access_token\":\"secret", "23 bytes that are not whole JSON", FaultKind::Truncated),
+            (
+                &[],
+                "{\"access_token\":\"secret",
+                "23 bytes of incomplete or invalid JSON",
+                FaultKind::Truncated,
+            ),
             (&[], "{}", "without \"access_token\"", FaultKind::LoginRefused),
             (&[], "{\"access_token\":\"secret\"}", "without \"instance_url\"", FaultKind::LoginRefused),
             (

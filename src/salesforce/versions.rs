@@ -7,7 +7,7 @@ use super::call::Call;
 /// The call that lists them; it needs no session, and is free.
 #[must_use]
 pub fn call() -> Call<'static> {
-    Call::get("/services/data").about("the question which API versions it has")
+    Call::get("/services/data").about("the request for its API versions")
 }
 
 /// Reads the list: versions as in `62.0`, oldest first; `None` if the body is not one. What is not a version is left out.

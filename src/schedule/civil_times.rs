@@ -31,10 +31,13 @@ impl CivilTimes {
         };
         match times.next_after(civil::date(1969, 12, 31).at(23, 59, 59, 0)) {
             Some(_) => Ok(times),
-            None => Err(ScheduleError(format!(
-                "it would never run: day of month {} does not occur in month {}",
-                fields.days_of_month, fields.months,
-            ))),
+            None => Err(ScheduleError::new(
+                format!(
+                    "the job would never run: month {} has no day {}",
+                    fields.months, fields.days_of_month,
+                ),
+                "correct the day of the month or the month",
+            )),
         }
     }
 
@@ -57,7 +60,12 @@ fn enumeration(fields: &Fields, days: &str, weekdays: &str) -> Result<cron::Sche
     let months = list(fields.months, 1..=12, 0);
     // Seconds come first there, and both kinds of day must hold.
     let text = format!("0 {minutes} {hours} {days} {months} {weekdays}");
-    text.parse().map_err(|error| ScheduleError(format!("it cannot be enumerated: {error}")))
+    text.parse().map_err(|error| {
+        ScheduleError::new(
+            format!("the times cannot be enumerated: {error}"),
+            "write the schedule in another way",
+        )
+    })
 }
 
 /// The values of a set as `cron` reads them, `*` for all.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::ScheduleError;
 
-/// What a schedule's five fields name.
+/// The values of a schedule's five fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fields {
     pub(super) minutes: ValueSet,
@@ -22,17 +22,19 @@ impl Fields {
     pub(super) fn parse(text: &str) -> Result<Self, ScheduleError> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let words = match words.as_slice() {
-            [] => return Err(ScheduleError(format!("it is empty; {FIVE_FIELDS}"))),
+            [] => return Err(ScheduleError::new("the schedule is empty", FIVE_FIELDS)),
             [name, rest @ ..] if name.starts_with('@') => expand_macro(name, rest)?,
             &[minute, hour, day_of_month, month, day_of_week] => {
                 [minute, hour, day_of_month, month, day_of_week]
             }
             words => return Err(wrong_count(words)),
         };
-        let mut mistakes = Vec::new();
+        let mut wrong: Vec<String> = Vec::new();
+        let mut hints: Vec<String> = Vec::new();
         let mut read = |field: Field, text| {
-            read_field(field, text).unwrap_or_else(|mistake| {
-                mistakes.push(format!("{field} field `{text}`: {mistake}"));
+            read_field(field, text).unwrap_or_else(|FieldMistake { what, hint }| {
+                wrong.push(format!("{field} field: {what}"));
+                hints.push(hint);
                 ValueSet::default()
             })
         };
@@ -46,7 +48,10 @@ impl Fields {
             interval: hour.starts_with('*'),
             either_day: !day_of_month.starts_with('*') && !day_of_week.starts_with('*'),
         };
-        if mistakes.is_empty() { Ok(fields) } else { Err(ScheduleError(mistakes.join("; and "))) }
+        match wrong.is_empty() {
+            true => Ok(fields),
+            false => Err(ScheduleError::new(wrong.join("; "), hints.join("; "))),
+        }
     }
 
     /// Whether the hour field begins with `*`.
@@ -54,12 +59,12 @@ impl Fields {
         self.interval
     }
 
-    /// Whether a day needs only one of day of month and day of week: where neither field begins with `*`.
+    /// Whether a day needs to match only one of day of month and day of week: if neither field begins with `*`.
     pub(super) fn either_day(&self) -> bool {
         self.either_day
     }
 
-    /// A text that is the same for every spelling of the same times.
+    /// A text that does not depend on how the times are spelled.
     pub(super) fn canonical(&self) -> String {
         let Self { minutes, hours, days_of_month, months, days_of_week, interval, either_day } = self;
         let kind = if *interval { "interval" } else { "fixed" };
@@ -95,7 +100,7 @@ impl fmt::Display for ValueSet {
 }
 
 const FIVE_FIELDS: &str =
-    "five fields are expected: minute, hour, day of month, month, day of week, as in `0 2 * * *`";
+    "write minute, hour, day of month, month and day of week, as in \"0 2 * * *\" for every day at 02:00";
 
 const MACROS: [(&str, [&str; 5]); 7] = [
     ("@hourly", ["0", "*", "*", "*", "*"]),
@@ -110,43 +115,60 @@ const MACROS: [(&str, [&str; 5]); 7] = [
 fn expand_macro(name: &str, rest: &[&str]) -> Result<[&'static str; 5], ScheduleError> {
     let lower = name.to_ascii_lowercase();
     let known = MACROS.iter().find(|(known, _)| *known == lower);
-    match (known, lower.as_str()) {
-        (Some((_, fields)), _) if rest.is_empty() => Ok(*fields),
-        (Some(_), _) => Err(ScheduleError(format!("`{name}` must be alone; remove `{}`", rest.join(" ")))),
-        (None, "@reboot") => Err(ScheduleError(format!(
-            "`{name}` is not a time of day; leave `schedule` out and run the job when the machine starts"
-        ))),
-        (None, "@every") => Err(ScheduleError(format!(
-            "`{name}` is not cron; write the minutes or hours of the clock, as in `*/30 * * * *` or `0 */6 * * *`"
-        ))),
+    let (what, hint) = match (known, lower.as_str()) {
+        (Some((_, fields)), _) if rest.is_empty() => return Ok(*fields),
+        (Some(_), _) => {
+            (format!("there is more text after \"{name}\""), format!("remove \"{}\"", rest.join(" ")))
+        }
+        (None, "@reboot") => (
+            format!("\"{name}\" is not a time"),
+            "remove `schedule`, and run the job when the machine starts".to_owned(),
+        ),
+        (None, "@every") => (
+            format!("\"{name}\" is not Unix cron"),
+            "write minutes or hours of the clock, as in \"*/30 * * * *\" or \"0 */6 * * *\"".to_owned(),
+        ),
         (None, _) => {
             let names: Vec<&str> = MACROS.iter().map(|(known, _)| *known).collect();
-            Err(ScheduleError(format!("`{name}` is not known; the names are {}", names.join(", "))))
+            (format!("\"{name}\" is unknown"), format!("choose one of {}", names.join(", ")))
         }
-    }
+    };
+    Err(ScheduleError::new(what, hint))
 }
 
 fn wrong_count(words: &[&str]) -> ScheduleError {
-    let found = match words.len() {
-        1 => "there is 1 field".to_owned(),
-        count => format!("there are {count} fields"),
+    let what = match words.len() {
+        1 => "there is 1 field instead of five".to_owned(),
+        count => format!("there are {count} fields instead of five"),
     };
     let first = words.first().copied().unwrap_or_default();
     let is_year = |word: &&str| word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
     let hint = match words {
         _ if first.starts_with("TZ=") || first.starts_with("CRON_TZ=") => {
-            "; set the time zone with the key `timezone`"
+            "set the time zone with the key `timezone`".to_owned()
         }
-        [.., last] if words.len() == 6 && is_year(last) => {
-            "; there is no field for the year, leave the last one out"
+        [shorter @ .., last] if words.len() == 6 && is_year(last) => {
+            format!("remove the year: \"{}\"", shorter.join(" "))
         }
-        _ if words.len() == 6 => "; there is no field for seconds, leave the first one out",
-        _ if words.len() == 7 => {
-            "; there are no fields for seconds and the year, leave the first and the last one out"
+        // Seconds come first in some crons. Fields of any other kind are not guessed: `0 2 * * * *` without its first
+        // field would run every hour.
+        [seconds, minute, hour, ..]
+            if words.len() == 6 && [seconds, minute, hour].iter().all(|word| is_number(word)) =>
+        {
+            format!("remove the seconds: \"{}\"", words[1..].join(" "))
         }
-        _ => "",
+        [seconds, shorter @ .., last]
+            if words.len() == 7 && is_number(seconds) && (is_year(last) || *last == "*") =>
+        {
+            format!("remove the seconds and the year: \"{}\"", shorter.join(" "))
+        }
+        _ => FIVE_FIELDS.to_owned(),
     };
-    ScheduleError(format!("{found}; {FIVE_FIELDS}{hint}"))
+    ScheduleError::new(what, hint)
+}
+
+fn is_number(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,9 +185,9 @@ impl fmt::Display for Field {
         f.write_str(match self {
             Self::Minute => "minute",
             Self::Hour => "hour",
-            Self::DayOfMonth => "day of month",
+            Self::DayOfMonth => "day-of-month",
             Self::Month => "month",
-            Self::DayOfWeek => "day of week",
+            Self::DayOfWeek => "day-of-week",
         })
     }
 }
@@ -184,12 +206,12 @@ impl Field {
             Self::Hour => 23,
             Self::DayOfMonth => 31,
             Self::Month => 12,
-            // Sunday again.
+            // 7 is Sunday, like 0.
             Self::DayOfWeek => 7,
         }
     }
 
-    /// The number of values: a larger step would promise what no clock does, `*/90` every 90 minutes.
+    /// The number of values. A larger step would suggest an interval that cron does not have, such as 90 minutes.
     fn largest_step(self) -> u8 {
         match self {
             Self::Minute => 60,
@@ -200,14 +222,16 @@ impl Field {
         }
     }
 
-    fn allowed(self) -> &'static str {
-        match self {
-            Self::Minute => "a minute is 0 to 59",
-            Self::Hour => "an hour is 0 to 23",
-            Self::DayOfMonth => "a day of month is 1 to 31",
-            Self::Month => "a month is 1 to 12 or jan to dec",
-            Self::DayOfWeek => "a day of week is 0 to 7, where 0 and 7 are Sunday, or sun to sat",
-        }
+    /// A mistake whose hint is what the field may contain.
+    fn mistake(self, what: String) -> FieldMistake {
+        let hint = match self {
+            Self::Minute => "write a minute, 0 to 59",
+            Self::Hour => "write an hour, 0 to 23",
+            Self::DayOfMonth => "write a day of the month, 1 to 31",
+            Self::Month => "write a month, 1 to 12 or jan to dec",
+            Self::DayOfWeek => "write a day of the week, 0 to 7 (0 and 7 are Sunday) or sun to sat",
+        };
+        FieldMistake { what, hint: hint.to_owned() }
     }
 
     fn names(self) -> &'static [&'static str] {
@@ -235,12 +259,21 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 
-/// The values that one field's text names, or what is wrong with it.
-fn read_field(field: Field, text: &str) -> Result<ValueSet, String> {
+/// What is wrong with one item of a field, and what to do about it.
+struct FieldMistake {
+    what: String,
+    hint: String,
+}
+
+/// The values that the text of a field names.
+fn read_field(field: Field, text: &str) -> Result<ValueSet, FieldMistake> {
     let mut values = ValueSet::default();
     for item in text.split(',') {
         if item.is_empty() {
-            return Err(format!("a value is missing before or after a comma; {}", field.allowed()));
+            return Err(FieldMistake {
+                what: format!("\"{text}\" lacks a value before or after a comma"),
+                hint: "remove the comma".to_owned(),
+            });
         }
         let (first, last, step) = read_item(field, item)?;
         for value in (first..=last).step_by(step.into()) {
@@ -251,8 +284,8 @@ fn read_field(field: Field, text: &str) -> Result<ValueSet, String> {
     Ok(values)
 }
 
-/// `*`, a value or a range, the last and the first with a step or without: first, last and step.
-fn read_item(field: Field, item: &str) -> Result<(u8, u8, u8), String> {
+/// The first value, the last value and the step of `*`, a value or a range.
+fn read_item(field: Field, item: &str) -> Result<(u8, u8, u8), FieldMistake> {
     let (span, step) = match item.split_once('/') {
         Some((span, step)) => (span, Some(step)),
         None => (item, None),
@@ -262,56 +295,67 @@ fn read_item(field: Field, item: &str) -> Result<(u8, u8, u8), String> {
     let step = read_step(field, item, step)?;
     if span != "*" && !span.contains('-') {
         let last = field.largest();
-        return Err(format!("`{item}` has a step without a range; write `{span}-{last}/{step}`"));
+        return Err(FieldMistake {
+            what: format!("\"{item}\" has a step without a range"),
+            hint: format!("write \"{first}-{last}/{step}\""),
+        });
     }
     Ok((first, last, step))
 }
 
-fn read_step(field: Field, item: &str, step: &str) -> Result<u8, String> {
+fn read_step(field: Field, item: &str, step: &str) -> Result<u8, FieldMistake> {
     let largest = field.largest_step();
-    let allowed = format!("a step in this field is 1 to {largest}");
+    let wrong = |what, more: &str| {
+        Err(FieldMistake { what, hint: format!("write a step in the range 1 to {largest}{more}") })
+    };
     if step.is_empty() {
-        return Err(format!("`{item}` has no step after the slash; {allowed}"));
+        return wrong(format!("\"{item}\" has no step after the slash"), "");
     }
-    if !step.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("`{step}` in `{item}` is not a step; {allowed}"));
+    if !is_number(step) {
+        return wrong(format!("\"{step}\" in \"{item}\" is not a step"), "");
     }
     match step.parse() {
-        Ok(0) => Err(format!("`{item}` has a step of zero; {allowed}")),
+        Ok(0) => wrong(format!("\"{item}\" has a step of zero"), ""),
         Ok(step) if step <= largest => Ok(step),
         _ => {
-            let hint = match field {
-                Field::Minute => ": the count restarts every hour",
-                Field::Hour => ": the count restarts every day",
-                Field::DayOfMonth => ": the count restarts every month",
-                Field::Month => ": the count restarts every year",
-                Field::DayOfWeek => ": the count restarts every week",
+            let restart = match field {
+                Field::Minute => "hour",
+                Field::Hour => "day",
+                Field::DayOfMonth => "month",
+                Field::Month => "year",
+                Field::DayOfWeek => "week",
             };
-            Err(format!("`{item}` has a step of {step}; {allowed}{hint}"))
+            wrong(
+                format!("the step of \"{item}\" is out of range"),
+                &format!(": the count restarts every {restart}"),
+            )
         }
     }
 }
 
-/// `*`, a value or a range, without a step: first and last.
-fn read_span(field: Field, item: &str, span: &str) -> Result<(u8, u8), String> {
+/// The first and the last value of `*`, a value or a range without a step.
+fn read_span(field: Field, item: &str, span: &str) -> Result<(u8, u8), FieldMistake> {
     if span == "*" {
         return Ok((field.smallest(), field.largest()));
     }
     if span.is_empty() {
-        return Err(format!("`{item}` has nothing before the slash; write `*{item}`"));
+        return Err(FieldMistake {
+            what: format!("\"{item}\" has nothing before the slash"),
+            hint: format!("write \"*{item}\""),
+        });
     }
     let Some((first, last)) = span.split_once('-') else {
         let value = read_value(field, span)?;
         return Ok((value, value));
     };
     if first.is_empty() || last.is_empty() {
-        return Err(format!("`{item}` lacks an end of its range; {}", field.allowed()));
+        return Err(field.mistake(format!("\"{item}\" is a range with one end missing")));
     }
     if last.contains('-') {
-        return Err(format!("`{item}` is a range with three ends; {}", field.allowed()));
+        return Err(field.mistake(format!("\"{item}\" is a range with more than two ends")));
     }
     let (from, mut to) = (read_value(field, first)?, read_value(field, last)?);
-    // A week may end with Sunday by name, as it may by its second number.
+    // A week may end with Sunday, by its name as well as by its second number.
     if field == Field::DayOfWeek && to == 0 && !last.starts_with('0') && from > 0 {
         to = 7;
     }
@@ -321,25 +365,25 @@ fn read_span(field: Field, item: &str, span: &str) -> Result<(u8, u8), String> {
     Ok((from, to))
 }
 
-fn backwards(field: Field, item: &str, (first, from): (&str, u8), (last, to): (&str, u8)) -> String {
+fn backwards(field: Field, item: &str, (first, from): (&str, u8), (last, to): (&str, u8)) -> FieldMistake {
     let (smallest, largest) = match field {
         Field::DayOfWeek => (0, 6),
         _ => (field.smallest(), field.largest()),
     };
-    let instead = match field {
-        _ if item.contains('/') => return format!("`{item}` runs backwards; the smaller end comes first"),
-        Field::DayOfWeek if to == 0 => format!("{first}-7"),
-        Field::DayOfWeek if from == 7 => format!("0-{last}"),
-        _ => format!("{first}-{largest},{smallest}-{last}"),
+    let hint = match field {
+        _ if item.contains('/') => "write the smaller end first".to_owned(),
+        Field::DayOfWeek if to == 0 => format!("write \"{first}-7\""),
+        Field::DayOfWeek if from == 7 => format!("write \"0-{last}\""),
+        _ => format!("write \"{first}-{largest},{smallest}-{last}\""),
     };
-    format!("`{item}` runs backwards; write `{instead}`")
+    FieldMistake { what: format!("\"{item}\" runs backwards"), hint }
 }
 
-fn read_value(field: Field, text: &str) -> Result<u8, String> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+fn read_value(field: Field, text: &str) -> Result<u8, FieldMistake> {
+    if is_number(text) {
         return match text.parse() {
             Ok(value) if (field.smallest()..=field.largest()).contains(&value) => Ok(value),
-            _ => Err(format!("`{text}` is out of range; {}", field.allowed())),
+            _ => Err(field.mistake(format!("\"{text}\" is out of range"))),
         };
     }
     let lower = text.to_ascii_lowercase();
@@ -350,38 +394,49 @@ fn read_value(field: Field, text: &str) -> Result<u8, String> {
     }
 }
 
-/// What to tell someone who wrote something that is neither a number nor a name of this field.
-fn no_value(field: Field, text: &str, lower: &str) -> String {
-    let allowed = field.allowed();
+/// The mistake of a text that is neither a number nor a name of this field.
+fn no_value(field: Field, text: &str, lower: &str) -> FieldMistake {
+    let hinted = |what: String, hint: String| FieldMistake { what, hint };
+    let unsupported = |what: &str| field.mistake(format!("\"{text}\": {what} is not supported"));
     let days = matches!(field, Field::DayOfMonth | Field::DayOfWeek);
     // `15W`, `5L`, `friL`
     let day_then = |letter| {
-        lower.strip_suffix(letter).is_some_and(|day| {
-            day.bytes().all(|byte| byte.is_ascii_digit()) || WEEKDAYS.iter().any(|name| name[..3] == *day)
-        })
+        lower
+            .strip_suffix(letter)
+            .is_some_and(|day| is_number(day) || WEEKDAYS.iter().any(|name| name[..3] == *day))
     };
-    let begins_with_one_of =
-        |names: &[&str]| lower.len() >= 3 && names.iter().any(|name| lower.starts_with(&name[..3]));
+    let name = |names: &[&'static str]| {
+        names.iter().find(|name| lower.len() >= 3 && lower.starts_with(&name[..3])).copied()
+    };
     if text == "?" {
-        "`?` is not Unix cron; write `*`".to_owned()
+        hinted("\"?\" is not Unix cron".to_owned(), "write \"*\"".to_owned())
     } else if text.contains('#') {
-        format!("`{text}`: the nth weekday of a month is not supported; {allowed}")
+        unsupported("the nth weekday of a month")
     } else if days && (day_then('l') || lower == "lw") {
-        format!("`{text}`: the last day of a month or week is not supported; {allowed}")
+        unsupported("the last day of a month or week")
     } else if days && day_then('w') {
-        format!("`{text}`: the weekday nearest to a date is not supported; {allowed}")
+        unsupported("the weekday nearest to a date")
     } else if lower == "h" || lower.starts_with("h(") || text.contains('~') {
-        format!("`{text}`: no value is chosen by chance, but the key `jitter` spreads starts; {allowed}")
+        hinted(
+            format!("\"{text}\": a value chosen by chance is not supported"),
+            "choose one, and spread starts with the key `jitter`".to_owned(),
+        )
     } else if text.contains('*') {
-        format!("`{text}`: a `*` stands alone or before a step, as in `*/2`; {allowed}")
-    } else if begins_with_one_of(field.names()) {
-        format!("`{text}` is no name: names have three letters, as in `{}`; {allowed}", &lower[..3])
-    } else if begins_with_one_of(&MONTHS) {
-        format!("`{text}` is a month; months are the fourth field; {allowed}")
-    } else if begins_with_one_of(&WEEKDAYS) {
-        format!("`{text}` is a day of week; those are the fifth field; {allowed}")
+        hinted(
+            format!("\"{text}\": a \"*\" cannot be part of a value or a range"),
+            "write only \"*\", or add a step as in \"*/2\"".to_owned(),
+        )
+    } else if let Some(name) = name(field.names()) {
+        hinted(format!("\"{text}\" is not a three-letter name"), format!("write \"{}\"", &name[..3]))
+    } else if name(&MONTHS).is_some() {
+        hinted(format!("\"{text}\" is a month"), "write months in the fourth field".to_owned())
+    } else if name(&WEEKDAYS).is_some() {
+        hinted(
+            format!("\"{text}\" is a day of the week"),
+            "write days of the week in the fifth field".to_owned(),
+        )
     } else {
-        format!("`{text}` is no value; {allowed}")
+        field.mistake(format!("\"{text}\" is invalid"))
     }
 }
 
@@ -523,187 +578,187 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_field_what_was_found_and_what_is_allowed() {
-        let minute = "a minute is 0 to 59";
-        let hour = "an hour is 0 to 23";
-        let day = "a day of month is 1 to 31";
-        let month = "a month is 1 to 12 or jan to dec";
-        let weekday = "a day of week is 0 to 7, where 0 and 7 are Sunday, or sun to sat";
-        let five =
-            "five fields are expected: minute, hour, day of month, month, day of week, as in `0 2 * * *`";
-        let cases = [
-            // How many fields.
-            ("", format!("it is empty; {five}")),
-            ("  \n", format!("it is empty; {five}")),
-            ("5", format!("there is 1 field; {five}")),
-            ("0 2 * *", format!("there are 4 fields; {five}")),
-            (
-                "0 0 2 * * ?",
-                format!("there are 6 fields; {five}; there is no field for seconds, leave the first one out"),
-            ),
-            (
-                "0 2 * * * 2027",
-                format!(
-                    "there are 6 fields; {five}; there is no field for the year, leave the last one out"
-                ),
-            ),
+    fn a_mistake_names_the_field_what_is_wrong_and_what_to_write() {
+        let five = "write minute, hour, day of month, month and day of week, as in \"0 2 * * *\" for every day at 02:00";
+        let minute = "write a minute, 0 to 59";
+        let hour = "write an hour, 0 to 23";
+        let day = "write a day of the month, 1 to 31";
+        let month = "write a month, 1 to 12 or jan to dec";
+        let weekday = "write a day of the week, 0 to 7 (0 and 7 are Sunday) or sun to sat";
+        let by_chance = "choose one, and spread starts with the key `jitter`";
+        let star = "write only \"*\", or add a step as in \"*/2\"";
+        for (text, what, hint) in [
+            // The number of fields.
+            ("", "the schedule is empty", five),
+            ("  \n", "the schedule is empty", five),
+            ("5", "there is 1 field instead of five", five),
+            ("0 2 * *", "there are 4 fields instead of five", five),
+            ("0 0 2 * * ?", "there are 6 fields instead of five", "remove the seconds: \"0 2 * * ?\""),
+            ("0 2 * * * *", "there are 6 fields instead of five", five),
+            ("0 2 * * * 2027", "there are 6 fields instead of five", "remove the year: \"0 2 * * *\""),
             (
                 "0 0 2 * * ? *",
-                format!(
-                    "there are 7 fields; {five}; there are no fields for seconds and the year, leave the first \
-                     and the last one out"
-                ),
+                "there are 7 fields instead of five",
+                "remove the seconds and the year: \"0 2 * * ?\"",
             ),
-            ("0 2 * * * a b c", format!("there are 8 fields; {five}")),
+            ("0 2 * * * a b c", "there are 8 fields instead of five", five),
             (
                 "TZ=Europe/Berlin 0 2 * * *",
-                format!(
-                    "there are 6 fields; {five}; set the time zone with the key `timezone`"
-                ),
+                "there are 6 fields instead of five",
+                "set the time zone with the key `timezone`",
             ),
             // Macros.
             (
                 "@reboot",
-                "`@reboot` is not a time of day; leave `schedule` out and run the job when the machine starts".into(),
+                "\"@reboot\" is not a time",
+                "remove `schedule`, and run the job when the machine starts",
             ),
             (
                 "@every 1h",
-                "`@every` is not cron; write the minutes or hours of the clock, as in `*/30 * * * *` or `0 */6 * * *`"
-                    .into(),
+                "\"@every\" is not Unix cron",
+                "write minutes or hours of the clock, as in \"*/30 * * * *\" or \"0 */6 * * *\"",
             ),
             (
                 "@dayly",
-                "`@dayly` is not known; the names are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, \
-                 @annually"
-                    .into(),
+                "\"@dayly\" is unknown",
+                "choose one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually",
             ),
-            ("@daily 5", "`@daily` must be alone; remove `5`".into()),
+            ("@daily 5", "there is more text after \"@daily\"", "remove \"5\""),
             // Values.
-            ("60 2 * * *", format!("minute field `60`: `60` is out of range; {minute}")),
-            ("0 24 * * *", format!("hour field `24`: `24` is out of range; {hour}")),
-            ("0 2 0 * *", format!("day of month field `0`: `0` is out of range; {day}")),
-            ("0 2 32 * *", format!("day of month field `32`: `32` is out of range; {day}")),
-            ("0 2 * 0 *", format!("month field `0`: `0` is out of range; {month}")),
-            ("0 2 * 13 *", format!("month field `13`: `13` is out of range; {month}")),
-            ("0 2 * * 8", format!("day of week field `8`: `8` is out of range; {weekday}")),
-            ("300 2 * * *", format!("minute field `300`: `300` is out of range; {minute}")),
-            ("0 1-24 * * *", format!("hour field `1-24`: `24` is out of range; {hour}")),
+            ("60 2 * * *", "minute field: \"60\" is out of range", minute),
+            ("0 24 * * *", "hour field: \"24\" is out of range", hour),
+            ("0 2 0 * *", "day-of-month field: \"0\" is out of range", day),
+            ("0 2 32 * *", "day-of-month field: \"32\" is out of range", day),
+            ("0 2 * 0 *", "month field: \"0\" is out of range", month),
+            ("0 2 * 13 *", "month field: \"13\" is out of range", month),
+            ("0 2 * * 8", "day-of-week field: \"8\" is out of range", weekday),
+            ("300 2 * * *", "minute field: \"300\" is out of range", minute),
+            ("0 1-24 * * *", "hour field: \"24\" is out of range", hour),
             (
                 "99999999999999999999 2 * * *",
-                format!("minute field `99999999999999999999`: `99999999999999999999` is out of range; {minute}"),
+                "minute field: \"99999999999999999999\" is out of range",
+                minute,
             ),
-            ("1.5 2 * * *", format!("minute field `1.5`: `1.5` is no value; {minute}")),
-            ("+5 2 * * *", format!("minute field `+5`: `+5` is no value; {minute}")),
-            ("５ 2 * * *", format!("minute field `５`: `５` is no value; {minute}")),
-            ("ﬁﬁ 2 * * ééé", {
-                format!(
-                    "minute field `ﬁﬁ`: `ﬁﬁ` is no value; {minute}; and day of week field `ééé`: `ééé` is no value; \
-                     {weekday}"
-                )
-            }),
+            ("1.5 2 * * *", "minute field: \"1.5\" is invalid", minute),
+            ("+5 2 * * *", "minute field: \"+5\" is invalid", minute),
+            ("５ 2 * * *", "minute field: \"５\" is invalid", minute),
+            (
+                "ﬁﬁ 2 * * ééé",
+                "minute field: \"ﬁﬁ\" is invalid; day-of-week field: \"ééé\" is invalid",
+                "write a minute, 0 to 59; write a day of the week, 0 to 7 (0 and 7 are Sunday) or sun to sat",
+            ),
             // Lists and ranges.
             (
                 "1,,2 2 * * *",
-                format!("minute field `1,,2`: a value is missing before or after a comma; {minute}"),
+                "minute field: \"1,,2\" lacks a value before or after a comma",
+                "remove the comma",
             ),
-            (", 2 * * *", format!("minute field `,`: a value is missing before or after a comma; {minute}")),
-            ("0 2, * * *", format!("hour field `2,`: a value is missing before or after a comma; {hour}")),
-            ("0 -2 * * *", format!("hour field `-2`: `-2` lacks an end of its range; {hour}")),
-            ("0 2- * * *", format!("hour field `2-`: `2-` lacks an end of its range; {hour}")),
-            ("0 1-2-3 * * *", format!("hour field `1-2-3`: `1-2-3` is a range with three ends; {hour}")),
-            ("0 22-6 * * *", "hour field `22-6`: `22-6` runs backwards; write `22-23,0-6`".into()),
-            ("0 2 * nov-feb *", "month field `nov-feb`: `nov-feb` runs backwards; write `nov-12,1-feb`".into()),
-            ("0 2 * * fri-mon", "day of week field `fri-mon`: `fri-mon` runs backwards; write `fri-6,0-mon`".into()),
-            ("0 2 * * 6-0", "day of week field `6-0`: `6-0` runs backwards; write `6-7`".into()),
-            ("0 2 * * 7-1", "day of week field `7-1`: `7-1` runs backwards; write `0-1`".into()),
-            (
-                "0 22-6/2 * * *",
-                "hour field `22-6/2`: `22-6/2` runs backwards; the smaller end comes first".into(),
-            ),
-            ("0 1–5 * * *", format!("hour field `1–5`: `1–5` is no value; {hour}")),
-            ("*-5 2 * * *", format!("minute field `*-5`: `*`: a `*` stands alone or before a step, as in `*/2`; {minute}")),
-            ("*5 2 * * *", format!("minute field `*5`: `*5`: a `*` stands alone or before a step, as in `*/2`; {minute}")),
+            (", 2 * * *", "minute field: \",\" lacks a value before or after a comma", "remove the comma"),
+            ("0 2, * * *", "hour field: \"2,\" lacks a value before or after a comma", "remove the comma"),
+            ("0 -2 * * *", "hour field: \"-2\" is a range with one end missing", hour),
+            ("0 2- * * *", "hour field: \"2-\" is a range with one end missing", hour),
+            ("0 1-2-3 * * *", "hour field: \"1-2-3\" is a range with more than two ends", hour),
+            ("0 22-6 * * *", "hour field: \"22-6\" runs backwards", "write \"22-23,0-6\""),
+            ("0 2 * nov-feb *", "month field: \"nov-feb\" runs backwards", "write \"nov-12,1-feb\""),
+            ("0 2 * * fri-mon", "day-of-week field: \"fri-mon\" runs backwards", "write \"fri-6,0-mon\""),
+            ("0 2 * * 6-0", "day-of-week field: \"6-0\" runs backwards", "write \"6-7\""),
+            ("0 2 * * 7-1", "day-of-week field: \"7-1\" runs backwards", "write \"0-1\""),
+            ("0 22-6/2 * * *", "hour field: \"22-6/2\" runs backwards", "write the smaller end first"),
+            ("0 1–5 * * *", "hour field: \"1–5\" is invalid", hour),
+            ("*-5 2 * * *", "minute field: \"*\": a \"*\" cannot be part of a value or a range", star),
+            ("*5 2 * * *", "minute field: \"*5\": a \"*\" cannot be part of a value or a range", star),
             // Steps.
-            ("*/0 2 * * *", "minute field `*/0`: `*/0` has a step of zero; a step in this field is 1 to 60".into()),
+            ("*/0 2 * * *", "minute field: \"*/0\" has a step of zero", "write a step in the range 1 to 60"),
             (
                 "*/90 * * * *",
-                "minute field `*/90`: `*/90` has a step of 90; a step in this field is 1 to 60: the count restarts \
-                 every hour"
-                    .into(),
+                "minute field: the step of \"*/90\" is out of range",
+                "write a step in the range 1 to 60: the count restarts every hour",
             ),
             (
                 "0 */36 * * *",
-                "hour field `*/36`: `*/36` has a step of 36; a step in this field is 1 to 24: the count restarts \
-                 every day"
-                    .into(),
+                "hour field: the step of \"*/36\" is out of range",
+                "write a step in the range 1 to 24: the count restarts every day",
             ),
             (
                 "0 2 */45 * *",
-                "day of month field `*/45`: `*/45` has a step of 45; a step in this field is 1 to 31: the count \
-                 restarts every month"
-                    .into(),
+                "day-of-month field: the step of \"*/45\" is out of range",
+                "write a step in the range 1 to 31: the count restarts every month",
             ),
             (
                 "0 2 1 */18 *",
-                "month field `*/18`: `*/18` has a step of 18; a step in this field is 1 to 12: the count restarts \
-                 every year"
-                    .into(),
+                "month field: the step of \"*/18\" is out of range",
+                "write a step in the range 1 to 12: the count restarts every year",
             ),
             (
                 "0 2 * * */14",
-                "day of week field `*/14`: `*/14` has a step of 14; a step in this field is 1 to 7: the count restarts \
-                 every week"
-                    .into(),
+                "day-of-week field: the step of \"*/14\" is out of range",
+                "write a step in the range 1 to 7: the count restarts every week",
             ),
             (
                 "*/ 2 * * *",
-                "minute field `*/`: `*/` has no step after the slash; a step in this field is 1 to 60".into(),
+                "minute field: \"*/\" has no step after the slash",
+                "write a step in the range 1 to 60",
             ),
             (
                 "*/5/2 2 * * *",
-                "minute field `*/5/2`: `5/2` in `*/5/2` is not a step; a step in this field is 1 to 60".into(),
+                "minute field: \"5/2\" in \"*/5/2\" is not a step",
+                "write a step in the range 1 to 60",
             ),
-            ("/5 2 * * *", "minute field `/5`: `/5` has nothing before the slash; write `*/5`".into()),
-            (
-                "5/10 2 * * *",
-                "minute field `5/10`: `5/10` has a step without a range; write `5-59/10`".into(),
-            ),
+            ("/5 2 * * *", "minute field: \"/5\" has nothing before the slash", "write \"*/5\""),
+            ("5/10 2 * * *", "minute field: \"5/10\" has a step without a range", "write \"5-59/10\""),
             // Names.
-            ("0 mon * * *", format!("hour field `mon`: `mon` is a day of week; those are the fifth field; {hour}")),
-            ("0 2 * * jan", format!("day of week field `jan`: `jan` is a month; months are the fourth field; {weekday}")),
-            ("0 2 * sun *", format!("month field `sun`: `sun` is a day of week; those are the fifth field; {month}")),
             (
-                "0 2 * January *",
-                format!("month field `January`: `January` is no name: names have three letters, as in `jan`; {month}"),
+                "0 mon * * *",
+                "hour field: \"mon\" is a day of the week",
+                "write days of the week in the fifth field",
+            ),
+            ("0 2 * * jan", "day-of-week field: \"jan\" is a month", "write months in the fourth field"),
+            (
+                "0 2 * sun *",
+                "month field: \"sun\" is a day of the week",
+                "write days of the week in the fifth field",
+            ),
+            ("0 2 * January *", "month field: \"January\" is not a three-letter name", "write \"jan\""),
+            ("0 2 * * Tues", "day-of-week field: \"Tues\" is not a three-letter name", "write \"tue\""),
+            // Extensions of other crons.
+            ("0 2 ? * 1", "day-of-month field: \"?\" is not Unix cron", "write \"*\""),
+            ("0 2 L * *", "day-of-month field: \"L\": the last day of a month or week is not supported", day),
+            (
+                "0 2 LW * *",
+                "day-of-month field: \"LW\": the last day of a month or week is not supported",
+                day,
             ),
             (
-                "0 2 * * Tues",
-                format!("day of week field `Tues`: `Tues` is no name: names have three letters, as in `tue`; {weekday}"),
-            ),
-            // What other crons have.
-            ("0 2 ? * 1", "day of month field `?`: `?` is not Unix cron; write `*`".into()),
-            ("0 2 L * *", format!("day of month field `L`: `L`: the last day of a month or week is not supported; {day}")),
-            ("0 2 LW * *", format!("day of month field `LW`: `LW`: the last day of a month or week is not supported; {day}")),
-            ("0 2 * * 5L", format!("day of week field `5L`: `5L`: the last day of a month or week is not supported; {weekday}")),
-            ("0 2 * * friL", format!("day of week field `friL`: `friL`: the last day of a month or week is not supported; {weekday}")),
-            ("0 2 15W * *", format!("day of month field `15W`: `15W`: the weekday nearest to a date is not supported; {day}")),
-            ("0 2 * * mon#1", format!("day of week field `mon#1`: `mon#1`: the nth weekday of a month is not supported; {weekday}")),
-            (
-                "H 2 * * *",
-                format!("minute field `H`: `H`: no value is chosen by chance, but the key `jitter` spreads starts; {minute}"),
+                "0 2 * * 5L",
+                "day-of-week field: \"5L\": the last day of a month or week is not supported",
+                weekday,
             ),
             (
-                "0~30 2 * * *",
-                format!("minute field `0~30`: `0~30`: no value is chosen by chance, but the key `jitter` spreads starts; {minute}"),
+                "0 2 * * friL",
+                "day-of-week field: \"friL\": the last day of a month or week is not supported",
+                weekday,
             ),
+            (
+                "0 2 15W * *",
+                "day-of-month field: \"15W\": the weekday nearest to a date is not supported",
+                day,
+            ),
+            (
+                "0 2 * * mon#1",
+                "day-of-week field: \"mon#1\": the nth weekday of a month is not supported",
+                weekday,
+            ),
+            ("H 2 * * *", "minute field: \"H\": a value chosen by chance is not supported", by_chance),
+            ("0~30 2 * * *", "minute field: \"0~30\": a value chosen by chance is not supported", by_chance),
             // Several at once.
             (
                 "60 25 * * *",
-                format!("minute field `60`: `60` is out of range; {minute}; and hour field `25`: `25` is out of range; {hour}"),
+                "minute field: \"60\" is out of range; hour field: \"25\" is out of range",
+                "write a minute, 0 to 59; write an hour, 0 to 23",
             ),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(canonical(text), format!("refused: {expected}"), "{text}");
+        ] {
+            let error = Fields::parse(text).expect_err(text);
+            assert_eq!((error.to_string().as_str(), error.hint().as_str()), (what, hint), "{text}");
         }
     }
 }

@@ -586,8 +586,9 @@ impl<'q> Builder<'q> {
             Some(alias) => Err(SyntaxError::at(
                 self.reading.text,
                 alias.span.start,
-                format!("a field has an alias only in a grouped query; is a comma missing before {alias}?"),
-            )),
+                format!("{alias} is an alias, and fields have aliases only in grouped queries"),
+            )
+            .hint(format!("add a comma before {alias} if it is a field, or remove it"))),
             None => {
                 let place = self.place(path);
                 let certain = place.keys().len();
@@ -626,10 +627,9 @@ impl<'q> Builder<'q> {
         }
         if value == ValueKind::Unknown {
             let name = dotted(&place.names);
-            let reason = format!(
-                "the org does not say whether {name} is a compound field, whose parts are to be columns; name the parts as fields of their own"
-            );
-            return Err(SyntaxError::at(self.reading.text, at.start, reason));
+            let reason = format!("the org does not say whether {name} is a compound field");
+            return Err(SyntaxError::at(self.reading.text, at.start, reason)
+                .hint("select its parts as separate fields, or set compound = \"json\""));
         }
         let parts = value.parts();
         if parts.is_empty() {
@@ -678,8 +678,8 @@ impl<'q> Builder<'q> {
     fn fields(&mut self, call: &'q Call) -> Result<(), SyntaxError> {
         let at = call.name.span;
         let Some(described) = self.reading.described else {
-            let reason = "the columns of FIELDS() cannot be known before the query; name the fields";
-            return Err(SyntaxError::at(self.reading.text, at.start, reason));
+            let reason = "the columns of FIELDS() are unknown until the org describes them";
+            return Err(SyntaxError::at(self.reading.text, at.start, reason).hint("list the fields"));
         };
         let statement = self.statement;
         let mut claimed = HashSet::new();
@@ -701,8 +701,8 @@ impl<'q> Builder<'q> {
             .map(|known| Name { text: known.name.clone(), span: at })
             .collect();
         if names.is_empty() {
-            let reason = "the org describes no field for this FIELDS()";
-            return Err(SyntaxError::at(self.reading.text, at.start, reason));
+            let reason = "the org describes no fields for this FIELDS()";
+            return Err(SyntaxError::at(self.reading.text, at.start, reason).hint("remove it"));
         }
         names.iter().try_for_each(|name| self.add_field(&Place::of(name), at, 1))
     }
@@ -736,8 +736,9 @@ impl<'q> Builder<'q> {
             return Err(SyntaxError::at(
                 self.reading.text,
                 call.name.span.start,
-                "COUNT() must stand alone; use COUNT(Id)",
-            ));
+                "COUNT() cannot be combined with other items",
+            )
+            .hint("write COUNT(Id)"));
         }
         match (alias, presented_field(call)) {
             // A parent's field stays in its parent, under the alias.
@@ -779,10 +780,10 @@ impl<'q> Builder<'q> {
         let parent_id = if self.reading.layout.child_tables {
             let selected = self.statement.select.iter().any(|item| self.gives_id(item));
             if !selected {
-                let reason = format!(
-                    "the file of {name} names for each row the record it belongs to: select Id beside this child query"
-                );
-                return Err(SyntaxError::at(self.reading.text, name.span.start, reason));
+                let reason =
+                    format!("each row in the file of {name} needs the parent's Id, which is not selected");
+                return Err(SyntaxError::at(self.reading.text, name.span.start, reason)
+                    .hint("select Id next to this child query"));
             }
             self.roots.object.map(|object| format!("{object}.Id"))
         } else {
@@ -849,14 +850,15 @@ impl<'q> Builder<'q> {
         field_type: Option<FieldType>,
     ) -> Result<(), SyntaxError> {
         let text = self.reading.text;
-        let refused = |reason| Err(SyntaxError::at(text, at.start, reason));
+        let refused = |reason, remedy: &str| Err(SyntaxError::at(text, at.start, reason).hint(remedy));
         let name = dotted(&place.names);
         let lower = name.to_ascii_lowercase();
         if self.names.contains(&lower) {
-            // Only what is computed can have another name.
+            // Only computed columns can have an alias.
             let takes_alias = self.grouped || matches!(kind, Kind::Presented);
-            let remedy = if takes_alias { "give it an alias, or leave one out" } else { "leave one out" };
-            return refused(format!("two columns would be named {name}; {remedy}"));
+            let remedy =
+                if takes_alias { "give this one an alias, or remove it" } else { "remove one of them" };
+            return refused(format!("two columns would be named {name}"), remedy);
         }
         let column = self.columns.names.len();
         let keys = place.keys();
@@ -879,7 +881,12 @@ impl<'q> Builder<'q> {
             position.push('.');
             level = match &mut level.entries[index].node {
                 Node::Parent(level) => level,
-                _ => return refused(format!("{parent} is both a column and a relationship here")),
+                _ => {
+                    return refused(
+                        format!("{parent} is both a column and a relationship here"),
+                        "remove one of them",
+                    );
+                }
             };
         }
         if let Kind::Part { .. } = kind {
@@ -889,9 +896,14 @@ impl<'q> Builder<'q> {
         match self.positions.get(&position).map(|index| &level.entries[*index].node) {
             None => {}
             Some(Node::Children { .. }) if matches!(kind, Kind::Children(_)) => {
-                return refused(format!("two child queries would be named {key}"));
+                return refused(format!("two child queries would be named {key}"), "remove one of them");
             }
-            Some(_) => return refused(format!("{key} is both a column and a relationship here")),
+            Some(_) => {
+                return refused(
+                    format!("{key} is both a column and a relationship here"),
+                    "remove one of them",
+                );
+            }
         }
         let node = match kind {
             Kind::Value | Kind::Presented | Kind::Branch { .. } | Kind::Part { .. } => Node::Value(column),
@@ -1091,36 +1103,28 @@ mod tests {
     #[test]
     fn what_cannot_be_written_rightly_is_refused_with_its_place() {
         let cases = [
-            ("SELECT Id, id FROM A", 12, "two columns would be named id; leave one out"),
-            (
-                "SELECT Amount, FORMAT(Amount) FROM A",
-                23,
-                "two columns would be named Amount; give it an alias, or leave one out",
-            ),
-            (
-                "SELECT FORMAT(A.x) m, FORMAT(A.y) M FROM B",
-                35,
-                "two columns would be named A.M; give it an alias",
-            ),
+            ("SELECT Id, id FROM A", 12, "two columns would be named id"),
+            ("SELECT Amount, FORMAT(Amount) FROM A", 23, "two columns would be named Amount"),
+            ("SELECT FORMAT(A.x) m, FORMAT(A.y) M FROM B", 35, "two columns would be named A.M"),
             (
                 "SELECT Account.Name, Owner.Name FROM O GROUP BY Account.Name, Owner.Name",
                 22,
-                "two columns would be named Name; give it an alias, or leave one out",
+                "two columns would be named Name",
             ),
             ("SELECT Id, COUNT(Id) expr0, SUM(X) FROM A GROUP BY Id", 29, "two columns would be named expr0"),
             (
                 "SELECT Id Name FROM A",
                 11,
-                "a field has an alias only in a grouped query; is a comma missing before Name?",
+                "Name is an alias, and fields have aliases only in grouped queries",
             ),
-            ("SELECT FIELDS(ALL) FROM A LIMIT 200", 8, "the columns of FIELDS() cannot be known"),
+            ("SELECT FIELDS(ALL) FROM A LIMIT 200", 8, "the columns of FIELDS() are unknown"),
             ("SELECT Owner, Owner.Name FROM A", 15, "Owner is both a column and a relationship here"),
             (
                 "SELECT Owner.Name, (SELECT Id FROM Owner) FROM A",
                 36,
                 "Owner is both a column and a relationship",
             ),
-            ("SELECT COUNT(), Id FROM A", 8, "COUNT() must stand alone"),
+            ("SELECT COUNT(), Id FROM A", 8, "COUNT() cannot be combined"),
         ];
         for (text, column, reason) in cases {
             let found = refused(text);
@@ -1298,7 +1302,7 @@ mod tests {
             "SELECT Id, (SELECT Name, (SELECT Id FROM Tasks) FROM Contacts) FROM Account",
         ] {
             let reason = laid_out(text, FILES, &[]).expect_err(text);
-            assert!(reason.contains("select Id beside this child query"), "{text}: {reason}");
+            assert!(reason.contains("needs the parent's Id"), "{text}: {reason}");
         }
         assert!(laid_out("SELECT Account.Id, (SELECT Id FROM Contacts) FROM Account", FILES, &[]).is_ok());
     }
@@ -1324,7 +1328,7 @@ mod tests {
         );
         let none =
             laid_out("SELECT FIELDS(ALL) FROM A", Layout::default(), &[]).expect_err("nothing described");
-        assert_eq!(none, "the org describes no field for this FIELDS()");
+        assert_eq!(none, "the org describes no fields for this FIELDS()");
     }
 
     #[test]

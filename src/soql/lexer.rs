@@ -1,5 +1,5 @@
-//! A query's text → tokens. White space is dropped; everything else keeps its spelling. Characters without a meaning
-//! in SOQL become tokens too, and the parser decides where they are wrong.
+//! The text of a query → tokens. White space is dropped, and everything else keeps its spelling. Characters without a
+//! meaning in SOQL become tokens too, and the parser decides whether they are wrong.
 
 use std::ops::Range;
 
@@ -21,12 +21,12 @@ impl From<Range<usize>> for Span {
     }
 }
 
-/// A token with its text. Two tokens are equal when they are written alike, wherever they stand.
+/// A token with its text. Tokens are compared by kind and spelling alone.
 #[derive(Debug, Clone)]
 pub struct Token {
     /// What it is.
     pub kind: TokenKind,
-    /// As written, quotes and escapes included, without white space inside a dotted name (`Account . Name`), behind
+    /// As written, with quotes and escapes, but without white space inside a dotted name (`Account . Name`), after
     /// a sign (`- 5`) and around the colon of `LAST_N_DAYS : 30`.
     pub text: String,
     /// Where.
@@ -34,7 +34,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// Whether it is this keyword; SOQL's keywords have no case.
+    /// Whether it is this keyword. Case does not matter in SOQL.
     #[must_use]
     pub fn is_word(&self, word: &str) -> bool {
         self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word)
@@ -56,7 +56,7 @@ pub enum TokenKind {
     Word,
     /// A string in single quotes.
     String,
-    /// A number, a date, a datetime (whatever starts with a digit or a sign), `LAST_N_DAYS:30`, `USD5000.00`.
+    /// A number, a date, a datetime (anything that starts with a digit or a sign), `LAST_N_DAYS:30`, `USD5000.00`.
     Literal,
     /// `(`
     Open,
@@ -73,8 +73,8 @@ pub enum TokenKind {
 /// The tokens of a query.
 ///
 /// # Errors
-/// At a string that does not end, and at what no query contains: a comment, a double quote, a bind variable, a
-/// semicolon.
+/// If a string does not end, or if the text contains something that no query does: a comment, a double quote, a bind
+/// variable or a semicolon.
 pub fn tokens(text: &str) -> Result<Vec<Token>, SyntaxError> {
     let mut lexer = Lexer { text, at: 0 };
     let mut tokens = Vec::new();
@@ -128,9 +128,11 @@ impl Lexer<'_> {
         let mut at = start + 1;
         loop {
             match self.byte(at) {
-                None => return Err(self.error(start, "this string has no closing quote")),
+                None => {
+                    return Err(self.error(start, "this string has no closing quote").hint("add a '"));
+                }
                 Some(b'\'') => break,
-                // Which escapes there are is for the org to say: `\'` and `\\` decide where the string ends.
+                // The org decides which escapes are valid. Here they only matter for where the string ends.
                 Some(b'\\') => at += 2,
                 Some(_) => at += 1,
             }
@@ -146,7 +148,7 @@ impl Lexer<'_> {
         TokenKind::Literal
     }
 
-    /// A sign that white space parts from its number.
+    /// A number with white space after its sign.
     fn signed(&mut self) -> Token {
         let start = self.at;
         let number = self.after_space(start + 1);
@@ -156,7 +158,7 @@ impl Lexer<'_> {
         Token { kind, text, span: (start..self.at).into() }
     }
 
-    /// A word with its dots, or what only looks like one: `LAST_N_DAYS:30`, `USD5000.00`.
+    /// A word with its dots, or a literal that begins like one: `LAST_N_DAYS:30`, `USD5000.00`.
     fn word(&mut self) -> Result<Token, SyntaxError> {
         let start = self.at;
         let mut text = self.segment().to_owned();
@@ -187,8 +189,12 @@ impl Lexer<'_> {
                             text.push('.');
                             text.push_str(self.segment());
                         }
-                        Some(b'.') if self.byte(next) == Some(b'*') => return Err(self.error(next, NO_STAR)),
-                        Some(b'.') => return Err(self.error(next, "a name must follow the dot")),
+                        Some(b'.') if self.byte(next) == Some(b'*') => return Err(no_star(self.text, next)),
+                        Some(b'.') => {
+                            return Err(self
+                                .error(next, "a dot is not followed by a name")
+                                .hint("name a field after the dot, or remove the dot"));
+                        }
                         _ => break,
                     }
                 }
@@ -223,31 +229,38 @@ impl Lexer<'_> {
         SyntaxError::at(self.text, at, reason)
     }
 
-    /// Refuses what is wrong wherever it is, since no clause of any query contains it.
+    /// Rejects what no query contains anywhere outside a string.
     fn certain_mistake(&self, at: usize) -> Result<(), SyntaxError> {
         let rest = &self.text[at..];
         let begins = |starts: &[&str]| starts.iter().any(|start| rest.starts_with(start));
         let next = self.after_space(at + 1);
         let name_follows = self.byte(next).is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-        let reason = match rest.chars().next() {
+        let (reason, hint) = match rest.chars().next() {
             _ if begins(&["--", "//", "/*"]) => {
-                "SOQL has no comments; write them into the job's file, behind a #".to_owned()
+                ("SOQL has no comments".to_owned(), "write comments in the job's file, after a #")
             }
-            Some('"') => "strings are in single quotes".to_owned(),
+            Some('"') => ("SOQL does not use double quotes".to_owned(), "write strings as in 'text'"),
             Some('‘' | '’' | '‚' | '‛' | '“' | '”' | '„' | '`' | '´') => {
-                "strings are in straight single quotes, as in 'text'".to_owned()
+                ("this is not a straight single quote".to_owned(), "write strings as in 'text'")
             }
-            Some(';') => "a semicolon can only end the query; write one query".to_owned(),
-            Some(':') if name_follows => "bind variables are Apex's; write the value itself".to_owned(),
+            Some(';') => (
+                "there is text after the semicolon".to_owned(),
+                "write one query; a semicolon can only end it",
+            ),
+            Some(':') if name_follows => {
+                ("only Apex has bind variables".to_owned(), "write the value instead of the variable")
+            }
             Some(c) if is_invisible(c) => {
-                format!("there is an invisible character here, {}; delete it", code_point(c))
+                (format!("there is an invisible character here, {}", code_point(c)), "delete it")
             }
             _ => return Ok(()),
         };
-        Err(self.error(at, reason))
+        Err(self.error(at, reason).hint(hint))
     }
 }
 
-/// What to do about `*`.
-pub(super) const NO_STAR: &str =
-    "SOQL has no *; list the fields, or export all of them with `object` instead of `soql` in a job";
+/// The error for a `*` at this byte.
+pub(super) fn no_star(text: &str, at: usize) -> SyntaxError {
+    SyntaxError::at(text, at, "SOQL has no *")
+        .hint("list the fields, or export all of them with `object` instead of `soql` in a job")
+}

@@ -1,10 +1,10 @@
 //! Tokens → a statement: the grammar of the SOQL reference, complete up to FROM, and clause by clause after it.
 
-use super::lexer::{NO_STAR, Token, TokenKind, tokens};
+use super::lexer::{Token, TokenKind, no_star, tokens};
 use super::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Source, Statement, SyntaxError};
 
-/// Five levels of child queries is what an org takes; the rest is room for its own, better, refusal. Without a
-/// bound a text of parentheses alone could exhaust the stack.
+/// Orgs accept five levels of child queries and explain it best if there are more. Without a bound, a text of nothing
+/// but parentheses could exhaust the stack.
 const MAX_DEPTH: usize = 16;
 
 pub(super) fn parse(text: &str) -> Result<Statement, SyntaxError> {
@@ -12,29 +12,29 @@ pub(super) fn parse(text: &str) -> Result<Statement, SyntaxError> {
     let tokens = tokens(text)?;
     let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0 };
     if tokens.is_empty() {
-        return Err(parser.error("the query is empty; a query begins with SELECT"));
+        return Err(parser.error("the query is empty").hint("write a query, which begins with SELECT"));
     }
     let statement = parser.statement()?;
     match parser.peek() {
         None => Ok(statement),
-        Some(_) => Err(parser.error("this closing parenthesis has no opening one")),
+        Some(_) => Err(parser.error("this closing parenthesis has no opening one").hint("remove it")),
     }
 }
 
-/// Refuses what its first word shows to be no SOQL, before anything else in it is blamed.
+/// Rejects a text whose first word is from another language, before an error is found elsewhere in it.
 fn not_another_language(text: &str) -> Result<(), SyntaxError> {
     let start = text.len() - text.trim_start().len();
     let rest = &text[start..];
     let word: String = rest.chars().take_while(char::is_ascii_alphabetic).collect();
-    let reason = match word.to_ascii_uppercase().as_str() {
-        "FIND" => "this is SOSL, a search; an export needs SOQL, a query that begins with SELECT",
+    let (reason, hint) = match word.to_ascii_uppercase().as_str() {
+        "FIND" => ("this is SOSL, a search", "write a SOQL query, which begins with SELECT"),
         "INSERT" | "UPDATE" | "UPSERT" | "DELETE" | "MERGE" => {
-            "a query begins with SELECT; sfexport reads the org and changes nothing in it"
+            ("sfexport only reads from the org", "write a query, which begins with SELECT")
         }
-        "" if rest.starts_with('[') => "the [ ] around a query is Apex's; leave them out",
+        "" if rest.starts_with('[') => ("only Apex has brackets around a query", "remove them"),
         _ => return Ok(()),
     };
-    Err(SyntaxError::at(text, start, reason))
+    Err(SyntaxError::at(text, start, reason).hint(hint))
 }
 
 struct Parser<'t> {
@@ -47,13 +47,17 @@ struct Parser<'t> {
 impl<'t> Parser<'t> {
     /// `SELECT list FROM sources clauses`, up to the end or an unmatched `)`.
     fn statement(&mut self) -> Result<Statement, SyntaxError> {
-        self.expect_word("SELECT", "a query begins with SELECT")?;
+        if !self.eat_word("SELECT") {
+            return Err(self.expected("SELECT").hint("write a query, which begins with SELECT"));
+        }
         self.no_sql_quantifier()?;
         let mut select = vec![self.item()?];
         while self.eat(TokenKind::Comma) {
             select.push(self.item()?);
         }
-        self.expect_word("FROM", "a comma or FROM is expected here")?;
+        if !self.eat_word("FROM") {
+            return Err(self.no_from());
+        }
         let mut from = vec![self.source()?];
         while self.eat(TokenKind::Comma) {
             from.push(self.source()?);
@@ -65,31 +69,48 @@ impl<'t> Parser<'t> {
         Ok(Statement { select, from, clauses })
     }
 
-    /// SQL's words between SELECT and its list, which might be taken for fields with an alias.
+    /// The error of a select list without FROM after it.
+    fn no_from(&self) -> SyntaxError {
+        let error = self.expected("a comma or FROM");
+        match self.at.checked_sub(1).and_then(|before| self.tokens.get(before)) {
+            Some(before) if is_misspelt_from(&before.text) => {
+                error.hint(format!("write FROM instead of {:?}", before.text))
+            }
+            _ => error,
+        }
+    }
+
+    /// Rejects SQL's words between SELECT and its list, which look like fields with an alias.
     fn no_sql_quantifier(&self) -> Result<(), SyntaxError> {
         let is_next = |kind| self.kind_at(1) == Some(kind);
-        let reason = match self.peek() {
-            Some(token) if token.is_word("DISTINCT") && is_next(TokenKind::Word) => {
-                "SOQL has no DISTINCT; group instead, as in SELECT Name FROM Account GROUP BY Name"
-            }
+        let (reason, hint) = match self.peek() {
+            Some(token) if token.is_word("DISTINCT") && is_next(TokenKind::Word) => (
+                "SOQL has no DISTINCT",
+                "group the records instead, as in SELECT Name FROM Account GROUP BY Name",
+            ),
             Some(token) if token.is_word("TOP") && is_next(TokenKind::Literal) => {
-                "SOQL has no TOP; write LIMIT at the query's end"
+                ("SOQL has no TOP", "write LIMIT at the end of the query")
             }
             _ => return Ok(()),
         };
         // `SELECT Distinct FROM x` would be a field.
         let field = self.tokens.get(self.at + 1).is_some_and(|token| token.is_word("FROM"));
-        if field { Ok(()) } else { Err(self.error(reason)) }
+        if field { Ok(()) } else { Err(self.error(reason).hint(hint)) }
     }
 
     fn item(&mut self) -> Result<Item, SyntaxError> {
         if self.eat(TokenKind::Open) {
             let child = self.nested(Self::statement)?;
-            self.expect(TokenKind::Close, "the child query's ) is missing")?;
+            if !self.eat(TokenKind::Close) {
+                return Err(self.error("the child query has no closing parenthesis").hint("add a )"));
+            }
             return Ok(Item::Child(Box::new(child)));
         }
         if self.peek().is_some_and(|token| token.is_word("FROM")) {
-            return Err(self.error("a field is expected here; is there an extra comma before FROM?"));
+            let after_comma = self.at > 0 && self.tokens[self.at - 1].kind == TokenKind::Comma;
+            let hint =
+                if after_comma { "remove the comma before FROM" } else { "list the fields before FROM" };
+            return Err(self.expected("a field").hint(hint));
         }
         if self.peek().is_some_and(|token| token.is_word("TYPEOF"))
             && self.kind_at(1) == Some(TokenKind::Word)
@@ -100,40 +121,40 @@ impl<'t> Parser<'t> {
             let call = self.call()?;
             return Ok(Item::Function { call, alias: self.alias()? });
         }
-        let path = self.path("a field is expected here")?;
+        let path = self.path("a field")?;
         Ok(Item::Field { path, alias: self.alias()? })
     }
 
     /// `TYPEOF relationship WHEN type THEN fields ... [ELSE fields] END`
     fn type_of(&mut self) -> Result<Item, SyntaxError> {
         self.at += 1;
-        let relationship = self.path("a relationship is expected after TYPEOF")?;
+        let relationship = self.path("a relationship after TYPEOF")?;
         let mut whens = Vec::new();
         while self.eat_word("WHEN") {
-            let object = self.name("an object's name is expected after WHEN")?;
-            self.expect_word("THEN", "THEN is expected here")?;
+            let object = self.name("an object after WHEN")?;
+            self.expect_word("THEN", "THEN")?;
             whens.push((object, self.paths()?));
         }
         if whens.is_empty() {
-            return Err(self.error("WHEN is expected here"));
+            return Err(self.expected("WHEN"));
         }
         let otherwise = if self.eat_word("ELSE") { Some(self.paths()?) } else { None };
-        self.expect_word("END", "WHEN, ELSE or END is expected here")?;
+        self.expect_word("END", "a comma, WHEN, ELSE or END")?;
         Ok(Item::TypeOf { relationship, whens, otherwise })
     }
 
     fn paths(&mut self) -> Result<Vec<Path>, SyntaxError> {
-        let mut paths = vec![self.path("a field is expected here")?];
+        let mut paths = vec![self.path("a field")?];
         while self.eat(TokenKind::Comma) {
-            paths.push(self.path("a field is expected here")?);
+            paths.push(self.path("a field")?);
         }
         Ok(paths)
     }
 
     /// `NAME(arguments)`
     fn call(&mut self) -> Result<Call, SyntaxError> {
-        let name = self.name("a function's name is expected here")?;
-        self.expect(TokenKind::Open, "( is expected here")?;
+        let name = self.name("a function")?;
+        self.expect(TokenKind::Open, "an opening parenthesis")?;
         let mut arguments = Vec::new();
         if self.peek().is_some_and(|token| token.kind != TokenKind::Close) {
             arguments.push(self.nested(Self::argument)?);
@@ -141,62 +162,64 @@ impl<'t> Parser<'t> {
                 arguments.push(self.nested(Self::argument)?);
             }
         }
-        self.expect(TokenKind::Close, "the function's ) is missing")?;
+        self.expect(TokenKind::Close, "a comma or a closing parenthesis")?;
         Ok(Call { name, arguments })
     }
 
     fn argument(&mut self) -> Result<Argument, SyntaxError> {
-        let Some(token) = self.peek() else { return Err(self.error("an argument is expected here")) };
+        let Some(token) = self.peek() else { return Err(self.expected("an argument")) };
         if token.is_word("DISTINCT") && self.kind_at(1) == Some(TokenKind::Word) {
-            return Err(self.error("SOQL has no DISTINCT; count different values with COUNT_DISTINCT(Name)"));
+            return Err(self
+                .error("SOQL has no DISTINCT")
+                .hint("count distinct values with COUNT_DISTINCT(Name)"));
         }
         if token.text == "*" {
-            let reason = "SOQL has no COUNT(*): write COUNT() or COUNT(Id)";
-            return Err(SyntaxError::at(self.text, token.span.start, reason));
+            return Err(self.error("SOQL has no COUNT(*)").hint("write COUNT() or COUNT(Id)"));
         }
         match token.kind {
             TokenKind::Word if self.kind_at(1) == Some(TokenKind::Open) => self.call().map(Argument::Call),
-            TokenKind::Word => self.path("an argument is expected here").map(Argument::Path),
+            TokenKind::Word => self.path("an argument").map(Argument::Path),
             TokenKind::String | TokenKind::Literal => {
                 self.at += 1;
                 Ok(Argument::Literal(token.text.clone()))
             }
-            _ => Err(self.error("an argument is expected here")),
+            _ => Err(self.expected("an argument")),
         }
     }
 
-    /// The alias behind a select item: the next word, unless the list goes on or ends there.
+    /// The alias after a select item: the next word, unless the list continues or ends there.
     fn alias(&mut self) -> Result<Option<Name>, SyntaxError> {
         match self.peek() {
             Some(token) if may_be_alias(token) => {
                 if token.is_word("AS") {
-                    return Err(self.error("SOQL has no AS: an alias follows its expression directly"));
+                    let hint = "write the alias directly after its expression";
+                    return Err(self.error("SOQL has no AS").hint(hint));
                 }
-                self.name("an alias is expected here").map(Some)
+                self.name("an alias").map(Some)
             }
             _ => Ok(None),
         }
     }
 
     fn source(&mut self) -> Result<Source, SyntaxError> {
-        let path = self.path("an object's name is expected after FROM")?;
+        let path = self.path("an object after FROM")?;
         self.no_sql_join()?;
-        // `AS` here is in no documentation, but harmless: the org judges it.
+        // `AS` is not documented here, but harmless, and the org judges it.
         let as_word = self.eat_word("AS");
         if !as_word {
             self.no_all_rows()?;
         }
         let alias = match self.peek() {
             Some(token) if may_be_alias(token) && (as_word || self.clause_start().is_none()) => {
-                Some(self.name("an alias is expected here")?)
+                Some(self.name("an alias")?)
             }
-            _ if as_word => return Err(self.error("an alias is expected after AS")),
+            _ if as_word => return Err(self.expected("an alias after AS")),
             _ => None,
         };
         Ok(Source { path, alias })
     }
 
-    /// SQL's joins, whose first word would be taken for an alias.
+    /// Rejects SQL's joins, whose first word looks like an alias.
     fn no_sql_join(&self) -> Result<(), SyntaxError> {
         const JOINS: [&str; 6] = ["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS"];
         let is = |ahead: usize, words: &[&str]| {
@@ -207,22 +230,22 @@ impl<'t> Parser<'t> {
         let plain =
             is(0, &["JOIN"]) && self.kind_at(1) == Some(TokenKind::Word) && self.clause_at(1).is_none();
         if outer || plain {
-            let reason = "SOQL has no JOIN; name a parent's field by its path, as in Account.Name, and children by a query \
-                          in parentheses";
-            return Err(self.error(reason));
+            return Err(self.error("SOQL has no JOIN").hint(
+                "name a parent's field by its path, as in Account.Name, and select children with a query in parentheses",
+            ));
         }
         Ok(())
     }
 
-    /// `ALL ROWS`, which only Apex has, in the place of a clause or at the end of one.
+    /// Rejects Apex's `ALL ROWS`, as a clause or at the end of one.
     fn no_all_rows(&self) -> Result<(), SyntaxError> {
         let all_rows = self.peek().is_some_and(|token| token.is_word("ALL"))
             && self.tokens.get(self.at + 1).is_some_and(|token| token.is_word("ROWS"))
             && self.kind_at(2).is_none_or(|kind| kind == TokenKind::Close);
         if all_rows {
-            let reason =
-                "ALL ROWS is Apex's; write all_rows = true in the job, or give `sfexport query` --all-rows";
-            return Err(self.error(reason));
+            return Err(self
+                .error("only Apex has ALL ROWS")
+                .hint("set all_rows = true in the job, or run `sfexport query` with --all-rows"));
         }
         Ok(())
     }
@@ -231,7 +254,7 @@ impl<'t> Parser<'t> {
     fn clause(&mut self) -> Result<Clause, SyntaxError> {
         self.no_all_rows()?;
         let Some((kind, words)) = self.clause_start() else {
-            return Err(self.error("WHERE, GROUP BY, ORDER BY, LIMIT or another clause is expected here"));
+            return Err(self.expected("WHERE, GROUP BY, ORDER BY, LIMIT or another clause"));
         };
         self.at += words;
         let start = self.at;
@@ -248,20 +271,23 @@ impl<'t> Parser<'t> {
         }
         if let Some(unclosed) = open.pop() {
             self.at = unclosed;
-            return Err(self.error("this parenthesis is not closed"));
+            return Err(self.error("this parenthesis is not closed").hint("add the closing one"));
         }
         if self.at == start {
-            return Err(self.error("the clause is empty"));
+            let keyword = kind.keyword();
+            return Err(self
+                .error(&format!("the {keyword} clause is empty"))
+                .hint(format!("complete it, or remove {keyword}")));
         }
         Ok(Clause { kind, tokens: self.tokens[start..self.at].to_vec() })
     }
 
-    /// Which clause begins here, and the number of its keywords.
+    /// The kind of the clause that begins here, and the number of its keywords.
     fn clause_start(&self) -> Option<(ClauseKind, usize)> {
         self.clause_at(0)
     }
 
-    /// The same of the token so far ahead.
+    /// The same for the token this far ahead.
     fn clause_at(&self, ahead: usize) -> Option<(ClauseKind, usize)> {
         let at = self.at + ahead;
         let token = self.tokens.get(at)?;
@@ -301,7 +327,7 @@ impl<'t> Parser<'t> {
         let token = self.expect(TokenKind::Word, expected)?;
         if token.text.contains('.') {
             self.at = at;
-            return Err(self.error(expected));
+            return Err(self.expected(expected));
         }
         Ok(Name { text: token.text.clone(), span: token.span })
     }
@@ -311,7 +337,7 @@ impl<'t> Parser<'t> {
         inner: impl FnOnce(&mut Self) -> Result<T, SyntaxError>,
     ) -> Result<T, SyntaxError> {
         if self.depth == MAX_DEPTH {
-            return Err(self.error("this is nested too deeply"));
+            return Err(self.error("this is nested too deeply").hint("split the query"));
         }
         self.depth += 1;
         let result = inner(self);
@@ -339,36 +365,47 @@ impl<'t> Parser<'t> {
         found
     }
 
-    fn expect(&mut self, kind: TokenKind, reason: &str) -> Result<&'t Token, SyntaxError> {
+    fn expect(&mut self, kind: TokenKind, expected: &str) -> Result<&'t Token, SyntaxError> {
         match self.peek() {
             Some(token) if token.kind == kind => {
                 self.at += 1;
                 Ok(token)
             }
-            _ => Err(self.error(reason)),
+            _ => Err(self.expected(expected)),
         }
     }
 
-    fn expect_word(&mut self, word: &str, reason: &str) -> Result<(), SyntaxError> {
-        if self.eat_word(word) { Ok(()) } else { Err(self.error(reason)) }
+    fn expect_word(&mut self, word: &str, expected: &str) -> Result<(), SyntaxError> {
+        if self.eat_word(word) { Ok(()) } else { Err(self.expected(expected)) }
     }
 
-    /// An error at the current token, which it names, or at the text's end.
-    fn error(&self, reason: &str) -> SyntaxError {
+    /// An error at the current token or the end of the text, which is not what the grammar expects there.
+    fn expected(&self, what: &str) -> SyntaxError {
         match self.peek() {
-            Some(token) if token.text == "*" => SyntaxError::at(self.text, token.span.start, NO_STAR),
-            Some(token) if token.kind == TokenKind::Other => {
-                let what = token.text.chars().next().unwrap_or_default();
-                SyntaxError::at(self.text, token.span.start, format!("{what:?} is not expected here"))
-            }
-            Some(token) => SyntaxError::at(
-                self.text,
-                token.span.start,
-                format!("{reason} (found {})", shortened(&token.text)),
-            ),
-            None => SyntaxError::at(self.text, self.text.len(), format!("{reason} (the query ends)")),
+            Some(token) if token.text == "*" => no_star(self.text, token.span.start),
+            Some(token) => self.error(&format!("expected {what}, found {:?}", shortened(&token.text))),
+            None => self.error(&format!("expected {what}, but the query ends here")),
         }
     }
+
+    /// An error at the current token or the end of the text.
+    fn error(&self, reason: &str) -> SyntaxError {
+        let at = self.peek().map_or(self.text.len(), |token| token.span.start);
+        SyntaxError::at(self.text, at, reason)
+    }
+}
+
+/// Whether a word is FROM with two letters swapped or one missing.
+fn is_misspelt_from(word: &str) -> bool {
+    const FROM: &str = "FROM";
+    let word = word.to_ascii_uppercase();
+    let sorted = |text: &str| {
+        let mut letters: Vec<_> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let without = |skipped: usize| format!("{}{}", &FROM[..skipped], &FROM[skipped + 1..]);
+    word != FROM && sorted(&word) == sorted(FROM) || (0..FROM.len()).any(|skipped| word == without(skipped))
 }
 
 /// A word that the reference does not reserve.
@@ -470,82 +507,52 @@ mod tests {
     fn an_error_names_its_place_and_what_was_expected() {
         let cases = [
             ("", 1, 1, "the query is empty"),
-            ("DELETE FROM Account", 1, 1, "a query begins with SELECT; sfexport reads the org"),
-            ("SHOW Account", 1, 1, "a query begins with SELECT (found SHOW)"),
-            ("SELECT FROM Account", 1, 8, "a field is expected here"),
-            ("SELECT Id,\n  Näme FROM Account", 2, 4, "'ä' is not expected here"),
-            ("SELECT Id, FROM Account", 1, 12, "a field is expected here; is there an extra comma"),
+            ("DELETE FROM Account", 1, 1, "sfexport only reads from the org"),
+            ("SHOW Account", 1, 1, "expected SELECT, found \"SHOW\""),
+            ("SELECT FROM Account", 1, 8, "expected a field, found \"FROM\""),
+            ("SELECT Id,\n  Näme FROM Account", 2, 4, "expected a comma or FROM, found \"ä\""),
+            ("SELECT Id, FROM Account", 1, 12, "expected a field, found \"FROM\""),
             ("SELECT * FROM Account", 1, 8, "SOQL has no *"),
-            ("SELECT Id FORM Account", 1, 16, "a comma or FROM is expected here (found Account)"),
-            ("SELECT Id FROM", 1, 15, "an object's name is expected after FROM (the query ends)"),
+            ("SELECT Id FORM Account", 1, 16, "expected a comma or FROM, found \"Account\""),
+            ("SELECT Id FROM", 1, 15, "expected an object after FROM, but the query ends here"),
             ("SELECT Id AS x FROM A", 1, 11, "SOQL has no AS"),
-            (
-                "SELECT Id FROM A; SELECT Id FROM B",
-                1,
-                17,
-                "a semicolon can only end the query; write one query",
-            ),
+            ("SELECT Id FROM A; SELECT Id FROM B", 1, 17, "there is text after the semicolon"),
             ("SELECT Id FROM A WHERE Name = 'it", 1, 31, "this string has no closing quote"),
-            ("SELECT Id FROM A WHERE Name = \"x\"", 1, 31, "strings are in single quotes"),
-            (
-                "SELECT Id FROM A WHERE Name = ‘x’",
-                1,
-                31,
-                "strings are in straight single quotes, as in 'text'",
-            ),
+            ("SELECT Id FROM A WHERE Name = \"x\"", 1, 31, "SOQL does not use double quotes"),
+            ("SELECT Id FROM A WHERE Name = ‘x’", 1, 31, "this is not a straight single quote"),
             (r"SELECT Id FROM A WHERE Name = 'a\'", 1, 31, "this string has no closing quote"),
-            (
-                "SELECT Id,\u{200b} Name FROM A",
-                1,
-                11,
-                "there is an invisible character here, U+200B; delete it",
-            ),
-            (
-                "SELECT Id FROM A WHERE x\u{feff} = 1",
-                1,
-                25,
-                "there is an invisible character here, U+FEFF; delete it",
-            ),
+            ("SELECT Id,\u{200b} Name FROM A", 1, 11, "there is an invisible character here, U+200B"),
+            ("SELECT Id FROM A WHERE x\u{feff} = 1", 1, 25, "there is an invisible character here, U+FEFF"),
             ("SELECT Id FROM A WHERE (x = 1", 1, 24, "this parenthesis is not closed"),
             ("SELECT Id FROM A WHERE x = 1)", 1, 29, "this closing parenthesis has no opening one"),
-            ("SELECT Id FROM A WHERE", 1, 23, "the clause is empty"),
+            ("SELECT Id FROM A WHERE", 1, 23, "the WHERE clause is empty"),
             (
                 "SELECT Id FROM A a b",
                 1,
                 20,
-                "WHERE, GROUP BY, ORDER BY, LIMIT or another clause is expected here",
+                "expected WHERE, GROUP BY, ORDER BY, LIMIT or another clause, found \"b\"",
             ),
-            (
-                "SELECT Id FROM A -- all",
-                1,
-                18,
-                "SOQL has no comments; write them into the job's file, behind a #",
-            ),
+            ("SELECT Id FROM A -- all", 1, 18, "SOQL has no comments"),
             ("// all\nSELECT Id FROM A", 1, 1, "SOQL has no comments"),
             ("SELECT Id /* it */ FROM A", 1, 11, "SOQL has no comments"),
-            ("SELECT COUNT(*) FROM A", 1, 14, "SOQL has no COUNT(*): write COUNT() or COUNT(Id)"),
+            ("SELECT COUNT(*) FROM A", 1, 14, "SOQL has no COUNT(*)"),
             ("SELECT a.* FROM A a", 1, 10, "SOQL has no *"),
-            ("SELECT DISTINCT Name FROM A", 1, 8, "SOQL has no DISTINCT; group instead"),
-            ("SELECT COUNT(DISTINCT Name) FROM A", 1, 14, "SOQL has no DISTINCT; count different values"),
-            ("SELECT TOP 10 Name FROM A", 1, 8, "SOQL has no TOP; write LIMIT"),
+            ("SELECT DISTINCT Name FROM A", 1, 8, "SOQL has no DISTINCT"),
+            ("SELECT COUNT(DISTINCT Name) FROM A", 1, 14, "SOQL has no DISTINCT"),
+            ("SELECT TOP 10 Name FROM A", 1, 8, "SOQL has no TOP"),
             ("SELECT Id FROM A LEFT JOIN B ON x = y", 1, 18, "SOQL has no JOIN"),
             ("SELECT Id FROM A JOIN B ON x = y", 1, 18, "SOQL has no JOIN"),
-            (
-                "FIND {it's} IN ALL FIELDS RETURNING Account",
-                1,
-                1,
-                "this is SOSL, a search; an export needs SOQL",
-            ),
-            ("[SELECT Id FROM A]", 1, 1, "the [ ] around a query is Apex's"),
-            ("UPDATE A SET x = 1", 1, 1, "a query begins with SELECT; sfexport reads the org"),
-            ("SELECT Id FROM A ALL ROWS", 1, 18, "ALL ROWS is Apex's; write all_rows = true in the job"),
-            ("SELECT Id FROM A a ALL ROWS", 1, 20, "ALL ROWS is Apex's"),
-            ("SELECT Id FROM A WHERE x = 1 LIMIT 5 all rows", 1, 38, "ALL ROWS is Apex's"),
-            ("SELECT (SELECT Id FROM Bs ALL ROWS) FROM A", 1, 27, "ALL ROWS is Apex's"),
-            ("SELECT Id FROM A WHERE Id = :id", 1, 29, "bind variables are Apex's"),
-            ("SELECT Account., Id FROM A", 1, 16, "a name must follow the dot"),
-            ("SELECT TYPEOF What THEN Phone END FROM Event", 1, 20, "WHEN is expected here"),
-            ("SELECT (SELECT Id FROM Contacts FROM Account", 1, 33, "WHERE, GROUP BY"),
+            ("FIND {it's} IN ALL FIELDS RETURNING Account", 1, 1, "this is SOSL, a search"),
+            ("[SELECT Id FROM A]", 1, 1, "only Apex has brackets around a query"),
+            ("UPDATE A SET x = 1", 1, 1, "sfexport only reads from the org"),
+            ("SELECT Id FROM A ALL ROWS", 1, 18, "only Apex has ALL ROWS"),
+            ("SELECT Id FROM A a ALL ROWS", 1, 20, "only Apex has ALL ROWS"),
+            ("SELECT Id FROM A WHERE x = 1 LIMIT 5 all rows", 1, 38, "only Apex has ALL ROWS"),
+            ("SELECT (SELECT Id FROM Bs ALL ROWS) FROM A", 1, 27, "only Apex has ALL ROWS"),
+            ("SELECT Id FROM A WHERE Id = :id", 1, 29, "only Apex has bind variables"),
+            ("SELECT Account., Id FROM A", 1, 16, "a dot is not followed by a name"),
+            ("SELECT TYPEOF What THEN Phone END FROM Event", 1, 20, "expected WHEN, found \"THEN\""),
+            ("SELECT (SELECT Id FROM Contacts FROM Account", 1, 33, "expected WHERE, GROUP BY"),
         ];
         for (text, line, column, reason) in cases {
             let found = refused(text);
@@ -555,8 +562,19 @@ mod tests {
         let error = parse("SELECT Id,\n\tNäme FROM Account").expect_err("not ASCII");
         assert_eq!(
             error.to_string(),
-            "line 2, column 3: 'ä' is not expected here\n  \tNäme FROM Account\n  \t ^"
+            "line 2, column 3: expected a comma or FROM, found \"ä\"\n  \tNäme FROM Account\n  \t ^"
         );
+    }
+
+    #[test]
+    fn a_misspelt_from_is_named_in_the_hint() {
+        for (text, hint) in [
+            ("SELECT Id FORM Account", Some("write FROM instead of \"FORM\"")),
+            ("SELECT Id, Name frm Account", Some("write FROM instead of \"frm\"")),
+            ("SELECT Id Name Account", None),
+        ] {
+            assert_eq!(parse(text).expect_err(text).hint.as_deref(), hint, "{text}");
+        }
     }
 
     #[test]
@@ -572,9 +590,9 @@ mod tests {
     #[test]
     fn nesting_without_end_is_refused_and_exhausts_nothing() {
         let deep = format!("SELECT {} FROM A", "(SELECT ".repeat(20_000));
-        assert_eq!(refused(&deep).2, "this is nested too deeply (found SELECT)");
+        assert_eq!(refused(&deep).2, "this is nested too deeply");
         let calls = format!("SELECT {} FROM A", "f(".repeat(20_000));
-        assert_eq!(refused(&calls).2, "this is nested too deeply (found f)");
+        assert_eq!(refused(&calls).2, "this is nested too deeply");
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn condition(text: &str) -> Result<String, Problem> {
     const BEFORE: &str = "SELECT Id FROM Object WHERE ";
     let query = Query::parse(&format!("{BEFORE}{text}")).map_err(|error| {
         // The error's place refers to a query that the user has not written.
-        format!("this is not a condition: {}", error.reason)
+        Problem::hinted(format!("this is not a condition: {}", error.reason), error.hint)
     })?;
     match query.statement.clauses.as_slice() {
         [clause] if clause.kind == ClauseKind::Where && !clause.tokens.is_empty() => {

@@ -100,8 +100,8 @@ async fn start_over(
     match writer.ask(Command::Restart).await {
         Some(Reply::Restarted) => {}
         Some(Reply::CannotRestart) => {
-            let fault = fault.and("what was streamed cannot be taken back");
-            return Err(fault.hint("write to a file, for which the query can start over").into());
+            let fault = fault.and("some of the output has already been sent");
+            return Err(fault.hint("write to a file instead of standard output").into());
         }
         _ => return Err(TransferError::Writer),
     }
