@@ -5,6 +5,7 @@ mod complete;
 mod daemon;
 #[cfg(feature = "demo-org")]
 mod demo;
+mod describe;
 mod history;
 mod init;
 mod jobs;
@@ -141,6 +142,8 @@ enum Command {
     Objects(objects::ObjectsArguments),
     /// List the fields of an object
     Fields(objects::FieldsArguments),
+    /// Show the columns of an export and their types, or the SQL that loads it
+    Describe(describe::DescribeArguments),
     /// Show who the login is: user, org, instance and scopes
     Whoami(whoami::WhoamiArguments),
     /// Print an access token for other tools
@@ -248,6 +251,7 @@ async fn act(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
         Command::Check(arguments) => check::check(&arguments, &context).await,
         Command::Objects(arguments) => objects::objects(&arguments, &context).await,
         Command::Fields(arguments) => objects::fields(&arguments, &context).await,
+        Command::Describe(arguments) => describe::describe(&arguments, &context).await,
         Command::Whoami(arguments) => whoami::whoami(&arguments, &context).await,
         Command::Token(arguments) => token::token(&arguments, &context).await,
         Command::Keygen(arguments) => keygen::keygen(&arguments),

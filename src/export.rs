@@ -5,6 +5,7 @@
 //! once they are whole and counted. `run` takes these steps in their order.
 
 mod counting;
+mod describe;
 mod drift;
 mod error;
 mod file;
@@ -39,6 +40,7 @@ use crate::retry::RetryPolicy;
 use crate::state::State;
 use crate::stop::Stop;
 
+pub(crate) use describe::describe;
 pub(crate) use drift::compare as compare_columns;
 pub use error::RunError;
 pub(crate) use object::{generate as generate_query, unknown_object};

@@ -6,7 +6,8 @@
 //!   [`value`]
 //! - `fs`: where file systems differ
 //! - [`config`]: what a user wrote, read into the domain's types
-//! - [`salesforce`]: the protocol without sockets; [`encode`]: records in, bytes out
+//! - [`salesforce`]: the protocol without sockets; [`encode`]: records in, bytes out; [`ddl`]: tables
+//!   for its files
 //! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`], `threads`
 //! - engine: [`client`], [`check`], [`export`], [`batch`], [`daemon`], [`agenda`], [`retry`], [`stop`]
 //! - faces: [`status`], [`notify`], [`cli`]; `human`: how they show figures and times
@@ -26,6 +27,7 @@ pub(crate) mod fs;
 
 pub mod config;
 
+pub mod ddl;
 pub mod encode;
 pub mod salesforce;
 

@@ -23,7 +23,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer { name: "file systems", modules: &["fs"], inside: false },
     Layer { name: "configuration", modules: &["config"], inside: false },
-    Layer { name: "protocol and formats", modules: &["salesforce", "encode"], inside: false },
+    Layer { name: "protocol and formats", modules: &["salesforce", "encode", "ddl"], inside: false },
     Layer {
         name: "edges",
         modules: &["clock", "http", "key", "memory", "monitor", "output", "state", "threads"],

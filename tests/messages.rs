@@ -10,7 +10,7 @@ use support::Deployment;
 use support::daemon::{Process, due, get, sample, wait_for};
 use support::steady::steady;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "run",
     "query",
     "jobs",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 16] = [
     "check",
     "objects",
     "fields",
+    "describe",
     "whoami",
     "token",
     "keygen",

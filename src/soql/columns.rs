@@ -233,6 +233,17 @@ impl Columns {
         own.map_or(&self.shape, |(_, shape)| shape)
     }
 
+    /// Where in a record the values are, by what the org says of the columns: a name before a field that it does not
+    /// describe is the object's own, not a parent's.
+    #[must_use]
+    pub fn shape_described(&self, described: Option<&[Described]>) -> &Level {
+        let is_described = |name: &str| {
+            described.unwrap_or_default().iter().any(|known| known.name.eq_ignore_ascii_case(name))
+        };
+        let own = self.own_shapes.iter().find(|(prefix, _)| described.is_some() && !is_described(prefix));
+        own.map_or(&self.shape, |(_, shape)| shape)
+    }
+
     /// Whether the result is no records but the number `totalSize`: `SELECT COUNT()`.
     #[must_use]
     pub fn is_count(&self) -> bool {

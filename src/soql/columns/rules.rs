@@ -172,6 +172,12 @@ impl Columns {
         self.output_names.as_deref().unwrap_or(&self.names)
     }
 
+    /// Whether a job's rules may give columns other names than the query has.
+    #[must_use]
+    pub fn is_renamed(&self) -> bool {
+        self.output_names.is_some()
+    }
+
     /// The name of a column as a job's rules have it: that of a child query's column begins with the relationship's name,
     /// as in `Contacts.LastName`.
     #[must_use]

@@ -1,0 +1,195 @@
+//! `sfexport describe` shows the columns of an export and their types, as a table or as what a database needs.
+
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::{Context, complete, human, print, table};
+use crate::client::OrgClient;
+use crate::config::{self, Config, Selection};
+use crate::ddl::{self, Column, Export, Target};
+use crate::error::{Exit, Failure, plain};
+use crate::export::{self, RunError};
+use crate::job::output_path::Fields;
+use crate::job::{Format, Job};
+use crate::key;
+use crate::output::Output;
+use crate::state::State;
+
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct DescribeArguments {
+    /// The job
+    #[arg(value_name = "JOB", add = complete::jobs())]
+    job: String,
+    /// The org to ask, if not the job's
+    #[arg(long, value_name = "NAME", add = complete::orgs())]
+    org: Option<String>,
+    /// Print what this needs to load the files: SQL, or the JSON Schema of a record of JSON Lines
+    #[arg(long = "as", value_enum, hide_possible_values = true, value_name = "json-schema|bigquery|snowflake|postgres|duckdb", conflicts_with_all = ["json", "wide"])]
+    target: Option<As>,
+    /// Print the columns as JSON
+    #[arg(long)]
+    json: bool,
+    /// Do not cut lines to the width of the terminal
+    #[arg(long, conflicts_with = "json")]
+    wide: bool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  sfexport describe accounts
+  sfexport describe accounts --as postgres > accounts.sql
+  sfexport describe accounts --json | jq -r '.files[].columns[] | [.name, .type] | @tsv'
+
+It logs in and asks the org for the fields and types, but for no records, and writes nothing.
+The comments of the SQL show the command that loads each file.";
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum As {
+    JsonSchema,
+    #[value(name = "bigquery")]
+    BigQuery,
+    Snowflake,
+    Postgres,
+    #[value(name = "duckdb")]
+    DuckDb,
+}
+
+impl From<As> for Target {
+    fn from(target: As) -> Self {
+        match target {
+            As::JsonSchema => Self::JsonSchema,
+            As::BigQuery => Self::BigQuery,
+            As::Snowflake => Self::Snowflake,
+            As::Postgres => Self::Postgres,
+            As::DuckDb => Self::DuckDb,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Description<'d> {
+    job: &'d str,
+    org: &'d str,
+    format: &'static str,
+    soql: &'d str,
+    files: Vec<FileDescription<'d>>,
+}
+
+#[derive(Serialize)]
+struct FileDescription<'d> {
+    path: &'d str,
+    of: Option<&'d str>,
+    columns: Vec<ColumnDescription<'d>>,
+}
+
+#[derive(Serialize)]
+struct ColumnDescription<'d> {
+    name: &'d str,
+    #[serde(rename = "type")]
+    field_type: String,
+    nullable: bool,
+    /// The keys that lead to the value in a record of JSON Lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<&'d [String]>,
+    /// The values of the records in a list of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<Vec<Self>>,
+}
+
+/// The placeholder for the id of a run.
+const RUN_ID: &str = "RUN_ID";
+
+/// Describes a job's export.
+pub(super) async fn describe(arguments: &DescribeArguments, context: &Context) -> Result<Exit, Failure> {
+    let config = config::load(&context.sources()?, &Selection::Jobs(vec![arguments.job.clone()]))?;
+    for warning in &config.warnings {
+        let (what, hint) = warning.clone().split();
+        tracing::warn!(hint, "{what}");
+    }
+    let job = chosen(&config, arguments)?;
+    let org = config.org(Some(job.org.as_str()))?;
+    let key = key::load(org)?;
+    let edges = context.edges(&config.settings, None);
+    let now = edges.clock.now();
+    let client = OrgClient::new(Arc::new(org.clone()), Arc::new(key), edges, None);
+    let remembered = State::at(&config.settings.state_dir)?.fields_of(&job.key())?;
+    let described = context.unless_stopped(export::describe(&client, &job, remembered)).await?;
+    let (job, mut described) = described.map_err(RunError::into_failure)?;
+    let fields =
+        Fields { job: &job.name, org: &job.org, run_id: RUN_ID, timestamp: now, timezone: &job.timezone };
+    let path = job.output.expand(&fields).map_err(|error| {
+        Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
+    })?;
+    let outputs = Output::of_job(&job, &path)?.group(&job.child_files())?;
+    for (file, output) in described.files.iter_mut().zip(outputs) {
+        human::path(&output.location().to_string()).clone_into(&mut file.path);
+    }
+    match arguments.target {
+        Some(target) => print::bytes(ddl::write(&described, target.into())?.as_bytes()),
+        None if arguments.json => print::json(&description(&described, &job)),
+        None => show(&described, arguments.wide),
+    }
+    Ok(Exit::Success)
+}
+
+/// The job, in the org that the command line names.
+fn chosen(config: &Config, arguments: &DescribeArguments) -> Result<Job, Failure> {
+    let mut job = config.jobs.first().cloned().ok_or_else(|| {
+        Failure::new(Exit::General, format!("a bug in sfexport: no job \"{}\" was read", arguments.job))
+    })?;
+    if let Some(org) = &arguments.org {
+        job.org = config.org(Some(org))?.name.clone();
+    }
+    Ok(job)
+}
+
+fn description<'d>(export: &'d Export, job: &'d Job) -> Description<'d> {
+    let files = export.files.iter().map(|file| FileDescription {
+        path: &file.path,
+        of: file.child.as_deref(),
+        columns: columns(&file.columns, export.form.format),
+    });
+    Description {
+        job: &export.job,
+        org: job.org.as_str(),
+        format: export.form.format.as_str(),
+        soql: &export.soql,
+        files: files.collect(),
+    }
+}
+
+fn columns(columns: &[Column], format: Format) -> Vec<ColumnDescription<'_>> {
+    let described = columns.iter().map(|column| ColumnDescription {
+        name: &column.name,
+        field_type: column.field_type.to_string(),
+        nullable: !column.required,
+        keys: Some(column.keys.as_slice()).filter(|_| format == Format::Jsonl),
+        records: column.children.as_deref().map(|children| self::columns(children, format)),
+    });
+    described.collect()
+}
+
+/// Prints tables for people, and the query.
+fn show(export: &Export, wide: bool) {
+    const NARROW: usize = 80;
+    let width = table::width(wide);
+    for file in &export.files {
+        let of = file.child.as_ref().map(|child| format!(".{child}")).unwrap_or_default();
+        let count = human::counted(file.columns.len() as u64, "column");
+        print::line(plain(&format!("{}{of}: {count} in {}", export.job, file.path)));
+        let row = |column: &Column| {
+            let null = if column.required { "never null" } else { "" };
+            vec![column.name.clone(), column.field_type.to_string(), null.to_owned()]
+        };
+        let heading = vec!["COLUMN".to_owned(), "TYPE".to_owned(), String::new()];
+        let rows: Vec<_> = std::iter::once(heading).chain(file.columns.iter().map(row)).collect();
+        table::print(&rows, std::iter::repeat(None), width);
+        print::line("");
+    }
+    for line in ddl::wrap(&export.soql, if wide { usize::MAX } else { NARROW }) {
+        print::line(plain(&line));
+    }
+}

@@ -1,0 +1,105 @@
+//! The columns of a query → those of its files, with the keys that lead to them in a record of JSON Lines.
+
+use super::Column;
+use crate::soql::{Columns, Described, Level, Node, OutputColumn};
+use crate::value::FieldType;
+
+/// The key that holds the type and the URL of a record.
+const ATTRIBUTES: &str = "attributes";
+
+/// The columns of a CSV file. A file of a child query begins with the Id of the record that a row belongs to.
+#[must_use]
+pub fn csv_columns(columns: &Columns, grouped: bool, of_child: bool) -> Vec<Column> {
+    let id = columns.id().filter(|_| !grouped);
+    let column = |(at, OutputColumn { name, field_type, .. }): (usize, OutputColumn<'_>)| Column {
+        name: name.to_owned(),
+        keys: vec![name.to_owned()],
+        field_type: field_type.unwrap_or(FieldType::Text),
+        required: id == Some(at) || of_child && at == 0 || columns.is_count(),
+        optional: false,
+        children: None,
+    };
+    columns.outputs().enumerate().map(column).collect()
+}
+
+/// The values of a record of JSON Lines. The org sends its own spelling of a key, which `described` has. A record with new
+/// names is a flat object.
+#[must_use]
+pub fn json_columns(
+    columns: &Columns,
+    described: Option<&[Described]>,
+    grouped: bool,
+    attributes: bool,
+) -> Vec<Column> {
+    if columns.is_count() {
+        return csv_columns(columns, grouped, false);
+    }
+    let id = columns.id().filter(|_| !grouped);
+    let mut reader = Reader { columns, attributes, id, keys: Vec::new(), found: Vec::new() };
+    let shape = columns.shape_described(described);
+    reader.level(shape, described.unwrap_or_default(), false);
+    let mut found = reader.found;
+    if columns.is_renamed() {
+        found.sort_by_key(|(place, _)| *place);
+        for (place, column) in &mut found {
+            let name = place.and_then(|place| columns.output_names().get(place)).unwrap_or(&column.name);
+            column.keys = vec![name.clone()];
+            column.name = name.clone();
+            column.optional = false;
+        }
+    }
+    found.into_iter().map(|(_, column)| column).collect()
+}
+
+struct Reader<'c> {
+    columns: &'c Columns,
+    attributes: bool,
+    id: Option<usize>,
+    keys: Vec<String>,
+    /// Each with its place among the query's columns.
+    found: Vec<(Option<usize>, Column)>,
+}
+
+impl Reader<'_> {
+    fn level(&mut self, level: &Level, described: &[Described], optional: bool) {
+        if self.attributes {
+            let keys = [&self.keys[..], &[ATTRIBUTES.to_owned()]].concat();
+            let column = Column {
+                name: keys.join("."),
+                keys,
+                field_type: FieldType::Json,
+                required: false,
+                optional,
+                children: None,
+            };
+            self.found.push((None, column));
+        }
+        for entry in level.entries() {
+            let known = described.iter().find(|known| known.name.eq_ignore_ascii_case(&entry.key));
+            let key = known.map_or(&entry.key, |known| &known.name);
+            self.keys.push(key.clone());
+            let inner = known.map(|known| known.inner.as_slice());
+            let optional = optional || entry.optional;
+            match &entry.node {
+                Node::Value(column) => self.value(*column, optional),
+                Node::Parent(level) => self.level(level, inner.unwrap_or_default(), optional),
+                Node::Children { column, columns, .. } => {
+                    let children = json_columns(columns, inner, false, self.attributes);
+                    self.push(*column, FieldType::Json, optional, Some(children));
+                }
+            }
+            self.keys.pop();
+        }
+    }
+
+    fn value(&mut self, column: usize, optional: bool) {
+        let field_type = self.columns.types().get(column).copied().flatten().unwrap_or(FieldType::Any);
+        self.push(column, field_type, optional, None);
+    }
+
+    fn push(&mut self, column: usize, field_type: FieldType, optional: bool, children: Option<Vec<Column>>) {
+        let required = self.id == Some(column);
+        let (name, keys) = (self.columns.cell_name(column).to_owned(), self.keys.clone());
+        self.found.push((Some(column), Column { name, keys, field_type, required, optional, children }));
+    }
+}

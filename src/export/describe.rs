@@ -1,0 +1,71 @@
+//! A job → what its files hold, as the org describes it now. Nothing is exported, and nothing is written.
+
+use std::sync::Arc;
+
+use super::error::RunError;
+use super::object::generate;
+use super::plan::{columns, described_columns};
+use super::unknown_field::explained;
+use crate::client::OrgClient;
+use crate::ddl::{Export, File, Form, csv_columns, json_columns};
+use crate::job::{Datetimes, Format, Job, Source};
+use crate::salesforce::query;
+use crate::soql::{Columns, Described};
+
+/// Asks the org for the types of a job's columns, and of an object's job for its fields first. `remembered` is the order
+/// of the object's fields in the runs before. The files have no paths yet.
+///
+/// # Errors
+/// What would make a run fail before its first record.
+pub(crate) async fn describe(
+    client: &OrgClient,
+    job: &Job,
+    remembered: Vec<String>,
+) -> Result<(Job, Export), RunError> {
+    let source = &job.source;
+    let job = match source {
+        Source::Soql(_) => job.clone(),
+        Source::Object(object) => generate(client, job, object, remembered).await?.job,
+    };
+    let is_generated = matches!(source, Source::Object(_));
+    let (columns, described) = typed_columns(client, &job, is_generated).await?;
+    let grouped = job.query().is_some_and(|query| query.statement.is_grouped());
+    let described = described.as_deref();
+    let main = match job.format {
+        Format::Csv => csv_columns(&columns, grouped, false),
+        Format::Jsonl => json_columns(&columns, described, grouped, job.shape.attributes),
+    };
+    let file = |child, columns| File { path: String::new(), child, columns };
+    let children = job.child_files().into_iter().zip(columns.tables());
+    let children = children.map(|(child, table)| file(Some(child), csv_columns(table.columns, false, true)));
+    let files = std::iter::once(file(None, main)).chain(children).collect();
+    let soql = job.query().map(|query| query.text.clone()).unwrap_or_default();
+    let form = Form {
+        format: job.format,
+        csv: job.shape.csv.clone(),
+        rfc3339: job.shape.datetimes == Datetimes::Rfc3339,
+    };
+    let export = Export { job: job.name.to_string(), soql, form, files };
+    Ok((job, export))
+}
+
+/// The columns with their types, and what the org says of them. `COUNT()` has no fields to describe, and an object's own
+/// fields have been described. Any other query may spell its fields in a way that is not the org's.
+async fn typed_columns(
+    client: &OrgClient,
+    job: &Job,
+    is_generated: bool,
+) -> Result<(Arc<Columns>, Option<Vec<Described>>), RunError> {
+    let is_known = |columns: &Arc<Columns>| columns.is_count() || is_generated && columns.untyped().is_none();
+    if let Some(columns) = columns(job)?.filter(is_known) {
+        return Ok((columns, None));
+    }
+    let text = job.query().map_or("", |query| query.text.as_str());
+    let call = query::description(&client.org().api_version, job.all_rows, text)?;
+    let described = match client.description(&call).await {
+        Ok(described) => described,
+        Err(fault) => return Err(explained(client, job, fault).await.into()),
+    };
+    let columns = described_columns(job, &described)?;
+    Ok((columns, Some(described)))
+}

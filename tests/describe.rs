@@ -1,0 +1,172 @@
+//! `describe` from outside: what it prints for an object and for a query with parents and children, in a snapshot; what
+//! it asks the org, what it leaves behind, and how it fails. tests/ddl/run loads exports by what it prints.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+mod support;
+
+use std::fs;
+
+use serde_json::Value;
+use sfexport::demo_org::{At, Fault, Rule};
+use support::Deployment;
+use support::steady::steady;
+
+const TARGETS: [&str; 4] = ["postgres", "duckdb", "bigquery", "snowflake"];
+
+const NESTED: &str = "SELECT Id, Name, AnnualRevenue, NumberOfEmployees, IsDeleted, CreatedDate, FoundedOn__c, \
+                      BillingAddress, Owner.Name, Owner.Manager.Name, \
+                      (SELECT Id, LastName, Account.Name FROM Contacts) FROM Account WHERE Name != 'a name'";
+
+fn deployment() -> Deployment {
+    let at = Deployment::new(10);
+    at.write("jobs/depots.toml", "object = \"Warehouse__c\"\noutput = \"depots.csv\"");
+    at.job("nested", NESTED, "nested.jsonl", "");
+    at.job(
+        "files",
+        NESTED,
+        "files.csv",
+        "children = \"files\"\ncompound = \"columns\"\n[csv]\nnull = \"\\\\N\"",
+    );
+    at
+}
+
+fn described(at: &Deployment, arguments: &[&str]) -> String {
+    let arguments = ["describe"].iter().chain(arguments);
+    at.run(arguments.copied()).ended(0).stdout().to_owned()
+}
+
+/// The columns of the files, as JSON has them: name, type, and whether they can be null.
+fn columns(at: &Deployment, job: &str) -> Vec<Vec<(String, String, bool)>> {
+    let value: Value = serde_json::from_str(&described(at, &[job, "--json"])).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let column =
+        |value: &Value| (text(&value["name"]), text(&value["type"]), value["nullable"].as_bool().unwrap());
+    let file = |file: &Value| file["columns"].as_array().unwrap().iter().map(column).collect();
+    value["files"].as_array().unwrap().iter().map(file).collect()
+}
+
+#[test]
+fn descriptions_read_well() {
+    let at = deployment();
+    let mut text = String::new();
+    for job in ["depots", "nested", "files"] {
+        text += &format!("\n===== {job}\n{}", described(&at, &[job]));
+        for target in TARGETS {
+            text += &format!("\n===== {job} --as {target}\n{}", described(&at, &[job, "--as", target]));
+        }
+    }
+    text += &format!("\n===== depots --json\n{}", described(&at, &["depots", "--json"]));
+    text +=
+        &format!("\n===== nested --as json-schema\n{}", described(&at, &["nested", "--as", "json-schema"]));
+    insta::assert_snapshot!("descriptions", steady(&at, &text));
+}
+
+#[test]
+fn the_columns_are_those_that_a_run_writes() {
+    let at = deployment();
+    at.run(["run", "--all"]).ended(0);
+    for (job, files) in [("depots", &["depots.csv"][..]), ("files", &["files.csv", "files.Contacts.csv"])] {
+        let described = columns(&at, job);
+        assert_eq!(described.len(), files.len());
+        for (columns, file) in described.iter().zip(files) {
+            let header = at.text(&format!("exports/{file}")).lines().next().unwrap().to_owned();
+            let names: Vec<_> = columns.iter().map(|(name, ..)| name.as_str()).collect();
+            assert_eq!(header, names.join(","));
+        }
+    }
+}
+
+#[test]
+fn types_are_those_of_the_org() {
+    let at = deployment();
+    let depots = columns(&at, "depots").remove(0);
+    let expected = [
+        ("Id", "text", false),
+        ("Account__c", "text", true),
+        ("Capacity__c", "double", true),
+        ("CreatedDate", "datetime", true),
+        ("Features__c", "text", true),
+        ("IsDeleted", "boolean", true),
+        ("Location__Latitude__s", "double", true),
+        ("Location__Longitude__s", "double", true),
+        ("Name", "text", true),
+        ("Opened__c", "date", true),
+        ("OwnerId", "text", true),
+        ("SystemModstamp", "datetime", true),
+    ];
+    assert_eq!(depots, expected.map(|(name, kind, null)| (name.to_owned(), kind.to_owned(), null)));
+}
+
+#[test]
+fn a_count_and_a_group_have_their_types() {
+    let at = Deployment::new(10);
+    at.job("count", "SELECT COUNT() FROM Account", "count.csv", "");
+    at.job(
+        "groups",
+        "SELECT Type, COUNT(Id) n, MAX(CreatedDate) newest FROM Account GROUP BY ROLLUP(Type)",
+        "groups.jsonl",
+        "",
+    );
+    let of = |name: &str, kind: &str, null| (name.to_owned(), kind.to_owned(), null);
+    assert_eq!(columns(&at, "count"), [[of("count", "long", false)]]);
+    assert_eq!(
+        columns(&at, "groups"),
+        [[of("Type", "text", true), of("n", "integer", true), of("newest", "datetime", true)]]
+    );
+}
+
+#[test]
+fn no_record_is_asked_for_and_nothing_is_written() {
+    let at = deployment();
+    let files = || {
+        let mut names: Vec<_> =
+            fs::read_dir(at.path(".")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    for job in ["depots", "nested"] {
+        described(&at, &[job, "--as", "duckdb"]);
+    }
+    let queries: Vec<_> = at.requests_to("/services/data/v62.0/query");
+    assert!(!queries.is_empty());
+    for query in queries {
+        assert!(query.target.contains("columns=true"), "{}", query.target);
+    }
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn keys_are_spelled_as_the_org_sends_them() {
+    let at = Deployment::new(10);
+    at.job("odd", "SELECT id, owner.NAME FROM account", "odd.jsonl", "");
+    let script = described(&at, &["odd", "--as", "postgres"]);
+    assert!(script.contains("--       line->>'Id',\n--       line->'Owner'->>'Name'\n"), "{script}");
+}
+
+#[test]
+fn failures_end_with_the_status_of_a_run() {
+    let at = deployment();
+    at.job("wrong", "SELECT Id, Nme FROM Account", "wrong.csv", "");
+    at.run(["describe", "wrong"]).ended(65).says(&["write \"Name\""]);
+    at.run(["describe", "depot"]).ended(78).says(&["depots"]);
+    at.run(["describe", "nested", "--org", "nowhere"]).ended(78).says(&["there is no org"]);
+    at.run(["describe", "files", "--as", "json-schema"]).ended(2).says(&["writes CSV"]);
+    at.run(["describe", "nested", "--as", "oracle"]).ended(2);
+    at.run(["describe", "nested", "--as", "duckdb", "--json"]).ended(2);
+    at.script(Rule::always(At::Login(1), Fault::login_refused("invalid_grant", "audience is invalid")));
+    at.run(["describe", "nested"]).ended(77);
+}
+
+#[test]
+fn another_org_is_asked_if_the_command_line_names_it() {
+    let at = Deployment::new(10);
+    at.configure(&at.org_table("orgs.other"));
+    at.job("accounts", "SELECT Id FROM Account", "{org}.csv", "");
+    let value: Value =
+        serde_json::from_str(&described(&at, &["accounts", "--org", "other", "--json"])).unwrap();
+    assert_eq!(value["org"], "other");
+    assert_eq!(value["files"][0]["path"], "exports/other.csv");
+}
