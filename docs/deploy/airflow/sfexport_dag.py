@@ -8,16 +8,16 @@ from airflow.exceptions import AirflowException, AirflowFailException
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import dag, task
 
-# sfexport.toml says where exports and state are, and the workers' user can read the key: docs/deploy.md.
+# sfexport.toml names the directories of exports and state, and the workers' user can read the key: docs/deploy.md.
 SFEXPORT = "sfexport --config /etc/sfexport/sfexport.toml"
 
-# The time that the run is for: the scheduled time, or the moment of a manual trigger (data_interval_end is undefined
-# there). A retry after midnight, a backfill and a cleared task get the same {date} as the first attempt. It is rendered
-# as 2026-11-22T03:15:00+00:00; the job's own `timezone` says which date that is.
+# The scheduled time, or the time of a manual trigger (data_interval_end is undefined there), rendered as
+# 2026-11-22T03:15:00+00:00. It keeps {date} the same in a retry after midnight; the job's `timezone` says which date that is.
+# It changes nothing else: a backfill or a cleared task exports the data as it is when it runs.
 RUN_AFTER = "{{ dag_run.run_after | ts }}"
 
-# These need a person and are not retried: command line, query, output, login, configuration.
-NEEDS_A_PERSON = (2, 65, 73, 77, 78)
+# A retry can't fix these: command line, query, output, login, configuration.
+NOT_RETRIED = (2, 65, 73, 77, 78)
 
 
 @dag(
@@ -28,15 +28,15 @@ NEEDS_A_PERSON = (2, 65, 73, 77, 78)
     default_args={"retries": 3, "retry_delay": timedelta(minutes=10)},
 )
 def sfexport():
-    # The one line. Airflow retries every failure, also those that only a person can end.
+    # The one line. Airflow retries every failure, including those that a retry can't fix.
     BashOperator(task_id="accounts", bash_command=f"{SFEXPORT} run accounts --at '{RUN_AFTER}'")
 
-    # The same, but failures that need a person are not retried.
+    # The same, but failures that a retry can't fix are not retried.
     @task
     def export(job: str, at: str):
         command = [*SFEXPORT.split(), "run", job, "--at", at]
         status = subprocess.run(command, check=False).returncode
-        if status in NEEDS_A_PERSON:
+        if status in NOT_RETRIED:
             raise AirflowFailException(f"sfexport run {job} ended with {status}: not retried")
         if status != 0:
             raise AirflowException(f"sfexport run {job} ended with {status}")
