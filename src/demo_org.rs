@@ -15,6 +15,7 @@ mod query;
 mod refusal;
 mod render;
 mod reply;
+mod restriction;
 mod routes;
 mod schema;
 mod script;
@@ -34,7 +35,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jsonwebtoken::DecodingKey;
-use refusal::Refusal;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -210,8 +210,7 @@ impl DemoOrg {
     /// # Panics
     /// If there is no such object.
     pub fn refuse_queries(&self, object: &str, status: u16, code: &str, message: &str) {
-        let refusal = Refusal { status, code: String::leak(code.to_owned()), message: message.to_owned() };
-        self.org.data.catalog.refuse(object, refusal);
+        self.org.data.catalog.refuse(object, status, code, message);
     }
 
     /// Takes back whatever has been changed about an object's fields, its visibility and its queries.

@@ -64,7 +64,7 @@ fn answers_read_well() {
         (&["run", "contacts"], 65),
         (&["jobs"], 0),
         (&["history", "accounts"], 0),
-        (&["objects", "*c*"], 0),
+        (&["objects", "Acc*"], 0),
         (&["fields", "Organization"], 0),
         (&["whoami"], 0),
         (&["run", "acounts"], 78),

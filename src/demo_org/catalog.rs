@@ -7,13 +7,12 @@ use std::sync::{PoisonError, RwLock};
 use jiff::Timestamp;
 
 use super::objects::{self, numbered};
-use super::refusal::Refusal;
-use super::schema::{Field, Kind, Object, Refuses};
+use super::schema::{Field, Kind, Object, Refuses, Said};
 
 /// The objects that an org starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Catalog {
-    /// Accounts, Contacts, Opportunities and so on.
+    /// Accounts, Contacts, Opportunities and so on, and the objects of other kinds that a real org lists.
     #[default]
     Standard,
     /// So many small objects, at most 1,000: `Obj000__c`, `Obj001__c` and so on, each with
@@ -39,7 +38,7 @@ struct Listed {
 impl Objects {
     pub(super) fn new(catalog: Catalog) -> Self {
         let list = match catalog {
-            Catalog::Standard => objects::ALL.iter().collect(),
+            Catalog::Standard => objects::ALL.iter().chain(objects::odd()).collect(),
             Catalog::Numbered(count) => {
                 let user = objects::ALL.iter().filter(|object| object.name == "User");
                 numbered::first(count).iter().chain(user).collect::<Vec<_>>()
@@ -63,8 +62,7 @@ impl Objects {
 
     /// The one whose ids begin so, as it was at first, hidden or not: references lead to it all the same.
     pub(super) fn with_prefix(&self, prefix: [u8; 3]) -> Option<&'static Object> {
-        let standard = objects::ALL.iter().find(|object| object.prefix.as_bytes() == prefix);
-        standard.or_else(|| match self.catalog {
+        objects::with_prefix(prefix).or_else(|| match self.catalog {
             Catalog::Standard => None,
             Catalog::Numbered(count) => numbered::with_prefix(prefix, count),
         })
@@ -92,9 +90,9 @@ impl Objects {
         });
     }
 
-    pub(super) fn refuse(&self, object: &str, refusal: Refusal) {
-        let refusal = Box::leak(Box::new(refusal));
-        self.edit(object, |object| object.quirks.refuses = Refuses::Everything(refusal));
+    pub(super) fn refuse(&self, object: &str, status: u16, code: &str, message: &str) {
+        let said = Said(status, String::leak(code.to_owned()), String::leak(message.to_owned()));
+        self.edit(object, |object| object.quirks.refuses = Refuses::Everything(said));
     }
 
     pub(super) fn hide(&self, object: &str) {

@@ -85,10 +85,18 @@ impl DataSet {
         self.records
     }
 
-    /// The objects that the user may see.
+    /// The objects that people keep records in, as far as the user may see them: each can be exported by a plain
+    /// query.
     #[must_use]
     pub fn objects(&self) -> Vec<&'static Object> {
-        self.catalog.visible()
+        self.catalog.visible().into_iter().filter(|object| !object.quirks.is_odd).collect()
+    }
+
+    /// The other objects that the org lists: sharing, history and feed tables, events, external and big objects, one
+    /// wider than a URL, and objects that refuse queries.
+    #[must_use]
+    pub fn odd_objects(&self) -> Vec<&'static Object> {
+        self.catalog.visible().into_iter().filter(|object| object.quirks.is_odd).collect()
     }
 
     /// The object of this name, in any case, if the user may see it.
@@ -464,6 +472,10 @@ impl RecordId {
     /// Its 18 characters.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 18] {
+        // The id that records without one of their own share.
+        if self.prefix == *b"000" {
+            return *b"000000000000000AAA";
+        }
         let mut id = [b'0'; 18];
         id[..3].copy_from_slice(&self.prefix);
         id[3..10].copy_from_slice(ORG_PART);

@@ -1,14 +1,28 @@
-//! The objects of the standard catalog and their fields. `values` says what a field holds, and `numbered` makes the
-//! many objects of the other catalog.
+//! The objects of the standard catalog and their fields. `values` says what a field holds; `odd`, `refusing`
+//! and `wide` have what else a real org lists; `numbered` makes the many objects of the other catalog.
 
 pub(super) mod numbered;
+mod odd;
+mod refusing;
 mod values;
+mod wide;
 
 use super::data::{DataSet, RecordId, Value};
 use super::schema::{ChildRelationship, Field, Kind, Object, Quirks};
 use values::*;
 
-/// Every object, in the order of their names.
+/// The objects that people do not keep records in: sharing tables, events, and so on.
+pub(super) fn odd() -> impl Iterator<Item = &'static Object> {
+    odd::ALL.iter().chain(refusing::ALL).chain([&*wide::WIDE])
+}
+
+/// The object whose ids begin so; several have no such ids.
+pub(super) fn with_prefix(prefix: [u8; 3]) -> Option<&'static Object> {
+    let fits = |object: &&Object| object.prefix.as_bytes() == prefix && object.prefix != odd::NO_PREFIX;
+    ALL.iter().find(fits).or_else(|| odd().find(fits))
+}
+
+/// Every object that people keep records in, in the order of their names.
 pub(super) static ALL: &[Object] = &[
     Object {
         name: "Account",

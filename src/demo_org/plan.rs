@@ -9,7 +9,8 @@ use super::condition::{Chain, Condition, End, Order, Reader};
 use super::data::{DataSet, RecordId, Value};
 use super::group::Groups;
 use super::refusal::Refusal;
-use super::schema::{Field, Kind, Object, Refuses};
+use super::restriction;
+use super::schema::{Field, Kind, Object};
 use crate::soql::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Query, Statement, TokenKind};
 
 /// A query, or a child query, ready to run.
@@ -107,11 +108,10 @@ impl<'q> Planner<'q> {
             );
             Refusal::at(text, name.span.start, "INVALID_TYPE", &reason)
         })?;
+        restriction::check_object(object)?;
         let plan = planner.statement(&query.statement, object, text.len(), 1)?;
-        match object.quirks.refuses {
-            Refuses::Nothing => Ok(plan),
-            Refuses::Everything(refusal) => Err(refusal.clone()),
-        }
+        restriction::check(&plan)?;
+        Ok(plan)
     }
 
     /// The ids that a semi-join's query selects.

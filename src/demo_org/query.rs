@@ -20,7 +20,7 @@ use super::refusal::Refusal;
 use super::render::json::{self, Rows};
 use super::render::{csv, formatted, push};
 use super::routes::parameters;
-use super::schema::{Kind, Object};
+use super::schema::{Counting, Kind, Object};
 use super::{Org, Request, lock};
 
 /// The most rows of a grouped query, which cannot be paged.
@@ -36,6 +36,24 @@ pub(super) struct Cursor {
     batch: usize,
     /// The text of the query; none of a child query.
     soql: Option<Arc<str>>,
+}
+
+impl Cursor {
+    /// `totalSize`
+    fn total(&self) -> i64 {
+        match self.plan.object.quirks.counting {
+            Counting::Never => -1,
+            Counting::Right | Counting::Short(_) => self.selection.len() as i64,
+        }
+    }
+
+    /// How many of its rows are sent.
+    fn sent(&self) -> usize {
+        match self.plan.object.quirks.counting {
+            Counting::Short(missing) if self.selection.len() > missing => self.selection.len() - missing,
+            _ => self.selection.len(),
+        }
+    }
 }
 
 /// What a request for records asks for.
@@ -80,7 +98,7 @@ pub(super) fn start(
     match &plan.shape {
         Shape::Count => {
             let selection = select(&org.data, &plan, all_rows);
-            Ok(Page { total: selection.len(), next: None, records: Vec::new() })
+            Ok(Page { total: selection.len() as i64, next: None, records: Vec::new() })
         }
         Shape::Groups(groups) => grouped(org, &plan, groups, version, all_rows),
         Shape::Records(columns) => {
@@ -108,7 +126,7 @@ pub(super) fn resume(org: &Org, locator: &str, version: &str, faults: &[Fault]) 
     }
     let (records, _, next) = records(org, &cursor, offset, &distortion);
     let next = next.map(|next| next_url(org, &cursor, &id, next, &distortion));
-    Some(Page { total: cursor.selection.len(), next, records })
+    Some(Page { total: cursor.total(), next, records })
 }
 
 /// The open query that a locator belongs to, the query's own id, and the offset.
@@ -131,7 +149,7 @@ fn first_of(org: &Org, cursor: Cursor, distortion: &Distortion<'_>) -> (Page, us
         lock(&org.cursors).insert(id, Arc::clone(&cursor));
         url
     });
-    (Page { total: cursor.selection.len(), next, records }, sent)
+    (Page { total: cursor.total(), next, records }, sent)
 }
 
 fn next_url(org: &Org, cursor: &Cursor, id: &str, next: usize, distortion: &Distortion<'_>) -> String {
@@ -169,7 +187,7 @@ fn records(
     distortion: &Distortion<'_>,
 ) -> (Vec<u8>, usize, Option<usize>) {
     let Shape::Records(columns) = &cursor.plan.shape else { return (Vec::new(), 0, None) };
-    let total = cursor.selection.len().min(distortion.stop_after);
+    let total = cursor.sent().min(distortion.stop_after);
     if distortion.empty_pages {
         return (Vec::new(), 0, Some(offset + 1));
     }
@@ -309,7 +327,7 @@ fn grouped(org: &Org, plan: &Plan, groups: &Groups, version: &str, all_rows: boo
         }
         out.push(b'}');
     }
-    Ok(Page { total: found.len(), next: None, records: out })
+    Ok(Page { total: found.len() as i64, next: None, records: out })
 }
 
 /// What `explain=` gives: how the query would be run.

@@ -1,7 +1,6 @@
 //! The types of objects, fields and relationships; `objects` lists those of the org.
 
 use super::data::{DataSet, Row, Value};
-use super::refusal::Refusal;
 
 /// An object of the org.
 #[derive(Debug, Clone, Copy)]
@@ -25,22 +24,71 @@ pub struct Object {
 /// How an object differs from one that is simply queried.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quirks {
+    /// Whether it belongs to the list of objects alone: not one of those that people keep records in.
+    pub(super) is_odd: bool,
+    pub(super) queryable: bool,
+    /// Whether it is kept for old versions of the API: `deprecatedAndHidden`.
+    pub(super) deprecated: bool,
     pub(super) refuses: Refuses,
+    pub(super) counting: Counting,
 }
 
 impl Quirks {
     /// No difference.
-    pub(super) const NONE: Self = Self { refuses: Refuses::Nothing };
+    pub(super) const NONE: Self = Self {
+        is_odd: false,
+        queryable: true,
+        deprecated: false,
+        refuses: Refuses::Nothing,
+        counting: Counting::Right,
+    };
 }
 
 /// Which queries of an object are refused.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Refuses {
     Nothing,
-    Everything(&'static Refusal),
+    Everything(Said),
+    /// Those that do not hold one of these fields to a value, or, with `lists`, to one of several.
+    Unfiltered {
+        by: &'static [&'static str],
+        lists: bool,
+        said: Said,
+    },
+    /// Those without a LIMIT of at most so many rows.
+    Unlimited(usize, Said),
+    Aggregates(Said),
+    /// Those that ask for anything but the access to a record.
+    OtherThanAccess,
+}
+
+/// A refusal: status, code, message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said(pub(super) u16, pub(super) &'static str, pub(super) &'static str);
+
+/// How far a page's `totalSize` and its records agree.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Counting {
+    Right,
+    /// `totalSize` is -1.
+    Never,
+    /// A result of more rows than this ends so many rows early.
+    Short(usize),
 }
 
 impl Object {
+    /// Whether describes call it queryable. It may refuse queries all the same.
+    #[must_use]
+    pub fn is_queryable(&self) -> bool {
+        self.quirks.queryable
+    }
+
+    /// Whether it is kept for old versions of the API: `deprecatedAndHidden`.
+    #[must_use]
+    pub fn is_deprecated(&self) -> bool {
+        self.quirks.deprecated
+    }
+
     /// The field of this name, in any case.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'static Field> {
@@ -73,6 +121,8 @@ pub struct Field {
     pub reference: Option<Reference>,
     /// Of a picklist: the values that describe lists.
     pub(super) values: &'static [&'static str],
+    pub(super) calculated: bool,
+    pub(super) deprecated: bool,
     /// Its value in a row.
     pub(super) make: fn(Row<'_>) -> Value,
 }
@@ -80,7 +130,7 @@ pub struct Field {
 impl Field {
     /// A field that is not a reference.
     pub(super) const fn new(name: &'static str, kind: Kind, make: fn(Row<'_>) -> Value) -> Self {
-        Self { name, kind, reference: None, values: &[], make }
+        Self { name, kind, reference: None, values: &[], calculated: false, deprecated: false, make }
     }
 
     /// A reference.
@@ -90,19 +140,32 @@ impl Field {
         to: &'static [&'static str],
         make: fn(Row<'_>) -> Value,
     ) -> Self {
-        Self {
-            name,
-            kind: Kind::Reference,
-            reference: Some(Reference { relationship, to }),
-            values: &[],
-            make,
-        }
+        let reference = Some(Reference { relationship, to });
+        Self { reference, ..Self::new(name, Kind::Reference, make) }
     }
 
     /// The same picklist, with the values that describe lists.
     pub(super) const fn of(mut self, values: &'static [&'static str]) -> Self {
         self.values = values;
         self
+    }
+
+    /// The same field, as a formula.
+    pub(super) const fn calculated(mut self) -> Self {
+        self.calculated = true;
+        self
+    }
+
+    /// The same field, kept for old versions of the API.
+    pub(super) const fn deprecated(mut self) -> Self {
+        self.deprecated = true;
+        self
+    }
+
+    /// Whether it is kept for old versions of the API: `deprecatedAndHidden`.
+    #[must_use]
+    pub fn is_deprecated(&self) -> bool {
+        self.deprecated
     }
 
     /// Whether it is one of the customer's own.
@@ -175,6 +238,8 @@ pub enum Kind {
     Location,
     /// base64: a response holds a URL
     Base64,
+    /// anyType: whatever another field holds
+    Any,
 }
 
 impl Kind {
@@ -201,13 +266,14 @@ impl Kind {
             Self::Address => "address",
             Self::Location => "location",
             Self::Base64 => "base64",
+            Self::Any => "anyType",
         }
     }
 
     /// Whether a WHERE clause may name it.
     #[must_use]
     pub fn is_filterable(self) -> bool {
-        !matches!(self, Self::LongText | Self::Address | Self::Location | Self::Base64)
+        !matches!(self, Self::LongText | Self::Address | Self::Location | Self::Base64 | Self::Any)
     }
 
     /// Whether ORDER BY may name it.

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod client;
+mod odd;
 mod script;
 
 use std::io::Read as _;

@@ -7,7 +7,7 @@ use crate::demo_org::render::push;
 /// A page, before its envelope.
 #[derive(Debug)]
 pub(in crate::demo_org) struct Page {
-    pub(super) total: usize,
+    pub(super) total: i64,
     /// The next page's path.
     pub(in crate::demo_org) next: Option<String>,
     /// The records, with commas between them.
@@ -25,7 +25,7 @@ pub(in crate::demo_org) struct Envelope<'e> {
 impl Page {
     /// The page's JSON.
     pub(in crate::demo_org) fn body(&self, envelope: &Envelope<'_>) -> Vec<u8> {
-        let mut total = self.total as i64;
+        let mut total = self.total;
         let mut done = self.next.is_none();
         let mut next = self.next.clone();
         let mut order = vec!["totalSize", "done", "nextRecordsUrl", "records"];

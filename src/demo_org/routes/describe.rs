@@ -13,7 +13,7 @@ use crate::demo_org::schema::{Field, Kind, Object, Reference};
 /// `/sobjects`
 pub(super) fn list(org: &Org, version: &str) -> Vec<u8> {
     let mut out = b"{\"encoding\":\"UTF-8\",\"maxBatchSize\":200,\"sobjects\":[".to_vec();
-    for (n, object) in org.data.objects().into_iter().enumerate() {
+    for (n, object) in org.data.catalog.visible().into_iter().enumerate() {
         if n > 0 {
             out.push(b',');
         }
@@ -77,13 +77,14 @@ struct Facts {
 impl Facts {
     fn of(object: &Object) -> Self {
         let name = object.name;
+        let suffix = ["__c", "__x", "__b", "__e", "__mdt"].into_iter().find(|suffix| name.ends_with(suffix));
         Self {
             name,
-            custom: name.ends_with("__c"),
-            label: name.trim_end_matches("__c"),
-            prefix: format!("\"{}\"", object.prefix),
-            queryable: true,
-            hidden: false,
+            custom: suffix.is_some(),
+            label: name.trim_end_matches(suffix.unwrap_or_default()),
+            prefix: quoted(Some(object.prefix).filter(|prefix| *prefix != "000")),
+            queryable: object.is_queryable(),
+            hidden: object.is_deprecated(),
             changes: object.field("SystemModstamp").is_some(),
         }
     }
@@ -154,6 +155,8 @@ struct Described<'f> {
     compound: Option<&'static str>,
     reference: Option<Reference>,
     values: &'static [&'static str],
+    calculated: bool,
+    deprecated: bool,
 }
 
 impl<'f> Described<'f> {
@@ -165,15 +168,26 @@ impl<'f> Described<'f> {
             compound: compound_of(object, field),
             reference: field.reference,
             values: field.values,
+            calculated: field.calculated,
+            deprecated: field.deprecated,
         }
     }
 
     fn made_up(name: &'f str) -> Self {
-        Self { name, kind: Kind::Text, custom: true, compound: None, reference: None, values: &[] }
+        Self {
+            name,
+            kind: Kind::Text,
+            custom: true,
+            compound: None,
+            reference: None,
+            values: &[],
+            calculated: false,
+            deprecated: false,
+        }
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        let Self { name, kind, custom, reference, .. } = self;
+        let Self { name, kind, custom, reference, calculated, deprecated, .. } = self;
         let is_compound = matches!(kind, Kind::Address | Kind::Location);
         // What the org itself fills in.
         let is_system = matches!(
@@ -185,7 +199,7 @@ impl<'f> Described<'f> {
                 | "LastModifiedById"
                 | "SystemModstamp"
         );
-        let changes = !is_system && !is_compound;
+        let changes = !is_system && !is_compound && !calculated;
         let is_boolean = *kind == Kind::Boolean;
         let nillable = !matches!(kind, Kind::Id | Kind::Boolean) && !is_system;
         let numbers = Numbers::of(*kind);
@@ -194,9 +208,11 @@ impl<'f> Described<'f> {
         push(
             out,
             format_args!(
-                r#"{{"aggregatable":{sortable},"aiPredictionField":false,"autoNumber":false,"byteLength":{bytes},"calculated":false,"calculatedFormula":null,"cascadeDelete":false,"caseSensitive":false,"compoundFieldName":{compound},"controllerName":null,"createable":{changes},"custom":{custom},"defaultValue":{default},"defaultValueFormula":null,"defaultedOnCreate":{defaulted},"dependentPicklist":false,"deprecatedAndHidden":false,"digits":{digits},"displayLocationInDecimal":{is_location},"encrypted":false,"externalId":false,"extraTypeInfo":{extra},"filterable":{filterable},"filteredLookupInfo":null,"formulaTreatNullNumberAsZero":false,"groupable":{groupable},"highScaleNumber":false,"htmlFormatted":false,"idLookup":{id_lookup},"inlineHelpText":null,"label":"{name}","length":{length},"mask":null,"maskType":null,"name":"{name}","nameField":{name_field},"namePointing":{polymorphic},"nillable":{nillable},"permissionable":{permissionable},"picklistValues":["#,
+                r#"{{"aggregatable":{sortable},"aiPredictionField":false,"autoNumber":false,"byteLength":{bytes},"calculated":{calculated},"calculatedFormula":{formula},"cascadeDelete":false,"caseSensitive":false,"compoundFieldName":{compound},"controllerName":null,"createable":{changes},"custom":{custom},"defaultValue":{default},"defaultValueFormula":null,"defaultedOnCreate":{defaulted},"dependentPicklist":false,"deprecatedAndHidden":{deprecated},"digits":{digits},"displayLocationInDecimal":{is_location},"encrypted":false,"externalId":false,"extraTypeInfo":{extra},"filterable":{filterable},"filteredLookupInfo":null,"formulaTreatNullNumberAsZero":false,"groupable":{groupable},"highScaleNumber":false,"htmlFormatted":false,"idLookup":{id_lookup},"inlineHelpText":null,"label":"{name}","length":{length},"mask":null,"maskType":null,"name":"{name}","nameField":{name_field},"namePointing":{polymorphic},"nillable":{nillable},"permissionable":{permissionable},"picklistValues":["#,
                 sortable = kind.is_sortable(),
                 bytes = numbers.bytes,
+                // What it says nobody here reads.
+                formula = quoted(calculated.then_some("0")),
                 default = if is_boolean { "false" } else { "null" },
                 defaulted = is_system || is_boolean,
                 digits = numbers.digits,
@@ -326,6 +342,7 @@ fn soap_type(kind: Kind) -> &'static str {
         Kind::Address => "urn:address",
         Kind::Location => "urn:location",
         Kind::Base64 => "xsd:base64Binary",
+        Kind::Any => "xsd:anyType",
         _ => "xsd:string",
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn record_counts(org: &Org, parameters: &[(String, String)]) -> Vec<u
     let asked = parameters.iter().find(|(key, _)| key == "sObjects").map(|(_, value)| value.as_str());
     let mut out = b"{\"sObjects\":[".to_vec();
     let mut first = true;
-    for object in org.data.objects() {
+    for object in org.data.catalog.visible() {
         let count = org.data.live_count(object);
         let wanted =
             asked.is_none_or(|asked| asked.split(',').any(|name| name.eq_ignore_ascii_case(object.name)));
