@@ -30,7 +30,7 @@ fn page_to_file(criterion: &mut Criterion) {
         group.throughput(Throughput::BytesDecimal(page.len() as u64));
         let (mut record, mut out) = (Record::default(), Vec::new());
         let names = || columns.names().to_vec();
-        let form = JsonForm { numbers: Numbers::AsSent, attributes: false };
+        let form = JsonForm::AS_SENT;
         let encoders = [
             ("page to CSV", Encoder::Csv(Csv::new(CsvDialect::default(), Numbers::Plain, names()))),
             ("page to JSON Lines", Encoder::Jsonl(Jsonl::new(form, names()))),

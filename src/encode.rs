@@ -1,10 +1,10 @@
 //! Records → bytes: one encoder per file, with the same calls for every format.
 
-use std::fmt;
-
-use crate::job::{Format, Shape};
-use crate::record::{JsonForm, Record, Target};
-use crate::value::number::ExponentOutOfRange;
+use crate::job::{Datetimes, Format, Shape};
+use crate::record::{CellKind, JsonForm, Record, Target, ValueError};
+use crate::soql::Columns;
+use crate::value::FieldType;
+use crate::value::datetime::{NotADateTime, write_rfc3339};
 
 pub mod csv;
 mod formula;
@@ -29,12 +29,19 @@ pub enum Encoder {
 impl Encoder {
     /// The encoder of a file with these columns.
     #[must_use]
-    pub fn new(format: Format, shape: &Shape, columns: Vec<String>) -> Self {
+    pub fn new(format: Format, shape: &Shape, columns: &Columns) -> Self {
+        let names = columns.output_names().to_vec();
+        let datetimes = datetimes(shape.datetimes, columns);
         match format {
-            Format::Csv => Self::Csv(Csv::new(shape.csv.clone(), shape.numbers, columns)),
+            Format::Csv => {
+                let csv = Csv::new(shape.csv.clone(), shape.numbers, names);
+                Self::Csv(csv.with_datetimes(shape.datetimes, datetimes))
+            }
             Format::Jsonl => {
-                let form = JsonForm { numbers: shape.numbers, attributes: shape.attributes };
-                Self::Jsonl(Jsonl::new(form, columns))
+                let Shape { numbers, datetimes: form, attributes, .. } = *shape;
+                let form = JsonForm { numbers, datetimes: form, attributes };
+                let jsonl = Jsonl::new(form, names).with_datetimes(datetimes);
+                Self::Jsonl(if shape.columns.rename() { jsonl.flat() } else { jsonl })
             }
         }
     }
@@ -43,7 +50,10 @@ impl Encoder {
     #[inline]
     pub fn target<'t>(&self, record: &'t mut Record, out: &'t mut Vec<u8>) -> Target<'t> {
         match self {
-            Self::Csv(csv) => Target::Cells { record, watch: csv.watch() },
+            Self::Csv(csv) => Target::Cells { record, watch: csv.watch(), form: csv.form() },
+            Self::Jsonl(jsonl) if jsonl.is_flat() => {
+                Target::Cells { record, watch: Some(Jsonl::WATCH), form: jsonl.form() }
+            }
             Self::Jsonl(jsonl) => Target::Json { record, form: jsonl.form(), out },
         }
     }
@@ -77,19 +87,21 @@ impl Encoder {
     }
 }
 
-/// A value that its file cannot hold as the job wants it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ValueError {
-    /// The column's name.
-    pub column: String,
-    /// Why.
-    pub reason: ExponentOutOfRange,
-}
-
-impl fmt::Display for ValueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "column {}: {}", self.column, self.reason)
+/// For each column, whether its values are datetimes to be converted; empty if none are.
+fn datetimes(form: Datetimes, columns: &Columns) -> Vec<bool> {
+    let is_datetime = |field_type: &Option<FieldType>| *field_type == Some(FieldType::DateTime);
+    match form {
+        Datetimes::Rfc3339 if columns.types().iter().any(is_datetime) => {
+            columns.types().iter().map(is_datetime).collect()
+        }
+        Datetimes::AsSent | Datetimes::Rfc3339 => Vec::new(),
     }
 }
 
-impl std::error::Error for ValueError {}
+/// Appends a value of a datetime column, converted.
+fn write_datetime(kind: CellKind, text: &[u8], out: &mut Vec<u8>) -> Result<(), NotADateTime> {
+    match kind {
+        CellKind::Text => write_rfc3339(text, out),
+        _ => Err(NotADateTime::of(text)),
+    }
+}

@@ -46,6 +46,7 @@ pub use error::RunError;
 pub(crate) use object::{generate as generate_query, unknown_object};
 pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};
+pub(crate) use plan::{needs_description, not_described};
 pub(crate) use unknown_field::explained;
 
 use locks::Locks;

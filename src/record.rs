@@ -1,6 +1,9 @@
 //! One record on its way from a response to a file, reused for every record of a run.
 
-use crate::job::Numbers;
+use crate::job::{Datetimes, Numbers};
+use crate::soql::Columns;
+use crate::value::datetime::NotADateTime;
+use crate::value::number::ExponentOutOfRange;
 
 /// A record's cells, in column order. Reused: filling it again allocates nothing once it has grown.
 #[derive(Debug, Default)]
@@ -57,6 +60,8 @@ pub enum Target<'t> {
         /// A byte to watch for while text is read, besides `"` and control characters; see [`CellText::clean`]. Pass
         /// `None` if knowing clean text is of no use.
         watch: Option<u8>,
+        /// How a child query's records are written, which become JSON in a cell.
+        form: JsonForm,
     },
     /// Into the output itself, as one line of JSON without its line break.
     Json {
@@ -74,8 +79,53 @@ pub enum Target<'t> {
 pub struct JsonForm {
     /// How numbers are written.
     pub numbers: Numbers,
+    /// How the values of columns that are datetimes are written.
+    pub datetimes: Datetimes,
     /// Whether each record keeps its `attributes`.
     pub attributes: bool,
+}
+
+impl JsonForm {
+    /// The org's own values, without `attributes`.
+    pub const AS_SENT: Self =
+        Self { numbers: Numbers::AsSent, datetimes: Datetimes::AsSent, attributes: false };
+}
+
+/// A value that cannot be written as the job wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueError {
+    /// The number of its column.
+    pub column: usize,
+    /// Why.
+    pub reason: ValueErrorReason,
+}
+
+/// Why a value cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueErrorReason {
+    /// Its exponent cannot be written out.
+    Exponent(ExponentOutOfRange),
+    /// Its column is a datetime, and the value is not.
+    DateTime(NotADateTime),
+}
+
+impl ValueError {
+    /// The error in words and what to do about it; `record` is how a message names the record.
+    #[must_use]
+    pub fn explain(&self, columns: &Columns, record: &str) -> (String, String) {
+        let column = columns.qualified(self.column);
+        let (reason, hint) = match &self.reason {
+            ValueErrorReason::Exponent(reason) => (
+                reason.to_string(),
+                "set numbers = \"as_sent\" to keep numbers as the org sends them".to_owned(),
+            ),
+            ValueErrorReason::DateTime(reason) => (
+                reason.to_string(),
+                format!("add {column:?} = \"text\" to [types] to keep its values as the org sends them"),
+            ),
+        };
+        (format!("column {column} of {record}: {reason}"), hint)
+    }
 }
 
 impl Record {

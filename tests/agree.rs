@@ -129,6 +129,55 @@ fn queries() -> Vec<Row> {
             "a.csv",
             "compound = \"columns\"",
         ),
+        Row::job("a new name for no column", 78, ACCOUNTS, "a.csv", "[columns]\nNmae = \"x\""),
+        Row::job("a type for no column", 78, ACCOUNTS, "a.csv", "[types]\n\"Owner.Name\" = \"text\""),
+        Row::job("a type that does not exist", 78, ACCOUNTS, "a.csv", "[types]\nName = \"varchar\""),
+        Row::job("a column's name without quotes", 78, ACCOUNTS, "a.csv", "[types]\nOwner.Name = \"text\""),
+        Row::job("a column with two lines", 78, ACCOUNTS, "a.csv", "[columns]\nId = \"a\"\nID = \"b\""),
+        Row::job("two columns with one new name", 78, ACCOUNTS, "a.csv", "[columns]\nName = \"ID\""),
+        Row::job(
+            "two columns with one name in snake case",
+            78,
+            "SELECT OwnerId, Owner.Id FROM Account",
+            "a.csv",
+            "column_names = \"snake\"",
+        ),
+        Row::job(
+            "a new name for a field of a child query in a column",
+            78,
+            "SELECT Id, (SELECT LastName FROM Contacts) FROM Account",
+            "a.csv",
+            "[columns]\n\"Contacts.LastName\" = \"x\"",
+        ),
+        Row::job(
+            "a new name for a child query in JSON Lines",
+            78,
+            "SELECT Id, (SELECT LastName FROM Contacts) FROM Account",
+            "a.jsonl",
+            "[columns]\nContacts = \"x\"",
+        ),
+        Row::job(
+            "attributes with new names",
+            78,
+            ACCOUNTS,
+            "a.jsonl",
+            "attributes = true\ncolumn_names = \"snake\"",
+        ),
+        Row::new("a new name for no field of the object", 65, |at| {
+            at.write("jobs/a.toml", "object = \"Account\"\noutput = \"a.csv\"\n[columns]\nNmae = \"x\"");
+        }),
+        Row::job(
+            "a type that the org does not report",
+            65,
+            "SELECT Id, TYPEOF What WHEN Account THEN Type WHEN Opportunity THEN Type END FROM Task",
+            "a.csv",
+            "datetimes = \"rfc3339\"",
+        ),
+        Row::new("types that the org does not describe", 65, |at| {
+            at.job("a", ACCOUNTS, "a.csv", "datetimes = \"rfc3339\"");
+            let records = Fault::body(r#"{"totalSize":0,"done":true,"records":[]}"#);
+            at.script(Rule::always(At::Containing("columns=true".to_owned()), records));
+        }),
         Row::new("columns that the org does not describe", 65, |at| {
             at.job("a", "SELECT FIELDS(STANDARD) FROM Account", "a.csv", "");
             let records = Fault::body(r#"{"totalSize":0,"done":true,"records":[]}"#);

@@ -30,7 +30,7 @@ impl Path {
     }
 
     fn jsonl(soql: &str, numbers: Numbers) -> Self {
-        let form = JsonForm { numbers, attributes: false };
+        let form = JsonForm { numbers, ..JsonForm::AS_SENT };
         Self::of(soql, |names| Encoder::Jsonl(Jsonl::new(form, names)))
     }
 

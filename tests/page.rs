@@ -16,7 +16,7 @@ use sfexport::value::FieldType;
 #[path = "support/skip.rs"]
 mod skip;
 
-const AS_SENT: JsonForm = JsonForm { numbers: Numbers::AsSent, attributes: false };
+const AS_SENT: JsonForm = JsonForm::AS_SENT;
 
 type Cell = (CellKind, String);
 
@@ -41,11 +41,12 @@ fn cells_with(
 ) -> Result<(Vec<Vec<Cell>>, u64), Fault> {
     let mut reader = PageReader::open(page, columns)?;
     let (mut record, mut all) = (Record::default(), Vec::new());
-    while reader.read(Target::Cells { record: &mut record, watch: None }, fetch)? {
+    while reader.read(Target::Cells { record: &mut record, watch: None, form: JsonForm::AS_SENT }, fetch)? {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("cells are UTF-8");
         all.push(record.cells().map(|(kind, bytes)| (kind, text(bytes))).collect());
     }
-    let ended = !reader.read(Target::Cells { record: &mut record, watch: None }, fetch)?;
+    let ended =
+        !reader.read(Target::Cells { record: &mut record, watch: None, form: JsonForm::AS_SENT }, fetch)?;
     assert!(ended, "a page that has ended stays so");
     Ok((all, reader.lone_surrogates()))
 }
@@ -158,7 +159,7 @@ fn a_parent_that_is_null_leaves_all_its_columns_null() {
 
 #[test]
 fn numbers_are_written_out_and_attributes_kept_where_that_is_asked_for() {
-    let form = JsonForm { numbers: Numbers::Plain, attributes: true };
+    let form = JsonForm { numbers: Numbers::Plain, attributes: true, ..JsonForm::AS_SENT };
     assert_eq!(
         lines(fixture!("parents.json"), &columns(PARENTS), form).unwrap().0[0],
         r#"{"attributes":{"type":"Contact","url":"/services/data/v62.0/sobjects/Contact/003Wz000001aaaaIAA"},"Id":"003Wz000001aaaaIAA","LastName":"Meier","IsDeleted":false,"Account":{"attributes":{"type":"Account","url":"/services/data/v62.0/sobjects/Account/001Wz000001bbbbIAA"},"Name":"Nordlicht, GmbH","AnnualRevenue":139000000.0,"Owner":{"attributes":{"type":"User","url":"/services/data/v62.0/sobjects/User/005Wz000001ccccIAA"},"Name":"Ida"}}}"#
@@ -881,13 +882,13 @@ fn a_number_that_cannot_be_written_out_is_a_fault() {
     let page = |number: &str, space: &str| {
         format!(r#"{{"totalSize":1,{space}"done":true,"records":[{{"Id":"1","N":{number}}}]}}         "#)
     };
-    let plain = JsonForm { numbers: Numbers::Plain, attributes: false };
+    let plain = JsonForm { numbers: Numbers::Plain, ..JsonForm::AS_SENT };
     // Both ways of reading a record: the second page has white space between its tokens.
     for space in ["", " "] {
         let page = page("1E401", space);
         let fault = lines(page.as_bytes(), &columns, plain).expect_err("an exponent beyond 400");
         assert_eq!(fault.kind, FaultKind::InvalidResponse);
-        assert_eq!(fault.what, "the exponent of \"1E401\" is beyond 400");
+        assert_eq!(fault.what, "column N of record 1: the exponent of \"1E401\" is beyond 400");
         assert!(fault.hint.is_some_and(|hint| hint.contains("numbers = \"as_sent\"")));
         assert_eq!(lines(page.as_bytes(), &columns, AS_SENT).unwrap().0, [r#"{"Id":"1","N":1E401}"#]);
     }

@@ -24,7 +24,7 @@ static COLUMNS: LazyLock<[Columns; 2]> = LazyLock::new(|| {
 fuzz_target!(|page: &[u8]| COLUMNS.iter().for_each(|columns| agree(page, columns)));
 
 fn agree(page: &[u8], columns: &Columns) {
-    let form = JsonForm { numbers: Numbers::AsSent, attributes: false };
+    let form = JsonForm::AS_SENT;
     let cells = cells(page, columns);
     let copied = copied(page, columns, form);
     assert_eq!(cells.is_ok(), copied.is_ok(), "{cells:?} {copied:?}");
@@ -109,7 +109,7 @@ fn cells(page: &[u8], columns: &Columns) -> Result<(Cells, u64, Option<String>),
     let mut reader = PageReader::open(page, columns)?;
     let (mut record, mut rows) = (Record::default(), Cells::new());
     let (mut csv, mut encoded) = (Csv::new(CsvDialect::default(), Numbers::AsSent, Vec::new()), Vec::new());
-    while reader.read(Target::Cells { record: &mut record, watch: Some(b',') }, &mut no_pages)? {
+    while reader.read(Target::Cells { record: &mut record, watch: Some(b','), form: JsonForm::AS_SENT }, &mut no_pages)? {
         rows.push(record.cells().map(|(kind, cell)| (kind, cell.to_vec())).collect());
         csv.record(&record, &mut encoded).expect("a row");
     }

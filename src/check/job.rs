@@ -59,19 +59,24 @@ impl Check<'_> {
     /// The columns, from the query's text or, if that is not enough, from the org's description.
     async fn columns(&self, job: &Job, org: Option<&Reached>) -> Step {
         let columns = match (export::columns(job), org) {
+            (Ok(columns), Some(reached)) if export::needs_description(job, columns.as_deref()) => {
+                match self.described(job, reached).await {
+                    Ok(described) => export::described_columns(job, &described),
+                    Err(fault) => {
+                        let fault = export::not_described(job, fault);
+                        Err(export::explained(&reached.client, job, fault).await.into_failure())
+                    }
+                }
+            }
             (Ok(Some(columns)), _) => Ok(columns),
-            (Ok(None), Some(reached)) => match self.described(job, reached).await {
-                Ok(described) => export::described_columns(job, &described),
-                Err(fault) => Err(export::explained(&reached.client, job, fault).await.into_failure()),
-            },
-            (Ok(None), None) => return Step::skipped(Name::Columns, "not known without asking the org"),
+            (Ok(None), _) => return Step::skipped(Name::Columns, "not known without asking the org"),
             (Err(failure), _) => Err(failure),
         };
         let columns = match columns {
             Ok(columns) => columns,
             Err(failure) => return Step::failed(Name::Columns, failure),
         };
-        let names = columns.names();
+        let names = columns.output_names();
         let what = format!("{}: {}", names.len(), plain(&names.join(", ")));
         let step = match self.drift(job, &columns) {
             Ok(None) => Step::passed(Name::Columns, what),

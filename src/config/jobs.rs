@@ -28,7 +28,8 @@ use crate::job::{
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
-use crate::soql::{ColumnError, ColumnRules, Query, SyntaxError};
+use crate::soql::{ColumnError, ColumnNames, ColumnRules, Query, SyntaxError};
+use crate::value::FieldType;
 
 /// The settings that every job depends on.
 pub(crate) struct JobContext<'a> {
@@ -295,6 +296,14 @@ struct RawJob {
     #[serde(with = "CountCheckWritten")]
     count_check: CountCheck,
     numbers: Option<String>,
+    #[serde(with = "DatetimesWritten")]
+    datetimes: Datetimes,
+    #[serde(with = "ColumnNamesWritten")]
+    column_names: ColumnNames,
+    #[serde(default)]
+    columns: BTreeMap<String, String>,
+    #[serde(default)]
+    types: BTreeMap<String, String>,
     #[serde(with = "ChildrenWritten")]
     children: Children,
     #[serde(with = "CompoundWritten")]
@@ -340,6 +349,21 @@ enum CountCheckWritten {
     Explain,
     Strict,
     Warn,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "Datetimes", rename_all = "snake_case")]
+enum DatetimesWritten {
+    AsSent,
+    #[serde(rename = "rfc3339")]
+    Rfc3339,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "ColumnNames", rename_all = "snake_case")]
+enum ColumnNamesWritten {
+    AsWritten,
+    Snake,
 }
 
 #[derive(Deserialize)]
@@ -457,8 +481,8 @@ impl Reading {
         };
         let shape = Shape {
             numbers,
-            datetimes: Datetimes::AsSent,
-            columns: ColumnRules::default(),
+            datetimes: typed.datetimes,
+            columns: column_rules(typed, format),
             children: typed.children,
             compound: typed.compound,
             columns_pinned: typed.columns_pinned,
@@ -467,7 +491,10 @@ impl Reading {
         };
         let source = match exported? {
             Exported::Query(query) => self.soql_source(file, section, query, &shape, format)?,
-            Exported::Object(object) => Source::Object(object),
+            Exported::Object(object) => {
+                self.check_columns_of(file, section, &object, &shape, format)?;
+                Source::Object(object)
+            }
         };
         let job = Job {
             name,
@@ -530,7 +557,7 @@ impl Reading {
             ColumnError::Unknown { rule, name, known } => {
                 (format!("{}.{name}", rule.table()), nearest(name, known.iter().map(String::as_str)))
             }
-            ColumnError::InChildArray { name } | ColumnError::ChildArray { name } => {
+            ColumnError::InChildArray { name, .. } | ColumnError::ChildArray { name } => {
                 (format!("columns.{name}"), None)
             }
             ColumnError::SameName { originals, .. } => {
@@ -833,6 +860,11 @@ impl Reading {
                 }
             }
             Format::Jsonl => {
+                if typed.attributes && column_rules(typed, format).rename() {
+                    let what = "records with new names are flat objects, which have no `attributes`";
+                    let hint = "remove this key, or `column_names` and `[columns]`";
+                    self.mistake(file, section, "attributes", Problem::new(what, hint));
+                }
                 let keys: Vec<_> = section
                     .written()
                     .filter(|key| match *key {
@@ -848,6 +880,18 @@ impl Reading {
                 }
             }
         }
+    }
+}
+
+/// The names and types of columns.
+fn column_rules(typed: &RawJob, format: Format) -> ColumnRules {
+    let typed_as = |(column, text): (&String, &String)| Some((column.clone(), FieldType::parse(text)?));
+    ColumnRules {
+        names: typed.column_names,
+        renames: typed.columns.iter().map(|(column, name)| (column.clone(), name.clone())).collect(),
+        // The reader of values has refused other texts.
+        types: typed.types.iter().filter_map(typed_as).collect(),
+        child_arrays_keep_names: format == Format::Jsonl,
     }
 }
 

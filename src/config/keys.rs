@@ -69,6 +69,10 @@ pub enum Kind {
     Choices(&'static [&'static str]),
     /// A list of words.
     Words,
+    /// A table from columns to their types.
+    ColumnTypes,
+    /// A table from columns to their names.
+    ColumnNames,
     /// An IP address and a port.
     Address,
     /// An http or https URL. It may contain a secret, so it is never shown.
@@ -107,6 +111,8 @@ impl Kind {
             Self::Choice(choices) => format!("one of {}", words(choices)),
             Self::Choices(choices) => format!("list of {}", words(choices)),
             Self::Words => "list of text".to_owned(),
+            Self::ColumnTypes => "table of types by column".to_owned(),
+            Self::ColumnNames => "table of names by column".to_owned(),
             Self::Address => "IP address and port".to_owned(),
             Self::Webhook => "http or https URL".to_owned(),
         }
@@ -272,6 +278,8 @@ static KEYS: &[Key] = keys! {
         "all_rows" Flag, Is("false"), "Whether deleted and archived rows are exported too (queryAll).";
         "count_check" Choice(&["explain", "strict", "warn"]), Is("explain"), "What happens if the number of records is not what the org counted: `explain` finds out why and fails if it cannot, `strict` fails at once, `warn` publishes what arrived, with a warning.";
         "numbers" Choice(&["plain", "as_sent"]), Otherwise("`plain` for CSV, `as_sent` for JSON Lines"), "Whether numbers are written without exponents or exactly as the org sends them.";
+        "datetimes" Choice(&["as_sent", "rfc3339"]), Is("as_sent"), "Whether datetimes are written as the REST API sends them (`2026-05-01T07:25:37.000+0000`) or as RFC 3339 has them, in UTC (`2026-05-01T07:25:37.000Z`).";
+        "column_names" Choice(&["as_written", "snake"]), Is("as_written"), "Whether columns have their names in the query (`Account.Name`) or those in lower case with `_` between words (`account_name`).";
         "children" Choice(&["json", "files", "reject"]), Is("json"), "What becomes of child queries in CSV: JSON in one column, a separate file, or an error.";
         "compound" Choice(&["json", "columns"]), Is("json"), "What becomes of addresses and locations in CSV: JSON in one column, or a column for each part.";
         "attributes" Flag, Is("false"), "Whether JSON Lines keep each record's `attributes`.";
@@ -286,6 +294,8 @@ static KEYS: &[Key] = keys! {
         "retries" Whole(0, 100), Is("3"), "How many times a run that ended with status 69, 74 or 75 is tried again.";
         "retry_after" Duration(0), Is("10m"), "How long after the end of the failed run.";
         "ping_url" Webhook, Otherwise("none"), "A healthchecks.io-style check: `/start` is requested at the start of each run, the URL itself after a success and `/fail` after a failure, both with the run report.";
+        "columns" ColumnNames, Otherwise("none"), "New names of single columns, such as `\"Account.Name\" = \"company\"`.";
+        "types" ColumnTypes, Otherwise("those that the org reports"), "The types of single columns, such as `\"History__c\" = \"text\"`.";
         "csv.delimiter" Literal, Is(","), "The character between cells: one ASCII character, or `tab`.";
         "csv.quote" Literal, Is("\""), "The character around cells that need quotes: one ASCII character.";
         "csv.line_ending" Choice(&["lf", "crlf"]), Is("lf"), "What ends a row.";

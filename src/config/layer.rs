@@ -31,6 +31,8 @@ const OTHERS: [&str; 4] = ["CONFIG", "LOG", "LOG_FORMAT", "LOG_LEVEL"];
 pub(crate) struct Layer {
     label: &'static str,
     found: BTreeMap<String, Found>,
+    /// The entries of tables whose keys are the names of columns: `types.Account.Name`.
+    columns: BTreeMap<String, Origin>,
     /// The orgs with a table or a variable in this source, each with the place of the first one.
     orgs: BTreeMap<OrgName, Origin>,
     unread: bool,
@@ -373,7 +375,11 @@ impl<'a> FileReader<'a> {
         for (name, value) in entries {
             let origin = self.file.origin_at(name.span().start);
             let (path, own) = (format!("{prefix}{}", name.get_ref()), format!("{inner}{}", name.get_ref()));
-            if let Some(key) = keys::find(kind, &own) {
+            if let Some(key) = keys::find(kind, &own)
+                && matches!(key.kind, Kind::ColumnTypes | Kind::ColumnNames)
+            {
+                self.by_column(path, key, name, value);
+            } else if let Some(key) = keys::find(kind, &own) {
                 let written = self.file.text.get(value.span()).unwrap_or_default();
                 let raw = Raw::Toml(value.get_ref(), written);
                 self.layer.add(path, key, &raw, origin, &self.file.directory, self.mistakes);
@@ -391,6 +397,67 @@ impl<'a> FileReader<'a> {
             }
         }
     }
+}
+
+impl FileReader<'_> {
+    /// Reads a table whose keys are the names of columns.
+    fn by_column(
+        &mut self,
+        path: String,
+        key: &Key,
+        name: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+    ) {
+        let origin = self.file.origin_at(name.span().start);
+        let (mut dict, before) = (Dict::new(), self.mistakes.len());
+        let table = self.expect_table(&path, name, value);
+        let mut entries: Vec<_> = table.into_iter().flat_map(|table| table.iter()).collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        let mut columns: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in entries {
+            let column = name.get_ref().as_ref();
+            let (origin, entry) = (self.file.origin_at(name.span().start), format!("{path}.{column}"));
+            let written = self.file.text.get(value.span()).unwrap_or_default();
+            let read =
+                column_value(key.kind, column, &Raw::Toml(value.get_ref(), written), &self.file.directory);
+            let same = columns.insert(column.to_ascii_lowercase(), column.to_owned());
+            let read = match same {
+                Some(same) => {
+                    let what =
+                        format!("this is the column {} again, which has a line already", quoted(&same));
+                    Err(Problem::new(what, "remove one of them"))
+                }
+                None => read,
+            };
+            match read {
+                Ok(value) => {
+                    dict.insert(column.to_owned(), value);
+                }
+                Err(problem) => self.mistakes.push(Mistake::new(origin.clone(), entry.clone(), problem)),
+            }
+            self.layer.columns.insert(entry, origin);
+        }
+        let value = (self.mistakes.len() == before).then(|| Value::from(dict));
+        self.layer.found.insert(path, Found { origin, value });
+    }
+}
+
+/// The value of a column's line.
+fn column_value(kind: Kind, column: &str, raw: &Raw<'_>, base: &Path) -> Result<Value, Problem> {
+    if let Raw::Toml(DeValue::Table(inner), _) = raw {
+        let inner = inner.iter().next().map_or("Name", |(name, _)| name.get_ref().as_ref());
+        let hint = format!("write the column's name in quotes, as in \"{column}.{inner}\" = \"...\"");
+        return Err(Problem::new("this is a table, not a column", hint));
+    }
+    let is_name = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    if !column.split('.').all(is_name) {
+        let what = format!("{} is not the name of a column", quoted(column));
+        return Err(Problem::new(what, "write it as in the query: \"Name\" or \"Account.Name\""));
+    }
+    value::read(kind, raw, base)
 }
 
 const UNNAMED_ORG: &str = "the org has no name";
@@ -562,6 +629,11 @@ impl<T: DeserializeOwned> Section<T> {
             for (path, found) in &layer.found {
                 if let (Some(name), false) = (path.strip_prefix(prefix), layer.label == "default") {
                     written.insert(name.to_owned(), (found.origin.clone(), rank, found.value.is_some()));
+                }
+            }
+            for (path, origin) in &layer.columns {
+                if let Some(name) = path.strip_prefix(prefix) {
+                    written.insert(name.to_owned(), (origin.clone(), rank, true));
                 }
             }
         }

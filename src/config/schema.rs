@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{self, Key, Kind, Table, Unwritten};
+use crate::value::FieldType;
 
 /// The schema of `sfexport.toml` for [`Table::Settings`], of one org's table, or of a job file.
 #[must_use]
@@ -86,6 +87,9 @@ fn property(key: &Key) -> Value {
     schema
 }
 
+/// The name of a column in the keys of a table.
+const COLUMN: &str = r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*$";
+
 /// The schema of a value of this type in a file.
 fn value(kind: Kind) -> Value {
     match kind {
@@ -113,6 +117,19 @@ fn value(kind: Kind) -> Value {
             {"type": "string"},
             {"type": "array", "items": {"type": "string"}},
         ]}),
+        Kind::ColumnTypes => json!({
+            "type": "object",
+            "propertyNames": {"pattern": COLUMN},
+            "additionalProperties": {"anyOf": [
+                {"enum": FieldType::NAMES},
+                {"type": "string", "pattern": r"^decimal\(\s*\d+\s*,\s*\d+\s*\)$"},
+            ]},
+        }),
+        Kind::ColumnNames => json!({
+            "type": "object",
+            "propertyNames": {"pattern": COLUMN},
+            "additionalProperties": {"type": "string", "pattern": r"^\S(.*\S)?$"},
+        }),
         Kind::Address => json!({"type": "string", "pattern": ":\\d+$"}),
         Kind::Webhook => json!({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"}),
     }

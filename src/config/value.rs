@@ -12,6 +12,7 @@ use super::keys::{Kind, range};
 use super::mistake::{Problem, did_you_mean, quoted};
 use crate::error::{code_point, is_invisible};
 use crate::job::path_text;
+use crate::value::FieldType;
 
 /// A value as written.
 pub(crate) enum Raw<'a> {
@@ -33,7 +34,7 @@ impl Raw<'_> {
     }
 }
 
-/// Reads a value by its type. Relative paths start at `base`. Durations become nanoseconds and sizes become bytes, both
+/// Reads a value by its type; of a table of columns, the value of one of them. Relative paths start at `base`. Durations become nanoseconds and sizes become bytes, both
 /// as whole numbers.
 ///
 /// # Errors
@@ -132,6 +133,24 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Prob
             Ok(words?.into_iter().map(Value::from).collect::<Vec<_>>().into())
         }
         Kind::Words => Ok(words(raw)?.into_iter().map(Value::from).collect::<Vec<_>>().into()),
+        Kind::ColumnTypes => match text(raw)? {
+            text if FieldType::parse(text).is_some() => Ok(text.into()),
+            text => {
+                let what = format!("{} is not a type", quoted(text));
+                let hint = did_you_mean(text, FieldType::NAMES).unwrap_or_else(|| {
+                    format!("choose one of {}, decimal(P,S)", FieldType::NAMES.join(", "))
+                });
+                Err(Problem::new(what, hint))
+            }
+        },
+        Kind::ColumnNames => match text(raw)? {
+            text if text.trim().is_empty() => Err(EMPTY.into()),
+            text if text.trim() != text || text.chars().any(char::is_control) => {
+                let what = format!("{} has white space at an end, or a control character", shown());
+                Err(Problem::new(what, "remove it"))
+            }
+            text => Ok(text.into()),
+        },
         Kind::Address => match text(raw)?.parse::<SocketAddr>() {
             Ok(address) => Ok(address.to_string().into()),
             Err(_) => {

@@ -1,6 +1,6 @@
 //! `query?columns=true`: the columns that a query's records have, and their types.
 
-use super::condition::End;
+use super::condition::{End, Operand};
 use super::group::Groups;
 use super::plan::{Column, Content, Plan, Shape};
 use super::render::{json, push};
@@ -117,12 +117,23 @@ fn group_list(out: &mut Vec<u8>, groups: &Groups) {
             out.push(b',');
         }
         let kind = match &column.operand {
-            super::condition::Operand::Aggregate(number) => groups.aggregates[*number].kind(),
-            _ => Kind::Text,
+            Operand::Aggregate(number) => groups.aggregates[*number].kind(),
+            Operand::Key(number) => groups.keys.get(*number).map_or(Kind::Text, kind_of_key),
+            Operand::Grouping(_) => Kind::Int,
+            operand => kind_of_key(operand),
         };
         one(out, &column.key, &column.text, kind, !column.is_field, |out| out.extend_from_slice(b"[]"));
     }
     out.push(b']');
+}
+
+fn kind_of_key(operand: &Operand) -> Kind {
+    match operand {
+        Operand::Field(chain) => chain.kind(),
+        Operand::Date(function, _) => function.kind(),
+        Operand::Distance(_) => Kind::Double,
+        Operand::Key(_) | Operand::Aggregate(_) | Operand::Grouping(_) => Kind::Text,
+    }
 }
 
 fn one(

@@ -1,11 +1,11 @@
 //! Records → CSV in a job's dialect: RFC 4180, quoted only where a reader needs it.
 
-use crate::job::{CsvDialect, Numbers};
-use crate::record::{CellKind, CellText, Record};
+use crate::job::{CsvDialect, Datetimes, Numbers};
+use crate::record::{CellKind, CellText, JsonForm, Record, ValueError, ValueErrorReason};
 use crate::value::number::write_plain;
 
-use super::ValueError;
 use super::formula::runs_in_a_spreadsheet;
+use super::write_datetime;
 
 /// How many bytes of a cell are moved together, and up to which length that is faster than `memcpy`.
 const BLOCK: usize = 16;
@@ -23,6 +23,10 @@ pub struct Csv {
     dialect: CsvDialect,
     numbers: Numbers,
     columns: Vec<String>,
+    /// For every column, whether its values are datetimes to be converted; empty if none are.
+    datetimes: Vec<bool>,
+    /// How datetimes in a child query's records are written.
+    child_datetimes: Datetimes,
     /// For every byte, whether a cell that holds it needs quotes.
     special: [bool; 256],
     /// A cell that is not written as it is in its record.
@@ -37,7 +41,28 @@ impl Csv {
         for byte in [dialect.delimiter, dialect.quote, b'\r', b'\n'] {
             special[usize::from(byte)] = true;
         }
-        Self { dialect, numbers, columns, special, changed: Vec::new() }
+        let child_datetimes = Datetimes::AsSent;
+        Self {
+            dialect,
+            numbers,
+            columns,
+            datetimes: Vec::new(),
+            child_datetimes,
+            special,
+            changed: Vec::new(),
+        }
+    }
+
+    /// The same encoder with datetimes in this form. `columns` says of each column whether its values are such; it is empty
+    /// if none are, or nothing is to be converted.
+    #[must_use]
+    pub fn with_datetimes(self, form: Datetimes, columns: Vec<bool>) -> Self {
+        Self { datetimes: columns, child_datetimes: form, ..self }
+    }
+
+    /// How a child query's records in a cell are written: with the org's own numbers.
+    pub(super) fn form(&self) -> JsonForm {
+        JsonForm { datetimes: self.child_datetimes, ..JsonForm::AS_SENT }
     }
 
     /// The byte to watch for while text is read. Text without it, quotes and control characters needs no quotes; with
@@ -63,12 +88,25 @@ impl Csv {
     /// Appends a record as a row.
     ///
     /// # Errors
-    /// If a number is to be written out and its exponent is out of range.
+    /// If a number is to be written out and its exponent is out of range, or a value of a datetime column is not one.
+    #[inline]
     pub fn record(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), ValueError> {
+        if self.datetimes.is_empty() { self.row::<false>(record, out) } else { self.row::<true>(record, out) }
+    }
+
+    fn row<const DATETIMES: bool>(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), ValueError> {
         let start = out.len();
         for (column, CellText { kind, text, clean, from }) in record.cell_texts().enumerate() {
             match kind {
                 CellKind::Null => self.plain_or_quoted(self.dialect.null.as_bytes(), out),
+                kind if DATETIMES && self.datetimes.get(column) == Some(&true) => {
+                    self.changed.clear();
+                    write_datetime(kind, text, &mut self.changed).map_err(|reason| ValueError {
+                        column,
+                        reason: ValueErrorReason::DateTime(reason),
+                    })?;
+                    self.cell(&self.changed, out);
+                }
                 CellKind::Text if self.dialect.formula_guard && runs_in_a_spreadsheet(text) => {
                     self.changed.clear();
                     self.changed.push(b'\'');
@@ -77,9 +115,9 @@ impl Csv {
                 }
                 CellKind::Number if self.numbers == Numbers::Plain && has_exponent(text) => {
                     self.changed.clear();
-                    write_plain(text, &mut self.changed).map_err(|reason| {
-                        let column = self.columns.get(column).cloned().unwrap_or_default();
-                        ValueError { column, reason }
+                    write_plain(text, &mut self.changed).map_err(|reason| ValueError {
+                        column,
+                        reason: ValueErrorReason::Exponent(reason),
                     })?;
                     self.cell(&self.changed, out);
                 }

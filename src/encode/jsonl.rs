@@ -2,24 +2,53 @@
 //! ended; one that has cells becomes a flat object.
 
 use crate::job::Numbers;
-use crate::record::{CellKind, JsonForm, Record};
+use crate::record::{CellKind, CellText, JsonForm, Record, ValueError, ValueErrorReason};
 use crate::value::number::write_plain;
 
-use super::ValueError;
+use super::write_datetime;
 
 /// Encodes records as lines.
 #[derive(Debug)]
 pub struct Jsonl {
     form: JsonForm,
-    /// The keys of a flat object.
-    columns: Vec<String>,
+    /// The keys of a flat object, each with what precedes its value: `{"Id":`, `,"Name":`.
+    keys: Vec<Vec<u8>>,
+    /// For every column, whether its values are datetimes to be converted; empty if none are.
+    datetimes: Vec<bool>,
+    is_flat: bool,
 }
 
 impl Jsonl {
-    /// An encoder of lines in this form.
+    /// Text that is clean in this respect, too, needs no escapes.
+    pub(super) const WATCH: u8 = b'\\';
+
+    /// An encoder of lines in this form. Records that are read into cells have these keys.
     #[must_use]
     pub fn new(form: JsonForm, columns: Vec<String>) -> Self {
-        Self { form, columns }
+        let key = |(number, column): (usize, String)| {
+            let mut key = vec![if number == 0 { b'{' } else { b',' }];
+            string(column.as_bytes(), &mut key);
+            key.push(b':');
+            key
+        };
+        let keys = columns.into_iter().enumerate().map(key).collect();
+        Self { form, keys, datetimes: Vec::new(), is_flat: false }
+    }
+
+    /// The same encoder, which converts the values of these columns of flat objects from datetimes to RFC 3339.
+    #[must_use]
+    pub fn with_datetimes(self, datetimes: Vec<bool>) -> Self {
+        Self { datetimes, ..self }
+    }
+
+    /// The same encoder, whose lines are flat objects with a key for each column.
+    #[must_use]
+    pub fn flat(self) -> Self {
+        Self { is_flat: true, ..self }
+    }
+
+    pub(super) fn is_flat(&self) -> bool {
+        self.is_flat
     }
 
     /// How a reader is to copy a record that it has as JSON.
@@ -30,7 +59,7 @@ impl Jsonl {
     /// Appends a record as a line.
     ///
     /// # Errors
-    /// If a number is to be written out and its exponent is out of range.
+    /// If a number is to be written out and its exponent is out of range, or a value of a datetime column is not one.
     pub fn record(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), ValueError> {
         if !record.is_copied() {
             self.object(record, out)?;
@@ -40,19 +69,31 @@ impl Jsonl {
     }
 
     fn object(&self, record: &Record, out: &mut Vec<u8>) -> Result<(), ValueError> {
-        out.push(b'{');
-        for (number, ((kind, text), column)) in record.cells().zip(&self.columns).enumerate() {
-            if number > 0 {
-                out.push(b',');
-            }
-            string(column.as_bytes(), out);
-            out.push(b':');
+        if self.keys.is_empty() {
+            out.push(b'{');
+        }
+        for (column, (CellText { kind, text, clean, .. }, key)) in
+            record.cell_texts().zip(&self.keys).enumerate()
+        {
+            out.extend_from_slice(key);
             match kind {
                 CellKind::Null => out.extend_from_slice(b"null"),
-                CellKind::Text => string(text, out),
-                CellKind::Number if self.form.numbers == Numbers::Plain => {
-                    write_plain(text, out).map_err(|reason| ValueError { column: column.clone(), reason })?
+                kind if self.datetimes.get(column) == Some(&true) => {
+                    out.push(b'"');
+                    write_datetime(kind, text, out).map_err(|reason| ValueError {
+                        column,
+                        reason: ValueErrorReason::DateTime(reason),
+                    })?;
+                    out.push(b'"');
                 }
+                CellKind::Text if clean => {
+                    out.push(b'"');
+                    out.extend_from_slice(text);
+                    out.push(b'"');
+                }
+                CellKind::Text => string(text, out),
+                CellKind::Number if self.form.numbers == Numbers::Plain => write_plain(text, out)
+                    .map_err(|reason| ValueError { column, reason: ValueErrorReason::Exponent(reason) })?,
                 CellKind::Number | CellKind::Boolean | CellKind::Json => out.extend_from_slice(text),
             }
         }
@@ -84,7 +125,7 @@ fn string(text: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    const PLAIN: JsonForm = JsonForm { numbers: Numbers::Plain, attributes: false };
+    const PLAIN: JsonForm = JsonForm { numbers: Numbers::Plain, ..JsonForm::AS_SENT };
 
     fn line(form: JsonForm, cells: &[(&str, CellKind, &str)]) -> Result<String, ValueError> {
         let mut jsonl = Jsonl::new(form, cells.iter().map(|(name, ..)| (*name).to_owned()).collect());

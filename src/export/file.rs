@@ -3,10 +3,10 @@
 
 use super::error::RunError;
 use super::writer::write_failure;
-use crate::encode::{Encoder, ValueError};
+use crate::encode::Encoder;
 use crate::error::Failure;
 use crate::output::Staged;
-use crate::record::{Record, Target};
+use crate::record::{Record, Target, ValueError};
 
 /// A file being written.
 pub(super) struct File {
@@ -79,6 +79,11 @@ impl File {
     /// Whether it can be emptied.
     pub(super) fn can_restart(&self) -> bool {
         self.staged.can_restart()
+    }
+
+    /// The number of the next record, from 1.
+    pub(super) fn number(&self) -> u64 {
+        self.records + self.pending + 1
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::bug;
 use super::unknown_field::similar;
 use crate::error::{Exit, Failure};
-use crate::job::{Children, Format, Job, SoqlSource, Source, SourceError};
+use crate::job::{Children, Datetimes, Format, Job, SoqlSource, Source, SourceError};
 use crate::org::Org;
 use crate::salesforce::call::Call;
-use crate::salesforce::fault::Fault;
+use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
 use crate::salesforce::query;
 use crate::soql::{ColumnError, Columns, Described};
 
@@ -43,19 +43,41 @@ impl Draft {
         Ok(Some(Self { first, description, columns }))
     }
 
-    /// The columns; `None` if the org has to be asked.
+    /// The columns; `None` if only the org knows them.
     pub(super) fn columns(&self) -> Option<&Columns> {
         self.columns.as_deref()
     }
 
-    /// The plan, with the columns that the org has described if the draft has none.
+    /// The plan, with the columns that the org has described, if it was asked.
     pub(super) fn complete(self, described: Option<Arc<Columns>>) -> Option<Plan> {
-        let columns = self.columns.or(described)?;
+        let columns = described.or(self.columns)?;
         Some(Plan { first: self.first, columns })
     }
 }
 
-/// The columns of a job if its query's text tells them; `None` if the org has to be asked.
+/// Whether the org has to describe the query before the job can be exported: because only it knows the columns, or because
+/// the job needs their types, and one is not known. `columns` are those that [`columns`] gives.
+pub(crate) fn needs_description(job: &Job, columns: Option<&Columns>) -> bool {
+    columns.is_none_or(|columns| needs_types(job) && columns.untyped().is_some())
+}
+
+fn needs_types(job: &Job) -> bool {
+    job.shape.datetimes == Datetimes::Rfc3339
+}
+
+/// The fault of a query that the org does not describe, with a hint that fits the reason for asking.
+pub(crate) fn not_described(job: &Job, fault: Fault) -> Fault {
+    let is_about_the_query = fault.code.as_ref().is_some_and(ErrorCode::is_about_the_query);
+    if fault.kind == FaultKind::QueryRefused && !is_about_the_query && job.source.columns().is_some() {
+        fault.hint(
+            "write the types of all columns in [types], or set datetimes = \"as_sent\", which needs no types",
+        )
+    } else {
+        fault
+    }
+}
+
+/// The columns of a job if its query's text tells them; `None` if only the org knows them.
 ///
 /// # Errors
 /// [`Exit::Query`] if the query cannot be exported as the job says.
@@ -79,7 +101,18 @@ pub fn described_columns(job: &Job, described: &[Described]) -> Result<Arc<Colum
     let query = job.query().ok_or_else(|| bug("an object without its query"))?;
     let source = SoqlSource::described(query.clone(), job.layout(), &job.shape.columns, described);
     let source = source.map(Source::Soql).map_err(refused)?;
-    source.columns().cloned().ok_or_else(|| bug("a described query without columns"))
+    let columns = source.columns().cloned().ok_or_else(|| bug("a described query without columns"))?;
+    match columns.untyped().filter(|_| needs_types(job)) {
+        None => Ok(columns),
+        Some(column) => {
+            let what = format!(
+                "datetimes = \"rfc3339\" needs the type of column {column:?}, which the org does not report"
+            );
+            let hint =
+                format!("add {column:?} = \"text\" to [types], or {column:?} = \"datetime\" if it is one");
+            Err(Failure::new(Exit::Query, what).hint(hint))
+        }
+    }
 }
 
 /// The failure of a query that cannot be exported as its job says.

@@ -8,7 +8,7 @@ use super::error::{RunError, Stopped};
 use super::locks::Locks;
 use super::object::{Generated, generate};
 use super::pending::Spool;
-use super::plan::{Draft, Plan, described_columns};
+use super::plan::{Draft, Plan, described_columns, needs_description, not_described};
 use super::publish::{publish, stage};
 use super::transfer::rest::{self, TransferError};
 use super::unknown_field::explained;
@@ -74,8 +74,11 @@ pub(super) async fn carry_out(
     let draft = draft.ok_or_else(|| bug("a job without a query"))?;
     report.soql = steps.job.query().map(Query::without_literals);
     let mut described = None;
-    if draft.columns().is_none() {
-        let description: Result<_, RunError> = interrupt.unless(client.description(&draft.description)).await;
+    if needs_description(&steps.job, draft.columns()) {
+        let describing = async {
+            client.description(&draft.description).await.map_err(|fault| not_described(&steps.job, fault))
+        };
+        let description: Result<_, RunError> = interrupt.unless(describing).await;
         let description = explain(description, &client, &steps.job, &mut interrupt).await;
         client.report(report);
         let description = description?;
@@ -99,7 +102,7 @@ pub(super) async fn carry_out(
     verified.note(report);
     if written.lone_surrogates > 0 {
         report.warnings.push(format!(
-            "{} lone surrogates, which UTF-8 cannot hold, are U+FFFD in CSV and escapes in JSON",
+            "{} lone surrogates, which UTF-8 cannot hold, are U+FFFD in columns and escapes in JSON",
             written.lone_surrogates
         ));
     }

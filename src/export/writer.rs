@@ -12,13 +12,13 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::error::RunError;
 use super::file::File;
 use super::pending::{Pending, Spool};
-use crate::encode::{Encoder, ValueError};
-use crate::error::{Exit, Failure};
+use crate::encode::Encoder;
+use crate::error::{Exit, Failure, plain};
 use crate::job::Job;
 use crate::output::{self, Staged};
-use crate::record::Record;
+use crate::record::{Record, ValueError};
 use crate::salesforce::fault::{Fault, FaultKind};
-use crate::salesforce::page::{FetchChildren, Head, PageReader};
+use crate::salesforce::page::{self, FetchChildren, Head, PageReader};
 use crate::salesforce::query::{Count, QueryLocator};
 use crate::soql::Columns;
 use crate::threads;
@@ -137,9 +137,8 @@ struct Writer {
 impl Writer {
     fn new(job: &Job, columns: Arc<Columns>, stages: Vec<Box<dyn Staged>>, spool: Spool) -> Self {
         let tables = columns.tables();
-        let tables = std::iter::once(columns.output_names())
-            .chain(tables.iter().map(|table| table.columns.output_names()));
-        let encoders = tables.map(|names| Encoder::new(job.format, &job.shape, names.to_vec()));
+        let tables = std::iter::once(columns.as_ref()).chain(tables.iter().map(|table| table.columns));
+        let encoders = tables.map(|columns| Encoder::new(job.format, &job.shape, columns));
         let files: Vec<_> =
             encoders.zip(stages).map(|(encoder, staged)| File::new(encoder, staged)).collect();
         Self {
@@ -226,8 +225,8 @@ impl Writer {
         let columns = Arc::clone(&self.columns);
         let mut page = PageReader::open(bytes, &columns)?;
         let records = match self.files.as_mut_slice() {
-            [main] => one_file(&mut page, main, &mut self.pending, &mut self.record, fetch)?,
-            files => several_files(&mut page, files, &mut self.pending, fetch)?,
+            [main] => one_file(&mut page, &columns, main, &mut self.pending, &mut self.record, fetch)?,
+            files => several_files(&mut page, &columns, files, &mut self.pending, fetch)?,
         };
         self.count.accept(page.head(), records)?;
         Ok((page.head().clone(), page.lone_surrogates()))
@@ -246,6 +245,7 @@ impl Writer {
 
 fn one_file(
     page: &mut PageReader<'_>,
+    columns: &Columns,
     file: &mut File,
     pending: &mut Pending,
     record: &mut Record,
@@ -253,7 +253,7 @@ fn one_file(
 ) -> Result<u64, Unread> {
     let mut records = 0;
     while page.read(file.target(record, pending.rows(0)), fetch)? {
-        file.record(record, pending.rows(0))?;
+        file.record(record, pending.rows(0)).map_err(|error| value_fault(&error, columns, record, file))?;
         pending.settle()?;
         records += 1;
     }
@@ -263,6 +263,7 @@ fn one_file(
 /// The same with a file for each child query.
 fn several_files(
     page: &mut PageReader<'_>,
+    columns: &Columns,
     files: &mut [File],
     pending: &mut Pending,
     fetch: &mut FetchChildren<'_>,
@@ -270,7 +271,12 @@ fn several_files(
     let mut broken = None;
     let read = page.rows(fetch, &mut |table, record| {
         let Some(file) = files.get_mut(table) else { return Ok(()) };
-        file.record(record, pending.rows(table)).map_err(value_fault)?;
+        file.record(record, pending.rows(table)).map_err(|error| {
+            let tables = columns.tables();
+            let own =
+                tables.iter().find(|known| known.number == table).map_or(columns, |table| table.columns);
+            value_fault(&error, own, record, file)
+        })?;
         pending.settle().map_err(|failure| {
             broken = Some(failure);
             Fault::new(FaultKind::InvalidResponse, "the rows cannot be held")
@@ -302,15 +308,15 @@ impl From<Failure> for Unread {
     }
 }
 
-impl From<ValueError> for Unread {
-    fn from(error: ValueError) -> Self {
-        Self::Fault(value_fault(error))
-    }
-}
-
-fn value_fault(error: ValueError) -> Fault {
-    Fault::new(FaultKind::InvalidResponse, error.to_string())
-        .hint("set numbers = \"as_sent\" to keep numbers as the org sends them")
+/// The fault of a value that a file cannot hold; the record is named by its Id, or else by its place in the file.
+#[cold]
+fn value_fault(error: &ValueError, columns: &Columns, record: &Record, file: &File) -> Fault {
+    let id = columns.id().and_then(|column| record.cells().nth(column)).map(|(_, id)| id);
+    let record = match id {
+        Some(id) if !id.is_empty() => format!("record {}", plain(&String::from_utf8_lossy(id))),
+        _ => format!("record {}", file.number()),
+    };
+    page::value_fault(error, columns, &record)
 }
 
 /// The failure of a stage or a stream that does not take what is written.

@@ -15,12 +15,14 @@ use std::ops::Range;
 
 use jiter::Peek;
 
-use super::fault::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind, words};
 use super::json::Json;
 use super::query::{MAX_EMPTY_PAGES, QueryLocator, endless};
-use crate::job::Numbers;
-use crate::record::{CellKind, JsonForm, Record, Target};
+use crate::job::{Datetimes, Numbers};
+use crate::record::{CellKind, JsonForm, Record, Target, ValueError, ValueErrorReason};
 use crate::soql::{Columns, Entry, Level, Node};
+use crate::value::FieldType;
+use crate::value::datetime::{NotADateTime, write_rfc3339};
 use crate::value::number::write_plain;
 
 /// What a page says about the whole result.
@@ -35,12 +37,6 @@ pub struct Head {
 
 /// Fetches a further page of a child query's records, while the record that they belong to is read.
 pub type FetchChildren<'f> = dyn FnMut(&QueryLocator) -> Result<Vec<u8>, Fault> + 'f;
-
-/// JSON in a cell keeps the org's own numbers.
-const IN_A_CELL: JsonForm = JsonForm { numbers: Numbers::AsSent, attributes: false };
-
-/// What to do about a number that cannot be written out.
-const AS_SENT: &str = "set numbers = \"as_sent\" to keep numbers as the org sends them";
 
 /// After so many records that were not as they usually are, a page is no longer expected to hold such.
 const MAX_FAST_PATH_MISSES: u32 = 16;
@@ -140,7 +136,7 @@ impl<'p> PageReader<'p> {
             return Ok(self.counted(record));
         }
         match target {
-            Target::Cells { record, watch } => self.cells(record, watch, fetch)?,
+            Target::Cells { record, watch, form } => self.cells(record, watch, form, fetch)?,
             Target::Json { record, form, out } => {
                 self.copy(record, form, fetch, out)?;
                 record.set_copied();
@@ -153,6 +149,7 @@ impl<'p> PageReader<'p> {
         &mut self,
         record: &mut Record,
         watch: Option<u8>,
+        form: JsonForm,
         fetch: &mut FetchChildren<'_>,
     ) -> Result<(), Fault> {
         let columns = self.columns;
@@ -161,7 +158,7 @@ impl<'p> PageReader<'p> {
             return complete(columns, record);
         }
         record.clear(columns.cells());
-        self.walk(IN_A_CELL, fetch).cells(columns.shape(), record)?;
+        self.walk(form, fetch).cells(columns.shape(), record)?;
         complete(columns, record)
     }
 
@@ -175,7 +172,8 @@ impl<'p> PageReader<'p> {
         let (columns, start) = (self.columns, out.len());
         if self.fast(|bytes, at| {
             let plain = form.numbers == Numbers::Plain;
-            let line = fast_path::Line { out, copied: at, attributes: form.attributes, plain };
+            let types = converted_types(columns, form);
+            let line = fast_path::Line { out, copied: at, attributes: form.attributes, plain, types };
             fast_path::line(bytes, at, columns.shape(), line)
         }) {
             return Ok(());
@@ -527,7 +525,9 @@ impl Walk<'_, '_, '_> {
         let shape = self.shape(columns)?;
         self.json.peek()?;
         let start = out.len();
-        let mut copy = Copy { out, copied: self.json.position() };
+        let record = self.json.position();
+        let mut copy =
+            Copy { out, copied: record, columns, record, types: converted_types(columns, self.form) };
         self.object_copy(shape, seen, &mut copy)?;
         copy.up_to(self.json.bytes(), self.json.position());
         // A page of ours has no white space between its tokens; one that a proxy rewrote may have.
@@ -568,7 +568,7 @@ impl Walk<'_, '_, '_> {
                         let is_null = self.json.peek()? == Peek::Null;
                         let kind = if is_null { CellKind::Null } else { CellKind::Text };
                         fill(seen, column, kind, name, |_| {})?;
-                        self.value_copy(copy)?;
+                        self.value_copy(column, copy)?;
                     }
                     behind = Some(self.json.position());
                     key = self.json.next_key()?;
@@ -577,7 +577,7 @@ impl Walk<'_, '_, '_> {
                 match &entry.node {
                     Node::Value(column) => {
                         fill(seen, *column, CellKind::Text, name, |_| {})?;
-                        self.value_copy(copy)?;
+                        self.value_copy(*column, copy)?;
                     }
                     Node::Parent(parent) => {
                         if self.parent_is_null(parent, name, seen)? {
@@ -605,17 +605,38 @@ impl Walk<'_, '_, '_> {
         Ok(())
     }
 
-    fn value_copy(&mut self, copy: &mut Copy<'_>) -> Result<(), Fault> {
+    fn value_copy(&mut self, column: usize, copy: &mut Copy<'_>) -> Result<(), Fault> {
         let peek = self.json.peek()?;
+        if is_datetime(copy.types, column) && peek != Peek::Null {
+            return self.datetime_copy(column, peek, copy);
+        }
         let value = self.json.known_skip(peek)?;
         if peek.is_num() && self.form.numbers == Numbers::Plain {
             let bytes = self.json.bytes();
             copy.up_to(bytes, value.start);
             write_plain(&bytes[value.clone()], copy.out)
-                .map_err(|error| Fault::new(FaultKind::InvalidResponse, error.to_string()).hint(AS_SENT))?;
+                .map_err(|reason| copy.fault(bytes, column, ValueErrorReason::Exponent(reason)))?;
             copy.copied = value.end;
         }
         Ok(())
+    }
+
+    /// Writes the value of a datetime column in UTC.
+    fn datetime_copy(&mut self, column: usize, peek: Peek, copy: &mut Copy<'_>) -> Result<(), Fault> {
+        let bytes = self.json.bytes();
+        let start = self.json.position();
+        let written = if peek == Peek::String {
+            copy.up_to(bytes, start);
+            copy.out.push(b'"');
+            let written = self.json.string(|text| write_rfc3339(text, copy.out))?;
+            copy.out.push(b'"');
+            copy.copied = self.json.position();
+            written
+        } else {
+            let value = self.json.known_skip(peek)?;
+            Err(NotADateTime::of(&bytes[value]))
+        };
+        written.map_err(|reason| copy.fault(bytes, column, ValueErrorReason::DateTime(reason)))
     }
 
     /// Writes the complete records of a child query's result as a JSON list, fetching what the parent's page
@@ -796,10 +817,15 @@ impl Walk<'_, '_, '_> {
     }
 }
 
-/// The copying of a record's text but for what is cut out of it.
+/// The copying of a record's text but for what is cut out of it or written in another form.
 struct Copy<'o> {
     out: &'o mut Vec<u8>,
     copied: usize,
+    columns: &'o Columns,
+    /// Where the record begins.
+    record: usize,
+    /// The types of the columns if datetimes are converted, otherwise empty.
+    types: &'o [Option<FieldType>],
 }
 
 impl Copy<'_> {
@@ -812,6 +838,74 @@ impl Copy<'_> {
         self.up_to(bytes, what.start);
         self.copied = what.end;
     }
+
+    /// The fault of a value that cannot be written.
+    #[cold]
+    fn fault(&self, bytes: &[u8], column: usize, reason: ValueErrorReason) -> Fault {
+        let record = name_of(bytes, self.record)
+            .map_or_else(|| "a record without an Id".to_owned(), |id| format!("record {id}"));
+        value_fault(&ValueError { column, reason }, self.columns, &record)
+    }
+}
+
+/// The fault of a value that cannot be written as the job wants it, in a record that messages name so.
+pub(crate) fn value_fault(error: &ValueError, columns: &Columns, record: &str) -> Fault {
+    let (what, hint) = error.explain(columns, record);
+    Fault::new(FaultKind::InvalidResponse, what).hint(hint)
+}
+
+/// The types of the columns if their values are converted by type, otherwise nothing.
+fn converted_types(columns: &Columns, form: JsonForm) -> &[Option<FieldType>] {
+    match form.datetimes {
+        Datetimes::AsSent => &[],
+        Datetimes::Rfc3339 => columns.types(),
+    }
+}
+
+#[inline]
+fn is_datetime(types: &[Option<FieldType>], column: usize) -> bool {
+    types.get(column) == Some(&Some(FieldType::DateTime))
+}
+
+/// How a person finds the record that begins at `at`: by its Id, or else by the end of its URL.
+#[cold]
+fn name_of(bytes: &[u8], at: usize) -> Option<String> {
+    let mut json = Json::new(bytes);
+    json.seek(at);
+    let (mut id, mut url) = (None, None);
+    let mut key = json.object().ok()?;
+    while let Some(name) = key {
+        let name = &bytes[name];
+        match json.peek().ok()? {
+            Peek::String if name.eq_ignore_ascii_case(b"Id") => id = json.string(words_of).ok(),
+            Peek::Object if name == b"attributes" => url = url_of(&mut json),
+            _ => {
+                json.skip().ok()?;
+            }
+        }
+        key = json.next_key().ok()?;
+    }
+    id.or_else(|| url?.rsplit_once('/').map(|(_, id)| id.to_owned()))
+}
+
+/// The `url` of a record's attributes.
+fn url_of(json: &mut Json<'_>) -> Option<String> {
+    let bytes = json.bytes();
+    let mut url = None;
+    let mut key = json.object().ok()?;
+    while let Some(name) = key {
+        if &bytes[name] == b"url" && json.peek().ok()? == Peek::String {
+            url = json.string(words_of).ok();
+        } else {
+            json.skip().ok()?;
+        }
+        key = json.next_key().ok()?;
+    }
+    url
+}
+
+fn words_of(text: &[u8]) -> String {
+    words(&String::from_utf8_lossy(text))
 }
 
 /// The entry of a key. The org sends them in the query's order, so the next one is looked at first.

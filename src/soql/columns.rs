@@ -593,7 +593,7 @@ impl<'q> Builder<'q> {
 
     fn field(&mut self, path: &'q Path, alias: Option<&'q Name>) -> Result<(), SyntaxError> {
         match alias {
-            Some(alias) if self.grouped => self.add_computed(alias, alias.span),
+            Some(alias) if self.grouped => self.add_alias(alias, alias.span),
             Some(alias) => Err(SyntaxError::at(
                 self.reading.text,
                 alias.span.start,
@@ -678,10 +678,20 @@ impl<'q> Builder<'q> {
         found.map_or(ValueKind::Unknown, |found| found.kind)
     }
 
-    /// What is not a field: its value is under this name in the record itself.
-    fn add_computed(&mut self, name: &Name, at: Span) -> Result<(), SyntaxError> {
+    /// A grouped field's alias: the value is under this name in the record itself.
+    fn add_alias(&mut self, name: &Name, at: Span) -> Result<(), SyntaxError> {
         let place = Place::of(name);
         let field_type = self.described_value(&place).field_type();
+        self.add(&place, at, Kind::Value, field_type)
+    }
+
+    /// A function's value, which is under this name in the record itself.
+    fn add_call(&mut self, call: &Call, name: &Name, at: Span) -> Result<(), SyntaxError> {
+        let place = Place::of(name);
+        let field_type = match type_of_call(call) {
+            Some(FieldType::Text) => Some(FieldType::Text),
+            own => self.described_value(&place).field_type().or(own),
+        };
         self.add(&place, at, Kind::Value, field_type)
     }
 
@@ -761,7 +771,7 @@ impl<'q> Builder<'q> {
                 let field_type = self.presented_type(call, &place);
                 self.add(&place, alias.span, Kind::Presented, field_type)
             }
-            (Some(alias), _) => self.add_computed(alias, alias.span),
+            (Some(alias), _) => self.add_call(call, alias, alias.span),
             (None, Some(path)) => {
                 let place = self.place(path);
                 let field_type = self.presented_type(call, &place);
@@ -770,7 +780,7 @@ impl<'q> Builder<'q> {
             (None, None) => {
                 let name = Name { text: format!("expr{}", self.expressions), span: call.name.span };
                 self.expressions += 1;
-                self.add_computed(&name, call.name.span)
+                self.add_call(call, &name, call.name.span)
             }
         }
     }
@@ -839,16 +849,27 @@ impl<'q> Builder<'q> {
         relationship: &'q Path,
         fields: impl Iterator<Item = &'q Path>,
     ) -> Result<(), SyntaxError> {
+        let key = |field: &Path| {
+            let names: Vec<_> = field.segments.iter().map(Name::as_str).collect();
+            names.join(".").to_ascii_lowercase()
+        };
+        let fields: Vec<_> = fields.collect();
+        let mut branches = HashMap::<_, usize>::new();
+        fields.iter().for_each(|field| *branches.entry(key(field)).or_default() += 1);
         let mut seen = HashSet::new();
         for field in fields {
-            let names: Vec<_> = field.segments.iter().map(Name::as_str).collect();
-            if !seen.insert(names.join(".").to_ascii_lowercase()) {
+            if !seen.insert(key(field)) {
                 continue;
             }
+            let before = self.columns.types.len();
             let mut place = self.place(relationship);
             let certain = place.keys().len();
             place.names.extend(&field.segments);
             self.add_field(&place, span(field), certain)?;
+            // The org describes one field; the others of that name may be of another type.
+            if branches[&key(field)] > 1 && !is_system_field(field) && !self.reading.layout.compound_parts {
+                self.columns.types[before..].fill(None);
+            }
         }
         Ok(())
     }
@@ -948,6 +969,51 @@ enum Kind {
         certain: usize,
     },
     Children(Arc<Columns>),
+}
+
+/// Whether a field of this name has the same type in every object.
+fn is_system_field(field: &Path) -> bool {
+    const NAMES: [&str; 8] = [
+        "Id",
+        "Name",
+        "CreatedById",
+        "CreatedDate",
+        "LastModifiedById",
+        "LastModifiedDate",
+        "SystemModstamp",
+        "IsDeleted",
+    ];
+    matches!(field.segments.as_slice(), [name] if NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)))
+}
+
+/// The type of a function's values, if the function alone decides it: MIN and MAX have that of their field.
+fn type_of_call(call: &Call) -> Option<FieldType> {
+    const TYPES: [(&str, FieldType); 22] = [
+        ("FORMAT", FieldType::Text),
+        ("toLabel", FieldType::Text),
+        ("COUNT", FieldType::Long),
+        ("COUNT_DISTINCT", FieldType::Long),
+        ("SUM", FieldType::Double),
+        ("AVG", FieldType::Double),
+        ("convertCurrency", FieldType::Double),
+        ("DISTANCE", FieldType::Double),
+        ("DAY_ONLY", FieldType::Date),
+        ("GROUPING", FieldType::Integer),
+        ("CALENDAR_MONTH", FieldType::Integer),
+        ("CALENDAR_QUARTER", FieldType::Integer),
+        ("CALENDAR_YEAR", FieldType::Integer),
+        ("DAY_IN_MONTH", FieldType::Integer),
+        ("DAY_IN_WEEK", FieldType::Integer),
+        ("DAY_IN_YEAR", FieldType::Integer),
+        ("FISCAL_MONTH", FieldType::Integer),
+        ("FISCAL_QUARTER", FieldType::Integer),
+        ("FISCAL_YEAR", FieldType::Integer),
+        ("HOUR_IN_DAY", FieldType::Integer),
+        ("WEEK_IN_MONTH", FieldType::Integer),
+        ("WEEK_IN_YEAR", FieldType::Integer),
+    ];
+    let known = TYPES.iter().find(|(name, _)| call.name.eq_ignore_ascii_case(name));
+    known.map(|(_, field_type)| *field_type)
 }
 
 fn is_fields(call: &Call) -> bool {
@@ -1368,7 +1434,7 @@ mod tests {
 
     #[test]
     fn columns_know_the_types_that_the_org_says() {
-        use FieldType::{Any, Date, Double, Integer, Json, Text};
+        use FieldType::{Any, Date, DateTime, Double, Integer, Json, Long, Text};
         let of = |kind, name: &str| Described { kind, ..plain(name) };
         let typed = |field_type, name: &str| of(ValueKind::Plain(field_type), name);
         let computed = |field_type, name: &str| Described { computed: true, ..typed(field_type, name) };
@@ -1418,6 +1484,17 @@ mod tests {
         let text = "SELECT Name, COUNT(Id) n, SUM(Amount), Born d FROM A GROUP BY Name, Born";
         let columns = laid_out(text, Layout::default(), &all).unwrap();
         assert_eq!(columns.types(), some(&[Text, Integer, Double, Date]));
+        // A function whose values have the same type whatever its field is need not be described.
+        let text = "SELECT COUNT(Id), MIN(Born) begun, FORMAT(MAX(Born)) ended, DAY_ONLY(Born) FROM A GROUP BY DAY_ONLY(Born)";
+        let described = [computed(DateTime, "begun"), computed(DateTime, "ended")];
+        let columns = laid_out(text, Layout::default(), &described).unwrap();
+        assert_eq!(columns.types(), some(&[Long, DateTime, Text, Date]));
+        // Of fields with one name in several branches of a TYPEOF, the org describes one.
+        let text = "SELECT TYPEOF What WHEN A THEN Begun, CreatedDate, Size WHEN B THEN begun, CreatedDate END FROM T";
+        let inner = vec![typed(DateTime, "Begun"), typed(DateTime, "CreatedDate"), typed(Integer, "Size")];
+        let what = Described { inner, ..typed(Text, "What") };
+        let columns = laid_out(text, Layout::default(), &[what]).unwrap();
+        assert_eq!(columns.types(), [None, Some(DateTime), Some(Integer)]);
         // Without the org's word only what the text says is known.
         let columns = Columns::of(&Query::parse("SELECT Id, (SELECT Id FROM Bs) FROM A").unwrap()).unwrap();
         assert_eq!(columns.types(), [None, Some(Json)]);

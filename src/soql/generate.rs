@@ -74,6 +74,25 @@ impl FieldSelection {
         self.terms.iter().any(|term| matches!(term, Term::Pattern(_)))
     }
 
+    /// The names that it selects of any object, as written; `None` if it has patterns, or leaves nothing.
+    #[must_use]
+    pub fn written(&self) -> Option<Vec<String>> {
+        let field = |term: &Term| match term {
+            Term::Name(name) => {
+                let (relationship, is_parents) =
+                    name.split_once('.').map_or((name.as_str(), false), |(first, _)| (first, true));
+                Some(ObjectField {
+                    name: name.clone(),
+                    relationship: is_parents.then(|| relationship.to_owned()),
+                    by_name_only: false,
+                })
+            }
+            Term::Pattern(_) | Term::Exclusion(_) => None,
+        };
+        let fields: Vec<_> = self.terms.iter().filter_map(field).collect();
+        if self.has_patterns() { None } else { self.select(&fields, &[]).ok() }
+    }
+
     /// The names that it selects of an object's fields, in the order of their columns and in the org's spelling.
     ///
     /// Written names come in their written place, and fields that only a pattern selects in alphabetical order in the

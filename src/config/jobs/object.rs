@@ -3,8 +3,8 @@
 use super::{RawJob, Reading};
 use crate::config::layer::{Section, TextFile};
 use crate::config::mistake::{Origin, Problem, quoted};
-use crate::job::{ObjectName, ObjectSource, QueryOrigin};
-use crate::soql::generate::FieldSelection;
+use crate::job::{Format, ObjectName, ObjectSource, QueryOrigin, Shape, SoqlSource, SourceError};
+use crate::soql::generate::{self, FieldSelection};
 use crate::soql::{ClauseKind, Query};
 
 impl Reading {
@@ -47,6 +47,29 @@ impl Reading {
             self.query_origin = Some(QueryOrigin { file: path, line, is_exact: false });
         }
         Some(ObjectSource { object: object?, fields: fields?, condition: condition? })
+    }
+
+    /// Checks names and types of columns against written fields. If there are patterns, only the org knows the columns.
+    /// `None` if there is a mistake.
+    pub(super) fn check_columns_of(
+        &mut self,
+        file: &TextFile,
+        section: &Section<RawJob>,
+        object: &ObjectSource,
+        shape: &Shape,
+        format: Format,
+    ) -> Option<()> {
+        let Some(names) = object.fields.written() else { return Some(()) };
+        let text = generate::query(object.object.as_str(), &names, None);
+        let Ok(query) = Query::parse(&text) else { return Some(()) };
+        match SoqlSource::new(query, shape.layout(format), &shape.columns) {
+            Err(SourceError::Columns(error)) => {
+                self.column_mistake(file, section, &error);
+                None
+            }
+            // The org's spelling may change what the query's text rules out.
+            Err(SourceError::Query(_)) | Ok(_) => Some(()),
+        }
     }
 
     /// Keys that only an object can have.

@@ -3,8 +3,11 @@
 
 use std::ops::Range;
 
+use super::is_datetime;
 use crate::record::{CellKind, Record};
 use crate::soql::{Level, Node};
+use crate::value::FieldType;
+use crate::value::datetime::write_rfc3339;
 use crate::value::number::write_plain;
 
 /// How many bytes are looked at together.
@@ -39,6 +42,8 @@ pub(super) struct Line<'o> {
     pub(super) attributes: bool,
     /// Whether the exponents of its numbers are written out.
     pub(super) plain: bool,
+    /// The types of its columns if datetimes are converted, otherwise empty.
+    pub(super) types: &'o [Option<FieldType>],
 }
 
 /// Copies the record at `at`, from [`Line::copied`] on. Gives the place behind it, or `None`: then what was copied
@@ -178,9 +183,16 @@ impl Line<'_> {
 
 impl Visitor for Line<'_> {
     #[inline]
-    fn value(&mut self, bytes: &[u8], at: usize, _: usize) -> Option<usize> {
+    fn value(&mut self, bytes: &[u8], at: usize, column: usize) -> Option<usize> {
         let end = skipped(bytes, at, MAX_DEPTH)?;
-        if self.plain && matches!(bytes[at], b'-' | b'0'..=b'9') {
+        if is_datetime(self.types, column) {
+            if bytes[at] != b'n' {
+                let text = bytes.get(at..end)?.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+                self.up_to(bytes, at + 1);
+                write_rfc3339(text, self.out).ok()?;
+                self.copied = end - 1;
+            }
+        } else if self.plain && matches!(bytes[at], b'-' | b'0'..=b'9') {
             self.up_to(bytes, at);
             write_plain(&bytes[at..end], self.out).ok()?;
             self.copied = end;
@@ -405,7 +417,7 @@ mod tests {
         let columns = Columns::of(&Query::parse(soql).unwrap()).unwrap();
         let page = format!("{record}{}", " ".repeat(BLOCK));
         let mut out = Vec::new();
-        let line = Line { out: &mut out, copied: 0, attributes, plain };
+        let line = Line { out: &mut out, copied: 0, attributes, plain, types: &[] };
         let end = super::line(page.as_bytes(), 0, columns.shape(), line)?;
         assert_eq!(&page[..end], record);
         Some(String::from_utf8(out).unwrap())
@@ -447,7 +459,7 @@ mod tests {
             let cut = &RECORD.as_bytes()[..end];
             assert_eq!(super::cells(cut, 0, columns.shape(), &mut cells, Some(b';')), None, "cut at {end}");
             let mut out = Vec::new();
-            let line = Line { out: &mut out, copied: 0, attributes: true, plain: true };
+            let line = Line { out: &mut out, copied: 0, attributes: true, plain: true, types: &[] };
             assert_eq!(super::line(cut, 0, columns.shape(), line), None, "cut at {end}");
         }
     }

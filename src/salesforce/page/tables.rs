@@ -3,8 +3,8 @@
 
 use std::mem;
 
-use super::{FetchChildren, IN_A_CELL, PageReader, Walk, complete};
-use crate::record::{CellKind, Record};
+use super::{FetchChildren, PageReader, Walk, complete};
+use crate::record::{CellKind, JsonForm, Record};
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::soql::{Columns, Level, Node};
 
@@ -20,7 +20,7 @@ impl PageReader<'_> {
     pub fn rows(&mut self, fetch: &mut FetchChildren<'_>, take: &mut TakeRow<'_>) -> Result<u64, Fault> {
         let (columns, mut count) = (self.columns, 0);
         while self.advance()? {
-            self.walk(IN_A_CELL, fetch).row(columns, 0, None, take)?;
+            self.walk(JsonForm::AS_SENT, fetch).row(columns, 0, None, take)?;
             count += 1;
         }
         Ok(count)

@@ -66,6 +66,8 @@ pub enum ColumnError {
     InChildArray {
         /// The name in the rule.
         name: String,
+        /// Whether the file is JSON Lines, which have no other place for those records.
+        is_json_lines: bool,
     },
     /// A new name is for a child query's array in JSON Lines.
     ChildArray {
@@ -107,7 +109,7 @@ impl fmt::Display for ColumnError {
             Self::Unknown { rule, name, .. } => {
                 write!(f, "\"{name}\" in [{}] is not a column of the export", rule.table())
             }
-            Self::InChildArray { name } => {
+            Self::InChildArray { name, .. } => {
                 write!(f, "\"{name}\" in [columns] is not a column, but a field of a child query's records")
             }
             Self::ChildArray { name } => {
@@ -131,11 +133,11 @@ impl ColumnError {
             (Self::Unknown { .. }, None) => {
                 "write the column's name as in the query, or remove the line".to_owned()
             }
-            (Self::InChildArray { .. }, _) => {
+            (Self::InChildArray { is_json_lines: false, .. }, _) => {
                 "remove the line, or set children = \"files\" to give the child query a file with columns"
                     .to_owned()
             }
-            (Self::ChildArray { .. }, _) => "remove the line".to_owned(),
+            (Self::InChildArray { .. } | Self::ChildArray { .. }, _) => "remove the line".to_owned(),
             (Self::SameName { originals: [_, second], .. }, _) => {
                 format!("give one of them another name in [columns], as in \"{second}\" = \"...\"")
             }
@@ -247,7 +249,9 @@ impl<'r> Application<'r> {
             }
             let rename = self.renames.get(&key).copied();
             if rename.is_some() && !is_file {
-                return Err(ColumnError::InChildArray { name: columns.qualified(column) });
+                let name = columns.qualified(column);
+                let is_json_lines = self.rules.child_arrays_keep_names;
+                return Err(ColumnError::InChildArray { name, is_json_lines });
             }
             let keeps_name = self.rules.child_arrays_keep_names && columns.is_child_array(column);
             let original = &columns.names[column];
@@ -441,7 +445,8 @@ mod tests {
         let inner = rules(&[("Contacts.LastName", "surname")], &[]);
         let nested = || columns(NESTED, Layout::default());
         let name = "Contacts.LastName".to_owned();
-        assert_eq!(nested().with_rules(&inner), Err(ColumnError::InChildArray { name }));
+        let error = ColumnError::InChildArray { name, is_json_lines: false };
+        assert_eq!(nested().with_rules(&inner), Err(error));
         let types = rules(
             &[("Contacts", "people")],
             &["Id", "Contacts.Id", "Contacts.LastName", "Contacts.Tasks.Subject"]
