@@ -32,7 +32,8 @@ pub struct DataSet {
 #[derive(Clone, Copy)]
 enum Change {
     Deleted(Timestamp),
-    Purged,
+    /// With the time when it first went.
+    Purged(Timestamp),
 }
 
 /// Parent object, child object, the children's field.
@@ -119,21 +120,43 @@ impl DataSet {
 
     /// Moves rows to the recycle bin, now.
     pub(super) fn delete(&self, rows: &[RecordId]) {
-        // Salesforce's stamps are whole seconds.
-        let now = Timestamp::now();
-        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-        self.change(rows, Change::Deleted(now));
+        self.change(rows, |at, _| Change::Deleted(at));
     }
 
     /// Removes rows.
     pub(super) fn purge(&self, rows: &[RecordId]) {
-        self.change(rows, Change::Purged);
+        self.change(rows, |now, before| {
+            Change::Purged(match before {
+                Some(Change::Deleted(at) | Change::Purged(at)) => at,
+                None => now,
+            })
+        });
     }
 
-    fn change(&self, rows: &[RecordId], change: Change) {
+    fn change(&self, rows: &[RecordId], change: impl Fn(Timestamp, Option<Change>) -> Change) {
+        // Salesforce's stamps are whole seconds.
+        let now = Timestamp::now();
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let mut changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
-        changes.extend(rows.iter().map(|id| (*id, change)));
+        for id in rows {
+            let before = changes.get(id).copied();
+            changes.insert(*id, change(now, before));
+        }
         self.has_changed.store(true, Ordering::Release);
+    }
+
+    /// The rows of an object that went to the recycle bin or farther since the org started, and when, by their ids.
+    pub(super) fn gone(&self, object: &Object) -> Vec<(RecordId, Timestamp)> {
+        let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+        let mut gone: Vec<_> = changes
+            .iter()
+            .filter(|(id, _)| id.prefix == object.prefix.as_bytes())
+            .map(|(id, change)| match change {
+                Change::Deleted(at) | Change::Purged(at) => (*id, *at),
+            })
+            .collect();
+        gone.sort_unstable_by_key(|(id, _)| *id);
+        gone
     }
 
     pub(super) fn has_changed(&self) -> bool {
@@ -285,13 +308,13 @@ impl<'a> Row<'a> {
     pub(super) fn deleted_at(&self) -> Option<Timestamp> {
         match self.data.change_of(self.id())? {
             Change::Deleted(at) => Some(at),
-            Change::Purged => None,
+            Change::Purged(_) => None,
         }
     }
 
     /// Whether it is gone for good.
     pub(super) fn is_purged(&self) -> bool {
-        matches!(self.data.change_of(self.id()), Some(Change::Purged))
+        matches!(self.data.change_of(self.id()), Some(Change::Purged(_)))
     }
 
     /// A field's value; `None` if the object has no such field.

@@ -1,5 +1,5 @@
-//! The token endpoint: it really checks the assertion, and refuses with Salesforce's own pairs of error and
-//! description (all with status 400).
+//! The token endpoint: it really checks assertions, knows one refresh token, and refuses with Salesforce's own pairs of
+//! error and description (all with status 400).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,11 +14,24 @@ const LEEWAY_SECONDS: f64 = 180.0;
 /// The longest life that [`super::Options::strict_exp`] accepts.
 const STRICT_SECONDS: f64 = 180.0 + 5.0;
 
+/// The refresh token of the demo's app, for clients that have no JWT bearer flow. It is no secret: what it opens is
+/// made up.
+pub(super) const REFRESH_TOKEN: &str = "5Aep861.the.demo.org";
+
+/// What the path of the token endpoint ends with; some clients name the whole URL as the audience.
+const TOKEN_PATH: &str = "/services/oauth2/token";
+
+/// How a client logged in.
+pub(super) enum Grant {
+    Assertion,
+    RefreshToken,
+}
+
 /// Error and description.
 pub(super) type LoginRefusal = (&'static str, &'static str);
 
 /// Checks a token request.
-pub(super) fn check(org: &Org, request: &Request) -> Result<(), LoginRefusal> {
+pub(super) fn check(org: &Org, request: &Request) -> Result<Grant, LoginRefusal> {
     if request.method != "POST" {
         return Err(("invalid_request", "must use HTTP POST"));
     }
@@ -32,11 +45,22 @@ pub(super) fn check(org: &Org, request: &Request) -> Result<(), LoginRefusal> {
     }
     let parameter =
         |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    if parameter("grant_type") != Some("urn:ietf:params:oauth:grant-type:jwt-bearer") {
-        return Err(("unsupported_grant_type", "grant type not supported"));
+    match parameter("grant_type") {
+        Some("urn:ietf:params:oauth:grant-type:jwt-bearer") => {
+            let assertion = parameter("assertion").ok_or(("invalid_grant", "invalid assertion"))?;
+            check_assertion(org, assertion).map(|()| Grant::Assertion)
+        }
+        Some("refresh_token") => {
+            if parameter("client_id") != Some(org.options.client_id.as_str()) {
+                return Err(("invalid_client_id", "client identifier invalid"));
+            }
+            match parameter("refresh_token") {
+                Some(REFRESH_TOKEN) => Ok(Grant::RefreshToken),
+                _ => Err(("invalid_grant", "expired access/refresh token")),
+            }
+        }
+        _ => Err(("unsupported_grant_type", "grant type not supported")),
     }
-    let assertion = parameter("assertion").ok_or(("invalid_grant", "invalid assertion"))?;
-    check_assertion(org, assertion)
 }
 
 fn check_assertion(org: &Org, assertion: &str) -> Result<(), LoginRefusal> {
@@ -56,6 +80,7 @@ fn check_assertion(org: &Org, assertion: &str) -> Result<(), LoginRefusal> {
         return Err(invalid);
     }
     let audience = claim("aud").trim_end_matches('/');
+    let audience = audience.strip_suffix(TOKEN_PATH).unwrap_or(audience);
     if audience != org.url && !super::AUDIENCES.contains(&audience) {
         return Err(("invalid_grant", "audience is invalid"));
     }

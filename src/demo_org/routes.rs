@@ -6,6 +6,7 @@ mod describe;
 mod identity;
 mod limits;
 mod query;
+mod replication;
 mod sobjects;
 mod token;
 mod versions;
@@ -96,7 +97,7 @@ fn versioned(org: &Org, request: &Request, faults: &[Fault], version: &str, rest
         return refused;
     }
     match rest {
-        [] => read_only(request, || Reply::json(versions::resources(version))),
+        [] => read_only(request, || Reply::json(versions::resources(org, version))),
         ["limits"] => read_only(request, || Reply::json(limits::limits(org))),
         ["limits", "recordCount"] => {
             read_only(request, || Reply::json(limits::record_counts(org, &parameters(request.query()))))
@@ -106,6 +107,7 @@ fn versioned(org: &Org, request: &Request, faults: &[Fault], version: &str, rest
         ["query" | "queryAll", locator @ ..] => {
             read_only(request, || query::next_page(org, request, faults, version, &locator.join("/")))
         }
+        ["composite"] => composite::composite(org, request),
         ["composite", "batch"] => composite::batch(org, request),
         ["sobjects"] => read_only(request, || {
             sobjects::unless_unchanged(org, request, faults, || Reply::json(describe::list(org, version)))

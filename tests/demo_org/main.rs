@@ -7,6 +7,7 @@ mod catalog;
 mod client;
 mod odd;
 mod script;
+mod services;
 
 use std::io::Read as _;
 

@@ -5,17 +5,38 @@ use std::sync::atomic::Ordering;
 use crate::demo_org::Org;
 use crate::demo_org::render::push;
 
-/// `/limits`
+/// What an org is allowed besides API calls, none of it used: those of the entries that clients are known to read, and
+/// the usual company of them.
+const UNUSED: [(&str, u64); 14] = [
+    ("ConcurrentAsyncGetReportInstances", 200),
+    ("ConcurrentSyncReportRuns", 20),
+    ("DailyAsyncApexExecutions", 250_000),
+    ("DailyBulkApiBatches", 15_000),
+    ("DailyBulkV2QueryFileStorageMB", 976_562),
+    ("DailyBulkV2QueryJobs", 10_000),
+    ("DailyGenericStreamingApiEvents", 10_000),
+    ("DailyStreamingApiEvents", 10_000),
+    ("DataStorageMB", 5),
+    ("FileStorageMB", 20),
+    ("HourlyAsyncReportRuns", 1200),
+    ("HourlySyncReportRuns", 500),
+    ("MassEmail", 10),
+    ("SingleEmail", 15),
+];
+
+/// `/limits`, in the order of the names.
 pub(super) fn limits(org: &Org) -> Vec<u8> {
     let (_, allowed) = org.options.api_calls;
     let remaining = allowed.saturating_sub(org.api_calls.load(Ordering::Relaxed));
-    let mut out = Vec::new();
-    push(
-        &mut out,
-        format_args!(
-            r#"{{"DailyApiRequests":{{"Max":{allowed},"Remaining":{remaining}}},"DailyBulkV2QueryFileStorageMB":{{"Max":976562,"Remaining":976562}},"DailyBulkV2QueryJobs":{{"Max":10000,"Remaining":10000}}}}"#
-        ),
-    );
+    let mut entries: Vec<_> = UNUSED.map(|(name, max)| (name, max, max)).into();
+    entries.push(("DailyApiRequests", allowed, remaining));
+    entries.sort_unstable();
+    let mut out = b"{".to_vec();
+    for (n, (name, max, remaining)) in entries.into_iter().enumerate() {
+        out.extend_from_slice(if n > 0 { b"," } else { b"" });
+        push(&mut out, format_args!(r#""{name}":{{"Max":{max},"Remaining":{remaining}}}"#));
+    }
+    out.push(b'}');
     out
 }
 

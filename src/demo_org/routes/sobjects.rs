@@ -1,6 +1,6 @@
 //! What is below `/sobjects/X`: its describes, single records, and the bytes of a record.
 
-use super::describe;
+use super::{describe, replication};
 use crate::demo_org::data::Row;
 use crate::demo_org::fault::Fault;
 use crate::demo_org::render::json;
@@ -24,6 +24,8 @@ pub(super) fn sobject(
         ["describe"] => unless_unchanged(org, request, faults, || {
             Reply::json(describe::object(org, object, version, faults))
         }),
+        ["updated"] => replication::updated(org, request, object),
+        ["deleted"] => replication::deleted(org, request, object),
         [id] => found(id).map_or_else(Reply::not_found, |row| Reply::json(record(row, version))),
         [id, "Body"] => found(id).map_or_else(Reply::not_found, |row| {
             let body = format!("the bytes of {}\n", row.id()).into_bytes();

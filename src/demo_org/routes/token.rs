@@ -1,15 +1,28 @@
-//! The token endpoint's response; [`login`] checks the assertion.
+//! The token endpoint's response; [`login`] checks the request.
 
+use crate::demo_org::login::Grant;
 use crate::demo_org::reply::Reply;
 use crate::demo_org::{Org, Request, lock, login, refusal};
 
-/// Checks the assertion and opens a session.
+/// Checks the request and opens a session.
 pub(super) fn token(org: &Org, request: &Request) -> Reply {
-    if let Err((error, description)) = login::check(org, request) {
-        let mut refused = Reply::json(refusal::oauth_body(error, description)).outside_api();
-        refused.status = 400;
-        return refused;
-    }
+    let grant = match login::check(org, request) {
+        Ok(grant) => grant,
+        Err((error, description)) => {
+            let mut refused = Reply::json(refusal::oauth_body(error, description)).outside_api();
+            refused.status = 400;
+            return refused;
+        }
+    };
+    // Only the flows with a secret tell the time and sign it; the signature is not a real one.
+    let issued = match grant {
+        Grant::Assertion => String::new(),
+        Grant::RefreshToken => format!(
+            r#","issued_at":"{}","signature":"{}=""#,
+            jiff::Timestamp::now().as_millisecond(),
+            "0".repeat(43)
+        ),
+    };
     let organization = org.organization_id().to_string();
     // As long and of the same characters as a real one; made of the number of the login.
     let serial = org.serial();
@@ -24,7 +37,7 @@ pub(super) fn token(org: &Org, request: &Request) -> Reply {
         .collect();
     let token = format!("{}!{serial}.{secret}", &organization[..15]);
     let body = format!(
-        r#"{{"access_token":"{token}","scope":"api web","instance_url":"{url}","id":"{url}/id/{organization}/{user}","token_type":"Bearer"}}"#,
+        r#"{{"access_token":"{token}","scope":"api web","instance_url":"{url}","id":"{url}/id/{organization}/{user}","token_type":"Bearer"{issued}}}"#,
         url = org.url,
         user = org.user_id(),
     );

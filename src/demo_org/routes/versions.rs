@@ -1,7 +1,7 @@
 //! The API versions, and the resources of one.
 
-use crate::demo_org::API_VERSIONS;
 use crate::demo_org::render::push;
+use crate::demo_org::{API_VERSIONS, Org};
 
 /// `/services/data`: the versions, oldest first.
 pub(super) fn versions() -> Vec<u8> {
@@ -28,12 +28,13 @@ pub(super) fn versions() -> Vec<u8> {
     out
 }
 
-/// `/services/data/vXX.0/`: the resources that are here.
-pub(super) fn resources(version: &str) -> Vec<u8> {
+/// `/services/data/vXX.0/`: the resources that are here. The identity's URL is whole, unlike the others.
+pub(super) fn resources(org: &Org, version: &str) -> Vec<u8> {
+    let (organization, user) = (org.organization_id(), org.user_id());
     let mut out = Vec::new();
+    push(&mut out, format_args!(r#"{{"identity":"{}/id/{organization}/{user}""#, org.url));
     for name in ["composite", "limits", "query", "queryAll", "sobjects"] {
-        out.push(if out.is_empty() { b'{' } else { b',' });
-        push(&mut out, format_args!(r#""{name}":"/services/data/v{version}/{name}""#));
+        push(&mut out, format_args!(r#","{name}":"/services/data/v{version}/{name}""#));
     }
     out.push(b'}');
     out
