@@ -16,7 +16,7 @@ pub(super) fn comment(out: &mut String, text: &str) {
     }
 }
 
-/// Appends a line of a command to be copied.
+/// Appends a line of a command, which nothing else in a script looks like: `sed -n 's/^--   //p'` finds all of them.
 pub(super) fn command(out: &mut String, text: &str) {
     out.push_str("--   ");
     out.push_str(&plain(text));
@@ -30,9 +30,9 @@ pub(super) fn begin(out: &mut String, export: &Export, database: &str) {
         crate::job::Format::Jsonl => "JSON Lines",
     };
     comment(out, &format!("The export \"{}\" ({form}) in {database}. The query:", export.job));
-    out.push_str("--\n");
     for line in wrap(&export.soql, WIDTH) {
-        command(out, &line);
+        // Indented, it would look like a command.
+        comment(out, line.trim_start());
     }
     out.push('\n');
 }

@@ -179,3 +179,48 @@ fn a_query_is_wrapped_at_spaces_outside_its_literals() {
     assert_eq!(wrap("SELECT Id\n  FROM A", 80), ["SELECT Id", "  FROM A"]);
     assert_eq!(wrap("abcdefghijkl mn", 5), ["abcdefghijkl", "mn"]);
 }
+
+#[test]
+fn the_documented_types_are_those_of_the_tables() {
+    let page = include_str!("../../docs/types.md");
+    let table =
+        page.split_once("| type | Postgres | DuckDB | BigQuery | Snowflake |\n|---|---|---|---|---|\n");
+    let rows: Vec<Vec<_>> = table
+        .expect("the table")
+        .1
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('`').skip(1).step_by(2).collect())
+        .collect();
+    let all = [
+        FieldType::Text,
+        FieldType::Boolean,
+        FieldType::Integer,
+        FieldType::Long,
+        FieldType::Double,
+        FieldType::Decimal { precision: 18, scale: 2 },
+        FieldType::Date,
+        FieldType::DateTime,
+        FieldType::Time,
+        FieldType::Json,
+        FieldType::Base64,
+        FieldType::Any,
+    ];
+    let documented = |field_type: FieldType| {
+        let export = export(Format::Csv, vec![column("x", field_type)]);
+        let of = |target, name: &str| {
+            let script = write(&export, target).expect("a valid name");
+            let definition =
+                script.split_once(name).expect("the column").1.split_once('\n').expect("a line").0;
+            definition.trim().to_owned()
+        };
+        [
+            field_type.to_string(),
+            of(Target::Postgres, "\"x\""),
+            of(Target::DuckDb, "\"x\""),
+            of(Target::BigQuery, "`x`"),
+            of(Target::Snowflake, "\"X\""),
+        ]
+    };
+    assert_eq!(rows, all.map(documented));
+}

@@ -168,12 +168,12 @@ class Described:
 
 
 def split(script):
-    """The script without its comments, and the commands that its comments show below the tables."""
+    """A script's tables, and the commands in its comments, found as docs/types.md says."""
     lines = script.splitlines()
-    last = max(number for number, line in enumerate(lines) if line and not line.startswith("--"))
-    commands = [line.removeprefix("--   ") for line in lines[last + 1 :] if line.startswith("--   ")]
-    expect(lines[last] == ");" and commands, f"the script is {script}")
-    return "\n".join(lines[: last + 1]), "\n".join(commands) + "\n"
+    commands = [line.removeprefix("--   ") for line in lines if line.startswith("--   ")]
+    tables = [line for line in lines if line and not line.startswith("--")]
+    expect(tables and commands, f"the script is {script}")
+    return "\n".join(tables), "\n".join(commands) + "\n"
 
 
 def same(what, columns, wanted, found):
