@@ -6,10 +6,11 @@ use allocation_counter::measure;
 use sfexport::encode::Encoder;
 use sfexport::encode::csv::Csv;
 use sfexport::encode::jsonl::Jsonl;
-use sfexport::job::{CsvDialect, Numbers};
+use sfexport::job::{Children, Compound, CsvDialect, Datetimes, Format, Numbers, Shape};
 use sfexport::record::{JsonForm, Record};
 use sfexport::salesforce::page::PageReader;
-use sfexport::soql::{Columns, Query};
+use sfexport::soql::{ColumnNames, ColumnRules, Columns, Query};
+use sfexport::value::FieldType;
 
 #[path = "support/pages.rs"]
 mod pages;
@@ -32,6 +33,29 @@ impl Path {
     fn jsonl(soql: &str, numbers: Numbers) -> Self {
         let form = JsonForm { numbers, ..JsonForm::AS_SENT };
         Self::of(soql, |names| Encoder::Jsonl(Jsonl::new(form, names)))
+    }
+
+    /// With datetimes in UTC, and new names if they are wanted.
+    fn typed(format: Format, names: ColumnNames) -> Self {
+        let datetimes = ["CreatedDate", "LastModifiedDate"];
+        let rules = ColumnRules {
+            names,
+            types: datetimes.map(|name| (name.to_owned(), FieldType::DateTime)).to_vec(),
+            ..ColumnRules::default()
+        };
+        let columns = Columns::of(&Query::parse(pages::WIDE).unwrap()).unwrap().with_rules(&rules).unwrap();
+        let shape = Shape {
+            numbers: Numbers::AsSent,
+            datetimes: Datetimes::Rfc3339,
+            columns: rules,
+            children: Children::Json,
+            compound: Compound::Json,
+            columns_pinned: false,
+            attributes: false,
+            csv: CsvDialect::default(),
+        };
+        let encoder = Encoder::new(format, &shape, &columns);
+        Self { columns, record: Record::default(), encoder, out: Vec::new() }
     }
 
     fn of(soql: &str, encoder: impl FnOnce(Vec<String>) -> Encoder) -> Self {
@@ -81,6 +105,20 @@ fn a_record_of_twenty_fields_and_parents_becomes_json_without_an_allocation() {
     for numbers in [Numbers::Plain, Numbers::AsSent] {
         let mut path = Path::jsonl(pages::WIDE, numbers);
         assert_flat(pages::wide, |page| path.encode(page));
+    }
+}
+
+#[test]
+fn converted_datetimes_and_new_names_cost_no_allocation() {
+    for (format, names) in [
+        (Format::Csv, ColumnNames::Snake),
+        (Format::Jsonl, ColumnNames::AsWritten),
+        (Format::Jsonl, ColumnNames::Snake),
+    ] {
+        let mut path = Path::typed(format, names);
+        assert_flat(pages::wide, |page| path.encode(page));
+        let text = String::from_utf8(path.out).unwrap();
+        assert!(text.contains(".000Z") && !text.contains("+0000"), "{format:?} {names:?}");
     }
 }
 

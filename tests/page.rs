@@ -5,12 +5,12 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use sfexport::job::Numbers;
+use sfexport::job::{Datetimes, Numbers};
 use sfexport::record::{CellKind, JsonForm, Record, Target};
 use sfexport::salesforce::fault::{Fault, FaultKind};
 use sfexport::salesforce::page::{PageReader, next_locator};
 use sfexport::salesforce::query::QueryLocator;
-use sfexport::soql::{Columns, Described, Layout, Query, ValueKind};
+use sfexport::soql::{ColumnRules, Columns, Described, Layout, Query, ValueKind};
 use sfexport::value::FieldType;
 
 #[path = "support/skip.rs"]
@@ -894,6 +894,62 @@ fn a_number_that_cannot_be_written_out_is_a_fault() {
     }
     let page = page("1E3", "");
     assert_eq!(lines(page.as_bytes(), &columns, plain).unwrap().0, [r#"{"Id":"1","N":1000}"#]);
+}
+
+#[test]
+fn both_ways_of_reading_convert_datetimes_alike() {
+    let typed = |name: &str| (name.to_owned(), FieldType::DateTime);
+    let rules =
+        ColumnRules { types: ["At", "P.At", "Cs.At", "Gone"].map(typed).to_vec(), ..ColumnRules::default() };
+    let soql = "SELECT Id, At, T, P.At, Gone, (SELECT At, T FROM Cs) FROM A";
+    let columns = columns(soql).with_rules(&rules).expect("rules that fit");
+    let form = JsonForm { datetimes: Datetimes::Rfc3339, ..JsonForm::AS_SENT };
+    let sent = "2026-05-01T07:25:37.000+0000";
+    let record = |children: &str, at: &str| {
+        format!(
+            r#"{{"attributes":{{"type":"A"}},"Id":"1","At":{at},"T":"{sent}","P":{{"At":"{sent}"}},"Gone":null,"Cs":{children}}}"#
+        )
+    };
+    let children = format!(
+        r#"{{"totalSize":1,"done":true,"records":[{{"At":"2026-05-01T09:25:37.5+0200","T":"{sent}"}}]}}"#
+    );
+    let utc = "2026-05-01T07:25:37.000Z";
+    let expected = |children: &str| {
+        format!(r#"{{"Id":"1","At":"{utc}","T":"{sent}","P":{{"At":"{utc}"}},"Gone":null,"Cs":{children}}}"#)
+    };
+    let converted = format!(r#"[{{"At":"2026-05-01T07:25:37.500Z","T":"{sent}"}}]"#);
+    // The first record is read in one go; an escape, children and white space need the general reader.
+    let at = format!("\"{sent}\"");
+    let escaped = at.replacen("2026", "\\u0032026", 1);
+    let pages =
+        [page(&[&record("null", &at)]), page(&[&record("null", &escaped)]), page(&[&record(&children, &at)])];
+    for (page, children) in pages.iter().zip(["null", "null", &converted]) {
+        let spaced = String::from_utf8(page.clone()).unwrap().replace("\"T\":", "\n\"T\" :");
+        // A record at the very end of a page is never read in one go.
+        let followed = [page.as_slice(), &[b' '; 16]].concat();
+        for page in [page.as_slice(), &followed, spaced.as_bytes()] {
+            assert_eq!(lines(page, &columns, form).unwrap().0, [expected(children)]);
+            let unchanged = lines(page, &columns, AS_SENT).unwrap().0.concat();
+            assert!(!unchanged.contains("000Z"), "{unchanged}");
+        }
+    }
+    for bad in [r#""2026-05-01""#, "5", "true", "[]", "{}", r#""""#] {
+        let fault = lines(&page(&[&record("null", bad)]), &columns, form).expect_err(bad);
+        assert_eq!(fault.kind, FaultKind::InvalidResponse);
+        let shown = bad.trim_matches('"');
+        assert_eq!(fault.what, format!("column At of record 1: {shown:?} is not a datetime"));
+    }
+    // Without an Id a record is named by the end of its URL, or not at all.
+    let nameless =
+        self::columns("SELECT At FROM A").with_rules(&ColumnRules { types: vec![typed("At")], ..rules });
+    for (attributes, named) in [
+        (r#""attributes":{"type":"A","url":"/services/data/v62.0/sobjects/A/00x"},"#, "record 00x"),
+        ("", "a record without an Id"),
+    ] {
+        let record = format!(r#"{{{attributes}"At":"soon"}}"#);
+        let fault = lines(&page(&[&record]), nameless.as_ref().unwrap(), form).expect_err("soon");
+        assert_eq!(fault.what, format!("column At of {named}: \"soon\" is not a datetime"));
+    }
 }
 
 /// A record as it should be copied: without attributes, child results as the lists of their records.

@@ -176,10 +176,9 @@ fn job_file() -> String {
     let mut table = "";
     for key in keys().filter(|key| key.table == Table::Job && !written.contains(&key.name)) {
         match key.name.split_once('.') {
+            // The keys of these tables are the names of columns.
             None if matches!(key.kind, Kind::ColumnTypes | Kind::ColumnNames) => {
-                let value = if key.kind == Kind::ColumnTypes { "text" } else { "name" };
-                let _ =
-                    writeln!(text, "\n#[{}]   # {}\n#\"Account.Name\" = \"{value}\"", key.name, key.about);
+                let _ = writeln!(text, "\n#[{}]   # {}\n#Name = ...", key.name, key.about);
             }
             None => commented(&mut text, key, key.name),
             Some((in_table, name)) => {

@@ -176,6 +176,11 @@ pub(crate) fn synonym(table: Table, name: &str) -> Option<&'static str> {
         }
         (Table::Job, "cron" | "interval" | "every") => "schedule",
         (Table::Job, "tz" | "zone") => "timezone",
+        (Table::Job, "rename" | "renames" | "aliases" | "mapping" | "column_mapping" | "headers") => {
+            "columns"
+        }
+        (Table::Job, "column_types" | "dtypes") => "types",
+        (Table::Job, "datetime_format" | "date_format" | "timestamp_format") => "datetimes",
         (Table::Job, "disabled" | "active") => "enabled",
         (Table::Job, "include_deleted" | "query_all" | "queryall" | "all") => "all_rows",
         (Table::Settings, "output_dir" | "out_dir" | "export_dir" | "exports" | "outputs") => "output_root",
