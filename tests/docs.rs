@@ -246,6 +246,38 @@ mod examples {
         assert!(shown >= 10, "only {shown} files are shown");
     }
 
+    /// The files that pages show under one name, but with different contents.
+    fn conflicts<'a>(files: impl Iterator<Item = &'a (String, String, String)>) -> Vec<String> {
+        let mut seen = BTreeMap::<&str, (&str, &str)>::new();
+        let mut found = Vec::new();
+        for (page, name, text) in files {
+            let (other, known) = seen.entry(name).or_insert((page, text));
+            if known != text {
+                found.push(format!("{other} and {page} show different contents of {name}"));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn recipes_show_the_same_file_under_the_same_name() {
+        let recipes = pages().into_iter().filter(|page| page.starts_with("docs/recipes"));
+        let shown: Vec<_> = recipes
+            .flat_map(|page| {
+                let files = files(&read(&page)).into_iter();
+                files.map(move |(name, text)| (page.display().to_string(), name, text))
+            })
+            // Each page shows only its part of sfexport.toml.
+            .filter(|(_, name, _)| name != "sfexport.toml")
+            .collect();
+        assert!(shown.len() >= 6, "only {} job files are shown", shown.len());
+        assert_eq!(conflicts(shown.iter()), Vec::<String>::new());
+
+        let different =
+            shown.first().map(|(_, name, _)| ("other.md".to_owned(), name.clone(), String::new()));
+        assert_eq!(conflicts(shown.iter().chain(&different)).len(), 1);
+    }
+
     #[test]
     fn a_misspelt_key_in_a_shown_file_is_seen() {
         let page = "```toml\n# jobs/a.toml\nsoql = \"SELECT Id FROM Account\"\noutpt = \"a.csv\"\n```\n";
@@ -516,7 +548,7 @@ mod console {
     }
 }
 
-/// docs/faults.md against what the code does.
+/// docs/faults.md and the README's exit statuses against what the code does.
 mod faults {
     use sfexport::error::Exit;
     use sfexport::retry::{Attempts, Decision, RetryPolicy};
@@ -525,11 +557,15 @@ mod faults {
     use super::{Path, read};
 
     /// The cells of each row of a page's tables.
-    fn rows() -> Vec<Vec<String>> {
-        let page = read(Path::new("docs/faults.md"));
+    fn rows_of(page: &str) -> Vec<Vec<String>> {
+        let page = read(Path::new(page));
         let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix('|'));
         let cells = |row: &str| row.split('|').map(|cell| cell.trim().to_owned()).collect();
         rows.filter(|row| !row.starts_with("---")).map(cells).collect()
+    }
+
+    fn rows() -> Vec<Vec<String>> {
+        rows_of("docs/faults.md")
     }
 
     /// Every status, one after the other: a new one has to be given a place.
@@ -592,6 +628,27 @@ mod faults {
         }
         let on_page = rows.iter().map(|row| &row[0]).filter(|cell| cell.parse::<u8>().is_ok());
         assert_eq!(on_page.collect::<Vec<_>>(), found.iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_readme_says_which_exit_statuses_are_worth_a_retry() {
+        // The README needs no advice about successes and signals.
+        let without_advice = [Exit::Success, Exit::Interrupted, Exit::Terminated];
+        let rows = rows_of("README.md");
+        let mut found = 0;
+        let mut exit = following(None);
+        while let Some(this) = exit {
+            exit = following(exit);
+            if without_advice.contains(&this) {
+                continue;
+            }
+            let row = rows.iter().find(|row| row[0] == this.code().to_string());
+            let row = row.unwrap_or_else(|| panic!("README.md has no row for status {}", this.code()));
+            let worth = if this.worth_a_retry() { "yes" } else { "no" };
+            assert_eq!((row.len(), row[2].as_str()), (3, worth), "status {}", this.code());
+            found += 1;
+        }
+        assert_eq!(found, 9);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) struct RunArguments {
     /// Log in and check everything, but stop before the query
     #[arg(long)]
     dry_run: bool,
-    /// Run as of this time, which the dates in output paths show: 2026-11-22T02:00:00+01:00 [default: now]
+    /// Use this time for the dates in output paths: 2026-11-22T02:00:00+01:00. The data is always current [default: now]
     #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
     at: Option<Timestamp>,
     /// Write the runs' metrics to a .prom file for node_exporter's textfile collector
@@ -53,7 +53,7 @@ const AFTER_HELP: &str = "\
 Examples:
   sfexport run accounts contacts
   sfexport run --all --json | jq -r 'select(.exit_status != 0) | .job'
-  sfexport run accounts --at 2026-11-22T02:00:00+01:00    fill the gap of a missed night
+  sfexport run accounts --at 2026-11-22T02:00:00+01:00    put a missed night's date into the path
 
 Without a terminal, a run prints JOB, RECORDS and PATH, separated by tabs.";
 
