@@ -15,7 +15,7 @@ use crate::error::{Exit, Failure, plain};
 use crate::job::{CsvDialect, Format};
 use crate::value::FieldType;
 
-pub use columns::{csv_columns, json_columns};
+pub use columns::{JsonForm, csv_columns, json_columns};
 pub(crate) use sql::wrap;
 
 /// What reads the export.
@@ -95,10 +95,14 @@ impl File {
 pub struct Column {
     /// Its name, as in the header of CSV.
     pub name: String,
+    /// Its name in the query.
+    pub original: String,
     /// The keys that lead to its value in a record of JSON Lines.
     pub keys: Vec<String>,
     /// The type of its values.
     pub field_type: FieldType,
+    /// Whether the job sets the type. Values in JSON Lines keep the org's.
+    pub type_is_set: bool,
     /// Whether it is never null.
     pub required: bool,
     /// Whether a record of JSON Lines may lack its key.

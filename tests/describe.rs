@@ -147,6 +147,59 @@ fn keys_are_spelled_as_the_org_sends_them() {
 }
 
 #[test]
+fn new_names_and_types_are_those_of_the_tables() {
+    let at = Deployment::new(10);
+    at.job(
+        "contacts",
+        "SELECT Id, Account.Name, CreatedDate, AccountId FROM Contact",
+        "contacts.jsonl",
+        "column_names = \"snake\"\ndatetimes = \"rfc3339\"\n[columns]\n\"Account.Name\" = \"company\"\n\
+         [types]\n\"AccountId\" = \"decimal(18,2)\"",
+    );
+    let script = described(&at, &["contacts", "--as", "bigquery"]);
+    let table = "CREATE OR REPLACE TABLE `contacts` (\n    `id` STRING NOT NULL,\n    `company` STRING,\n    \
+                 `created_date` TIMESTAMP,\n    `account_id` NUMERIC(18, 2)\n);\n";
+    assert!(script.contains(table), "{script}");
+    let shown = described(&at, &["contacts"]);
+    assert!(shown.contains("company       text           Account.Name in the query\n"), "{shown}");
+    // Unlike the names, the values are the org's: the schema says nothing of the one whose type is set.
+    let schema: Value = serde_json::from_str(&described(&at, &["contacts", "--as", "json-schema"])).unwrap();
+    assert_eq!(schema["properties"]["account_id"], serde_json::json!({}));
+    assert_eq!(schema["properties"]["created_date"]["format"], "date-time");
+}
+
+#[test]
+fn names_that_a_database_cannot_have_end_with_65() {
+    let at = Deployment::new(10);
+    at.job("users", "SELECT Id, Name FROM User", "users.csv", "[columns]\n\"Name\" = \"xmin\"");
+    at.run(["describe", "users", "--as", "postgres"]).ended(65).says(&["\"xmin\" is reserved", "[columns]"]);
+    at.run(["describe", "users", "--as", "duckdb"]).ended(0);
+}
+
+#[test]
+fn lines_fit_a_terminal_unless_they_are_to_be_wide() {
+    let at = Deployment::new(10);
+    let name = "x".repeat(120);
+    at.job(
+        "long",
+        "SELECT Id, Name, Account.Name, Account.Owner.Name, Account.Owner.Manager.Name, CreatedDate FROM Contact",
+        "long.csv",
+        &format!("[columns]\n\"Name\" = \"{name}\""),
+    );
+    let lengths = |arguments: &[&str]| {
+        let outcome = at.on_terminal(arguments, "", &[("NO_COLOR", "1")])?;
+        let longest = outcome.stdout().lines().map(|line| line.trim_end().chars().count()).max();
+        let query = outcome.stdout().lines().skip_while(|line| !line.starts_with("SELECT"));
+        Some((longest.unwrap(), query.map(|line| line.trim_end().chars().count()).max().unwrap()))
+    };
+    // The terminal has 100 columns.
+    let Some((longest, query)) = lengths(&["describe", "long"]) else { return };
+    assert_eq!((longest, query <= 80), (100, true), "{query}");
+    let (longest, query) = lengths(&["describe", "long", "--wide"]).unwrap();
+    assert_eq!((longest > 120, query > 100), (true, true), "{longest}, {query}");
+}
+
+#[test]
 fn failures_end_with_the_status_of_a_run() {
     let at = deployment();
     at.job("wrong", "SELECT Id, Nme FROM Account", "wrong.csv", "");

@@ -88,6 +88,9 @@ struct FileDescription<'d> {
 #[derive(Serialize)]
 struct ColumnDescription<'d> {
     name: &'d str,
+    /// Its name in the query, if it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original: Option<&'d str>,
     #[serde(rename = "type")]
     field_type: String,
     nullable: bool,
@@ -164,6 +167,7 @@ fn description<'d>(export: &'d Export, job: &'d Job) -> Description<'d> {
 fn columns(columns: &[Column], format: Format) -> Vec<ColumnDescription<'_>> {
     let described = columns.iter().map(|column| ColumnDescription {
         name: &column.name,
+        original: Some(column.original.as_str()).filter(|original| *original != column.name),
         field_type: column.field_type.to_string(),
         nullable: !column.required,
         keys: Some(column.keys.as_slice()).filter(|_| format == Format::Jsonl),
@@ -179,10 +183,17 @@ fn show(export: &Export, wide: bool) {
     for file in &export.files {
         let of = file.child.as_ref().map(|child| format!(".{child}")).unwrap_or_default();
         let count = human::counted(file.columns.len() as u64, "column");
-        print::line(plain(&format!("{}{of}: {count} in {}", export.job, file.path)));
+        print::line(plain(&format!("{}{of}: {count}", export.job)));
+        print::line(plain(&file.path));
         let row = |column: &Column| {
-            let null = if column.required { "never null" } else { "" };
-            vec![column.name.clone(), column.field_type.to_string(), null.to_owned()]
+            let mut remarks = Vec::new();
+            if column.required {
+                remarks.push("never null".to_owned());
+            }
+            if column.original != column.name {
+                remarks.push(format!("{} in the query", column.original));
+            }
+            vec![column.name.clone(), column.field_type.to_string(), remarks.join("; ")]
         };
         let heading = vec!["COLUMN".to_owned(), "TYPE".to_owned(), String::new()];
         let rows: Vec<_> = std::iter::once(heading).chain(file.columns.iter().map(row)).collect();

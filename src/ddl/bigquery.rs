@@ -117,7 +117,7 @@ fn quoted(name: &str) -> String {
 
 fn definition(name: &str, column: &Column, form: &Form) -> String {
     let not_null = if column.required { " NOT NULL" } else { "" };
-    format!("{} {}{not_null}", quoted(name), type_name(column.field_type, form))
+    format!("{} {}{not_null}", quoted(name), type_name(column, form))
 }
 
 fn nested_definition(node: &Node<'_>, form: &Form) -> String {
@@ -129,14 +129,16 @@ fn nested_definition(node: &Node<'_>, form: &Form) -> String {
 
 fn structure(nodes: &[Node<'_>], form: &Form) -> String {
     let field = |node: &Node<'_>| match node {
-        Node::Value(key, column) => format!("{} {}", quoted(key), type_name(column.field_type, form)),
+        Node::Value(key, column) => format!("{} {}", quoted(key), type_name(column, form)),
         Node::Parent(key, inner) => format!("{} {}", quoted(key), structure(inner, form)),
     };
     format!("STRUCT<{}>", nodes.iter().map(field).collect::<Vec<_>>().join(", "))
 }
 
-fn type_name(field_type: FieldType, form: &Form) -> Cow<'static, str> {
-    Cow::Borrowed(match field_type {
+fn type_name(column: &Column, form: &Form) -> Cow<'static, str> {
+    Cow::Borrowed(match column.field_type {
+        // A job can say that a number is text, but it stays a number in JSON.
+        FieldType::Text if column.type_is_set && form.format == Format::Jsonl => "JSON",
         FieldType::Text | FieldType::Base64 | FieldType::Time => "STRING",
         FieldType::Boolean => "BOOL",
         FieldType::Integer | FieldType::Long => "INT64",

@@ -1,20 +1,33 @@
 //! The columns of a query → those of its files, with the keys that lead to them in a record of JSON Lines.
 
 use super::Column;
-use crate::soql::{Columns, Described, Level, Node, OutputColumn};
+use crate::soql::{ColumnRules, Columns, Described, Level, Node, OutputColumn};
 use crate::value::FieldType;
 
 /// The key that holds the type and the URL of a record.
 const ATTRIBUTES: &str = "attributes";
 
+/// What decides the form of a record of JSON Lines, besides the query.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonForm<'r> {
+    /// Whether it is a group of records.
+    pub grouped: bool,
+    /// Whether records keep their `attributes`.
+    pub attributes: bool,
+    /// The names and types that the job sets.
+    pub rules: &'r ColumnRules,
+}
+
 /// The columns of a CSV file. A file of a child query begins with the Id of the record that a row belongs to.
 #[must_use]
 pub fn csv_columns(columns: &Columns, grouped: bool, of_child: bool) -> Vec<Column> {
     let id = columns.id().filter(|_| !grouped);
-    let column = |(at, OutputColumn { name, field_type, .. }): (usize, OutputColumn<'_>)| Column {
+    let column = |(at, OutputColumn { original, name, field_type }): (usize, OutputColumn<'_>)| Column {
         name: name.to_owned(),
+        original: original.to_owned(),
         keys: vec![name.to_owned()],
         field_type: field_type.unwrap_or(FieldType::Text),
+        type_is_set: false,
         required: id == Some(at) || of_child && at == 0 || columns.is_count(),
         optional: false,
         children: None,
@@ -25,17 +38,12 @@ pub fn csv_columns(columns: &Columns, grouped: bool, of_child: bool) -> Vec<Colu
 /// The values of a record of JSON Lines. The org sends its own spelling of a key, which `described` has. A record with new
 /// names is a flat object.
 #[must_use]
-pub fn json_columns(
-    columns: &Columns,
-    described: Option<&[Described]>,
-    grouped: bool,
-    attributes: bool,
-) -> Vec<Column> {
+pub fn json_columns(columns: &Columns, described: Option<&[Described]>, form: JsonForm<'_>) -> Vec<Column> {
     if columns.is_count() {
-        return csv_columns(columns, grouped, false);
+        return csv_columns(columns, form.grouped, false);
     }
-    let id = columns.id().filter(|_| !grouped);
-    let mut reader = Reader { columns, attributes, id, keys: Vec::new(), found: Vec::new() };
+    let id = columns.id().filter(|_| !form.grouped);
+    let mut reader = Reader { columns, form, id, keys: Vec::new(), found: Vec::new() };
     let shape = columns.shape_described(described);
     reader.level(shape, described.unwrap_or_default(), false);
     let mut found = reader.found;
@@ -53,7 +61,7 @@ pub fn json_columns(
 
 struct Reader<'c> {
     columns: &'c Columns,
-    attributes: bool,
+    form: JsonForm<'c>,
     id: Option<usize>,
     keys: Vec<String>,
     /// Each with its place among the query's columns.
@@ -62,12 +70,14 @@ struct Reader<'c> {
 
 impl Reader<'_> {
     fn level(&mut self, level: &Level, described: &[Described], optional: bool) {
-        if self.attributes {
+        if self.form.attributes {
             let keys = [&self.keys[..], &[ATTRIBUTES.to_owned()]].concat();
             let column = Column {
                 name: keys.join("."),
+                original: keys.join("."),
                 keys,
                 field_type: FieldType::Json,
+                type_is_set: false,
                 required: false,
                 optional,
                 children: None,
@@ -84,7 +94,7 @@ impl Reader<'_> {
                 Node::Value(column) => self.value(*column, optional),
                 Node::Parent(level) => self.level(level, inner.unwrap_or_default(), optional),
                 Node::Children { column, columns, .. } => {
-                    let children = json_columns(columns, inner, false, self.attributes);
+                    let children = json_columns(columns, inner, JsonForm { grouped: false, ..self.form });
                     self.push(*column, FieldType::Json, optional, Some(children));
                 }
             }
@@ -100,6 +110,11 @@ impl Reader<'_> {
     fn push(&mut self, column: usize, field_type: FieldType, optional: bool, children: Option<Vec<Column>>) {
         let required = self.id == Some(column);
         let (name, keys) = (self.columns.cell_name(column).to_owned(), self.keys.clone());
-        self.found.push((Some(column), Column { name, keys, field_type, required, optional, children }));
+        let qualified = self.columns.qualified(column);
+        let type_is_set = self.form.rules.types.iter().any(|(set, _)| set.eq_ignore_ascii_case(&qualified));
+        let original = name.clone();
+        let column_of =
+            Column { name, original, keys, field_type, type_is_set, required, optional, children };
+        self.found.push((Some(column), column_of));
     }
 }

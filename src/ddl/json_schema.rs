@@ -118,12 +118,13 @@ fn rules(column: &Column, form: &Form) -> Vec<(&'static str, Value)> {
         false => ("type", json!([name, "null"])),
     };
     match column.field_type {
+        FieldType::DateTime if form.rfc3339 => vec![of_type("string"), ("format", json!("date-time"))],
+        _ if column.type_is_set => Vec::new(),
         FieldType::Text | FieldType::Base64 => vec![of_type("string")],
         FieldType::Boolean => vec![of_type("boolean")],
         FieldType::Integer | FieldType::Long => vec![of_type("integer")],
         FieldType::Double | FieldType::Decimal { .. } => vec![of_type("number")],
         FieldType::Date => vec![of_type("string"), ("format", json!("date"))],
-        FieldType::DateTime if form.rfc3339 => vec![of_type("string"), ("format", json!("date-time"))],
         FieldType::DateTime => vec![of_type("string"), ("pattern", json!(AS_SENT))],
         FieldType::Time => vec![of_type("string"), ("pattern", json!(TIME))],
         FieldType::Json => vec![("type", json!(["object", "array", "null"]))],

@@ -2,7 +2,17 @@ use super::*;
 
 fn column(name: &str, field_type: FieldType) -> Column {
     let keys = vec![name.to_owned()];
-    Column { name: name.to_owned(), keys, field_type, required: false, optional: false, children: None }
+    let (name, original) = (name.to_owned(), name.to_owned());
+    Column {
+        name,
+        original,
+        keys,
+        field_type,
+        type_is_set: false,
+        required: false,
+        optional: false,
+        children: None,
+    }
 }
 
 fn export(format: Format, columns: Vec<Column>) -> Export {

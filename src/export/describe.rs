@@ -7,7 +7,7 @@ use super::object::generate;
 use super::plan::{columns, described_columns};
 use super::unknown_field::explained;
 use crate::client::OrgClient;
-use crate::ddl::{Export, File, Form, csv_columns, json_columns};
+use crate::ddl::{Export, File, Form, JsonForm, csv_columns, json_columns};
 use crate::job::{Datetimes, Format, Job, Source};
 use crate::salesforce::query;
 use crate::soql::{Columns, Described};
@@ -33,7 +33,10 @@ pub(crate) async fn describe(
     let described = described.as_deref();
     let main = match job.format {
         Format::Csv => csv_columns(&columns, grouped, false),
-        Format::Jsonl => json_columns(&columns, described, grouped, job.shape.attributes),
+        Format::Jsonl => {
+            let form = JsonForm { grouped, attributes: job.shape.attributes, rules: &job.shape.columns };
+            json_columns(&columns, described, form)
+        }
     };
     let file = |child, columns| File { path: String::new(), child, columns };
     let children = job.child_files().into_iter().zip(columns.tables());

@@ -27,6 +27,7 @@ csv.field_size_limit(1 << 30)
 
 OBJECTS = ["Account", "Attachment", "Contact", "Opportunity", "Organization", "Task", "User", "Warehouse__c"]
 
+TYPED = ("AnnualRevenue", "NumberOfEmployees", "Name")
 NESTED = (
     "SELECT Id, Name, AnnualRevenue, NumberOfEmployees, IsDeleted, CreatedDate, FoundedOn__c, BillingAddress, "
     "Owner.Name, Owner.Manager.Name, Owner.Manager.CreatedDate, "
@@ -60,6 +61,17 @@ def jobs():
         '[csv]\ndelimiter = ";"\nquote = "\'"\nnull = "NULL"\nheader = false\n'
     )
     files["attributes"] = f'soql = "{NESTED}"\noutput = "{{job}}.jsonl"\nattributes = true\n'
+    named = f'column_names = "snake"\ndatetimes = "rfc3339"\n[columns]\n"Owner.Name" = "Keeper"\n'
+    for format in ("csv", "jsonl"):
+        files[f"named-{format}"] = f'soql = "{NESTED}"\noutput = "{{job}}.{format}"\n{named}'
+        files[f"typed-{format}"] = (
+            f'soql = "{NESTED}"\noutput = "{{job}}.{format}"\n'
+            '[types]\nAnnualRevenue = "decimal(30,10)"\nNumberOfEmployees = "text"\nName = "text"\n'
+        )
+        files[f"instants-{format}"] = (
+            f'soql = "{NESTED}"\noutput = "{{job}}.{format}"\ndatetimes = "rfc3339"\n'
+        )
+    files["named-parts"] = f'soql = "{NESTED}"\noutput = "{{job}}.csv"\nchildren = "files"\n{named}'
     files["count"] = 'soql = "SELECT COUNT() FROM Account"\noutput = "{job}.csv"\n'
     files["count-jsonl"] = 'soql = "SELECT COUNT() FROM Account"\noutput = "{job}.jsonl"\n'
     return files
@@ -99,6 +111,11 @@ class Records:
         return records
 
 
+def original(column):
+    """A column's name in the query."""
+    return column.get("original", column["name"])
+
+
 def without_attributes(value):
     if isinstance(value, dict):
         return {key: without_attributes(inner) for key, inner in value.items() if key != "attributes"}
@@ -125,6 +142,16 @@ def timestamp(text):
     return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
 
 
+def with_z(value):
+    """The datetimes in a JSON value as RFC 3339 has them."""
+    if isinstance(value, dict):
+        return {key: with_z(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [with_z(inner) for inner in value]
+    is_one = isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000", value)
+    return value.removesuffix("+0000") + "Z" if is_one else value
+
+
 class Described:
     """A job as `describe --json` has it, and the values that its files must hold."""
 
@@ -133,6 +160,7 @@ class Described:
         self.job = json.loads(shell(f"sfexport describe {name} --json", directory))
         self.is_csv = self.job["format"] == "csv"
         self.records = records.of(self.job["soql"])
+        self.has_z = name.startswith(("named", "instants"))
         self.null = {"parts": "\\N", "bare": "NULL"}.get(name, "") if self.is_csv else None
 
     def script(self, database):
@@ -145,15 +173,17 @@ class Described:
     def rows(self, file):
         """The values as the org sends them, by column."""
         records = self.records if self.name == "attributes" else without_attributes(self.records)
+        records = with_z(records) if self.has_z else records
         if file["of"]:
             # A file of children begins with the Id of the parent.
             rows = []
             for parent in records:
                 for child in parent[file["of"]] or []:
-                    own = [at(child, column["name"].split(".")) for column in file["columns"][1:]]
+                    own = [at(child, original(column).split(".")) for column in file["columns"][1:]]
                     rows.append([parent["Id"], *own])
             return rows
-        keys = [column.get("keys") or column["name"].split(".") for column in file["columns"]]
+        is_flat = self.is_csv or self.name.startswith("named")
+        keys = [original(column).split(".") if is_flat else column["keys"] for column in file["columns"]]
         return [[at(record, path) for path in keys] for record in records]
 
     def expected(self, file, value):
@@ -197,9 +227,11 @@ def in_duckdb(described):
                 return datetime.date.fromisoformat(cell)
             case "double":
                 return float(cell)
+            case "decimal(30,10)":
+                return decimal.Decimal(cell)
             case "integer" | "long":
                 return int(cell)
-            case "any":
+            case "any" | "text":
                 return str(cell)
         return cell
 
@@ -228,7 +260,7 @@ def in_duckdb(described):
 POSTGRES = {
     "text": "text", "base64": "text", "any": "text", "datetime": "timestamp with time zone",
     "time": "time without time zone", "boolean": "boolean", "integer": "bigint", "long": "bigint", "double": "numeric",
-    "date": "date", "json": "json",
+    "date": "date", "json": "json", "decimal(30,10)": "numeric",
 }
 
 
@@ -237,22 +269,20 @@ def in_postgres(described, postgres):
         match kind:
             case "datetime":
                 return timestamp(cell)
-            case "double":
+            case "double" | "decimal(30,10)":
                 return decimal.Decimal(cell)
             case "json":
                 # In CSV, the escape of NUL is text in a cell.
                 return cell if described.is_csv else without_nul(cell)
-            case "text":
-                return without_nul(cell)
-            case "any":
-                return str(cell)
+            case "text" | "any":
+                return without_nul(str(cell))
         return cell
 
     def loaded(kind, cell):
         match kind:
             case "datetime":
                 return datetime.datetime.fromisoformat(cell)
-            case "double":
+            case "double" | "decimal(30,10)":
                 return decimal.Decimal(cell)
         return cell
 
@@ -309,6 +339,7 @@ def tables(script, dialect):
 BIGQUERY = {
     "text": "STRING", "base64": "STRING", "datetime": "STRING", "time": "STRING", "boolean": "BOOL", "integer": "INT64",
     "long": "INT64", "double": "FLOAT64", "date": "DATE", "json": "JSON",
+    "decimal(30,10)": "BIGNUMERIC(30, 10)",
 }
 BQ_FLAGS = {
     "--source_format", "--skip_leading_rows", "--field_delimiter", "--quote", "--null_marker", "--allow_quoted_newlines",
@@ -327,7 +358,7 @@ def for_bigquery(described):
         expect(load[:2] == ["bq", "load"] and load[-2] == f"DATASET.{name}", f"BigQuery: {load}")
         expect({flag.split("=")[0] for flag in load[2:-2]} <= BQ_FLAGS, f"BigQuery: {load}")
         path = described.directory / load[-1]
-        of_type = lambda kind: BIGQUERY[kind] if described.is_csv or kind != "any" else "JSON"
+        of_type = lambda kind: "TIMESTAMP" if kind == "datetime" and described.has_z else BIGQUERY[kind]
         if described.is_csv:
             wanted = [
                 (re.sub(r"[^A-Za-z0-9_]", "_", one["name"]), of_type(one["type"]), one["nullable"]) for one in file["columns"]
@@ -363,16 +394,22 @@ def fits_bigquery(name, record, columns):
             fits_bigquery(name, value, [(field.name, field.args["kind"]) for field in kind.expressions])
             continue
         shown = kind.sql("bigquery")
-        kinds = {"STRING": str, "INT64": int, "FLOAT64": (int, float), "BOOL": bool, "DATE": str}
+        number = (int, float)
+        kinds = {
+            "STRING": str, "INT64": int, "FLOAT64": number, "BOOL": bool, "DATE": str, "TIMESTAMP": str,
+            "BIGNUMERIC(30, 10)": number,
+        }
         expect(isinstance(value, kinds[shown]), f"BigQuery: {name} has {value!r} for {key} {shown}")
         if shown == "DATE":
             datetime.date.fromisoformat(value)
+        if shown == "TIMESTAMP":
+            expect(timestamp(value).utcoffset() == datetime.timedelta() and value[-1] == "Z", f"BigQuery: {value}")
 
 
 SNOWFLAKE = {
     "text": "VARCHAR", "base64": "VARCHAR", "any": "VARCHAR", "datetime": "TIMESTAMPTZ", "time": "TIME",
     "boolean": "BOOLEAN", "integer": "DECIMAL(38, 0)", "long": "DECIMAL(38, 0)", "double": "DOUBLE", "date": "DATE",
-    "json": "VARIANT",
+    "json": "VARIANT", "decimal(30,10)": "DECIMAL(30, 10)",
 }
 # The elements of Snowflake's formats that are used, as Python has them.
 SNOWFLAKE_FORMAT = [
@@ -427,7 +464,8 @@ def by_json_schema(described):
     # A schema that everything fits says nothing.
     record = records[0]
     for column in described.job["files"][0]["columns"]:
-        if column["type"] != "any" and isinstance(at(record, column["keys"][:-1]), dict):
+        is_open = column["type"] == "any" or described.name == "typed-jsonl" and column["name"] in TYPED
+        if not is_open and isinstance(at(record, column["keys"][:-1]), dict):
             changed = json.loads(json.dumps(record))
             at(changed, column["keys"][:-1])[column["keys"][-1]] = 7 if column["type"] in ("text", "json") else "seven"
             expect(not validator.is_valid(changed), f"{described.name}: the schema takes any {column['name']}")
