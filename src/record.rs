@@ -110,22 +110,36 @@ pub enum ValueErrorReason {
 }
 
 impl ValueError {
-    /// The error in words and what to do about it; `record` is how a message names the record.
+    /// The error in words; `record` is how a message names the record.
     #[must_use]
-    pub fn explain(&self, columns: &Columns, record: &str) -> (String, String) {
+    pub fn explain(&self, columns: &Columns, record: &str) -> Explanation {
         let column = columns.qualified(self.column);
-        let (reason, hint) = match &self.reason {
+        let (reason, redacted, hint) = match &self.reason {
             ValueErrorReason::Exponent(reason) => (
                 reason.to_string(),
+                "the exponent of a number is out of range",
                 "set numbers = \"as_sent\" to keep numbers as the org sends them".to_owned(),
             ),
             ValueErrorReason::DateTime(reason) => (
                 reason.to_string(),
+                "a value is not a datetime",
                 format!("add {column:?} = \"text\" to [types] to keep its values as the org sends them"),
             ),
         };
-        (format!("column {column} of {record}: {reason}"), hint)
+        let what = |reason: &str| format!("column {column} of {record}: {reason}");
+        Explanation { what: what(&reason), redacted: what(redacted), hint }
     }
+}
+
+/// A [`ValueError`] in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// What is wrong, with the value.
+    pub what: String,
+    /// The same without the value.
+    pub redacted: String,
+    /// What to do about it.
+    pub hint: String,
 }
 
 impl Record {

@@ -203,10 +203,13 @@ fn a_value_that_is_not_a_datetime_ends_the_run() {
         replaced(with);
         for output in ["a.csv", "a.jsonl"] {
             at.job("a", soql, output, RFC3339);
-            at.run(["run", "a"]).ended(74).says(&[
+            let outcome = at.run(["run", "a", "--json"]).ended(74).says(&[
                 &format!("column CreatedDate of record {id}: {shown} is not a datetime"),
                 "add \"CreatedDate\" = \"text\" to [types]",
             ]);
+            // The status page and webhooks do not show the value.
+            let redacted = format!("column CreatedDate of record {id}: a value is not a datetime");
+            assert_eq!(outcome.reports()[0]["error_redacted"], redacted);
         }
         at.job("a", soql, "a.csv", &format!("{RFC3339}\n[types]\n\"CreatedDate\" = \"text\""));
         at.run(["run", "a"]).ended(0);

@@ -17,7 +17,7 @@ pub struct Fault {
     /// The message for people, with the org's own words if it sent any. Never contains a token or the text of a
     /// query from our side.
     pub what: String,
-    /// `what` without the query's literals, if the org's words quote the query: for the status page and for
+    /// `what` without the literals of the query or the values of a record, if it has any: for the status page and for
     /// webhooks.
     pub redacted: Option<Box<str>>,
     /// What to do about it, if known.

@@ -19,7 +19,7 @@ use super::fault::{Fault, FaultKind, words};
 use super::json::Json;
 use super::query::{MAX_EMPTY_PAGES, QueryLocator, endless};
 use crate::job::{Datetimes, Numbers};
-use crate::record::{CellKind, JsonForm, Record, Target, ValueError, ValueErrorReason};
+use crate::record::{CellKind, Explanation, JsonForm, Record, Target, ValueError, ValueErrorReason};
 use crate::soql::{Columns, Entry, Level, Node};
 use crate::value::FieldType;
 use crate::value::datetime::{NotADateTime, write_rfc3339};
@@ -850,8 +850,8 @@ impl Copy<'_> {
 
 /// The fault of a value that cannot be written as the job wants it, in a record that messages name so.
 pub(crate) fn value_fault(error: &ValueError, columns: &Columns, record: &str) -> Fault {
-    let (what, hint) = error.explain(columns, record);
-    Fault::new(FaultKind::InvalidResponse, what).hint(hint)
+    let Explanation { what, redacted, hint } = error.explain(columns, record);
+    Fault { redacted: Some(redacted.into()), ..Fault::new(FaultKind::InvalidResponse, what).hint(hint) }
 }
 
 /// The types of the columns if their values are converted by type, otherwise nothing.

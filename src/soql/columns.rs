@@ -405,7 +405,21 @@ fn cmp_keys(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().map(u8::to_ascii_lowercase).cmp(b.iter().map(u8::to_ascii_lowercase))
 }
 
-/// Whether an object's name in a record is the one that a query writes, which may leave the namespace out.
+/// The described columns by their names in lower case, with and without the namespace, which a query may leave out. Of two
+/// with one name the first counts.
+fn by_name(described: &[Described]) -> HashMap<String, &Described> {
+    let lower = |name: &[u8]| String::from_utf8_lossy(name).to_ascii_lowercase();
+    let mut by_name: HashMap<_, _> =
+        described.iter().rev().map(|known| (lower(known.name.as_bytes()), known)).collect();
+    for known in described {
+        if let Some(short) = without_namespace(known.name.as_bytes()) {
+            by_name.entry(lower(short)).or_insert(known);
+        }
+    }
+    by_name
+}
+
+/// Whether a name that the org sends is the one that a query writes, which may leave the namespace out.
 fn is_object(sent: &[u8], written: &[u8]) -> bool {
     let is_written = |name: &[u8]| name.eq_ignore_ascii_case(written);
     is_written(sent) || without_namespace(sent).is_some_and(is_written)
@@ -548,8 +562,7 @@ impl<'q> Builder<'q> {
             names: columns.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             columns,
             positions: HashMap::new(),
-            // Of two with one name the first counts.
-            described: described.iter().rev().map(|known| (known.name.to_ascii_lowercase(), known)).collect(),
+            described: by_name(described),
             aliases: Vec::new(),
             prefixes: Vec::new(),
             own: None,
@@ -593,7 +606,11 @@ impl<'q> Builder<'q> {
 
     fn field(&mut self, path: &'q Path, alias: Option<&'q Name>) -> Result<(), SyntaxError> {
         match alias {
-            Some(alias) if self.grouped => self.add_alias(alias, alias.span),
+            Some(alias) if self.grouped => {
+                let place = Place::of(alias);
+                let field_type = self.grouped_value(path, &place).field_type();
+                self.add(&place, alias.span, Kind::Value, field_type)
+            }
             Some(alias) => Err(SyntaxError::at(
                 self.reading.text,
                 alias.span.start,
@@ -602,6 +619,10 @@ impl<'q> Builder<'q> {
             .hint(format!("add a comma before {alias} if it is a field, or remove it"))),
             None => {
                 let place = self.place(path);
+                if self.grouped {
+                    let field_type = self.grouped_value(path, &place).field_type();
+                    return self.add(&place, span(path), Kind::Value, field_type);
+                }
                 let certain = place.keys().len();
                 self.add_field(&place, span(path), certain)
             }
@@ -633,7 +654,7 @@ impl<'q> Builder<'q> {
     /// they are to be columns.
     fn add_field(&mut self, place: &Place<'_>, at: Span, certain: usize) -> Result<(), SyntaxError> {
         let value = self.described_value(place);
-        if !self.reading.layout.compound_parts || self.grouped {
+        if !self.reading.layout.compound_parts {
             return self.add(place, at, Kind::Branch { certain }, value.field_type());
         }
         if value == ValueKind::Unknown {
@@ -672,17 +693,24 @@ impl<'q> Builder<'q> {
         let mut found =
             keys.first().and_then(|name| self.described.get(&name.as_str().to_ascii_lowercase()).copied());
         for name in keys.iter().skip(1) {
-            found = found
-                .and_then(|found| found.inner.iter().find(|known| name.eq_ignore_ascii_case(&known.name)));
+            let inner = found.map(|found| found.inner.as_slice()).unwrap_or_default();
+            let exact = inner.iter().find(|known| name.eq_ignore_ascii_case(&known.name));
+            found = exact.or_else(|| {
+                inner.iter().find(|known| is_object(known.name.as_bytes(), name.text.as_bytes()))
+            });
         }
         found.map_or(ValueKind::Unknown, |found| found.kind)
     }
 
-    /// A grouped field's alias: the value is under this name in the record itself.
-    fn add_alias(&mut self, name: &Name, at: Span) -> Result<(), SyntaxError> {
-        let place = Place::of(name);
-        let field_type = self.described_value(&place).field_type();
-        self.add(&place, at, Kind::Value, field_type)
+    /// What the org says of a field of a group, which it may describe under the name of its column or in its parent.
+    fn grouped_value(&self, path: &Path, place: &Place<'_>) -> ValueKind {
+        match self.described_value(place) {
+            ValueKind::Unknown => {
+                let (names, _) = self.roots.place(path);
+                self.described_value(&Place { names, own: 0, unresolved: false })
+            }
+            known => known,
+        }
     }
 
     /// A function's value, which is under this name in the record itself.
@@ -789,7 +817,7 @@ impl<'q> Builder<'q> {
     /// amount.
     fn presented_type(&self, call: &Call, place: &Place<'_>) -> Option<FieldType> {
         if call.name.eq_ignore_ascii_case("convertCurrency") {
-            self.described_value(place).field_type()
+            self.described_value(place).field_type().or(Some(FieldType::Double))
         } else {
             Some(FieldType::Text)
         }
@@ -1489,6 +1517,15 @@ mod tests {
         let described = [computed(DateTime, "begun"), computed(DateTime, "ended")];
         let columns = laid_out(text, Layout::default(), &described).unwrap();
         assert_eq!(columns.types(), some(&[Long, DateTime, Text, Date]));
+        // A group's field may be described in its parent, and a name with the namespace that the query leaves out.
+        let owner = Described { inner: vec![typed(DateTime, "CreatedDate")], ..typed(Text, "Owner") };
+        let custom = typed(Date, "ns__Born__c");
+        let text = "SELECT Owner.CreatedDate, Owner.CreatedDate d, Born__c FROM A GROUP BY Owner.CreatedDate, Born__c";
+        let columns = laid_out(text, Layout::default(), &[owner.clone(), custom.clone()]).unwrap();
+        assert_eq!(columns.types(), some(&[DateTime, DateTime, Date]));
+        let inner = Described { inner: vec![custom], ..owner };
+        let columns = laid_out("SELECT Owner.Born__c FROM A", Layout::default(), &[inner]).unwrap();
+        assert_eq!(columns.types(), some(&[Date]));
         // Of fields with one name in several branches of a TYPEOF, the org describes one.
         let text = "SELECT TYPEOF What WHEN A THEN Begun, CreatedDate, Size WHEN B THEN begun, CreatedDate END FROM T";
         let inner = vec![typed(DateTime, "Begun"), typed(DateTime, "CreatedDate"), typed(Integer, "Size")];
