@@ -5,6 +5,7 @@
 
 mod catalog;
 mod client;
+mod conversations;
 mod odd;
 mod script;
 mod services;
