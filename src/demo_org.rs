@@ -188,8 +188,8 @@ impl DemoOrg {
         self.org.data.catalog.add_field(object, field);
     }
 
-    /// Takes a field from an object, as field-level security and its removal both do: describe does not list it, and
-    /// a query that names it is refused.
+    /// Removes a field from an object, or hides it as field-level security does: describe does not list it, and a query
+    /// that names it is refused.
     ///
     /// # Panics
     /// If there is no such field.
@@ -213,7 +213,7 @@ impl DemoOrg {
         self.org.data.catalog.refuse(object, status, code, message);
     }
 
-    /// Takes back whatever has been changed about an object's fields, its visibility and its queries.
+    /// Undoes all changes to an object's fields, its visibility and its queries.
     ///
     /// # Panics
     /// If there is no such object.

@@ -1,5 +1,4 @@
-//! Which objects an org has, and what has been changed about them since it started. Their fields and values are the
-//! files of `objects`.
+//! Which objects an org has, and how they have changed since it started. `objects` defines their fields and values.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -48,19 +47,19 @@ impl Objects {
         Self { catalog, list: RwLock::new(list), changed: AtomicI64::new(Timestamp::now().as_second()) }
     }
 
-    /// Those that the user may see, in the order of the list.
+    /// The objects that the user may see, in the order of the list.
     pub(super) fn visible(&self) -> Vec<&'static Object> {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
         list.iter().filter_map(|listed| listed.now).collect()
     }
 
-    /// The one of this name, in any case.
+    /// The object of this name, in any case, if the user may see it.
     pub(super) fn named(&self, name: &str) -> Option<&'static Object> {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
         list.iter().find(|listed| listed.original.name.eq_ignore_ascii_case(name))?.now
     }
 
-    /// The one whose ids begin so, as it was at first, hidden or not: references lead to it all the same.
+    /// The object whose ids begin so, as it was at the start, hidden or not: references lead to it all the same.
     pub(super) fn with_prefix(&self, prefix: [u8; 3]) -> Option<&'static Object> {
         objects::with_prefix(prefix).or_else(|| match self.catalog {
             Catalog::Standard => None,
@@ -103,8 +102,8 @@ impl Objects {
         self.change(object, |listed| listed.now = Some(listed.original));
     }
 
-    /// Replaces an object by an edited copy. It is never freed: open queries may still refer to the one before, and
-    /// tests make few.
+    /// Replaces an object by an edited copy. Neither is ever freed, because open queries may refer to both. Tests make
+    /// few of them.
     fn edit(&self, object: &str, edit: impl FnOnce(&mut Object)) {
         self.change(object, |listed| {
             let mut edited = *listed.now.unwrap_or(listed.original);
@@ -118,7 +117,7 @@ impl Objects {
         let listed = list.iter_mut().find(|listed| listed.original.name.eq_ignore_ascii_case(object));
         let Some(listed) = listed else { panic!("the org has no object {object}") };
         change(listed);
-        // A client that asked within this second must see a later one.
+        // A client that asked within this second must see a later time.
         let now = Timestamp::now().as_second();
         let _ =
             self.changed.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(now.max(last + 1)));

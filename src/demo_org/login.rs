@@ -14,8 +14,8 @@ const LEEWAY_SECONDS: f64 = 180.0;
 /// The longest life that [`super::Options::strict_exp`] accepts.
 const STRICT_SECONDS: f64 = 180.0 + 5.0;
 
-/// The refresh token of the demo's app, for clients that have no JWT bearer flow. It is no secret: what it opens is
-/// made up.
+/// The refresh token of the demo's app, for clients that have no JWT bearer flow. It is not a secret: it only gives
+/// access to made-up data.
 pub(super) const REFRESH_TOKEN: &str = "5Aep861.the.demo.org";
 
 /// What the path of the token endpoint ends with; some clients name the whole URL as the audience.

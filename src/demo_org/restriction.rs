@@ -1,4 +1,4 @@
-//! What objects refuse though their queries are well made: all of it, or what is not narrowed down enough.
+//! Queries that are well-formed, but that their object does not accept: all of them, or those without a certain filter.
 
 use super::condition::{Condition, Operand, Test};
 use super::literal::Operator;
@@ -15,7 +15,7 @@ pub(super) fn check_object(object: &Object) -> Result<(), Refusal> {
     Err(Refusal::new("INVALID_TYPE_FOR_OPERATION", message))
 }
 
-/// Refuses a plan that its object does not take.
+/// Refuses a plan that its object does not accept.
 pub(super) fn check(plan: &Plan) -> Result<(), Refusal> {
     let refused = match plan.object.quirks.refuses {
         Refuses::Nothing => None,
@@ -34,7 +34,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), Refusal> {
     }
 }
 
-/// Whether a condition holds one of these fields to a value, or to one of a list of values.
+/// Whether a condition requires one of these fields to have a value, or one of a list of values.
 fn narrows(condition: &Condition, by: &[&str], lists: bool) -> bool {
     match condition {
         Condition::All(parts) => parts.iter().any(|part| narrows(part, by, lists)),
@@ -51,7 +51,7 @@ fn narrows(condition: &Condition, by: &[&str], lists: bool) -> bool {
     }
 }
 
-/// `UserRecordAccess` is no table: it answers what access a user has to a record.
+/// `UserRecordAccess` is not a table: it says what access a user has to a record.
 fn other_than_access(plan: &Plan) -> Option<Said> {
     let said = |message| Some(Said(400, "INVALID_FIELD", message));
     let Shape::Records(columns) = &plan.shape else { return said("RecordId field must be selected") };

@@ -107,8 +107,9 @@ fn versioned(org: &Org, request: &Request, faults: &[Fault], version: &str, rest
         ["query" | "queryAll", locator @ ..] => {
             read_only(request, || query::next_page(org, request, faults, version, &locator.join("/")))
         }
-        ["composite"] => composite::composite(org, request),
-        ["composite", "batch"] => composite::batch(org, request),
+        // Each since the version that introduced it.
+        ["composite"] if number >= Some(38) => composite::composite(org, request),
+        ["composite", "batch"] if number >= Some(34) => composite::batch(org, request),
         ["sobjects"] => read_only(request, || {
             sobjects::unless_unchanged(org, request, faults, || Reply::json(describe::list(org, version)))
         }),

@@ -24,7 +24,7 @@ pub struct Object {
 /// How an object differs from one that is simply queried.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quirks {
-    /// Whether it belongs to the list of objects alone: not one of those that people keep records in.
+    /// Whether it is something other than an object that people keep records in.
     pub(super) is_odd: bool,
     pub(super) queryable: bool,
     /// Whether it is kept for old versions of the API: `deprecatedAndHidden`.
@@ -49,7 +49,7 @@ impl Quirks {
 pub(super) enum Refuses {
     Nothing,
     Everything(Said),
-    /// Those that do not hold one of these fields to a value, or, with `lists`, to one of several.
+    /// Those without a filter that gives one of these fields a value or, with `lists`, one of several.
     Unfiltered {
         by: &'static [&'static str],
         lists: bool,
@@ -58,7 +58,7 @@ pub(super) enum Refuses {
     /// Those without a LIMIT of at most so many rows.
     Unlimited(usize, Said),
     Aggregates(Said),
-    /// Those that ask for anything but the access to a record.
+    /// Those that select anything but the access to a record.
     OtherThanAccess,
 }
 
@@ -66,18 +66,18 @@ pub(super) enum Refuses {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Said(pub(super) u16, pub(super) &'static str, pub(super) &'static str);
 
-/// How far a page's `totalSize` and its records agree.
+/// How `totalSize` relates to the records that are sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Counting {
     Right,
     /// `totalSize` is -1.
     Never,
-    /// A result of more rows than this ends so many rows early.
+    /// A result with more rows than this lacks so many at its end.
     Short(usize),
 }
 
 impl Object {
-    /// Whether describes call it queryable. It may refuse queries all the same.
+    /// Whether it is described as queryable. It may refuse queries all the same.
     #[must_use]
     pub fn is_queryable(&self) -> bool {
         self.quirks.queryable

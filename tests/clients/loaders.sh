@@ -1,7 +1,7 @@
-# Loaders against the embedded org: Stitch's tap-salesforce, Airbyte's source and SFDMU. They log in with the demo's refresh
-# token, because none of them knows the JWT bearer flow. Sourced after common.sh, not run.
+# Loaders against the embedded org: Stitch's tap-salesforce, Airbyte's source and SFDMU. They log in with the demo's
+# refresh token, because none of them supports the JWT bearer flow. Sourced after common.sh, not run.
 
-# One at a time, each in an environment of its own: their dependencies don't agree.
+# A Python loader in its own environment: their dependencies conflict.
 install_loader() {
     local name=$1 module=$2
     if ! cmp -s "$here/$name.txt" "$work/$name/requirements.txt"; then
@@ -24,7 +24,7 @@ install_sfdmu() {
     fi
 }
 
-# The three side by side: most of it is waiting for downloads.
+# All three side by side, because most of the time goes into downloads.
 install_loaders() {
     local airbyte tap
     install_loader airbyte source_salesforce &
@@ -49,7 +49,7 @@ logged() {
     fi
 }
 
-# run_loaders GOT: what each got goes to a folder below GOT.
+# run_loaders GOT: what each one receives goes to a directory below GOT.
 run_loaders() {
     local got=$1
     export ORG_REFRESH_TOKEN=5Aep861.the.demo.org

@@ -1,4 +1,4 @@
-//! What the org says of its objects: the list, the describes, and what changes about them while it runs.
+//! The list of objects and the describes, and how they change while the org runs.
 
 use serde_json::{Value, json};
 use sfexport::demo_org::{At, Catalog, DemoOrg, Fault, Options, Rule};
@@ -34,7 +34,7 @@ fn keys(text: &str) -> Vec<String> {
     serde_json::from_str::<Keys>(text).unwrap().0
 }
 
-/// What SALESFORCE's own describes hold for a field, in their order.
+/// The keys of a field in a real describe, in their order.
 const FIELD_KEYS: &str = "aggregatable, aiPredictionField, autoNumber, byteLength, calculated, calculatedFormula, \
     cascadeDelete, caseSensitive, compoundFieldName, controllerName, createable, custom, defaultValue, \
     defaultValueFormula, defaultedOnCreate, dependentPicklist, deprecatedAndHidden, digits, \

@@ -162,7 +162,7 @@ async fn page_sizes_are_clamped_and_shrink_by_themselves() {
 }
 
 #[tokio::test]
-async fn headers_are_those_of_the_service_and_gzip_only_where_it_is_asked_for() {
+async fn headers_are_the_services_and_gzip_only_on_request() {
     let org = DemoOrg::start(options(50)).await.unwrap();
     let token = login(&org).await;
     let target = query_target("SELECT Id, Name, Site FROM Account");
@@ -304,7 +304,7 @@ async fn numbers_dates_and_texts_have_javas_and_salesforces_forms() {
 }
 
 #[tokio::test]
-async fn parents_nest_where_they_are_first_named_and_are_null_where_they_are_not_seen() {
+async fn parents_nest_where_first_named_and_are_null_if_unseen() {
     let org = DemoOrg::start(options(300)).await.unwrap();
     let (_, body) = query(&org, "SELECT account.name, Id, ACCOUNT.OWNER.USERNAME, c.Account.Id FROM Contact c, c.Account a WHERE a.Name != null LIMIT 1").await;
     let record = body.split("\"records\":[").nth(1).unwrap();
@@ -731,7 +731,7 @@ async fn what_is_wrong_with_a_query_is_said_in_salesforces_words() {
 }
 
 #[tokio::test]
-async fn other_paths_methods_versions_and_lengths_are_refused_as_they_are_there() {
+async fn other_paths_methods_versions_and_lengths_are_refused() {
     let org = DemoOrg::start(options(10)).await.unwrap();
     let token = login(&org).await;
     let missing = get(&org, &token, "/services/data/v62.0/nothing").await;

@@ -1,5 +1,4 @@
-//! Objects that are not simply queried: how each is listed, and what it says to whom. The words are those that were
-//! heard of real orgs.
+//! Objects that are not simply queried: how each is described, and how it refuses. The messages are those of real orgs.
 
 use serde_json::{Value, json};
 use sfexport::demo_org::DemoOrg;

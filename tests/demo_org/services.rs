@@ -1,4 +1,4 @@
-//! What other clients ask besides queries: resources, limits, batches, other ways to log in, what changed and what went.
+//! What other clients request besides queries: resources, limits, batches, other logins, changed and deleted records.
 
 use serde_json::{Value, json};
 use sfexport::demo_org::{DemoOrg, RecordId};
@@ -144,6 +144,8 @@ async fn a_batch_describes_up_to_twenty_five_objects() {
             assert_eq!((&result["statusCode"], &result["result"]), (&json!(200), &described));
         }
     }
+    // Versions before 34.0 do not have it.
+    assert_eq!(post(&org, &token, "../v33.0/composite/batch", &batch(1)).await.0, 404);
     let (status, refused) = post(&org, &token, "composite/batch", &batch(26)).await;
     assert_eq!((status, &refused[0]["errorCode"]), (400, &json!("LIMIT_EXCEEDED")));
 }
@@ -191,7 +193,7 @@ fn since(what: &str, from: i64, to: i64) -> String {
 }
 
 #[tokio::test]
-async fn deleted_and_purged_records_are_told_with_their_time() {
+async fn deleted_and_purged_records_are_listed_with_their_time() {
     let org = DemoOrg::start(options(60)).await.unwrap();
     let token = login(&org).await;
     let ids: Vec<RecordId> = org.data().rows("Account").skip(20).take(3).map(|row| row.id()).collect();
@@ -222,7 +224,7 @@ async fn deleted_and_purged_records_are_told_with_their_time() {
 }
 
 #[tokio::test]
-async fn updated_records_and_wrong_spans_are_told() {
+async fn updated_records_are_listed_and_bad_periods_refused() {
     let org = DemoOrg::start(options(60)).await.unwrap();
     let token = login(&org).await;
     let (status, updated) = body(&org, &token, &since("updated", 60, 0)).await;

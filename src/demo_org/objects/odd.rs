@@ -1,5 +1,5 @@
-//! Objects that differ from those that people make and keep records in: sharing, history and feed tables, events, big
-//! and external objects, objects that cannot be queried at all, and one whose records all have the same id.
+//! Objects that differ from those that people keep records in: sharing, history and feed tables, events, big and external
+//! objects, objects that cannot be queried at all, and one whose records all have the same id.
 
 use super::values::{account_at, created_date, id, is_deleted, modified_date, modifier, score, user};
 use crate::demo_org::data::{DataSet, RecordId, Row, Value};
@@ -10,7 +10,7 @@ pub(super) fn few(_: &DataSet) -> usize {
     5
 }
 
-/// An object that belongs to the list alone.
+/// An object that is one of these.
 pub(super) const fn odd(
     name: &'static str,
     prefix: &'static str,
@@ -21,7 +21,7 @@ pub(super) const fn odd(
     Object { name, prefix, count, deletable: false, quirks, fields, children: &[] }
 }
 
-/// An object that describes say cannot be queried.
+/// An object that is described as not queryable.
 const fn unqueryable(name: &'static str, fields: &'static [Field]) -> Object {
     let mut object = odd(name, NO_PREFIX, few, fields);
     object.quirks.queryable = false;
@@ -139,7 +139,7 @@ pub(super) static ALL: &[Object] = &[
     unqueryable("OpenActivity", &[Field::new("Id", Kind::Id, zero_id)]),
     unqueryable("Order_Placed__e", EVENT),
     {
-        // A big object: nobody counts its rows.
+        // A big object: the org does not count its rows.
         let mut object = odd(
             "Reading__b",
             "0Bb",
@@ -200,7 +200,7 @@ pub(super) fn zero_id(_: Row<'_>) -> Value {
     Value::Id(RecordId::new(NO_PREFIX, 0))
 }
 
-/// What tells such records apart.
+/// Identifies such a record.
 pub(super) fn durable_id(row: Row<'_>) -> Value {
     format!("{}.{}", row.object.name, row.index).into()
 }

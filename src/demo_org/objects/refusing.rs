@@ -1,4 +1,4 @@
-//! Objects that claim to be queryable and refuse a plain query, each in the words that were heard of real orgs.
+//! Objects that are described as queryable but refuse a plain query, each with the message that real orgs send.
 
 use super::odd::{NO_PREFIX, durable_id, few, odd, zero_id};
 use super::values::{account_at, id, modified_date, user};
@@ -11,12 +11,12 @@ const fn refusing(object: Object, refuses: Refuses) -> Object {
     object
 }
 
-/// An object that refuses each query.
+/// An object that refuses every query.
 const fn closed(name: &'static str, prefix: &'static str, said: Said) -> Object {
     refusing(odd(name, prefix, few, CLOSED), Refuses::Everything(said))
 }
 
-/// An object that wants to be asked for single records.
+/// An object whose queries have to filter by certain fields.
 const fn filtered(
     name: &'static str,
     prefix: &'static str,
@@ -28,7 +28,7 @@ const fn filtered(
     refusing(odd(name, prefix, few, fields), Refuses::Unfiltered { by, lists: true, said })
 }
 
-/// The same, where `IN` does not do.
+/// The same, but `IN` is not enough.
 const fn by_one(object: Object) -> Object {
     let mut object = object;
     if let Refuses::Unfiltered { by, said, .. } = object.quirks.refuses {
@@ -40,7 +40,7 @@ const fn by_one(object: Object) -> Object {
 const EXTERNAL: &str = "EXTERNAL_OBJECT_UNSUPPORTED_EXCEPTION";
 
 pub(super) static ALL: &[Object] = &[
-    // The code is a guess, the words are not.
+    // The message was recorded, the code is a guess.
     closed(
         "CategoryNode",
         "02o",
@@ -166,7 +166,7 @@ pub(super) static ALL: &[Object] = &[
         &["EntityDefinitionId", "DurableId"],
         "FieldDefinition: a filter on a reified column is required [EntityDefinitionId,DurableId]",
     ),
-    // What it says was not recorded: listed, and not to be had all the same.
+    // It is known to refuse; how it does is a guess.
     closed(
         "FieldHistoryArchive",
         "0FH",
@@ -263,7 +263,7 @@ pub(super) static ALL: &[Object] = &[
     ),
 ];
 
-/// The fields of objects that nobody can read.
+/// The fields of objects that cannot be read.
 const CLOSED: &[Field] =
     &[Field::new("Id", Kind::Id, id), Field::new("SystemModstamp", Kind::Datetime, modified_date)];
 

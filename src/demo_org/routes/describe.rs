@@ -1,5 +1,5 @@
-//! The describes: the list of objects, and the fields and relationships of one, with every key that a real org sends
-//! and in its order, which is alphabetical.
+//! Describes: the list of objects, and the fields and relationships of one, with every key that a real org sends, in
+//! alphabetical order.
 
 use std::sync::LazyLock;
 
@@ -61,7 +61,7 @@ pub(super) fn object(org: &Org, object: &Object, version: &str, faults: &[Fault]
     out
 }
 
-/// What the list and the describe both say of an object.
+/// The facts about an object that the list and its describe share.
 struct Facts {
     name: &'static str,
     custom: bool,
@@ -147,7 +147,7 @@ fn fields(out: &mut Vec<u8>, object: &Object, faults: &[Fault]) {
     }
 }
 
-/// What describe says of a field.
+/// The facts about a field that describe gives.
 struct Described<'f> {
     name: &'f str,
     kind: Kind,
@@ -211,7 +211,7 @@ impl<'f> Described<'f> {
                 r#"{{"aggregatable":{sortable},"aiPredictionField":false,"autoNumber":false,"byteLength":{bytes},"calculated":{calculated},"calculatedFormula":{formula},"cascadeDelete":false,"caseSensitive":false,"compoundFieldName":{compound},"controllerName":null,"createable":{changes},"custom":{custom},"defaultValue":{default},"defaultValueFormula":null,"defaultedOnCreate":{defaulted},"dependentPicklist":false,"deprecatedAndHidden":{deprecated},"digits":{digits},"displayLocationInDecimal":{is_location},"encrypted":false,"externalId":false,"extraTypeInfo":{extra},"filterable":{filterable},"filteredLookupInfo":null,"formulaTreatNullNumberAsZero":false,"groupable":{groupable},"highScaleNumber":false,"htmlFormatted":false,"idLookup":{id_lookup},"inlineHelpText":null,"label":"{name}","length":{length},"mask":null,"maskType":null,"name":"{name}","nameField":{name_field},"namePointing":{polymorphic},"nillable":{nillable},"permissionable":{permissionable},"picklistValues":["#,
                 sortable = kind.is_sortable(),
                 bytes = numbers.bytes,
-                // What it says nobody here reads.
+                // No client here reads the formula.
                 formula = quoted(calculated.then_some("0")),
                 default = if is_boolean { "false" } else { "null" },
                 defaulted = is_system || is_boolean,

@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::demo_org::Org;
 use crate::demo_org::render::push;
 
-/// What an org is allowed besides API calls, none of it used: those of the entries that clients are known to read, and
-/// the usual company of them.
+/// The limits besides API calls, all unused: the entries that clients are known to read, and some of the others.
 const UNUSED: [(&str, u64); 14] = [
     ("ConcurrentAsyncGetReportInstances", 200),
     ("ConcurrentSyncReportRuns", 20),

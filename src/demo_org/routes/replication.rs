@@ -1,4 +1,4 @@
-//! `/sobjects/X/updated` and `/sobjects/X/deleted`: the ids of records that changed, or went, within a span of time.
+//! `/sobjects/X/updated` and `/sobjects/X/deleted`: the ids of records that changed or were deleted in a period.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,8 +32,7 @@ pub(super) fn updated(org: &Org, request: &Request, object: &'static Object) -> 
     Reply::json(out)
 }
 
-/// `/sobjects/X/deleted?start=&end=`: what went to the recycle bin, and what was removed from it, since the org
-/// started.
+/// `/sobjects/X/deleted?start=&end=`: the records that were deleted since the org started, purged ones included.
 pub(super) fn deleted(org: &Org, request: &Request, object: &'static Object) -> Reply {
     let span = match Span::of(request, object, 15) {
         Ok(span) => span,
@@ -86,7 +85,7 @@ impl Span {
         (self.start..self.end).contains(&at)
     }
 
-    /// Up to when nothing is missing: no transaction is in flight here.
+    /// Up to when the response is complete: there are no open transactions here.
     fn covered(&self) -> Timestamp {
         self.end.min(whole_minute(Timestamp::now()))
     }

@@ -37,8 +37,8 @@ pub(super) fn sobject(
     }
 }
 
-/// A describe with the time of its last change, or 304 without a body if the client knows that one. What scripted faults
-/// change about a describe is always new.
+/// A describe with the time of its last change, or 304 without a body if the client has that version already. A describe
+/// that a scripted fault changes is always sent.
 pub(super) fn unless_unchanged(
     org: &Org,
     request: &Request,

@@ -14,7 +14,7 @@ pub(super) fn token(org: &Org, request: &Request) -> Reply {
             return refused;
         }
     };
-    // Only the flows with a secret tell the time and sign it; the signature is not a real one.
+    // Only the flows with a client secret send the time of issue and a signature, which is not a real one here.
     let issued = match grant {
         Grant::Assertion => String::new(),
         Grant::RefreshToken => format!(
