@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::config::{Config, Settings};
 use crate::error::{Exit, Failure};
 use crate::export::{self, Edges};
+use crate::human::counted;
 use crate::org::OrgName;
 use crate::report::RunId;
 use crate::state::State;
@@ -199,14 +200,15 @@ impl Check<'_> {
             Some(file) => file.display().to_string(),
             None => "environment variables only".to_owned(),
         };
+        let jobs_checked = match jobs.as_slice() {
+            jobs if self.every_org => counted(jobs.len() as u64, "job"),
+            [job] => format!("job {} selected", job.name),
+            jobs => format!("{} selected", counted(jobs.len() as u64, "job")),
+        };
         tell(
             Step::passed(
                 Name::Configuration,
-                format!(
-                    "{from}: {}, {}",
-                    counted(orgs.len() as u64, "org"),
-                    counted(jobs.len() as u64, "job")
-                ),
+                format!("{from}: {}, {jobs_checked}", counted(orgs.len() as u64, "org")),
             )
             .fact("file", file.as_ref().map(|file| file.display().to_string()))
             .fact("orgs", orgs.keys().map(OrgName::as_str).collect::<Vec<_>>())
@@ -250,9 +252,4 @@ impl Check<'_> {
             Err(failure) => Step::failed(Name::State, failure),
         });
     }
-}
-
-/// `1 job`, `5 jobs`.
-fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -101,7 +101,7 @@ struct Common {
     /// Log to standard error as text for people or as JSON Lines
     #[arg(long, global = true, value_enum, hide_possible_values = true, value_name = "text|json", default_value_t = log::Form::Text)]
     log_format: log::Form,
-    /// Log from this level on: error, warn, info, debug or trace [default: $SFEXPORT_LOG, or info]
+    /// Log this level and more severe ones: error, warn, info, debug or trace [default: $SFEXPORT_LOG, or info]
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<tracing::Level>,
     /// Show only failures: no progress, no warnings, no results
@@ -144,7 +144,7 @@ enum Command {
     Fields(objects::FieldsArguments),
     /// Show the columns of an export and their types, or the SQL that loads it
     Describe(describe::DescribeArguments),
-    /// Show who the login is: user, org, instance and scopes
+    /// Show the user, org, instance and scopes of the login
     Whoami(whoami::WhoamiArguments),
     /// Print an access token for other tools
     Token(token::TokenArguments),

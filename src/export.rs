@@ -43,7 +43,7 @@ use crate::stop::Stop;
 pub(crate) use describe::describe;
 pub(crate) use drift::compare as compare_columns;
 pub use error::RunError;
-pub(crate) use object::{generate as generate_query, unknown_object};
+pub(crate) use object::{Generated, Warning, generate as generate_query, unknown_object};
 pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};
 pub(crate) use plan::{needs_description, not_described};

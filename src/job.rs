@@ -150,11 +150,22 @@ pub struct QueryOrigin {
     pub line: usize,
     /// Whether each line of the text is a line of the file; escapes and joined lines make that uncertain.
     pub is_exact: bool,
+    /// The line of an object's `fields`.
+    pub fields_line: Option<usize>,
+    /// The line of an object's `where`.
+    pub condition_line: Option<usize>,
+}
+
+impl QueryOrigin {
+    /// This line of the file, or the first line of the text.
+    pub(crate) fn at(&self, line: Option<usize>) -> String {
+        format!("{}:{}", self.file.display(), line.unwrap_or(self.line))
+    }
 }
 
 impl fmt::Display for QueryOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file.display(), self.line)
+        f.write_str(&self.at(None))
     }
 }
 

@@ -1,20 +1,21 @@
-//! sfexport exports Salesforce data on a schedule: a job is a SOQL query, an output path and, if it is to run by
-//! itself, a cron schedule. Each layer imports only those above it:
+//! sfexport exports Salesforce data on a schedule: a job is a SOQL query or an object, an output path and, usually, a
+//! cron schedule. Each layer imports only those above it:
 //!
 //! - [`error`]: what a person reads when something fails, and the exit status
 //! - domain, pure, without I/O or a clock: [`job`], [`org`], [`record`], [`report`], [`schedule`], [`soql`],
-//!   [`value`]
+//!   [`value`]; `human`: figures and times as people read them
 //! - `fs`: where file systems differ
 //! - [`config`]: what a user wrote, read into the domain's types
 //! - [`salesforce`]: the protocol without sockets; [`encode`]: records in, bytes out; [`ddl`]: tables
 //!   for its files
 //! - edges, the world: [`clock`], [`http`], [`key`], [`monitor`], [`output`], [`state`], `threads`
 //! - engine: [`client`], [`check`], [`export`], [`batch`], [`daemon`], [`agenda`], [`retry`], [`stop`]
-//! - faces: [`status`], [`notify`], [`cli`]; `human`: how they show figures and times
-//! - beside them, above the domain alone: `demo_org`, a Salesforce look-alike on loopback
+//! - faces: [`status`], [`notify`], [`cli`]
+//! - next to them, above the domain alone: `demo_org`, a Salesforce look-alike on loopback
 
 pub mod error;
 
+pub(crate) mod human;
 pub mod job;
 pub mod org;
 pub mod record;
@@ -50,7 +51,6 @@ pub mod retry;
 pub mod stop;
 
 pub mod cli;
-pub(crate) mod human;
 pub mod notify;
 pub mod status;
 

@@ -800,7 +800,9 @@ fn stray_characters_in_copied_words_are_named() {
     );
     assert_eq!(
         job("timezone = \"Europe/Berlin\u{a0}\""),
-        [r#"jobs/a.toml:3: timezone: "Europe/Berlin\u{a0}" contains white space, U+00A0; remove it"#]
+        [
+            r#"jobs/a.toml:3: timezone: "Europe/Berlin\u{a0}" is not a time zone; did you mean "Europe/Berlin"?"#
+        ]
     );
     assert_eq!(
         job("ping_url = \"https://hc-ping.com/hunter2\u{200b}\""),
@@ -948,6 +950,10 @@ fn the_type_of_each_setting_is_checked() {
         (
             "state_dir = \"~/state\"",
             "state_dir: \"~/state\" begins with `~`, which only a shell expands; write the whole path",
+        ),
+        (
+            "state_dir = \"$HOME/state\"",
+            "state_dir: \"$HOME/state\" contains $HOME, which only a shell replaces; write its value instead",
         ),
         ("state_dir = [1]", "state_dir: [1] is not text"),
         (
@@ -1225,6 +1231,8 @@ fn no_zone_with_another_offset_is_suggested() {
         ("PST", format!("{BY_CITY}: \"America/Los_Angeles\"")),
         ("pdt", format!("{BY_CITY}: \"America/Los_Angeles\"")),
         ("CST", format!("{BY_CITY}: \"America/Chicago\" or \"Asia/Shanghai\"")),
+        ("Pacific Standard Time", format!("{BY_CITY}: \"America/Los_Angeles\"")),
+        ("W. Europe Standard Time", format!("{BY_CITY}: \"Europe/Berlin\" or \"Europe/Budapest\"")),
         ("MEZ", format!("{BY_CITY}: \"Europe/Berlin\"")),
         ("BST", format!("{BY_CITY}: \"Europe/London\"")),
         ("IST", format!("{BY_CITY}: \"Asia/Kolkata\" or \"Asia/Jerusalem\" or \"Europe/Dublin\"")),
@@ -1240,6 +1248,27 @@ fn no_zone_with_another_offset_is_suggested() {
             job_mistakes(&format!("{JOB}timezone = \"{zone}\"\n")),
             [format!("jobs/a.toml:3: timezone: \"{zone}\" is not a time zone; {expected}")]
         );
+    }
+}
+
+#[test]
+fn a_zone_that_ignores_summer_time_is_a_warning() {
+    for (zone, warning) in [
+        (
+            "EST",
+            Some(
+                "jobs/a.toml:3: timezone: \"EST\" has no daylight saving time; write \"America/New_York\" if clocks there \
+                 change",
+            ),
+        ),
+        ("CET", None),
+        ("America/New_York", None),
+        ("UTC", None),
+    ] {
+        let config = Project::with(ORG).job("a", &format!("{JOB}timezone = \"{zone}\"\n")).all();
+        let warnings: Vec<_> =
+            config.warnings.iter().map(|warning| warning.to_string().replace("\n  hint:", ";")).collect();
+        assert_eq!(warnings, warning.into_iter().collect::<Vec<_>>(), "{zone}");
     }
 }
 

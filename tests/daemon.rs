@@ -285,9 +285,11 @@ fn jobs_and_history_are_read_while_the_one_daemon_runs() {
     assert_eq!(all[0]["status"], "ok", "the newest first");
     let one = at.run(["history", "accounts", "--limit", "1"]).ended(0);
     assert_eq!(one.stdout().lines().count(), 2);
-    let berlin = TimeZone::get("Europe/Berlin").unwrap();
-    let zone = history(&at).pop().unwrap().ended.to_zoned(berlin).strftime("%Z").to_string();
-    assert!(one.stdout().contains(&format!(" {zone}  accounts  ok")), "{}", one.stdout());
+    assert!(one.stdout().contains(" UTC  accounts  ok"), "{}", one.stdout());
+    // Every row is in the local zone, whatever the zone of its job.
+    let local = at.command(["history", "accounts"]).env("TZ", "Asia/Tokyo").output().unwrap();
+    let local = String::from_utf8(local.stdout).unwrap();
+    assert!(local.contains(" JST  accounts  ok"), "{local}");
     assert_eq!(at.run(["history", "by_hand"]).ended(0).stdout(), "no run yet\n");
     at.run(["history", "acounts"]).ended(78).says(&["has a job \"acounts\"", "did you mean \"accounts\"?"]);
     // One that is gone is known by its runs, and one with a mistake somewhere else hides nothing.
@@ -362,6 +364,24 @@ fn jobs_says_what_the_running_daemon_has_not_loaded() {
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
     assert_eq!(jobs(), (vec![Json::Null; 3], None));
+}
+
+#[test]
+fn jobs_of_one_output_are_listed_as_broken() {
+    let at = Deployment::new(10);
+    for job in ["accounts", "copy"] {
+        at.job(job, SOQL, "accounts.csv", "");
+    }
+    at.job("other", SOQL, "other.csv", "");
+    let mistake = "jobs/accounts.toml:2: output: \"accounts.csv\" is also the output of copy";
+    let outcome = at.run(["jobs"]).ended(78).says(&[mistake]);
+    let lines: Vec<_> = outcome.stdout().lines().collect();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert!(lines[1].starts_with("other ") && !lines[1].ends_with(" broken"), "{lines:?}");
+    assert!(lines[2].starts_with("accounts ") && lines[2].ends_with(" broken"), "{lines:?}");
+    assert!(lines[3].starts_with("copy ") && lines[3].ends_with(" broken"), "{lines:?}");
+    let json = at.run(["jobs", "--json"]).ended(78).reports();
+    assert!(json.iter().skip(1).all(|line| line["mistakes"][0].as_str().unwrap().starts_with(mistake)));
 }
 
 #[test]
@@ -660,7 +680,7 @@ fn the_literals_of_a_query_reach_neither_status_page_nor_webhook() {
     }
     // On this machine it is whole: in the log, on one line, and in the history.
     assert!(daemon.said().lines().any(|line| line.contains("'canary' ORDR BY Id\\n")), "{}", daemon.said());
-    assert!(at.run(["history"]).ended(0).stdout().contains("'canary' ORDR BY Id"));
+    assert!(at.run(["history", "--wide"]).ended(0).stdout().contains("'canary' ORDR BY Id"));
 }
 
 #[test]

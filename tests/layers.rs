@@ -18,7 +18,7 @@ const LAYERS: &[Layer] = &[
     Layer { name: "errors", modules: &["error"], inside: false },
     Layer {
         name: "domain",
-        modules: &["job", "org", "record", "report", "schedule", "soql", "value"],
+        modules: &["human", "job", "org", "record", "report", "schedule", "soql", "value"],
         inside: true,
     },
     Layer { name: "file systems", modules: &["fs"], inside: false },
@@ -34,7 +34,7 @@ const LAYERS: &[Layer] = &[
         modules: &["agenda", "batch", "check", "client", "daemon", "export", "retry", "stop"],
         inside: true,
     },
-    Layer { name: "faces", modules: &["cli", "human", "notify", "status"], inside: true },
+    Layer { name: "faces", modules: &["cli", "notify", "status"], inside: true },
 ];
 
 /// Beside the layers: what it may import.

@@ -171,6 +171,53 @@ fn an_object_or_a_field_that_is_not_there_is_named_with_the_nearest() {
 }
 
 #[test]
+fn a_refused_name_is_reported_at_the_line_of_its_key() {
+    let at = Deployment::new(20);
+    for (keys, place) in [
+        ("where = \"Nmae = 'a'\"\nfields = [\"Id\"]", "jobs/Account.toml:3"),
+        ("enabled = true\nfields = [\"Id\", \"Nmae\"]", "jobs/Account.toml:4"),
+        ("enabled = true\nfields = [\"Id\", \"Owner.Nmae\"]", "jobs/Account.toml:4"),
+        ("enabled = true\ntimeout = \"1h\"\nwhere = \"Nmae = 'a'\"", "jobs/Account.toml:5"),
+    ] {
+        at.object("Account", keys);
+        at.run(["run", "Account"]).ended(65).says(&[place]);
+        let checked = at.run(["check", "Account"]).ended(65).stdout().to_owned();
+        assert!(checked.contains(place), "{place} is not in\n{checked}");
+    }
+}
+
+#[test]
+fn an_exclusion_that_names_no_field_is_a_warning() {
+    let at = Deployment::new(20);
+    at.object("Account", "fields = [\"!Nmae\", \"!Zorblax\", \"!Phone\", \"!*__x\"]");
+    let warnings = [
+        "\"Account\" has no field \"Nmae\" to exclude; write \"!Name\" in `fields` of jobs/Account.toml:3",
+        "\"Account\" has no field \"Zorblax\" to exclude; correct or remove \"!Zorblax\" in `fields` of \
+         jobs/Account.toml:3",
+    ];
+    let report = at.run(["run", "Account", "--json"]).ended(0).reports().remove(0);
+    assert_eq!(report["warnings"], serde_json::json!(warnings));
+    assert!(at.header("Account").contains(",Name,") && !at.header("Account").contains(",Phone"));
+    let checked = at.run(["check", "Account"]).ended(0).stdout().to_owned();
+    assert!(checked.contains("! columns       \"Account\" has no field \"Nmae\" to exclude\n"), "{checked}");
+    assert!(checked.contains("→ write \"!Name\" in `fields` of jobs/Account.toml:3\n"), "{checked}");
+    assert!(checked.contains("2 warnings."), "{checked}");
+}
+
+#[test]
+fn an_object_that_cannot_be_queried_is_told_from_a_missing_one() {
+    let at = Deployment::new(20);
+    at.object("Account", "");
+    let refusal = Fault::error(400, "INVALID_TYPE", "sObject type 'Account' is not supported.");
+    at.script(Rule::always(At::Page(1), refusal));
+    at.run(["run", "Account"]).ended(65).says(&[
+        "the org refused the query: INVALID_TYPE",
+        "hint: \"Account\" exists, but cannot be queried: give ",
+        "(object permissions), or remove it from jobs/Account.toml:1 if it does not support queries",
+    ]);
+}
+
+#[test]
 fn mistakes_in_a_job_with_an_object_are_found() {
     let at = Deployment::new(20);
     for (text, says) in [
@@ -188,6 +235,7 @@ fn mistakes_in_a_job_with_an_object_are_found() {
         ("object = \"Account\"\nfields = []", "the list is empty"),
         ("object = \"Account\"\nfields = [\"Owner.*\"]", "name each field of a parent"),
         ("object = \"Account\"\nfields = [\"COUNT()\"]", "does not select fields"),
+        ("object = \"Account\"\nfields = \"Id, Name\"", "write a list: [\"Id\", \"Name\"]"),
         ("object = \"Account\"\nwhere = \"WHERE Id != null\"", "the condition begins with WHERE"),
         ("object = \"Account\"\nwhere = \"Id != null LIMIT 5\"", "contains LIMIT"),
         ("enabled = true", "set `soql_file` or `object`"),

@@ -438,9 +438,10 @@ fn the_history_shows_the_whole_reason_of_a_failure() {
     for (command, wide) in [("history", false), ("history", true), ("jobs", false), ("jobs", true)] {
         let outcome = at.run([command].into_iter().chain(wide.then_some("--wide"))).ended(0);
         let lines: Vec<_> = outcome.stdout().lines().collect();
-        // On its line, or on a line below it.
-        assert_eq!(lines.len(), if wide { 2 } else { 3 }, "{lines:?}");
-        let error = lines.last().unwrap();
+        // On its line, or on a line below it, with the hint on the next.
+        assert_eq!(lines.len(), if wide { 2 } else { 4 }, "{lines:?}");
+        assert_eq!(lines.last().unwrap().starts_with("    hint: write \"Name\" instead of \"Nme\""), !wide);
+        let error = lines[if wide { 1 } else { 2 }];
         assert!(error.contains("the org refused the query: INVALID_FIELD: "), "{lines:?}");
         assert!(error.contains("No such column 'Nme' on entity 'Account'"), "{lines:?}");
         assert!(!error.contains('^'), "{lines:?}");
@@ -653,11 +654,11 @@ fn a_query_streams_to_standard_output() {
     at.script(Rule::once(At::Containing("-60".into()), Fault::Truncate { after: 700 }));
     let outcome = at.run(["query", "SELECT Id, Site FROM Account", "-o", "-"]).ended(0);
     assert_same(&outcome.stdout, &csv(&["Id", "Site"], &rows));
-    // What was streamed cannot be taken back, so that beginning again is a failure there.
+    // Sent output cannot be taken back, so starting over is a failure.
     at.script(Rule::once(At::Containing("-60".into()), Fault::LostLocator));
     let outcome = at.run(["query", "SELECT Id, Site FROM Account", "-o", "-"]).ended(74);
     assert!(csv(&["Id", "Site"], &rows).starts_with(&outcome.stdout));
-    assert!(outcome.stderr.contains("cannot be taken back"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("some of the output has already been sent"), "{}", outcome.stderr);
 }
 
 /// A page of users whose rows are larger than what a run keeps in memory, and those rows as CSV.

@@ -292,7 +292,7 @@ fn a_key_of_another_app_does_not_try_other_hosts() {
         deployment.text("sfexport.toml").replace("key_file", "cert_file = \"mine.crt\"\nkey_file"),
     );
     let outcome = deployment.run(["check", "--json"]).ended(77);
-    assert!(hint(&step(&outcome, "login")).contains("mine.crt to the app: it is this key's certificate"));
+    assert!(hint(&step(&outcome, "login")).contains("mine.crt to it, or set client_id"));
 }
 
 #[test]
@@ -678,7 +678,7 @@ fn a_new_user_exports_from_the_demo_org() {
     let mut org = Ended(sfexport(&serve).stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(org.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut told: Vec<String> = Vec::new();
-    while !told.last().is_some_and(|line| line.starts_with("The org is up")) {
+    while !told.last().is_some_and(|line| line.starts_with("The org runs")) {
         told.push(lines.next().expect("the org is up"));
     }
     let init = told.iter().find_map(|line| line.trim().strip_prefix("sfexport init ")).expect("the command");

@@ -5,9 +5,10 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::org::Reached;
-use super::{Check, Name, Outcome, Step, Teller, counted};
+use super::{Check, Name, Outcome, Step, Teller};
 use crate::error::{Exit, Failure, plain};
-use crate::export::{self, RunError};
+use crate::export::{self, Generated, RunError, Warning};
+use crate::human::{counted, number};
 use crate::job::output_path::Fields;
 use crate::job::{IfExists, Job, ObjectSource, Source};
 use crate::output::{Caution, Output};
@@ -25,7 +26,12 @@ impl Check<'_> {
     pub(super) async fn job(&self, job: &Job, org: Option<&Reached>, tell: Teller<'_>) {
         match (&job.source, org) {
             (Source::Object(object), Some(reached)) => match self.generate(job, object, reached).await {
-                Ok(generated) => self.columns_and_query(&generated, true, org, tell).await,
+                Ok(Generated { job, warnings, .. }) => {
+                    for Warning { what, hint } in warnings {
+                        tell(Step::warned(Name::Columns, what, hint));
+                    }
+                    self.columns_and_query(&job, true, org, tell).await;
+                }
                 Err(failure) => tell(Step::failed(Name::Columns, failure)),
             },
             _ => self.columns_and_query(job, false, org, tell).await,
@@ -50,10 +56,15 @@ impl Check<'_> {
     }
 
     /// The job with the query that a run would generate now.
-    async fn generate(&self, job: &Job, object: &ObjectSource, reached: &Reached) -> Result<Job, Failure> {
+    async fn generate(
+        &self,
+        job: &Job,
+        object: &ObjectSource,
+        reached: &Reached,
+    ) -> Result<Generated, Failure> {
         let remembered = State::at(&self.config.settings.state_dir)?.fields_of(&job.key())?;
         let generated = export::generate_query(&reached.client, job, object, remembered).await;
-        generated.map(|generated| generated.job).map_err(RunError::into_failure)
+        generated.map_err(RunError::into_failure)
     }
 
     /// The columns, from the query's text or, if that is not enough, from the org's description.
@@ -109,9 +120,11 @@ impl Check<'_> {
             Ok(Some(plan)) => {
                 let explain::Plan { cardinality, sobject_cardinality, leading_operation_type, .. } = &plan;
                 let what = format!(
-                    "accepted by the org: {} of {}, about {cardinality} of {sobject_cardinality} records",
+                    "accepted by the org: {} of {}, about {} of {} records",
                     operation(leading_operation_type),
-                    plain(&plan.sobject_type)
+                    plain(&plan.sobject_type),
+                    number(*cardinality),
+                    number(*sobject_cardinality)
                 );
                 estimate = Some(*cardinality);
                 let step = Step::passed(Name::Query, shown(&what)).fact("soql", text(job));
@@ -133,7 +146,7 @@ impl Check<'_> {
                 return;
             }
         }
-        tell(self.records(job, reached, estimate).await);
+        tell(self.records(job, is_generated, reached, estimate).await);
     }
 
     async fn plan(&self, job: &Job, reached: &Reached) -> Result<Option<explain::Plan>, Fault> {
@@ -144,10 +157,10 @@ impl Check<'_> {
     }
 
     /// The number of records of a run, counted by the org if the query allows that.
-    async fn records(&self, job: &Job, reached: &Reached, estimate: Option<u64>) -> Step {
+    async fn records(&self, job: &Job, is_generated: bool, reached: &Reached, estimate: Option<u64>) -> Step {
         let about = |why: &str| match estimate {
             Some(estimate) => {
-                Step::passed(Name::Records, format!("about {estimate}, estimated because {why}"))
+                Step::passed(Name::Records, format!("about {}, estimated because {why}", number(estimate)))
                     .fact("estimate", estimate)
             }
             None => Step::skipped(Name::Records, format!("not counted, because {why}")),
@@ -159,13 +172,15 @@ impl Check<'_> {
             Ok(records) => records,
             Err(fault) => return about(&format!("SELECT COUNT() failed: {fault}")),
         };
-        let calls = records.div_ceil(u64::from(self.edges.batch_size)).max(1);
-        let what = format!("{records}, in at least {}", counted(calls, "API call"));
+        let pages = records.div_ceil(u64::from(self.edges.batch_size)).max(1);
+        // The query of an object is generated from a description.
+        let calls = pages + u64::from(is_generated);
+        let what = format!("{}, in at least {}", number(records), counted(calls, "API call"));
         let left = reached.limit.map(|limit| limit.allowed.saturating_sub(limit.used));
         let step = match left {
             Some(left) if left < calls => Step::warned(
                 Name::Records,
-                format!("{what}, but only {left} are left, so the run would end with status 75"),
+                format!("{what}, but only {} are left, so the run would end with status 75", number(left)),
                 "wait, or select fewer records",
             ),
             _ => Step::passed(Name::Records, what),

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Check, Name, Outcome, Step, Teller};
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure, plain};
+use crate::human::{counted, number};
 use crate::key::{self, Certificate, SigningKey};
 use crate::org::{KeySource, LoginUrl, Org, common_login_hosts};
 use crate::report::ApiLimit;
@@ -146,7 +147,9 @@ impl Check<'_> {
             hints.insert(
                 0,
                 format!(
-                    "upload {path} to the app: it is this key's certificate, and the app has another one"
+                    "the app {} has another certificate: upload {path} to it, or set client_id to the app that has {path} \
+                     (an app has one certificate, and a new one locks out the old key)",
+                    org.client_id
                 ),
             );
         }
@@ -156,8 +159,11 @@ impl Check<'_> {
                 Some(elsewhere) => hints.insert(0, what_to_set(org, elsewhere)),
                 None if tried.is_empty() => {}
                 None => hints.push(format!(
-                    "look beyond login_url and audience: {} other combinations were refused too",
-                    tried.len()
+                    "login_url and audience are probably right: {} refused too",
+                    match tried.len() {
+                        1 => "another combination was".to_owned(),
+                        several => format!("{several} other combinations were"),
+                    }
                 )),
             }
             step = step.fact("tried", tried).fact(
@@ -280,7 +286,7 @@ async fn limits(client: &OrgClient, tell: Teller<'_>) -> Option<ApiLimit> {
         return None;
     };
     let left = limit.allowed.saturating_sub(limit.used);
-    let what = format!("{left} of {} API requests in 24 hours are left", limit.allowed);
+    let what = format!("{} of {} API requests in 24 hours are left", number(left), number(limit.allowed));
     let step = match () {
         () if left == 0 => Step::failed(
             Name::Limits,
@@ -295,6 +301,11 @@ async fn limits(client: &OrgClient, tell: Teller<'_>) -> Option<ApiLimit> {
     };
     tell(step.fact("allowed", limit.allowed).fact("left", left));
     Some(limit)
+}
+
+/// `1 day`, `1,095 days`.
+fn in_days(days: i64) -> String {
+    counted(days.unsigned_abs(), "day")
 }
 
 fn certificate(org: &Org, key: Option<&SigningKey>, now: Timestamp) -> Step {
@@ -335,9 +346,12 @@ fn certificate(org: &Org, key: Option<&SigningKey>, now: Timestamp) -> Step {
             renew,
         )
     } else if days < WARNED_DAYS {
-        Step::warned(Name::Certificate, format!("{shown} expires on {end}, in {days} days"), renew)
+        Step::warned(Name::Certificate, format!("{shown} expires on {end}, in {}", in_days(days)), renew)
     } else {
-        Step::passed(Name::Certificate, format!("{shown} is the key's and expires on {end}, in {days} days"))
+        Step::passed(
+            Name::Certificate,
+            format!("{shown} belongs to the key and expires on {end}, in {}", in_days(days)),
+        )
     };
     step.fact("ends", certificate.end.to_string()).fact("days", days)
 }

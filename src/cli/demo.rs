@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::run::shown_failure;
-use super::{Context, print, working_dir};
+use super::{Context, human, print, working_dir};
 use crate::batch::{self, Batch};
 use crate::config::{self, Selection, Sources};
 use crate::demo_org::{Catalog, DemoOrg, Options};
@@ -49,8 +49,8 @@ pub(super) struct DemoArguments {
     prerender: bool,
 }
 
-/// The first line of a configuration that this command has written and may overwrite.
-const MARK: &str = "# Written by `sfexport demo`, and written anew each time it runs.";
+/// The first line of a configuration that this command writes.
+const MARK: &str = "# Written by `sfexport demo`, which overwrites it each time.";
 
 const CLIENT_ID: &str = "3MVG9demo";
 const USERNAME: &str = "integration@example.com";
@@ -95,13 +95,13 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
     })?;
     directory.configure(&org)?;
     print::line(format!(
-        "A key pair:       {} and {}",
+        "Its key pair:     {} and {}",
         directory.show("server.key"),
         directory.show("server.crt")
     ));
-    print::line(format!("An embedded org:  {}, with {} accounts", org.url(), arguments.records));
+    print::line(format!("The embedded org: {}, with {} accounts", org.url(), arguments.records));
     print::line(format!(
-        "A configuration:  {}, and five jobs in {}",
+        "A configuration: {}, and five jobs in {}",
         directory.show("sfexport.toml"),
         directory.show("jobs")
     ));
@@ -161,23 +161,10 @@ fn row(report: &RunReport, directory: &Directory) -> String {
     format!(
         "{:<18}{:>9} records in {:>3} {pages:<5} {:>11} bytes  {shown}",
         report.job,
-        grouped(report.records),
+        human::number(report.records),
         report.pages,
-        grouped(report.bytes),
+        human::number(report.bytes),
     )
-}
-
-/// A number with a comma before every three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 async fn serve(
@@ -204,7 +191,7 @@ async fn serve(
         }
         Some(path) => {
             print::line(format!(
-                "{} is uploaded: its key can log in too. For your own files:",
+                "The org now also accepts logins with the keys of the certificates in {}. For your own files:",
                 path.display()
             ));
             print::line(format!(
@@ -214,7 +201,7 @@ async fn serve(
             print::line("or write these three and your key_file into [org] of an existing sfexport.toml.");
         }
     }
-    print::line("The org is up until you press Ctrl-C.");
+    print::line("The org runs until you press Ctrl-C.");
     context.stop.requested().await;
     org.stop().await;
     Ok(Exit::Success)
@@ -233,7 +220,7 @@ impl Directory {
         let directory = Self { shown: dir.to_owned(), path: working_dir()?.join(dir) };
         let config = directory.path.join("sfexport.toml");
         match std::fs::read_to_string(&config) {
-            Ok(text) if !text.starts_with(MARK) => {
+            Ok(text) if !text.starts_with("# Written by `sfexport demo`") => {
                 let what = format!("{} is not a configuration of the demo", config.display());
                 return Err(Failure::new(Exit::Output, what).hint("choose another directory with --dir"));
             }

@@ -197,7 +197,7 @@ fn show(export: &Export, wide: bool) {
         };
         let heading = vec!["COLUMN".to_owned(), "TYPE".to_owned(), String::new()];
         let rows: Vec<_> = std::iter::once(heading).chain(file.columns.iter().map(row)).collect();
-        table::print(&rows, std::iter::repeat(None), width);
+        table::print(&rows, std::iter::repeat(Vec::new()), width);
         print::line("");
     }
     for line in ddl::wrap(&export.soql, if wide { usize::MAX } else { NARROW }) {

@@ -20,7 +20,7 @@ pub(super) struct HistoryArguments {
     /// Print each run's report as JSON, one object per line
     #[arg(long)]
     json: bool,
-    /// Show at most so many runs; 0 shows all
+    /// Show at most this many runs; 0 shows all
     #[arg(long, default_value_t = 20, value_name = "N")]
     limit: usize,
     /// Show everything, however long the lines: UTC, paths, whole error messages
@@ -31,7 +31,7 @@ pub(super) struct HistoryArguments {
 /// Shows past runs, newest first.
 pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result<Exit, Failure> {
     let sources = context.sources()?;
-    // Only the time zones of the jobs are needed, so mistakes in jobs do not matter.
+    // Only the names and time zones of the jobs are needed, so mistakes in jobs do not matter.
     let (settings, zones, jobs_are_known) = match config::load(&sources, &Selection::All) {
         Ok(config) => {
             let zones = config.jobs.iter().map(|job| (job.name.as_str().to_owned(), job.timezone.clone()));
@@ -95,23 +95,25 @@ fn known<'a>(job: &str, state: &State, configured: impl Iterator<Item = &'a str>
     Err(Failure::new(Exit::Configuration, what).hint(hint))
 }
 
-/// Shows runs as a table. In 80 columns, if the jobs' names allow it, the error of a failed run is on the line below.
+/// Shows runs as a table in 80 columns, if the jobs' names allow it. The error and the hint of a failed run are on the
+/// lines below. All times are in the local zone, so they are in order.
 fn show(reports: &[RunReport], zones: &HashMap<String, TimeZone>, wide: bool) {
     let mut rows = vec![match wide {
         true => WIDE_HEADINGS.map(str::to_owned).to_vec(),
         false => HEADINGS.map(str::to_owned).to_vec(),
     }];
-    rows.extend(reports.iter().map(|report| {
-        let timezone = zones.get(&report.job);
-        if wide { wide_row(report, timezone) } else { row(report, timezone) }
+    let local = TimeZone::system();
+    rows.extend(reports.iter().map(|report| match wide {
+        true => wide_row(report, zones.get(&report.job)),
+        false => row(report, &local),
     }));
-    let errors = reports.iter().map(|report| report.error.as_deref().filter(|_| !wide));
-    table::print(&rows, std::iter::once(None).chain(errors), table::width(wide));
+    let notes = reports.iter().map(|report| if wide { Vec::new() } else { table::notes(report) });
+    table::print(&rows, std::iter::once(Vec::new()).chain(notes), table::width(wide));
 }
 
 const HEADINGS: [&str; 6] = ["ENDED", "JOB", "RESULT", "RECORDS", "SIZE", "TOOK"];
 
-fn row(report: &RunReport, timezone: Option<&TimeZone>) -> Vec<String> {
+fn row(report: &RunReport, local: &TimeZone) -> Vec<String> {
     let figures = match report.status.has_run() {
         true => [
             human::number(report.records),
@@ -120,7 +122,7 @@ fn row(report: &RunReport, timezone: Option<&TimeZone>) -> Vec<String> {
         ],
         false => Default::default(),
     };
-    let when = human::time(report.ended, timezone.unwrap_or(&TimeZone::UTC));
+    let when = human::time(report.ended, local);
     [when, report.job.clone(), result(report)].into_iter().chain(figures).collect()
 }
 

@@ -76,7 +76,7 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
     // `check` tests the key and the org of an existing configuration.
     if is_fresh && !directory.join("server.key").exists() {
         print::line(format!("  sfexport keygen{out}"));
-        print::line("      makes the key and the certificate, and shows where in Setup to upload it");
+        print::line("      creates the key and the certificate, and shows where in Setup to upload it");
     }
     if is_fresh && (arguments.client_id.is_none() || arguments.username.is_none()) {
         print::line(format!("  write client_id and username into {}", config.display()));
@@ -107,8 +107,8 @@ fn configuration(arguments: &InitArguments) -> String {
         None => format!("#{name:<9} = {}   # {about}\n", quoted(example)),
     };
     let mut text = String::from(
-        "# The configuration of sfexport. Keys that are commented out have the value shown. Each file in jobs/ is a\n\
-         # job. `sfexport check` finds mistakes, and docs/configuration.md explains every key.\n\n",
+        "# The configuration of sfexport. Keys that are commented out have the value shown; replace ... by a value. Each\n\
+         # file in jobs/ is a job. `sfexport check` finds mistakes, and docs/configuration.md explains every key.\n\n",
     );
     let of = |table| keys().filter(move |key: &&Key| key.table == table);
     for key in of(Table::Settings).filter(|key| !key.name.contains('.')) {
@@ -159,6 +159,9 @@ fn commented(text: &mut String, key: &Key, name: &str) {
         }
         (Unwritten::Is(value), _) => writeln!(text, "#{name} = {}   # {about}", quoted(value)),
         (Unwritten::Otherwise(words), _) => writeln!(text, "#{name} = ...   # {about} Default: {words}."),
+        (Unwritten::RequiredUnless(words), _) => {
+            writeln!(text, "#{name} = ...   # {about} Required, unless {words}.")
+        }
         (Unwritten::Required, _) => writeln!(text, "#{name} = ...   # {about}"),
     };
 }
@@ -170,9 +173,9 @@ fn job_file() -> String {
          output   = \"{JOB}/{{date}}.csv\"   # below output_root, as .csv or .jsonl\n\
          schedule = \"0 2 * * *\"   # minute, hour, day of month, month, day of week\n\
          timezone = \"UTC\"   # for the schedule and the date, such as \"Europe/Berlin\"\n\n\
-         # Every other key, with its default.\n"
+         # Every other key, with its default. To set one, remove the # and replace ... by a value.\n"
     );
-    let written = ["soql", "soql_file", "output", "schedule", "timezone"];
+    let written = ["soql", "output", "schedule", "timezone"];
     let mut table = "";
     for key in keys().filter(|key| key.table == Table::Job && !written.contains(&key.name)) {
         match key.name.split_once('.') {

@@ -57,7 +57,8 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
     let broken = std::mem::take(&mut config.broken);
     for warning in &config.warnings {
         let (what, hint) = warning.clone().split();
-        tracing::warn!(hint, "{what}");
+        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        print::warning(context.common.log_format, None, &format!("{what}{hint}"));
     }
     let state = State::at(&config.settings.state_dir)?;
     let config = LoadedConfig::new(config);
@@ -77,7 +78,7 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
         true => WIDE_HEADINGS.map(str::to_owned).to_vec(),
         false => headings(several_orgs),
     }];
-    let mut errors = Vec::new();
+    let mut notes = Vec::new();
     // Both are sorted by name.
     for (job, snapshot) in config.jobs.values().zip(&snapshots) {
         let last = last.get(job.name.as_str());
@@ -86,7 +87,7 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
             let line = serde_json::to_string(&line(job, snapshot, loaded, last));
             print::line(line.map_err(|error| Failure::new(Exit::General, error.to_string()))?);
         } else {
-            errors.push(last.and_then(|report| report.error.as_deref()));
+            notes.push(last.map(table::notes).filter(|_| !arguments.wide).unwrap_or_default());
             rows.push(match arguments.wide {
                 true => wide_row(job, snapshot, last, now),
                 false => row(job, snapshot, last, now, several_orgs),
@@ -104,12 +105,12 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
             name.clone_into(&mut row[0]);
             "broken".clone_into(&mut row[cells - 1]);
             rows.push(row);
-            errors.push(None);
+            notes.push(Vec::new());
         }
     }
     if !arguments.json {
-        let errors = errors.into_iter().map(|error| error.filter(|_| !arguments.wide));
-        table::print(&rows, std::iter::once(None).chain(errors), table::width(arguments.wide));
+        let notes = std::iter::once(Vec::new()).chain(notes);
+        table::print(&rows, notes, table::width(arguments.wide));
     }
     if let Some(what) = changes.as_ref().and_then(Changes::warning) {
         print::warning(context.common.log_format, None, &what);

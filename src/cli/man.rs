@@ -40,7 +40,7 @@ const FILES: [FilePage; 2] = [
         about: "the configuration of sfexport",
         description: "The file is TOML. Without --config and SFEXPORT_CONFIG it is sfexport.toml in the working \
                       directory. Relative paths are relative to the directory of the file that contains them. \
-                      Environment variables overrule it.",
+                      Environment variables take precedence over it.",
         keys: &[("SETTINGS", Table::Settings), ("ORGS: [org] AND [orgs.NAME]", Table::Org)],
         example: "[org]\n\
                   login_url = \"https://login.salesforce.com\"\n\
@@ -150,18 +150,21 @@ fn of_command(command: &Command) -> String {
 fn common_sections(roff: &mut Roff) {
     roff.control("SH", ["ENVIRONMENT"]);
     for (name, about) in [
-        ("SFEXPORT_CONFIG", "The configuration file; --config overrules it."),
+        ("SFEXPORT_CONFIG", "The configuration file; --config takes precedence."),
         (
             "SFEXPORT_LOG",
-            "The log level, or directives such as warn,sfexport=debug; --log-level overrules it.",
+            "The log level, or directives such as warn,sfexport=debug; --log-level takes precedence.",
         ),
         (
             "SFEXPORT_ORG__LOGIN_URL, SFEXPORT_ORG__CLIENT_ID, SFEXPORT_ORG__USERNAME, SFEXPORT_ORG__KEY, ...",
             "The keys of [org] in sfexport.toml, which they overrule. SFEXPORT_ORGS__NAME__... does the same for \
              [orgs.NAME], and SFEXPORT_STATE_DIR, SFEXPORT_HTTP__ATTEMPTS and so on for the settings.",
         ),
-        ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy that leads outside, and the hosts that need none."),
-        ("NO_COLOR", "Set to anything but an empty text: no colours."),
+        (
+            "HTTPS_PROXY, HTTP_PROXY, NO_PROXY",
+            "The proxy for outgoing connections, and the hosts that need none.",
+        ),
+        ("NO_COLOR", "If set and not empty, output has no colors."),
         ("NOTIFY_SOCKET, WATCHDOG_USEC", "Set by systemd: the daemon reports to it."),
     ] {
         roff.control("TP", []);
@@ -208,10 +211,8 @@ fn of_file(page: &FilePage) -> String {
             let default = match key.default {
                 Unwritten::Required => "Required.".to_owned(),
                 Unwritten::Is(value) => format!("Default: {value}"),
-                Unwritten::Otherwise(words) => match words.strip_prefix("required") {
-                    Some(rest) => format!("Required{rest}."),
-                    None => format!("Default: {words}."),
-                },
+                Unwritten::RequiredUnless(words) => format!("Required, unless {words}."),
+                Unwritten::Otherwise(words) => format!("Default: {words}."),
             };
             // Manual pages have no Markdown.
             roff.text([roman(format!("{} {default}", key.about).replace('`', ""))]);

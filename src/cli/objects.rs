@@ -89,7 +89,7 @@ pub(super) async fn objects(arguments: &ObjectsArguments, context: &Context) -> 
         .into_iter()
         .chain(lines.map(|line| vec![line.name.to_owned(), line.label.to_owned(), remark(&line)]))
         .collect();
-    table::print(&rows, std::iter::repeat(None), table::width(false));
+    table::print(&rows, std::iter::repeat(Vec::new()), table::width(false));
     match found - objects.len() {
         0 => {}
         left_out => print::note(
@@ -98,7 +98,11 @@ pub(super) async fn objects(arguments: &ObjectsArguments, context: &Context) -> 
         ),
     }
     if let (Some(pattern), 0) = (&arguments.pattern, found) {
-        print::warning(context.common.log_format, None, &format!("no object matches \"{pattern}\""));
+        let mut what = format!("no object matches \"{pattern}\"");
+        if !pattern.contains('*') {
+            what += &format!("; patterns match whole names, so try \"*{pattern}*\"");
+        }
+        print::warning(context.common.log_format, None, &what);
     }
     Ok(Exit::Success)
 }
@@ -129,7 +133,7 @@ pub(super) async fn fields(arguments: &FieldsArguments, context: &Context) -> Re
         lines.for_each(|line| print::json_line(&line));
         return Ok(Exit::Success);
     }
-    let rows: Vec<_> = [["FIELD", "TYPE", "LABEL", ""].map(str::to_owned).to_vec()]
+    let rows: Vec<_> = [["FIELD", "TYPE", "LABEL", "NOTES"].map(str::to_owned).to_vec()]
         .into_iter()
         .chain(lines.map(|line| {
             let mut remarks = Vec::new();
@@ -145,6 +149,6 @@ pub(super) async fn fields(arguments: &FieldsArguments, context: &Context) -> Re
             vec![line.name.to_owned(), line.field_type.to_owned(), line.label.to_owned(), remarks.join("; ")]
         }))
         .collect();
-    table::print(&rows, std::iter::repeat(None), table::width(false));
+    table::print(&rows, std::iter::repeat(Vec::new()), table::width(false));
     Ok(Exit::Success)
 }

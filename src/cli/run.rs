@@ -29,7 +29,7 @@ use crate::status::{RunStats, Snapshot, metrics};
 // A group, so the message for a command line without jobs mentions --all.
 #[command(group = ArgGroup::new("which").args(["jobs", "all"]).required(true), after_help = AFTER_HELP)]
 pub(super) struct RunArguments {
-    /// The jobs to run, in the order of their names
+    /// The jobs to run; they start in alphabetical order
     #[arg(value_name = "JOB", add = complete::jobs())]
     jobs: Vec<String>,
     /// Run every enabled job, scheduled or not

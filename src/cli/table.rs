@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 
 use super::print;
 use crate::error::plain;
+use crate::report::RunReport;
 
 /// The width of the terminal; `None` if standard output is not a terminal, or for `wide` output.
 pub(super) fn width(wide: bool) -> Option<usize> {
@@ -16,18 +17,34 @@ pub(super) fn width(wide: bool) -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// Prints rows as a table, each with its error on a line below, cut to the width.
-pub(super) fn print<'e>(
-    rows: &[Vec<String>],
-    errors: impl Iterator<Item = Option<&'e str>>,
-    width: Option<usize>,
-) {
-    for (line, error) in lines(rows).iter().zip(errors) {
+/// Prints rows as a table, each with its notes on the lines below. Lines are cut to the width.
+pub(super) fn print(rows: &[Vec<String>], notes: impl Iterator<Item = Vec<String>>, width: Option<usize>) {
+    for (line, notes) in lines(rows).iter().zip(notes) {
         print::line(cut(line, width));
-        if let Some(error) = error {
-            print::line(cut(&format!("    {}", plain(&on_one_line(error))), width));
+        for note in notes {
+            print::line(cut(&format!("    {}", plain(&note)), width));
         }
     }
+}
+
+/// The notes of a failed run: its error without the excerpt of the query, and its hint.
+pub(super) fn notes(report: &RunReport) -> Vec<String> {
+    let hint = report.hint.as_deref().map(|hint| format!("hint: {}", on_one_line(hint)));
+    let error = report.error.as_deref();
+    error.map(|error| on_one_line(&without_excerpt(error))).into_iter().chain(hint).collect()
+}
+
+/// An error text without the excerpt of a query, which is above a line that only has a caret.
+fn without_excerpt(text: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        if line.trim() == "^" {
+            lines.pop();
+        } else {
+            lines.push(line);
+        }
+    }
+    lines.join("\n")
 }
 
 /// An error text on one line, without the line that only has a caret.
@@ -61,7 +78,14 @@ fn lines(rows: &[Vec<String>]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, lines};
+    use super::{cut, lines, without_excerpt};
+
+    #[test]
+    fn an_error_loses_the_excerpt_above_its_caret() {
+        let refused = "refused: MALFORMED_QUERY:\n    SELECT Id\n           ^\n    unexpected token";
+        assert_eq!(without_excerpt(refused), "refused: MALFORMED_QUERY:\n    unexpected token");
+        assert_eq!(without_excerpt("two\nlines"), "two\nlines");
+    }
 
     #[test]
     fn a_line_is_cut_where_its_room_ends() {

@@ -122,8 +122,12 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
         readings.extend(reading.job);
     }
     for (mistake, names) in clashes(&readings) {
-        let counts = *selection != Selection::Readable;
-        if counts && names.iter().any(|name| is_selected(name.as_str())) {
+        if *selection == Selection::Readable {
+            for name in &names {
+                all.broken.entry(name.to_string()).or_default().push(mistake.clone());
+            }
+            readings.retain(|(job, _)| !names.contains(&job.name));
+        } else if names.iter().any(|name| is_selected(name.as_str())) {
             all.mistakes.push(mistake);
         } else {
             all.warnings.push(mistake);
@@ -644,7 +648,13 @@ impl Reading {
         match Query::parse(text) {
             Ok(query) => {
                 let line = blank_lines(text) + 1;
-                self.query_origin = Some(QueryOrigin { file: soql.shown, line, is_exact: true });
+                self.query_origin = Some(QueryOrigin {
+                    file: soql.shown,
+                    line,
+                    is_exact: true,
+                    fields_line: None,
+                    condition_line: None,
+                });
                 Some(query)
             }
             Err(error) if self.is_hidden => {
@@ -761,7 +771,15 @@ impl Reading {
     fn timezone(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<TimeZone> {
         let name = &section.typed.timezone;
         match TimeZone::get(name) {
-            Ok(zone) if !zone.is_unknown() => Some(zone),
+            Ok(zone) if !zone.is_unknown() => {
+                if let Some((_, city)) = WITHOUT_SUMMER_TIME.iter().find(|(short, _)| short == name) {
+                    let what = format!("{} has no daylight saving time", quoted(name));
+                    let problem =
+                        Problem::new(what, format!("write {} if clocks there change", quoted(city)));
+                    self.warnings.push(section.mistake("timezone", &file.whole(), problem));
+                }
+                Some(zone)
+            }
             _ => {
                 let problem = Problem::new(format!("{} is not a time zone", quoted(name)), meant_zone(name));
                 self.mistake(file, section, "timezone", problem);
@@ -903,8 +921,19 @@ fn no_org(context: &JobContext<'_>) -> Problem {
     }
 }
 
-/// Abbreviations that are not time zone names, with the zones that they may mean.
-const ABBREVIATIONS: [(&[&str], &[&str]); 11] = [
+/// Time zones that are easily mistaken for those of a city, although their clocks never change.
+const WITHOUT_SUMMER_TIME: [(&str, &str); 2] = [("EST", "America/New_York"), ("MST", "America/Denver")];
+
+/// Abbreviations, and names of Windows, that are not IANA time zones, with the zones that they may mean.
+const ABBREVIATIONS: [(&[&str], &[&str]); 19] = [
+    (&["Pacific Standard Time"], &["America/Los_Angeles"]),
+    (&["Mountain Standard Time"], &["America/Denver"]),
+    (&["Central Standard Time"], &["America/Chicago"]),
+    (&["Eastern Standard Time"], &["America/New_York"]),
+    (&["GMT Standard Time"], &["Europe/London"]),
+    (&["W. Europe Standard Time", "Central Europe Standard Time"], &["Europe/Berlin", "Europe/Budapest"]),
+    (&["Romance Standard Time"], &["Europe/Paris"]),
+    (&["India Standard Time"], &["Asia/Kolkata"]),
     (&["PST", "PDT", "PT"], &["America/Los_Angeles"]),
     (&["MST", "MDT", "MT"], &["America/Denver"]),
     (&["CST"], &["America/Chicago", "Asia/Shanghai"]),
@@ -988,7 +1017,7 @@ fn inline_origin(file: &TextFile, key: Option<&Origin>, text: &str, query: &Quer
     let first = key_line + blank_lines(text);
     let exact = [first, first + 1].into_iter().find(holds_all);
     let (line, is_exact) = (exact.unwrap_or(*key_line), exact.is_some());
-    Some(QueryOrigin { file: file.shown.clone(), line, is_exact })
+    Some(QueryOrigin { file: file.shown.clone(), line, is_exact, fields_line: None, condition_line: None })
 }
 
 /// The line of the file with the error's line of the query. Multi-line text begins on its key's line or, as usual, on

@@ -34,6 +34,8 @@ pub struct Key {
 pub enum Unwritten {
     /// The key is required.
     Required,
+    /// The key is required, unless what these words describe.
+    RequiredUnless(&'static str),
     /// This value, as in an environment variable.
     Is(&'static str),
     /// What these words describe.
@@ -182,6 +184,8 @@ pub(crate) fn synonym(table: Table, name: &str) -> Option<&'static str> {
         (Table::Job, "column_types" | "dtypes") => "types",
         (Table::Job, "datetime_format" | "date_format" | "timestamp_format") => "datetimes",
         (Table::Job, "disabled" | "active") => "enabled",
+        (Table::Job, "retry" | "max_retries") => "retries",
+        (Table::Job, "retry_delay" | "retry_wait") => "retry_after",
         (Table::Job, "include_deleted" | "query_all" | "queryall" | "all") => "all_rows",
         (Table::Settings, "output_dir" | "out_dir" | "export_dir" | "exports" | "outputs") => "output_root",
         (Table::Settings, "job_dir" | "jobs") => "jobs_dir",
@@ -207,6 +211,7 @@ pub fn markdown(table: Table) -> String {
     for key in keys().filter(|key| key.table == table) {
         let default = match key.default {
             Unwritten::Required => "required".to_owned(),
+            Unwritten::RequiredUnless(words) => format!("required, unless {words}"),
             Unwritten::Is(value) => format!("`{value}`"),
             Unwritten::Otherwise(words) => words.to_owned(),
         };
@@ -237,27 +242,27 @@ static KEYS: &[Key] = keys! {
         "http.connect_timeout" Duration(1), Is("10s"), "How long a connection may take, including TLS.";
         "http.idle_timeout" Duration(1), Is("150s"), "How long a response may pause. Salesforce ends a query after 120 s; a longer limit lets its error arrive.";
         "http.request_timeout" Duration(1), Is("10m"), "How long one request and its response may take.";
-        "http.attempts" Whole(1, 100), Is("5"), "How many times a request is sent if it fails in a way that may pass.";
-        "http.wait_min" Duration(0), Is("1s"), "The longest wait before the second attempt. It doubles with each further attempt.";
-        "http.wait_max" Duration(0), Is("60s"), "The longest wait between two attempts. It must not be below `wait_min`.";
+        "http.attempts" Whole(1, 100), Is("5"), "How many times a request is sent if its failure may be temporary.";
+        "http.wait_min" Duration(0), Is("1s"), "The upper bound of the random wait before the second attempt. It doubles with each further attempt.";
+        "http.wait_max" Duration(0), Is("60s"), "The largest upper bound of the random wait between two attempts. It must not be below `wait_min`.";
         "http.page_cap" Size, Is("256 MB"), "The largest page that is accepted, after decompression. The default is lower if the memory is limited, as in a container.";
         "http.batch_size" Whole(200, 2000), Is("2000"), "How many records the org is asked to put on a page.";
         "http.gzip" Flag, Is("true"), "Whether the org may compress responses.";
         "http.ca_file" Path, Otherwise("the system's"), "A file of further certificate authorities to trust, for a proxy that intercepts TLS.";
-        "daemon.max_concurrent_runs" Whole(1, 1000), Is("4"), "How many runs the daemon, or `run` with several jobs, has going at once.";
+        "daemon.max_concurrent_runs" Whole(1, 1000), Is("4"), "How many runs the daemon, or `run` with several jobs, may have in progress at the same time.";
         "daemon.shutdown_grace" Duration(0), Is("25s"), "How long runs may continue after SIGTERM or SIGINT before they are cancelled.";
         "daemon.history_keep" Duration(1), Is("90 days"), "How long past runs are kept in the history.";
         "status.listen" Address, Otherwise("off"), "The address for `/livez`, `/readyz`, `/metrics` and the status page, such as `127.0.0.1:9090`.";
         "status.hosts" Words, Otherwise("none"), "Further host names for the status page and the metrics, such as `status.example.com`. Always allowed are IP addresses, names without a dot, this computer's name, and names below `localhost`, `local`, `internal`, `svc` and `cluster.local`.";
         "notify.webhook" Webhook, Otherwise("off"), "The URL to post run reports to.";
-        "notify.on" Choices(NOTIFY_ON), Is("failure, recovery"), "Which runs are reported: failures, the first success after a failure, or every run.";
+        "notify.on" Choices(NOTIFY_ON), Is("failure, recovery"), "Which runs are reported: `failure`, `recovery` (the first success after a failure), or `every` run.";
     }
     Org {
         "login_url" Word, Is("https://login.salesforce.com"), "The host to log in to: login.salesforce.com, test.salesforce.com for a sandbox, a My Domain URL, or an Experience Cloud site with its path. It must be https, except on loopback.";
         "client_id" Word, Required, "The consumer key of the external client app or connected app.";
         "username" Word, Required, "The Salesforce username of the integration user.";
-        "key_file" Path, Otherwise("required, unless `key` is set"), "The private key that signs the login.";
-        "key" Secret, Otherwise("required, unless `key_file` is set"), "The private key itself, as PEM. Line breaks may be written as `\\n`.";
+        "key_file" Path, RequiredUnless("`key` is set"), "The private key that signs the login.";
+        "key" Secret, RequiredUnless("`key_file` is set"), "The private key itself, as PEM. Line breaks may be written as `\\n`.";
         "key_password" Secret, Otherwise("none"), "The passphrase of an encrypted key or bundle.";
         "key_password_file" Path, Otherwise("none"), "A file whose first line is the passphrase.";
         "key_alias" Text, Otherwise("the only entry"), "The alias of the key in a PKCS#12 or JKS bundle.";
@@ -268,42 +273,42 @@ static KEYS: &[Key] = keys! {
         "instance_hosts" Words, Otherwise("none"), "Hosts outside Salesforce's domains that the org's instance may have, as `host` or `host:port`.";
     }
     Job {
-        "soql" Text, Otherwise("required, unless `soql_file` or `object` is set"), "The query.";
-        "soql_file" Path, Otherwise("required, unless `soql` or `object` is set"), "A file with the query.";
-        "object" Word, Otherwise("required, unless `soql` or `soql_file` is set"), "An object, by its API name. Its query is generated at each run from the fields that the object has.";
+        "soql" Text, RequiredUnless("`soql_file` or `object` is set"), "The query.";
+        "soql_file" Path, RequiredUnless("`soql` or `object` is set"), "A file with the query.";
+        "object" Word, RequiredUnless("`soql` or `soql_file` is set"), "An object, by its API name. Its query is generated at each run from the fields that the object has.";
         "fields" Words, Otherwise("[\"*\"]"), "The fields of `object`: names, parents' fields (`Owner.Name`), patterns (`*__c`) and exclusions (`!*__pc`).";
         "where" Text, Otherwise("all records"), "A condition for the records of `object`, as in SOQL after WHERE.";
         "output" Text, Required, "The path of the export, relative to `output_root`. It may contain template fields.";
-        "format" Choice(&["csv", "jsonl"]), Otherwise("from the extension of `output`, .csv or .jsonl"), "The format of the file.";
+        "format" Choice(&["csv", "jsonl"]), Otherwise("from the extension of `output`, .csv or .jsonl"), "The format of the file: `csv` or `jsonl`.";
         "org" Word, Otherwise("`[org]`"), "The org to export from, a NAME of `[orgs.NAME]`.";
         "enabled" Flag, Is("true"), "Whether the daemon and `run --all` run the job. `run JOB` always does.";
         "schedule" Text, Otherwise("none: the job runs on request"), "Five cron fields, or `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually`.";
-        "timezone" Word, Is("UTC"), "The IANA time zone of the schedule and of dates in `output`.";
+        "timezone" Text, Is("UTC"), "The IANA time zone of the schedule and of dates in `output`.";
         "timeout" Duration(1), Otherwise("none"), "How long a run may take in all.";
         "all_rows" Flag, Is("false"), "Whether deleted and archived rows are exported too (queryAll).";
         "count_check" Choice(&["explain", "strict", "warn"]), Is("explain"), "What happens if the number of records is not what the org counted: `explain` finds out why and fails if it cannot, `strict` fails at once, `warn` publishes what arrived, with a warning.";
-        "numbers" Choice(&["plain", "as_sent"]), Otherwise("`plain` for CSV, `as_sent` for JSON Lines"), "Whether numbers are written without exponents or exactly as the org sends them.";
-        "datetimes" Choice(&["as_sent", "rfc3339"]), Is("as_sent"), "Whether datetimes are written as the REST API sends them (`2026-05-01T07:25:37.000+0000`) or as RFC 3339 has them, in UTC (`2026-05-01T07:25:37.000Z`).";
-        "column_names" Choice(&["as_written", "snake"]), Is("as_written"), "Whether columns have their names in the query (`Account.Name`) or those in lower case with `_` between words (`account_name`).";
-        "children" Choice(&["json", "files", "reject"]), Is("json"), "What becomes of child queries in CSV: JSON in one column, a separate file, or an error.";
-        "compound" Choice(&["json", "columns"]), Is("json"), "What becomes of addresses and locations in CSV: JSON in one column, or a column for each part.";
+        "numbers" Choice(&["plain", "as_sent"]), Otherwise("`plain` for CSV, `as_sent` for JSON Lines"), "How numbers are written: `plain` without exponents, `as_sent` exactly as the org sends them.";
+        "datetimes" Choice(&["as_sent", "rfc3339"]), Is("as_sent"), "How datetimes are written: `as_sent` as the REST API sends them (`2026-05-01T07:25:37.000+0000`), `rfc3339` in UTC (`2026-05-01T07:25:37.000Z`).";
+        "column_names" Choice(&["as_written", "snake"]), Is("as_written"), "How columns are named: `as_written` as in the query (`Account.Name`), `snake` in lower case with `_` between words (`account_name`).";
+        "children" Choice(&["json", "files", "reject"]), Is("json"), "What happens to child queries in CSV: `json` writes one column of JSON, `files` writes a separate file, `reject` fails.";
+        "compound" Choice(&["json", "columns"]), Is("json"), "What happens to addresses and locations in CSV: `json` writes one column of JSON, `columns` writes a column for each part.";
         "attributes" Flag, Is("false"), "Whether JSON Lines keep each record's `attributes`.";
         "columns_pinned" Flag, Is("false"), "Whether a run fails when its columns differ from the last successful run's.";
-        "if_exists" Choice(&["replace", "fail"]), Is("replace"), "What happens if the output already exists.";
+        "if_exists" Choice(&["replace", "fail"]), Is("replace"), "What happens if the output already exists: `replace` replaces it, `fail` fails.";
         "file_mode" Mode, Otherwise("those of the old file, or 0666 less the umask"), "The permissions of the output, such as `0640`.";
         "follow_links" Flag, Is("false"), "Whether an output that is a symbolic link is written through, to a target below `output_root`, instead of being replaced.";
-        "catch_up" Choice(&["latest", "none", "all"]), Is("latest"), "Which missed occurrences the daemon runs late.";
+        "catch_up" Choice(&["latest", "none", "all"]), Is("latest"), "Which missed occurrences the daemon runs late: the `latest`, `none`, or `all`.";
         "start_deadline" Duration(1), Otherwise("none"), "How late an occurrence may still start.";
-        "overlap" Choice(&["skip", "queue", "replace"]), Is("skip"), "What happens if an occurrence falls due while the job runs: it is skipped, it waits (one at most), or it replaces the run.";
+        "overlap" Choice(&["skip", "queue", "replace"]), Is("skip"), "What happens if an occurrence falls due while the job runs: `skip` skips it, `queue` lets it wait (one at most), `replace` cancels the run for it.";
         "jitter" Duration(0), Is("0s"), "The window over which starts are spread. A job's place in it never changes.";
         "retries" Whole(0, 100), Is("3"), "How many times a run that ended with status 69, 74 or 75 is tried again.";
-        "retry_after" Duration(0), Is("10m"), "How long after the end of the failed run.";
+        "retry_after" Duration(0), Is("10m"), "How long to wait after the end of a failed run before it is tried again.";
         "ping_url" Webhook, Otherwise("none"), "A healthchecks.io-style check: `/start` is requested at the start of each run, the URL itself after a success and `/fail` after a failure, both with the run report.";
         "columns" ColumnNames, Otherwise("none"), "New names of single columns, such as `\"Account.Name\" = \"company\"`.";
         "types" ColumnTypes, Otherwise("those that the org reports"), "The types of single columns, such as `\"History__c\" = \"text\"`.";
         "csv.delimiter" Literal, Is(","), "The character between cells: one ASCII character, or `tab`.";
         "csv.quote" Literal, Is("\""), "The character around cells that need quotes: one ASCII character.";
-        "csv.line_ending" Choice(&["lf", "crlf"]), Is("lf"), "What ends a row.";
+        "csv.line_ending" Choice(&["lf", "crlf"]), Is("lf"), "What ends a row: `lf` or `crlf`.";
         "csv.null" Literal, Otherwise("empty"), "The text that represents null.";
         "csv.header" Flag, Is("true"), "Whether the first row names the columns.";
         "csv.bom" Flag, Is("false"), "Whether the file begins with a byte order mark.";

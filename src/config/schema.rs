@@ -72,6 +72,7 @@ fn property(key: &Key) -> Value {
     let mut schema = value(key.kind);
     let about = match key.default {
         Unwritten::Otherwise(words) => format!("{} Default: {words}.", key.about),
+        Unwritten::RequiredUnless(words) => format!("{} Required, unless {words}.", key.about),
         Unwritten::Required | Unwritten::Is(_) => key.about.to_owned(),
     };
     insert(&mut schema, "description", json!(about));

@@ -189,6 +189,10 @@ fn path(raw: &Raw<'_>, base: &Path) -> Result<Value, Problem> {
         let what = format!("{shown} begins with `~`, which only a shell expands");
         return Err(Problem::new(what, "write the whole path"));
     }
+    if let Some(variable) = path_text::shell_variable(text) {
+        let what = format!("{shown} contains {variable}, which only a shell replaces");
+        return Err(Problem::new(what, "write its value instead"));
+    }
     match base.join(text).to_str() {
         Some(path) => Ok(path.into()),
         None => Err(format!("{shown} is in a directory whose name is not UTF-8").into()),

@@ -20,6 +20,14 @@ pub(crate) struct Generated {
     pub(crate) job: Job,
     /// What the next run should know of the order of the fields.
     pub(crate) fields: Vec<String>,
+    /// What is odd about the job, although it can run.
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// What is odd, and what to do about it.
+pub(crate) struct Warning {
+    pub(crate) what: String,
+    pub(crate) hint: String,
 }
 
 /// Asks the org for the object's fields, and makes the query of those that the job selects. `remembered` is the order of
@@ -56,7 +64,21 @@ pub(crate) async fn generate(
         error => refused(error),
     })?;
     let job = Job { source: Source::Soql(source), ..job.clone() };
-    Ok(Generated { job, fields: generate::remember(&names, remembered) })
+    let warnings = unknown_exclusions(object, &fields, &job);
+    Ok(Generated { job, fields: generate::remember(&names, remembered), warnings })
+}
+
+/// A warning for each exclusion that names no field. The field that was meant would be exported.
+fn unknown_exclusions(object: &ObjectSource, fields: &[ObjectField], job: &Job) -> Vec<Warning> {
+    let known = || fields.iter().map(|field| field.name.as_str());
+    let warning = |name: &str| Warning {
+        what: format!("\"{}\" has no field \"{name}\" to exclude", object.object),
+        hint: match similar(name, known()) {
+            Some(near) => format!("write \"!{near}\" in `fields` of {}", fields_place(job)),
+            None => format!("correct or remove \"!{name}\" in `fields` of {}", fields_place(job)),
+        },
+    };
+    object.fields.unknown_exclusions(fields).map(warning).collect()
 }
 
 /// The query with its columns, if what the org says of the object's own fields tells them.
@@ -111,7 +133,7 @@ pub(crate) async fn unknown_object(client: &OrgClient, name: &str, place: Option
 }
 
 fn unselectable(error: &SelectionError, described: &ObjectDescription, job: &Job, username: &str) -> Failure {
-    let (object, place) = (&described.name, place(job));
+    let (object, place) = (&described.name, fields_place(job));
     let near = match error {
         SelectionError::UnknownField(name) => {
             similar(name, described.fields.iter().map(|field| field.name.as_str()))
@@ -138,4 +160,9 @@ fn unselectable(error: &SelectionError, described: &ObjectDescription, job: &Job
 /// Where the job's object is written.
 fn place(job: &Job) -> String {
     job.query_origin.as_ref().map_or_else(|| "the job".to_owned(), ToString::to_string)
+}
+
+/// Where the job's fields are written.
+fn fields_place(job: &Job) -> String {
+    job.query_origin.as_ref().map_or_else(|| "the job".to_owned(), |origin| origin.at(origin.fields_line))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::{RunError, Stopped};
 use super::locks::Locks;
-use super::object::{Generated, generate};
+use super::object::{Generated, Warning, generate};
 use super::pending::Spool;
 use super::plan::{Draft, Plan, described_columns, needs_description, not_described};
 use super::publish::{publish, stage};
@@ -68,7 +68,7 @@ pub(super) async fn carry_out(
     if draft.is_none() {
         let generated: Result<_, RunError> = interrupt.unless(steps.generate(&client)).await;
         client.report(report);
-        steps.take(generated?);
+        report.warnings.extend(steps.take(generated?));
         (draft, drift) = steps.draft(&org, report)?;
     }
     let draft = draft.ok_or_else(|| bug("a job without a query"))?;
@@ -143,9 +143,11 @@ impl Steps<'_> {
         generate(client, &self.job, object, remembered).await
     }
 
-    fn take(&mut self, Generated { job, fields }: Generated) {
+    /// Continues with the generated query, and returns the warnings about the job.
+    fn take(&mut self, Generated { job, fields, warnings }: Generated) -> Vec<String> {
         self.job = Arc::new(job);
         self.fields = Some(fields);
+        warnings.into_iter().map(|Warning { what, hint }| format!("{what}; {hint}")).collect()
     }
 
     /// The plan as far as the job gives it, and how its columns have changed, if it gives them.

@@ -1,6 +1,7 @@
 //! Hints for a query that the org refuses because of a field or an object. The name is found by our own reading of the
 //! query and the org's descriptions, never by the org's message, which is in the user's language.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use crate::client::OrgClient;
@@ -72,25 +73,48 @@ pub(crate) async fn explained(client: &OrgClient, job: &Job, fault: Fault) -> Fa
         }
         unknown => unknown,
     };
-    let hint = hint(unknown.as_ref(), query, job.query_origin.as_ref(), &client.org().username);
-    fault.hint(hint)
+    let username = &client.org().username;
+    let origin = job.query_origin.as_ref();
+    if unknown.is_none() && fault.code == Some(ErrorCode::InvalidType) {
+        return fault.hint(not_queryable(query, origin, username));
+    }
+    fault.hint(hint(unknown.as_ref(), query, origin, username))
+}
+
+/// The hint for an object that the org describes, but does not let this user query.
+fn not_queryable(query: &Query, origin: Option<&QueryOrigin>, username: &str) -> String {
+    let object = query.statement.from.first().map_or("", |source| source.path.last());
+    let place = origin.map_or_else(|| "the query".to_owned(), ToString::to_string);
+    format!(
+        "\"{object}\" exists, but cannot be queried: give {username} read access to it (object permissions), or remove it \
+         from {place} if it does not support queries"
+    )
 }
 
 fn hint(unknown: Option<&Unknown>, query: &Query, origin: Option<&QueryOrigin>, username: &str) -> String {
-    let place = |line| match origin {
-        Some(QueryOrigin { file, line: first, is_exact: true }) => {
-            format!("{}:{}", file.display(), first + line - 1)
+    let place = |byte: usize| match origin {
+        Some(origin @ QueryOrigin { line: first, is_exact: true, .. }) => {
+            let line = query.text[..byte].matches('\n').count();
+            origin.at(Some(first + line))
         }
-        Some(origin) => origin.to_string(),
+        // The query of an object has its fields before FROM and its condition after it.
+        Some(origin) => {
+            let from = query.statement.from.first().and_then(|source| source.path.segments.first());
+            match from.map(|object| byte.cmp(&object.span.start)) {
+                Some(Ordering::Less) => origin.at(origin.fields_line),
+                Some(Ordering::Greater) => origin.at(origin.condition_line),
+                _ => origin.to_string(),
+            }
+        }
         None => "the query".to_owned(),
     };
     let Some(Unknown { name, kind, object, near }) = unknown else {
         return format!(
             "check each field in {}, and that {username} may read it (field-level security)",
-            place(1)
+            place(0)
         );
     };
-    let place = place(name.span.line(&query.text));
+    let place = place(name.span.start);
     let (article, word, access) = match kind {
         Kind::Field => ("a", "field", "field-level security"),
         Kind::Relationship => ("a", "relationship", "field-level security of its lookup field"),

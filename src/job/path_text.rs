@@ -68,6 +68,16 @@ pub(crate) fn not_local(text: &str) -> Option<NotLocal<'_>> {
     text.contains('\\').then_some(NotLocal::Backslashes(text))
 }
 
+/// The first segment of a path that is a shell's variable, such as `$HOME`. A `$` elsewhere is part of a name.
+pub(crate) fn shell_variable(path: &str) -> Option<&str> {
+    path.split('/').find(|segment| {
+        segment.strip_prefix('$').is_some_and(|name| {
+            name.starts_with(|c: char| c.is_ascii_uppercase() || c == '{')
+                && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "_{}".contains(c))
+        })
+    })
+}
+
 impl NotLocal<'_> {
     /// What is wrong, after the text.
     pub(crate) fn reason(self) -> &'static str {
@@ -163,6 +173,20 @@ fn extension(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_whole_segment_is_a_shells_variable() {
+        for (path, expected) in [
+            ("$HOME/a.csv", Some("$HOME")),
+            ("/data/${DIR_2}/a.csv", Some("${DIR_2}")),
+            ("a$B.csv", None),
+            ("$b/a.csv", None),
+            ("$/a.csv", None),
+            ("cost-in-$.csv", None),
+        ] {
+            assert_eq!(shell_variable(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn texts_that_are_not_local_paths_are_recognized() {

@@ -25,7 +25,11 @@ pub(super) fn key(
         KeySource::File(path) => path,
     };
     let explain = |fault: Fault| {
-        let hint = fault.hint(path, "set key_file to the private key, or create one with `sfexport keygen`");
+        let hint = fault.hint(
+            path,
+            "restore the private key, or correct key_file; a new key from `sfexport keygen` works only after its \
+             certificate is uploaded",
+        );
         location.failure(fault.what(&location.subject), hint)
     };
     let (bytes, metadata) = read_with_metadata(path).map_err(explain)?;
@@ -62,7 +66,7 @@ pub(super) fn password(source: &PasswordSource, location: &KeyLocation) -> Resul
 pub(super) enum Access {
     /// Only its owner and group.
     Secret,
-    /// Everybody.
+    /// Every user.
     Anybody,
 }
 

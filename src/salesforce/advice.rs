@@ -91,10 +91,9 @@ impl Refusal {
         let Org { client_id, username, audience, login_url, .. } = org;
         match self {
             Self::NotApproved => format!(
-                "{username} has not approved the app, or is unknown at this login host. In Setup, {POLICIES}: set \
-                 Permitted Users to \"Admin approved users are pre-authorized\" and assign {username}'s profile or a \
-                 permission set. If that is done, check that this user logs in at {login_url} (audience {audience}), \
-                 and check the spelling of username"
+                "check the spelling of username ({username}), and that this user logs in at {login_url} (audience \
+                 {audience}). If both are right, the user has not approved the app: in Setup, {POLICIES}: set Permitted \
+                 Users to \"Admin approved users are pre-authorized\" and assign the user's profile or a permission set"
             ),
             Self::NotAssigned => format!(
                 "an administrator must allow {username} to use the app. In Setup, {POLICIES}: assign {username}'s \

@@ -93,6 +93,21 @@ impl FieldSelection {
         if self.has_patterns() { None } else { self.select(&fields, &[]).ok() }
     }
 
+    /// The exclusions that name no field of the object, such as a misspelled `!SSN_c`. Patterns may match nothing.
+    pub fn unknown_exclusions<'s>(&'s self, fields: &'s [ObjectField]) -> impl Iterator<Item = &'s str> {
+        let is_known = |name: &str| {
+            fields.iter().any(|field| field.name.eq_ignore_ascii_case(name))
+                || self
+                    .terms
+                    .iter()
+                    .any(|term| matches!(term, Term::Name(named) if named.eq_ignore_ascii_case(name)))
+        };
+        self.terms.iter().filter_map(move |term| match term {
+            Term::Exclusion(name) if !name.contains('*') && !is_known(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// The names that it selects of an object's fields, in the order of their columns and in the org's spelling.
     ///
     /// Written names come in their written place, and fields that only a pattern selects in alphabetical order in the
@@ -330,6 +345,16 @@ mod tests {
         let names = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(remember(&names("Id New b"), names("Id Gone B")), names("Id Gone B New"));
         assert_eq!(remember(&names("Id"), Vec::new()), names("Id"));
+    }
+
+    #[test]
+    fn an_exclusion_that_names_no_field_is_found() {
+        let unknown = |terms: &[&str]| -> Vec<String> {
+            let selection = FieldSelection::parse(terms).unwrap();
+            selection.unknown_exclusions(&fields()).map(str::to_owned).collect()
+        };
+        assert_eq!(unknown(&["!b_c", "!PHONE", "!*__x", "!Nope"]), ["b_c", "Nope"]);
+        assert_eq!(unknown(&["*", "Owner.Name", "!owner.name", "!Owner.Phone"]), ["Owner.Phone"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! messages about unknown fields.
 
 use super::columns::Roots;
-use super::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Span, Statement, TokenKind};
+use super::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Statement, TokenKind};
 
 /// A field that is mentioned, or its TYPEOF branch's object and field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,13 +109,6 @@ fn behind_parenthesis(clause: &Clause, open: usize) -> usize {
         }
     }
     clause.tokens.len()
-}
-
-impl Span {
-    /// The line of a text that this place is in, from 1.
-    pub(crate) fn line(self, text: &str) -> usize {
-        text.get(..self.start).unwrap_or(text).matches('\n').count() + 1
-    }
 }
 
 #[cfg(test)]

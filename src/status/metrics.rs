@@ -1,5 +1,5 @@
-//! The statistics as Prometheus reads it, in its text format; every series is there from the start, so that an alert
-//! can be written before the first failure. Labels hold the names of jobs and orgs, never a query or a path.
+//! The statistics in Prometheus' text format. Every series exists from the start, so alerts can be written before the
+//! first failure. Labels contain the names of jobs and orgs, never a query or a path.
 
 use std::fmt::{Display, Write as _};
 
@@ -30,10 +30,10 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
         "When the configuration in use was read.",
     );
     text.sample("config_last_reload_success_timestamp_seconds", &[], unix(snapshot.reading.taken));
-    text.family("jobs", "gauge", "How many jobs there are, the disabled ones too.");
+    text.family("jobs", "gauge", "The number of jobs, including disabled ones.");
     text.sample("jobs", &[], runs.jobs.len());
 
-    text.family("runs_total", "counter", "Runs by how they ended, and occurrences that were not run.");
+    text.family("runs_total", "counter", "Runs by result, and occurrences that were not run.");
     for (name, job) in &runs.jobs {
         for (result, count) in RESULTS.iter().zip(job.results) {
             let labels = [("job", name.as_str()), ("org", job.org.as_str()), ("result", result.as_str())];
@@ -55,43 +55,43 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
     by_job(
         "runs_waiting",
         "gauge",
-        "Runs that wait for room, for the end of another, or to be tried again.",
+        "Runs waiting for a free slot, for the end of another run, or for a retry.",
         &|name, _| snapshot.job(name).map_or(0.0, |snapshot| snapshot.waiting as f64),
     );
     by_job(
         "next_run_timestamp_seconds",
         "gauge",
-        "When the next run should start; NaN where the job has no schedule.",
+        "When the next run should start; NaN if the job has no schedule.",
         &|name, _| snapshot.job(name).and_then(|snapshot| snapshot.next).map_or(f64::NAN, unix),
     );
     by_job(
         "last_run_timestamp_seconds",
         "gauge",
-        "When the last run ended, well or not; 0 where there was none.",
+        "When the last run ended, whether it succeeded or failed; 0 if there was none.",
         &|_, job| job.last.as_ref().map_or(0.0, |report| unix(report.ended)),
     );
     by_job(
         "last_success_timestamp_seconds",
         "gauge",
-        "When the last successful run ended; 0 where there was none.",
+        "When the last successful run ended; 0 if there was none.",
         &|_, job| job.last_success.map_or(0.0, unix),
     );
     by_job(
         "last_run_exit_status",
         "gauge",
-        "The exit status of the last run; NaN where there was none.",
+        "The exit status of the last run; NaN if there was none.",
         &|_, job| last(job, &|report| f64::from(report.exit_status)),
     );
     by_job(
         "last_run_duration_seconds",
         "gauge",
-        "How long the last run took; NaN where there was none.",
+        "How long the last run took; NaN if there was none.",
         &|_, job| last(job, &PastRun::seconds),
     );
     by_job(
         "last_run_records",
         "gauge",
-        "Records that the last run wrote; NaN where there was none.",
+        "Records that the last run wrote; NaN if there was none.",
         &|_, job| last(job, &|report| report.records as f64),
     );
     text.family("run_duration_seconds", "summary", "How long runs took.");
@@ -104,7 +104,7 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
     text.family(
         "http_requests_total",
         "counter",
-        "Requests to an org by the class of the response's status; none: no response came.",
+        "Requests to an org by the class of the response status; none if there was no response.",
     );
     for (org, traffic) in &runs.orgs {
         for (code, count) in ANSWERS.iter().zip(traffic.answers) {
@@ -125,7 +125,7 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
     by_org(
         "api_limit_used",
         "gauge",
-        "API requests used of the org's limit of 24 hours, everybody's, as of its last response; NaN before it.",
+        "API requests that all clients of the org used in 24 hours, as of its last response; NaN before the first.",
         &|org| org.api_limit.map_or(f64::NAN, |limit| limit.used as f64),
     );
     by_org(

@@ -323,7 +323,7 @@ impl<'a> Overview<'a> {
         });
         section("API limits", count, || {
             html! {
-                p.soft { "Everybody's API requests in 24 hours, as of the org's last response to sfexport." }
+                p.soft { "API requests of all clients of the org in 24 hours, as of its last response to sfexport." }
                 (table("API limits", COLUMNS, rows))
             }
         })

@@ -67,7 +67,7 @@ serve() {
     org=$!
     trap stop_serving EXIT
     for wait in $(seq 300); do
-        if grep -qs "^The org is up" "$log"; then
+        if grep -qs "^The org runs" "$log"; then
             break
         elif [ "$wait" = 300 ] || ! kill -0 $org; then
             echo "The org did not start:" >&2

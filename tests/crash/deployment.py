@@ -47,7 +47,7 @@ def embedded_org(binary, work, records):
         try:
             for _ in range(300):
                 said = (work / "org.log").read_text()
-                if "The org is up" in said:
+                if "The org runs" in said:
                     break
                 time.sleep(0.1)
             else:

@@ -59,7 +59,7 @@ class Org:
             command = [BINARY, "demo", "--serve", "--records", "3000", "--dir", folder]
             self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=PATH)
         for _ in range(300):
-            if "The org is up" in log.read_text():
+            if "The org runs" in log.read_text():
                 break
             time.sleep(0.1)
         else:

@@ -180,6 +180,8 @@ impl Deployment {
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
+        // The machine's zone must not matter.
+        command.env("TZ", "UTC");
         // A second pass of the checks makes every run as talkative as it gets.
         if let Some(level) = std::env::var_os("SFEXPORT_TESTS_LOG") {
             command.env("SFEXPORT_LOG", level);
@@ -207,7 +209,10 @@ impl Deployment {
         let line = format!("stty cols 100 rows 30; {} {redirected}", words.join(" "));
         let mut command = Command::new("script");
         command.env_clear().current_dir(self.directory.path()).stdin(Stdio::null());
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TERM", "xterm-256color");
+        command
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TERM", "xterm-256color")
+            .env("TZ", "UTC");
         command.envs(variables.iter().copied()).args(["-qec", &line, "/dev/null"]);
         let is_util_linux = Command::new("script").arg("--version").output();
         match is_util_linux {

@@ -30,8 +30,16 @@ impl Reading {
             Some(terms) => match FieldSelection::parse(terms) {
                 Ok(fields) => Some(fields),
                 Err(error) => {
-                    let what = format!("{} does not select fields; {}", quoted(&error.term), error.reason);
-                    self.mistake(file, section, "fields", what);
+                    let what = format!("{} does not select fields", quoted(&error.term));
+                    let hint = match error.term.contains(',') {
+                        true => {
+                            let terms: Vec<_> =
+                                error.term.split(',').map(|term| quoted(term.trim())).collect();
+                            format!("write a list: [{}]", terms.join(", "))
+                        }
+                        false => error.reason.to_owned(),
+                    };
+                    self.mistake(file, section, "fields", Problem::new(what, hint));
                     None
                 }
             },
@@ -44,7 +52,13 @@ impl Reading {
             }
         };
         if let Some(Origin::File { path, line: Some(line), .. }) = section.origin("object") {
-            self.query_origin = Some(QueryOrigin { file: path, line, is_exact: false });
+            let line_of = |key| match section.origin(key) {
+                Some(Origin::File { path: file, line, .. }) if file == path => line,
+                _ => None,
+            };
+            let (fields_line, condition_line) = (line_of("fields"), line_of("where"));
+            self.query_origin =
+                Some(QueryOrigin { file: path.clone(), line, is_exact: false, fields_line, condition_line });
         }
         Some(ObjectSource { object: object?, fields: fields?, condition: condition? })
     }

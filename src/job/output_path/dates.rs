@@ -2,12 +2,17 @@
 //! `$(date +%F)`. Taken literally, each would give one file that every run overwrites.
 
 use super::{FIELDS, TemplateError};
+use crate::job::path_text::shell_variable;
 
 /// Refuses a template that holds such a date outside its fields.
 pub(super) fn check(text: &str) -> Result<(), TemplateError> {
     if text.contains("$(") || text.contains("${") || text.contains('`') {
         let hint = "write a field: {date} is the day of the run, {date:%Y%m} its month";
         return Err(TemplateError::new("contains a substitution that only a shell makes").hint(hint));
+    }
+    if let Some(variable) = shell_variable(text) {
+        return Err(TemplateError::new(format!("contains {variable}, which only a shell replaces"))
+            .hint("write its value instead, or a field such as {date}"));
     }
     if let Some(found) = doubled_braces(text) {
         let name = found.trim_matches(['{', '}', ' ']);
