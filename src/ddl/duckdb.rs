@@ -1,4 +1,4 @@
-//! DuckDB: `CREATE TABLE` and `COPY`. It compares names without regard to case.
+//! DuckDB: `CREATE TABLE`, `read_csv` and `COPY`. It compares names without regard to case.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     for file in &export.files {
         let name = quoted(&file.table(&export.job));
         match export.form.format {
-            Format::Csv => command(&mut out, &copy_csv(&name, file, &export.form.csv)),
+            Format::Csv => load_csv(&mut out, &name, file, &export.form.csv),
             Format::Jsonl => command(
                 &mut out,
                 &format!(
@@ -72,18 +72,38 @@ fn type_name(field_type: FieldType) -> Cow<'static, str> {
     })
 }
 
-fn copy_csv(name: &str, file: &File, dialect: &CsvDialect) -> String {
+/// Appends the load of a CSV file. Datetimes are read as text and converted by name: the CSV reader of DuckDB 1.5 makes null
+/// of a text that is not a datetime, even if only the table's column says that it should be one.
+fn load_csv(out: &mut String, name: &str, file: &File, dialect: &CsvDialect) {
+    let is_datetime = |column: &&Column| column.field_type == FieldType::DateTime;
+    let converted: Vec<_> =
+        file.columns.iter().filter(is_datetime).map(|column| quoted(&column.name)).collect();
+    match converted.split_last() {
+        None => command(out, &format!("INSERT INTO {name} SELECT *")),
+        Some((last, others)) => {
+            let cast = |name: &str| format!("CAST({name} AS TIMESTAMPTZ) AS {name}");
+            command(out, &format!("INSERT INTO {name} SELECT * REPLACE ("));
+            others.iter().for_each(|name| command(out, &format!("    {},", cast(name))));
+            command(out, &format!("    {}", cast(last)));
+            command(out, ")");
+        }
+    }
     let character = |byte: u8| literal(&char::from(byte).to_string());
     let quote = character(dialect.quote);
     let options = [
-        "FORMAT csv".to_owned(),
-        "AUTO_DETECT false".to_owned(),
-        format!("HEADER {}", dialect.header),
-        format!("DELIMITER {}", character(dialect.delimiter).replace('\t', "\\t")),
-        format!("QUOTE {quote}"),
-        format!("ESCAPE {quote}"),
-        format!("NULLSTR {}", literal(&dialect.null)),
-        "ALLOW_QUOTED_NULLS false".to_owned(),
+        "auto_detect = false".to_owned(),
+        format!("header = {}", dialect.header),
+        format!("delim = {}", character(dialect.delimiter).replace('\t', "\\t")),
+        format!("quote = {quote}"),
+        format!("escape = {quote}"),
+        format!("nullstr = {}", literal(&dialect.null)),
+        "allow_quoted_nulls = false".to_owned(),
     ];
-    format!("COPY {name} FROM {} ({});", literal(&file.path), options.join(", "))
+    command(out, &format!("FROM read_csv({}, {}, columns = {{", literal(&file.path), options.join(", ")));
+    for (at, column) in file.columns.iter().enumerate() {
+        let comma = if at + 1 < file.columns.len() { "," } else { "" };
+        let type_name = if is_datetime(&column) { "VARCHAR".into() } else { type_name(column.field_type) };
+        command(out, &format!("    {}: {}{comma}", literal(&column.name), literal(&type_name)));
+    }
+    command(out, "});");
 }

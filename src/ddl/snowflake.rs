@@ -93,7 +93,9 @@ fn load(out: &mut String, export: &Export, file: &File) {
         command(out, &format!("        {}{comma}", value(at, column, &export.form)));
     }
     command(out, &format!("    FROM {}", literal(&format!("@{STAGE}/{base}.gz"))));
-    command(out, &format!(") FILE_FORMAT = ({}) ON_ERROR = ABORT_STATEMENT;", file_format(&export.form)));
+    // Without FORCE, an export that has not changed since the last load is skipped, even if the table is empty now.
+    let options = "ON_ERROR = ABORT_STATEMENT FORCE = TRUE";
+    command(out, &format!(") FILE_FORMAT = ({}) {options};", file_format(&export.form)));
 }
 
 /// The value of a column, which is a cell, or a part of the only cell.

@@ -145,7 +145,7 @@ fn a_name_or_a_path_with_quotes_ends_no_literal() {
     let postgres = written(Target::Postgres);
     assert!(postgres.contains("    \"a\"\"b`c\" text\n"), "{postgres}");
     assert!(postgres.contains(r#"PROGRAM 'tr -d "\\000" < ''it''\''''s "1".csv''' WITH"#), "{postgres}");
-    assert!(written(Target::DuckDb).contains("FROM 'it''s \"1\".csv' ("));
+    assert!(written(Target::DuckDb).contains("FROM read_csv('it''s \"1\".csv', "));
     let bigquery = written(Target::BigQuery);
     assert!(bigquery.contains("    `a_b_c` STRING\n"), "{bigquery}");
     assert!(bigquery.ends_with("DATASET.a 'it'\\''s \"1\".csv'\n"), "{bigquery}");

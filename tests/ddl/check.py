@@ -60,6 +60,13 @@ def jobs():
         f'soql = "{NESTED}"\noutput = "{{job}}.csv"\nnumbers = "as_sent"\n'
         '[csv]\ndelimiter = ";"\nquote = "\'"\nnull = "NULL"\nheader = false\n'
     )
+    # The name before a field is the object's own in one, and a parent's in the other.
+    prefixed = "SELECT Id, (SELECT Contact.LastName FROM Account.Contacts), (SELECT What.Name FROM Tasks) FROM Account"
+    described = "SELECT FIELDS(STANDARD), Owner.CreatedDate FROM Opportunity"
+    for name, soql in (("prefixed", prefixed), ("described", described)):
+        for format in ("csv", "jsonl"):
+            files[f"{name}-{format}"] = f'soql = "{soql}"\noutput = "{{job}}.{format}"\n'
+    files["parents-jsonl"] = 'object = "Contact"\nfields = ["*", "account.OWNER.name"]\noutput = "{job}.jsonl"\n'
     files["attributes"] = f'soql = "{NESTED}"\noutput = "{{job}}.jsonl"\nattributes = true\n'
     named = f'column_names = "snake"\ndatetimes = "rfc3339"\n[columns]\n"Owner.Name" = "Keeper"\n'
     for format in ("csv", "jsonl"):
@@ -491,6 +498,16 @@ def types_are_the_orgs(described):
         expect(column["type"] == kind, f"{described.name}: {column['name']} is {column['type']} instead of {kind}")
 
 
+def times(directory, postgres):
+    """Whether a time as the org sends it is one to the engines whose tables have times. The data has none."""
+    sent = "13:30:00.000Z"
+    (time,) = duckdb.execute(f"SELECT CAST('{sent}' AS TIME)").fetchone()
+    expect(time == datetime.time(13, 30), f"DuckDB: {sent} is {time}")
+    time = shell(f"""psql -qAt -c "SELECT '{sent}'::time" """, directory, postgres.env)
+    expect(time == "13:30:00\n", f"Postgres: {sent} is {time}")
+    passed(f"{sent} is a time")
+
+
 def awkward(records):
     """The data is only worth comparing with if it holds what loaders stumble over."""
     texts = [cell for record in records for cell in record.values() if isinstance(cell, str)]
@@ -521,6 +538,7 @@ def main():
             records = Records(directory)
             awkward(records.of("SELECT FIELDS(ALL) FROM Account LIMIT 200"))
             os.chdir(directory)
+            times(directory, postgres)
             for name in jobs():
                 described = Described(name, directory, records)
                 if name.split("-")[0] in OBJECTS:

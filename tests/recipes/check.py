@@ -151,11 +151,16 @@ def in_duckdb(org, work):
     os.chdir(directory)
     with duckdb.connect("crm.duckdb") as database:
         database.sql("SET TimeZone = 'UTC'")
-        by_owner, to_parquet = page.unnamed("sql")
+        by_owner, by_parent, to_parquet = page.unnamed("sql")
         owners = database.execute(by_owner).fetchall()
         database.execute(to_parquet)
+        parents = database.execute(by_parent).fetchall()
         table = database.sql("SELECT * FROM accounts").to_arrow_table().to_pylist()
         opportunities = database.sql("SELECT * FROM opportunities").to_arrow_table().to_pylist()
+    for record in opportunities:
+        account = record.pop("Account")
+        record["Account.Name"] = account and account["Name"]
+    expect([row[2] for row in parents] == [record["Account.Name"] for record in opportunities], "DuckDB: the parents differ")
     wanted = [typed(row) for row in rows]
     same("DuckDB", wanted, table)
     same("DuckDB, Parquet", wanted, pyarrow.parquet.read_table("accounts.parquet").to_pylist())
@@ -163,6 +168,14 @@ def in_duckdb(org, work):
     counted = {}
     for row in rows:
         counted[row["Owner.Name"]] = counted.get(row["Owner.Name"], 0) + 1
+    # A value that is not of its column's type changes nothing.
+    path = directory / "exports" / "accounts.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("+0000", "?", 1), encoding="utf-8")
+    load = page.unnamed("sh")[1].splitlines()[1]
+    shell(load, directory, status=1)
+    with duckdb.connect("crm.duckdb") as database:
+        (kept,) = database.execute("SELECT count(CreatedDate) FROM accounts").fetchone()
+    expect(kept == len(rows), f"DuckDB: {kept} rows after a load that failed")
     expect({owner: count for owner, count, _ in owners} == counted, f"DuckDB: accounts by owner {owners}")
     passed(f"DuckDB: {len(rows)} accounts from CSV and in Parquet, {len(opportunities)} opportunities from JSON Lines, each cell alike")
 
@@ -229,7 +242,7 @@ def in_postgres(org, work):
         # Twice, as on two nights.
         for _ in range(2):
             shell(load, directory, postgres.env)
-        query = "SELECT * FROM accounts ORDER BY id COLLATE \\\"C\\\""
+        query = "SELECT * FROM accounts ORDER BY \\\"Id\\\" COLLATE \\\"C\\\""
         command = f'psql -q -c "SET timezone TO UTC" -c "COPY ({query}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)" > loaded.csv'
         shell(command, directory, postgres.env)
         with open(directory / "loaded.csv", newline="", encoding="utf-8") as file:
@@ -263,45 +276,51 @@ def expected_of_postgres(name, cell):
 def parsed(text, dialect):
     """The statements of a script; each must be valid in the dialect."""
     statements = sqlglot.parse(text, dialect=dialect, error_level=sqlglot.ErrorLevel.RAISE)
-    return [statement for statement in statements if statement is not None]
+    # Comments behind the last statement are one too.
+    return [statement for statement in statements if statement is not None and not isinstance(statement, sql.Semicolon)]
 
 
 def for_bigquery(org, work):
     page = Page("bigquery.md")
     directory = reader(org, work / "bigquery", page)
-    shell("sfexport run --all", directory)
-    (schema,) = (json.loads(block) for block in page.unnamed("json"))
-    kinds = {"STRING": str, "NUMERIC": (int, float), "INTEGER": int, "BOOLEAN": bool, "RECORD": dict}
+    describe, load = page.unnamed("sh")
+    shell(describe, directory)
+    shell("sfexport run accounts_jsonl", directory)
+    script = (directory / "bigquery_staging.sql").read_text()
+    (staging,) = parsed(script, "bigquery")
+    (shown,) = page.unnamed("sql")
+    expect(shown in script, f"BigQuery: the page shows\n{shown}instead of\n{script}")
+    columns = [column.name for column in staging.this.expressions]
     records = lines_of(directory / "exports" / "accounts.jsonl")
     expect(len(records) > 2000, f"BigQuery: {len(records)} records")
     for record in records:
-        expect(list(record) == [field["name"] for field in schema], f"BigQuery: {list(record)} is not the schema")
-        for field in schema:
-            value = record[field["name"]]
-            fits = isinstance(value, kinds[field["type"]]) or value is None and field.get("mode") != "REQUIRED"
-            expect(fits, f"BigQuery: {field['name']} is {value!r}")
-            for inner in field.get("fields", []) if value else []:
-                expect(isinstance(value[inner["name"]], kinds[inner["type"]]), f"BigQuery: {field['name']} is {value!r}")
-        timestamp(record["CreatedDate"])
+        expect(list(record) == columns, f"BigQuery: {list(record)} is not the table")
+        expect(record["CreatedDate"].endswith("Z") and timestamp(record["CreatedDate"]), f"BigQuery: {record}")
+    # The page loads from a bucket, otherwise by the command that is in the script.
+    (command,) = [line for line in load.splitlines() if line.startswith("bq load")]
+    flags = [word for word in command.split() if word.startswith("--")]
+    expect(f"bq load {' '.join(flags)} DATASET.accounts_jsonl exports/accounts.jsonl\n" in script, f"BigQuery: {command}")
     (create,) = parsed(page.files()["bigquery_accounts.sql"], "bigquery")
     named = {column.parts[0].name for column in create.find_all(sql.Column)}
-    expect(named == {field["name"] for field in schema}, f"BigQuery: the query names {named}")
-    passed(f"BigQuery: {len(records)} records fit the schema; the SQL parses and names its fields")
+    expect(named == set(columns), f"BigQuery: the query names {named}")
+    passed(f"BigQuery: {len(records)} records have the columns of the table; the SQL parses and names its fields")
 
 
 def for_snowflake(org, work):
     page = Page("snowflake.md")
     directory = reader(org, work / "snowflake", page)
-    shell("sfexport run --all", directory)
+    once, nightly = page.unnamed("sh")
+    # There is no Snowflake here.
+    for commands in (once, nightly):
+        shell("\n".join(line for line in commands.splitlines() if not line.startswith("snow ")), directory)
     header = list(rows_of(directory / "exports" / "accounts.csv")[0])
-    setup = parsed(page.files()["snowflake_setup.sql"], "snowflake")
-    (table,) = (create for create in setup if create.args.get("kind") == "TABLE")
+    (table,) = parsed((directory / "snowflake_accounts.sql").read_text(), "snowflake")
     columns = [column.name for column in table.find_all(sql.ColumnDef)]
-    snake = [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.replace(".", "")).lower() for name in header]
-    expect(columns == snake, f"Snowflake: {columns} for {snake}")
-    load = parsed(page.files()["snowflake_load.sql"], "snowflake")
+    expect(columns == [name.upper() for name in header], f"Snowflake: {columns} for {header}")
+    load = parsed((directory / "snowflake_load.sql").read_text(), "snowflake")
     kinds = [type(statement).__name__ for statement in load]
-    expect(kinds == ["Put", "Create", "Copy", "Insert"], f"Snowflake: snowflake_load.sql is {kinds}")
+    expect(kinds == ["Create", "Create", "Put", "Copy", "Insert"], f"Snowflake: snowflake_load.sql is {kinds}")
+    expect(load[3].this.name == "accounts_new", f"Snowflake: the load goes into {load[3].this}")
     passed(f"Snowflake: the SQL parses; its table has the {len(columns)} columns of the file in their order")
 
 
