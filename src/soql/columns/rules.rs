@@ -388,7 +388,7 @@ mod tests {
                 (cells[1], cells[3])
             })
             .collect();
-        assert_eq!(rows.len(), 16);
+        assert_eq!(rows.len(), 17);
         for (name, expected) in rows {
             assert_eq!(snake(name), expected, "{name}");
         }
