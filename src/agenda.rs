@@ -54,24 +54,24 @@ pub struct Plan {
 /// How much may run at once, and how long a stop may take.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Runs of the whole process; at least 1.
+    /// How many runs the process may have at once; at least 1.
     pub runs: usize,
-    /// Runs of an org that has a limit of its own.
+    /// How many runs orgs with a separate limit may have at once.
     pub runs_of: BTreeMap<OrgName, usize>,
     /// How long after the first signal runs are cancelled.
     pub shutdown_grace: Duration,
 }
 
-/// What the agenda knows of a job.
+/// A job, as far as the agenda needs it.
 #[derive(Debug, Clone)]
 pub struct PlannedJob {
     /// Its name.
     pub name: JobName,
     /// The org whose limit its runs count against.
     pub org: OrgName,
-    /// When it runs by itself; `None` if it is disabled or has no schedule.
+    /// Its schedule; `None` if it is disabled or has none.
     pub schedule: Option<Schedule>,
-    /// What is done about occurrences missed, overlapping or failed.
+    /// What to do about missed, overlapping or failed occurrences.
     pub policy: Policy,
 }
 
@@ -86,34 +86,34 @@ impl From<&Job> for PlannedJob {
     }
 }
 
-/// What has happened.
+/// Something that has happened.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// Nothing but time.
+    /// Time has passed.
     Tick,
-    /// The run of a job has come to its end; a run that could not even start has too.
+    /// The run of a job has ended, or could not be started.
     Ended {
         /// The job.
         job: JobName,
-        /// What the run ended with.
+        /// How the run ended.
         exit: Exit,
     },
     /// The configuration was reloaded and is valid as a whole. Nothing changes while the agenda is stopping.
     Reload(Plan),
-    /// SIGTERM or SIGINT, the first one; a further one is nothing to the agenda.
+    /// The first SIGTERM or SIGINT. Further ones do not concern the agenda.
     Signal,
 }
 
-/// What is to be done.
+/// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Start a run, and tell of its end with [`Event::Ended`]. A job has one run at a time.
+    /// Start a run, and report its end with [`Event::Ended`]. A job has one run at a time.
     Start {
         /// The job.
         job: JobName,
         /// The occurrence, before jitter.
         scheduled: Timestamp,
-        /// Which of the occurrence's runs this is; 1 is the first.
+        /// The number of this run among the occurrence's runs, from 1.
         attempt: u32,
     },
     /// Cancel the job's run. Its end is awaited.
@@ -121,18 +121,18 @@ pub enum Action {
         /// The job.
         job: JobName,
     },
-    /// Tell that a failed run is tried again, and when.
+    /// Report that a failed run will be retried, and when.
     Retry {
         /// The job.
         job: JobName,
         /// The occurrence.
         scheduled: Timestamp,
-        /// Which run the next one will be.
+        /// The number of the next run.
         attempt: u32,
-        /// When, at the earliest.
+        /// The earliest time.
         at: Timestamp,
     },
-    /// Record that occurrences are not run, or not again.
+    /// Record that occurrences are not run, or not retried.
     PassOver {
         /// The job.
         job: JobName,
@@ -140,19 +140,19 @@ pub enum Action {
         first: Timestamp,
         /// The last of them.
         last: Timestamp,
-        /// How many; [`MAX_COUNTED`] stands for that many or more.
+        /// Their number; [`MAX_COUNTED`] means that many or more.
         count: usize,
         /// Why.
         why: PassedOver,
     },
-    /// Keep this mark, whole and flushed, before any later action is carried out.
+    /// Write and flush this mark before any later action is carried out.
     Mark {
         /// The job.
         job: JobName,
-        /// How far its schedule has come.
+        /// The position in its schedule.
         mark: Mark,
     },
-    /// Remove the job's mark: it has no schedule any more.
+    /// Remove the job's mark, because it no longer has a schedule.
     Forget {
         /// The job.
         job: JobName,
@@ -166,9 +166,9 @@ pub enum Action {
 pub enum PassedOver {
     /// Missed, and `catch_up = "none"`.
     NotCaughtUp,
-    /// Missed, and a later occurrence is due too, which `catch_up = "latest"` or a queue of one prefers.
+    /// Missed, and a later occurrence is also due, which `catch_up = "latest"` or a queue of one runs instead.
     Overtaken,
-    /// Missed, with more after it than `catch_up = "all"` runs: [`CATCH_UP_CAP`].
+    /// Missed, and followed by more occurrences than `catch_up = "all"` runs, [`CATCH_UP_CAP`].
     TooMany,
     /// Missed, and later than `start_deadline` allows.
     TooLate,
@@ -176,9 +176,9 @@ pub enum PassedOver {
     ScheduleChanged,
     /// Skipped: the job was running, and `overlap = "skip"`.
     Overlap,
-    /// Skipped: still waiting when a later one took its place, with `overlap = "replace"`.
+    /// Skipped: replaced by a later one while it was waiting, with `overlap = "replace"`.
     Replaced,
-    /// Given up: the process died each time the job ran, once more often than `retries`.
+    /// Given up: the process died each time the job ran, more than `retries` times.
     ProcessDied,
 }
 
@@ -187,13 +187,13 @@ pub enum PassedOver {
 pub struct JobSnapshot {
     /// The job.
     pub job: JobName,
-    /// When its next run should start, with jitter, if all goes by the schedule.
+    /// When its next run should start by its schedule, with jitter.
     pub next: Option<Timestamp>,
     /// The occurrence that is running.
     pub running: Option<Timestamp>,
-    /// How many runs wait for room, for the end of another, or to be tried again.
+    /// How many runs are waiting for a free slot, for the end of another run, or for a retry.
     pub waiting: usize,
-    /// When the first of them may start; in the past if it waits for room.
+    /// When the first of them may start; in the past if it is waiting for a free slot.
     pub may_start: Option<Timestamp>,
 }
 
@@ -205,8 +205,8 @@ struct Stopping {
 }
 
 impl Agenda {
-    /// An agenda that goes on where the marks say. A job without a mark, or with that of another schedule, begins
-    /// now. What follows from it is answered with the first event.
+    /// An agenda that continues from the marks. A job without a mark, or with one of another schedule, starts now. The
+    /// resulting actions are returned for the first event.
     #[must_use]
     pub fn new(plan: Plan, mut marks: BTreeMap<JobName, Mark>, now: Now) -> Self {
         let mut agenda = Self {
@@ -231,7 +231,7 @@ impl Agenda {
         agenda
     }
 
-    /// What follows from an event, in the order in which it is to be done.
+    /// The actions that follow from an event, in order.
     pub fn apply(&mut self, event: Event, now: Now) -> Vec<Action> {
         self.set_clock(now);
         match event {
@@ -250,7 +250,7 @@ impl Agenda {
         std::mem::take(&mut self.actions)
     }
 
-    /// The time by which [`Agenda::apply`] must be called again; `None`: only an event can change anything.
+    /// The time by which [`Agenda::apply`] must be called again; `None` if only an event can change anything.
     #[must_use]
     pub fn wake(&self) -> Option<Timestamp> {
         match self.stopping {
@@ -270,13 +270,13 @@ impl Agenda {
         })
     }
 
-    /// The mark of every job that has a schedule, as it was last given out.
+    /// The latest mark of every job with a schedule.
     pub fn marks(&self) -> impl Iterator<Item = (&JobName, &Mark)> {
         self.states.iter().filter_map(|(job, state)| Some((job, state.mark()?)))
     }
 
-    /// Occurrences follow the wall clock; the wait before a retry and the grace of a stop don't. If the wall clock was
-    /// set, they move with it.
+    /// Occurrences follow the wall clock, but waits before retries and the grace period do not. If the wall clock was set,
+    /// they are moved with it.
     fn set_clock(&mut self, now: Now) {
         let before = std::mem::replace(&mut self.now, now);
         let passed = now.elapsed.saturating_sub(before.elapsed);
@@ -380,7 +380,7 @@ impl Agenda {
         }
     }
 
-    /// The first of those that start only while nothing else runs, if nothing does.
+    /// The first of the runs that start only while nothing else runs, if nothing does.
     fn first_alone(&self) -> Option<(OrgName, JobName)> {
         let (_, _, name) =
             self.alone.first().filter(|_| self.running.values().all(|running| *running == 0))?;

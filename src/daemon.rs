@@ -162,6 +162,8 @@ pub struct Handle {
     /// When the loop last turned, in milliseconds on the monotonic clock; 0 means not yet.
     turned: Arc<AtomicU64>,
     stopping: Arc<AtomicBool>,
+    /// Whether the state directory was deleted and could not be recreated.
+    lost_state: Arc<AtomicBool>,
 }
 
 impl Handle {
@@ -205,6 +207,12 @@ impl Handle {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed) || self.commands.is_closed()
+    }
+
+    /// Whether the state directory is gone, so every run would fail.
+    #[must_use]
+    pub fn has_lost_state(&self) -> bool {
+        self.lost_state.load(Ordering::Relaxed)
     }
 
     fn send(&self, command: Command) {
@@ -251,6 +259,7 @@ impl Daemon {
             clock: Arc::clone(&clock),
             turned: Arc::default(),
             stopping: Arc::default(),
+            lost_state: Arc::default(),
         };
         Ok(Self {
             reader,
@@ -329,6 +338,7 @@ impl Daemon {
 
     /// Handles a state directory that somebody has deleted.
     fn keep_directory(&mut self, directory: Directory) {
+        self.handle.lost_state.store(matches!(directory, Directory::Lost(_)), Ordering::Relaxed);
         match directory {
             Directory::Kept => self.directory_trouble = None,
             Directory::Created(lock) => {

@@ -25,26 +25,26 @@ use crate::salesforce::response::Head;
 use body::{Body, Wrong};
 use proxy::{Proxies, Proxy};
 
-/// One client for the whole process: its connections are kept alive between the requests of all runs.
+/// One client for the whole process. All runs share its connections.
 pub struct Http {
     settings: config::Http,
     proxies: Proxies,
-    /// Those that connect directly, through the proxy for https, and through the one for http.
+    /// The clients that connect directly, through the proxy for https, and through the proxy for http.
     clients: [OnceLock<Client>; 3],
     /// Problems with certificates in `ca_file`.
     left_out: OnceLock<Vec<String>>,
 }
 
 impl Http {
-    /// A client with these time-outs and bounds, and the proxies of the environment. Nothing else is set up before the
-    /// first request.
+    /// A client with these time-outs and limits, and the proxies of the environment. Everything else is set up at the first
+    /// request.
     #[must_use]
     pub fn new(settings: config::Http) -> Self {
         let (clients, left_out) = Default::default();
         Self { settings, proxies: Proxies::of_environment(), clients, left_out }
     }
 
-    /// Reads `ca_file` without a request, and gives a sentence for each certificate that cannot be used.
+    /// Reads `ca_file` without a request, and returns a sentence for each certificate that cannot be used.
     ///
     /// # Errors
     /// If none of them can be used.
@@ -59,11 +59,11 @@ impl Http {
         self.left_out.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Sends a call once to the host of `origin`, and gives the head of its response, whatever its status; the body
-    /// follows by [`Response::more`] or [`Response::read`]. `token` goes into the `Authorization` header.
+    /// Sends a call once to the host of `origin`, and returns the head of the response, whatever its status. The body follows
+    /// with [`Response::more`] or [`Response::read`]. `token` is sent in the `Authorization` header.
     ///
     /// # Errors
-    /// [`FaultKind::Unreachable`] if no response came. A `ca_file` that cannot be used is not worth a retry.
+    /// [`FaultKind::Unreachable`] if there was no response. A `ca_file` that cannot be used is not worth a retry.
     pub async fn send(
         &self,
         origin: &str,
@@ -113,11 +113,10 @@ impl Http {
         Ok(Response::new(response, cap, host))
     }
 
-    /// Posts JSON to a URL that is a secret, once, and waits for the head of the response; how long is for the caller
-    /// to decide.
+    /// Posts JSON once to a secret URL, and waits for the head of the response. The caller limits the time.
     ///
     /// # Errors
-    /// If there was no response, or not one of success; without the URL.
+    /// If there was no successful response. The URL is not shown.
     pub async fn tell(&self, url: &SecretString, json: String) -> Result<(), String> {
         let parsed = Url::parse(url.expose_secret()).map_err(|_| "the address is not a URL".to_owned())?;
         let (client, proxy) = self.client(&parsed).map_err(|fault| fault.what)?;
@@ -152,7 +151,7 @@ impl Http {
             };
             return network::proxy_fault(host, proxy, status, error);
         }
-        // Connecting includes TLS: only a connection tells which of the two took too long.
+        // Connecting includes TLS. Only a separate connection shows which of the two took too long.
         if error.is_timeout() && error.is_connect() && self.takes_connections(target).await {
             return Fault::new(
                 FaultKind::Unreachable,
@@ -163,7 +162,7 @@ impl Http {
         network::fault(host, error)
     }
 
-    /// Whether something listens where an https URL leads.
+    /// Whether something listens at the host and port of an https URL.
     async fn takes_connections(&self, target: &Url) -> bool {
         let (Some(host), Some(port), "https") =
             (target.host_str(), target.port_or_known_default(), target.scheme())
@@ -206,7 +205,7 @@ impl Http {
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.idle_timeout)
             .dns_resolver(Arc::new(network::Resolver))
-            // The environment's proxies are ours to choose.
+            // The proxies of the environment are handled here.
             .no_proxy()
             .http1_only();
         if let Some(proxy) = proxy {
@@ -267,7 +266,7 @@ fn host_and_port(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// A response whose body may still be on its way.
+/// A response whose body may still be arriving.
 pub struct Response {
     /// Its status and headers.
     pub head: Head,
@@ -289,8 +288,7 @@ impl Response {
         Self { head, cap, body: Body::new(gzip), host, response }
     }
 
-    /// Gives the body a buffer to use instead of its own; its content is dropped. Before the first
-    /// [`Response::more`].
+    /// Makes the body use this buffer, whose content is dropped. Must be called before the first [`Response::more`].
     pub fn fill(&mut self, buffer: Vec<u8>) {
         self.body.fill(buffer);
     }
@@ -335,12 +333,12 @@ impl Response {
         self.body.bytes()
     }
 
-    /// Keeps only this part of the body, which has arrived whole.
+    /// Keeps only this part of the complete body.
     pub fn keep(&mut self, part: Range<usize>) {
         self.body.keep(part);
     }
 
-    /// Takes the bytes that have arrived; later bytes go to a new buffer. For bodies too large to hold whole.
+    /// Takes the bytes that have arrived; later bytes go to a new buffer. For bodies that are too large for memory.
     #[must_use]
     pub fn take_body(&mut self) -> Vec<u8> {
         self.body.take()

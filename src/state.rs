@@ -1,5 +1,5 @@
 //! State between runs: locks, journals of unfinished runs, schedule marks, columns and the history. `export` and `daemon`
-//! decide what follows from it; nothing here touches an output.
+//! decide what to do with it. Nothing here touches an output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -50,30 +50,29 @@ const LOADED: &str = "loaded.json";
 /// runs.lock             held while the history is appended to or pruned
 /// daemon.lock           held by the daemon
 /// locks/KEY.lock        held while a job runs against an org
-/// locks/JOB.lock        shared by a job's runs; version 0.1 takes it for itself alone
+/// locks/JOB.lock        shared by a job's runs; version 0.1 takes it exclusively
 /// locks/outputs/HASH    held while an output is written
-/// journal/KEY.json      what a run that has not ended must not forget
+/// journal/KEY.json      what is needed to recover an unfinished run
 /// marks/KEY.json        how far the job's schedule has come
 /// columns/KEY.json      the columns of the last successful run
-/// fields/KEY.json       the order of an object's fields, those that are gone included
+/// fields/KEY.json       the order of an object's fields, including removed ones
 /// loaded.json           the files that the daemon read its configuration from
 /// ```
 ///
-/// KEY is `JOB@ORG`, with `@OBJECT` for one export of a set. A lock is the kernel's, on an open file: whether the file
-/// exists, and what is in it, means nothing. Everything here blocks for as long as the disk takes, usually a few
-/// milliseconds.
+/// KEY is `JOB@ORG`, with `@OBJECT` for one export of a set. Locks are held by the kernel on open files, so the existence
+/// and the content of a lock file mean nothing. All calls block on the disk, usually for a few milliseconds.
 #[derive(Debug, Clone)]
 pub struct State {
     directory: PathBuf,
     store: Arc<dyn Store>,
 }
 
-/// The lock on one key, held until it is dropped. Operations that only the job's own run may do require it.
+/// The lock on one key, held until it is dropped. Operations that only the job's own run may perform require it.
 #[derive(Debug)]
 pub struct JobLock {
     key: ExportKey,
     _lock: Lock,
-    /// Keeps processes of version 0.1 from running the job; one for all objects of a set.
+    /// Prevents processes of version 0.1 from running the job. All objects of a set share it.
     _of_0_1: Option<Lock>,
 }
 
@@ -85,7 +84,7 @@ impl JobLock {
     }
 }
 
-/// A document and whose it is. The file's name says that too, but one that is too long is cut.
+/// A document with its key. The file's name has the key too, but is cut if it is too long.
 #[derive(Serialize, Deserialize)]
 struct Kept<T> {
     job: String,
@@ -111,25 +110,29 @@ impl<T> Kept<T> {
 }
 
 impl State {
-    /// The state in `directory`, which is created with mode 0700 if it is missing, because the history holds what orgs
-    /// answered. To share it, create it with another mode before.
+    /// The state in `directory`. If it is missing, it is created with mode 0700, because the history contains responses of
+    /// orgs. To share it, create it with another mode first.
     ///
     /// # Errors
     /// If it cannot be created or written to.
     pub fn open(directory: &Path) -> Result<Self, StateError> {
         let state = Self::at(directory)?;
+        if let Some(parent) = state.directory.parent() {
+            make_directories(parent)?;
+        }
         state.create()?;
-        // A run finds out before it begins, not when it has a report to write.
+        // This way a run fails before it begins, not when it has a report to write.
         history::probe(&state.directory)?;
         Ok(state)
     }
 
-    /// Creates the directory and its subdirectories if they are missing: somebody may delete them at any time.
+    /// Creates the directory and its subdirectories if they are missing, because somebody may delete them at any time. The
+    /// directories above it are not created: if they are gone too, so is the deployment.
     ///
     /// # Errors
     /// If one of them cannot be created.
     pub fn create(&self) -> Result<(), StateError> {
-        // Only the directory itself is private: exports may be next to it.
+        // Only the directory itself is private, since exports may be next to it.
         make_directory(&self.directory, 0o700)?;
         for inner in ["locks", "locks/outputs", JOURNAL, MARKS, COLUMNS, FIELDS] {
             make_directory(&self.directory.join(inner), 0o777)?;
@@ -148,7 +151,7 @@ impl State {
         }
     }
 
-    /// The state in `directory` for reading: nothing is created, and what is missing reads as empty.
+    /// The state in `directory` for reading. Nothing is created, and missing files are treated as empty.
     ///
     /// # Errors
     /// If a relative `directory` has nothing to be relative to.
@@ -157,13 +160,13 @@ impl State {
         Ok(Self { store: Arc::new(LocalStore::new(absolute.clone())), directory: absolute })
     }
 
-    /// Locks a key for one run. An object's key is locked beside that of its job as a whole.
+    /// Locks a key for one run. The key of an object is locked in addition to that of its whole job.
     ///
     /// # Errors
-    /// [`LockError::Held`] if it runs already, in this process or another.
+    /// [`LockError::Held`] if it is already running, in this process or another.
     pub fn lock_job(&self, key: &ExportKey) -> Result<JobLock, LockError> {
         let target = || LockTarget::Job(key.clone());
-        // What 0.1 left of the job is carried over by one run at a time, whatever its org.
+        // Only one run at a time may convert the job's files of version 0.1, whatever its org.
         let legacy = [legacy::UNFINISHED, COLUMNS].map(|kind| legacy::name(kind, key.job()));
         let is_legacy = legacy.iter().any(|name| self.store.location(name).symlink_metadata().is_ok());
         let mode = if is_legacy { Mode::Exclusive } else { Mode::Shared };
@@ -184,27 +187,27 @@ impl State {
         }
     }
 
-    /// Locks an output, so two jobs whose paths meet do not write it at once.
+    /// Locks an output, so two jobs with the same path cannot write it at once.
     ///
     /// # Errors
-    /// [`LockError::Held`] if another run writes it.
+    /// [`LockError::Held`] if another run is writing it.
     pub fn lock_output(&self, output: &Location) -> Result<Lock, LockError> {
         let path = self.output_lock(output);
         let lock = lock::try_lock(&path, Mode::Exclusive, || LockTarget::Output(output.clone()))?;
-        // One file per path would be one per night if the path contains the date.
+        // A file for each path would mean a new file every night if the path contains the date.
         Ok(lock.removed_at_end())
     }
 
-    /// Whether `lock` is [`State::lock_output`]'s of this output.
+    /// Whether `lock` is the lock of this output from [`State::lock_output`].
     #[must_use]
     pub fn is_lock_of(&self, lock: &Lock, output: &Location) -> bool {
         lock.is_at_path(&self.output_lock(output))
     }
 
-    /// Locks the state directory for the one daemon that it may have.
+    /// Locks the state directory for a daemon. There can be only one.
     ///
     /// # Errors
-    /// [`LockError::Held`] if a daemon runs on it.
+    /// [`LockError::Held`] if another daemon uses it.
     pub fn lock_daemon(&self) -> Result<Lock, LockError> {
         let path = self.directory.join("daemon.lock");
         let lock = || lock::try_lock(&path, Mode::Exclusive, || LockTarget::Daemon(self.directory.clone()));
@@ -218,15 +221,15 @@ impl State {
         lock()
     }
 
-    /// Whether a daemon runs on it. Nothing is created or written.
+    /// Whether a daemon uses it. Nothing is created or written.
     ///
     /// # Errors
-    /// If the lock cannot be looked at.
+    /// If the lock cannot be checked.
     pub fn has_daemon(&self) -> Result<bool, LockError> {
         lock::is_held(&self.directory.join("daemon.lock"))
     }
 
-    /// Notes what the next run must know if this one dies; on the disk when it returns.
+    /// Records what the next run must know if this one dies. It is on disk when the call returns.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -237,18 +240,19 @@ impl State {
         self.write_entries(lock, &entries, version.as_ref())
     }
 
-    /// What earlier runs of the key, all dead since its lock is held, did not finish. What 0.1 left is carried over.
+    /// What earlier runs of the key did not finish. They are all dead, because its lock is held. Files of version 0.1 are
+    /// converted.
     ///
     /// # Errors
-    /// If it cannot be read, and [`StateError::UnknownEntry`] if a later version noted something.
+    /// If it cannot be read, and [`StateError::UnknownEntry`] if a later version recorded something unknown.
     pub fn journal(&self, lock: &JobLock) -> Result<Journal, StateError> {
         self.carry_over(lock)?;
         let path = self.store.location(&names::document(JOURNAL, lock.key()));
         self.entries(lock.key())?.0.all(&path)
     }
 
-    /// The publishes that others than this key's runs did not finish, with their keys: the job may have been renamed
-    /// since, or its output moved. What cannot be read is left to its own job.
+    /// The publishes that runs of other keys did not finish, with their keys: a job may have been renamed, or its output
+    /// moved. Journals that cannot be read are left to their own job.
     ///
     /// # Errors
     /// If the journals cannot be listed.
@@ -265,14 +269,14 @@ impl State {
             let Some(job) = legacy::job_of(&name) else { continue };
             let left: Option<legacy::Unfinished> = self.read(&name).ok().flatten().map(|(left, _)| left);
             let journal = Journal::new(left.map(legacy::Unfinished::into_entries).unwrap_or_default());
-            // 0.1 did not note the org. Whose run carries it over makes no difference to its files.
+            // Version 0.1 did not record the org. The files are the same whichever run converts it.
             let key = ExportKey::new(job, own.key().org().clone());
             found.extend(journal.intents().map(|intent| (key.clone(), intent.clone())));
         }
         Ok(found)
     }
 
-    /// Forgets what was noted, after all of it is published, removed or discarded, except for the stages that `remain`.
+    /// Removes the records after everything is published, removed or discarded, except for the stages that `remain`.
     ///
     /// # Errors
     /// If the journal cannot be removed or written.
@@ -292,7 +296,7 @@ impl State {
         self.write_entries(lock, &entries, version.as_ref())
     }
 
-    /// Appends a run to the history; on the disk when it returns.
+    /// Appends a run to the history. It is on disk when the call returns.
     ///
     /// # Errors
     /// If it cannot be written; the history is then as it was.
@@ -300,7 +304,7 @@ impl State {
         self.append_within(report, history::LOCK_PATIENCE)
     }
 
-    /// The same, waiting no longer than `patience` for somebody who has locked the history.
+    /// The same, but waits no longer than `patience` if the history is locked.
     ///
     /// # Errors
     /// If it cannot be written; the history is then as it was.
@@ -308,8 +312,7 @@ impl State {
         self.in_directory(|| history::append(&self.directory, report, patience))
     }
 
-    /// The history, newest first. A report that is being written is not in it, and one that a crash cut short
-    /// is left out.
+    /// The history, newest first, without a report that is being written or was cut short by a crash.
     ///
     /// # Errors
     /// If it cannot be opened; items are errors if it cannot be read.
@@ -317,8 +320,7 @@ impl State {
         History::open(&self.directory)
     }
 
-    /// Drops the runs that ended more than `keep` before `now`, except the last run of each key, however old. Gives
-    /// how many.
+    /// Removes the runs that ended more than `keep` before `now`, except the last run of each key, and returns their number.
     ///
     /// # Errors
     /// If it cannot be rewritten; the history is then as it was.
@@ -326,7 +328,7 @@ impl State {
         history::prune(&self.directory, keep, now)
     }
 
-    /// How far the job's schedule has come for this org, if it was ever marked.
+    /// The position in the job's schedule for this org, if it was ever marked.
     ///
     /// # Errors
     /// If the mark cannot be read.
@@ -352,7 +354,7 @@ impl State {
         (marks, unread)
     }
 
-    /// Marks how far the job's schedule has come; on the disk when it returns. For the daemon only.
+    /// Marks the position in the job's schedule. It is on disk when the call returns. Only for the daemon.
     ///
     /// # Errors
     /// If it cannot be written; the previous mark stays.
@@ -373,7 +375,7 @@ impl State {
         names.iter().filter(|name| of_job(name)).try_for_each(|name| self.store.delete(name))
     }
 
-    /// Removes every mark that is not of one of these keys.
+    /// Removes all marks except those of these keys.
     ///
     /// # Errors
     /// If they cannot be listed or removed.
@@ -386,7 +388,7 @@ impl State {
         others.try_for_each(|name| self.store.delete(name))
     }
 
-    /// The files that the daemon read its configuration from, if one ever did.
+    /// The files that the daemon last read its configuration from, if any.
     ///
     /// # Errors
     /// If the document cannot be read.
@@ -394,7 +396,7 @@ impl State {
         Ok(self.read(LOADED)?.map(|(digests, _)| digests))
     }
 
-    /// Notes the files that the daemon read its configuration from.
+    /// Records the files that the daemon read its configuration from.
     ///
     /// # Errors
     /// If the document cannot be written.
@@ -405,7 +407,7 @@ impl State {
         self.store.put(LOADED, &bytes, When::Always).map(drop)
     }
 
-    /// The columns of the key's last successful run; pruning the history does not forget them.
+    /// The columns of the key's last successful run. Pruning the history does not remove them.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -413,7 +415,7 @@ impl State {
         Ok(self.kept(COLUMNS, lock.key())?.map(|(columns, _)| columns))
     }
 
-    /// The same without the lock, for whoever only looks; those that 0.1 left are found where they are.
+    /// The same without the lock, for reading only. Columns of version 0.1 are found where they are.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -424,7 +426,7 @@ impl State {
         Ok(self.read(&legacy::name(COLUMNS, key.job()))?.map(|(columns, _)| columns))
     }
 
-    /// Notes the columns of a successful run.
+    /// Records the columns of a successful run.
     ///
     /// # Errors
     /// If they cannot be written; the previous ones stay.
@@ -432,7 +434,7 @@ impl State {
         self.keep_if_changed(COLUMNS, lock, columns)
     }
 
-    /// The order in which the fields of the key's object were exported so far; empty if it never was.
+    /// The order in which the fields of the key's object were exported; empty if it never was.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -440,7 +442,7 @@ impl State {
         Ok(self.kept(FIELDS, key)?.map(|(fields, _)| fields).unwrap_or_default())
     }
 
-    /// Notes the order of the fields of a successful run.
+    /// Records the order of the fields of a successful run.
     ///
     /// # Errors
     /// If it cannot be written; the previous one stays.
@@ -448,7 +450,7 @@ impl State {
         self.keep_if_changed(FIELDS, lock, fields)
     }
 
-    /// Columns and fields change once in a year: a nightly flush is not worth it.
+    /// Columns and fields rarely change, so they are only written if they do.
     fn keep_if_changed(&self, kind: &str, lock: &JobLock, names: &[String]) -> Result<(), StateError> {
         let noted = self.kept::<Vec<String>>(kind, lock.key());
         if noted.is_ok_and(|noted| noted.is_some_and(|(noted, _)| noted == names)) {
@@ -457,7 +459,7 @@ impl State {
         self.keep(kind, lock.key(), names, When::Always)
     }
 
-    /// Moves what 0.1 left of the job to where it belongs now: first written there, then removed here.
+    /// Moves the job's document of version 0.1 to its new place: written there first, then removed here.
     fn carry_over(&self, lock: &JobLock) -> Result<(), StateError> {
         let key = lock.key();
         if key.object().is_some() {
@@ -494,7 +496,7 @@ impl State {
         self.keep(JOURNAL, lock.key(), entries, version.map_or(When::Absent, When::Unchanged))
     }
 
-    /// What is kept of this kind for a key.
+    /// The document of this kind for a key.
     fn kept<T: DeserializeOwned>(
         &self,
         kind: &str,
@@ -544,18 +546,21 @@ impl State {
     }
 }
 
-/// Creates a directory, and those above it, each flushed into the one that contains it: if a power cut takes a directory
-/// away, what was flushed in it is gone too.
-fn make_directory(directory: &Path, mode: u32) -> Result<(), StateError> {
-    let make = || fs::DirBuilder::new().mode(mode).create(directory);
-    let made = match (make(), directory.parent()) {
-        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-            make_directory(parent, 0o777)?;
-            make()
+/// Creates a directory and those above it, if they are missing.
+fn make_directories(directory: &Path) -> Result<(), StateError> {
+    match make_directory(directory, 0o777) {
+        Err(error) if error.is_missing() => {
+            directory.parent().map_or(Ok(()), make_directories)?;
+            make_directory(directory, 0o777)
         }
-        (made, _) => made,
-    };
-    match made {
+        made => made,
+    }
+}
+
+/// Creates a directory and flushes it into the one that contains it. If a power cut removed the directory, everything
+/// flushed in it would be gone too.
+fn make_directory(directory: &Path, mode: u32) -> Result<(), StateError> {
+    match fs::DirBuilder::new().mode(mode).create(directory) {
         Ok(()) => {
             owner::give_directory(directory);
             store::flush_directory_of(directory)

@@ -235,6 +235,9 @@ async fn readyz(State(state): State<AppState>) -> Response {
     let (status, what) = match (state.daemon.is_stopping(), state.daemon.last_turn()) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         (false, None) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        (false, Some(_)) if state.daemon.has_lost_state() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "state_dir is missing\n")
+        }
         (false, Some(_)) => (StatusCode::OK, "ready\n"),
     };
     (status, PLAIN, what).into_response()

@@ -367,6 +367,33 @@ fn jobs_says_what_the_running_daemon_has_not_loaded() {
 }
 
 #[test]
+fn a_deployment_that_was_deleted_is_not_recreated() {
+    let at = Deployment::new(10);
+    at.configure("[status]\nlisten = \"127.0.0.1:0\"");
+    at.write("sfexport.toml", format!("state_dir = \"data/state\"\n{}", at.text("sfexport.toml")));
+    at.job("accounts", SOQL, "accounts.csv", "schedule = \"@yearly\"");
+    let daemon = Process::start(&at);
+    let address = daemon.status_port();
+    // A signal makes it look at its directory.
+    let is_ready = |expected: (u16, &str)| {
+        wait_for(|| {
+            daemon.signal("HUP");
+            std::thread::sleep(Duration::from_millis(100));
+            let (status, body) = get(address, "/readyz");
+            ((status, body.as_str()) == expected).then_some(())
+        })
+    };
+    assert_eq!(is_ready((200, "ready\n")), Some(()));
+    std::fs::rename(at.path("data"), at.path("gone")).unwrap();
+    assert_eq!(is_ready((503, "state_dir is missing\n")), Some(()), "{}", daemon.said());
+    daemon.says("state_dir was deleted and cannot be recreated");
+    assert!(!at.path("data").exists());
+    // What comes back is the directory with the daemon's lock.
+    std::fs::rename(at.path("gone"), at.path("data")).unwrap();
+    assert_eq!(is_ready((200, "ready\n")), Some(()), "{}", daemon.said());
+}
+
+#[test]
 fn jobs_of_one_output_are_listed_as_broken() {
     let at = Deployment::new(10);
     for job in ["accounts", "copy"] {

@@ -153,18 +153,11 @@ fn failing_pages_read_well() {
             ),
         ),
         (
-            "an object for a text",
-            page(
-                r#"{"totalSize":1,"done":true,"records":[{"attributes":{"type":"Account"},"Id":"1","Name":{"a":1}}]}"#,
-            ),
-        ),
-        (
             "a huge exponent",
             page(
                 r#"{"totalSize":1,"done":true,"records":[{"attributes":{"type":"Account"},"Id":"1","Name":1e999}]}"#,
             ),
         ),
-        ("no attributes", page(r#"{"totalSize":1,"done":true,"records":[{"Id":"1","Name":"a"}]}"#)),
         ("totalSize too large", Fault::TotalSize(301)),
         ("totalSize too small", Fault::TotalSize(5)),
         ("done too early", Fault::DoneEarly),
@@ -179,6 +172,78 @@ fn failing_pages_read_well() {
         text += &format!("\n===== {name}\n{said}\n");
     }
     insta::assert_snapshot!("failing_pages", text);
+}
+
+#[test]
+fn odd_records_are_read() {
+    let at = deployment();
+    for (record, row) in [
+        // A text field whose value is an object.
+        (r#"{"attributes":{"type":"Account"},"Id":"1","Name":{"a":1}}"#, "1,\"{\"\"a\"\":1}\"\n"),
+        // A record without attributes.
+        (r#"{"Id":"1","Name":"a"}"#, "1,a\n"),
+    ] {
+        at.org().clear_script();
+        let body = format!(r#"{{"totalSize":1,"done":true,"records":[{record}]}}"#);
+        at.script(Rule::always(At::Page(1), Fault::body(body)));
+        at.run(["run", "accounts"]).ended(0);
+        assert_eq!(at.text("exports/accounts.csv"), format!("Id,Name\n{row}"), "{record}");
+    }
+}
+
+/// What `check` prints, without what differs from run to run.
+fn checked(at: &Deployment, arguments: &[&str], status: i32) -> String {
+    let outcome = at.run(["check"].iter().chain(arguments)).ended(status);
+    let directory = at.path(".").canonicalize().unwrap();
+    let text =
+        outcome.stdout().replace(directory.to_str().unwrap(), "DIR").replace(at.org().url(), "http://ORG");
+    let between = |line: &str, before: &str, after: &str, name: &str| match line.split_once(before) {
+        Some((start, rest)) => match rest.split_once(after) {
+            Some((_, end)) => format!("{start}{before}{name}{after}{end}"),
+            None => line.to_owned(),
+        },
+        None => line.to_owned(),
+    };
+    let steady = |line: &str| {
+        let line = between(line, "expires on ", ", in ", "DATE");
+        let line = between(&line, "responded after ", " ms", "N");
+        let line = between(&line, "UTC: next ", " UTC", "DATE");
+        between(&line, "this clock is ", " seconds", "N")
+    };
+    text.lines().map(|line| steady(line) + "\n").collect()
+}
+
+#[test]
+fn warnings_of_check_read_well() {
+    let at = deployment();
+    let mut text = String::new();
+    let mut show = |name: &str, found: String| text += &format!("\n===== {name}\n{found}");
+
+    // The columns of the last run were others.
+    at.run(["run", "accounts"]).ended(0);
+    at.job(
+        "accounts",
+        "SELECT Id, Site FROM Account",
+        "accounts.csv",
+        "schedule = \"@yearly\"\nenabled = false",
+    );
+    let date = Fault::Answer {
+        status: 200,
+        headers: vec![("Date".to_owned(), "Sun, 22 Nov 2020 02:00:00 GMT".to_owned())],
+        body: b"[]".to_vec(),
+    };
+    at.script(Rule::once(At::Containing("/services/data".to_owned()), date));
+    show("a clock that is off, other columns, a disabled job", checked(&at, &["accounts"], 0));
+
+    at.run(["keygen", "--key", "short.key", "--cert", "short.crt", "--days", "10"]).ended(0);
+    let config = at.text("sfexport.toml").replace("server.key", "short.key");
+    at.write("sfexport.toml", config.replace("key_file", "cert_file = \"short.crt\"\nkey_file"));
+    show("a certificate that expires soon", checked(&at, &["accounts", "--offline"], 0));
+
+    let few = Deployment::with(Options { api_calls: (92, 100), ..support::options(30_000) });
+    few.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    show("few API requests left", checked(&few, &[], 0));
+    insta::assert_snapshot!("check_warnings", text);
 }
 
 /// The hint's line, if there is one.

@@ -13,11 +13,11 @@ const WINDOW_BITS: u8 = 15;
 /// A body being received.
 pub(super) struct Body {
     bytes: Vec<u8>,
-    /// `None`: it comes as it is.
+    /// `None` if it is not compressed.
     gzip: Option<Gzip>,
 }
 
-/// Gzip is a row of members, and may end only between two of them.
+/// Gzip is a series of members, and may only end after a complete one.
 enum Gzip {
     Between,
     Within(Box<Decompress>),
@@ -26,11 +26,11 @@ enum Gzip {
 /// What is wrong with a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// Unpacked it has more bytes than are accepted.
+    /// It has more bytes than are accepted after decompression.
     TooLarge,
     /// It ends within a member.
     Unfinished,
-    /// It is not gzip, or its sum is not that of its bytes.
+    /// It is not gzip, or its checksum is wrong.
     Damaged,
 }
 
@@ -45,12 +45,12 @@ impl Body {
         self.bytes = buffer;
     }
 
-    /// What has arrived, unpacked.
+    /// The decompressed bytes that have arrived.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Takes what has arrived, unpacked.
+    /// Takes the decompressed bytes that have arrived.
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
@@ -61,7 +61,7 @@ impl Body {
         self.bytes.drain(..part.start);
     }
 
-    /// Takes in what has arrived; no more than `most` bytes in all, unpacked.
+    /// Adds received bytes, up to `most` decompressed bytes in all.
     pub(super) fn take_in(&mut self, arrived: &[u8], most: u64) -> Result<(), Wrong> {
         match &mut self.gzip {
             Some(gzip) => unpack(gzip, arrived, &mut self.bytes, most),
@@ -73,7 +73,7 @@ impl Body {
         }
     }
 
-    /// Nothing more is coming.
+    /// The body has ended.
     pub(super) fn end(&self) -> Result<(), Wrong> {
         match self.gzip {
             Some(Gzip::Within(_)) => Err(Wrong::Unfinished),
@@ -82,7 +82,8 @@ impl Body {
     }
 }
 
-/// Unpacks all of `packed` that can be: nothing is held back, because the first bytes of a page name the next one.
+/// Decompresses as much of `packed` as possible. Nothing is held back, because the first bytes of a page name the next
+/// page.
 fn unpack(gzip: &mut Gzip, mut packed: &[u8], bytes: &mut Vec<u8>, most: u64) -> Result<(), Wrong> {
     loop {
         let inflate = match gzip {
@@ -106,10 +107,10 @@ fn unpack(gzip: &mut Gzip, mut packed: &[u8], bytes: &mut Vec<u8>, most: u64) ->
         }
         match status {
             Status::StreamEnd => *gzip = Gzip::Between,
-            // Full: more may be waiting inside.
+            // The buffer is full, and more output may be pending.
             _ if bytes.len() == bytes.capacity() => {}
             _ if packed.is_empty() => return Ok(()),
-            // Room on one side, bytes on the other, and nothing moves.
+            // There is room and input, but no progress.
             _ if taken == 0 => return Err(Wrong::Damaged),
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! The proxies of the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, upper case first. A value
-//! that cannot be used is an error that names its variable; it is never passed over, because the request would then
-//! go out directly. No message holds a value: a password may be in it.
+//! that cannot be used is an error that names its variable. It is never ignored, because requests would then bypass the
+//! proxy. No message contains a value, because it may contain a password.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use url::{Host, Url};
 use crate::org::is_loopback;
 use crate::salesforce::fault::{Fault, FaultKind};
 
-/// Where requests go through.
+/// The proxies of all requests.
 pub(super) struct Proxies {
     https: Option<Result<Proxy, Unusable>>,
     http: Option<Result<Proxy, Unusable>>,
@@ -27,7 +27,7 @@ pub(super) struct Proxies {
 #[derive(Clone)]
 pub(super) struct Proxy {
     variable: &'static str,
-    /// With its credentials.
+    /// The URL with its credentials.
     url: Url,
 }
 
@@ -46,7 +46,7 @@ enum Direct {
     Everything,
     /// A host and those below it, with its port if one is given.
     Domain(String, Option<u16>),
-    /// An address, or a network by the length of its prefix.
+    /// An address, or a network with the length of its prefix.
     Network(IpAddr, u8),
 }
 
@@ -62,7 +62,7 @@ impl Proxies {
         };
         let proxy = |names| first(names).map(|(name, value)| Proxy::parse(name, &value));
         let all = proxy(["ALL_PROXY", "all_proxy"]);
-        // A CGI program must not believe it: `Proxy:` in a request's head would set it (httpoxy).
+        // In CGI programs, a `Proxy:` header of a request would set this variable (httpoxy).
         let is_cgi = variable("REQUEST_METHOD").is_some();
         let http = if is_cgi { None } else { proxy(["HTTP_PROXY", "http_proxy"]) };
         let https = proxy(["HTTPS_PROXY", "https_proxy"]);
@@ -70,7 +70,7 @@ impl Proxies {
         Self { https: https.or_else(|| all.clone()), http: http.or(all), direct: direct.unwrap_or_default() }
     }
 
-    /// The proxy that a request to this URL takes, if any.
+    /// The proxy for a request to this URL, if any.
     ///
     /// # Errors
     /// [`FaultKind::Configuration`] if the variable that names it cannot be used.
@@ -90,7 +90,7 @@ impl Proxies {
 }
 
 impl Proxy {
-    /// Reads a value, quotes around it dropped: Docker's `--env-file` and systemd's `Environment=` keep them.
+    /// Reads a value without quotes around it, which Docker's `--env-file` and systemd's `Environment=` keep.
     fn parse(variable: &'static str, value: &str) -> Result<Self, Unusable> {
         const FORM: &str = "write it as in http://proxy.example.com:3128";
         let unusable = |reason, hint| Err(Unusable { variable, reason, hint });
@@ -105,7 +105,7 @@ impl Proxy {
         if !matches!(url.scheme(), "http" | "https") {
             return unusable("does not name an HTTP proxy", "use a proxy that speaks HTTP (CONNECT)");
         }
-        // `#`, `/` and `?` end the host: what should be a password has become a host or a port.
+        // `#`, `/` and `?` end the host, so part of the password was read as the host or the port.
         if url.fragment().is_some() || url.query().is_some() || !matches!(url.path(), "" | "/") {
             return match value.contains('@') {
                 true => unusable("has a \"#\", \"/\" or \"?\" before its host", ENCODING),
@@ -118,7 +118,7 @@ impl Proxy {
         Ok(Self { variable, url })
     }
 
-    /// For messages: without user and password, and with the variable that names it.
+    /// For messages: without the user and the password, and with the variable that names it.
     pub(super) fn shown(&self) -> String {
         format!("\"{}\" ({})", self.origin(), self.variable)
     }
@@ -131,10 +131,10 @@ impl Proxy {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// As the HTTP client takes it.
+    /// For the HTTP client.
     ///
     /// # Errors
-    /// If the client cannot.
+    /// If the client does not accept it.
     pub(super) fn for_client(&self) -> reqwest::Result<reqwest::Proxy> {
         let proxy = reqwest::Proxy::all(self.origin())?;
         Ok(match self.credentials() {
@@ -150,8 +150,8 @@ impl Proxy {
         has_any.then(|| (decoded(user), decoded(password.unwrap_or_default()).into()))
     }
 
-    /// The status with which the proxy responds to the request for a tunnel to this host, which the HTTP client does
-    /// not give. `None` if it does not say.
+    /// The status of the proxy's response to a request for a tunnel to this host, which the HTTP client does not report.
+    /// `None` if there is none.
     pub(super) async fn tunnel_status(&self, target: &Url, limit: Duration) -> Option<u16> {
         if self.url.scheme() != "http" {
             return None;

@@ -1,4 +1,4 @@
-//! A file of the local file system: a locked stage next to it, then a rename.
+//! A local file as an output: a locked stage next to it, then a rename.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -23,7 +23,7 @@ use crate::report::RunId;
 /// A local file as an output.
 #[derive(Debug, Clone)]
 pub struct LocalFile {
-    /// As it was asked for.
+    /// The path as requested.
     shown: PathBuf,
     /// Where it is written: `shown`, or the target of a link there that is followed.
     path: PathBuf,
@@ -37,8 +37,8 @@ pub struct LocalFile {
 }
 
 impl LocalFile {
-    /// A job's output at `path`; a relative one is taken from the working directory. `file_mode` are its permission
-    /// bits; with `None` it has the previous file's, or 0666 less the umask if there is none.
+    /// A job's output at `path`, relative to the working directory. `file_mode` sets its permission bits; with `None` they
+    /// are those of the previous file, or 0666 less the umask if there is none.
     ///
     /// # Errors
     /// [`Exit::Output`] if `path` does not name a file.
@@ -62,17 +62,17 @@ impl LocalFile {
         })
     }
 
-    /// The same output, written through a link in its place instead of replacing it. The link is followed once, here,
-    /// so it may be changed during a run.
+    /// The same output, but written through a link at its path instead of replacing the link. The link is followed once,
+    /// here, so it may be changed during a run.
     ///
     /// # Errors
     /// [`Exit::Output`] if the link leads to nothing that could be a file.
     pub fn following_links(mut self) -> Result<Self, Failure> {
-        // As many as Linux follows.
+        // The limit of Linux.
         const MAX_LINKS: usize = 40;
         self.follow_links = true;
         for _ in 0..MAX_LINKS {
-            // What is not a link is the output.
+            // A path that is not a link is the output.
             let Ok(target) = fs::read_link(&self.path) else { return Ok(self) };
             let target = self.directory.join(target);
             let (Some(directory), Some(name)) = (target.parent(), target.file_name()) else {
@@ -89,13 +89,13 @@ impl LocalFile {
         Err(Failure::new(Exit::Output, what).hint("make it a link to the file itself"))
     }
 
-    /// The same output of a query that is in no journal.
+    /// The same output, of a query that has no journal.
     #[must_use]
     pub fn of_query(self) -> Self {
         Self { owner: Owner::Query, ..self }
     }
 
-    /// The same output, refused if a link leads it out of `root`, below which its path must lie. `root` itself may be a
+    /// The same output, but rejected if a link leads outside `root`, which must contain its path. `root` itself may be a
     /// link.
     #[must_use]
     pub fn within(self, root: &Path) -> Self {
@@ -113,9 +113,9 @@ impl LocalFile {
         self.directory.join(stage_name::of(self.path.file_name().unwrap_or_default(), run, self.owner))
     }
 
-    /// The name under which that file waits for its group, once it is whole. No sweep by name takes it.
+    /// The name of that file while it is complete and waits for its group. Sweeping by name does not remove it.
     pub(super) fn waiting_path(&self, run: &RunId) -> Option<PathBuf> {
-        // What a query leaves must be for any query to sweep: it is in no journal.
+        // A query has no journal, so any query must be able to sweep its stages.
         let waits = self.in_group && self.owner == Owner::Job;
         let name = self.path.file_name().unwrap_or_default();
         waits.then(|| self.directory.join(stage_name::of(name, run, Owner::Group)))
@@ -131,7 +131,7 @@ impl LocalFile {
 
     /// Opens the stage, exclusively, and locks it.
     fn open(&self, stage: &Path, is_private: bool) -> Result<File, Failure> {
-        // A file that is to be private is private while it is being written.
+        // A private file must be private while it is being written, too.
         let created = if is_private { 0o600 } else { 0o666 };
         for _ in 0..100 {
             let opened = OpenOptions::new().write(true).create_new(true).mode(created).open(stage);
@@ -145,9 +145,9 @@ impl LocalFile {
             };
             match file.try_lock() {
                 Ok(()) if is_at(&file, stage) => return Ok(file),
-                // A sweeper came between the opening and the lock, and takes the stage for a dead run's.
+                // Before it was locked, another run took the stage for that of a dead run.
                 Ok(()) | Err(TryLockError::WouldBlock) => {}
-                // If nobody can lock, no sweeper removes anything.
+                // If nothing can be locked, nothing is swept either.
                 Err(TryLockError::Error(error)) if is_unsupported(&error) => return Ok(file),
                 Err(TryLockError::Error(error)) => {
                     let _ = fs::remove_file(stage);
@@ -185,7 +185,7 @@ impl Destination for LocalFile {
         if let Some(root) = self.root.as_deref().filter(|root| !is_missing(root, &self.directory, existing)) {
             stays_below(root, existing, &self.shown)?;
         }
-        // Reading it is part of it: a directory is opened to be flushed, and read to be swept.
+        // The directory must also be readable: it is opened for flushing, and read for sweeping.
         let wanted = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         rustix::fs::access(existing, wanted)
             .map_err(|error| failure("cannot create a file in", existing, &error.into()))
@@ -195,11 +195,11 @@ impl Destination for LocalFile {
         let existing = nearest_existing(&self.directory)?;
         let name = stage_name::of(self.path.file_name().unwrap_or_default(), run, self.owner);
         let probe = existing.join(name);
-        // The directory that is missing is made under another name: a run may be about to make it, too.
+        // The missing directory is created under another name, because a run may be about to create it too.
         if existing == self.directory {
             let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe);
             made.and_then(|_| match fs::remove_file(&probe) {
-                // A run of the job has swept it.
+                // A run of the job has already swept it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 removed => removed,
             })
@@ -260,7 +260,7 @@ impl Destination for LocalFile {
     }
 }
 
-/// A stage's file; its name goes with it, unless it has been renamed or is kept.
+/// A stage's file. It is removed on drop, unless it has been renamed or is kept.
 struct Stage {
     file: File,
     path: PathBuf,
@@ -270,7 +270,7 @@ struct Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         if self.in_place {
-            // What cannot be removed now, a sweep removes later.
+            // If it cannot be removed now, it is swept later.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -279,9 +279,9 @@ impl Drop for Stage {
 struct LocalStaged {
     output: LocalFile,
     stage: Stage,
-    /// Its name once it is whole, where that is another.
+    /// Its name once it is complete, if that is different.
     waiting: Option<PathBuf>,
-    /// The access of the file in the output's place, as it was when the stage was opened.
+    /// The access rights of the previous output when the stage was opened.
     replaced: Option<Access>,
     tally: Tally,
 }
@@ -326,8 +326,8 @@ impl Staged for LocalStaged {
                 .map_err(|error| failure("cannot rename the temporary file to", &waiting, &error))?;
             self.stage.path = waiting;
         }
-        // A stage that a power cut takes out of its directory would look like one that was renamed already, and the
-        // rest of its group would be rolled forward without it.
+        // If a power cut removed the stage from its directory, it would look as if it had already been renamed, and the rest
+        // of its group would be published without it.
         flush_directory(&self.output.directory)?;
         let Self { output, stage, tally, .. } = *self;
         Ok(Box::new(LocalSealed { output, stage, tally, warnings }))
@@ -370,7 +370,7 @@ impl Sealed for LocalSealed {
     }
 }
 
-/// Refuses a path that a sweep would take for a stage.
+/// Rejects a path that sweeping would take for a stage.
 fn refuse_stage_name(path: &Path) -> Result<(), Failure> {
     if !path.file_name().is_some_and(stage_name::is_stage) {
         return Ok(());
@@ -380,14 +380,14 @@ fn refuse_stage_name(path: &Path) -> Result<(), Failure> {
     Err(Failure::new(Exit::Output, what).hint("choose a name that does not end in .partial"))
 }
 
-/// Whether an export may take the place of what is at `path`.
+/// Whether an export may replace what is at `path`.
 fn check_target(path: &Path, if_exists: IfExists) -> Result<(), Failure> {
     match fs::symlink_metadata(path) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failure("cannot write", path, &error)),
     }
-    // What a system's own directories hold are names of devices and of open files, also where they lead to a file.
+    // System directories contain devices and open files, even if a name there leads to a file.
     let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
     if parent.is_some_and(|parent| {
         ["/dev", "/proc", "/sys"].iter().any(|system| parent.starts_with(system))
@@ -397,8 +397,8 @@ fn check_target(path: &Path, if_exists: IfExists) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Output, what)
             .hint("name a regular file, or use `query -o -` for standard output"));
     }
-    // A link is replaced, whatever it points at; but who writes to /dev/stdout or to a linked directory by name did
-    // not mean to have it replaced by a file.
+    // Links are replaced, whatever their target. But nobody who names /dev/stdout or a linked directory wants it replaced
+    // by a file.
     if let Ok(target) = fs::metadata(path) {
         if target.is_dir() {
             return Err(no_file(path));
@@ -415,7 +415,7 @@ fn check_target(path: &Path, if_exists: IfExists) -> Result<(), Failure> {
     }
 }
 
-/// Renames a stage over its output, atomically; with [`IfExists::Fail`] only where nothing is there.
+/// Renames a stage over its output, atomically; with [`IfExists::Fail`] only if there is no output yet.
 pub(super) fn rename(stage: &Path, output: &Path, if_exists: IfExists) -> Result<(), Failure> {
     let renamed = match if_exists {
         IfExists::Replace => fs::rename(stage, output),
@@ -436,7 +436,8 @@ fn rename_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
     }
 }
 
-/// A hard link refuses to replace as well. Killed between its two steps, it leaves two names of one whole file.
+/// A hard link does not replace a file either. If the process is killed between the two steps, one complete file has two
+/// names.
 pub(super) fn link_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
     fs::hard_link(stage, output).map_err(|error| match error.kind() {
         // FAT says EPERM.
@@ -446,25 +447,24 @@ pub(super) fn link_to_nothing(stage: &Path, output: &Path) -> io::Result<()> {
         }
         _ => error,
     })?;
-    // The output has appeared: a name that is left over is for a sweep, and no failure.
+    // The output has appeared. A leftover name is swept later, and is not a failure.
     let _ = fs::remove_file(stage);
     Ok(())
 }
 
-/// Whether nothing of `root` was there when `existing` was found to be the nearest directory to `directory`: then there
-/// was no link below it either. It must not be looked at again, because another run may be making it at this moment.
+/// Whether no part of `root` existed when `existing` was the nearest existing directory to `directory`, so there was no
+/// link below it either. This must not be checked again, because another run may be creating it at this moment.
 pub(super) fn is_missing(root: &Path, directory: &Path, existing: &Path) -> bool {
     directory.starts_with(root) && root.starts_with(existing) && root != existing
 }
 
-/// Refuses the directory of the output `shown` if it does not lie below `root` once all links are followed. It keeps a
-/// path from meaning another place than it says; it does not stop anyone who may change the directories between this
-/// look and the rename.
+/// Rejects the directory of the output `shown` if it is not below `root` after all links are followed. This catches paths
+/// that mean another place than they say. It does not stop anyone who can change the directories before the rename.
 fn stays_below(root: &Path, directory: &Path, shown: &Path) -> Result<(), Failure> {
     let real = |path: &Path| fs::canonicalize(path);
     let real_root = match real(root) {
         Ok(real_root) => real_root,
-        // No link below it exists then.
+        // So there is no link below it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failure("cannot resolve", root, &error)),
     };
@@ -482,14 +482,14 @@ fn stays_below(root: &Path, directory: &Path, shown: &Path) -> Result<(), Failur
     Err(Failure::new(Exit::Output, what).hint(hint))
 }
 
-/// Makes `directory` and those above it that are missing, each flushed into its parent.
+/// Creates `directory` and missing directories above it, and flushes each into its parent.
 fn make_directories(directory: &Path) -> Result<(), Failure> {
     let existing = nearest_existing(directory)?;
     let missing = directory.ancestors().take_while(|ancestor| *ancestor != existing).collect::<Vec<_>>();
     for made in missing.into_iter().rev() {
         match fs::create_dir(made) {
             Ok(()) => {}
-            // Another run was quicker.
+            // Another run was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(cannot_make_directory(made, &error)),
         }
@@ -500,11 +500,11 @@ fn make_directories(directory: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The failure of making the directory `made`, or one in it, although what should hold it is there.
+/// The failure of creating the directory `made`, or one in it, although its parent exists.
 fn cannot_make_directory(made: &Path, error: &io::Error) -> Failure {
     let failure = failure("cannot create the directory", made, error);
     match error.kind() {
-        // The file system makes none, as that of /proc.
+        // The file system does not allow new directories, as in /proc.
         io::ErrorKind::NotFound => {
             failure.hint("choose another output_root or output: no directory can be created there")
         }
@@ -512,7 +512,7 @@ fn cannot_make_directory(made: &Path, error: &io::Error) -> Failure {
     }
 }
 
-/// `path` by way of no links, as far as its directories exist. The last name is never followed: a link there is
+/// `path` without links, as far as its directories exist. The last name is never followed, because a link there is
 /// replaced.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     let directories = path.ancestors().skip(1);
@@ -538,7 +538,7 @@ fn nearest_existing(directory: &Path) -> Result<&Path, Failure> {
     Err(failure("cannot find the directory", directory, &io::Error::from(io::ErrorKind::NotFound)))
 }
 
-/// Makes the names in `directory` survive a power cut.
+/// Flushes `directory`, so its file names survive a power cut.
 pub(super) fn flush_directory(directory: &Path) -> Result<(), Failure> {
     crate::fs::flush_directory(directory)
         .map_err(|error| failure("cannot flush the directory", directory, &error))

@@ -1,5 +1,5 @@
-//! What belongs to a file besides its bytes. An export that replaces a file gets that file's owner, group, permission
-//! bits and access control list, as far as this user may set them; other attributes are those of a new file.
+//! The access rights of a file. An export that replaces a file gets that file's owner, group, permission bits and access
+//! control list, as far as this user may set them. Other attributes are those of a new file.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -13,19 +13,19 @@ use crate::error::{Failure, io_text};
 /// The attribute that holds a POSIX access control list on Linux.
 const ACL: &str = "system.posix_acl_access";
 
-/// Who may do what with a file.
+/// The access rights of a file.
 #[derive(Debug, Clone)]
 pub(super) struct Access {
     uid: u32,
     gid: u32,
-    /// Without the set-user-id, set-group-id and sticky bits: they are not passed on to new contents.
+    /// Without the set-user-id, set-group-id and sticky bits, which new contents must not inherit.
     mode: u32,
     acl: Option<Vec<u8>>,
 }
 
 impl Access {
-    /// That of the file at `path`; `None` if there is no file. A link's own says nothing: what its readers saw was the
-    /// target's.
+    /// The access rights of the file at `path`; `None` if there is no file. For a link, those of its target, which is what its
+    /// readers used.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
         Some(Self { uid: found.uid(), gid: found.gid(), mode: found.mode() & 0o777, acl: acl(path) })
@@ -37,13 +37,12 @@ impl Access {
     }
 }
 
-/// Gives a finished stage the access of the file that it is going to replace at `output`, and the permission bits of
-/// `file_mode` instead of that file's if there are any. What could not be kept, and whom that concerns, comes back as
-/// warnings.
+/// Gives a finished stage the access rights of the file that it will replace at `output`, with the permission bits of
+/// `file_mode` if they are set. Returns a warning for everything that could not be kept.
 ///
 /// # Errors
-/// [`Exit::Output`](crate::error::Exit::Output) if the permission bits cannot be set: too few would lock readers out,
-/// too many would let others in.
+/// [`Exit::Output`](crate::error::Exit::Output) if the permission bits cannot be set, since readers could lose access or
+/// others could gain it.
 pub(super) fn hand_on(
     stage: &File,
     old: Option<&Access>,
@@ -58,7 +57,7 @@ pub(super) fn hand_on(
         lost.extend(keep_owner(stage, old, (new.uid(), new.gid()), mode, output));
         lost.extend(keep_acl(stage, old, output));
     }
-    // Last: an owner that changes and a list that is set change the bits too.
+    // The bits are set last, because setting the owner and the list changes them.
     if stage.metadata().map_err(cannot_look)?.mode() & 0o7777 != mode {
         stage.set_permissions(fs::Permissions::from_mode(mode)).map_err(|error| {
             let doing = format!("cannot set the permissions {mode:04o} on the export to");
@@ -82,7 +81,7 @@ fn keep_owner(stage: &File, old: &Access, new: (u32, u32), mode: u32, output: &P
         return Vec::new();
     }
     let group_is_kept = old.gid == gid || fchown(stage, None, Some(old.gid)).is_ok();
-    // Whoever is read as one of the others loses nothing.
+    // Users who only have the rights of others lose nothing.
     let can_all_read = mode & 0o004 != 0;
     let mut lost = Vec::new();
     if !group_is_kept && mode & 0o040 != 0 && !can_all_read {

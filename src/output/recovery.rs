@@ -1,6 +1,5 @@
-//! Ending what a crash interrupted: a group that was half published is published to its end or given up, a stage is
-//! removed. The forms of the recovery data are this file's alone; they are in journals on disks, so they are added to
-//! and never changed.
+//! Recovery after a crash: a partly published group is published completely or given up, and stages are removed. Only
+//! this file knows the recovery data. It is stored in journals, so its formats can be extended but never changed.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -19,31 +18,31 @@ use crate::error::{Exit, Failure};
 use crate::fs::is_at;
 use crate::job::{IfExists, Location, RecoveryData};
 
-/// What became of the outputs of a publish that was interrupted.
+/// The result for the outputs of an interrupted publish.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Recovered {
-    /// They are published now.
+    /// They are now published.
     pub published: Vec<Location>,
-    /// Another file has taken the place of the previous one: nothing replaces what is newer, so their stages are gone.
+    /// Another file has replaced the previous one. Newer files are not replaced, so their stages were removed.
     pub overtaken: Vec<Location>,
-    /// They were waiting with those, and their stages are gone too.
+    /// They belonged to the same group, and their stages were removed too.
     pub given_up: Vec<Location>,
-    /// Neither their stage nor what it would have become is there.
+    /// Neither the stage nor the published file exists.
     pub missing: Vec<Location>,
 }
 
-/// Ends a publish that a crash interrupted, by its [`intent`](super::intent). Called under the locks of the job and of
-/// [`outputs_of`] the intent, before anything is swept.
+/// Completes a publish that a crash interrupted, from its [`intent`](super::intent). The caller holds the locks of the job
+/// and of [`outputs_of`] the intent, and has swept nothing yet.
 ///
 /// # Errors
-/// [`Exit::TryLater`] if a stage's writer lives. [`Exit::Output`] if a file cannot be renamed, or if some are published
-/// and those that wait would not complete the set any more: the stages stay until a person decides.
+/// [`Exit::TryLater`] if a stage's writer is alive. [`Exit::Output`] if a file cannot be renamed, or if some files are
+/// published and the others can no longer complete the set: the stages are kept until a person decides.
 pub fn recover(intent: &RecoveryData) -> Result<Recovered, Failure> {
     let intent: Intent = read(intent)?;
     recover_renames(&intent.renamings(), &intent.known, intent.if_exists.into())
 }
 
-/// The outputs that an intent is about, as [`Output::lock_location`](super::Output::lock_location) gives them.
+/// The outputs of an intent, as [`Output::lock_location`](super::Output::lock_location) gives them.
 ///
 /// # Errors
 /// [`Exit::Output`] if the data is not an intent's.
@@ -52,7 +51,7 @@ pub fn outputs_of(intent: &RecoveryData) -> Result<Vec<Location>, Failure> {
     Ok(intent.renamings().iter().map(|(_, output)| Location::File(resolved(output))).collect())
 }
 
-/// Removes a stage that a dead run left, by an entry of [`Output::stages`](super::Output::stages).
+/// Removes a stage that a dead run left, from an entry of [`Output::stages`](super::Output::stages).
 ///
 /// # Errors
 /// [`Exit::Output`] if it cannot be locked or removed, or if the data is not a stage's.
@@ -64,7 +63,7 @@ pub fn discard(stage: &RecoveryData) -> Result<Swept, Failure> {
 /// Whether there may still be a stage to [`discard`].
 #[must_use]
 pub fn may_remain(stage: &RecoveryData) -> bool {
-    // It may be there if it cannot be looked at, or if a later version noted it in a form unknown here.
+    // It may exist if it cannot be checked, or if a later version recorded it in an unknown format.
     read::<StageForm>(stage).map_or(true, |stage| {
         let found = PathBuf::from(stage).symlink_metadata();
         !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
@@ -76,7 +75,7 @@ pub(super) fn stage(path: &Path) -> RecoveryData {
     write(&StageForm::from(path))
 }
 
-/// The data of a group that is about to be published.
+/// The data of a group before it is published.
 pub(super) fn intent(renamings: &[Renaming]) -> Result<RecoveryData, Failure> {
     let known = renamings.iter().map(|Renaming { stage, output, .. }| known_files(stage, output));
     let fails = renamings.iter().any(|renaming| renaming.if_exists == IfExists::Fail);
@@ -98,7 +97,7 @@ fn read<T: DeserializeOwned>(data: &RecoveryData) -> Result<T, Failure> {
 }
 
 fn write(form: &impl Serialize) -> RecoveryData {
-    // Maps have text for keys here, and nothing else could fail.
+    // The keys of maps are text, and nothing else could fail.
     RecoveryData::new(serde_json::to_value(form).unwrap_or_default())
 }
 
@@ -136,8 +135,7 @@ impl From<PathForm> for PathBuf {
 struct Intent {
     /// Stage and output of each, in the order of the renames.
     renamings: Vec<(PathForm, PathForm)>,
-    /// What stood at each of them when the intent was noted, in the same order; missing in journals of versions that
-    /// did not look.
+    /// What was at each of them when the intent was recorded, in the same order; missing in journals of older versions.
     #[serde(default)]
     known: Vec<KnownFiles>,
     if_exists: IfExistsForm,
@@ -166,38 +164,38 @@ impl From<IfExistsForm> for IfExists {
     }
 }
 
-/// One file as it was at one moment, by which it is known again without asking any clock.
+/// Identifies a file at one moment, to recognize it later without a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileIdentity {
-    /// The number of its device.
+    /// The device number.
     pub(super) device: u64,
-    /// Its number there.
+    /// The inode number.
     pub(super) inode: u64,
     /// Its size.
     pub(super) bytes: u64,
-    /// The seconds and nanoseconds of its last write, only ever compared for being the same.
+    /// The seconds and nanoseconds of its last write, only compared for equality.
     pub(super) modified: (i64, i64),
 }
 
 impl FileIdentity {
-    /// Whether it is the file that was `noted`. If the file system gives other numbers after a remount, `by_number` is
-    /// false, and its size and last write tell.
+    /// Whether it is the file that was recorded as `noted`. If the file system has other numbers after a remount, `by_number`
+    /// is false, and only its size and last write are compared.
     fn is(&self, noted: &Self, by_number: bool) -> bool {
         let is_same = (self.bytes, self.modified) == (noted.bytes, noted.modified);
         is_same && (!by_number || (self.device, self.inode) == (noted.device, noted.inode))
     }
 }
 
-/// What was known of an output when it was about to be published.
+/// What was known of an output before it was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct KnownFiles {
     /// Its stage.
     pub(super) stage: FileIdentity,
-    /// What was in its place; none if nothing was.
+    /// The file in its place, if there was one.
     pub(super) former: Option<FileIdentity>,
 }
 
-/// What is at `stage` and `output` now, before the one is renamed to the other.
+/// What is at `stage` and `output` now, before the stage is renamed to the output.
 pub(super) fn known_files(stage: &Path, output: &Path) -> Result<KnownFiles, Failure> {
     let gone =
         || failure("cannot access the temporary file", stage, &io::Error::from(io::ErrorKind::NotFound));
@@ -217,7 +215,7 @@ fn identity(path: &Path) -> Result<Option<FileIdentity>, Failure> {
     }
 }
 
-/// One of the files of an interrupted publish, as it is found.
+/// One file of an interrupted publish, as it is found.
 struct Interrupted<'a> {
     stage: &'a Path,
     output: &'a Path,
@@ -231,20 +229,20 @@ impl Interrupted<'_> {
     }
 }
 
-/// What is at an output of a publish that was interrupted.
+/// What is at an output of an interrupted publish.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// What was there before, or nothing; the stage is there.
+    /// The previous file, or nothing; the stage exists.
     Waiting,
-    /// What nobody knew of when the intent was noted; the stage is there.
+    /// A file that did not exist when the intent was recorded; the stage exists.
     Overtaken,
-    /// What was to be published.
+    /// The published file.
     Published,
     /// The same as [`Place::Overtaken`], but the stage is gone.
     Replaced,
     /// The previous file, and the stage is gone.
     Lost,
-    /// Nothing, and the stage is gone: whoever fetches the exports may have taken it.
+    /// Nothing, and the stage is gone. The reader of the exports may have taken it.
     Empty,
 }
 

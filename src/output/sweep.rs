@@ -9,24 +9,24 @@ use crate::error::Failure;
 use crate::fs::is_at;
 use crate::job::stage_name::{self, Owner};
 
-/// What became of a stage that was to be removed.
+/// The result of removing a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Swept {
-    /// It is removed.
+    /// It was removed.
     Removed,
-    /// Its writer lives, or the file system has no locks by which to tell: left alone.
+    /// It was kept, because its writer is alive, or the file system has no locks to show that.
     Live,
     /// It does not exist.
     Gone,
 }
 
-/// Removes the stage at `stage`, unless its writer lives.
+/// Removes the stage at `stage`, unless its writer is alive.
 ///
 /// # Errors
 /// [`Exit::Output`](crate::error::Exit::Output) if it can be neither locked nor removed.
 pub(super) fn sweep(stage: &Path) -> Result<Swept, Failure> {
     match take(stage)? {
-        // The lock is held while the name goes: a new writer of that name sees it, and makes another file.
+        // The lock is held while the file is removed, so a new writer with the same name creates another file.
         Taken::Ours(_lock) => match fs::remove_file(stage) {
             Ok(()) => Ok(Swept::Removed),
             Err(error) => Err(failure("cannot remove the old temporary file", stage, &error)),
@@ -36,13 +36,13 @@ pub(super) fn sweep(stage: &Path) -> Result<Swept, Failure> {
     }
 }
 
-/// Removes the stages that dead runs left next to `output`, and gives their paths. On behalf of a query only queries'
-/// stages go: a job's may be waiting for its group, and only the job's journal tells. On behalf of a job those go
-/// too, so its journal must be recovered before. But a stage that is named as waiting for its group stays: its journal
-/// may be in another state directory.
+/// Removes the stages that dead runs left next to `output`, and returns their paths. For a query, only stages of queries
+/// are removed: a job's stage may be waiting for its group, which only the job's journal knows. For a job, its own stages
+/// are removed too, so its journal must be recovered first. A stage whose name says that it waits for its group is kept,
+/// because its journal may be in another state directory.
 ///
 /// # Errors
-/// [`Exit::Output`](crate::error::Exit::Output) if the directory cannot be read or a stale stage not removed.
+/// [`Exit::Output`](crate::error::Exit::Output) if the directory cannot be read or a stale stage cannot be removed.
 pub(super) fn sweep_siblings(output: &Path, by: Owner) -> Result<Vec<PathBuf>, Failure> {
     let (Some(directory), Some(name)) = (output.parent(), output.file_name()) else { return Ok(Vec::new()) };
     let cannot_read = |error| failure("cannot look for old temporary files in", directory, &error);
@@ -66,24 +66,24 @@ pub(super) fn sweep_siblings(output: &Path, by: Owner) -> Result<Vec<PathBuf>, F
     Ok(removed)
 }
 
-/// Whose a stage is.
+/// Who holds a stage.
 pub(super) enum Taken {
-    /// Locked by this process, and still what the path names.
+    /// It is locked by this process, and still at its path.
     Ours(File),
-    /// Locked by another.
+    /// It is locked by another process.
     Live,
-    /// It cannot be locked: the file system has no locks, or it is not a file of ours.
+    /// It cannot be locked: the file system has no locks, or it is another kind of file.
     Unknown,
     Gone,
 }
 
-/// Locks the stage at `stage`, if nobody else has.
+/// Locks the stage at `stage`, unless another process has.
 pub(super) fn take(stage: &Path) -> Result<Taken, Failure> {
     let cannot_look = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Ok(Taken::Gone),
         _ => Err(failure("cannot access the temporary file", stage, &error)),
     };
-    // Not opened unless it is a regular file: opening a pipe would wait for its writer.
+    // Only regular files are opened, because opening a pipe would wait for its writer.
     let named = match fs::symlink_metadata(stage) {
         Ok(named) => named,
         Err(error) => return cannot_look(error),
@@ -91,7 +91,7 @@ pub(super) fn take(stage: &Path) -> Result<Taken, Failure> {
     if !named.is_file() {
         return Ok(Taken::Unknown);
     }
-    // NFS locks only what is open for writing; a stage whose mode forbids that to its owner can still be read.
+    // NFS locks only files that are open for writing. A stage that its owner may not write can still be read.
     let opened = match OpenOptions::new().read(true).write(true).open(stage) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(stage),
         opened => opened,
@@ -101,7 +101,7 @@ pub(super) fn take(stage: &Path) -> Result<Taken, Failure> {
         Err(error) => return cannot_look(error),
     };
     match file.try_lock() {
-        // Between the opening and the lock, its writer may have published it and another taken the name.
+        // Before it was locked, its writer may have published it, and another may have taken the name.
         Ok(()) if is_at(&file, stage) => Ok(Taken::Ours(file)),
         Ok(()) => Ok(Taken::Gone),
         Err(TryLockError::WouldBlock) => Ok(Taken::Live),

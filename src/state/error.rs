@@ -1,5 +1,5 @@
-//! Why the state directory could not be used: typed for the code that branches on it, and turned into a [`Failure`] once,
-//! where a person reads it.
+//! Why the state directory could not be used: typed for code that branches on it, and converted to a [`Failure`] once, for
+//! people.
 
 use std::fmt;
 use std::io;
@@ -14,15 +14,15 @@ use crate::job::{ExportKey, Location};
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// Somebody else has it.
+    /// Another process holds it.
     #[error("{target}{}", By(*process))]
     Held {
         /// What is locked.
         target: LockTarget,
-        /// The process that has it, if its file says so.
+        /// The process that holds it, if its file names one.
         process: Option<u32>,
     },
-    /// Nobody can tell: the lock's file cannot be opened or locked.
+    /// The lock's file cannot be opened or locked, so this is unknown.
     #[error("{doing} {}: {}", path.display(), io_text(source))]
     NotLockable {
         /// What was tried: `cannot open`, `cannot lock`.
@@ -34,7 +34,7 @@ pub enum LockError {
     },
 }
 
-/// What a lock stands for. Its text says that somebody has the lock.
+/// What a lock protects. The text says that it is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LockTarget {
     /// A run.
@@ -113,39 +113,39 @@ pub enum StateError {
         /// Its refusal.
         source: io::Error,
     },
-    /// What is there is not what this version or an earlier one wrote.
+    /// The content was not written by this version or an earlier one.
     #[error("cannot read {}: {source}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// The first thing wrong with it.
+        /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// A directory, a pipe, a device: nothing that could hold a document.
+    /// It is a directory, a pipe or a device instead of a file.
     #[error("cannot read {}: it is not a regular file", path.display())]
     NotAFile {
         /// The file.
         path: PathBuf,
     },
-    /// More than any document has.
+    /// It is larger than any document.
     #[error("{} is larger than {} MiB", path.display(), limit >> 20)]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The most that is read and written.
+        /// The largest allowed size.
         limit: u64,
     },
-    /// What is there was written for another key.
+    /// It was written for another key.
     #[error("cannot read {}: it belongs to job {found}, not to {expected}", path.display())]
     Misplaced {
         /// The file.
         path: PathBuf,
-        /// Whose it says it is.
+        /// The key it was written for.
         found: String,
-        /// Whose it should be.
+        /// The key it should belong to.
         expected: String,
     },
-    /// A later version noted something that this one cannot recover.
+    /// A later version recorded something that this version cannot recover.
     #[error("the journal {} has an entry of the unknown kind {kind:?}", path.display())]
     UnknownEntry {
         /// The file.
@@ -153,13 +153,13 @@ pub enum StateError {
         /// The entry's kind.
         kind: String,
     },
-    /// It is not what it was when it was read.
+    /// It has changed since it was read.
     #[error("cannot write {}: another process changed it in the meantime", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
     },
-    /// A lock that is needed for a moment was not to be had.
+    /// A lock that is needed briefly could not be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
 }
@@ -215,7 +215,7 @@ fn refused(doing: &str, path: &Path, error: &io::Error) -> Failure {
     }
     let where_to = "set state_dir (SFEXPORT_STATE_DIR) to a directory that this user can write to";
     match failure.hint.clone() {
-        // Where a file of the state directory should be. What the hint says of outputs does not fit.
+        // There is a directory where a file of the state directory should be. The hint for outputs does not fit.
         Some(_) if error.kind() == io::ErrorKind::IsADirectory => {
             failure.hint(format!("move that directory away, or {where_to}"))
         }

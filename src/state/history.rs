@@ -26,24 +26,24 @@ const BLOCK: usize = 64 * 1024;
 /// The longest line that is read as a report, in bytes with its line break.
 const MAX_LINE: usize = 1 << 20;
 
-/// How long a writer waits for another one. Pruning a long history takes seconds.
+/// How long a writer waits for another writer. Pruning a long history takes seconds.
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How far the clock may move between two lines, or since the last one, for pruning to count all of it.
+/// The largest gap between two lines, or since the last line, that pruning counts in full.
 const MAX_GAP: Duration = Duration::from_secs(7 * 86_400);
 
-/// The reports of past runs, newest first, as they were when it was opened: appending and pruning do not disturb
-/// it. A line that is not a whole report is left out.
+/// The reports of past runs, newest first, as of the time it was opened; later appends and pruning do not change it. A
+/// line that is not a complete report is left out.
 #[derive(Debug)]
 pub struct History {
     path: PathBuf,
-    /// None if there is no history, and after its first line or an error.
+    /// `None` if there is no history, and after the first line or an error.
     file: Option<File>,
-    /// Where the part begins that was read.
+    /// Where the part that has been read begins.
     read_from: u64,
-    /// What was read and not given out: the end of a line, or lines.
+    /// The part that has been read but not returned: lines, or the end of one.
     unread: Vec<u8>,
-    /// Whether `unread` lacks the end of its last line, which was too long.
+    /// Whether the end of the last line is missing because the line is too long.
     is_too_long: bool,
 }
 
@@ -56,7 +56,7 @@ impl History {
         Ok(Self { path, file, read_from, unread: Vec::new(), is_too_long: false })
     }
 
-    /// The last line not yet given out, without its line break; nothing of one that is too long.
+    /// The last line that has not been returned, without its line break; empty if it is too long.
     fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         if self.file.is_none() {
             return Ok(None);
@@ -116,8 +116,7 @@ impl Iterator for History {
     }
 }
 
-/// Finds out whether anything can be written to the directory. A history that cannot be read keeps no run from its
-/// export.
+/// Checks that the directory can be written to. A history that cannot be read does not prevent runs.
 pub(super) fn probe(directory: &Path) -> Result<(), StateError> {
     Ok(lock::probe(&directory.join("runs.lock"))?)
 }
@@ -127,7 +126,7 @@ pub(super) fn append(directory: &Path, report: &RunReport, patience: Duration) -
     let damaged = |source| StateError::Damaged { path: path.clone(), source };
     let mut line = serde_json::to_vec(report).map_err(damaged)?;
     if line.len() >= MAX_LINE {
-        // Nobody would read it back. The columns are what can be so many, and they are in the output.
+        // Such a line would not be read back. Only the list of columns can be this long, and the output has it too.
         line = serde_json::to_vec(&without_columns(report)).map_err(damaged)?;
     }
     line.push(b'\n');
@@ -145,7 +144,7 @@ fn without_columns(report: &RunReport) -> RunReport {
     report
 }
 
-/// Opens the history for a writer; a pipe or a device is not one.
+/// Opens the history for writing. Pipes and devices are rejected.
 fn open_to_append(path: &Path) -> Result<File, StateError> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
@@ -167,7 +166,7 @@ fn append_line(mut file: File, mut line: Vec<u8>) -> io::Result<()> {
         file.read_exact_at(&mut last, at)?;
     }
     if last != [b'\n'] {
-        // A crash or a full disk cut the last line short: closed, it harms no other.
+        // A crash or a full disk cut the last line short. A line break keeps it apart from the next one.
         line.insert(0, b'\n');
     }
     file.write_all(&line)?;
@@ -180,7 +179,7 @@ pub(super) fn prune(directory: &Path, keep: Duration, now: Timestamp) -> Result<
     let _lock = writers_lock(directory, LOCK_PATIENCE)?;
     let Some(file) = open_regular(&path)? else { return Ok(0) };
     let dropped = prune_file(&file, &path, &aside, keep, now).inspect_err(|_| {
-        // A disk that is full has better uses.
+        // This frees space if the disk is full.
         let _ = fs::remove_file(&aside);
     });
     match dropped.map_err(StateError::io("cannot prune", &path))? {
@@ -198,14 +197,14 @@ fn prune_file(file: &File, path: &Path, aside: &Path, keep: Duration, now: Times
         Ok(())
     })?;
     if dropped == 0 {
-        // What a crash left is as long as the history, and nobody else comes by.
+        // A file left by a crash is as long as the history, and nothing else removes it.
         return fs::remove_file(aside).map_or_else(not_there, |()| Ok(0));
     }
-    // Not what somebody may have put there, such as a link to another file.
+    // Never a file that someone else has put there, such as a link to another file.
     fs::remove_file(aside).or_else(|error| not_there(error).map(drop))?;
     let mut kept = BufWriter::new(owner::create(OpenOptions::new().write(true), aside)?);
     at = 0;
-    // The very bytes of each line: a later version's fields are not this one's to drop.
+    // Lines are copied byte by byte, to keep the fields of later versions.
     for_lines(file, |line| {
         let is_dropped = ages.is_dropped(at, line);
         at += 1;
@@ -225,12 +224,12 @@ fn not_there(error: io::Error) -> io::Result<u64> {
     if error.kind() == io::ErrorKind::NotFound { Ok(0) } else { Err(error) }
 }
 
-/// What decides which lines go: how old each is, and which is the last run of its key.
+/// Decides which lines to remove, by their age and by which is the last run of its key.
 struct Ages {
-    /// Runs that ended before this are too old by the clock.
+    /// Runs that ended before this time are too old by the clock.
     before: Timestamp,
-    /// The first line that is young by the history's own time, in which a gap counts for little: a clock that was two
-    /// years ahead once must not make everything before it old.
+    /// The first line that is recent by the history's own time, in which long gaps count less. Otherwise a clock that was
+    /// once two years ahead would make everything before it old.
     young_from: usize,
     last_runs: HashSet<usize>,
 }
@@ -238,7 +237,7 @@ struct Ages {
 impl Ages {
     fn of(file: &File, keep: Duration, now: Timestamp) -> io::Result<Self> {
         let max_gap = MAX_GAP.min(keep / 2);
-        // The gaps that count, each with the line that follows it.
+        // The counted gaps, each with the line after it.
         let (mut gaps, mut last_runs, mut last_ended) = (Vec::new(), HashMap::new(), None);
         let mut at = 0;
         for_lines(file, |line| {
@@ -265,18 +264,18 @@ impl Ages {
         Ok(Self { before, young_from, last_runs: last_runs.into_values().collect() })
     }
 
-    /// Whether the line at this place goes; `None` stands for one that is too long.
+    /// Whether to remove the line at this place; `None` is a line that is too long.
     fn is_dropped(&self, at: usize, line: Option<&[u8]>) -> bool {
         let Some(line) = line else { return true };
         match serde_json::from_slice::<Ended>(line) {
             Ok(run) => run.ended < self.before && at < self.young_from && !self.last_runs.contains(&at),
-            // What a later version may have written stays; what a crash cut short goes.
+            // Lines of a later version are kept, and lines cut short by a crash are removed.
             Err(_) => serde_json::from_slice::<IgnoredAny>(line).is_err(),
         }
     }
 }
 
-/// How much of the time between two lines counts.
+/// How much of the gap between two lines counts.
 fn gap(from: Option<Timestamp>, to: Timestamp, max: Duration) -> Duration {
     let gap = from.map_or(SignedDuration::ZERO, |from| to.duration_since(from));
     Duration::try_from(gap).unwrap_or_default().min(max)
@@ -287,7 +286,7 @@ struct Ended {
     ended: Timestamp,
 }
 
-/// What pruning looks at in a line.
+/// The fields of a line that pruning needs.
 #[derive(Deserialize)]
 struct Line {
     ended: Timestamp,
@@ -298,15 +297,15 @@ struct Line {
 }
 
 impl Line {
-    /// The key of a run that took place: a job that runs once a year has still run.
+    /// The key, if the run took place. The last one is kept, so a yearly job still has a last run.
     fn key_that_ran(self) -> Option<(String, Option<String>, Option<String>)> {
         self.status.filter(|status| status.has_run())?;
         Some((self.job?, self.org, self.object))
     }
 }
 
-/// Calls `each` with every line from the file's start, closed by a line break whether it was or not; with `None` for one
-/// that is too long.
+/// Calls `each` with every line from the start of the file, always with a line break, or with `None` if the line is too
+/// long.
 fn for_lines(mut file: &File, mut each: impl FnMut(Option<&[u8]>) -> io::Result<()>) -> io::Result<()> {
     io::Seek::rewind(&mut file)?;
     let mut reader = BufReader::with_capacity(BLOCK, file);
@@ -342,7 +341,7 @@ fn for_lines(mut file: &File, mut each: impl FnMut(Option<&[u8]>) -> io::Result<
     each(Some(&line))
 }
 
-/// Taken by everyone who changes the history. Its file outlives the history's, which pruning replaces.
+/// The lock of everyone who changes the history. It has a separate file, because pruning replaces the history's.
 fn writers_lock(directory: &Path, patience: Duration) -> Result<Lock, StateError> {
     Ok(lock::lock_within(&directory.join("runs.lock"), Writable::IfAllowed, patience)?)
 }

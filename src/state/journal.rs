@@ -1,5 +1,5 @@
-//! The journal of an export's unfinished runs, by which the next run recovers what they left. What the data of an entry
-//! means is `output`'s business; an entry of a kind unknown here belongs to a later version and is never dropped.
+//! The journal of an export's unfinished runs, which the next run uses to clean up after them. `output` knows what the
+//! data of an entry means. An entry of an unknown kind belongs to a later version and is never dropped.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::error::StateError;
 use crate::job::RecoveryData;
 
-/// What a run notes before it does what must not be forgotten. Kinds can be added: a version that does not know one
-/// refuses the journal.
+/// What a run records before it does something that may need recovery. Kinds can be added; a version that does not
+/// know a kind rejects the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum JournalEntry {
@@ -19,14 +19,14 @@ pub enum JournalEntry {
         /// How each is removed.
         stages: Vec<RecoveryData>,
     },
-    /// Outputs that are published together, which may be interrupted between any two of them.
+    /// Outputs that are published together. A crash may happen between any two of them.
     Publish {
-        /// How the publish is brought to its end.
+        /// How to finish publishing.
         intent: RecoveryData,
     },
 }
 
-/// What earlier runs, all dead, did not finish.
+/// What earlier runs, whose processes have died, did not finish.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Journal {
     entries: Vec<JournalEntry>,
@@ -37,7 +37,7 @@ impl Journal {
         Self { entries }
     }
 
-    /// Every entry, the oldest first.
+    /// All entries, oldest first.
     #[must_use]
     pub fn entries(&self) -> &[JournalEntry] {
         &self.entries
@@ -49,7 +49,7 @@ impl Journal {
         self.entries.is_empty()
     }
 
-    /// The publishes to be brought to their end, before any stage is removed.
+    /// The publishes to finish before any stage is removed.
     pub fn intents(&self) -> impl Iterator<Item = &RecoveryData> {
         self.entries.iter().filter_map(|entry| match entry {
             JournalEntry::Publish { intent } => Some(intent),
@@ -57,7 +57,7 @@ impl Journal {
         })
     }
 
-    /// The stages to be removed.
+    /// The stages to remove.
     pub fn stages(&self) -> impl Iterator<Item = &RecoveryData> {
         self.entries.iter().flat_map(|entry| match entry {
             JournalEntry::Stages { stages } => stages.as_slice(),
@@ -66,14 +66,13 @@ impl Journal {
     }
 }
 
-/// The entries of a journal as its document has them: each is read for itself, so one from a later version hides no
-/// other.
+/// The entries of a journal as stored. Each is read separately, so an entry of a later version does not hide the others.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct RawEntries(Vec<Value>);
 
 impl RawEntries {
-    /// Adds an entry that is not there yet.
+    /// Adds an entry, unless it is already there.
     pub(super) fn add(&mut self, entry: &JournalEntry) -> Result<(), serde_json::Error> {
         let entry = serde_json::to_value(entry)?;
         if !self.0.contains(&entry) {
@@ -92,7 +91,7 @@ impl RawEntries {
         Ok(Journal::new(read.collect::<Result<_, _>>()?))
     }
 
-    /// Those entries that are known.
+    /// The entries of known kinds.
     pub(super) fn known(self) -> Journal {
         Journal::new(self.0.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
     }

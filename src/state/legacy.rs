@@ -1,6 +1,6 @@
 //! What version 0.1 left in the state directory. It knew one org per job, so its files are named after the job alone:
 //! `unfinished/JOB.json`, `columns/JOB.json`, `marks/JOB.json`, `locks/JOB.lock`. The first run of the job, and the first
-//! daemon, carry them over. Names of today's files have an `@`, which no job's name has, so the two never meet.
+//! daemon, convert them. The names of current files contain an `@`, which job names cannot, so they never collide.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,13 +16,13 @@ pub(super) fn name(kind: &str, job: &JobName) -> String {
     format!("{kind}/{job}.json")
 }
 
-/// The job of a document of 0.1's; `None` for any other name.
+/// The job of a document of version 0.1; `None` for any other name.
 pub(super) fn job_of(name: &str) -> Option<JobName> {
     let (_, file) = name.split_once('/')?;
     JobName::parse(file.strip_suffix(".json")?).ok()
 }
 
-/// 0.1's journal. The data of its stages and of its intent is what `output` wrote then, and can still read.
+/// The journal of version 0.1. The data of its stages and of its intent was written by `output`, which can still read it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Unfinished {
     #[serde(default)]

@@ -1,5 +1,5 @@
-//! Advisory locks that die with their process. A lock's file may come and go: what counts is that the locked file
-//! is the one its path names.
+//! Advisory locks that end with their process. A lock's file may come and go; a lock counts only if the locked file is
+//! still the one at its path.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -26,18 +26,18 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// The locked file, for those who lock what they write.
+    /// The locked file, for callers that lock the file they write.
     pub(super) fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
-    /// Whether others still meet it: its file has not been deleted or replaced since it was locked.
+    /// Whether it still keeps others out: its file has not been deleted or replaced since it was locked.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
         is_at(&self.file, &self.path)
     }
 
-    /// Whether it is the lock at this path.
+    /// Whether this is the lock at this path.
     pub(super) fn is_at_path(&self, path: &Path) -> bool {
         self.path == path
     }
@@ -51,23 +51,23 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while it is locked: anyone who has it open already finds that it lost its name, and tries again.
+        // The file is removed while it is locked. A process that has it open finds that it lost its name, and tries again.
         if self.removed_at_end && is_at(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Who else may hold a lock at the same time.
+/// Which other processes may hold a lock at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Nobody.
+    /// None.
     Exclusive,
-    /// Others who share it.
+    /// Those that share it.
     Shared,
 }
 
-/// Takes the lock at `path`, which stands for `target`, or says who has it.
+/// Takes the lock at `path`, which protects `target`. If it is held, the error names the process.
 pub(super) fn try_lock(
     path: &Path,
     mode: Mode,
@@ -75,7 +75,7 @@ pub(super) fn try_lock(
 ) -> Result<Lock, LockError> {
     match locked(path, mode, Writable::IfAllowed)? {
         Ok(mut lock) => {
-            // A disk too full for four digits does not keep anybody from running.
+            // A disk that is too full for a process id must not prevent a run.
             let _ = lock.file.set_len(0).and_then(|()| writeln!(lock.file, "{}", process::id()));
             Ok(lock)
         }
@@ -83,7 +83,7 @@ pub(super) fn try_lock(
     }
 }
 
-/// Takes the lock at `path` to change a file, waiting for it no longer than `patience`.
+/// Takes the lock at `path` to change a file. Waits no longer than `patience`.
 pub(super) fn lock_within(path: &Path, writable: Writable, patience: Duration) -> Result<Lock, LockError> {
     let begun = Instant::now();
     loop {
@@ -97,8 +97,8 @@ pub(super) fn lock_within(path: &Path, writable: Writable, patience: Duration) -
     }
 }
 
-/// Whether somebody has the lock at `path`. Nothing is made and nothing is written, but to find out the lock is held
-/// for a moment, shared.
+/// Whether another process holds the lock at `path`. Nothing is created or written, but the lock is held for a moment,
+/// shared, to find out.
 pub(super) fn is_held(path: &Path) -> Result<bool, LockError> {
     let file = match open_to_read(path) {
         Ok(file) => file,
@@ -112,7 +112,7 @@ pub(super) fn is_held(path: &Path) -> Result<bool, LockError> {
     }
 }
 
-/// Makes sure that the lock at `path` can be opened.
+/// Checks that the lock at `path` can be opened.
 pub(super) fn probe(path: &Path) -> Result<(), LockError> {
     open(path, Writable::IfAllowed).map(drop).map_err(|error| not_lockable("cannot open", path, error))
 }
@@ -122,11 +122,11 @@ pub(super) fn probe(path: &Path) -> Result<(), LockError> {
 pub(super) enum Writable {
     /// The file is written to.
     Always,
-    /// Another user's lock file can be locked without being written to, except on NFS.
+    /// The file is only locked. This also works for another user's file, except on NFS.
     IfAllowed,
 }
 
-/// The lock at `path`, or its file if somebody else has it.
+/// The lock at `path`, or its file if another process holds it.
 fn locked(path: &Path, mode: Mode, writable: Writable) -> Result<Result<Lock, File>, LockError> {
     for _ in 0..MAX_NAME_LOSSES {
         let file = open(path, writable).map_err(|error| not_lockable("cannot open", path, error))?;
@@ -146,7 +146,7 @@ fn locked(path: &Path, mode: Mode, writable: Writable) -> Result<Result<Lock, Fi
     Err(not_lockable("cannot lock", path, renumbered()))
 }
 
-/// Opens a lock's file without truncating it: until it is locked it may be another's.
+/// Opens a lock's file without truncating it, because another process may hold it.
 fn open(path: &Path, writable: Writable) -> io::Result<File> {
     loop {
         match OpenOptions::new().read(true).write(true).open(path) {
@@ -159,14 +159,14 @@ fn open(path: &Path, writable: Writable) -> io::Result<File> {
             opened => return opened,
         }
         match owner::create(OpenOptions::new().read(true).write(true), path) {
-            // Another was quicker.
+            // Another process was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             created => return created,
         }
     }
 }
 
-/// Opens what can be locked without being written to. A pipe in its place would wait for its writer.
+/// Opens a file that can be locked without being written to. Opening a pipe would wait for its writer.
 fn open_to_read(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
 }
@@ -175,7 +175,7 @@ fn not_lockable(doing: &'static str, path: &Path, source: io::Error) -> LockErro
     LockError::NotLockable { doing, path: path.to_owned(), source }
 }
 
-/// The process that a lock's file names: for a person to read, nothing is decided by it.
+/// The process that a lock's file names. It is only shown to people.
 fn holder(file: File) -> Option<u32> {
     let mut text = String::new();
     let read = file.take(20).read_to_string(&mut text);

@@ -1,14 +1,14 @@
-//! What a key's files are called: `JOB@ORG` and, for one export of a set, `JOB@ORG@OBJECT`. None of the three has an
-//! `@`, so two keys never share a file.
+//! The names of a key's files: `JOB@ORG` and, for one export of a set, `JOB@ORG@OBJECT`. None of the three parts can
+//! contain an `@`, so two keys never share a file.
 
 use super::store::hash;
 use crate::job::ExportKey;
 
-/// The longest file name of Linux's and macOS's own file systems, less the longest ending, `.json` or `.lock`.
+/// The longest file name on common file systems of Linux and macOS, less the longest extension, `.json` or `.lock`.
 const MAX_STEM: usize = 255 - 5;
 
-/// The name of a key's file without its ending. One that is too long is cut, and ends with `~`, which no name has
-/// either, and a hash of the whole.
+/// The name of a key's file without its extension. A name that is too long is cut and ends with `~`, which no name
+/// contains, and a hash of the whole name.
 pub(super) fn stem(key: &ExportKey) -> String {
     let mut stem = format!("{}@{}", key.job(), key.org());
     if let Some(object) = key.object() {
@@ -19,7 +19,7 @@ pub(super) fn stem(key: &ExportKey) -> String {
     }
     const HASH: usize = 32;
     let digits = hash(stem.as_bytes());
-    // Every name is ASCII: cutting it anywhere leaves characters whole.
+    // Names are ASCII, so they can be cut anywhere.
     format!("{}~{}", &stem[..MAX_STEM - 1 - HASH], &digits[..HASH])
 }
 

@@ -15,7 +15,7 @@ pub(super) fn create(options: &mut OpenOptions, path: &Path) -> io::Result<File>
     Ok(file)
 }
 
-/// Gives a directory that was just made to the owner of the one that contains it.
+/// Gives a newly created directory to the owner of the one that contains it.
 pub(super) fn give_directory(path: &Path) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if let Ok(directory) = openat(CWD, path, flags, Mode::empty()) {
@@ -23,14 +23,14 @@ pub(super) fn give_directory(path: &Path) {
     }
 }
 
-/// Gives `file`, just made at `path`, to the owner of its directory.
+/// Gives `file`, newly created at `path`, to the owner of its directory.
 pub(super) fn give(file: &File, path: &Path) {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let (Some(Ok(directory)), Ok(file_found)) = (directory.map(std::fs::metadata), file.metadata()) else {
         return;
     };
     if directory.uid() != file_found.uid() {
-        // Only root may; and then the file would be of no use to anybody else.
+        // Only root may do this, and only root creates files that other users cannot use.
         let _ = fchown(file, Some(Uid::from_raw(directory.uid())), Some(Gid::from_raw(directory.gid())));
     }
 }

@@ -1,4 +1,4 @@
-//! Where documents are kept by name. One trait for what `state` needs of a place, so that an object store can be another.
+//! Stores documents by name. The trait has only what `state` needs, so an object store could implement it too.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -14,30 +14,30 @@ use rustix::fs::OFlags;
 use super::error::StateError;
 use super::lock::{self, Writable};
 
-/// The most bytes of a document.
+/// The largest size of a document, in bytes.
 pub(super) const MAX_DOCUMENT: u64 = 1 << 20;
 
-/// How long a write waits for another one of the same document.
+/// How long a write waits for another write of the same document.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A place for small documents. A name is `KIND/FILE`, without further slashes. A document is read and written as a
-/// whole, and is on the disk when a call returns.
+/// A store for small documents. A name is `KIND/FILE`, without further slashes. Documents are read and written as a
+/// whole, and are on disk when a call returns.
 pub(super) trait Store: fmt::Debug + Send + Sync {
-    /// What is kept under a name.
+    /// The document with this name.
     fn get(&self, name: &str) -> Result<Option<Document>, StateError>;
 
-    /// Keeps a document, or leaves everything as it is. Its new version.
+    /// Writes a document and returns its new version, or changes nothing.
     ///
     /// Fails with [`StateError::Changed`] if `when` does not hold.
     fn put(&self, name: &str, bytes: &[u8], when: When<'_>) -> Result<Version, StateError>;
 
-    /// Removes a document, if it is there.
+    /// Removes a document, if it exists.
     fn delete(&self, name: &str) -> Result<(), StateError>;
 
     /// The names of a kind, in order.
     fn list(&self, kind: &str) -> Result<Vec<String>, StateError>;
 
-    /// Where a document is, for a person to look.
+    /// Where a document is, for messages.
     fn location(&self, name: &str) -> PathBuf;
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Document {
     pub(super) version: Version,
 }
 
-/// What tells one content of a document from another.
+/// Identifies the content of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Version(String);
 
@@ -57,9 +57,9 @@ pub(super) struct Version(String);
 pub(super) enum When<'a> {
     /// None.
     Always,
-    /// Nothing is kept under the name.
+    /// There is no document with this name.
     Absent,
-    /// The document is of this version.
+    /// The document has this version.
     Unchanged(&'a Version),
 }
 
@@ -92,7 +92,7 @@ impl Store for LocalStore {
     fn put(&self, name: &str, bytes: &[u8], when: When<'_>) -> Result<Version, StateError> {
         let path = self.location(name);
         if bytes.len() as u64 > MAX_DOCUMENT {
-            // Nobody could read it back.
+            // It could not be read back.
             return Err(StateError::TooLarge { path, limit: MAX_DOCUMENT });
         }
         // One name for everyone who writes the document: they take turns by its lock, and what a crash leaves is used
@@ -139,7 +139,7 @@ impl Store for LocalStore {
         let mut names = Vec::new();
         for entry in entries {
             let name = entry.map_err(StateError::io("cannot list", &directory))?.file_name();
-            // What a crash left aside is no document, and what is not text was not named here.
+            // Temporary files left by a crash are not documents, and names that are not text were not created here.
             let name = name.to_str().filter(|name| !name.starts_with('.'));
             names.extend(name.map(|name| format!("{kind}/{name}")));
         }
@@ -152,7 +152,7 @@ impl Store for LocalStore {
     }
 }
 
-/// Opens a file to read it, unless it is a pipe or a device that could keep its reader forever.
+/// Opens a file for reading, unless it is a pipe or a device, which could block forever.
 pub(super) fn open_regular(path: &Path) -> Result<Option<File>, StateError> {
     let mut options = OpenOptions::new();
     // Opening a pipe would wait for its writer.
@@ -169,13 +169,13 @@ pub(super) fn open_regular(path: &Path) -> Result<Option<File>, StateError> {
     }
 }
 
-/// Makes the names in the directory of `path` survive a power cut.
+/// Flushes the directory of `path`, so its file names survive a power cut.
 pub(super) fn flush_directory_of(path: &Path) -> Result<(), StateError> {
     let directory = path.parent().unwrap_or(path);
     crate::fs::flush_directory(directory).map_err(StateError::io("cannot flush the directory", directory))
 }
 
-/// A hash, since a document's name may be as long as a file's name can be.
+/// A hash, because the name of a document may be as long as a file name can be.
 pub(super) fn aside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().as_bytes();
     path.with_file_name(format!(".{}.aside", &hash(name)[..16]))
