@@ -11,6 +11,7 @@ mod parser;
 mod print;
 mod without_literals;
 
+pub(crate) use columns::by_name as described_by_name;
 pub use columns::{
     ColumnError, ColumnNames, ColumnRules, Columns, Described, Entry, Layout, Level, Node, OutputColumn,
     Rule, Table, ValueKind, snake,

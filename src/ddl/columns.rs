@@ -1,7 +1,7 @@
 //! The columns of a query → those of its files, with the keys that lead to them in a record of JSON Lines.
 
 use super::Column;
-use crate::soql::{ColumnRules, Columns, Described, Level, Node, OutputColumn};
+use crate::soql::{ColumnRules, Columns, Described, Level, Node, OutputColumn, described_by_name};
 use crate::value::FieldType;
 
 /// The key that holds the type and the URL of a record.
@@ -84,8 +84,9 @@ impl Reader<'_> {
             };
             self.found.push((None, column));
         }
+        let described = described_by_name(described);
         for entry in level.entries() {
-            let known = described.iter().find(|known| known.name.eq_ignore_ascii_case(&entry.key));
+            let known = described.get(&entry.key.to_ascii_lowercase());
             let key = known.map_or(&entry.key, |known| &known.name);
             self.keys.push(key.clone());
             let inner = known.map(|known| known.inner.as_slice());
@@ -116,5 +117,33 @@ impl Reader<'_> {
         let column_of =
             Column { name, original, keys, field_type, type_is_set, required, optional, children };
         self.found.push((Some(column), column_of));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::soql::{Layout, Query, ValueKind};
+
+    fn described(name: &str, inner: Vec<Described>) -> Described {
+        let kind = if inner.is_empty() { ValueKind::Plain(FieldType::Text) } else { ValueKind::Unknown };
+        Described { name: name.to_owned(), computed: false, kind, inner }
+    }
+
+    #[test]
+    fn keys_are_the_orgs_with_its_case_and_namespace() {
+        let query = Query::parse("SELECT id, Size__c, Depot__r.city__c FROM Box__c").expect("a query");
+        let described = [
+            described("Id", vec![]),
+            described("ns__Size__c", vec![]),
+            described("ns__Depot__r", vec![described("ns__City__c", vec![])]),
+        ];
+        let columns = Columns::laid_out(&query, Layout::default(), Some(&described)).expect("columns");
+        let form = JsonForm { grouped: false, attributes: false, rules: &ColumnRules::default() };
+        let found = json_columns(&columns, Some(&described), form);
+        let keys: Vec<_> = found.iter().map(|column| column.keys.join(" ")).collect();
+        assert_eq!(keys, ["Id", "ns__Size__c", "ns__Depot__r ns__City__c"]);
+        let names: Vec<_> = found.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, ["id", "Size__c", "Depot__r.city__c"]);
     }
 }

@@ -407,7 +407,7 @@ fn cmp_keys(a: &[u8], b: &[u8]) -> Ordering {
 
 /// The described columns by their names in lower case, with and without the namespace, which a query may leave out. Of two
 /// with one name the first counts.
-fn by_name(described: &[Described]) -> HashMap<String, &Described> {
+pub(crate) fn by_name(described: &[Described]) -> HashMap<String, &Described> {
     let lower = |name: &[u8]| String::from_utf8_lossy(name).to_ascii_lowercase();
     let mut by_name: HashMap<_, _> =
         described.iter().rev().map(|known| (lower(known.name.as_bytes()), known)).collect();
