@@ -14,6 +14,7 @@ use crate::soql::{ColumnRules, Layout, Query};
 
 mod export_key;
 mod location;
+mod object_set;
 pub mod output_path;
 pub(crate) mod path_text;
 mod recovery_data;
@@ -22,7 +23,11 @@ pub(crate) mod stage_name;
 
 pub use export_key::{ExportKey, ObjectName};
 pub use location::Location;
+pub use object_set::{
+    Chosen, Inclusion, LeftOut, LeftOutReason, ObjectFacts, ObjectSet, ObjectSettings, ObjectTerm, Selection,
+};
 pub use output_path::OutputTemplate;
+use output_path::{Fields, TemplateError, manifest_beside};
 pub use recovery_data::RecoveryData;
 pub use source::{ObjectSource, SoqlSource, Source, SourceError};
 
@@ -82,6 +87,8 @@ pub struct Job {
     pub enabled: bool,
     /// What it exports.
     pub source: Source,
+    /// The object, if the job is that of one object of a set.
+    pub object: Option<ObjectName>,
     /// Where its text was written; `None` for a query without a file.
     pub query_origin: Option<QueryOrigin>,
     /// Whether deleted and archived rows are asked for too (`queryAll`).
@@ -90,6 +97,8 @@ pub struct Job {
     pub count_check: CountCheck,
     /// Where the export goes, with its template fields.
     pub output: OutputTemplate,
+    /// Where the list of what was exported goes.
+    pub manifest: Manifest,
     /// What the file holds.
     pub format: Format,
     /// How values are written, and what is done with nested ones.
@@ -120,10 +129,52 @@ impl Job {
         self.source.query()
     }
 
-    /// What it is remembered by between runs.
+    /// What it is remembered by between runs: a set's object by its own name too.
     #[must_use]
     pub fn key(&self) -> ExportKey {
-        ExportKey::new(self.name.clone(), self.org.clone())
+        let key = ExportKey::new(self.name.clone(), self.org.clone());
+        match &self.object {
+            Some(object) => key.of_object(object.clone()),
+            None => key,
+        }
+    }
+
+    /// The set of objects that it exports, if it is a set.
+    #[must_use]
+    pub fn set(&self) -> Option<&ObjectSet> {
+        match &self.source {
+            Source::Objects(set) => Some(set),
+            Source::Soql(_) | Source::Object(_) => None,
+        }
+    }
+
+    /// The job of one object of a set; `None` if the job is not a set.
+    #[must_use]
+    pub fn of_object(&self, object: &ObjectName) -> Option<Self> {
+        let set = self.set()?;
+        Some(Self {
+            source: Source::Object(set.source_of(object)),
+            object: Some(object.clone()),
+            count_check: set.count_check_of(object).unwrap_or(self.count_check),
+            output: self.output.of_object(object),
+            manifest: Manifest::None,
+            ..self.clone()
+        })
+    }
+
+    /// The path of its manifest; `None` if it writes none.
+    ///
+    /// # Errors
+    /// As for [`OutputTemplate::expand`].
+    pub fn manifest_path(&self, fields: &Fields<'_>) -> Result<Option<PathBuf>, TemplateError> {
+        match &self.manifest {
+            Manifest::None => Ok(None),
+            Manifest::At(template) => template.expand(fields).map(Some),
+            Manifest::Beside if self.set().is_some() => {
+                self.output.beside_objects(&format!("{}.manifest.json", self.name), fields).map(Some)
+            }
+            Manifest::Beside => Ok(Some(manifest_beside(&self.output.expand(fields)?))),
+        }
     }
 
     /// How the columns of its files are laid out.
@@ -167,6 +218,17 @@ impl fmt::Display for QueryOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.at(None))
     }
+}
+
+/// Where a job's manifest goes: the list of what was exported, written after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Manifest {
+    /// There is none.
+    None,
+    /// Where its job suggests: next to a single output, or in the directory that all outputs of a set share.
+    Beside,
+    /// To this path; only sets have it.
+    At(OutputTemplate),
 }
 
 /// The file format of an export.

@@ -7,6 +7,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub mod manifest;
+
 /// What one run of one job did. Its JSON form is a contract: fields are added, never renamed; a reader leaves
 /// aside those it does not know and takes the default for those that are missing. Every timestamp is in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub struct RunReport {
     pub run_id: RunId,
     /// The name of the org that was exported from.
     pub org: String,
+    /// The object, if this is the export of one object of a set.
+    #[serde(default)]
+    pub object: Option<String>,
     /// The occurrence that the run was for, before jitter; none for a run by hand without `--at`.
     #[serde(default)]
     pub scheduled: Option<Timestamp>,
@@ -93,6 +98,9 @@ pub struct RunReport {
     /// hold.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// What became of the objects, if the job is a set of objects.
+    #[serde(default)]
+    pub set: Option<SetSummary>,
 }
 
 impl RunReport {
@@ -106,6 +114,7 @@ impl RunReport {
             job: job.to_owned(),
             run_id,
             org: org.to_owned(),
+            object: None,
             scheduled: None,
             started,
             ended: started,
@@ -132,6 +141,7 @@ impl RunReport {
             restarts: 0,
             api_limit: None,
             warnings: Vec::new(),
+            set: None,
         }
     }
 }
@@ -170,6 +180,46 @@ pub struct ChildFile {
     pub sha256: String,
     /// Its columns, in the file's order.
     pub columns: Vec<String>,
+}
+
+/// What a run did with the objects of a set. Each object that was exported or failed has a report too.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SetSummary {
+    /// How many objects the run exported.
+    pub exported: u64,
+    /// How many objects earlier attempts of the same occurrence exported, so the run left them as they are.
+    #[serde(default)]
+    pub carried_over: u64,
+    /// The objects that the org does not export, by name.
+    #[serde(default)]
+    pub skipped: Vec<SkippedObject>,
+    /// The objects that could not be exported, by name.
+    #[serde(default)]
+    pub failed: Vec<FailedObject>,
+    /// The path of the manifest as shown to a person; none if the run wrote none.
+    #[serde(default)]
+    pub manifest: Option<String>,
+}
+
+/// An object that no query exports, according to the org.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedObject {
+    /// Its name.
+    pub object: String,
+    /// The org's reason.
+    pub reason: String,
+}
+
+/// An object whose export failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedObject {
+    /// Its name.
+    pub object: String,
+    /// The exit status of its export.
+    pub exit_status: u8,
+    /// What went wrong, without the literals of its query.
+    #[serde(default)]
+    pub error: Option<String>,
 }
 
 /// How the records that arrived compare with the org's count of them.
@@ -327,11 +377,11 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&report).unwrap(),
             concat!(
-                r#"{"job":"accounts","run_id":"20261122T010000Z-00000001","org":"emea","scheduled":null,"#,
+                r#"{"job":"accounts","run_id":"20261122T010000Z-00000001","org":"emea","object":null,"scheduled":null,"#,
                 r#""started":"2026-11-22T01:00:00Z","ended":"2026-11-22T01:00:00Z","status":"failed","#,
                 r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"soql":null,"records":0,"total":null,"count":null,"deleted_meanwhile":0,"#,
                 r#""bytes":0,"sha256":null,"columns":[],"files":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
-                r#""restarts":0,"api_limit":null,"warnings":[]}"#,
+                r#""restarts":0,"api_limit":null,"warnings":[],"set":null}"#,
             )
         );
     }

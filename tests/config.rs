@@ -1305,8 +1305,13 @@ fn the_path_and_the_fields_of_an_output_are_checked() {
         ("{jbo}.csv", "\"{jbo}.csv\" has the unknown field {jbo}; did you mean {job}?"),
         (
             "{record}.csv",
-            "\"{record}.csv\" has the unknown field {record}; choose one of {job} {org} {run_id} {date} {time} \
-             {datetime}",
+            "\"{record}.csv\" has the unknown field {record}; choose one of {job} {org} {object} {run_id} \
+             {date} {time} {datetime}",
+        ),
+        (
+            "{object}.csv",
+            "\"{object}.csv\" has the field {object}, and the job has no object; write {job}, or set `object` or \
+             `objects` instead of the query",
         ),
         ("{date.csv", "\"{date.csv\" has a `{` without its `}`; write `{{` for the brace itself"),
         ("a.json", "\"a.json\" ends in neither .csv nor .jsonl; end it in .csv or .jsonl, or set the format"),

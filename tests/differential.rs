@@ -24,7 +24,7 @@ use sfexport::demo_org::{At, DataSet, DemoOrg, Fault, Kind, Object, Options, Row
 use sfexport::export::{Edges, Extent, Run, export};
 use sfexport::http::Http;
 use sfexport::job::{
-    Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Numbers,
+    Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest, Numbers,
     OutputTemplate, Policy, Shape, SoqlSource, Source,
 };
 use sfexport::monitor::Silent;
@@ -211,6 +211,8 @@ impl World {
             org: org.name.clone(),
             enabled: true,
             source: Source::Soql(source),
+            object: None,
+            manifest: Manifest::None,
             query_origin: None,
             all_rows: false,
             output: OutputTemplate::fixed(&path),

@@ -134,6 +134,7 @@ fn meaning_of_job(job: &Job) -> String {
     let exported = match &job.source {
         Source::Soql(_) => job.query().map(|query| query.text.clone()),
         Source::Object(object) => Some(format!("{object:?}")),
+        Source::Objects(set) => Some(format!("{set:?}")),
     };
     let ping = job.ping_url.as_ref().map(|url| url.expose_secret());
     format!(

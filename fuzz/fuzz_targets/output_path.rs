@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
-use sfexport::job::JobName;
+use sfexport::job::{JobName, ObjectName};
 use sfexport::job::output_path::{Fields, OutputTemplate, beside};
 use sfexport::org::OrgName;
 
@@ -20,6 +20,9 @@ static ZONES: LazyLock<Vec<TimeZone>> = LazyLock::new(|| {
         .map(|name| TimeZone::get(name).expect("a zone"))
         .collect()
 });
+
+/// What `{object}` stands for.
+static OBJECT: LazyLock<ObjectName> = LazyLock::new(|| ObjectName::parse("Account").expect("a name"));
 
 /// Each as it may be written, and as it is meant.
 const ROOTS: [(&str, &str); 4] = [
@@ -54,6 +57,7 @@ fuzz_target!(|data: &[u8]| {
     let paths = texts.map(|text| {
         let template = OutputTemplate::parse(text, Path::new(root)).ok()?;
         assert_eq!(template.text(), text);
+        let template = template.of_object(&OBJECT);
         let path = match template.expand(&fields) {
             Ok(path) => path,
             Err(error) => {
@@ -94,6 +98,7 @@ fn plainly(template: &str, fields: &Fields<'_>) -> Option<String> {
         ("{job}", fields.job.as_str()),
         ("{org}", fields.org.as_str()),
         ("{run_id}", fields.run_id),
+        ("{object}", OBJECT.as_str()),
     ];
     let (mut text, mut rest) = (String::new(), template);
     while let Some(c) = rest.chars().next() {

@@ -12,7 +12,7 @@ use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
-    Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Numbers,
+    Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest, Numbers,
     OutputTemplate, Policy, Shape, SoqlSource, Source, output_path, path_text,
 };
 use crate::output::{LocalFile, Output};
@@ -108,6 +108,8 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         org: org.name.clone(),
         enabled: true,
         source: Source::Soql(source),
+        object: None,
+        manifest: Manifest::None,
         query_origin: None,
         all_rows: arguments.all_rows,
         count_check: match arguments.count_check {

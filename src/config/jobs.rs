@@ -23,8 +23,9 @@ use crate::error::io_text;
 use crate::job::output_path::{FIELDS, Fields, beside};
 use crate::job::path_text;
 use crate::job::{
-    CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Numbers,
-    ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source, SourceError,
+    CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest,
+    Numbers, ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source,
+    SourceError,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
@@ -469,6 +470,7 @@ impl Reading {
         let org = self.org(file, section, context);
         let format = self.format(file, section);
         let output = self.output(file, section, context);
+        let output = output.and_then(|output| self.object_field(file, section, output, exported.as_ref()));
         let timezone = self.timezone(file, section);
         let schedule = self.schedule(file, section, timezone.as_ref());
         let csv = self.csv(file, section);
@@ -505,6 +507,8 @@ impl Reading {
             org: org?,
             enabled: typed.enabled,
             source,
+            object: None,
+            manifest: Manifest::None,
             query_origin: self.query_origin.take(),
             all_rows: typed.all_rows,
             count_check: typed.count_check,
@@ -765,6 +769,27 @@ impl Reading {
                 self.mistake(file, section, "output", problem);
                 None
             }
+        }
+    }
+
+    /// The template with the object that `{object}` stands for, or the mistake that there is none.
+    fn object_field(
+        &mut self,
+        file: &TextFile,
+        section: &Section<RawJob>,
+        output: OutputTemplate,
+        exported: Option<&Exported>,
+    ) -> Option<OutputTemplate> {
+        match exported {
+            Some(Exported::Object(source)) => Some(output.of_object(&source.object)),
+            Some(Exported::Query(_)) if output.has_object() => {
+                let what =
+                    format!("{} has the field {{object}}, and the job has no object", quoted(output.text()));
+                let hint = "write {job}, or set `object` or `objects` instead of the query";
+                self.mistake(file, section, "output", Problem::new(what, hint));
+                None
+            }
+            _ => Some(output),
         }
     }
 

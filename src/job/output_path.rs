@@ -1,6 +1,8 @@
 //! The output's path: a template with fields, checked when it is read and expanded for each run. It never looks at the
 //! file system; `output` finds links that lead out of the root.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
@@ -8,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::error::{code_point, is_invisible};
-use crate::job::{JobName, path_text, stage_name};
+use crate::job::{JobName, ObjectName, path_text, stage_name};
 use crate::org::OrgName;
 
 mod dates;
@@ -42,12 +44,14 @@ enum Piece {
     Job,
     Org,
     RunId,
+    /// Which object is not known before a set's run; [`OutputTemplate::of_object`] puts it in.
+    Object,
     /// A strftime format.
     Instant(String),
 }
 
 /// The names of the fields, as a user may write them.
-pub const FIELDS: [&str; 6] = ["job", "org", "run_id", "date", "time", "datetime"];
+pub const FIELDS: [&str; 7] = ["job", "org", "object", "run_id", "date", "time", "datetime"];
 
 impl OutputTemplate {
     /// Reads a template; a relative one is taken from `root`, the directory that no expansion may leave.
@@ -71,8 +75,29 @@ impl OutputTemplate {
             timestamp: Timestamp::from_second(4_102_444_799).unwrap_or_default(),
             timezone: &TimeZone::UTC,
         };
-        template.expand(&sample)?;
+        // The longest name that an org gives a custom object, with a namespace.
+        template.of_name(&"o".repeat(60)).expand(&sample)?;
         Ok(template)
+    }
+
+    /// Whether the path depends on the object.
+    #[must_use]
+    pub fn has_object(&self) -> bool {
+        self.pieces.contains(&Piece::Object)
+    }
+
+    /// The template of one object of a set.
+    #[must_use]
+    pub fn of_object(&self, object: &ObjectName) -> Self {
+        self.of_name(object.as_str())
+    }
+
+    fn of_name(&self, object: &str) -> Self {
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::Object => Piece::Literal(object.to_owned()),
+            other => other.clone(),
+        });
+        Self { pieces: pieces.collect(), ..self.clone() }
     }
 
     /// A path without fields, taken as it is: the output of a query without a job file.
@@ -100,6 +125,10 @@ impl OutputTemplate {
     /// # Errors
     /// Where the fields make it leave the root, or no file's path at all.
     pub fn expand(&self, fields: &Fields<'_>) -> Result<PathBuf, TemplateError> {
+        self.below_root(&self.filled_in(fields)?)
+    }
+
+    fn filled_in(&self, fields: &Fields<'_>) -> Result<String, TemplateError> {
         let zoned = fields.timestamp.to_zoned(fields.timezone.clone());
         let mut text = String::with_capacity(self.text.len() + 16);
         for piece in &self.pieces {
@@ -108,10 +137,27 @@ impl OutputTemplate {
                 Piece::Job => text.push_str(fields.job.as_str()),
                 Piece::Org => text.push_str(fields.org.as_str()),
                 Piece::RunId => text.push_str(fields.run_id),
+                Piece::Object => {
+                    return Err(TemplateError::new(
+                        "has the field {object}, which only a set of objects fills in",
+                    ));
+                }
                 Piece::Instant(format) => text.push_str(&written(&zoned, format)?),
             }
         }
-        self.below_root(&text)
+        Ok(text)
+    }
+
+    /// The path of a file called `name` in the deepest directory that the outputs of all objects share, whatever
+    /// objects there are.
+    ///
+    /// # Errors
+    /// As for [`OutputTemplate::expand`].
+    pub fn beside_objects(&self, name: &str, fields: &Fields<'_>) -> Result<PathBuf, TemplateError> {
+        let before = self.pieces.iter().take_while(|piece| **piece != Piece::Object).cloned().collect();
+        let text = Self { pieces: before, ..self.clone() }.filled_in(fields)?;
+        let directory = text.rfind('/').map_or("", |end| &text[..=end]);
+        self.below_root(&format!("{directory}{name}"))
     }
 
     fn below_root(&self, text: &str) -> Result<PathBuf, TemplateError> {
@@ -184,6 +230,31 @@ pub fn beside(path: &Path, part: &str) -> PathBuf {
         name.push(ending);
     }
     path.with_file_name(name)
+}
+
+/// The path of the manifest of an export to `path`: `accounts.manifest.json` for `accounts.csv` and `accounts.csv.gz`.
+#[must_use]
+pub fn manifest_beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    let extension = |name: &OsStr| Path::new(name).extension().map(OsStr::to_ascii_lowercase);
+    if extension(&name).is_some_and(|extension| extension == "gz" || extension == "zst") {
+        name = Path::new(&name).file_stem().unwrap_or_default().to_owned();
+    }
+    name = Path::new(&name).file_stem().unwrap_or_default().to_owned();
+    name.push(".manifest.json");
+    path.with_file_name(name)
+}
+
+/// The first two of these paths that are one file where names differ by more than case.
+pub fn collision<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Option<(&'p Path, &'p Path)> {
+    let mut seen = HashMap::new();
+    for path in paths {
+        let folded = path.to_string_lossy().to_lowercase();
+        if let Some(first) = seen.insert(folded, path) {
+            return Some((first, path));
+        }
+    }
+    None
 }
 
 /// Why a text is no output path.
@@ -267,6 +338,7 @@ fn field(text: &str) -> Result<Piece, TemplateError> {
                 "job" => Piece::Job,
                 "org" => Piece::Org,
                 "run_id" => Piece::RunId,
+                "object" => Piece::Object,
                 _ => {
                     let hint = dates::meant_field(text);
                     return Err(TemplateError {
@@ -353,6 +425,65 @@ mod tests {
         ] {
             assert_eq!(beside(Path::new(path), "Contacts"), Path::new(expected));
         }
+    }
+
+    #[test]
+    fn a_manifest_lies_beside_its_output() {
+        for (path, expected) in [
+            ("/x/accounts.csv", "/x/accounts.manifest.json"),
+            ("/x/accounts.csv.gz", "/x/accounts.manifest.json"),
+            ("/x/2026.11.jsonl.ZST", "/x/2026.11.manifest.json"),
+            ("/x.d/accounts", "/x.d/accounts.manifest.json"),
+        ] {
+            assert_eq!(manifest_beside(Path::new(path)), Path::new(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_objects_of_a_set_share_a_directory() {
+        let fields = Fields {
+            job: &JobName::parse("backup").unwrap(),
+            org: &OrgName::parse("emea").unwrap(),
+            run_id: "r1",
+            timestamp: "2026-11-22T01:00:00Z".parse().unwrap(),
+            timezone: &TimeZone::UTC,
+        };
+        for (template, expected) in [
+            ("{object}.csv", "m.json"),
+            ("{org}/{date:%Y/%m}/{object}.csv", "emea/2026/11/m.json"),
+            ("{org}/x-{object}/{date}.csv", "emea/m.json"),
+            ("/data/exports/{object}/{object}.csv", "m.json"),
+            ("{{x}}/{object}.csv", "{x}/m.json"),
+        ] {
+            let path = parse(template).unwrap().beside_objects("m.json", &fields).unwrap();
+            assert_eq!(path, Path::new(ROOT).join(expected), "{template}");
+        }
+    }
+
+    #[test]
+    fn only_a_set_fills_in_the_object() {
+        let template = parse("{object}/{object}.csv").unwrap();
+        assert!(template.has_object() && !parse("{job}.csv").unwrap().has_object());
+        assert!(expand("{object}.csv").unwrap_err().reason.contains("{object}"));
+        let fields = Fields {
+            job: &JobName::parse("backup").unwrap(),
+            org: &OrgName::default_org(),
+            run_id: "r1",
+            timestamp: Timestamp::UNIX_EPOCH,
+            timezone: &TimeZone::UTC,
+        };
+        let path = template.of_object(&ObjectName::parse("Account").unwrap()).expand(&fields).unwrap();
+        assert_eq!(path, Path::new(ROOT).join("Account/Account.csv"));
+        // An object's name must not make a file of a set look like the stage of another.
+        assert!(parse(".{object}.csv.20261122T010000Z-1f2e3d4c.partial").is_err());
+    }
+
+    #[test]
+    fn paths_that_differ_by_case_alone_collide() {
+        let paths = |texts: &[&'static str]| texts.iter().map(|text| Path::new(*text)).collect::<Vec<_>>();
+        let two = paths(&["/x/A.csv", "/x/b.csv", "/x/a.csv"]);
+        assert_eq!(collision(two.iter().copied()), Some((Path::new("/x/A.csv"), Path::new("/x/a.csv"))));
+        assert_eq!(collision(paths(&["/x/a.csv", "/X/b.csv"])), None);
     }
 
     #[test]

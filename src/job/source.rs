@@ -1,8 +1,8 @@
-//! What a job exports: the result of a query, or an object, whose query is generated at each run.
+//! What a job exports: the result of a query, an object, whose query is generated at each run, or a set of objects.
 
 use std::sync::Arc;
 
-use super::ObjectName;
+use super::{ObjectName, ObjectSet};
 use crate::soql::generate::FieldSelection;
 use crate::soql::{ColumnError, ColumnRules, Columns, Described, Layout, Query, SyntaxError};
 
@@ -13,6 +13,8 @@ pub enum Source {
     Soql(SoqlSource),
     /// The records of an object.
     Object(ObjectSource),
+    /// The records of several objects, each to its own output.
+    Objects(ObjectSet),
 }
 
 /// An object, and what is exported of it.
@@ -103,7 +105,7 @@ impl Source {
     pub fn query(&self) -> Option<&Query> {
         match self {
             Self::Soql(source) => Some(&source.query),
-            Self::Object(_) => None,
+            Self::Object(_) | Self::Objects(_) => None,
         }
     }
 
@@ -112,7 +114,7 @@ impl Source {
     pub fn columns(&self) -> Option<&Arc<Columns>> {
         match self {
             Self::Soql(source) => source.columns.as_ref(),
-            Self::Object(_) => None,
+            Self::Object(_) | Self::Objects(_) => None,
         }
     }
 }

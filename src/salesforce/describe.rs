@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::job::ObjectFacts;
 use crate::soql::ValueKind;
 use crate::value::FieldType;
 
@@ -26,6 +27,16 @@ pub struct ObjectSummary {
 }
 
 impl ObjectSummary {
+    /// What a set of objects has to know of it.
+    #[must_use]
+    pub fn facts(&self) -> ObjectFacts<'_> {
+        ObjectFacts {
+            name: &self.name,
+            is_queryable: self.queryable,
+            is_deprecated: self.deprecated_and_hidden,
+        }
+    }
+
     /// Whether a job can export it.
     #[must_use]
     pub fn is_exportable(&self) -> bool {

@@ -190,6 +190,7 @@ fn source(job: &Job) -> Markup {
             let condition = condition.map(|condition| format!("\nwhere:  {condition}")).unwrap_or_default();
             ("Object", format!("object: {}\nfields: {}{condition}", source.object, source.fields))
         }
+        Source::Objects(set) => ("Objects", format!("objects: {set}")),
     };
     html! {
         section {
