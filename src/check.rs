@@ -2,6 +2,7 @@
 
 mod job;
 mod org;
+mod set;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub enum Name {
     ApiVersion,
     /// API requests are left.
     Limits,
+    /// The objects of a set.
+    Objects,
     /// The query's columns.
     Columns,
     /// The org accepts the query.
@@ -89,6 +92,7 @@ impl Name {
             Self::Identity => "identity",
             Self::ApiVersion => "API version",
             Self::Limits => "limits",
+            Self::Objects => "objects",
             Self::Columns => "columns",
             Self::Query => "query",
             Self::Records => "records",
@@ -157,6 +161,8 @@ pub struct Check<'c> {
     pub config: &'c Config,
     /// Whether to check every org, or only those of the selected jobs.
     pub every_org: bool,
+    /// Only the export of this object, if the jobs are sets.
+    pub object: Option<&'c str>,
     /// Whether to send no requests.
     pub offline: bool,
     /// The edges. Each request is sent once, so temporary problems show up.

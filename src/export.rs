@@ -47,7 +47,7 @@ pub(crate) use object::{Generated, Warning, generate as generate_query, unknown_
 pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};
 pub(crate) use plan::{needs_description, not_described};
-pub(crate) use unknown_field::explained;
+pub(crate) use unknown_field::{explained, similar};
 
 use locks::Locks;
 

@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use sfexport::config::{self, Config, FlagValue, NotifyOn, Selection, Sources, Table, Unwritten};
 use sfexport::error::Failure;
-use sfexport::job::{CatchUp, Children, Compound, Format, IfExists, Numbers, Overlap};
+use sfexport::job::{
+    CatchUp, Children, Compound, CountCheck, Format, IfExists, Manifest, Numbers, ObjectName, Overlap,
+};
 use sfexport::org::{KeySource, PasswordSource};
 
 /// A directory with a configuration in it.
@@ -1294,6 +1296,213 @@ fn a_file_mode_that_is_a_number_is_refused() {
     }
 }
 
+/// A job with these lines after its output.
+fn set_mistakes(lines: &str) -> Vec<String> {
+    job_mistakes(&format!("output = \"{{object}}.csv\"\n{lines}\n"))
+}
+
+#[test]
+fn a_set_has_objects_with_settings_of_their_own() {
+    let config = Project::with(ORG)
+        .job(
+            "backup",
+            "objects = [\"*\", \"!*Share\"]\noutput = \"{date:%Y}/{object}.csv\"\ncount_check = \"strict\"\n\
+             [objects_with.account]\nfields = [\"Id\", \"Name\"]\nwhere = \"Name != null\"\n\
+             [objects_with.FieldPermissions]\ncount_check = \"warn\"\n",
+        )
+        .all();
+    let job = &config.jobs[0];
+    assert_eq!(job.set().unwrap().to_string(), "*, !*Share");
+    assert_eq!(job.manifest, Manifest::Beside);
+    let of = |name: &str| job.of_object(&ObjectName::parse(name).unwrap()).unwrap();
+    let exported = |name: &str| match of(name).source {
+        sfexport::job::Source::Object(object) => (object.fields.to_string(), object.condition),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(exported("Account"), ("Id, Name".to_owned(), Some("Name != null".to_owned())));
+    assert_eq!(exported("Contact"), ("*".to_owned(), None));
+    let checks = ["Account", "FieldPermissions"].map(|name| of(name).count_check);
+    assert_eq!(checks, [CountCheck::Strict, CountCheck::Warn]);
+    assert_eq!(of("Account").key().to_string(), "backup, object Account");
+    assert_eq!(of("Account").manifest, Manifest::None);
+    assert!(of("Account").of_object(&ObjectName::parse("Contact").unwrap()).is_none());
+}
+
+#[test]
+fn the_manifest_of_a_set_has_its_place() {
+    for (manifest, expected) in [
+        ("", Some("2003/a.manifest.json")),
+        ("manifest = true", Some("2003/a.manifest.json")),
+        ("manifest = false", None),
+        ("manifest = \"lists/{job}.json\"", Some("lists/a.json")),
+    ] {
+        let text = format!("objects = \"*\"\noutput = \"{{date:%Y}}/{{object}}.csv\"\n{manifest}\n");
+        let project = Project::with(ORG).job("a", &text);
+        let job = project.all().jobs.remove(0);
+        let fields = sfexport::job::output_path::Fields {
+            job: &job.name,
+            org: &job.org,
+            run_id: "r",
+            timestamp: "2003-02-01T00:00:00Z".parse().unwrap(),
+            timezone: &job.timezone,
+        };
+        let found = job.manifest_path(&fields).unwrap();
+        assert_eq!(found, expected.map(|path| project.path("exports").join(path)), "{manifest}");
+    }
+}
+
+#[test]
+fn each_mistake_in_a_set_is_shown_at_its_place() {
+    for (lines, expected) in [
+        ("objects = []", "2: objects: the list is empty; write [\"*\"] to export all objects"),
+        (
+            "objects = [\"Account\", \"Owner.Name\"]",
+            "2: objects: \"Owner.Name\" does not select objects; write an object (Account), a pattern (*__c) or !pattern",
+        ),
+        ("objects = [\"*\", \"!*\"]", "2: objects: \"!*\" excludes every object; remove it"),
+        (
+            "objects = [\"Account\", \"!acc*\"]",
+            "2: objects: \"Account\" is also excluded, by \"!acc*\"; remove one of them",
+        ),
+        (
+            "objects = \"*\"\nobject = \"Account\"",
+            "2: objects: `object` and `objects` are both set; remove one of them",
+        ),
+        (
+            "objects = \"*\"\nfields = [\"Id\"]",
+            "3: fields: this key is about one object, and the job has several; write it in `[objects_with.NAME]`, for the \
+             object NAME",
+        ),
+        (
+            "objects = \"*\"\nchildren = \"files\"",
+            "3: children: this key is about child queries, and `objects` has none; remove it",
+        ),
+        (
+            "objects = \"*\"\nmanifest = \"{object}.json\"",
+            "3: manifest: \"{object}.json\" has the field {object}, and there is one manifest for all; write a path \
+             without {object}",
+        ),
+        (
+            "objects = \"*\"\nmanifest = \"a.csv\"",
+            "3: manifest: \"a.csv\" does not end in .json; end it in .json",
+        ),
+        (
+            "objects = \"*\"\nmanifest = \"{jbo}.json\"",
+            "3: manifest: \"{jbo}.json\" has the unknown field {jbo}; did you mean {job}?",
+        ),
+        ("objects = \"*\"\nmanifest = 5", "3: manifest: 5 is not a path; write true, false or a path"),
+        ("objects = \"*\"\nmanifest = \"true\"", "3: manifest: \"true\" is text; write it without quotes"),
+        (
+            "object = \"Account\"\nmanifest = \"a.json\"",
+            "3: manifest: only a job with `objects` has a path for its manifest; write true; the manifest is then next to \
+             the output",
+        ),
+    ] {
+        assert_eq!(set_mistakes(lines), [format!("jobs/a.toml:{expected}")], "{lines}");
+    }
+    assert_eq!(
+        job_mistakes("objects = \"*\"\noutput = \"{job}.csv\"\n"),
+        [
+            "jobs/a.toml:2: output: \"{job}.csv\" lacks the field {object}; give each object a separate output, as in \
+             \"{job}/{object}.csv\""
+        ]
+    );
+}
+
+#[test]
+fn each_mistake_about_one_object_is_shown_at_its_place() {
+    for (lines, expected) in [
+        (
+            "objects = \"*\"\n[objects_with.Account]\nfields = []\nwhere = \"WHERE Id != null\"",
+            &[
+                "4: objects_with.Account.fields: the list is empty; remove this key to export all fields",
+                "5: objects_with.Account.where: the condition begins with WHERE; remove WHERE",
+            ][..],
+        ),
+        (
+            "objects = \"*\"\n[objects_with.Account]\nschedule = \"@daily\"\nfeilds = []",
+            &[
+                "4: objects_with.Account.schedule: unknown key here; write `schedule` at the top, above \
+                 `[objects_with.NAME]`",
+                "5: objects_with.Account.feilds: unknown key; did you mean `fields`?",
+            ],
+        ),
+        (
+            "objects = \"*\"\n[objects_with]\nfields = []",
+            &[
+                "4: objects_with.fields: the object has no name; write `[objects_with.NAME]` above its keys, with the \
+                 object's name",
+            ],
+        ),
+        (
+            "objects = [\"Account\"]\n[objects_with.Acount]",
+            &["3: objects_with.Acount: \"Acount\" is not in `objects`; did you mean \"Account\"?"],
+        ),
+        (
+            "objects = [\"*\", \"!*Share\"]\n[objects_with.AccountShare]",
+            &[
+                "3: objects_with.AccountShare: \"AccountShare\" is excluded by \"!*Share\"; remove this table, or the \
+                 exclusion",
+            ],
+        ),
+        (
+            "objects = [\"*\"]\n[objects_with.Order__x]",
+            &[
+                "3: objects_with.Order__x: patterns do not select \"Order__x\", because they leave out external objects; \
+                 add \"Order__x\" to `objects`, or remove this table",
+            ],
+        ),
+        (
+            "objects = [\"*\"]\n[objects_with.Account]\n[objects_with.ACCOUNT]",
+            &[
+                "3: objects_with.Account: \"ACCOUNT\" and \"Account\" are the same object; write one table for it",
+            ],
+        ),
+        (
+            "objects = [\"*\"]\n[objects_with.\"a b\"]",
+            &[
+                "3: objects_with.a b: \"a b\" is not an object's API name; write a table for each object, with its name",
+            ],
+        ),
+        (
+            "object = \"Account\"\n[objects_with.Account]",
+            &[
+                "3: objects_with.Account: this table has no effect without `objects`; remove it, or add `objects`",
+            ],
+        ),
+    ] {
+        let expected: Vec<_> = expected.iter().map(|line| format!("jobs/a.toml:{line}")).collect();
+        assert_eq!(set_mistakes(lines), expected, "{lines}");
+    }
+}
+
+#[test]
+fn no_job_writes_a_file_of_a_set() {
+    const ALL: &str = "objects = [\"*\", \"!Event\"]\noutput = \"x/{object}.csv\"\n";
+    let clash = |job: &str| Project::with(ORG).job("a", ALL).job("b", job).load(&Selection::All).is_err();
+    for (job, expected) in [
+        ("objects = [\"*__c\"]\noutput = \"x/{object}.csv\"\n", true),
+        ("objects = [\"Event\"]\noutput = \"x/{object}.csv\"\n", false),
+        ("objects = [\"*__c\"]\noutput = \"y/{object}.csv\"\n", false),
+        ("object = \"Account\"\noutput = \"x/{object}.csv\"\n", true),
+        ("soql = \"SELECT Id FROM Odd__c\"\noutput = \"x/Odd__c.csv\"\n", true),
+        ("soql = \"SELECT Id FROM Event\"\noutput = \"x/Event.csv\"\n", false),
+        ("soql = \"SELECT Id FROM Odd__c\"\noutput = \"x/odd.2.csv\"\n", false),
+        ("soql = \"SELECT Id FROM Odd__c\"\noutput = \"x/a.manifest.json\"\nformat = \"csv\"\n", true),
+    ] {
+        assert_eq!(clash(job), expected, "{job}");
+    }
+    let mistakes =
+        Project::with(ORG).job("a", ALL).job("b", "object = \"Case\"\noutput = \"x/Case.csv\"\n").mistakes();
+    assert_eq!(
+        mistakes,
+        [
+            "jobs/a.toml:2: output: \"x/{object}.csv\" is also the output of b (jobs/b.toml:2): both would write Case.csv; \
+             give each job a separate directory, as in \"{job}/{object}.csv\", or exclude the object from the set"
+        ]
+    );
+}
+
 #[test]
 fn the_path_and_the_fields_of_an_output_are_checked() {
     for (output, expected) in [
@@ -1365,7 +1574,10 @@ fn a_mistake_in_a_query_is_shown_at_its_place() {
 #[test]
 fn a_query_must_not_be_missing_or_empty() {
     for (lines, expected) in [
-        ("", "jobs/a.toml: soql: this key is missing; add a query, or set `soql_file` or `object`"),
+        (
+            "",
+            "jobs/a.toml: soql: this key is missing; add a query, or set `soql_file`, `object` or `objects`",
+        ),
         ("soql = \" \\n \"", "jobs/a.toml:2: soql: the value is empty"),
         ("soql_file = \"empty.soql\"", "jobs/a.toml:2: soql_file: jobs/empty.soql is empty"),
         (
@@ -1632,7 +1844,9 @@ fn the_documentation_has_every_key_with_its_default() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     let update = std::env::var_os("UPDATE_DOCS").is_some();
     let mut text = std::fs::read_to_string(&path).unwrap();
-    for (name, table) in [("settings", Table::Settings), ("org", Table::Org), ("job", Table::Job)] {
+    for (name, table) in
+        [("settings", Table::Settings), ("org", Table::Org), ("job", Table::Job), ("object", Table::Object)]
+    {
         let start = format!("<!-- keys: {name} -->\n");
         let from = text.find(&start).expect("the marker is there") + start.len();
         let to = from + text[from..].find("<!-- end -->").expect("the end is there");
@@ -1653,7 +1867,7 @@ fn each_default_of_a_setting_can_be_written_and_changes_nothing() {
     // A directory of jobs that somebody names must be there.
     let plain = Project::with(ORG).job("a", JOB);
     let mut written = Project::with(ORG).job("a", JOB);
-    for key in config::keys().filter(|key| key.table != Table::Job) {
+    for key in config::keys() {
         if let (Some(variable), Unwritten::Is(value)) = (key.variable(), key.default) {
             written = written.variable(&variable, value);
         }

@@ -56,6 +56,12 @@ fn mistakes_in_files_read_well() {
             "soql = \"SELECT Id FROM Account\"\nfields = [\"Id\"]\noutput = \"e.jsonl\"\ncsv.bom = true\n"
                 .to_owned(),
         ),
+        (
+            "set",
+            "objects = [\"*\", \"Account\", \"!acc*\", \"Owner.Name\"]\nfields = [\"Id\"]\noutput = \"{job}.csv\"\n\
+             manifest = \"list.csv\"\n[objects_with.Acount]\nwhere = \"WHERE Id != null\"\nschedule = \"@daily\"\n"
+                .to_owned(),
+        ),
         ("f", String::new()),
         ("g", "soql = \"SELECT Id FROM Account\"\noutput = \"h.csv\"\n".to_owned()),
         ("h", GOOD.to_owned()),

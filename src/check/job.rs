@@ -1,5 +1,7 @@
 //! The steps for a job: columns, query, number of records, output, schedule. None of their requests returns a record.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -24,7 +26,16 @@ const OCCURRENCES: usize = 5;
 
 impl Check<'_> {
     pub(super) async fn job(&self, job: &Job, org: Option<&Reached>, tell: Teller<'_>) {
+        let of_object = match self.object.map(|object| self.job_of_object(job, object)).transpose() {
+            Ok(of_object) => of_object,
+            Err(failure) => return tell(Step::failed(Name::Objects, failure)),
+        };
+        let job = of_object.as_ref().unwrap_or(job);
         match (&job.source, org) {
+            (Source::Objects(set), _) => {
+                self.set(job, set, org, tell).await;
+                return tell(schedule(job, self.edges.clock.now()));
+            }
             (Source::Object(object), Some(reached)) => match self.generate(job, object, reached).await {
                 Ok(Generated { job, warnings, .. }) => {
                     for Warning { what, hint } in warnings {
@@ -194,20 +205,12 @@ impl Check<'_> {
     }
 
     /// Whether the export can be written: creates and removes the files that a run creates first.
-    fn output(&self, job: &Job) -> Step {
-        let now = self.edges.clock.now();
-        let id = RunId::new(now, self.edges.clock.random());
-        let fields = Fields {
-            job: &job.name,
-            org: &job.org,
-            run_id: id.as_str(),
-            timestamp: now,
-            timezone: &job.timezone,
+    pub(super) fn output(&self, job: &Job) -> Step {
+        let (path, id) = match self.path(job) {
+            Ok(found) => found,
+            Err(failure) => return Step::failed(Name::Output, failure),
         };
-        let path = job.output.expand(&fields).map_err(|error| {
-            Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
-        });
-        let group = path.and_then(|path| Output::of_job(job, &path)?.group(&job.child_files()));
+        let group = Output::of_job(job, &path).and_then(|output| output.group(&job.child_files()));
         let probed = group.and_then(|group| {
             group.iter().try_for_each(|output| output.probe(&id))?;
             Ok(group)
@@ -229,6 +232,23 @@ impl Check<'_> {
             None => Step::passed(Name::Output, format!("{shown} {fate}")),
         };
         step.fact("path", shown).fact("exists", exists)
+    }
+
+    /// The path of a run that begins now, and the run's id.
+    pub(super) fn path(&self, job: &Job) -> Result<(PathBuf, RunId), Failure> {
+        let now = self.edges.clock.now();
+        let id = RunId::new(now, self.edges.clock.random());
+        let fields = Fields {
+            job: &job.name,
+            org: &job.org,
+            run_id: id.as_str(),
+            timestamp: now,
+            timezone: &job.timezone,
+        };
+        let path = job.output.expand(&fields).map_err(|error| {
+            Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
+        })?;
+        Ok((path, id))
     }
 }
 

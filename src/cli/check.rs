@@ -13,6 +13,9 @@ pub(super) struct CheckArguments {
     /// The jobs to check, and their orgs [default: everything]
     #[arg(value_name = "JOB", add = complete::jobs())]
     jobs: Vec<String>,
+    /// Only this object of the jobs' sets, with its columns, its query and its records
+    #[arg(long, value_name = "OBJECT")]
+    object: Option<String>,
     /// Ask no org: check only the configuration, keys, certificates, columns, outputs and schedules
     #[arg(long)]
     offline: bool,
@@ -35,7 +38,13 @@ pub(super) async fn check(arguments: &CheckArguments, context: &Context) -> Resu
         }
     };
     let edges = context.edges(&config.settings, None);
-    let check = Check { config: &config, every_org: everything, offline: arguments.offline, edges };
+    let check = Check {
+        config: &config,
+        every_org: everything,
+        object: arguments.object.as_deref(),
+        offline: arguments.offline,
+        edges,
+    };
     let mut tell = |step| shown.step(step);
     let exit = context.unless_stopped(check.run(&mut tell)).await?;
     shown.end();

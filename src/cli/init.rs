@@ -193,5 +193,9 @@ fn job_file() -> String {
             }
         }
     }
+    text.push_str("\n#[objects_with.Account]   # keys of one of `objects`\n");
+    for key in keys().filter(|key| key.table == Table::Object) {
+        commented(&mut text, key, key.name);
+    }
     text
 }

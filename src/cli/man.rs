@@ -53,7 +53,7 @@ const FILES: [FilePage; 2] = [
         title: "sfexport-job",
         about: "a job file of sfexport",
         description: "Each file NAME.toml in jobs_dir is a job called NAME, written in TOML.",
-        keys: &[("KEYS", Table::Job)],
+        keys: &[("KEYS", Table::Job), ("KEYS OF [objects_with.NAME]", Table::Object)],
         example: "soql     = \"SELECT Id, Name, Owner.Name FROM Account\"\n\
                   output   = \"accounts/{date:%Y-%m-%d}.csv\"\n\
                   schedule = \"0 2 * * *\"\n\

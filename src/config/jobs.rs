@@ -1,16 +1,18 @@
 //! Reads the job files into jobs or lists of mistakes, and finds jobs that share an output.
 
+mod clashes;
 mod object;
+mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, civil};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use self::clashes::clashes;
 use super::Selection;
 use super::digests;
 use super::keys::Table;
@@ -20,11 +22,11 @@ use super::orgs::Orgs;
 use super::passed_over;
 use super::settings::{nanoseconds, secret, some_nanoseconds};
 use crate::error::io_text;
-use crate::job::output_path::{FIELDS, Fields, beside};
+use crate::job::output_path::{FIELDS, TemplateError};
 use crate::job::path_text;
 use crate::job::{
-    CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest,
-    Numbers, ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source,
+    CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Numbers,
+    ObjectSet, ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source,
     SourceError,
 };
 use crate::org::OrgName;
@@ -212,74 +214,6 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, context: &JobContext<'
     })
 }
 
-/// For each output of several jobs: a mistake at the first of them, which names the others, and the names of all.
-fn clashes(readings: &[(Job, Origin)]) -> Vec<(Mistake, Vec<JobName>)> {
-    // Any time will do, as long as nobody would write it in a path.
-    let time = civil::date(2003, 2, 1).at(12, 34, 56, 0);
-    let in_zone =
-        |zone: &TimeZone| time.to_zoned(zone.clone()).map(|zoned| zoned.timestamp()).unwrap_or_default();
-    let mut clashes: Vec<(Mistake, Vec<JobName>)> = Vec::new();
-    // Jobs in different zones write the same date at different times, and the later one replaces the other's file.
-    // Paths with an offset or with seconds since 1970 are equal only at the same time.
-    for outputs in [sharing(readings, in_zone), sharing(readings, |_| in_zone(&TimeZone::UTC))] {
-        for (mistake, names) in outputs.iter().filter_map(|(path, sharing)| clash(path, sharing)) {
-            if !clashes.iter().any(|(_, known)| names.iter().all(|name| known.contains(name))) {
-                clashes.push((mistake, names));
-            }
-        }
-    }
-    clashes
-}
-
-/// The files that the jobs would write, each with its jobs. `timestamp` is the time of the run for each zone.
-fn sharing(
-    readings: &[(Job, Origin)],
-    timestamp: impl Fn(&TimeZone) -> Timestamp,
-) -> BTreeMap<PathBuf, Vec<&(Job, Origin)>> {
-    let mut outputs: BTreeMap<PathBuf, Vec<_>> = BTreeMap::new();
-    for (number, reading) in readings.iter().enumerate() {
-        let job = &reading.0;
-        // Run ids are unique.
-        let run_id = format!("run-{number}");
-        let timestamp = timestamp(&job.timezone);
-        let fields =
-            Fields { job: &job.name, org: &job.org, run_id: &run_id, timestamp, timezone: &job.timezone };
-        if let Ok(path) = job.output.expand(&fields) {
-            for part in job.child_files() {
-                outputs.entry(beside(&path, &part)).or_default().push(reading);
-            }
-            outputs.entry(path).or_default().push(reading);
-        }
-    }
-    outputs
-}
-
-/// The mistake of several jobs that write the same file.
-fn clash(path: &Path, sharing: &[&(Job, Origin)]) -> Option<(Mistake, Vec<JobName>)> {
-    let ((job, origin), others) = sharing.split_first().filter(|(_, others)| !others.is_empty())?;
-    let names: Vec<_> = sharing.iter().map(|(job, _)| job.name.clone()).collect();
-    let is_one_zone = others.iter().all(|(other, _)| other.timezone == job.timezone);
-    let others: Vec<_> = others.iter().map(|(other, origin)| format!("{} ({origin})", other.name)).collect();
-    let others = others.join(", ");
-    let problem = if sharing.iter().all(|(job, _)| job.child_files().is_empty()) {
-        let output = quoted(job.output.text());
-        let when = if is_one_zone { "" } else { ", at another time in another time zone" };
-        Problem::new(
-            format!("{output} is also the output of {others}{when}"),
-            "give each job a separate output, as in \"{job}.csv\"",
-        )
-    } else {
-        let path = path.display();
-        Problem::new(
-            format!(
-                "{path} is also a file of {others}, since the files of child queries are next to the output"
-            ),
-            "give each job a separate directory, as in \"{job}/{date}.csv\"",
-        )
-    };
-    Some((Mistake::new(origin.clone(), "output".to_owned(), problem), names))
-}
-
 /// A job's file as typed.
 #[derive(Deserialize)]
 struct RawJob {
@@ -289,6 +223,8 @@ struct RawJob {
     fields: Option<Vec<String>>,
     #[serde(rename = "where")]
     condition: Option<String>,
+    objects: Option<Vec<String>>,
+    manifest: Option<objects::ManifestWritten>,
     output: Option<String>,
     format: Option<String>,
     org: Option<String>,
@@ -413,6 +349,7 @@ enum OverlapWritten {
 enum Exported {
     Query(Query),
     Object(ObjectSource),
+    Objects(ObjectSet),
 }
 
 /// The reading of one job file.
@@ -444,7 +381,7 @@ impl Reading {
         let Some(section) = Section::<RawJob>::merge(&[&defaults, &layer], "", &mut self.mistakes) else {
             return;
         };
-        self.job = self.resolve(name, &file, &section, context);
+        self.job = self.resolve(name, &file, &layer, &section, context);
     }
 
     fn mistake(
@@ -462,15 +399,17 @@ impl Reading {
         &mut self,
         name: JobName,
         file: &TextFile,
+        layer: &Layer,
         section: &Section<RawJob>,
         context: &JobContext<'_>,
     ) -> Option<(Job, Origin)> {
         let typed = &section.typed;
-        let exported = self.exported(file, section, context);
+        let exported = self.exported(file, layer, section, context);
         let org = self.org(file, section, context);
         let format = self.format(file, section);
         let output = self.output(file, section, context);
         let output = output.and_then(|output| self.object_field(file, section, output, exported.as_ref()));
+        let manifest = self.manifest(file, section, exported.as_ref(), output.as_ref());
         let timezone = self.timezone(file, section);
         let schedule = self.schedule(file, section, timezone.as_ref());
         let csv = self.csv(file, section);
@@ -501,6 +440,7 @@ impl Reading {
                 self.check_columns_of(file, section, &object, &shape, format)?;
                 Source::Object(object)
             }
+            Exported::Objects(set) => Source::Objects(set),
         };
         let job = Job {
             name,
@@ -508,7 +448,7 @@ impl Reading {
             enabled: typed.enabled,
             source,
             object: None,
-            manifest: Manifest::None,
+            manifest: manifest?,
             query_origin: self.query_origin.take(),
             all_rows: typed.all_rows,
             count_check: typed.count_check,
@@ -577,23 +517,28 @@ impl Reading {
         self.mistake(file, section, &key, Problem::new(error.to_string(), error.hint(near)));
     }
 
-    /// What the job exports, from `soql`, `soql_file` or `object`.
+    /// What the job exports, from `soql`, `soql_file`, `object` or `objects`.
     fn exported(
         &mut self,
         file: &TextFile,
+        layer: &Layer,
         section: &Section<RawJob>,
         context: &JobContext<'_>,
     ) -> Option<Exported> {
-        let written: Vec<_> =
-            ["soql", "soql_file", "object"].into_iter().filter(|key| section.is_written(key)).collect();
+        let sources = ["soql", "soql_file", "object", "objects"];
+        let written: Vec<_> = sources.into_iter().filter(|key| section.is_written(key)).collect();
+        if matches!(written.as_slice(), [only] if *only != "objects") {
+            self.only_of_sets(layer);
+        }
         match written.as_slice() {
             ["object"] => self.object(file, section).map(Exported::Object),
+            ["objects"] => self.objects(file, layer, section).map(Exported::Objects),
             [_] => {
                 self.only_of_objects(file, section);
                 self.query(file, section, context).map(Exported::Query)
             }
             [] => {
-                let hint = "add a query, or set `soql_file` or `object`";
+                let hint = "add a query, or set `soql_file`, `object` or `objects`";
                 self.mistake(file, section, "soql", Problem::new("this key is missing", hint));
                 None
             }
@@ -758,14 +703,7 @@ impl Reading {
         match OutputTemplate::parse(text, context.output_root) {
             Ok(template) => Some(template),
             Err(error) => {
-                let hint = match &error.unknown_field {
-                    Some(field) => Some(nearest(field, FIELDS).map_or_else(
-                        || format!("choose one of {}", FIELDS.map(|field| format!("{{{field}}}")).join(" ")),
-                        |near| format!("did you mean {{{near}}}?"),
-                    )),
-                    None => error.hint,
-                };
-                let problem = Problem::hinted(format!("{} {}", quoted(text), error.reason), hint);
+                let problem = of_template(text, error);
                 self.mistake(file, section, "output", problem);
                 None
             }
@@ -786,6 +724,12 @@ impl Reading {
                 let what =
                     format!("{} has the field {{object}}, and the job has no object", quoted(output.text()));
                 let hint = "write {job}, or set `object` or `objects` instead of the query";
+                self.mistake(file, section, "output", Problem::new(what, hint));
+                None
+            }
+            Some(Exported::Objects(_)) if !output.has_object() => {
+                let what = format!("{} lacks the field {{object}}", quoted(output.text()));
+                let hint = "give each object a separate output, as in \"{job}/{object}.csv\"";
                 self.mistake(file, section, "output", Problem::new(what, hint));
                 None
             }
@@ -924,6 +868,18 @@ impl Reading {
             }
         }
     }
+}
+
+/// The mistake of a text that is not a template.
+fn of_template(text: &str, error: TemplateError) -> Problem {
+    let hint = match &error.unknown_field {
+        Some(field) => Some(nearest(field, FIELDS).map_or_else(
+            || format!("choose one of {}", FIELDS.map(|field| format!("{{{field}}}")).join(" ")),
+            |near| format!("did you mean {{{near}}}?"),
+        )),
+        None => error.hint,
+    };
+    Problem::hinted(format!("{} {}", quoted(text), error.reason), hint)
 }
 
 /// The names and types of columns.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-/// The three tables of keys.
+/// The tables of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     /// The settings of `sfexport.toml`.
@@ -12,6 +12,8 @@ pub enum Table {
     Org,
     /// One job file.
     Job,
+    /// One object of a set: `[objects_with.NAME]` of a job file.
+    Object,
 }
 
 /// One key.
@@ -63,6 +65,8 @@ pub enum Kind {
     Whole(u64, u64),
     /// `true` or `false`.
     Flag,
+    /// `true`, `false`, or text that is not blank.
+    FlagOrText,
     /// A file's permissions, in octal.
     Mode,
     /// One of these words.
@@ -88,7 +92,7 @@ impl Key {
         let nested = match self.table {
             Table::Settings => self.name.to_owned(),
             Table::Org => format!("org.{}", self.name),
-            Table::Job => return None,
+            Table::Job | Table::Object => return None,
         };
         Some(format!("SFEXPORT_{}", nested.replace('.', "__").to_ascii_uppercase()))
     }
@@ -109,6 +113,7 @@ impl Kind {
             Self::Size => "size".to_owned(),
             Self::Whole(min, max) => format!("whole number, {}", range(min, max)),
             Self::Flag => "true or false".to_owned(),
+            Self::FlagOrText => "true, false or text".to_owned(),
             Self::Mode => "permissions in octal, as text".to_owned(),
             Self::Choice(choices) => format!("one of {}", words(choices)),
             Self::Choices(choices) => format!("list of {}", words(choices)),
@@ -273,12 +278,14 @@ static KEYS: &[Key] = keys! {
         "instance_hosts" Words, Otherwise("none"), "Hosts outside Salesforce's domains that the org's instance may have, as `host` or `host:port`.";
     }
     Job {
-        "soql" Text, RequiredUnless("`soql_file` or `object` is set"), "The query.";
-        "soql_file" Path, RequiredUnless("`soql` or `object` is set"), "A file with the query.";
-        "object" Word, RequiredUnless("`soql` or `soql_file` is set"), "An object, by its API name. Its query is generated at each run from the fields that the object has.";
+        "soql" Text, RequiredUnless("`soql_file`, `object` or `objects` is set"), "The query.";
+        "soql_file" Path, RequiredUnless("`soql`, `object` or `objects` is set"), "A file with the query.";
+        "object" Word, RequiredUnless("`soql`, `soql_file` or `objects` is set"), "An object, by its API name. Its query is generated at each run from the fields that the object has.";
         "fields" Words, Otherwise("[\"*\"]"), "The fields of `object`: names, parents' fields (`Owner.Name`), patterns (`*__c`) and exclusions (`!*__pc`).";
         "where" Text, Otherwise("all records"), "A condition for the records of `object`, as in SOQL after WHERE.";
+        "objects" Words, RequiredUnless("`soql`, `soql_file` or `object` is set"), "Several objects, each with a separate output: names, patterns (`*__c`) and exclusions (`!*Share`). `output` must contain `{object}`.";
         "output" Text, Required, "The path of the export, relative to `output_root`. It may contain template fields.";
+        "manifest" FlagOrText, Otherwise("`true` for `objects`, `false` otherwise"), "Whether a JSON file lists what was exported. With `objects`, it may be a path instead.";
         "format" Choice(&["csv", "jsonl"]), Otherwise("from the extension of `output`, .csv or .jsonl"), "The format of the file: `csv` or `jsonl`.";
         "org" Word, Otherwise("`[org]`"), "The org to export from, a NAME of `[orgs.NAME]`.";
         "enabled" Flag, Is("true"), "Whether the daemon and `run --all` run the job. `run JOB` always does.";
@@ -313,5 +320,10 @@ static KEYS: &[Key] = keys! {
         "csv.header" Flag, Is("true"), "Whether the first row names the columns.";
         "csv.bom" Flag, Is("false"), "Whether the file begins with a byte order mark.";
         "csv.formula_guard" Flag, Is("false"), "Whether text that a spreadsheet would run as a formula gets a leading `'`.";
+    }
+    Object {
+        "fields" Words, Otherwise("[\"*\"]"), "The fields of the object, as with `object`.";
+        "where" Text, Otherwise("all records"), "A condition for the records of the object, as with `object`.";
+        "count_check" Choice(&["explain", "strict", "warn"]), Otherwise("that of the job"), "The `count_check` of the object.";
     }
 };

@@ -35,6 +35,8 @@ pub(crate) struct Layer {
     columns: BTreeMap<String, Origin>,
     /// The orgs with a table or a variable in this source, each with the place of the first one.
     orgs: BTreeMap<OrgName, Origin>,
+    /// The tables `[objects_with.NAME]` of this source by name, each with its place.
+    objects: BTreeMap<String, Origin>,
     unread: bool,
 }
 
@@ -130,7 +132,7 @@ impl Layer {
         let mut reader = FileReader { file, layer: Self::labelled("file"), mistakes };
         let (root, sound) = reader.parse();
         if sound {
-            reader.table(&root, Table::Job, "", "");
+            reader.job(&root);
         }
         reader.layer.unread = !sound;
         reader.layer
@@ -218,6 +220,11 @@ impl Layer {
     /// The orgs that it mentions.
     pub(crate) fn orgs(&self) -> &BTreeMap<OrgName, Origin> {
         &self.orgs
+    }
+
+    /// The names of the objects with a table, each with its place.
+    pub(crate) fn objects(&self) -> &BTreeMap<String, Origin> {
+        &self.objects
     }
 
     /// Whether its text is not valid TOML, so some of it is unknown.
@@ -316,6 +323,25 @@ impl<'a> FileReader<'a> {
         self.entries(settings, Table::Settings, "", "");
     }
 
+    fn job(&mut self, root: &DeTable<'_>) {
+        let mut entries = Vec::new();
+        for (name, value) in root.iter() {
+            if name.get_ref() != OBJECTS_WITH {
+                entries.push((name, value));
+                continue;
+            }
+            let Some(objects) = self.expect_table(OBJECTS_WITH, name, value) else { continue };
+            for (name, value) in objects.iter() {
+                let path = format!("{OBJECTS_WITH}.{}", name.get_ref());
+                let Some(table) = self.expect_table(&path, name, value) else { continue };
+                let origin = self.file.origin_at(name.span().start);
+                self.layer.objects.insert(name.get_ref().to_string(), origin);
+                self.table(table, Table::Object, &format!("{path}."), "");
+            }
+        }
+        self.entries(entries, Table::Job, "", "");
+    }
+
     fn further_org(&mut self, name: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
         let path = format!("orgs.{}", name.get_ref());
         let origin = self.file.origin_at(name.span().start);
@@ -348,11 +374,18 @@ impl<'a> FileReader<'a> {
         if let DeValue::Table(table) = value.get_ref() {
             return Some(table);
         }
-        let known = keys::find(Table::Org, name.get_ref()).is_some();
-        let problem = if path.starts_with("orgs.") && known {
+        let is_known = |table| keys::find(table, name.get_ref()).is_some();
+        let problem = if path.starts_with("orgs.") && is_known(Table::Org) {
             Problem::new(UNNAMED_ORG, UNNAMED_ORG_HINT)
+        } else if path.starts_with(OBJECTS_WITH) && is_known(Table::Object) {
+            let hint = "write `[objects_with.NAME]` above its keys, with the object's name";
+            Problem::new("the object has no name", hint)
         } else {
-            let head = if path == "orgs" { "orgs.NAME" } else { path };
+            let head = match path {
+                "orgs" => "orgs.NAME",
+                OBJECTS_WITH => "objects_with.NAME",
+                path => path,
+            };
             let hint = format!("write `[{head}]` on a separate line, with its keys below");
             Problem::new("this is the name of a table, not a key", hint)
         };
@@ -398,6 +431,9 @@ impl<'a> FileReader<'a> {
         }
     }
 }
+
+/// The table with a table for each object of a set that has special keys.
+pub(crate) const OBJECTS_WITH: &str = "objects_with";
 
 impl FileReader<'_> {
     /// Reads a table whose keys are the names of columns.
@@ -476,16 +512,22 @@ fn unknown(kind: Table, inner: &str, name: &str, is_table: bool) -> Problem {
     if kind == Table::Settings && inner.is_empty() {
         known.extend(["org", "orgs"]);
     }
+    if kind == Table::Job && inner.is_empty() {
+        known.push(OBJECTS_WITH);
+    }
     // In TOML, a key belongs to the table above it, regardless of blank lines. A key of another table has most likely
     // been separated from its table.
     let homes: Vec<(Table, String)> = keys::keys()
+        // A job has each of these keys too.
+        .filter(|key| key.table != Table::Object)
         .filter_map(|key| {
             let (table, own) = key.name.rsplit_once('.').unwrap_or(("", key.name));
             (own == name).then(|| (key.table, home(key.table, table, kind, inner)))
         })
         .collect();
     if let Some((table, _)) = homes.first() {
-        let here = if *table == kind { " here" } else { "" };
+        let is_same_file = *table == kind || (*table == Table::Job && kind == Table::Object);
+        let here = if is_same_file { " here" } else { "" };
         let homes: Vec<_> = homes.iter().map(|(_, home)| home.as_str()).collect();
         return Problem::new(format!("{what}{here}"), format!("write `{name}` {}", homes.join(" or ")));
     }
@@ -513,6 +555,8 @@ fn other_login(name: &str) -> Option<Problem> {
 /// The place for the keys of a table, for someone who wrote one below `inner` of another.
 fn home(of: Table, table: &str, written: Table, inner: &str) -> String {
     match (of, table) {
+        (Table::Object, _) => "in `[objects_with.NAME]` of a job's file".to_owned(),
+        (Table::Job, "") if written == Table::Object => "at the top, above `[objects_with.NAME]`".to_owned(),
         (_, "") if of == written => format!("at the top, above `[{}]`", inner.trim_end_matches('.')),
         (Table::Settings, "") => "in sfexport.toml, above every table".to_owned(),
         (Table::Org, _) => "in `[org]` of sfexport.toml".to_owned(),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::keys::{self, Key, Kind, Table, Unwritten};
 use crate::value::FieldType;
 
-/// The schema of `sfexport.toml` for [`Table::Settings`], of one org's table, or of a job file.
+/// The schema of `sfexport.toml` for [`Table::Settings`], of one org's table, of a job file, or of one object's table.
 #[must_use]
 pub fn schema(table: Table) -> Value {
     let mut schema = match table {
@@ -28,19 +28,27 @@ pub fn schema(table: Table) -> Value {
         Table::Org => org("An org."),
         Table::Job => {
             let mut schema = object(table, "");
+            if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+                let objects_with = json!({
+                    "type": "object",
+                    "description": "Keys of single objects of `objects`, by name.",
+                    "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_]*$"},
+                    "additionalProperties": object(Table::Object, ""),
+                });
+                properties.insert("objects_with".to_owned(), objects_with);
+            }
             insert(&mut schema, "required", json!(["output"]));
-            insert(
-                &mut schema,
-                "oneOf",
-                json!([{"required": ["soql"]}, {"required": ["soql_file"]}, {"required": ["object"]}]),
-            );
+            let sources = ["soql", "soql_file", "object", "objects"];
+            insert(&mut schema, "oneOf", sources.map(|source| json!({"required": [source]})).into());
             schema
         }
+        Table::Object => object(table, ""),
     };
     let title = match table {
         Table::Settings => "sfexport.toml",
         Table::Org => "An org of sfexport.toml",
         Table::Job => "A job of sfexport",
+        Table::Object => "An object of a set",
     };
     insert(&mut schema, "$schema", json!("https://json-schema.org/draft/2020-12/schema"));
     insert(&mut schema, "title", json!(title));
@@ -108,6 +116,7 @@ fn value(kind: Kind) -> Value {
         Kind::Whole(min, u64::MAX) => json!({"type": "integer", "minimum": min}),
         Kind::Whole(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::Flag => json!({"type": "boolean"}),
+        Kind::FlagOrText => json!({"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": "\\S"}]}),
         Kind::Mode => json!({"type": "string", "pattern": "^0?[0-7]{3}$"}),
         Kind::Choice(choices) => json!({"enum": choices}),
         Kind::Choices(choices) => json!({"anyOf": [

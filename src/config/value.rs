@@ -120,6 +120,15 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Prob
             }
             _ => Err(format!("{} is neither true nor false", shown()).into()),
         },
+        Kind::FlagOrText => match raw {
+            Raw::Toml(DeValue::String(text), _) if matches!(text.as_ref(), "true" | "false") => {
+                Err(Problem::new(format!("{} is text", shown()), "write it without quotes"))
+            }
+            Raw::Toml(DeValue::String(_), _) => read(Kind::Text, raw, base),
+            _ => read(Kind::Flag, raw, base).map_err(|_| {
+                Problem::new(format!("{} is not a path", shown()), "write true, false or a path")
+            }),
+        },
         Kind::Choice(choices) => {
             let text = text(raw)?;
             choice(text, choices).map(Into::into)

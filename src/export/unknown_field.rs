@@ -232,7 +232,7 @@ fn resolve(place: &[Name], object: &ObjectDescription, descriptions: &Descriptio
 }
 
 /// The name that was most likely meant: with the ending of custom names, or with a slip of the fingers.
-pub(super) fn similar<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+pub(crate) fn similar<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
     let known: Vec<_> = known.collect();
     let stem = |name: &str| {
         let lower = name.to_ascii_lowercase().replace("_", "");

@@ -167,8 +167,21 @@ impl LeftOutReason {
         }
     }
 
+    /// The objects that are left out for this reason, in words.
+    #[must_use]
+    pub fn of_kind(self) -> &'static str {
+        match self {
+            Self::NotQueryable => "objects that cannot be queried",
+            Self::Deprecated => "deprecated objects",
+            Self::ChangeEvent => "change events",
+            Self::External => "external objects",
+            Self::OddName => "objects with unusual names",
+        }
+    }
+
     /// The reason that lies in the name alone.
-    fn of_name(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
         if ObjectName::parse(name).is_err() {
             Some(Self::OddName)
         } else if matches("*ChangeEvent", name) {
@@ -259,7 +272,7 @@ impl ObjectSet {
                     let named_exactly = inclusion == Some(Inclusion::ByName);
                     selection.chosen.push(Chosen { name, named_exactly });
                 }
-                (_, Some(reason), _) if is_wanted => {
+                (_, Some(reason), _) if is_wanted && inclusion != Some(Inclusion::ByName) => {
                     selection.left_out.push(LeftOut { name: object.name.to_owned(), reason });
                 }
                 _ => {}

@@ -20,29 +20,12 @@ impl Reading {
                 None
             }
         };
-        let fields = match &typed.fields {
-            None => Some(FieldSelection::all()),
-            Some(terms) if terms.is_empty() => {
-                let problem = Problem::new("the list is empty", "remove this key to export all fields");
+        let fields = match typed.fields.as_deref().map_or_else(|| Ok(FieldSelection::all()), selection) {
+            Ok(fields) => Some(fields),
+            Err(problem) => {
                 self.mistake(file, section, "fields", problem);
                 None
             }
-            Some(terms) => match FieldSelection::parse(terms) {
-                Ok(fields) => Some(fields),
-                Err(error) => {
-                    let what = format!("{} does not select fields", quoted(&error.term));
-                    let hint = match error.term.contains(',') {
-                        true => {
-                            let terms: Vec<_> =
-                                error.term.split(',').map(|term| quoted(term.trim())).collect();
-                            format!("write a list: [{}]", terms.join(", "))
-                        }
-                        false => error.reason.to_owned(),
-                    };
-                    self.mistake(file, section, "fields", Problem::new(what, hint));
-                    None
-                }
-            },
         };
         let condition = match typed.condition.as_deref().map(condition).transpose() {
             Ok(condition) => Some(condition),
@@ -96,8 +79,25 @@ impl Reading {
     }
 }
 
+/// Reads a selection of fields.
+pub(super) fn selection(terms: &[String]) -> Result<FieldSelection, Problem> {
+    if terms.is_empty() {
+        return Err(Problem::new("the list is empty", "remove this key to export all fields"));
+    }
+    FieldSelection::parse(terms).map_err(|error| {
+        let hint = match error.term.contains(',') {
+            true => {
+                let terms: Vec<_> = error.term.split(',').map(|term| quoted(term.trim())).collect();
+                format!("write a list: [{}]", terms.join(", "))
+            }
+            false => error.reason.to_owned(),
+        };
+        Problem::new(format!("{} does not select fields", quoted(&error.term)), hint)
+    })
+}
+
 /// Reads a condition, the text after WHERE.
-fn condition(text: &str) -> Result<String, Problem> {
+pub(super) fn condition(text: &str) -> Result<String, Problem> {
     let text = text.trim();
     let first = text.split_whitespace().next().unwrap_or_default();
     if first.eq_ignore_ascii_case("WHERE") {

@@ -1,0 +1,205 @@
+//! Checks a set of objects: which objects a run would export now, and where to.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::org::Reached;
+use super::{Check, Name, Outcome, Step, Teller, counted};
+use crate::error::{Exit, Failure, plain};
+use crate::export::similar;
+use crate::job::output_path::collision;
+use crate::job::{Job, LeftOutReason, ObjectName, ObjectSet, ObjectTerm, Selection};
+use crate::salesforce::describe::ObjectSummary;
+
+/// How many names are shown in a list.
+const MAX_NAMES: usize = 20;
+
+impl Check<'_> {
+    /// A set as a whole. The output is checked for one of its objects.
+    pub(super) async fn set(&self, job: &Job, set: &ObjectSet, org: Option<&Reached>, tell: Teller<'_>) {
+        let mut sample = sample(set);
+        match org {
+            None if self.offline && set.has_patterns() => {
+                tell(Step::skipped(Name::Objects, "not known without asking the org"));
+            }
+            None if self.offline => {
+                let number = set.terms().iter().filter(|term| matches!(term, ObjectTerm::Name(_))).count();
+                tell(Step::passed(Name::Objects, counted(number as u64, "object")));
+            }
+            None => tell(Step::skipped(Name::Objects, "not checked, because there is no login")),
+            Some(reached) => match reached.client.objects().await {
+                Ok(objects) => {
+                    let selection = set.select(objects.iter().map(ObjectSummary::facts));
+                    if let Some(first) = selection.chosen.first() {
+                        sample = Some(first.name.clone());
+                    }
+                    let username = &reached.client.org().username;
+                    selected(&selection, &objects, username).into_iter().for_each(&mut *tell);
+                    if let Some(failure) = self.colliding(job, &selection) {
+                        tell(Step::failed(Name::Output, failure));
+                        return;
+                    }
+                }
+                Err(fault) => tell(Step::failed(Name::Objects, fault.into_failure())),
+            },
+        }
+        match sample.and_then(|object| job.of_object(&object)) {
+            Some(job) => tell(self.output(&job)),
+            None => tell(Step::skipped(Name::Output, "not checked, because there is no object")),
+        }
+    }
+
+    /// The job of one object of a set.
+    pub(super) fn job_of_object(&self, job: &Job, object: &str) -> Result<Job, Failure> {
+        let Some(set) = job.set() else {
+            let what = format!("the job {} does not export a set of objects", job.name);
+            return Err(Failure::new(Exit::Usage, what).hint("leave out --object"));
+        };
+        let name = ObjectName::parse(object).ok().filter(|name| set.includes(name.as_str()).is_some());
+        name.and_then(|name| job.of_object(&name)).ok_or_else(|| {
+            let what = format!("the set of the job {} does not include \"{object}\"", job.name);
+            Failure::new(Exit::Usage, what).hint(format!("name an object of its list: {set}"))
+        })
+    }
+
+    /// The failure of two objects whose paths are one file where names differ by more than case.
+    fn colliding(&self, job: &Job, selection: &Selection) -> Option<Failure> {
+        let paths: Vec<_> = selection
+            .chosen
+            .iter()
+            .filter_map(|chosen| self.path(&job.of_object(&chosen.name)?).ok())
+            .map(|(path, _)| path)
+            .collect();
+        let (one, other) = collision(paths.iter().map(std::path::PathBuf::as_path))?;
+        let what = format!(
+            "{} and {} differ by upper and lower case alone, which many file systems ignore",
+            one.display(),
+            other.display()
+        );
+        Some(Failure::new(Exit::Configuration, what).hint("exclude one of the objects"))
+    }
+}
+
+/// An object to try the output with before the org's are known.
+fn sample(set: &ObjectSet) -> Option<ObjectName> {
+    let named = set.terms().iter().find_map(|term| match term {
+        ObjectTerm::Name(name) => Some(name.clone()),
+        ObjectTerm::Pattern(_) | ObjectTerm::Exclusion(_) => None,
+    });
+    named.or_else(|| ObjectName::parse("Account").ok())
+}
+
+/// What a set selects from an org's objects, with what is odd about it.
+fn selected(selection: &Selection, objects: &[ObjectSummary], username: &str) -> Vec<Step> {
+    let known = || objects.iter().map(|object| object.name.as_str());
+    let mut steps = Vec::new();
+    let mut left_out: BTreeMap<LeftOutReason, u64> = BTreeMap::new();
+    for object in &selection.left_out {
+        *left_out.entry(object.reason).or_default() += 1;
+    }
+    let names: Vec<_> = selection.chosen.iter().map(|chosen| chosen.name.as_str()).collect();
+    let mut what = counted(names.len() as u64, "object");
+    if !names.is_empty() && names.len() <= MAX_NAMES {
+        what = format!("{what}: {}", names.join(", "));
+    }
+    if !left_out.is_empty() {
+        let counts: Vec<_> =
+            left_out.iter().map(|(reason, number)| format!("{number} {}", reason.as_str())).collect();
+        what = format!("{what}; patterns leave out {}", counts.join(", "));
+    }
+    let left_out: Vec<_> = selection
+        .left_out
+        .iter()
+        .map(|object| json!({"object": plain(&object.name), "reason": object.reason.as_str()}))
+        .collect();
+    let step = match names.is_empty() {
+        true => Step::failed(
+            Name::Objects,
+            Failure::new(Exit::Query, format!("no object is selected of those that {username} may read"))
+                .hint("correct `objects`, or give the user read access (object permissions)"),
+        ),
+        false => Step::passed(Name::Objects, what),
+    };
+    steps.push(step.fact("objects", names).fact("left_out", left_out));
+    for name in &selection.missing {
+        let name = name.as_str();
+        let failure =
+            Failure::new(Exit::Query, format!("the org has no object \"{name}\" that {username} may read"));
+        steps.push(Step::failed(
+            Name::Objects,
+            match similar(name, known()) {
+                Some(near) => {
+                    failure.hint(format!("write \"{near}\" in `objects`, or give {username} read access"))
+                }
+                None => failure.hint(format!("correct `objects`, or give {username} read access")),
+            },
+        ));
+    }
+    for pattern in &selection.unmatched {
+        let what = format!("\"{pattern}\" matches no object that {username} may read");
+        let near = similar(pattern.trim_matches('*'), known());
+        steps.push(match near {
+            Some(near) => Step::warned(Name::Objects, what, format!("did you mean \"{near}\"?")),
+            None => Step { hint: None, ..Step::new(Name::Objects, Outcome::Warned, what) },
+        });
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objects(names: &[&str]) -> Vec<ObjectSummary> {
+        names
+            .iter()
+            .map(|name| ObjectSummary {
+                name: name.trim_start_matches('-').to_owned(),
+                label: String::new(),
+                custom: false,
+                queryable: !name.starts_with('-'),
+                deprecated_and_hidden: false,
+            })
+            .collect()
+    }
+
+    fn steps(terms: &[&str], org: &[&str]) -> Vec<(Outcome, String, Option<String>)> {
+        let terms = terms.iter().map(|term| ObjectTerm::parse(term).unwrap()).collect();
+        let objects = objects(org);
+        let selection = ObjectSet::new(terms, Vec::new()).select(objects.iter().map(ObjectSummary::facts));
+        let steps = selected(&selection, &objects, "u@example.com");
+        steps.into_iter().map(|step| (step.outcome, step.what, step.hint)).collect()
+    }
+
+    #[test]
+    fn the_objects_of_a_set_are_counted_and_named() {
+        let org = ["Account", "Contact", "-Odd", "-Odder", "AccountChangeEvent"];
+        assert_eq!(
+            steps(&["*"], &org),
+            [(
+                Outcome::Passed,
+                "2 objects: Account, Contact; patterns leave out 2 not queryable, 1 change events".to_owned(),
+                None
+            )]
+        );
+        let many: Vec<_> = (0..21).map(|number| format!("Object{number}__c")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        assert_eq!(steps(&["*"], &many)[0].1, "21 objects");
+    }
+
+    #[test]
+    fn what_a_set_does_not_find_is_told_with_what_is_near() {
+        let found = steps(&["Account", "Contcat", "Acm__*"], &["Account", "Contact", "Acme__c"]);
+        assert_eq!(found[1].0, Outcome::Failed);
+        assert_eq!(found[1].1, "the org has no object \"Contcat\" that u@example.com may read");
+        assert_eq!(
+            found[1].2.as_deref(),
+            Some("write \"Contact\" in `objects`, or give u@example.com read access")
+        );
+        assert_eq!(found[2].0, Outcome::Warned);
+        assert_eq!(found[2].1, "\"Acm__*\" matches no object that u@example.com may read");
+        assert_eq!(found[2].2.as_deref(), Some("did you mean \"Acme__c\"?"));
+        assert_eq!(steps(&["*"], &["-Odd"])[0].0, Outcome::Failed);
+    }
+}
