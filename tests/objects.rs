@@ -238,7 +238,7 @@ fn mistakes_in_a_job_with_an_object_are_found() {
         ("object = \"Account\"\nfields = \"Id, Name\"", "write a list: [\"Id\", \"Name\"]"),
         ("object = \"Account\"\nwhere = \"WHERE Id != null\"", "the condition begins with WHERE"),
         ("object = \"Account\"\nwhere = \"Id != null LIMIT 5\"", "contains LIMIT"),
-        ("enabled = true", "set `soql_file` or `object`"),
+        ("enabled = true", "set `soql_file`, `object` or `objects`"),
     ] {
         at.write("jobs/a.toml", format!("{text}\noutput = \"a.csv\"\n"));
         at.run(["run", "a"]).ended(78).says(&[says]);
