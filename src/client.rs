@@ -1,9 +1,13 @@
 //! One org as everything here speaks to it, `export`, `check`, `whoami` and `token`: a session that is granted once
 //! and renewed when it is lost, calls that are sent again as the retry policy says, and what was counted of them.
+//! `descriptions` asks for many objects at once.
+
+mod descriptions;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Mutex;
@@ -38,11 +42,26 @@ pub struct OrgClient {
     edges: Arc<Edges>,
     retry: RetryPolicy,
     run: Option<RunId>,
-    session: Mutex<Option<Arc<Session>>>,
+    /// The run of the set that `run` is one object's export of.
+    set: Option<RunId>,
+    shared: Arc<Shared>,
     counts: Counts,
     /// Buffers of pages that were written, to be filled again: two at most, the written page and the one ahead. New
     /// memory for each page, allocated on one thread and freed on another, grows the process by a third.
     spare_buffers: std::sync::Mutex<Vec<Vec<u8>>>,
+}
+
+/// What all exports of a set share.
+#[derive(Default)]
+struct Shared {
+    session: Mutex<Option<Arc<Session>>>,
+    /// Sessions lost since a response was last accepted.
+    sessions_lost: AtomicU64,
+    api_limit: std::sync::Mutex<Option<ApiLimit>>,
+    /// The `Date` of the last response of success, in seconds since the epoch; 0 if none had one.
+    date: AtomicI64,
+    /// Whether the org refused a batch of descriptions.
+    refuses_batches: AtomicBool,
 }
 
 #[derive(Default)]
@@ -50,11 +69,6 @@ struct Counts {
     logins: AtomicU64,
     api_calls: AtomicU64,
     retries: AtomicU64,
-    /// Sessions lost since a response was last accepted.
-    sessions_lost: AtomicU64,
-    api_limit: std::sync::Mutex<Option<ApiLimit>>,
-    /// The `Date` of the last response of success, in seconds since the epoch; 0 if none had one.
-    date: AtomicI64,
 }
 
 impl OrgClient {
@@ -62,8 +76,26 @@ impl OrgClient {
     /// its events and log lines belong to.
     #[must_use]
     pub fn new(org: Arc<Org>, key: Arc<SigningKey>, edges: Arc<Edges>, run: Option<RunId>) -> Self {
-        let (session, counts, spare_buffers) = Default::default();
-        Self { org, key, retry: edges.retry, edges, run, session, counts, spare_buffers }
+        let (shared, counts, spare_buffers) = Default::default();
+        Self { org, key, retry: edges.retry, edges, run, set: None, shared, counts, spare_buffers }
+    }
+
+    /// A client for the export of one object of this client's run: it shares the session, and counts its own requests.
+    /// The monitor hears of them as of this client's.
+    #[must_use]
+    pub fn for_object(&self, run: RunId) -> Self {
+        let (counts, spare_buffers) = Default::default();
+        Self {
+            org: Arc::clone(&self.org),
+            key: Arc::clone(&self.key),
+            edges: Arc::clone(&self.edges),
+            retry: self.retry,
+            run: Some(run),
+            set: self.run.clone(),
+            shared: Arc::clone(&self.shared),
+            counts,
+            spare_buffers,
+        }
     }
 
     /// The same, but each call is sent once: for `check`, which shows what comes and goes.
@@ -83,7 +115,7 @@ impl OrgClient {
     /// # Errors
     /// What kept the last attempt from being granted.
     pub async fn session(&self) -> Result<Arc<Session>, LoginError> {
-        let mut session = self.session.lock().await;
+        let mut session = self.shared.session.lock().await;
         if let Some(session) = &*session {
             return Ok(Arc::clone(session));
         }
@@ -193,7 +225,7 @@ impl OrgClient {
             self.counts.api_calls.fetch_add(1, Ordering::Relaxed);
         }
         let mut response = self.send(&session.instance_url, Some(&session.access_token), call).await?;
-        if let (Some(limit), Ok(mut latest)) = (response.head.api_limit(), self.counts.api_limit.lock()) {
+        if let (Some(limit), Ok(mut latest)) = (response.head.api_limit(), self.shared.api_limit.lock()) {
             *latest = Some(limit);
         }
         if !call.is_fulfilled_by(response.head.status) {
@@ -239,7 +271,7 @@ impl OrgClient {
         // A gateway that responds instead of the org has its own clock.
         let head = response.as_ref().ok().map(|response| &response.head).filter(|head| head.status == 200);
         if let Some(date) = head.and_then(Head::date) {
-            self.counts.date.store(date.as_second(), Ordering::Relaxed);
+            self.shared.date.store(date.as_second(), Ordering::Relaxed);
         }
         self.notice(&Event::Responded { status });
         response
@@ -261,11 +293,11 @@ impl OrgClient {
     /// Forgets a session that the org no longer accepts, so that the next call logs in. A second one lost before any
     /// response was accepted is the last: a login that brings a dead session would go on for ever.
     async fn forget(&self, session: &Arc<Session>, fault: Fault) -> Result<(), Fault> {
-        let mut current = self.session.lock().await;
+        let mut current = self.shared.session.lock().await;
         if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, session)) {
             return Ok(());
         }
-        if self.counts.sessions_lost.fetch_add(1, Ordering::Relaxed) > 0 {
+        if self.shared.sessions_lost.fetch_add(1, Ordering::Relaxed) > 0 {
             return Err(fault.hint(
                 "check the app's session policies and the user's login history in Setup: the org rejected a new \
                  session too",
@@ -278,7 +310,7 @@ impl OrgClient {
 
     /// A response was read and accepted: a session lost from here on is a new one.
     pub fn accepted(&self) {
-        self.counts.sessions_lost.store(0, Ordering::Relaxed);
+        self.shared.sessions_lost.store(0, Ordering::Relaxed);
     }
 
     /// Takes the buffer of a page back, for another page to be read into it.
@@ -293,6 +325,13 @@ impl OrgClient {
     /// # Errors
     /// The fault, if there is to be no further attempt.
     pub async fn wait_after(&self, fault: Fault, attempts: &mut Attempts) -> Result<(), Fault> {
+        let wait = self.next_attempt(fault, attempts)?;
+        self.edges.clock.sleep(wait).await;
+        Ok(())
+    }
+
+    /// Counts an attempt that failed, and gives how long to wait before the next.
+    fn next_attempt(&self, fault: Fault, attempts: &mut Attempts) -> Result<Duration, Fault> {
         let decision = attempts.after(&fault, &self.retry, self.edges.clock.fraction());
         let attempt = attempts.spent();
         let Decision::Wait(wait) = decision else {
@@ -303,8 +342,7 @@ impl OrgClient {
         let shown = fault.redacted.as_deref().unwrap_or(&fault.what);
         self.notice(&Event::Waiting { fault: shown, wait });
         self.counts.retries.fetch_add(1, Ordering::Relaxed);
-        self.edges.clock.sleep(wait).await;
-        Ok(())
+        Ok(wait)
     }
 
     /// The org's description of a query's columns, asked by a call of [`query::description`].
@@ -381,9 +419,16 @@ impl OrgClient {
         }
     }
 
-    /// Notifies the run's monitor.
+    /// Notifies the run's monitor. Of an object's export in a set it hears what concerns the org alone; the set itself
+    /// reports how far it has come.
     pub fn notice(&self, event: &Event<'_>) {
-        if let Some(run) = &self.run {
+        let concerns_the_org = matches!(event, Event::Responded { .. } | Event::Waiting { .. });
+        let run = match &self.set {
+            Some(_) if !concerns_the_org => return,
+            Some(set) => Some(set),
+            None => self.run.as_ref(),
+        };
+        if let Some(run) = run {
             self.edges.monitor.notice(run, event);
         }
     }
@@ -406,7 +451,7 @@ impl OrgClient {
     /// The time by the org's clock, as its last response of success gave it, to the second.
     #[must_use]
     pub fn date(&self) -> Option<Timestamp> {
-        match self.counts.date.load(Ordering::Relaxed) {
+        match self.shared.date.load(Ordering::Relaxed) {
             0 => None,
             seconds => Timestamp::from_second(seconds).ok(),
         }
@@ -415,7 +460,7 @@ impl OrgClient {
     /// The org's daily API limit, as its last response gave it.
     #[must_use]
     pub fn api_limit(&self) -> Option<ApiLimit> {
-        self.counts.api_limit.lock().ok().and_then(|limit| *limit)
+        self.shared.api_limit.lock().ok().and_then(|limit| *limit)
     }
 }
 

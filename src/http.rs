@@ -44,6 +44,12 @@ impl Http {
         Self { settings, proxies: Proxies::of_environment(), clients, left_out }
     }
 
+    /// The most bytes that a response held in memory may have.
+    #[must_use]
+    pub fn page_cap(&self) -> u64 {
+        self.settings.page_cap
+    }
+
     /// Reads `ca_file` without a request, and returns a sentence for each certificate that cannot be used.
     ///
     /// # Errors

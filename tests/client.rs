@@ -23,7 +23,7 @@ use sfexport::monitor::Silent;
 use sfexport::org::{KeySource, Org, OrgName};
 use sfexport::retry::{Attempts, RetryPolicy};
 use sfexport::salesforce::call::{Call, Payload};
-use sfexport::salesforce::fault::FaultKind;
+use sfexport::salesforce::fault::{ErrorCode, FaultKind};
 use support::Deployment;
 
 /// A request as it arrived.
@@ -94,50 +94,55 @@ impl Server {
     }
 
     fn client(&self) -> OrgClient {
-        let key = KeySource::Inline(support::key_pair().key.clone().into());
-        let signing = key::read(&key, None, None).unwrap();
-        let org = Org {
-            name: OrgName::default_org(),
-            login_url: self.url.clone(),
-            client_id: support::CLIENT_ID.to_owned(),
-            username: support::USERNAME.to_owned(),
-            audience: self.url.clone(),
-            key,
-            key_password: None,
-            key_alias: None,
-            cert_file: None::<PathBuf>,
-            api_version: "62.0".to_owned(),
-            max_concurrent_runs: None,
-            instance_hosts: Vec::new(),
-        };
-        let settings = config::Http {
-            connect_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(5),
-            attempts: 3,
+        client(&self.url, "62.0", 1_000)
+    }
+}
+
+/// A client of the org at this URL; each call is sent three times at most.
+fn client(url: &str, api_version: &str, page_cap: u64) -> OrgClient {
+    let key = KeySource::Inline(support::key_pair().key.clone().into());
+    let signing = key::read(&key, None, None).unwrap();
+    let org = Org {
+        name: OrgName::default_org(),
+        login_url: url.to_owned(),
+        client_id: support::CLIENT_ID.to_owned(),
+        username: support::USERNAME.to_owned(),
+        audience: url.to_owned(),
+        key,
+        key_password: None,
+        key_alias: None,
+        cert_file: None::<PathBuf>,
+        api_version: api_version.to_owned(),
+        max_concurrent_runs: None,
+        instance_hosts: Vec::new(),
+    };
+    let settings = config::Http {
+        connect_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(5),
+        request_timeout: Duration::from_secs(5),
+        attempts: 3,
+        wait_min: Duration::ZERO,
+        wait_max: Duration::ZERO,
+        page_cap,
+        batch_size: 2_000,
+        gzip: true,
+        ca_file: None,
+    };
+    let clock = Arc::new(TestClock::new(jiff::Timestamp::now()));
+    let edges = Arc::new(Edges {
+        retry: RetryPolicy {
+            attempts: settings.attempts,
             wait_min: Duration::ZERO,
             wait_max: Duration::ZERO,
-            page_cap: 1_000,
-            batch_size: 2_000,
-            gzip: true,
-            ca_file: None,
-        };
-        let clock = Arc::new(TestClock::new(jiff::Timestamp::now()));
-        let edges = Arc::new(Edges {
-            retry: RetryPolicy {
-                attempts: settings.attempts,
-                wait_min: Duration::ZERO,
-                wait_max: Duration::ZERO,
-            },
-            batch_size: settings.batch_size,
-            http: Http::new(settings),
-            clock,
-            monitor: Arc::new(Silent),
-            scratch_dir: std::env::temp_dir(),
-            state: None,
-        });
-        OrgClient::new(Arc::new(org), Arc::new(signing), edges, None)
-    }
+        },
+        batch_size: settings.batch_size,
+        http: Http::new(settings),
+        clock,
+        monitor: Arc::new(Silent),
+        scratch_dir: std::env::temp_dir(),
+        state: None,
+    });
+    OrgClient::new(Arc::new(org), Arc::new(signing), edges, None)
 }
 
 fn read(stream: &mut TcpStream) -> Option<Received> {
@@ -487,4 +492,120 @@ fn a_name_below_localhost_is_asked_directly() {
         at.outcome(command.output().unwrap()).ended(0);
         assert_eq!(proxy.accept().expect_err(host).kind(), ErrorKind::WouldBlock);
     }
+}
+
+/// The names of the data set's objects, and a client of its org.
+fn objects_of(at: &Deployment, api_version: &str) -> (Vec<&'static str>, OrgClient) {
+    let names = at.data().objects().iter().map(|object| object.name).collect();
+    (names, client(at.org().url(), api_version, 1 << 20))
+}
+
+/// How many requests went to `composite/batch`, and how many to a single describe.
+fn describes(at: &Deployment) -> (usize, usize) {
+    let batches = at.queries().into_iter().filter(|request| request.path().ends_with("/composite/batch"));
+    let single = at.queries().into_iter().filter(|request| request.path().ends_with("/describe"));
+    (batches.count(), single.count())
+}
+
+fn describe(name: &str) -> At {
+    At::Containing(format!("/sobjects/{name}/describe"))
+}
+
+#[test]
+fn many_objects_are_described_by_one_request() {
+    let at = Deployment::new(20);
+    let (names, client) = objects_of(&at, "62.0");
+    let mut asked = names.clone();
+    // 26 objects are one too many for a batch.
+    asked.extend(std::iter::repeat_n("Account", 26 - names.len()));
+    let described = at.block_on(client.describe_objects(&asked));
+    assert_eq!(describes(&at), (1, 1));
+    for (name, described) in asked.iter().zip(described) {
+        let described = described.unwrap();
+        let expected: Vec<_> =
+            at.data().object(name).unwrap().fields.iter().map(|field| field.name).collect();
+        let fields: Vec<_> = described.fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!((described.name.as_str(), fields), (*name, expected));
+    }
+}
+
+#[test]
+fn one_object_that_fails_costs_the_others_nothing() {
+    let at = Deployment::new(20);
+    let (names, client) = objects_of(&at, "62.0");
+    at.script(Rule::always(describe("Contact"), Fault::error(403, "INSUFFICIENT_ACCESS", "no access")));
+    at.script(Rule::once(describe("Account"), Fault::error(406, "CustomNotAcceptable", "come again")));
+    at.script(Rule::always(describe("Task"), Fault::error(500, "UNKNOWN_EXCEPTION", "1234-5678 (-1)")));
+    let described = at.block_on(client.describe_objects(&names));
+    for (name, described) in names.iter().zip(described) {
+        match *name {
+            "Contact" => {
+                let fault = described.unwrap_err();
+                assert_eq!(fault.code, Some(ErrorCode::Other("INSUFFICIENT_ACCESS".to_owned())));
+                assert_eq!(fault.kind, FaultKind::QueryRefused);
+            }
+            "Task" => {
+                let fault = described.unwrap_err();
+                assert_eq!(fault.kind, FaultKind::Unavailable);
+                assert!(fault.what.ends_with("(after 3 attempts)"), "{}", fault.what);
+            }
+            name => assert_eq!(described.unwrap().name, name),
+        }
+    }
+    // All, then Account and Task, then Task alone.
+    let batches = at.requests_to("/services/data/v62.0/composite/batch");
+    let has = |batch: &sfexport::demo_org::Request, name: &str| {
+        String::from_utf8_lossy(&batch.body).contains(&format!("/sobjects/{name}/"))
+    };
+    let asked: Vec<_> =
+        batches.iter().map(|batch| ["Contact", "Account", "Task"].map(|name| has(batch, name))).collect();
+    assert_eq!(asked, [[true, true, true], [false, true, true], [false, false, true]]);
+}
+
+#[test]
+fn a_batch_that_is_cut_is_asked_for_the_rest() {
+    let at = Deployment::new(20);
+    let (names, client) = objects_of(&at, "62.0");
+    let whole = at.block_on(client.describe_objects(&names));
+    let batch = || At::Containing("/composite/batch".to_owned());
+    at.script(Rule::once(batch(), Fault::Truncate { after: 150_000 }));
+    let described = at.block_on(client.describe_objects(&names));
+    assert!(described == whole);
+    let batches = at.requests_to("/services/data/v62.0/composite/batch");
+    let [.., cut, rest] = batches.as_slice() else { panic!("{batches:?}") };
+    assert!(rest.body.len() < cut.body.len());
+    // A session that ends is renewed.
+    at.script(Rule::once(batch(), Fault::ExpiredSession));
+    at.script(Rule::once(describe("Task"), Fault::ExpiredSession));
+    assert!(at.block_on(client.describe_objects(&names)) == whole);
+}
+
+#[test]
+fn an_org_that_takes_no_batches_is_asked_for_each_object() {
+    let at = Deployment::new(20);
+    let (names, client) = objects_of(&at, "62.0");
+    let batch = || At::Containing("/composite/batch".to_owned());
+    at.script(Rule::always(batch(), Fault::error(404, "NOT_FOUND", "The requested resource does not exist")));
+    for _ in 0..2 {
+        let described = at.block_on(client.describe_objects(&names));
+        assert!(described.iter().all(Result::is_ok));
+    }
+    assert_eq!(describes(&at), (1, 2 * names.len()));
+    // Before version 34.0 there are no batches.
+    let at = Deployment::new(20);
+    let (names, client) = objects_of(&at, "33.0");
+    assert!(at.block_on(client.describe_objects(&names)).iter().all(Result::is_ok));
+    assert_eq!(describes(&at), (0, names.len()));
+}
+
+#[test]
+fn an_org_that_stops_responding_fails_all_descriptions() {
+    let at = Deployment::new(20);
+    let (names, client) = objects_of(&at, "62.0");
+    at.block_on(client.session()).unwrap();
+    let limit = Fault::error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.");
+    at.script(Rule::always(At::Containing("/services/data/".to_owned()), limit));
+    let described = at.block_on(client.describe_objects(&names));
+    assert!(described.iter().all(|described| described.as_ref().unwrap_err().kind == FaultKind::Limit));
+    assert_eq!(describes(&at), (1, 0));
 }

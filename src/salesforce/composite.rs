@@ -1,5 +1,5 @@
-//! `composite/batch`, for a request that is too long for a URL: it is sent in the body of a POST, and the response
-//! to that POST contains the response to it.
+//! `composite/batch`: requests in the body of a POST, and their responses in the response to it. For a request that is
+//! too long for a URL, and for many small ones.
 
 use std::ops::Range;
 
@@ -9,15 +9,27 @@ use serde_json::value::RawValue;
 use super::call::{Call, Method, Payload};
 use super::fault::{Fault, FaultKind};
 
+mod results;
+
+pub use results::{InnerResponse, Results};
+
+/// How many requests a batch may have.
+pub const MAX_REQUESTS: usize = 25;
+
 /// The first API version that has the resource.
 const SINCE: f64 = 34.0;
 
 /// A batch whose only request is a GET of `target` (`/services/data/v62.0/query?q=...`).
 pub(super) fn call(api_version: &str, target: &str) -> Call<'static> {
+    Call { is_batch: true, ..batch(api_version, &[target]) }
+}
+
+/// A batch of GETs, at most [`MAX_REQUESTS`], whose response is for [`Results`].
+pub(super) fn batch(api_version: &str, targets: &[impl AsRef<str>]) -> Call<'static> {
     #[derive(Serialize)]
     struct Batch<'t> {
         #[serde(rename = "batchRequests")]
-        requests: [Request<'t>; 1],
+        requests: Vec<Request<'t>>,
     }
     #[derive(Serialize)]
     struct Request<'t> {
@@ -25,12 +37,12 @@ pub(super) fn call(api_version: &str, target: &str) -> Call<'static> {
         /// Relative to `/services/data/`.
         url: &'t str,
     }
-    let url = target.strip_prefix("/services/data/").unwrap_or(target);
-    let batch = Batch { requests: [Request { method: "GET", url }] };
-    // Two strings always serialize.
+    let urls = targets.iter().map(AsRef::as_ref);
+    let urls = urls.map(|target| target.strip_prefix("/services/data/").unwrap_or(target));
+    let batch = Batch { requests: urls.map(|url| Request { method: "GET", url }).collect() };
+    // Strings always serialize.
     let body = serde_json::to_vec(&batch).unwrap_or_default();
-    let path = format!("/services/data/v{api_version}/composite/batch");
-    Call { is_batch: true, ..Call::post(path, Payload::Json(body.into())) }
+    Call::post(format!("/services/data/v{api_version}/composite/batch"), Payload::Json(body.into()))
 }
 
 /// The same GET as a batch; `None` if the call is not a GET, is already a batch, or if the API version has no
@@ -45,7 +57,8 @@ pub fn instead_of<'c>(call: &Call<'c>, api_version: &str) -> Option<Call<'c>> {
 }
 
 /// Whether the API version has the resource.
-pub(super) fn is_offered(api_version: &str) -> bool {
+#[must_use]
+pub fn is_offered(api_version: &str) -> bool {
     api_version.parse::<f64>().is_ok_and(|version| version >= SINCE)
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::call::Call;
+use super::composite;
 use crate::job::ObjectFacts;
 use crate::soql::ValueKind;
 use crate::value::FieldType;
@@ -56,6 +58,20 @@ pub struct ObjectDescription {
     /// The relationships to its children.
     #[serde(default)]
     pub child_relationships: Vec<ChildRelationship>,
+}
+
+impl ObjectDescription {
+    /// The description without what a query is not made of: labels, references and children. A set keeps dozens.
+    #[must_use]
+    pub fn of_fields(mut self) -> Self {
+        self.child_relationships = Vec::new();
+        for field in &mut self.fields {
+            field.label = String::new();
+            field.reference_to = None;
+        }
+        self.fields.shrink_to_fit();
+        self
+    }
 }
 
 /// A field of an object.
@@ -156,6 +172,13 @@ pub fn path(api_version: &str, object: &str) -> String {
 #[must_use]
 pub fn list_path(api_version: &str) -> String {
     format!("/services/data/v{api_version}/sobjects")
+}
+
+/// A batch of the describes of these objects, at most [`composite::MAX_REQUESTS`].
+#[must_use]
+pub fn batch(api_version: &str, objects: &[&str]) -> Call<'static> {
+    let paths: Vec<_> = objects.iter().map(|object| path(api_version, object)).collect();
+    composite::batch(api_version, &paths).about("the descriptions of the objects")
 }
 
 /// Reads an object's describe; `None` if the response is something else.

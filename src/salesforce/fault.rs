@@ -134,6 +134,20 @@ impl Fault {
         Self { kind, code: None, what: what.into(), redacted: None, hint: None, retry_after: None }
     }
 
+    /// Whether every further request would meet it: it is about the user, the app, the quota or the API version, not
+    /// about what was asked for.
+    #[must_use]
+    pub fn is_about_the_org(&self) -> bool {
+        match self.kind {
+            FaultKind::SessionExpired
+            | FaultKind::SessionRejected
+            | FaultKind::LoginRefused
+            | FaultKind::Limit => true,
+            FaultKind::Configuration => self.code != Some(ErrorCode::NotFound),
+            _ => false,
+        }
+    }
+
     /// The same fault with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
