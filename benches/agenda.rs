@@ -51,6 +51,7 @@ fn plan() -> Plan {
     let job = |number| PlannedJob {
         name: JobName::parse(&format!("job-{number:03}")).expect("a name"),
         org: OrgName::default_org(),
+        is_set: false,
         schedule: Some(nightly.clone()),
         policy: Policy { jitter: Duration::from_secs(30 * 60), ..Policy::default() },
     };

@@ -33,14 +33,17 @@ pub struct Agenda {
     /// When each job must be looked at again.
     timers: BTreeSet<(Timestamp, JobName)>,
     /// The jobs whose run could start if there were room: by org, who has waited longest first.
-    lines: BTreeMap<OrgName, BTreeSet<(Timestamp, JobName)>>,
+    lines: BTreeMap<Limited, BTreeSet<(Timestamp, JobName)>>,
     /// Those whose process died when they ran: who died least often first, then who has waited longest. One at a time
     /// starts, while nothing else runs, so none of them keeps another job from its end.
     alone: BTreeSet<(u32, Timestamp, JobName)>,
-    running: BTreeMap<OrgName, usize>,
+    running: BTreeMap<Limited, usize>,
     stopping: Option<Stopping>,
     actions: Vec<Action>,
 }
+
+/// The org whose limit a run counts against; `None` for a set.
+type Limited = Option<OrgName>;
 
 /// The jobs and limits of one reading of the configuration.
 #[derive(Debug, Clone)]
@@ -67,8 +70,10 @@ pub struct Limits {
 pub struct PlannedJob {
     /// Its name.
     pub name: JobName,
-    /// The org whose limit its runs count against.
+    /// The org that it exports from, whose limit its runs count against.
     pub org: OrgName,
+    /// Whether it is a set of objects: its exports count against the org's limit, each by itself, and its runs do not.
+    pub is_set: bool,
     /// Its schedule; `None` if it is disabled or has none.
     pub schedule: Option<Schedule>,
     /// What to do about missed, overlapping or failed occurrences.
@@ -80,6 +85,7 @@ impl From<&Job> for PlannedJob {
         Self {
             name: job.name.clone(),
             org: job.org.clone(),
+            is_set: job.set().is_some(),
             schedule: job.schedule.clone().filter(|_| job.enabled),
             policy: job.policy.clone(),
         }
@@ -365,8 +371,8 @@ impl Agenda {
     fn start_what_has_room(&mut self) {
         let now = self.now.wall;
         while self.running.values().sum::<usize>() < self.limits.runs.max(1) {
-            let has_room = |org: &OrgName| {
-                let limit = self.limits.runs_of.get(org);
+            let has_room = |org: &Limited| {
+                let limit = org.as_ref().and_then(|org| self.limits.runs_of.get(org));
                 limit.is_none_or(|limit| self.running.get(org).copied().unwrap_or(0) < (*limit).max(1))
             };
             let longest_waiting = self.lines.iter().filter(|(org, _)| has_room(org));
@@ -381,10 +387,10 @@ impl Agenda {
     }
 
     /// The first of the runs that start only while nothing else runs, if nothing does.
-    fn first_alone(&self) -> Option<(OrgName, JobName)> {
+    fn first_alone(&self) -> Option<(Limited, JobName)> {
         let (_, _, name) =
             self.alone.first().filter(|_| self.running.values().all(|running| *running == 0))?;
-        Some((self.states.get(name)?.org().clone(), name.clone()))
+        Some((self.states.get(name)?.limited_by(), name.clone()))
     }
 
     fn names(&self) -> Vec<JobName> {

@@ -9,9 +9,9 @@ use tokio::task::{self, JoinSet};
 
 use crate::config::Config;
 use crate::error::{Exit, Failure};
-use crate::export::{Edges, Extent, Outcome, Run, export};
-use crate::job::Job;
-use crate::org::OrgName;
+use crate::export::{Edges, Extent, Outcome, SlotLimits, Start, Task};
+use crate::job::{Job, ObjectName};
+use crate::org::{Org, OrgName};
 use crate::report::RunReport;
 use crate::stop::Stop;
 
@@ -23,6 +23,16 @@ pub struct Batch {
     pub at: Option<Timestamp>,
     /// How far the runs go.
     pub extent: Extent,
+    /// Only this object of each set.
+    pub object: Option<ObjectName>,
+}
+
+/// A run that waits for room.
+struct Waiting {
+    task: Task,
+    org: Arc<Org>,
+    /// A set takes no room in its org; its exports do.
+    is_set: bool,
 }
 
 /// Runs the jobs of a batch, and gives every report as its run ends. A run that fails stops no other.
@@ -37,24 +47,27 @@ pub async fn run(
     stop: &Stop,
     mut ended: impl FnMut(RunReport),
 ) -> Result<(), Failure> {
+    edges.slots.set_limits(SlotLimits::new(config.settings.daemon.max_concurrent_runs, config.orgs.values()));
+    let start = Start { at: batch.at, extent: batch.extent, object: batch.object, resumes: false };
     let mut waiting = Vec::new();
     for job in batch.jobs {
         let org = Arc::new(config.org(Some(job.org.as_str()))?.clone());
-        waiting.push(Run::of_job(&job, &org, edges.clock.as_ref(), batch.at, batch.extent)?);
+        let task = Task::of_job(&job, &org, edges.clock.as_ref(), &start)?;
+        waiting.push(Waiting { task, org, is_set: job.set().is_some() });
     }
     let mut runs = JoinSet::new();
     // By task, so that a run that panics gives its org's room back too.
-    let mut running: HashMap<task::Id, OrgName> = HashMap::new();
+    let mut running: HashMap<task::Id, Option<OrgName>> = HashMap::new();
     let mut panicked = None;
     loop {
         while running.len() < config.settings.daemon.max_concurrent_runs
             // A run that waits for room in its org keeps no other out.
             && let Some(next) = waiting.iter().position(|run| has_room(run, &running))
         {
-            let run = waiting.remove(next);
-            let (edges, stop, org) = (Arc::clone(edges), stop.clone(), run.org.name.clone());
-            let task = runs.spawn(async move { export(run, &edges, &stop).await });
-            running.insert(task.id(), org);
+            let Waiting { task, org, is_set } = waiting.remove(next);
+            let (edges, stop) = (Arc::clone(edges), stop.clone());
+            let spawned = runs.spawn(async move { task.carry_out(&edges, &stop).await });
+            running.insert(spawned.id(), (!is_set).then(|| org.name.clone()));
         }
         let task = match runs.join_next_with_id().await {
             None => return panicked.map_or(Ok(()), Err),
@@ -71,7 +84,7 @@ pub async fn run(
     }
 }
 
-fn has_room(run: &Run, running: &HashMap<task::Id, OrgName>) -> bool {
-    let of_org = running.values().filter(|org| **org == run.org.name).count();
-    run.org.max_concurrent_runs.is_none_or(|most| of_org < most)
+fn has_room(waiting: &Waiting, running: &HashMap<task::Id, Option<OrgName>>) -> bool {
+    let of_org = running.values().filter(|org| org.as_ref() == Some(&waiting.org.name)).count();
+    waiting.is_set || waiting.org.max_concurrent_runs.is_none_or(|most| of_org < most)
 }

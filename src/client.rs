@@ -419,6 +419,13 @@ impl OrgClient {
         }
     }
 
+    /// The id of the session's org, as far as the login named it.
+    pub async fn organization_id(&self) -> Option<String> {
+        let session = self.session().await.ok()?;
+        let named = session.identity_url.as_deref().and_then(identity::of_url)?;
+        Some(named.organization_id)
+    }
+
     /// Notifies the run's monitor. Of an object's export in a set it hears what concerns the org alone; the set itself
     /// reports how far it has come.
     pub fn notice(&self, event: &Event<'_>) {

@@ -20,7 +20,7 @@ use tokio::task::{self, JoinError, JoinSet};
 use crate::agenda::{Action, Agenda, Event, JobSnapshot, PassedOver};
 use crate::clock::{Clock, log_seconds};
 use crate::error::{Exit, Failure};
-use crate::export::{Edges, Extent, Run, export};
+use crate::export::{Edges, Extent, SlotLimits, Slots, Start, Task};
 use crate::job::{ExportKey, JobName};
 use crate::monitor::{self, Monitor};
 use crate::org::OrgName;
@@ -248,7 +248,7 @@ impl Daemon {
         let config = Arc::new(config);
         on_reading(&config);
         let agenda = Agenda::new(config.plan(), marks, clock.both());
-        let edges = edges(&config, &clock, &monitor, &state);
+        let edges = edges(&config, &clock, &monitor, &state, Slots::default());
         let (commands, inbox) = mpsc::unbounded_channel();
         let (config, config_seen) = watch::channel(config);
         let (reading, reading_seen) = watch::channel(Reading { taken: now, refused: None });
@@ -458,8 +458,10 @@ impl Daemon {
                 let seconds = log_seconds(self.clock.elapsed().saturating_sub(self.reload_begun));
                 tracing::info!(jobs = config.jobs.len(), seconds, "configuration reloaded");
                 let config = Arc::new(config);
-                if config.settings.http != previous.settings.http {
-                    self.edges = edges(&config, &self.clock, &self.monitor, &self.state);
+                let slots = self.edges.slots.clone();
+                match config.settings.http == previous.settings.http {
+                    true => slots.set_limits(slot_limits(&config)),
+                    false => self.edges = edges(&config, &self.clock, &self.monitor, &self.state, slots),
                 }
                 (self.on_reading)(&config);
                 let plan = config.plan();
@@ -557,7 +559,9 @@ impl Daemon {
         let started = self.clock.now();
         let run = match (job, org) {
             (Some(job), Some(org)) => {
-                Run::of_job(job, org, self.clock.as_ref(), Some(scheduled), Extent::Whole)
+                let at = Some(scheduled);
+                let start = Start { at, extent: Extent::Whole, object: None, resumes: true };
+                Task::of_job(job, org, self.clock.as_ref(), &start)
             }
             _ => {
                 Err(Failure::new(Exit::Configuration, "the job or its org is no longer in the configuration"))
@@ -574,11 +578,11 @@ impl Daemon {
             report.hint = failure.hint.clone();
             (failure, Box::new(report))
         })?;
-        let run_id = run.id.clone();
+        let run_id = run.id().clone();
         tracing::info!(job = %name, %run_id, %scheduled, attempt, "run started");
         let (stop_sender, stop) = Stop::new();
         let edges = Arc::clone(&self.edges);
-        let task = self.runs.spawn(async move { export(run, &edges, &stop).await.report });
+        let task = self.runs.spawn(async move { run.carry_out(&edges, &stop).await.report });
         let in_flight = InFlight { job: name.clone(), org, run_id, scheduled, started, stop: stop_sender };
         self.in_flight.insert(task.id(), in_flight);
         Ok(())
@@ -764,9 +768,28 @@ fn edges(
     clock: &Arc<dyn Clock>,
     monitor: &Arc<dyn Monitor>,
     state: &State,
+    slots: Slots,
 ) -> Arc<Edges> {
-    let (clock, monitor, state) = (Arc::clone(clock), Arc::clone(monitor), Some(state.clone()));
-    Arc::new(Edges::new(&config.settings, clock, monitor, state))
+    slots.set_limits(slot_limits(config));
+    let monitors: Vec<Arc<dyn Monitor>> = vec![Arc::clone(monitor), Arc::new(ObjectLog)];
+    let (clock, monitor, state) =
+        (Arc::clone(clock), Arc::new(monitor::Several(monitors)), Some(state.clone()));
+    Arc::new(Edges::new(&config.settings, clock, monitor, state).with_slots(slots))
+}
+
+fn slot_limits(config: &LoadedConfig) -> SlotLimits {
+    SlotLimits::new(config.settings.daemon.max_concurrent_runs, config.orgs.values().map(AsRef::as_ref))
+}
+
+/// Logs the failures of a set's objects; the daemon hears of the set's end alone.
+struct ObjectLog;
+
+impl Monitor for ObjectLog {
+    fn notice(&self, _run: &RunId, event: &monitor::Event<'_>) {
+        if let monitor::Event::ObjectEnded { report } = event {
+            log_failure(report);
+        }
+    }
 }
 
 /// The pending answer; waits forever if there is none.
@@ -779,11 +802,13 @@ async fn received<T>(asked: &mut Option<oneshot::Receiver<T>>) -> Result<T, ones
 
 fn log_failure(report: &RunReport) {
     for warning in &report.warnings {
-        tracing::warn!(job = %report.job, run_id = %report.run_id, "{warning}");
+        let object = report.object.as_deref();
+        tracing::warn!(job = %report.job, object, run_id = %report.run_id, "{warning}");
     }
     if let Some(what) = &report.error {
         let (job, run_id, hint) = (&report.job, &report.run_id, report.hint.as_deref());
-        tracing::error!(%job, %run_id, exit_status = report.exit_status, hint, "{what}");
+        let object = report.object.as_deref();
+        tracing::error!(%job, object, %run_id, exit_status = report.exit_status, hint, "{what}");
     }
 }
 

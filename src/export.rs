@@ -1,4 +1,4 @@
-//! One run of one job, from its locks to its report.
+//! One run of one job, from its locks to its report; `task` runs any job, and `set` a set of objects.
 //!
 //! A record's way is one way: [`OrgClient`](crate::client::OrgClient) brings a page's bytes, `transfer` follows the pages to the last, `writer`
 //! reads and encodes them on its own thread while the next page is on its way, and `publish` lets the files appear
@@ -10,12 +10,16 @@ mod drift;
 mod error;
 mod file;
 mod locks;
+mod manifest;
 mod object;
 mod pending;
 mod plan;
 mod publish;
 mod recovery;
 mod run;
+mod set;
+mod slots;
+mod task;
 mod transfer;
 mod unknown_field;
 mod writer;
@@ -26,6 +30,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tracing::field::display;
 
+use crate::client::OrgClient;
 use crate::clock::{Clock, log_seconds};
 use crate::config;
 use crate::error::{Exit, Failure};
@@ -37,6 +42,9 @@ use crate::org::Org;
 use crate::output::Output;
 use crate::report::{RunId, RunReport, RunStatus};
 use crate::retry::RetryPolicy;
+use crate::salesforce::describe::ObjectDescription;
+use crate::salesforce::fault::ErrorCode;
+use crate::soql::Columns;
 use crate::state::State;
 use crate::stop::Stop;
 
@@ -47,6 +55,8 @@ pub(crate) use object::{Generated, Warning, generate as generate_query, unknown_
 pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};
 pub(crate) use plan::{needs_description, not_described};
+pub use slots::{Slot, SlotLimits, Slots};
+pub use task::{Start, Task};
 pub(crate) use unknown_field::{explained, similar};
 
 use locks::Locks;
@@ -67,6 +77,8 @@ pub struct Edges {
     pub scratch_dir: PathBuf,
     /// Locks, notes and history; `None` for a query without a job, which leaves nothing behind.
     pub state: Option<State>,
+    /// Room for exports.
+    pub slots: Slots,
 }
 
 impl Edges {
@@ -82,7 +94,13 @@ impl Edges {
         let retry = RetryPolicy { attempts, wait_min, wait_max };
         let http = Http::new(settings.http.clone());
         let scratch_dir = settings.scratch_dir.as_ref().unwrap_or(&settings.state_dir).clone();
-        Self { http, clock, monitor, retry, batch_size, scratch_dir, state }
+        Self { http, clock, monitor, retry, batch_size, scratch_dir, state, slots: Slots::default() }
+    }
+
+    /// The same world with these slots, which others share.
+    #[must_use]
+    pub fn with_slots(self, slots: Slots) -> Self {
+        Self { slots, ..self }
     }
 }
 
@@ -100,6 +118,29 @@ pub struct Run {
     pub output: Output,
     /// How far it goes.
     pub extent: Extent,
+    /// What it gets from the set that it is a part of.
+    pub part: Option<Part>,
+}
+
+/// What the export of one object gets from the run of its set: the session, and what the org said of the object.
+pub struct Part {
+    client: Arc<OrgClient>,
+    description: ObjectDescription,
+    on_refusal: OnRefusal,
+    /// Whether the set reports for it: the monitor hears of the set alone.
+    is_reported_by_set: bool,
+}
+
+/// What it means for a set if the org refuses an object's query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum OnRefusal {
+    /// It does without the object, and reports the org's reason.
+    Skip,
+    /// The object's export fails.
+    Fail {
+        /// What to do about it, if it was exported before.
+        hint: Option<String>,
+    },
 }
 
 impl Run {
@@ -125,16 +166,11 @@ impl Run {
             timestamp: at.unwrap_or(now),
             timezone: &job.timezone,
         };
-        let path = job.output.expand(&fields).map_err(|error| {
-            Failure::new(Exit::Configuration, format!("{}: output {:?} {error}", job.name, job.output.text()))
-        })?;
-        let output = Output::of_job(job, &path)?;
+        let output = Output::of_job(job, &output_path(job, &fields)?)?;
         let (job, org) = (Arc::clone(job), Arc::clone(org));
-        Ok(Self { job, org, id, scheduled: at, output, extent })
+        Ok(Self { job, org, id, scheduled: at, output, extent, part: None })
     }
-}
 
-impl Run {
     /// The outputs of all its files: the main one, then those of the child queries.
     ///
     /// # Errors
@@ -142,6 +178,16 @@ impl Run {
     fn outputs(&self) -> Result<Vec<Output>, Failure> {
         self.output.group(&self.job.child_files())
     }
+}
+
+/// The path of a job's output.
+///
+/// # Errors
+/// [`Exit::Configuration`] if the template does not give one.
+fn output_path(job: &Job, fields: &Fields<'_>) -> Result<PathBuf, Failure> {
+    job.output.expand(fields).map_err(|error| {
+        Failure::new(Exit::Configuration, format!("{}: output {:?} {error}", job.name, job.output.text()))
+    })
 }
 
 /// How far a run goes.
@@ -159,24 +205,43 @@ pub struct Outcome {
     pub report: RunReport,
     /// Why it failed, for code that acts on the cause.
     pub error: Option<RunError>,
+    /// The columns of what was exported.
+    columns: Option<Arc<Columns>>,
 }
 
 /// Does a run and reports what it did, a failure with its exit status too. When it returns, the output is whole or as
 /// it was, and nothing else is left of the run.
-pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> Outcome {
+pub async fn export(mut run: Run, edges: &Arc<Edges>, stop: &Stop) -> Outcome {
+    carry_through(&mut run, edges, stop).await
+}
+
+/// The same with the run at hand afterwards: its part then has the description that was used.
+async fn carry_through(run: &mut Run, edges: &Arc<Edges>, stop: &Stop) -> Outcome {
     let clock = &edges.clock;
     let begun = clock.elapsed();
-    let (job, extent) = (Arc::clone(&run.job), run.extent);
+    let job = Arc::clone(&run.job);
+    let is_heard = run.part.as_ref().is_none_or(|part| !part.is_reported_by_set);
     let mut report = RunReport::begun(job.name.as_str(), run.org.name.as_str(), run.id.clone(), clock.now());
+    report.object = job.object.as_ref().map(ToString::to_string);
     report.scheduled = run.scheduled;
     report.format = Some(job.format.as_str().to_owned());
     report.path = Some(run.output.location().to_string());
-    edges.monitor.notice(&report.run_id, &Event::Began { job: job.name.as_str() });
+    if is_heard {
+        edges.monitor.notice(&report.run_id, &Event::Began { job: job.name.as_str() });
+    }
 
-    let (locks, ended) = match blocking(|| Locks::take(&run, edges, &mut report.warnings)) {
+    let (locks, ended) = match blocking(|| Locks::take(run, edges, &mut report.warnings)) {
         Ok(locks) => {
-            let ended = run::carry_out(run, edges, stop, locks.as_ref(), &mut report).await;
-            (locks, ended)
+            let warnings = report.warnings.len();
+            let mut ended = run::carry_out(run, edges, stop, locks.as_ref(), &mut report).await;
+            if let Err(RunError::Fault(fault)) = &ended
+                && fault.code == Some(ErrorCode::InvalidField)
+                && describe_again(run, stop).await
+            {
+                report.warnings.truncate(warnings);
+                ended = run::carry_out(run, edges, stop, locks.as_ref(), &mut report).await;
+            }
+            (locks, set::with_hint(run, ended))
         }
         Err(error) => (None, Err(error)),
     };
@@ -190,13 +255,37 @@ pub async fn export(run: Run, edges: &Arc<Edges>, stop: &Stop) -> Outcome {
     {
         not_noted(&mut report, error.into());
     }
-    if extent == Extent::Whole {
-        blocking(|| record(&mut report, edges, ended.as_ref().err()));
+    let (columns, error) = match ended {
+        Ok(columns) => (columns, None),
+        Err(error) => (None, Some(error)),
+    };
+    if run.extent == Extent::Whole && !set::is_skipped(run, error.as_ref()) {
+        blocking(|| record(&mut report, edges, error.as_ref()));
     }
     drop(locks);
-    log_summary(&report, log_seconds(clock.elapsed().saturating_sub(begun)));
-    edges.monitor.notice(&report.run_id, &Event::Ended { report: &report });
-    Outcome { report, error: ended.err() }
+    let seconds = log_seconds(clock.elapsed().saturating_sub(begun));
+    if is_heard {
+        log_summary(&report, seconds);
+        edges.monitor.notice(&report.run_id, &Event::Ended { report: &report });
+    } else {
+        log_part(&report, seconds);
+    }
+    Outcome { report, error, columns }
+}
+
+/// Asks for a new description of a set's object, which has changed since it was described. Whether there is one.
+async fn describe_again(run: &mut Run, stop: &Stop) -> bool {
+    let (Some(part), Some(object)) = (&mut run.part, &run.job.object) else { return false };
+    let described = tokio::select! {
+        biased;
+        _ = stop.requested() => return false,
+        described = part.client.describe_object(object.as_str()) => described,
+    };
+    match described {
+        Ok(described) => part.description = described.of_fields(),
+        Err(_) => return false,
+    }
+    true
 }
 
 /// Writes into the report how its run ended.
@@ -223,7 +312,12 @@ fn record(report: &mut RunReport, edges: &Edges, error: Option<&RunError>) {
     if matches!(error, Some(RunError::AlreadyRunning(_))) && report.scheduled.is_none() {
         return;
     }
-    if let Err(error) = state.append(report) {
+    let appended = match report.object {
+        // A set has hundreds of them each night, and the outputs have the columns.
+        Some(_) => state.append(&RunReport { columns: Vec::new(), soql: None, ..report.clone() }),
+        None => state.append(report),
+    };
+    if let Err(error) = appended {
         not_noted(report, error.into());
     }
 }
@@ -259,6 +353,27 @@ fn log_summary(report: &RunReport, seconds: f64) {
         seconds,
         path,
         "run ended"
+    );
+}
+
+/// The same for one object of a set. The set's event sums up all of them.
+fn log_part(report: &RunReport, seconds: f64) {
+    let RunReport { job, org, records, bytes, pages, api_calls, retries, exit_status, .. } = report;
+    tracing::debug!(
+        %job,
+        object = report.object.as_deref(),
+        run_id = %report.run_id,
+        %org,
+        status = %report.status.as_str(),
+        exit_status,
+        records,
+        bytes,
+        pages,
+        api_calls,
+        retries,
+        seconds,
+        path = report.path.as_deref(),
+        "object ended"
     );
 }
 

@@ -47,6 +47,31 @@ pub enum Event<'e> {
         /// Why.
         fault: &'e str,
     },
+    /// So many objects of a set are settled: exported, skipped or failed.
+    Objects {
+        /// How many.
+        done: usize,
+        /// Of how many.
+        of: usize,
+        /// Records written to their files.
+        records: u64,
+        /// Bytes of their files.
+        bytes: u64,
+    },
+    /// An object of a set was exported, or its export failed.
+    ObjectEnded {
+        /// What its run did.
+        report: &'e RunReport,
+    },
+    /// An object of a set is left out, because the org refuses to export it.
+    ObjectSkipped {
+        /// The job's name.
+        job: &'e str,
+        /// The object's name.
+        object: &'e str,
+        /// The org's words.
+        reason: &'e str,
+    },
     /// It ended, well or not.
     Ended {
         /// What it did.

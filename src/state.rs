@@ -426,6 +426,28 @@ impl State {
         Ok(self.read(&legacy::name(COLUMNS, key.job()))?.map(|(columns, _)| columns))
     }
 
+    /// The objects of a set that were ever exported, in alphabetical order.
+    ///
+    /// # Errors
+    /// If what is noted of them cannot be listed.
+    pub fn exported_objects(&self, set: &ExportKey) -> Result<Vec<ObjectName>, StateError> {
+        let prefix = format!("{}@", names::document(COLUMNS, set).trim_end_matches(".json"));
+        let object_of = |name: &String| -> Option<ObjectName> {
+            if !names::is_cut(name) {
+                let object = name.strip_prefix(&prefix)?.strip_suffix(".json")?;
+                return ObjectName::parse(object).ok();
+            }
+            // The names of long keys are cut.
+            let (kept, _) = self.read::<Kept<serde::de::IgnoredAny>>(name).ok()??;
+            let key = kept.key()?;
+            let is_of_set = key.job() == set.job() && key.org() == set.org();
+            key.object().filter(|_| is_of_set).cloned()
+        };
+        let mut objects: Vec<_> = self.store.list(COLUMNS)?.iter().filter_map(object_of).collect();
+        objects.sort();
+        Ok(objects)
+    }
+
     /// Records the columns of a successful run.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use sfexport::client::OrgClient;
 use sfexport::clock::TestClock;
 use sfexport::config;
 use sfexport::demo_org::{At, Fault, Rule};
-use sfexport::export::Edges;
+use sfexport::export::{Edges, Slots};
 use sfexport::http::Http;
 use sfexport::key;
 use sfexport::monitor::Silent;
@@ -141,6 +141,7 @@ fn client(url: &str, api_version: &str, page_cap: u64) -> OrgClient {
         monitor: Arc::new(Silent),
         scratch_dir: std::env::temp_dir(),
         state: None,
+        slots: Slots::default(),
     });
     OrgClient::new(Arc::new(org), Arc::new(signing), edges, None)
 }

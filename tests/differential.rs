@@ -21,7 +21,7 @@ use std::time::Duration;
 use sfexport::clock::System;
 use sfexport::config;
 use sfexport::demo_org::{At, DataSet, DemoOrg, Fault, Kind, Object, Options, Row, Rule, Value};
-use sfexport::export::{Edges, Extent, Run, export};
+use sfexport::export::{Edges, Extent, Run, Slots, export};
 use sfexport::http::Http;
 use sfexport::job::{
     Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest, Numbers,
@@ -169,6 +169,7 @@ impl World {
             batch_size: 2000,
             scratch_dir: std::env::temp_dir(),
             state: None,
+            slots: Slots::default(),
         };
         Self {
             org: DemoOrg::start(options).await.unwrap(),
@@ -236,6 +237,7 @@ impl World {
             scheduled: None,
             output: output.into(),
             extent: Extent::Whole,
+            part: None,
         };
         let (_sender, stop) = Stop::new();
         export(run, &self.edges, &stop).await.report

@@ -25,7 +25,7 @@ use sfexport::clock::{self, Clock, TestClock};
 use sfexport::config::{self, Config, Selection, Sources};
 use sfexport::demo_org::{At, DataSet, DemoOrg, Fault, Framing, Options, Request, Row, Rule, Value};
 use sfexport::error::{Exit, Failure};
-use sfexport::export::{Edges, Extent, Run, export};
+use sfexport::export::{Edges, Extent, Run, Slots, export};
 use sfexport::http::Http;
 use sfexport::job::{IfExists, Job};
 use sfexport::monitor::Silent;
@@ -349,6 +349,7 @@ fn edges(settings: config::Http, clock: Arc<dyn Clock>, state: Option<State>) ->
         retry: RetryPolicy { attempts: ATTEMPTS, wait_min: Duration::ZERO, wait_max: Duration::ZERO },
         scratch_dir: std::env::temp_dir(),
         state,
+        slots: Slots::default(),
     })
 }
 
@@ -368,6 +369,7 @@ fn run(config: &Config, org: &DemoOrg, job: Arc<Job>, path: &Path) -> Run {
         scheduled: None,
         output: output.into(),
         extent: Extent::Whole,
+        part: None,
     }
 }
 

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Action, PassedOver, PlannedJob, later, moved};
+use super::{Action, Limited, PassedOver, PlannedJob, later, moved};
 use crate::error::Exit;
 use crate::job::{CatchUp, Overlap};
-use crate::org::OrgName;
 use crate::schedule::{Begun, Mark, Schedule, Started, fnv1a};
 
 /// How late an occurrence may be taken up and still not count as missed.
@@ -47,7 +46,7 @@ pub(super) struct JobState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
     /// With the others of its org, by the time since when it has waited.
-    Of(OrgName, Timestamp),
+    Of(Limited, Timestamp),
     /// By itself, because the process may die of it: those that did so less often first.
     Alone(u32, Timestamp),
 }
@@ -100,8 +99,8 @@ impl Kind {
 struct Running {
     scheduled: Timestamp,
     attempt: u32,
-    /// The org that it counts against, whatever the job's is by now.
-    org: OrgName,
+    /// What it counts against, whatever the job does by now.
+    limited_by: Limited,
     /// Whether it is an occurrence of the job's present schedule.
     is_scheduled: bool,
     cancelled: bool,
@@ -211,8 +210,9 @@ impl JobState {
         self.removed && self.running.is_none()
     }
 
-    pub(super) fn org(&self) -> &OrgName {
-        &self.job.org
+    /// The org whose limit its runs count against.
+    pub(super) fn limited_by(&self) -> Limited {
+        (!self.job.is_set).then(|| self.job.org.clone())
     }
 
     pub(super) fn mark(&self) -> Option<&Mark> {
@@ -268,7 +268,7 @@ impl JobState {
             .map(|waiting| self.may_start(waiting))?;
         Some(match self.died > 0 && now < self.in_line_from() {
             true => Line::Alone(self.died, since),
-            false => Line::Of(self.job.org.clone(), since),
+            false => Line::Of(self.limited_by(), since),
         })
     }
 
@@ -292,7 +292,7 @@ impl JobState {
         self.running = Some(Running {
             scheduled,
             attempt,
-            org: self.job.org.clone(),
+            limited_by: self.limited_by(),
             is_scheduled: true,
             cancelled: false,
             replaced: false,
@@ -310,14 +310,14 @@ impl JobState {
         }
     }
 
-    /// Its run has ended: the org that has room again.
+    /// Its run has ended: what it counted against.
     pub(super) fn ended(
         &mut self,
         exit: Exit,
         stopping: bool,
         now: Timestamp,
         actions: &mut Vec<Action>,
-    ) -> Option<OrgName> {
+    ) -> Option<Limited> {
         let run = self.running.take()?;
         (self.died, self.held_until) = (0, Timestamp::MIN);
         let stays_due = run.is_scheduled && !run.replaced;
@@ -336,7 +336,7 @@ impl JobState {
             }
             _ => {}
         }
-        Some(run.org)
+        Some(run.limited_by)
     }
 
     /// When a run that has just failed may be tried again; never past its start deadline or the next occurrence.

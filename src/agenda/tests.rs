@@ -44,6 +44,7 @@ fn job(job_name: &str, cron: &str, policy: Policy) -> PlannedJob {
     PlannedJob {
         name: name(job_name),
         org: OrgName("default".to_owned()),
+        is_set: false,
         schedule: Some(Schedule::parse(cron, TimeZone::UTC).unwrap()),
         policy,
     }
@@ -398,6 +399,19 @@ fn who_has_waited_longest_is_first_among_the_orgs_too() {
     assert_eq!(desk.tick("02:03"), NOTHING);
     assert_eq!(desk.end("a", Exit::Success, "02:04"), ["start c 02:01 #1"]);
     assert_eq!(desk.end("c", Exit::Success, "02:05"), ["start b 02:02 #1"]);
+}
+
+#[test]
+fn a_set_counts_against_the_process_and_not_against_its_org() {
+    let job = |job_name: &str, is_set| PlannedJob { is_set, ..job(job_name, "0 2 * * *", Policy::default()) };
+    let mut jobs = plan(vec![job("a", false), job("b", true), job("c", false), job("d", true)]);
+    jobs.limits.runs = 3;
+    jobs.limits.runs_of = BTreeMap::from([(OrgName("default".to_owned()), 1)]);
+    let mut desk = Desk::open(jobs, "00:00");
+    // Neither keeps the other out, until the process is full.
+    assert_eq!(desk.tick("02:00"), ["start a 02:00 #1", "start b 02:00 #1", "start d 02:00 #1"]);
+    assert_eq!(desk.end("b", Exit::Success, "02:01"), NOTHING);
+    assert_eq!(desk.end("a", Exit::Success, "02:02"), ["start c 02:00 #1"]);
 }
 
 #[test]
@@ -925,6 +939,7 @@ fn five_hundred_nightly_jobs_run_every_night_of_a_year() {
     let jobs = (0..500).map(|number| PlannedJob {
         name: name(&format!("job-{number:03}")),
         org: OrgName(format!("org{}", number % 5)),
+        is_set: false,
         schedule: Some(Schedule::parse("30 2 * * *", berlin.clone()).unwrap()),
         policy: Policy { jitter: minutes(30), ..Policy::default() },
     });
@@ -958,7 +973,7 @@ fn five_hundred_nightly_jobs_run_every_night_of_a_year() {
             }
         }
         most = most.max(ends.len());
-        let of_org0 = agenda.running.get(&OrgName("org0".to_owned())).copied().unwrap_or(0);
+        let of_org0 = agenda.running.get(&Some(OrgName("org0".to_owned()))).copied().unwrap_or(0);
         most_of_org0 = most_of_org0.max(of_org0);
         let wake = agenda.wake().unwrap();
         event = match ends.peek() {

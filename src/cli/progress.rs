@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::human;
 use crate::monitor::{Event, Monitor};
 use crate::report::RunId;
 
@@ -68,7 +69,18 @@ impl Monitor for Bars {
                 }
                 bar.set_position(*records);
             }),
-            Event::Responded { .. } | Event::Waiting { .. } => {}
+            Event::Objects { done, of, records, .. } => with(&bars, run, |bar| {
+                if bar.length().is_none() {
+                    bar.set_style(style("{prefix}  {wide_bar} {human_pos}/{human_len} objects  {msg}"));
+                }
+                bar.set_length(*of as u64);
+                bar.set_position(*done as u64);
+                bar.set_message(human::counted(*records, "record"));
+            }),
+            Event::Responded { .. }
+            | Event::Waiting { .. }
+            | Event::ObjectEnded { .. }
+            | Event::ObjectSkipped { .. } => {}
             Event::Restarted { .. } => with(&bars, run, |bar| bar.set_position(0)),
             Event::Ended { .. } => {
                 if let Some(bar) = bars.remove(run) {

@@ -17,11 +17,11 @@ use crate::config::{self, Config, Selection};
 use crate::daemon::{LoadedConfig, Reading};
 use crate::error::{Exit, Failure};
 use crate::export::Extent;
-use crate::job::{IfExists, Job};
-use crate::monitor::Monitor;
+use crate::job::{IfExists, Job, ObjectName};
+use crate::monitor::{Event, Monitor};
 use crate::notify::Notifier;
 use crate::output::{self, LocalFile, Output};
-use crate::report::{RunId, RunReport};
+use crate::report::{RunId, RunReport, SetSummary};
 use crate::state::{State, StateError};
 use crate::status::{RunStats, Snapshot, metrics};
 
@@ -35,7 +35,10 @@ pub(super) struct RunArguments {
     /// Run every enabled job, scheduled or not
     #[arg(long)]
     all: bool,
-    /// Print a report for each run as JSON, one object per line
+    /// Export only this object of a set; neither the manifest nor notifications change
+    #[arg(long, value_name = "OBJECT", value_parser = object, conflicts_with_all = ["all", "metrics_file"])]
+    object: Option<ObjectName>,
+    /// Print a report for each run as JSON, one object per line; of a set, one for each of its objects, then its own
     #[arg(long)]
     json: bool,
     /// Log in and check everything, but stop before the query
@@ -54,6 +57,7 @@ Examples:
   sfexport run accounts contacts
   sfexport run --all --json | jq -r 'select(.exit_status != 0) | .job'
   sfexport run accounts --at 2026-11-22T02:00:00+01:00    put a missed night's date into the path
+  sfexport run backup --object Account                    export one object of a set again
 
 Without a terminal, a run prints JOB, RECORDS and PATH, separated by tabs.";
 
@@ -62,6 +66,11 @@ impl RunArguments {
     pub(super) fn is_one_job(&self) -> bool {
         !self.all && self.jobs.len() == 1
     }
+}
+
+/// Reads an object's name.
+fn object(text: &str) -> Result<ObjectName, String> {
+    ObjectName::parse(text).map_err(|error| error.to_string())
 }
 
 /// Reads a timestamp. The error names the missing part.
@@ -121,7 +130,7 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     }
     let state = State::open(&config.settings.state_dir)?;
     let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };
-    let batch = Batch { jobs, at: arguments.at, extent };
+    let batch = Batch { jobs, at: arguments.at, extent, object: arguments.object.clone() };
     let stats =
         arguments.metrics_file.is_some().then(|| Arc::new(RunStats::new(Arc::new(clock::System::new()))));
     let notifier =
@@ -131,9 +140,14 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
         stats.set_jobs(batch.jobs.iter().map(AsRef::as_ref));
         monitors.push(Arc::clone(stats) as _);
     }
-    // Dry runs are not reported.
-    if extent == Extent::Whole && !notifier.is_idle() {
+    // Neither dry runs nor single objects are reported.
+    let is_reported = extent == Extent::Whole && arguments.object.is_none();
+    if is_reported && !notifier.is_idle() {
         monitors.push(Arc::clone(&notifier) as _);
+    }
+    if extent == Extent::Whole {
+        let (is_json, form) = (arguments.json, context.common.log_format);
+        monitors.push(Arc::new(ObjectLines { is_json, form }) as _);
     }
     if stats.is_some() || notifier.wants_history() {
         recall(&state, |report| {
@@ -220,9 +234,40 @@ fn chosen(config: &Config, arguments: &RunArguments) -> Result<Vec<Arc<Job>>, Fa
     Ok(jobs)
 }
 
+/// Prints the failures and skips of a set's objects as they occur, and with `--json` a report for each.
+struct ObjectLines {
+    is_json: bool,
+    form: Form,
+}
+
+impl Monitor for ObjectLines {
+    fn notice(&self, _run: &RunId, event: &Event<'_>) {
+        match event {
+            Event::ObjectEnded { report } => {
+                shown_failure(report, Some(&name(report)), self.form);
+                if self.is_json {
+                    print::report(report);
+                }
+            }
+            Event::ObjectSkipped { job, object, reason } => {
+                print::note(self.form, &format!("{job}: {object} skipped: {reason}"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a run is called: its job, and the object of a set.
+fn name(report: &RunReport) -> String {
+    match &report.object {
+        Some(object) => format!("{}: {object}", report.job),
+        None => report.job.clone(),
+    }
+}
+
 /// Prints the result of a run, and returns its status.
 fn show(report: &RunReport, arguments: &RunArguments, form: Form) -> Exit {
-    let exit = shown_failure(report, Some(&report.job), form);
+    let exit = shown_failure(report, Some(&name(report)), form);
     if arguments.json {
         print::report(report);
     } else if exit == Exit::Success && !print::is_quiet() {
@@ -238,19 +283,33 @@ fn success(report: &RunReport, dry_run: bool) -> String {
     if !io::stdout().is_terminal() {
         return format!("{}\t{}\t{path}", report.job, records());
     }
+    let name = name(report);
     let done = print::coloured("✓", Colour::Green, print::colours_of(&io::stdout()));
     let path = human::path(path);
     if dry_run {
-        return format!("{done} {}: ready to write {path}", report.job);
+        return format!("{done} {name}: ready to write {path}");
     }
+    let objects = report.set.as_ref().map(objects).unwrap_or_default();
     format!(
-        "{done} {}: {}{}, {} in {} → {path}",
-        report.job,
+        "{done} {name}: {objects}{}{}, {} in {} → {path}",
         human::counted(report.records, "record"),
         human::count_note(report).map_or_else(String::new, |note| format!(" ({note})")),
         human::bytes(report.bytes),
         human::duration(report.ended.duration_since(report.started)),
     )
+}
+
+/// `400 objects (3 skipped), `; of a retry `400 objects (397 by an earlier attempt, 3 skipped), `.
+fn objects(set: &SetSummary) -> String {
+    let mut notes = Vec::new();
+    if set.carried_over > 0 {
+        notes.push(format!("{} by an earlier attempt", human::number(set.carried_over)));
+    }
+    if !set.skipped.is_empty() {
+        notes.push(format!("{} skipped", human::number(set.skipped.len() as u64)));
+    }
+    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+    format!("{}{notes}, ", human::counted(set.exported + set.carried_over, "object"))
 }
 
 /// Prints a run's failure and warnings, and returns its status.

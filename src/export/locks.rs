@@ -2,7 +2,7 @@
 
 use super::error::RunError;
 use super::{Edges, Run, recovery};
-use crate::job::{ExportKey, Location};
+use crate::job::{Job, Location};
 use crate::output::{self, Output};
 use crate::state::{JobLock, Lock, LockError, State};
 
@@ -24,11 +24,7 @@ impl Locks {
         warnings: &mut Vec<String>,
     ) -> Result<Option<Self>, RunError> {
         let Some(state) = &edges.state else { return Ok(None) };
-        let key = ExportKey::new(run.job.name.clone(), run.org.name.clone());
-        let job = state.lock_job(&key).map_err(|error| match error {
-            LockError::Held { .. } => RunError::AlreadyRunning(error.into()),
-            LockError::NotLockable { .. } => error.into(),
-        })?;
+        let job = lock_job(state, &run.job)?;
         let own: Vec<_> = run.outputs()?.iter().filter_map(Output::lock_location).collect();
         let mut outputs = OutputLocks::default();
         outputs.lock(state, &own)?;
@@ -41,6 +37,17 @@ impl Locks {
         }
         Ok(Some(Self { job, _outputs: outputs }))
     }
+}
+
+/// Locks a job, or the object of a set whose job it is.
+///
+/// # Errors
+/// [`RunError::AlreadyRunning`] if it is running. Another error if it cannot be locked.
+pub(super) fn lock_job(state: &State, job: &Job) -> Result<JobLock, RunError> {
+    state.lock_job(&job.key()).map_err(|error| match error {
+        LockError::Held { .. } => RunError::AlreadyRunning(error.into()),
+        LockError::NotLockable { .. } => error.into(),
+    })
 }
 
 /// The locks of outputs, each held once, until they are dropped.

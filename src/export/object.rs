@@ -48,18 +48,32 @@ pub(crate) async fn generate(
         }
         Err(fault) => return Err(fault.into()),
     };
+    Ok(of_description(job, object, &described, remembered, &client.org().username)?)
+}
+
+/// The same with the description at hand; `username` is the user that it describes the object to.
+///
+/// # Errors
+/// [`Exit::Query`] if the object has no such field for this user.
+pub(super) fn of_description(
+    job: &Job,
+    object: &ObjectSource,
+    described: &ObjectDescription,
+    remembered: Vec<String>,
+    username: &str,
+) -> Result<Generated, Failure> {
     let fields: Vec<_> = described.fields.iter().map(field).collect();
     let names = object
         .fields
         .select(&fields, &remembered)
-        .map_err(|error| unselectable(&error, &described, job, &client.org().username))?;
+        .map_err(|error| unselectable(&error, described, job, username))?;
     let text = generate::query(&described.name, &names, object.condition.as_deref());
     let unexportable = |error: SyntaxError| {
         let what = format!("the query of \"{}\" cannot be exported: {error}", described.name);
         Failure { hint: error.hint, ..Failure::new(Exit::Query, what) }
     };
     let query = Query::parse(&text).map_err(unexportable)?;
-    let source = source(query, job, &types(&described, &names), &names).map_err(|error| match error {
+    let source = source(query, job, &types(described, &names), &names).map_err(|error| match error {
         SourceError::Query(error) => unexportable(error),
         error => refused(error),
     })?;

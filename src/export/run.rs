@@ -6,22 +6,25 @@ use std::time::Duration;
 
 use super::error::{RunError, Stopped};
 use super::locks::Locks;
-use super::object::{Generated, Warning, generate};
+use super::manifest::{self, files_of, of_run};
+use super::object::{Generated, Warning, generate, of_description};
 use super::pending::Spool;
 use super::plan::{Draft, Plan, described_columns, needs_description, not_described};
 use super::publish::{publish, stage};
 use super::transfer::rest::{self, TransferError};
 use super::unknown_field::explained;
 use super::writer::{WriterThread, Written};
-use super::{Edges, Extent, Run, blocking, bug, drift};
+use super::{Edges, Extent, OnRefusal, Run, blocking, bug, drift};
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
-use crate::job::{Job, Source};
-use crate::key::{self, SigningKey};
+use crate::job::output_path::manifest_beside;
+use crate::job::{Job, Location, Manifest, Source};
+use crate::key;
 use crate::monitor::Event;
 use crate::org::Org;
 use crate::output::{Output, Published};
 use crate::report::{ChildFile, RunId, RunReport};
+use crate::salesforce::describe::ObjectDescription;
 use crate::salesforce::fault::Fault;
 use crate::soql::{Columns, Query};
 use crate::state::{JobLock, State};
@@ -36,24 +39,29 @@ const WRITER_STOP_TIMEOUT: Duration = Duration::from_millis(800);
 /// The first step that fails ends the run; its stages are gone then, unless [`RunError::PartlyPublished`] says
 /// otherwise.
 pub(super) async fn carry_out(
-    run: Run,
+    run: &Run,
     edges: &Arc<Edges>,
     stop: &Stop,
     locks: Option<&Locks>,
     report: &mut RunReport,
-) -> Result<(), RunError> {
+) -> Result<Option<Arc<Columns>>, RunError> {
     let outputs = run.outputs()?;
-    let Run { job, org, id, extent, .. } = run;
+    let Run { job, org, id, extent, part, .. } = run;
+    let (job, extent) = (Arc::clone(job), *extent);
     let remembered = edges.state.as_ref().zip(locks.map(|locks| &locks.job));
-    let mut steps = Steps { job, id: &id, remembered, fields: None };
+    let mut steps = Steps { job, id, remembered, fields: None };
 
     // The drift is reported at the end: a run that fails leaves the file and its columns as they were, and the next one
     // warns again.
-    let (mut draft, mut drift) = steps.draft(&org, report)?;
-    let key = blocking(|| steps.prepare(&outputs, &org, extent))?;
-
-    let client = OrgClient::new(Arc::clone(&org), Arc::new(key), Arc::clone(edges), Some(id.clone()));
-    let client = Arc::new(client);
+    let (mut draft, mut drift) = steps.draft(org, report)?;
+    blocking(|| steps.prepare(&outputs, extent))?;
+    let client = match part {
+        Some(part) => Arc::clone(&part.client),
+        None => {
+            let key = blocking(|| key::load(org))?;
+            Arc::new(OrgClient::new(Arc::clone(org), Arc::new(key), Arc::clone(edges), Some(id.clone())))
+        }
+    };
     let mut interrupt = Interrupt::of(stop, edges, steps.job.timeout);
     let logged_in: Result<_, RunError> =
         interrupt.unless(async { client.session().await.map_err(Fault::from) }).await;
@@ -62,14 +70,17 @@ pub(super) async fn carry_out(
     client.notice(&Event::LoggedIn);
     if extent == Extent::Login {
         report.warnings.extend(drift);
-        return Ok(());
+        return Ok(None);
     }
 
     if draft.is_none() {
-        let generated: Result<_, RunError> = interrupt.unless(steps.generate(&client)).await;
+        let generated: Result<_, RunError> = match part {
+            Some(part) => blocking(|| steps.generate_from(&part.description, org)),
+            None => interrupt.unless(steps.generate(&client)).await,
+        };
         client.report(report);
         report.warnings.extend(steps.take(generated?));
-        (draft, drift) = steps.draft(&org, report)?;
+        (draft, drift) = steps.draft(org, report)?;
     }
     let draft = draft.ok_or_else(|| bug("a job without a query"))?;
     report.soql = steps.job.query().map(Query::without_literals);
@@ -88,13 +99,17 @@ pub(super) async fn carry_out(
     }
     let plan = draft.complete(described).ok_or_else(|| bug("a plan without columns"))?;
 
-    let stages = blocking(|| stage(&outputs, &id, remembered))?;
+    let stages = blocking(|| stage(&outputs, id, remembered))?;
     let spool = Spool::new(edges.scratch_dir.clone(), id.clone());
     let mut writer = WriterThread::start(&steps.job, Arc::clone(&plan.columns), stages, spool)?;
     let transferred =
         interrupt.unless(rest::transfer(&client, &steps.job, &plan, &mut writer, &mut report.restarts)).await;
     let written = steps.end_writer(writer, transferred).await;
-    let written = explain(written, &client, &steps.job, &mut interrupt).await;
+    // Of an object that a set may do without the org's own words are enough.
+    let written = match part {
+        Some(part) if part.on_refusal == OnRefusal::Skip => written,
+        _ => explain(written, &client, &steps.job, &mut interrupt).await,
+    };
     client.report(report);
     let (written, verified) = written?;
     report.total = written.total;
@@ -116,7 +131,18 @@ pub(super) async fn carry_out(
     report.warnings.extend(drift);
     steps.report_files(published, &counts, &plan, report)?;
     steps.remember(&plan.columns, report);
-    Ok(())
+    if let (Manifest::Beside, Location::File(path)) = (&run.job.manifest, run.output.location()) {
+        let object = match &run.job.source {
+            Source::Object(source) => Some(source.object.as_str()),
+            _ => None,
+        };
+        let files = files_of(report, object, &plan.columns);
+        let org_id = client.organization_id().await;
+        let manifest = of_run(report, org_id, files, Vec::new(), edges.clock.now());
+        let published = manifest::write(&run.job, id, &manifest_beside(&path), manifest, remembered).await?;
+        report.warnings.extend(published.warnings);
+    }
+    Ok(Some(plan.columns))
 }
 
 /// What the steps of a run share.
@@ -136,11 +162,23 @@ impl Steps<'_> {
         let Source::Object(object) = &self.job.source else {
             return Err(bug("a job without a query").into());
         };
-        let remembered = match self.remembered {
-            Some((state, lock)) => blocking(|| state.fields_of(lock.key())).map_err(Failure::from)?,
-            None => Vec::new(),
+        generate(client, &self.job, object, blocking(|| self.order_of_fields())?).await
+    }
+
+    /// The same from a description that is at hand.
+    fn generate_from(&self, described: &ObjectDescription, org: &Org) -> Result<Generated, RunError> {
+        let Source::Object(object) = &self.job.source else {
+            return Err(bug("a part of a set without an object").into());
         };
-        generate(client, &self.job, object, remembered).await
+        Ok(of_description(&self.job, object, described, self.order_of_fields()?, &org.username)?)
+    }
+
+    /// The order in which earlier runs exported the object's fields.
+    fn order_of_fields(&self) -> Result<Vec<String>, Failure> {
+        match self.remembered {
+            Some((state, lock)) => Ok(state.fields_of(lock.key())?),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Continues with the generated query, and returns the warnings about the job.
@@ -165,7 +203,7 @@ impl Steps<'_> {
     }
 
     /// Finds out on this side what would make the run fail, and removes what dead runs left.
-    fn prepare(&self, outputs: &[Output], org: &Org, extent: Extent) -> Result<SigningKey, Failure> {
+    fn prepare(&self, outputs: &[Output], extent: Extent) -> Result<(), Failure> {
         // A dry run takes away nothing: what was noted for its job is settled by now.
         for output in outputs.iter().filter(|_| extent == Extent::Whole) {
             // What a dead run left takes room, but keeps nobody from writing next to it.
@@ -173,8 +211,7 @@ impl Steps<'_> {
                 tracing::warn!(run_id = %self.id, error = %failure, "cannot remove an old temporary file");
             }
         }
-        outputs.iter().try_for_each(Output::check)?;
-        key::load(org)
+        outputs.iter().try_for_each(Output::check)
     }
 
     /// Waits for the writer, whatever came of the transfer: from then on nobody else holds the stages. But a run that
@@ -259,10 +296,10 @@ async fn explain<T>(
 }
 
 /// What may end a run from outside: a signal, a newer occurrence, its own timeout.
-struct Interrupt<'r>(Pin<Box<dyn Future<Output = Failure> + Send + 'r>>);
+pub(super) struct Interrupt<'r>(Pin<Box<dyn Future<Output = Failure> + Send + 'r>>);
 
 impl<'r> Interrupt<'r> {
-    fn of(stop: &'r Stop, edges: &'r Edges, timeout: Option<Duration>) -> Self {
+    pub(super) fn of(stop: &'r Stop, edges: &'r Edges, timeout: Option<Duration>) -> Self {
         Self(Box::pin(async move {
             tokio::select! {
                 failure = stop.requested() => failure,
@@ -271,8 +308,13 @@ impl<'r> Interrupt<'r> {
         }))
     }
 
+    /// Waits for the end from outside. Not to be called again after it has come.
+    pub(super) async fn came(&mut self) -> Failure {
+        (&mut self.0).await
+    }
+
     /// Does the work, unless the run is ended before.
-    async fn unless<T, F, E>(&mut self, work: impl Future<Output = Result<T, F>>) -> Result<T, E>
+    pub(super) async fn unless<T, F, E>(&mut self, work: impl Future<Output = Result<T, F>>) -> Result<T, E>
     where
         F: Into<E>,
         E: From<Stopped>,

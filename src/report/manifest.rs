@@ -130,7 +130,7 @@ mod tests {
                 bytes: 5_477_013,
                 sha256: "dd0ad9f872ed3df0e480d1d7511605cb2eb76c3651365e9fcc3f5beb1c88a5da".to_owned(),
                 run_id,
-                columns: vec![column("Id", Some("id")), column("Name", None)],
+                columns: vec![column("Id", Some("text")), column("Name", None)],
             }],
             skipped: vec![SkippedObject {
                 object: "ContentDocumentLink".to_owned(),

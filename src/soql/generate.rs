@@ -74,6 +74,12 @@ impl FieldSelection {
         self.terms.iter().any(|term| matches!(term, Term::Pattern(_)))
     }
 
+    /// Whether it names fields of parents, which the object's description does not confirm.
+    #[must_use]
+    pub fn has_parents(&self) -> bool {
+        self.terms.iter().any(|term| matches!(term, Term::Name(name) if name.contains('.')))
+    }
+
     /// The names that it selects of any object, as written; `None` if it has patterns, or leaves nothing.
     #[must_use]
     pub fn written(&self) -> Option<Vec<String>> {

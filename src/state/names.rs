@@ -23,6 +23,11 @@ pub(super) fn stem(key: &ExportKey) -> String {
     format!("{}~{}", &stem[..MAX_STEM - 1 - HASH], &digits[..HASH])
 }
 
+/// Whether a document's name is cut, so it does not give its key.
+pub(super) fn is_cut(name: &str) -> bool {
+    name.contains('~')
+}
+
 /// The name of a key's document of a kind.
 pub(super) fn document(kind: &str, key: &ExportKey) -> String {
     format!("{kind}/{}.json", stem(key))

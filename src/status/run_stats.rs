@@ -248,6 +248,9 @@ impl Monitor for RunStats {
             Event::Progress { records, total, bytes } => {
                 running.phase = Phase::Writing { records: *records, total: *total, bytes: *bytes };
             }
+            Event::Objects { records, bytes, .. } => {
+                running.phase = Phase::Writing { records: *records, total: None, bytes: *bytes };
+            }
             Event::Waiting { fault, .. } => {
                 running.phase = Phase::Waiting { fault: plain_lines(fault) };
             }
@@ -257,6 +260,7 @@ impl Monitor for RunStats {
                     org.answers[class(*status)] += 1;
                 }
             }
+            Event::ObjectEnded { .. } | Event::ObjectSkipped { .. } => {}
             Event::Began { .. } | Event::Ended { .. } => {}
         }
     }

@@ -1,0 +1,139 @@
+//! The manifest of a run: what is in it, and how it appears, whole and after every file that it lists.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::blocking;
+use super::error::RunError;
+use super::locks::OutputLocks;
+use super::publish::{publish, stage};
+use crate::error::{Exit, Failure};
+use crate::job::{IfExists, Job};
+use crate::output::{self, Output, Published};
+use crate::report::manifest::{Manifest, ManifestColumn, ManifestFile, relative};
+use crate::report::{RunId, RunReport, SkippedObject};
+use crate::soql::Columns;
+use crate::state::{JobLock, State};
+
+/// A manifest of these files, whose paths are absolute.
+pub(super) fn of_run(
+    report: &RunReport,
+    org_id: Option<String>,
+    files: Vec<ManifestFile>,
+    skipped: Vec<SkippedObject>,
+    ended: Timestamp,
+) -> Manifest {
+    Manifest {
+        version: Manifest::VERSION,
+        job: report.job.clone(),
+        org: report.org.clone(),
+        org_id,
+        run_id: report.run_id.clone(),
+        scheduled: report.scheduled,
+        started: report.started,
+        ended,
+        format: report.format.clone().unwrap_or_default(),
+        files,
+        skipped,
+    }
+}
+
+/// The files that a run published: the main one, then those of child queries.
+pub(super) fn files_of(report: &RunReport, object: Option<&str>, columns: &Columns) -> Vec<ManifestFile> {
+    let mut files = vec![main_file(report, object, typed(columns))];
+    for (file, table) in report.files.iter().zip(columns.tables()) {
+        files.push(ManifestFile {
+            object: object.map(str::to_owned),
+            child: Some(file.of.clone()),
+            path: file.path.clone(),
+            records: file.records,
+            bytes: file.bytes,
+            sha256: file.sha256.clone(),
+            run_id: report.run_id.clone(),
+            columns: typed(table.columns),
+        });
+    }
+    files
+}
+
+fn typed(columns: &Columns) -> Vec<ManifestColumn> {
+    let types = columns.types().iter().map(|of| of.map(|field_type| field_type.to_string()));
+    let columns = columns.names().iter().zip(types);
+    columns.map(|(name, column_type)| ManifestColumn { name: name.clone(), column_type }).collect()
+}
+
+/// The file that a run of an earlier attempt published for an object. Only the names of its columns are remembered.
+pub(super) fn file_of_earlier(report: &RunReport, columns: Vec<String>) -> ManifestFile {
+    let columns = columns.into_iter().map(|name| ManifestColumn { name, column_type: None });
+    main_file(report, report.object.as_deref(), columns.collect())
+}
+
+fn main_file(report: &RunReport, object: Option<&str>, columns: Vec<ManifestColumn>) -> ManifestFile {
+    ManifestFile {
+        object: object.map(str::to_owned),
+        child: None,
+        path: report.path.clone().unwrap_or_default(),
+        records: report.records,
+        bytes: report.bytes,
+        sha256: report.sha256.clone().unwrap_or_default(),
+        run_id: report.run_id.clone(),
+        columns,
+    }
+}
+
+/// Writes a manifest. `job` is whose it is.
+///
+/// # Errors
+/// [`Exit::Output`]; the previous one is then as it was.
+pub(super) async fn write(
+    job: &Job,
+    run: &RunId,
+    path: &Path,
+    manifest: Manifest,
+    remembered: Option<(&State, &JobLock)>,
+) -> Result<Published, RunError> {
+    let failed = |failure: Failure| failure.context("the manifest has not been written");
+    let (staged, _locks) = blocking(|| written(job, run, path, manifest, remembered)).map_err(failed)?;
+    let published = publish(staged, remembered).await.map_err(|error| match error {
+        RunError::Failed(failure) => failed(failure).into(),
+        other => other,
+    })?;
+    published.into_iter().next().ok_or_else(|| super::bug("no manifest was published").into())
+}
+
+/// A stage that holds the manifest, and the lock on its place.
+fn written(
+    job: &Job,
+    run: &RunId,
+    path: &Path,
+    manifest: Manifest,
+    remembered: Option<(&State, &JobLock)>,
+) -> Result<(Vec<Box<dyn output::Staged>>, OutputLocks), Failure> {
+    // A retry writes it again, whatever is done with existing exports.
+    let job = Job { if_exists: IfExists::Replace, ..job.clone() };
+    let output = Output::of_job(&job, path)?;
+    let mut locks = OutputLocks::default();
+    if let Some((state, _)) = remembered {
+        locks.lock(state, output.lock_location().as_slice())?;
+    }
+    if let Err(failure) = output.sweep() {
+        tracing::warn!(run_id = %run, error = %failure, "cannot remove an old temporary file");
+    }
+    let json = json(manifest, path)?;
+    let mut staged = stage(&[output], run, remembered)?;
+    for stage in &mut staged {
+        stage.write_all(&json).map_err(output::write_failure)?;
+    }
+    Ok((staged, locks))
+}
+
+/// The manifest's text, with paths relative to it.
+fn json(mut manifest: Manifest, path: &Path) -> Result<Vec<u8>, Failure> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for file in &mut manifest.files {
+        file.path = relative(&absolute, Path::new(&file.path));
+    }
+    manifest.to_json().map_err(|error| Failure::new(Exit::General, format!("a bug in sfexport: {error}")))
+}

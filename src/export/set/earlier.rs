@@ -1,0 +1,123 @@
+//! What other runs of a set did: which objects were ever exported, and which an earlier attempt of the same occurrence
+//! has settled.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use jiff::SignedDuration;
+
+use super::SetRun;
+use crate::error::Failure;
+use crate::export::Edges;
+use crate::export::manifest::file_of_earlier;
+use crate::job::{Chosen, ExportKey, ObjectName};
+use crate::report::manifest::ManifestFile;
+use crate::report::{RunReport, RunStatus, SkippedObject};
+use crate::state::State;
+
+/// How long before an occurrence, or before now if it is to come, its attempts can have ended.
+const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
+
+/// What other runs did.
+#[derive(Default)]
+pub(super) struct Earlier {
+    /// The objects that were exported at any time.
+    remembered: Vec<ObjectName>,
+    names: HashSet<String>,
+    /// The objects that earlier attempts exported, by name.
+    exported: HashMap<String, CarriedOver>,
+    /// Those that they skipped.
+    skipped: HashMap<String, SkippedObject>,
+}
+
+/// An object that an earlier attempt exported.
+#[derive(Debug, Clone)]
+pub(super) struct CarriedOver {
+    pub(super) object: String,
+    pub(super) file: ManifestFile,
+}
+
+impl Earlier {
+    /// Looks into the state; `run` holds the lock of its job.
+    pub(super) fn look(run: &SetRun, edges: &Edges) -> Result<Self, Failure> {
+        let Some(state) = &edges.state else { return Ok(Self::default()) };
+        let remembered = state.exported_objects(&run.job.key())?;
+        let names = remembered.iter().map(|name| name.as_str().to_ascii_lowercase()).collect();
+        let mut earlier = Self { remembered, names, ..Self::default() };
+        if run.start.resumes {
+            earlier.look_for_attempts(run, edges, state)?;
+        }
+        Ok(earlier)
+    }
+
+    fn look_for_attempts(&mut self, run: &SetRun, edges: &Edges, state: &State) -> Result<(), Failure> {
+        let Some(occurrence) = run.start.at else { return Ok(()) };
+        let oldest = occurrence.min(edges.clock.now()) - MAX_AGE;
+        for report in state.history()? {
+            let report = report?;
+            if report.ended < oldest {
+                break;
+            }
+            let is_attempt = report.scheduled == Some(occurrence)
+                && report.job == run.job.name.as_str()
+                && report.org == run.org.name.as_str();
+            if is_attempt {
+                self.learn(report, run, state)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, report: RunReport, run: &SetRun, state: &State) -> Result<(), Failure> {
+        if let Some(set) = report.set {
+            for skipped in set.skipped {
+                self.skipped.entry(skipped.object.clone()).or_insert(skipped);
+            }
+            return Ok(());
+        }
+        let Some(object) = report.object.clone() else { return Ok(()) };
+        if report.status != RunStatus::Ok || self.exported.contains_key(&object) || !is_in_place(&report) {
+            return Ok(());
+        }
+        let Ok(name) = ObjectName::parse(&object) else { return Ok(()) };
+        let key = ExportKey::new(run.job.name.clone(), run.org.name.clone()).of_object(name);
+        let columns = state.columns_of(&key)?.unwrap_or_default();
+        let carried_over = CarriedOver { object: object.clone(), file: file_of_earlier(&report, columns) };
+        self.exported.insert(object, carried_over);
+        Ok(())
+    }
+
+    /// The objects that were exported at any time.
+    pub(super) fn remembered(&self) -> impl Iterator<Item = &ObjectName> {
+        self.remembered.iter()
+    }
+
+    /// Whether the object was exported at any time.
+    pub(super) fn has_exported(&self, object: &ObjectName) -> bool {
+        self.names.contains(&object.as_str().to_ascii_lowercase())
+    }
+
+    /// Of these objects, those that earlier attempts of the occurrence exported.
+    pub(super) fn exported_objects<'o>(
+        &self,
+        objects: impl Iterator<Item = &'o ObjectName>,
+    ) -> Vec<CarriedOver> {
+        objects.filter_map(|object| self.exported.get(object.as_str())).cloned().collect()
+    }
+
+    /// Of these objects, those that earlier attempts skipped and that may still be skipped.
+    pub(super) fn skipped_objects(&self, objects: &[Chosen]) -> Vec<SkippedObject> {
+        let may_be_skipped = |chosen: &&Chosen| !chosen.named_exactly && !self.has_exported(&chosen.name);
+        let names = objects.iter().filter(may_be_skipped).map(|chosen| chosen.name.as_str());
+        names.filter_map(|name| self.skipped.get(name)).cloned().collect()
+    }
+}
+
+/// Whether the file that a run published is still there.
+fn is_in_place(report: &RunReport) -> bool {
+    let Some(path) = &report.path else { return false };
+    let is_of_size = |path: &str, bytes: u64| {
+        Path::new(path).metadata().is_ok_and(|found| found.is_file() && found.len() == bytes)
+    };
+    is_of_size(path, report.bytes) && report.files.iter().all(|file| is_of_size(&file.path, file.bytes))
+}

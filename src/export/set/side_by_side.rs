@@ -1,0 +1,466 @@
+//! The objects of a set on their way: described in batches, exported side by side, and counted.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
+
+use super::earlier::{CarriedOver, Earlier};
+use super::refusal::{is_generated_alone, is_skipped, reason};
+use super::{SetRun, summary};
+use crate::client::OrgClient;
+use crate::error::{Exit, Failure};
+use crate::export::error::RunError;
+use crate::export::manifest::{files_of, of_run};
+use crate::export::run::Interrupt;
+use crate::export::slots::Slot;
+use crate::export::{Edges, OnRefusal, Outcome, Part, blocking, carry_through};
+use crate::job::{Chosen, ObjectName, ObjectSet, Source};
+use crate::monitor::Event;
+use crate::report::manifest::{Manifest, ManifestFile};
+use crate::report::{FailedObject, RunId, RunReport, SkippedObject};
+use crate::salesforce::composite;
+use crate::salesforce::describe::ObjectDescription;
+use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
+use crate::stop::Stop;
+
+/// How few descriptions may be at hand before further ones are asked for.
+const MIN_DESCRIBED: usize = composite::MAX_REQUESTS / 2;
+
+/// Exports the objects of a set.
+pub(super) struct SideBySide<'r> {
+    pub(super) run: &'r SetRun,
+    pub(super) set: &'r ObjectSet,
+    pub(super) edges: &'r Arc<Edges>,
+    pub(super) client: &'r Arc<OrgClient>,
+    pub(super) earlier: &'r Earlier,
+}
+
+/// An object and its description, or why there is none.
+type Described = (Chosen, Result<ObjectDescription, Fault>);
+
+/// An export that has ended.
+struct Ended {
+    chosen: Chosen,
+    outcome: Outcome,
+    is_skipped: bool,
+    files: Vec<ManifestFile>,
+}
+
+/// The objects that are not exported yet.
+struct Line {
+    undescribed: VecDeque<Chosen>,
+    described: VecDeque<(Chosen, ObjectDescription)>,
+    describing: Option<JoinHandle<Vec<Described>>>,
+    /// A place in the queue for a slot.
+    taking: Option<Pin<Box<dyn Future<Output = Slot> + Send>>>,
+}
+
+impl SideBySide<'_> {
+    /// Exports these objects. One object's failure stops no other.
+    ///
+    /// # Errors
+    /// What ended the set before its end: a signal, its timeout, or a fault that every request would meet.
+    pub(super) async fn export(
+        &self,
+        left: Vec<Chosen>,
+        work: &mut Work,
+        interrupt: &mut Interrupt<'_>,
+    ) -> Result<(), RunError> {
+        let (stop_sender, stop) = Stop::new();
+        let (mut runs, mut names) = (JoinSet::new(), HashMap::new());
+        let mut line = Line::new(left);
+        let mut ended_by = None;
+        let mut is_stopped = false;
+        self.edges.monitor.notice(&self.run.id, &work.progress());
+        loop {
+            self.describe(&mut line);
+            if line.is_empty() && runs.is_empty() {
+                break;
+            }
+            self.queue(&mut line);
+            let Line { describing, taking, .. } = &mut line;
+            tokio::select! {
+                biased;
+                failure = interrupt.came(), if !is_stopped => {
+                    is_stopped = true;
+                    stop_sender.stop(failure.clone());
+                    line.clear();
+                    ended_by = Some(RunError::Stopped(failure));
+                }
+                Some(ended) = runs.join_next_with_id() => {
+                    if let Some(fault) = self.ended(ended, &mut names, work) {
+                        line.clear();
+                        ended_by.get_or_insert(RunError::Fault(fault));
+                    }
+                }
+                described = settled(describing) => {
+                    line.describing = None;
+                    if let Some(fault) = self.described(described, &mut line, work) {
+                        line.clear();
+                        ended_by.get_or_insert(RunError::Fault(fault));
+                    }
+                }
+                slot = settled(taking) => {
+                    line.taking = None;
+                    self.start(slot, &mut line, &stop, &mut runs, &mut names, work);
+                }
+            }
+        }
+        ended_by.map_or(Ok(()), |error| Err(work.unfinished(error)))
+    }
+
+    /// Asks for further descriptions in time.
+    fn describe(&self, line: &mut Line) {
+        if line.describing.is_some() || line.undescribed.is_empty() || line.described.len() > MIN_DESCRIBED {
+            return;
+        }
+        let count = line.undescribed.len().min(composite::MAX_REQUESTS);
+        let objects: Vec<Chosen> = line.undescribed.drain(..count).collect();
+        let client = Arc::clone(self.client);
+        line.describing = Some(tokio::spawn(async move {
+            let names: Vec<_> = objects.iter().map(|chosen| chosen.name.as_str()).collect();
+            let described = client.describe_objects(&names).await;
+            objects.into_iter().zip(described).collect()
+        }));
+    }
+
+    /// Asks for a slot if an object is ready for it.
+    fn queue(&self, line: &mut Line) {
+        if line.described.is_empty() {
+            line.taking = None;
+        } else if line.taking.is_none() {
+            let (slots, org) = (self.edges.slots.clone(), self.run.org.name.clone());
+            line.taking = Some(Box::pin(async move { slots.take(&org).await }));
+        }
+    }
+
+    /// Takes in a batch of descriptions. Gives a fault that every request would meet.
+    fn described(
+        &self,
+        described: Result<Vec<Described>, JoinError>,
+        line: &mut Line,
+        work: &mut Work,
+    ) -> Option<Fault> {
+        // A panic leaves its objects without a description, and the set without its manifest.
+        let described = match described {
+            Ok(described) => described,
+            Err(error) => {
+                let what = format!("a bug in sfexport: {error}");
+                return Some(Fault::new(FaultKind::InvalidResponse, what));
+            }
+        };
+        for (chosen, described) in described {
+            match described {
+                Ok(description) => line.described.push_back((chosen, description)),
+                Err(fault) if fault.is_about_the_org() => return Some(fault),
+                Err(fault) => {
+                    let error = self.not_described(&chosen, fault);
+                    blocking(|| self.run.failed(&chosen.name, error, self.edges, work));
+                }
+            }
+        }
+        None
+    }
+
+    /// The failure of an object that the org lists and does not describe.
+    fn not_described(&self, chosen: &Chosen, fault: Fault) -> RunError {
+        let name = &chosen.name;
+        if fault.code != Some(ErrorCode::NotFound) {
+            return RunError::Fault(fault);
+        }
+        if self.earlier.has_exported(name) {
+            return self.run.gone(name).into();
+        }
+        let username = &self.run.org.username;
+        Failure::new(Exit::Query, format!("the org lists \"{name}\", but does not describe it to {username}"))
+            .hint(self.hint_to_exclude(name))
+            .into()
+    }
+
+    fn hint_to_exclude(&self, object: &ObjectName) -> String {
+        format!("add \"!{object}\" to `objects` in {} to do without it", self.run.place())
+    }
+
+    /// Starts the export of the object that is next.
+    fn start(
+        &self,
+        slot: Slot,
+        line: &mut Line,
+        stop: &Stop,
+        runs: &mut JoinSet<Ended>,
+        names: &mut HashMap<Id, ObjectName>,
+        work: &mut Work,
+    ) {
+        let Some((chosen, description)) = line.described.pop_front() else { return };
+        let clock = &self.edges.clock;
+        let id = RunId::new(clock.now(), clock.random());
+        let client = Arc::new(self.client.for_object(id.clone()));
+        let on_refusal = self.on_refusal(&chosen);
+        let part = Part { client, description, on_refusal, is_reported_by_set: true };
+        let mut run = match self.run.part(&chosen.name, id, part) {
+            Ok(run) => run,
+            Err(failure) => {
+                blocking(|| self.run.failed(&chosen.name, failure.into(), self.edges, work));
+                return;
+            }
+        };
+        let (edges, stop, name) = (Arc::clone(self.edges), stop.clone(), chosen.name.clone());
+        let task = runs.spawn(async move {
+            let _slot = slot;
+            let outcome = carry_through(&mut run, &edges, &stop).await;
+            let columns = outcome.columns.as_deref();
+            let of_columns = |columns| files_of(&outcome.report, outcome.report.object.as_deref(), columns);
+            let files = columns.map(of_columns).unwrap_or_default();
+            let is_skipped = is_skipped(&run, outcome.error.as_ref());
+            Ended { chosen, outcome, is_skipped, files }
+        });
+        names.insert(task.id(), name);
+    }
+
+    /// What a refusal of the object's query means.
+    fn on_refusal(&self, chosen: &Chosen) -> OnRefusal {
+        let name = &chosen.name;
+        if self.earlier.has_exported(name) {
+            return OnRefusal::Fail { hint: Some(self.hint_to_exclude(name)) };
+        }
+        let is_generated = is_generated_alone(&Source::Object(self.set.source_of(name)));
+        if chosen.named_exactly || !is_generated {
+            return OnRefusal::Fail { hint: None };
+        }
+        OnRefusal::Skip
+    }
+
+    /// Counts an export that has ended. Gives a fault that every request would meet.
+    fn ended(
+        &self,
+        ended: Result<(Id, Ended), JoinError>,
+        names: &mut HashMap<Id, ObjectName>,
+        work: &mut Work,
+    ) -> Option<Fault> {
+        let Ended { chosen, outcome, is_skipped, files } = match ended {
+            Ok((id, ended)) => {
+                names.remove(&id);
+                ended
+            }
+            Err(error) => {
+                let name = names.remove(&error.id())?;
+                let failure = Failure::new(Exit::General, format!("a bug in sfexport: {error}"));
+                blocking(|| self.run.failed(&name, failure.into(), self.edges, work));
+                return None;
+            }
+        };
+        let Outcome { report, error, .. } = outcome;
+        match error {
+            Some(RunError::Fault(fault)) if is_skipped => {
+                let reason = reason(&fault);
+                work.count(&report);
+                let (job, object) = (self.run.job.name.as_str(), chosen.name.as_str());
+                tracing::info!(%job, object, run_id = %self.run.id, reason, "object skipped");
+                self.edges
+                    .monitor
+                    .notice(&self.run.id, &Event::ObjectSkipped { job, object, reason: &reason });
+                work.skipped(object, reason);
+                self.edges.monitor.notice(&self.run.id, &work.progress());
+                None
+            }
+            // The set says why.
+            Some(RunError::Stopped(_)) => {
+                work.count(&report);
+                None
+            }
+            error => {
+                work.ended(&report, files);
+                self.run.notice(&report, self.edges, work);
+                match error {
+                    Some(RunError::Fault(fault)) if fault.is_about_the_org() => Some(fault),
+                    _ => None,
+                }
+            }
+        }
+    }
+}
+
+impl Line {
+    fn new(objects: Vec<Chosen>) -> Self {
+        Self { undescribed: objects.into(), described: VecDeque::new(), describing: None, taking: None }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.undescribed.is_empty() && self.described.is_empty() && self.describing.is_none()
+    }
+
+    /// Forgets everything that has not begun.
+    fn clear(&mut self) {
+        self.undescribed.clear();
+        self.described.clear();
+        self.taking = None;
+        if let Some(describing) = self.describing.take() {
+            describing.abort();
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// What a future gives, if there is one; otherwise it never comes.
+async fn settled<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+/// What became of the objects of a set so far.
+pub(super) struct Work {
+    /// How many objects the set has.
+    of: usize,
+    carried_over: Vec<CarriedOver>,
+    skipped: Vec<SkippedObject>,
+    failed: Vec<FailedObject>,
+    exported: u64,
+    files: Vec<ManifestFile>,
+    /// What earlier attempts settled.
+    settled: HashSet<String>,
+    /// What to do about the object that failed last.
+    hint: Option<String>,
+    counts: Counts,
+}
+
+/// The sums over all exports.
+#[derive(Default)]
+struct Counts {
+    records: u64,
+    bytes: u64,
+    pages: u64,
+    api_calls: u64,
+    logins: u64,
+    retries: u64,
+    restarts: u64,
+    deleted_meanwhile: u64,
+}
+
+impl Work {
+    pub(super) fn new(of: usize, carried_over: Vec<CarriedOver>, skipped: Vec<SkippedObject>) -> Self {
+        let exported = carried_over.iter().map(|carried| carried.object.clone());
+        let settled = exported.chain(skipped.iter().map(|skipped| skipped.object.clone())).collect();
+        Self {
+            of,
+            carried_over,
+            skipped,
+            failed: Vec::new(),
+            exported: 0,
+            files: Vec::new(),
+            settled,
+            hint: None,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Whether an earlier attempt has settled the object.
+    pub(super) fn is_settled(&self, object: &ObjectName) -> bool {
+        self.settled.contains(object.as_str())
+    }
+
+    /// Counts an object that was exported or failed, with its files.
+    pub(super) fn ended(&mut self, report: &RunReport, files: Vec<ManifestFile>) {
+        self.count(report);
+        if report.error.is_none() {
+            self.exported += 1;
+            self.counts.records += report.records;
+            self.counts.bytes += report.bytes;
+            self.counts.deleted_meanwhile += report.deleted_meanwhile;
+            self.files.extend(files);
+            return;
+        }
+        self.hint.clone_from(&report.hint);
+        self.failed.push(FailedObject {
+            object: report.object.clone().unwrap_or_default(),
+            exit_status: report.exit_status,
+            error: report.error_for_others().map(str::to_owned),
+        });
+    }
+
+    fn skipped(&mut self, object: &str, reason: String) {
+        self.skipped.push(SkippedObject { object: object.to_owned(), reason });
+    }
+
+    fn count(&mut self, report: &RunReport) {
+        self.counts.pages += report.pages;
+        self.counts.api_calls += report.api_calls;
+        self.counts.logins += report.logins;
+        self.counts.retries += report.retries;
+        self.counts.restarts += report.restarts;
+    }
+
+    fn done(&self) -> usize {
+        let exported = usize::try_from(self.exported).unwrap_or(usize::MAX);
+        exported + self.carried_over.len() + self.skipped.len() + self.failed.len()
+    }
+
+    pub(super) fn progress(&self) -> Event<'static> {
+        let Counts { records, bytes, .. } = self.counts;
+        Event::Objects { done: self.done(), of: self.of, records, bytes }
+    }
+
+    /// The error of a set that ended before its end.
+    fn unfinished(&self, error: RunError) -> RunError {
+        let not_done = self.of - self.done().min(self.of) + self.failed.len();
+        let more = format!("; {not_done} of {} objects are not exported", self.of);
+        let add = |failure: Failure| Failure {
+            what: format!("{}{more}", failure.what),
+            redacted: failure.redacted.map(|redacted| format!("{redacted}{more}")),
+            ..failure
+        };
+        match error {
+            RunError::Stopped(failure) => RunError::Stopped(add(failure)),
+            other => RunError::Failed(add(other.into_failure())),
+        }
+    }
+
+    /// What to do about the object that failed last.
+    pub(super) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Writes what became of the objects into the set's report, with what its own client counted.
+    pub(super) fn report(&mut self, client: &OrgClient, report: &mut RunReport) {
+        client.report(report);
+        let Counts { records, bytes, pages, api_calls, logins, retries, restarts, deleted_meanwhile } =
+            self.counts;
+        report.records = records;
+        report.bytes = bytes;
+        report.pages = pages;
+        report.api_calls += api_calls;
+        report.logins += logins;
+        report.retries += retries;
+        report.restarts = restarts;
+        report.deleted_meanwhile = deleted_meanwhile;
+        self.skipped.sort_by(|a, b| a.object.cmp(&b.object));
+        self.failed.sort_by(|a, b| a.object.cmp(&b.object));
+        let carried_over = self.carried_over.len() as u64;
+        report.set = Some(summary(self.exported, carried_over, self.skipped.clone(), self.failed.clone()));
+    }
+
+    /// The manifest of a set whose objects are all exported or skipped; its paths are absolute.
+    pub(super) fn into_manifest(
+        self,
+        report: &RunReport,
+        org_id: Option<String>,
+        ended: Timestamp,
+    ) -> Manifest {
+        let mut files = self.files;
+        files.extend(self.carried_over.into_iter().map(|carried| carried.file));
+        files.sort_by_cached_key(|file| {
+            file.object.as_deref().map(|object| (object.to_ascii_lowercase(), object.to_owned()))
+        });
+        of_run(report, org_id, files, self.skipped, ended)
+    }
+}

@@ -1,0 +1,96 @@
+//! A run of any job: a single export, a set of objects, or one object of a set. Exports wait for a slot here.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::set::SetRun;
+use super::{Edges, Extent, Outcome, Run, export};
+use crate::clock::Clock;
+use crate::error::{Exit, Failure};
+use crate::job::{Job, ObjectName};
+use crate::org::Org;
+use crate::report::RunId;
+use crate::stop::Stop;
+
+/// How a job is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The occurrence that the run is for: the dates of outputs show it, and the report calls it scheduled. `None`: a run
+    /// by hand.
+    pub at: Option<Timestamp>,
+    /// How far it goes.
+    pub extent: Extent,
+    /// Only this object of a set.
+    pub object: Option<ObjectName>,
+    /// Whether objects that an earlier attempt of the same occurrence exported are left as they are.
+    pub resumes: bool,
+}
+
+/// A run of a job.
+pub enum Task {
+    /// One export.
+    Single(Box<Run>),
+    /// A set of objects, or one object of it.
+    Set(Box<SetRun>),
+}
+
+impl Task {
+    /// A run of this job, begun now.
+    ///
+    /// # Errors
+    /// [`Exit::Configuration`] if the output's path cannot be determined, [`Exit::Output`] if it does not name a file;
+    /// [`Exit::Usage`] if the job does not have the object.
+    pub fn of_job(job: &Arc<Job>, org: &Arc<Org>, clock: &dyn Clock, start: &Start) -> Result<Self, Failure> {
+        if let Some(object) = &start.object {
+            check_object(job, object)?;
+        }
+        if job.set().is_none() {
+            let run = Run::of_job(job, org, clock, start.at, start.extent)?;
+            return Ok(Self::Single(Box::new(run)));
+        }
+        Ok(Self::Set(Box::new(SetRun::begun(job, org, clock, start.clone()))))
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &RunId {
+        match self {
+            Self::Single(run) => &run.id,
+            Self::Set(run) => &run.id,
+        }
+    }
+
+    /// Does it, and reports what it did. An export waits for its slot; a set takes none, but each of its exports does.
+    pub async fn carry_out(self, edges: &Arc<Edges>, stop: &Stop) -> Outcome {
+        match self {
+            Self::Single(run) => {
+                // A run that is stopped while it waits ends at once.
+                let _slot = tokio::select! {
+                    biased;
+                    _ = stop.requested() => None,
+                    slot = edges.slots.take(&run.org.name) => Some(slot),
+                };
+                export(*run, edges, stop).await
+            }
+            Self::Set(run) => run.carry_out(edges, stop).await,
+        }
+    }
+}
+
+fn check_object(job: &Job, object: &ObjectName) -> Result<(), Failure> {
+    let name = &job.name;
+    let Some(set) = job.set() else {
+        let what = format!("--object \"{object}\": the job {name} is not a set of objects");
+        return Err(Failure::new(Exit::Usage, what)
+            .hint(format!("run it without --object, or set `objects` in {name}.toml")));
+    };
+    if set.includes(object.as_str()).is_some() {
+        return Ok(());
+    }
+    let what = format!("--object \"{object}\": the job {name} exports \"{set}\", which does not include it");
+    Err(Failure::new(Exit::Usage, what).hint(match set.exclusion_of(object.as_str()) {
+        Some(exclusion) => format!("remove \"{exclusion}\" from `objects` in {name}.toml"),
+        None => format!("add \"{object}\" to `objects` in {name}.toml"),
+    }))
+}
