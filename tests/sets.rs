@@ -1,0 +1,514 @@
+//! Sets of objects: one login, one export for each object, and a manifest at the end, through the binary against the
+//! embedded org and compared with its data set.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sfexport::demo_org::{At, Catalog, Fault, Kind, Options, Rule};
+use sfexport::report::{RunReport, RunStatus};
+use support::daemon::{Process, ago, history, settled, wait_for};
+use support::{Deployment, assert_same, csv, live, options};
+
+/// What an org says of an object that takes no query without a filter.
+const RESTRICTED: &str = "Implementation restriction: Contact requires a filter by a single Id";
+
+trait Sets {
+    /// Writes the job `backup`, which exports these objects to `OBJECT.csv`.
+    fn set(&self, objects: &[&str], more: &str);
+    fn manifest(&self) -> Value;
+    /// The objects whose records were asked for since the org has had so many requests.
+    fn queried_since(&self, requests: usize) -> Vec<String>;
+    fn assert_exported(&self, object: &str);
+}
+
+impl Sets for Deployment {
+    fn set(&self, objects: &[&str], more: &str) {
+        let text = format!("objects = {objects:?}\noutput = \"{{object}}.csv\"\n{more}\n");
+        self.write("jobs/backup.toml", text);
+    }
+
+    fn manifest(&self) -> Value {
+        serde_json::from_str(&self.text("exports/backup.manifest.json")).unwrap()
+    }
+
+    fn queried_since(&self, requests: usize) -> Vec<String> {
+        let requests = self.org().requests().into_iter().skip(requests);
+        let queries = requests.filter(|request| request.path().ends_with("/query"));
+        queries
+            .filter_map(|request| {
+                let (_, query) = request.target.split_once("?q=")?;
+                let object = query.split("%20FROM%20").nth(1)?;
+                Some(object.split(['%', '&']).next()?.to_owned())
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn assert_exported(&self, object: &str) {
+        let described = self.data().object(object).unwrap();
+        let is_plain = |kind| !matches!(kind, Kind::Address | Kind::Location | Kind::Base64);
+        let mut columns: Vec<_> =
+            described.fields.iter().filter(|field| is_plain(field.kind)).map(|field| field.name).collect();
+        columns.sort_by_key(|name| (*name != "Id", name.to_ascii_lowercase()));
+        let expected = csv(&columns, &live(self.data(), object));
+        assert_same(&self.read(&format!("exports/{object}.csv")), &expected);
+    }
+}
+
+/// The names of a list of objects in a report or a manifest.
+fn names(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|entry| entry["object"].as_str().unwrap()).collect()
+}
+
+/// The report of the set itself, the last of `--json`.
+fn of_set(reports: &[Value]) -> &Value {
+    let report = reports.last().unwrap();
+    assert_eq!(report["object"], Value::Null);
+    report
+}
+
+fn query_of(object: &str) -> At {
+    At::Soql(format!("from {object}"))
+}
+
+#[test]
+fn every_object_is_exported_by_one_login() {
+    let at = Deployment::new(300);
+    at.set(&["*"], "");
+    let ended = at.run(["run", "backup", "--json"]).ended(0);
+    let objects: Vec<_> = at.data().objects().iter().map(|object| object.name).collect();
+    assert!(objects.len() > 5, "{} objects", objects.len());
+    for object in &objects {
+        at.assert_exported(object);
+    }
+    assert_eq!(at.logins().len(), 1);
+    let reports = ended.reports();
+    let of_objects: BTreeSet<_> =
+        reports[..reports.len() - 1].iter().map(|report| report["object"].as_str().unwrap()).collect();
+    assert_eq!(of_objects, objects.iter().copied().collect());
+    let rows: usize = objects.iter().map(|object| live(at.data(), object).len()).sum();
+    let set = of_set(&reports);
+    assert_eq!((&set["status"], &set["records"]), (&json!("ok"), &json!(rows)));
+    assert_eq!(set["api_calls"], json!(at.queries().len()));
+    assert_eq!(
+        set["set"],
+        json!({"exported": objects.len(), "carried_over": 0, "skipped": [], "failed": [],
+            "manifest": at.path("exports/backup.manifest.json").to_str()})
+    );
+}
+
+#[test]
+fn the_manifest_lists_what_the_files_hold() {
+    let at = Deployment::new(100);
+    at.set(&["Account", "Task"], "");
+    let set = at.run(["run", "backup", "--json"]).ended(0).reports().pop().unwrap();
+    let manifest = at.manifest();
+    assert_eq!(names(&manifest["files"]), ["Account", "Task"]);
+    assert_eq!(manifest["run_id"], set["run_id"]);
+    assert_eq!(manifest["org_id"], json!(at.org().organization_id()));
+    for file in manifest["files"].as_array().unwrap() {
+        let path = file["path"].as_str().unwrap();
+        assert_eq!(path, format!("{}.csv", file["object"].as_str().unwrap()));
+        let bytes = at.read(&format!("exports/{path}"));
+        assert_eq!(file["bytes"], json!(bytes.len()));
+        let digest = Command::new("sha256sum").arg(at.path(&format!("exports/{path}"))).output().unwrap();
+        let digest = String::from_utf8(digest.stdout).unwrap();
+        assert_eq!(file["sha256"].as_str(), digest.split(' ').next());
+        let header = String::from_utf8(bytes).unwrap().lines().next().unwrap().to_owned();
+        let columns = file["columns"].as_array().unwrap();
+        let joined: Vec<_> = columns.iter().map(|column| column["name"].as_str().unwrap()).collect();
+        assert_eq!(joined.join(","), header);
+    }
+    let type_of = |name: &str| {
+        let columns = manifest["files"][0]["columns"].as_array().unwrap();
+        columns.iter().find(|column| column["name"] == name).unwrap()["type"].clone()
+    };
+    assert_eq!([type_of("Id"), type_of("CreatedDate")], [json!("text"), json!("datetime")]);
+}
+
+#[test]
+fn one_object_that_fails_and_one_skipped_stop_no_other() {
+    let at = Deployment::new(50);
+    at.configure("attempts = 1");
+    at.set(&["*"], "");
+    at.org().refuse_queries("Contact", 400, "MALFORMED_QUERY", RESTRICTED);
+    at.script(Rule::always(query_of("task"), Fault::error(503, "SERVER_UNAVAILABLE", "maintenance")));
+    let ended = at.run(["run", "backup", "--json"]).ended(69).says(&[
+        "backup: Contact skipped: MALFORMED_QUERY: Implementation restriction: Contact requires a filter",
+        "error: backup: Task: the org cannot respond now: SERVER_UNAVAILABLE: maintenance",
+        "error: backup: 1 of ",
+    ]);
+    let reports = ended.reports();
+    let set = of_set(&reports);
+    assert_eq!(names(&set["set"]["skipped"]), ["Contact"]);
+    assert_eq!(names(&set["set"]["failed"]), ["Task"]);
+    assert_eq!(set["set"]["manifest"], Value::Null);
+    assert!(!at.path("exports/backup.manifest.json").exists());
+    for object in at.data().objects() {
+        match object.name {
+            "Contact" | "Task" => assert!(!at.path(&format!("exports/{}.csv", object.name)).exists()),
+            name => at.assert_exported(name),
+        }
+    }
+    // What failed is in the history, and what was skipped only in the set's own report.
+    let failed: Vec<_> = history(&at).into_iter().filter(|run| run.status == RunStatus::Failed).collect();
+    let failed: Vec<_> = failed.iter().map(|run| run.object.as_deref()).collect();
+    assert_eq!(failed, [Some("Task"), None]);
+    assert!(history(&at).iter().all(|run| run.object.as_deref() != Some("Contact")));
+
+    at.org().clear_script();
+    at.run(["run", "backup"]).ended(0);
+    let manifest = at.manifest();
+    assert_eq!(names(&manifest["skipped"]), ["Contact"]);
+    assert_eq!(names(&manifest["files"]).len(), at.data().objects().len() - 1);
+}
+
+#[test]
+fn an_object_that_is_named_must_not_refuse() {
+    let at = Deployment::new(20);
+    at.org().refuse_queries(
+        "Contact",
+        400,
+        "INVALID_TYPE_FOR_OPERATION",
+        "entity type Contact does not support query",
+    );
+    at.set(&["Account", "contact"], "");
+    at.run(["run", "backup"]).ended(65).says(&["backup: Contact: the org refused the query"]);
+    at.assert_exported("Account");
+    // Neither must one with a condition, which may be what the org refuses.
+    at.set(&["*"], "[objects_with.Contact]\nwhere = \"Id != null\"");
+    at.run(["run", "backup"]).ended(65).says(&["backup: Contact: the org refused the query"]);
+    at.set(&["*"], "");
+    at.run(["run", "backup"]).ended(0).says(&["backup: Contact skipped: INVALID_TYPE_FOR_OPERATION"]);
+}
+
+#[test]
+fn an_object_that_was_exported_before_must_not_vanish() {
+    let at = Deployment::new(20);
+    at.set(&["*"], "");
+    at.run(["run", "backup"]).ended(0);
+    let before = at.read("exports/backup.manifest.json");
+    at.org().hide_object("Contact");
+    at.run(["run", "backup"]).ended(65).says(&[
+        "backup: Contact: the org no longer has an object \"Contact\"",
+        "add \"!Contact\" to `objects`",
+    ]);
+    assert_eq!(at.read("exports/backup.manifest.json"), before);
+    at.org().restore_object("Contact");
+    at.org().refuse_queries("Contact", 400, "MALFORMED_QUERY", RESTRICTED);
+    at.run(["run", "backup"]).ended(65).says(&[
+        "backup: Contact: the org refused the query",
+        "the object was exported before",
+        "add \"!Contact\" to `objects`",
+    ]);
+    assert_eq!(at.read("exports/backup.manifest.json"), before);
+    at.set(&["*", "!Contact"], "");
+    at.run(["run", "backup"]).ended(0);
+    assert_eq!(names(&at.manifest()["skipped"]), [""; 0]);
+    assert!(!names(&at.manifest()["files"]).contains(&"Contact"));
+}
+
+#[test]
+fn fields_that_come_and_go_keep_the_order_of_the_others() {
+    let at = Deployment::new(20);
+    at.set(&["Account", "Task"], "[objects_with.Account]\nfields = [\"Name\", \"Site\", \"A*\"]");
+    let run = || at.run(["run", "backup"]).ended(0);
+    let header = || at.text("exports/Account.csv").lines().next().unwrap().to_owned();
+    run();
+    assert_eq!(header(), "Name,Site,AccountNumber,Active__c,AnnualRevenue");
+    at.org().add_field("Account", "Added__c");
+    run().says(&["backup: Account: the columns are not those of the last successful run: new: Added__c"]);
+    assert_eq!(header(), "Name,Site,AccountNumber,Active__c,AnnualRevenue,Added__c");
+    at.org().remove_field("Account", "Active__c");
+    run().says(&["gone: Active__c"]);
+    assert_eq!(header(), "Name,Site,AccountNumber,AnnualRevenue,Added__c");
+    at.org().restore_object("Account");
+    run();
+    assert_eq!(header(), "Name,Site,AccountNumber,Active__c,AnnualRevenue");
+    at.assert_exported("Task");
+}
+
+#[test]
+fn a_field_that_vanishes_after_its_describe_is_left_out() {
+    let at = Deployment::new(20);
+    at.set(&["*"], "");
+    // The field is gone when the query arrives, and the second describe does not list it.
+    at.script(Rule::once(query_of("account"), Fault::error(400, "INVALID_FIELD", "No such column 'Site'")));
+    let hidden = Fault::HiddenFields(vec!["Site"]);
+    at.script(Rule::always(At::Containing("/sobjects/Account/describe".to_owned()), hidden).after(1));
+    at.run(["run", "backup"]).ended(0);
+    let header = at.text("exports/Account.csv").lines().next().unwrap().to_owned();
+    assert!(!header.contains("Site") && header.contains("Name"), "{header}");
+}
+
+#[test]
+fn a_retry_of_the_daemon_exports_only_what_failed() {
+    let at = Deployment::new(20);
+    at.configure("attempts = 1");
+    at.set(&["*"], "schedule = \"@hourly\"\nretry_after = \"1s\"");
+    settled(&at, "backup", "@hourly", ago(3));
+    at.org().refuse_queries("Contact", 400, "MALFORMED_QUERY", RESTRICTED);
+    at.script(Rule::once(query_of("task"), Fault::error(503, "SERVER_UNAVAILABLE", "maintenance")));
+    let mut daemon = Process::start(&at);
+    let sets =
+        || history(&at).into_iter().filter(|run| run.object.is_none() && run.status.has_run()).collect();
+    let runs: Vec<RunReport> = wait_for(|| Some(sets()).filter(|sets: &Vec<_>| sets.len() == 2)).unwrap();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    let objects = at.data().objects().len() as u64;
+    let (first, second) = (runs[0].set.as_ref().unwrap(), runs[1].set.as_ref().unwrap());
+    assert_eq!((runs[0].exit_status, first.exported, first.failed.len()), (69, objects - 2, 1));
+    assert_eq!((runs[1].exit_status, second.exported, second.carried_over), (0, 1, objects - 2));
+    assert_eq!(second.skipped, first.skipped);
+    // Login, list, one describe and one query.
+    assert_eq!(runs[1].api_calls, 3);
+    let manifest = at.manifest();
+    assert_eq!(names(&manifest["files"]).len() as u64, objects - 1);
+    assert_eq!(names(&manifest["skipped"]), ["Contact"]);
+    let run_of = |object: &str| {
+        let files = manifest["files"].as_array().unwrap();
+        files.iter().find(|file| file["object"] == object).unwrap()["run_id"].clone()
+    };
+    assert_ne!(run_of("Account"), manifest["run_id"]);
+    for object in names(&manifest["files"]) {
+        at.assert_exported(object);
+    }
+    // What each object's columns and query were is in its file.
+    assert!(history(&at).iter().all(|run| run.columns.is_empty() && run.soql.is_none()));
+}
+
+#[test]
+fn a_set_killed_halfway_goes_on_with_what_is_missing() {
+    let at = Deployment::new(20);
+    let org = format!("{}max_concurrent_runs = 1\n", at.org_table("org"));
+    at.write("sfexport.toml", format!("{org}{}\n", support::NO_WAITS));
+    at.set(&["*"], "schedule = \"@hourly\"\nretry_after = \"0s\"");
+    settled(&at, "backup", "@hourly", ago(3));
+    // Objects are exported in alphabetical order; this one never gets its response.
+    at.script(Rule::once(query_of("task"), Fault::HalfOpen { after: None }));
+    let mut daemon = Process::start(&at);
+    wait_for(|| at.queried_since(0).contains(&"Task".to_owned()).then_some(())).unwrap();
+    let exported: BTreeSet<_> = history(&at).into_iter().filter_map(|run| run.object).collect();
+    daemon.signal("KILL");
+    assert_eq!(daemon.ended(), 128 + 9);
+    assert!(!exported.is_empty() && exported.len() < at.data().objects().len() - 1, "{exported:?}");
+    assert!(!at.path("exports/backup.manifest.json").exists());
+
+    let requests = at.org().requests().len();
+    let mut daemon = Process::start(&at);
+    let set = wait_for(|| history(&at).into_iter().find(|run| run.set.is_some())).unwrap();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    assert_eq!((set.exit_status, set.set.as_ref().unwrap().carried_over), (0, exported.len() as u64));
+    let queried: BTreeSet<_> = at.queried_since(requests).into_iter().collect();
+    assert!(queried.is_disjoint(&exported), "{queried:?} and {exported:?}");
+    let objects: Vec<_> = at.data().objects().iter().map(|object| object.name).collect();
+    assert_eq!(queried.len() + exported.len(), objects.len());
+    assert_eq!(names(&at.manifest()["files"]).len(), objects.len());
+    for object in objects {
+        at.assert_exported(object);
+    }
+    at.assert_no_stage();
+}
+
+#[test]
+fn two_sets_of_one_daemon_share_the_orgs_room() {
+    let at = Deployment::with(Options { think: Duration::from_millis(40), ..options(20) });
+    let org = format!("{}max_concurrent_runs = 1\n", at.org_table("org"));
+    at.write("sfexport.toml", format!("{org}{}\n", support::NO_WAITS));
+    for job in ["a", "b"] {
+        let text = format!("objects = [\"*\"]\noutput = \"{job}/{{object}}.csv\"\nschedule = \"@hourly\"\n");
+        at.write(&format!("jobs/{job}.toml"), text);
+        settled(&at, job, "@hourly", ago(3));
+    }
+    let begun = Instant::now();
+    let mut daemon = Process::start(&at);
+    let sets = || Some(history(&at).into_iter().filter(|run| run.set.is_some()).collect::<Vec<_>>());
+    let sets = wait_for(|| sets().filter(|sets| sets.len() == 2)).unwrap();
+    let took = begun.elapsed();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    assert!(sets.iter().all(|set| set.exit_status == 0), "{}", daemon.said());
+    // Both ran at once, one export at a time.
+    let latest_start = sets.iter().map(|set| set.started).max().unwrap();
+    assert!(sets.iter().all(|set| latest_start < set.ended));
+    let exports = 2 * at.data().objects().len() as u32;
+    assert!(took >= exports * Duration::from_millis(40), "{took:?}");
+    assert_eq!(at.logins().len(), 2);
+    for job in ["a", "b"] {
+        assert!(at.path(&format!("exports/{job}/{job}.manifest.json")).exists());
+    }
+}
+
+#[test]
+fn a_set_takes_no_slot_of_its_org() {
+    let at = Deployment::new(20);
+    let org = format!("{}max_concurrent_runs = 1\n", at.org_table("org"));
+    at.write("sfexport.toml", format!("{org}{}\n", support::NO_WAITS));
+    at.set(&["Account", "Task"], "");
+    at.job("single", "SELECT Id FROM Contact", "single.csv", "");
+    at.run(["run", "--all"]).ended(0);
+    assert!(at.path("exports/single.csv").exists() && at.path("exports/backup.manifest.json").exists());
+}
+
+#[test]
+fn a_lost_session_is_renewed_once_for_all_objects() {
+    let at = Deployment::new(50);
+    at.set(&["*"], "");
+    at.script(Rule::once(query_of("contact"), Fault::ExpiredSession));
+    at.run(["run", "backup"]).ended(0);
+    assert_eq!(at.logins().len(), 2);
+    for object in at.data().objects() {
+        at.assert_exported(object.name);
+    }
+}
+
+#[test]
+fn a_used_up_quota_ends_the_set_at_once() {
+    let at = Deployment::new(20);
+    let org = format!("{}max_concurrent_runs = 1\n", at.org_table("org"));
+    at.write("sfexport.toml", format!("{org}{}\n", support::NO_WAITS));
+    at.set(&["*"], "");
+    let limit = Fault::error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.");
+    at.script(Rule::always(query_of("contact"), limit));
+    let objects = at.data().objects().len();
+    let ended = at.run(["run", "backup", "--json"]).ended(75).says(&[
+        "error: backup: the org's daily API requests are used up",
+        &format!("of {objects} objects are not exported"),
+    ]);
+    let exported = of_set(&ended.reports())["set"]["exported"].as_u64().unwrap();
+    assert!(exported > 0 && exported < objects as u64 - 1, "{exported} of {objects}");
+    assert_eq!(at.queried_since(0).len() as u64, exported + 1);
+}
+
+#[test]
+fn the_timeout_is_that_of_the_whole_set() {
+    let at = Deployment::new(20);
+    at.set(&["*"], "timeout = \"2s\"");
+    at.script(Rule::always(query_of("task"), Fault::Late(Duration::from_secs(60))));
+    let begun = Instant::now();
+    let ended = at.run(["run", "backup", "--json"]).ended(69).says(&["took longer than its timeout of 2s"]);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    let reports = ended.reports();
+    let set = of_set(&reports);
+    assert_eq!(set["set"]["exported"].as_u64(), Some(at.data().objects().len() as u64 - 1));
+    assert!(!at.path("exports/Task.csv").exists() && !at.path("exports/backup.manifest.json").exists());
+}
+
+#[test]
+fn a_signal_ends_all_exports_of_a_set() {
+    let at = Deployment::new(20);
+    at.set(&["*"], "");
+    at.script(Rule::always(query_of("task"), Fault::HalfOpen { after: None }));
+    let child = at.command(["run", "backup", "--json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    wait_for(|| at.queried_since(0).contains(&"Task".to_owned()).then_some(())).unwrap();
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let ended = at.outcome(child.wait_with_output().unwrap()).ended(130);
+    assert_eq!(of_set(&ended.reports())["status"], "cancelled");
+}
+
+#[test]
+fn a_full_disk_fails_the_object_that_does_not_fit() {
+    let at = Deployment::new(5_000);
+    at.set(&["Account", "Profile", "User"], "");
+    let run = at.command(["run", "backup", "--json"]);
+    let mut limited = Command::new("sh");
+    limited.env_clear().current_dir(run.get_current_dir().unwrap());
+    // 32 or 64 KiB, as the shell counts.
+    limited.args(["-c", "ulimit -f 64; exec \"$0\" run backup --json"]).arg(run.get_program());
+    let ended = at.outcome(limited.output().unwrap()).ended(73);
+    let reports = ended.reports();
+    let set = of_set(&reports);
+    assert_eq!(names(&set["set"]["failed"]), ["Account"]);
+    assert_eq!(set["set"]["exported"], json!(2));
+    assert!(!at.path("exports/Account.csv").exists());
+    at.assert_exported("User");
+}
+
+#[test]
+fn one_object_of_a_set_is_exported_alone() {
+    let at = Deployment::new(20);
+    at.set(&["*", "!Lead"], "");
+    at.run(["run", "backup"]).ended(0);
+    let before = at.read("exports/backup.manifest.json");
+    std::fs::remove_file(at.path("exports/Account.csv")).unwrap();
+    let requests = at.org().requests().len();
+    let ended = at.run(["run", "backup", "--object", "account", "--json"]).ended(0);
+    assert_eq!(ended.reports().len(), 1);
+    assert_eq!(ended.reports()[0]["object"], "Account");
+    assert_eq!(at.queried_since(requests), ["Account"]);
+    at.assert_exported("Account");
+    assert_eq!(at.read("exports/backup.manifest.json"), before);
+    assert_eq!(history(&at).pop().unwrap().object.as_deref(), Some("Account"));
+    at.run(["run", "backup", "--object", "Lead"]).ended(2).says(&["remove \"!Lead\" from `objects`"]);
+    at.run(["run", "backup", "--object", "Acount"])
+        .ended(65)
+        .says(&["no object \"Acount\"", "write \"Account\""]);
+    at.job("single", "SELECT Id FROM Account", "single/a.csv", "");
+    at.run(["run", "single", "--object", "Account"]).ended(2).says(&["is not a set of objects"]);
+}
+
+#[test]
+fn a_dry_run_of_a_set_asks_for_no_records() {
+    let at = Deployment::new(20);
+    at.set(&["*"], "");
+    at.run(["run", "backup", "--dry-run"]).ended(0);
+    let paths: Vec<_> = at.queries().iter().map(|request| request.path().to_owned()).collect();
+    assert_eq!(paths, ["/services/data/v62.0/sobjects"]);
+    assert_eq!((at.names_below("exports").len(), history(&at).len()), (0, 0));
+}
+
+#[test]
+fn a_list_that_selects_nothing_fails() {
+    let at = Deployment::new(20);
+    at.set(&["*__nothing"], "");
+    at.run(["run", "backup"])
+        .ended(65)
+        .says(&["the org has no object that objects = \"*__nothing\" selects"]);
+    at.set(&["Account", "*__nothing", "Acount"], "");
+    at.run(["run", "backup"]).ended(65).says(&[
+        "no object of the org matches \"*__nothing\"",
+        "backup: Acount: the org has no object \"Acount\"",
+    ]);
+    at.assert_exported("Account");
+}
+
+#[test]
+fn four_hundred_objects_take_few_requests() {
+    let at = Deployment::with(Options { catalog: Catalog::Numbered(400), ..options(3) });
+    at.set(&["Obj*"], "");
+    let set = at.run(["run", "backup", "--json"]).ended(0).reports().pop().unwrap();
+    assert_eq!((&set["records"], &set["set"]["exported"]), (&json!(1_200), &json!(400)));
+    assert_eq!(at.logins().len(), 1);
+    let describes = at.requests_to("/services/data/v62.0/composite/batch").len();
+    assert_eq!(describes, 16);
+    // The list, and a query for each object.
+    assert_eq!(at.queries().len(), describes + 1 + 400);
+    assert_eq!(names(&at.manifest()["files"]).len(), 400);
+    at.assert_exported("Obj399__c");
+}
+
+#[test]
+fn a_single_job_writes_a_manifest_if_it_is_told_to() {
+    let at = Deployment::new(20);
+    at.job("accounts", "SELECT Id, Name FROM Account", "accounts.csv", "manifest = true");
+    at.run(["run", "accounts"]).ended(0);
+    let manifest: Value = serde_json::from_str(&at.text("exports/accounts.manifest.json")).unwrap();
+    assert_eq!(manifest["files"][0]["path"], "accounts.csv");
+    assert_eq!(manifest["files"][0]["object"], Value::Null);
+    let columns = json!([{"name": "Id", "type": null}, {"name": "Name", "type": null}]);
+    assert_eq!(manifest["files"][0]["columns"], columns);
+    at.write("jobs/accounts.toml", "object = \"Account\"\noutput = \"{object}.csv\"\nmanifest = true\n");
+    at.run(["run", "accounts"]).ended(0);
+    let manifest: Value = serde_json::from_str(&at.text("exports/Account.manifest.json")).unwrap();
+    assert_eq!(manifest["files"][0]["object"], "Account");
+    at.assert_exported("Account");
+}
