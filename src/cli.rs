@@ -39,7 +39,7 @@ use crate::config::{FlagValue, Settings, Sources};
 use crate::error::{Exit, Failure, io_text};
 use crate::export::Edges;
 use crate::human;
-use crate::job::path_text;
+use crate::job::{ObjectName, path_text};
 use crate::monitor::{Monitor, Several};
 use crate::state::State;
 use crate::stop::Stop;
@@ -83,6 +83,11 @@ fn local_path() -> impl TypedValueParser<Value = PathBuf> {
         Some(not_local) => Err(format!("it {}; {}", not_local.reason(), not_local.hint())),
         None => Ok(path),
     })
+}
+
+/// Reads an object's name.
+fn object_name(text: &str) -> Result<ObjectName, String> {
+    ObjectName::parse(text).map_err(|error| error.to_string())
 }
 
 /// The options of every command.

@@ -56,6 +56,7 @@ pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};
 pub(crate) use plan::{needs_description, not_described};
 pub use slots::{Slot, SlotLimits, Slots};
+pub(crate) use task::check_object;
 pub use task::{Start, Task};
 pub(crate) use unknown_field::{explained, similar};
 

@@ -12,7 +12,7 @@ use crate::ddl::{self, Column, Export, Target};
 use crate::error::{Exit, Failure, plain};
 use crate::export::{self, RunError};
 use crate::job::output_path::Fields;
-use crate::job::{Format, Job};
+use crate::job::{Format, Job, ObjectName};
 use crate::key;
 use crate::output::Output;
 use crate::state::State;
@@ -23,6 +23,9 @@ pub(super) struct DescribeArguments {
     /// The job
     #[arg(value_name = "JOB", add = complete::jobs())]
     job: String,
+    /// The object to describe, of a set of objects
+    #[arg(long, value_name = "OBJECT", value_parser = super::object_name)]
+    object: Option<ObjectName>,
     /// The org to ask, if not the job's
     #[arg(long, value_name = "NAME", add = complete::orgs())]
     org: Option<String>,
@@ -41,6 +44,7 @@ const AFTER_HELP: &str = "\
 Examples:
   sfexport describe accounts
   sfexport describe accounts --as postgres > accounts.sql
+  sfexport describe backup --object Account --as postgres
   sfexport describe accounts --json | jq -r '.files[].columns[] | [.name, .type] | @tsv'
 
 It logs in and asks the org for the fields and types, but for no records, and writes nothing.
@@ -113,11 +117,13 @@ pub(super) async fn describe(arguments: &DescribeArguments, context: &Context) -
         tracing::warn!(hint, "{what}");
     }
     let job = chosen(&config, arguments)?;
+    check_object(&job, arguments)?;
     let org = config.org(Some(job.org.as_str()))?;
     let key = key::load(org)?;
     let edges = context.edges(&config.settings, None);
     let now = edges.clock.now();
     let client = OrgClient::new(Arc::new(org.clone()), Arc::new(key), edges, None);
+    let job = context.unless_stopped(of_object(job, arguments, &client)).await??;
     let remembered = State::at(&config.settings.state_dir)?.fields_of(&job.key())?;
     let described = context.unless_stopped(export::describe(&client, &job, remembered)).await?;
     let (job, mut described) = described.map_err(RunError::into_failure)?;
@@ -147,6 +153,32 @@ fn chosen(config: &Config, arguments: &DescribeArguments) -> Result<Job, Failure
         job.org = config.org(Some(org))?.name.clone();
     }
     Ok(job)
+}
+
+/// Whether the job is a set if the command line names an object, and only then.
+fn check_object(job: &Job, arguments: &DescribeArguments) -> Result<(), Failure> {
+    match &arguments.object {
+        Some(object) => export::check_object(job, object),
+        None if job.set().is_none() => Ok(()),
+        None => {
+            let name = &job.name;
+            Err(Failure::new(
+                Exit::Usage,
+                format!("the job {name} is a set, whose objects have their own columns"),
+            )
+            .hint(format!("choose one of its objects, as in `sfexport describe {name} --object Account`")))
+        }
+    }
+}
+
+/// The job, or that of the object that the command line names, in the org's spelling.
+async fn of_object(job: Job, arguments: &DescribeArguments, client: &OrgClient) -> Result<Job, Failure> {
+    let Some(object) = &arguments.object else { return Ok(job) };
+    // An object that the org does not have is reported when its fields are asked for.
+    let described = client.describe_object(object.as_str()).await.ok();
+    let name = described.and_then(|described| ObjectName::parse(&described.name).ok());
+    let of_object = job.of_object(name.as_ref().unwrap_or(object));
+    Ok(of_object.unwrap_or(job))
 }
 
 fn description<'d>(export: &'d Export, job: &'d Job) -> Description<'d> {

@@ -36,7 +36,7 @@ pub(super) struct RunArguments {
     #[arg(long)]
     all: bool,
     /// Export only this object of a set; neither the manifest nor notifications change
-    #[arg(long, value_name = "OBJECT", value_parser = object, conflicts_with_all = ["all", "metrics_file"])]
+    #[arg(long, value_name = "OBJECT", value_parser = super::object_name, conflicts_with_all = ["all", "metrics_file"])]
     object: Option<ObjectName>,
     /// Print a report for each run as JSON, one object per line; of a set, one for each of its objects, then its own
     #[arg(long)]
@@ -66,11 +66,6 @@ impl RunArguments {
     pub(super) fn is_one_job(&self) -> bool {
         !self.all && self.jobs.len() == 1
     }
-}
-
-/// Reads an object's name.
-fn object(text: &str) -> Result<ObjectName, String> {
-    ObjectName::parse(text).map_err(|error| error.to_string())
 }
 
 /// Reads a timestamp. The error names the missing part.

@@ -78,7 +78,11 @@ impl Task {
     }
 }
 
-fn check_object(job: &Job, object: &ObjectName) -> Result<(), Failure> {
+/// Whether a job is a set that has this object, if the org does.
+///
+/// # Errors
+/// [`Exit::Usage`] if it is not.
+pub(crate) fn check_object(job: &Job, object: &ObjectName) -> Result<(), Failure> {
     let name = &job.name;
     let Some(set) = job.set() else {
         let what = format!("--object \"{object}\": the job {name} is not a set of objects");
