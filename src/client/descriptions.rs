@@ -16,6 +16,9 @@ use crate::salesforce::response::Head;
 /// What an object's description is called in messages.
 const SUBJECT: &str = "the description of the object";
 
+/// The longest description that is read on the network's threads, in bytes: 2 ms.
+const MAX_READ_AT_ONCE: usize = 1 << 20;
+
 /// What the org said of an object.
 type Described = Result<ObjectDescription, Fault>;
 
@@ -103,7 +106,10 @@ impl OrgClient {
             results.push(&response.take_body());
             while results.is_ready() {
                 let at = missing.next().ok_or_else(not_as_many)?;
-                let described = blocking(|| results.next(|inner| self.read_description(&inner)))?;
+                // Another thread to take over the network costs more than reading most descriptions.
+                let is_long = results.held() > MAX_READ_AT_ONCE;
+                let mut read = || results.next(|inner| self.read_description(&inner));
+                let described = if is_long { blocking(read) } else { read() }?;
                 match described {
                     Some(Ok(description)) => {
                         self.accepted();

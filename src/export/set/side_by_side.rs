@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
 use super::earlier::{CarriedOver, Earlier};
@@ -26,6 +28,7 @@ use crate::salesforce::composite;
 use crate::salesforce::describe::ObjectDescription;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
 use crate::stop::Stop;
+use crate::threads;
 
 /// How few descriptions may be at hand before further ones are asked for.
 const MIN_DESCRIBED: usize = composite::MAX_REQUESTS / 2;
@@ -191,7 +194,7 @@ impl SideBySide<'_> {
         slot: Slot,
         line: &mut Line,
         stop: &Stop,
-        runs: &mut JoinSet<Ended>,
+        runs: &mut JoinSet<Result<Ended, RecvError>>,
         names: &mut HashMap<Id, ObjectName>,
         work: &mut Work,
     ) {
@@ -209,7 +212,7 @@ impl SideBySide<'_> {
             }
         };
         let (edges, stop, name) = (Arc::clone(self.edges), stop.clone(), chosen.name.clone());
-        let task = runs.spawn(async move {
+        let export = async move {
             let _slot = slot;
             let outcome = carry_through(&mut run, &edges, &stop).await;
             let columns = outcome.columns.as_deref();
@@ -217,7 +220,15 @@ impl SideBySide<'_> {
             let files = columns.map(of_columns).unwrap_or_default();
             let is_skipped = is_skipped(&run, outcome.error.as_ref());
             Ended { chosen, outcome, is_skipped, files }
-        });
+        };
+        let ended = match on_thread(export) {
+            Ok(ended) => ended,
+            Err(failure) => {
+                blocking(|| self.run.failed(&name, failure.into(), self.edges, work));
+                return;
+            }
+        };
+        let task = runs.spawn(ended);
         names.insert(task.id(), name);
     }
 
@@ -237,21 +248,20 @@ impl SideBySide<'_> {
     /// Counts an export that has ended. Gives a fault that every request would meet.
     fn ended(
         &self,
-        ended: Result<(Id, Ended), JoinError>,
+        ended: Result<(Id, Result<Ended, RecvError>), JoinError>,
         names: &mut HashMap<Id, ObjectName>,
         work: &mut Work,
     ) -> Option<Fault> {
-        let Ended { chosen, outcome, is_skipped, files } = match ended {
-            Ok((id, ended)) => {
-                names.remove(&id);
-                ended
-            }
-            Err(error) => {
-                let name = names.remove(&error.id())?;
-                let failure = Failure::new(Exit::General, format!("a bug in sfexport: {error}"));
-                blocking(|| self.run.failed(&name, failure.into(), self.edges, work));
-                return None;
-            }
+        let (id, ended) = match ended {
+            Ok((id, ended)) => (id, ended.ok()),
+            Err(error) => (error.id(), None),
+        };
+        let name = names.remove(&id)?;
+        let Some(Ended { chosen, outcome, is_skipped, files }) = ended else {
+            let what = "a bug in sfexport: the export panicked; the log has more";
+            let error = Failure::new(Exit::General, what).into();
+            blocking(|| self.run.failed(&name, error, self.edges, work));
+            return None;
         };
         let Outcome { report, error, .. } = outcome;
         match error {
@@ -308,6 +318,23 @@ impl Drop for Line {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// Does the work on a thread of its own. On the runtime's threads, each wait for a disk would start another thread to take
+/// over the network, and each thread has memory of its own: a third of a set's peak.
+///
+/// # Errors
+/// [`Exit::TryLater`] if the system has no thread to give.
+fn on_thread<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<oneshot::Receiver<T>, Failure> {
+    let (done, ended) = oneshot::channel();
+    let runtime = Handle::current();
+    threads::spawn("object", move || {
+        // The set may have ended.
+        let _ = done.send(runtime.block_on(work));
+    })?;
+    Ok(ended)
 }
 
 /// What a future gives, if there is one; otherwise it never comes.
