@@ -41,6 +41,7 @@ use support::daemon::{
     PATIENCE, Process, SOQL, ago, due, get, get_from, history, key, name, sample, settled, settled_for,
     state, wait_for,
 };
+use support::ear::Ear;
 use support::{Deployment, assert_same, csv, live, options};
 
 const COLUMNS: [&str; 2] = ["Id", "Name"];
@@ -1150,49 +1151,6 @@ fn a_disk_that_takes_nothing_fills_no_log_and_delays_no_signal() {
     let lines =
         said.lines().filter(|line| ["WARN", "ERROR"].iter().any(|level| line.contains(level))).count();
     assert!(lines < 8 * JOBS, "{lines} lines");
-}
-
-/// A server that hears what is posted: path and body. `/redirect` leads to `/elsewhere`.
-struct Ear {
-    url: String,
-    heard: Arc<Mutex<Vec<(String, String)>>>,
-}
-
-impl Ear {
-    fn listen() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let notes = Arc::clone(&heard);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = BufReader::new(stream.unwrap());
-                let (mut line, mut length) = (String::new(), 0);
-                stream.read_line(&mut line).unwrap();
-                let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-                while line.trim() != "" {
-                    line.clear();
-                    stream.read_line(&mut line).unwrap();
-                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                        length = value.trim().parse().unwrap();
-                    }
-                }
-                let mut body = vec![0; length];
-                stream.read_exact(&mut body).unwrap();
-                let answer = match path.starts_with("/redirect") {
-                    true => "HTTP/1.1 307 See There\r\nLocation: /elsewhere\r\n",
-                    false => "HTTP/1.1 200 OK\r\n",
-                };
-                notes.lock().unwrap().push((path, String::from_utf8(body).unwrap()));
-                write!(stream.get_mut(), "{answer}Content-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
-            }
-        });
-        Self { url, heard }
-    }
-
-    fn heard(&self) -> Vec<(String, String)> {
-        self.heard.lock().unwrap().clone()
-    }
 }
 
 // --- within the test ---

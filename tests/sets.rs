@@ -14,7 +14,33 @@ use serde_json::{Value, json};
 use sfexport::demo_org::{At, Catalog, Fault, Kind, Options, Rule};
 use sfexport::report::{RunReport, RunStatus};
 use support::daemon::{Process, ago, history, settled, wait_for};
+use support::ear::Ear;
 use support::{Deployment, assert_same, csv, live, options};
+
+/// The objects that say they can be queried and refuse it, each with its code.
+const REFUSING: &[(&str, &str)] = &[
+    ("CategoryNode", "INSUFFICIENT_ACCESS"),
+    ("ContentDocumentLink", "MALFORMED_QUERY"),
+    ("ContentFolderItem", "MALFORMED_QUERY"),
+    ("ContentFolderMember", "MALFORMED_QUERY"),
+    ("ContentHubItem", "MALFORMED_QUERY"),
+    ("DataStatistics", "EXTERNAL_OBJECT_UNSUPPORTED_EXCEPTION"),
+    ("DatacloudAddress", "EXTERNAL_OBJECT_EXCEPTION"),
+    ("DatacloudCompany", "DATACLOUD_API_DISABLED_EXCEPTION"),
+    ("EntityParticle", "MALFORMED_QUERY"),
+    ("EntitySubscription", "API_ERROR"),
+    ("FieldDefinition", "MALFORMED_QUERY"),
+    ("FieldHistoryArchive", "INVALID_TYPE"),
+    ("FlexQueueItem", "EXTERNAL_OBJECT_UNSUPPORTED_EXCEPTION"),
+    ("IdeaComment", "MALFORMED_QUERY"),
+    ("ListViewChartInstance", "EXTERNAL_OBJECT_UNSUPPORTED_EXCEPTION"),
+    ("OutgoingEmail", "EXTERNAL_OBJECT_UNSUPPORTED_EXCEPTION"),
+    ("PicklistValueInfo", "MALFORMED_QUERY"),
+    ("PlatformAction", "EXTERNAL_OBJECT_UNSUPPORTED_EXCEPTION"),
+    ("RecordActionHistory", "UNKNOWN_EXCEPTION"),
+    ("UserRecordAccess", "INVALID_FIELD"),
+    ("Vote", "MALFORMED_QUERY"),
+];
 
 /// What an org says of an object that takes no query without a filter.
 const RESTRICTED: &str = "Implementation restriction: Contact requires a filter by a single Id";
@@ -22,6 +48,8 @@ const RESTRICTED: &str = "Implementation restriction: Contact requires a filter 
 trait Sets {
     /// Writes the job `backup`, which exports these objects to `OBJECT.csv`.
     fn set(&self, objects: &[&str], more: &str);
+    /// The same with all objects that are like any other, and without those that `but` excludes.
+    fn plain_set(&self, but: &[&str], more: &str);
     fn manifest(&self) -> Value;
     /// The objects whose records were asked for since the org has had so many requests.
     fn queried_since(&self, requests: usize) -> Vec<String>;
@@ -32,6 +60,12 @@ impl Sets for Deployment {
     fn set(&self, objects: &[&str], more: &str) {
         let text = format!("objects = {objects:?}\noutput = \"{{object}}.csv\"\n{more}\n");
         self.write("jobs/backup.toml", text);
+    }
+
+    fn plain_set(&self, but: &[&str], more: &str) {
+        let odd: Vec<_> = self.data().odd_objects().iter().map(|odd| format!("!{}", odd.name)).collect();
+        let terms = ["*"].into_iter().chain(odd.iter().map(String::as_str)).chain(but.iter().copied());
+        self.set(&terms.collect::<Vec<_>>(), more);
     }
 
     fn manifest(&self) -> Value {
@@ -81,7 +115,7 @@ fn query_of(object: &str) -> At {
 #[test]
 fn every_object_is_exported_by_one_login() {
     let at = Deployment::new(300);
-    at.set(&["*"], "");
+    at.plain_set(&[], "");
     let ended = at.run(["run", "backup", "--json"]).ended(0);
     let objects: Vec<_> = at.data().objects().iter().map(|object| object.name).collect();
     assert!(objects.len() > 5, "{} objects", objects.len());
@@ -137,7 +171,7 @@ fn the_manifest_lists_what_the_files_hold() {
 fn one_object_that_fails_and_one_skipped_stop_no_other() {
     let at = Deployment::new(50);
     at.configure("attempts = 1");
-    at.set(&["*"], "");
+    at.plain_set(&[], "");
     at.org().refuse_queries("Contact", 400, "MALFORMED_QUERY", RESTRICTED);
     at.script(Rule::always(query_of("task"), Fault::error(503, "SERVER_UNAVAILABLE", "maintenance")));
     let ended = at.run(["run", "backup", "--json"]).ended(69).says(&[
@@ -171,6 +205,70 @@ fn one_object_that_fails_and_one_skipped_stop_no_other() {
 }
 
 #[test]
+fn a_whole_org_is_exported_but_for_what_it_refuses() {
+    let at = Deployment::new(20);
+    at.set(&["*"], "[objects_with.FieldPermissions]\ncount_check = \"warn\"");
+    let ended = at.run(["run", "backup", "--json"]).ended(0);
+    let reports = ended.reports();
+    let set = of_set(&reports);
+    let skipped: Vec<_> = set["set"]["skipped"].as_array().unwrap().iter().collect();
+    assert_eq!(names(&set["set"]["skipped"]), REFUSING.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    for (skipped, (name, code)) in skipped.iter().zip(REFUSING) {
+        let reason = skipped["reason"].as_str().unwrap();
+        assert!(reason.starts_with(code), "{name}: {reason}");
+    }
+    for object in at.data().objects() {
+        at.assert_exported(object.name);
+    }
+    let odd = ["AccountFeed", "AccountHistory", "AccountShare", "AppDefinition", "Reading__b", "Wide__c"];
+    let manifest = at.manifest();
+    let files = names(&manifest["files"]);
+    assert!(odd.iter().all(|name| files.contains(name)), "{files:?}");
+    for object in ["AccountChangeEvent", "Supplier__x", "Retired__c", "AggregateResult"] {
+        assert!(!files.contains(&object), "{object} is left out by default");
+    }
+    for object in ["AccountShare", "AppDefinition"] {
+        at.assert_exported(object);
+    }
+    assert_eq!(at.logins().len(), 1);
+    // An object that counts wrongly is a failure, unless the job says otherwise.
+    at.set(&["*"], "");
+    at.run(["run", "backup"]).ended(74).says(&["error: backup: FieldPermissions: "]);
+}
+
+#[test]
+fn one_notification_is_sent_for_a_set() {
+    let ear = Ear::listen();
+    let at = Deployment::new(20);
+    at.configure(&format!("[notify]\nwebhook = \"{}/hook\"\non = [\"every\"]", ear.url));
+    at.plain_set(&[], &format!("ping_url = \"{}/ping\"", ear.url));
+    at.run(["run", "backup"]).ended(0);
+    let heard = |path: &str| ear.heard().into_iter().filter(|(to, _)| to == path).count();
+    assert_eq!((heard("/hook"), heard("/ping/start"), heard("/ping")), (1, 1, 1));
+    let (_, body) = ear.heard().into_iter().find(|(to, _)| to == "/hook").unwrap();
+    let message: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(message["report"]["set"]["exported"], json!(at.data().objects().len()));
+    at.run(["run", "backup", "--object", "Account"]).ended(0);
+    assert_eq!(ear.heard().len(), 3, "a single object is nobody's business");
+}
+
+#[test]
+fn an_object_of_a_set_is_described_by_name() {
+    let at = Deployment::new(20);
+    at.plain_set(&[], "");
+    at.run(["describe", "backup"]).ended(2).says(&["sfexport describe backup --object Account"]);
+    let described = at.run(["describe", "backup", "--object", "account", "--json"]).ended(0);
+    let described: Value = serde_json::from_str(described.stdout()).unwrap();
+    assert_eq!(described["files"][0]["path"], "exports/Account.csv");
+    let columns = described["files"][0]["columns"].as_array().unwrap();
+    at.run(["run", "backup"]).ended(0);
+    let header = at.text("exports/Account.csv").lines().next().unwrap().to_owned();
+    let names: Vec<_> = columns.iter().map(|column| column["name"].as_str().unwrap()).collect();
+    assert_eq!(names.join(","), header);
+    at.run(["describe", "backup", "--object", "Acount"]).ended(65).says(&["no object \"Acount\""]);
+}
+
+#[test]
 fn an_object_that_is_named_must_not_refuse() {
     let at = Deployment::new(20);
     at.org().refuse_queries(
@@ -183,16 +281,16 @@ fn an_object_that_is_named_must_not_refuse() {
     at.run(["run", "backup"]).ended(65).says(&["backup: Contact: the org refused the query"]);
     at.assert_exported("Account");
     // Neither must one with a condition, which may be what the org refuses.
-    at.set(&["*"], "[objects_with.Contact]\nwhere = \"Id != null\"");
+    at.plain_set(&[], "[objects_with.Contact]\nwhere = \"Id != null\"");
     at.run(["run", "backup"]).ended(65).says(&["backup: Contact: the org refused the query"]);
-    at.set(&["*"], "");
+    at.plain_set(&[], "");
     at.run(["run", "backup"]).ended(0).says(&["backup: Contact skipped: INVALID_TYPE_FOR_OPERATION"]);
 }
 
 #[test]
 fn an_object_that_was_exported_before_must_not_vanish() {
     let at = Deployment::new(20);
-    at.set(&["*"], "");
+    at.plain_set(&[], "");
     at.run(["run", "backup"]).ended(0);
     let before = at.read("exports/backup.manifest.json");
     at.org().hide_object("Contact");
@@ -209,7 +307,7 @@ fn an_object_that_was_exported_before_must_not_vanish() {
         "add \"!Contact\" to `objects`",
     ]);
     assert_eq!(at.read("exports/backup.manifest.json"), before);
-    at.set(&["*", "!Contact"], "");
+    at.plain_set(&["!Contact"], "");
     at.run(["run", "backup"]).ended(0);
     assert_eq!(names(&at.manifest()["skipped"]), [""; 0]);
     assert!(!names(&at.manifest()["files"]).contains(&"Contact"));
@@ -238,7 +336,7 @@ fn fields_that_come_and_go_keep_the_order_of_the_others() {
 #[test]
 fn a_field_that_vanishes_after_its_describe_is_left_out() {
     let at = Deployment::new(20);
-    at.set(&["*"], "");
+    at.plain_set(&[], "");
     // The field is gone when the query arrives, and the second describe does not list it.
     at.script(Rule::once(query_of("account"), Fault::error(400, "INVALID_FIELD", "No such column 'Site'")));
     let hidden = Fault::HiddenFields(vec!["Site"]);
@@ -252,7 +350,7 @@ fn a_field_that_vanishes_after_its_describe_is_left_out() {
 fn a_retry_of_the_daemon_exports_only_what_failed() {
     let at = Deployment::new(20);
     at.configure("attempts = 1");
-    at.set(&["*"], "schedule = \"@hourly\"\nretry_after = \"1s\"");
+    at.plain_set(&[], "schedule = \"@hourly\"\nretry_after = \"1s\"");
     settled(&at, "backup", "@hourly", ago(3));
     at.org().refuse_queries("Contact", 400, "MALFORMED_QUERY", RESTRICTED);
     at.script(Rule::once(query_of("task"), Fault::error(503, "SERVER_UNAVAILABLE", "maintenance")));
@@ -289,7 +387,7 @@ fn a_set_killed_halfway_goes_on_with_what_is_missing() {
     let at = Deployment::new(20);
     let org = format!("{}max_concurrent_runs = 1\n", at.org_table("org"));
     at.write("sfexport.toml", format!("{org}{}\n", support::NO_WAITS));
-    at.set(&["*"], "schedule = \"@hourly\"\nretry_after = \"0s\"");
+    at.plain_set(&[], "schedule = \"@hourly\"\nretry_after = \"0s\"");
     settled(&at, "backup", "@hourly", ago(3));
     // Objects are exported in alphabetical order; this one never gets its response.
     at.script(Rule::once(query_of("task"), Fault::HalfOpen { after: None }));
@@ -324,7 +422,9 @@ fn two_sets_of_one_daemon_share_the_orgs_room() {
     let org = format!("{}max_concurrent_runs = 1\n", at.org_table("org"));
     at.write("sfexport.toml", format!("{org}{}\n", support::NO_WAITS));
     for job in ["a", "b"] {
-        let text = format!("objects = [\"*\"]\noutput = \"{job}/{{object}}.csv\"\nschedule = \"@hourly\"\n");
+        let objects: Vec<_> = at.data().objects().iter().map(|object| object.name).collect();
+        let text =
+            format!("objects = {objects:?}\noutput = \"{job}/{{object}}.csv\"\nschedule = \"@hourly\"\n");
         at.write(&format!("jobs/{job}.toml"), text);
         settled(&at, job, "@hourly", ago(3));
     }
@@ -361,7 +461,7 @@ fn a_set_takes_no_slot_of_its_org() {
 #[test]
 fn a_lost_session_is_renewed_once_for_all_objects() {
     let at = Deployment::new(50);
-    at.set(&["*"], "");
+    at.plain_set(&[], "");
     at.script(Rule::once(query_of("contact"), Fault::ExpiredSession));
     at.run(["run", "backup"]).ended(0);
     assert_eq!(at.logins().len(), 2);
@@ -375,7 +475,7 @@ fn a_used_up_quota_ends_the_set_at_once() {
     let at = Deployment::new(20);
     let org = format!("{}max_concurrent_runs = 1\n", at.org_table("org"));
     at.write("sfexport.toml", format!("{org}{}\n", support::NO_WAITS));
-    at.set(&["*"], "");
+    at.plain_set(&[], "");
     let limit = Fault::error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.");
     at.script(Rule::always(query_of("contact"), limit));
     let objects = at.data().objects().len();
@@ -391,7 +491,7 @@ fn a_used_up_quota_ends_the_set_at_once() {
 #[test]
 fn the_timeout_is_that_of_the_whole_set() {
     let at = Deployment::new(20);
-    at.set(&["*"], "timeout = \"2s\"");
+    at.plain_set(&[], "timeout = \"2s\"");
     at.script(Rule::always(query_of("task"), Fault::Late(Duration::from_secs(60))));
     let begun = Instant::now();
     let ended = at.run(["run", "backup", "--json"]).ended(69).says(&["took longer than its timeout of 2s"]);
@@ -405,7 +505,7 @@ fn the_timeout_is_that_of_the_whole_set() {
 #[test]
 fn a_signal_ends_all_exports_of_a_set() {
     let at = Deployment::new(20);
-    at.set(&["*"], "");
+    at.plain_set(&[], "");
     at.script(Rule::always(query_of("task"), Fault::HalfOpen { after: None }));
     let child = at.command(["run", "backup", "--json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     wait_for(|| at.queried_since(0).contains(&"Task".to_owned()).then_some(())).unwrap();
@@ -436,7 +536,7 @@ fn a_full_disk_fails_the_object_that_does_not_fit() {
 #[test]
 fn one_object_of_a_set_is_exported_alone() {
     let at = Deployment::new(20);
-    at.set(&["*", "!Lead"], "");
+    at.plain_set(&["!Lead"], "");
     at.run(["run", "backup"]).ended(0);
     let before = at.read("exports/backup.manifest.json");
     std::fs::remove_file(at.path("exports/Account.csv")).unwrap();
@@ -459,7 +559,7 @@ fn one_object_of_a_set_is_exported_alone() {
 #[test]
 fn a_dry_run_of_a_set_asks_for_no_records() {
     let at = Deployment::new(20);
-    at.set(&["*"], "");
+    at.plain_set(&[], "");
     at.run(["run", "backup", "--dry-run"]).ended(0);
     let paths: Vec<_> = at.queries().iter().map(|request| request.path().to_owned()).collect();
     assert_eq!(paths, ["/services/data/v62.0/sobjects"]);

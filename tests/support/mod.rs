@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 pub(crate) mod daemon;
+pub(crate) mod ear;
 mod skip;
 pub(crate) mod steady;
 
