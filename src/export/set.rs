@@ -24,7 +24,7 @@ use crate::client::OrgClient;
 use crate::clock::{Clock, log_seconds};
 use crate::error::{Exit, Failure};
 use crate::job::output_path::{Fields, collision};
-use crate::job::{Chosen, Job, ObjectName, ObjectSet, Selection};
+use crate::job::{Job, ObjectName, ObjectSet, Selection};
 use crate::key;
 use crate::monitor::Event;
 use crate::org::Org;
@@ -51,6 +51,16 @@ pub struct SetRun {
     start: Start,
     /// The timestamp that the dates in all paths show.
     timestamp: Timestamp,
+}
+
+/// What a run of a set is to export.
+struct Selected {
+    selection: Selection,
+    /// The objects that were exported before and that the org no longer offers.
+    holes: Vec<ObjectName>,
+    earlier: Earlier,
+    /// Where the manifest goes.
+    manifest: Option<PathBuf>,
 }
 
 impl SetRun {
@@ -155,50 +165,30 @@ impl SetRun {
         lock: Option<&JobLock>,
         report: &mut RunReport,
     ) -> Result<(), RunError> {
-        let set = self.job.set().ok_or_else(|| super::bug("a set without objects"))?;
         let client = Arc::new(self.client(edges, self.id.clone())?);
         let mut interrupt = Interrupt::of(stop, edges, self.job.timeout);
-        let logged_in: Result<_, RunError> =
-            interrupt.unless(async { client.session().await.map_err(Fault::from) }).await;
+        let selected = self.select(edges, &client, &mut interrupt, report).await;
         client.report(report);
-        logged_in?;
-        client.notice(&Event::LoggedIn);
-        let listed: Result<_, RunError> = interrupt.unless(client.objects()).await;
-        client.report(report);
-        let selection = set.select(listed?.iter().map(ObjectSummary::facts));
-        let manifest = self.manifest_path()?;
-        let earlier = blocking(|| Earlier::look(self, edges))?;
-        let holes = holes(set, &selection, &earlier);
-        self.check(&selection, manifest.as_ref(), report)?;
-        if selection.chosen.is_empty() && holes.is_empty() && selection.missing.is_empty() {
-            let what = format!("the org has no object that objects = \"{set}\" selects");
-            return Err(Failure::new(Exit::Query, what)
-                .hint("list the org's objects with `sfexport objects`, and correct `objects`")
-                .into());
-        }
+        let Selected { selection, holes, earlier, manifest } = selected?;
         if self.start.extent == Extent::Login {
             self.check_outputs(&selection)?;
             report.path = manifest.map(|path| path.display().to_string());
             return Ok(());
         }
-
-        let names = selection.chosen.iter().map(|chosen| &chosen.name);
         let of = selection.chosen.len() + holes.len() + selection.missing.len();
-        let carried_over = earlier.exported_objects(names);
+        let carried_over = earlier.exported_objects(selection.chosen.iter().map(|chosen| &chosen.name));
         let mut work = Work::new(of, carried_over, earlier.skipped_objects(&selection.chosen));
-        for name in holes.iter().chain(&selection.missing) {
-            let failure = if holes.contains(name) { self.gone(name) } else { self.missing(name) };
+        let gone = holes.iter().map(|name| (name, self.gone(name)));
+        for (name, failure) in gone.chain(selection.missing.iter().map(|name| (name, self.missing(name)))) {
             blocking(|| self.failed(name, failure.into(), edges, &mut work));
         }
-        let left: Vec<Chosen> =
-            selection.chosen.into_iter().filter(|chosen| !work.is_settled(&chosen.name)).collect();
-        let side_by_side = SideBySide { run: self, set, edges, client: &client, earlier: &earlier };
+        let left = selection.chosen.into_iter().filter(|chosen| !work.is_settled(&chosen.name)).collect();
+        let side_by_side = SideBySide { run: self, edges, client: &client, earlier: &earlier };
         let ended = side_by_side.export(left, &mut work, &mut interrupt).await;
         work.report(&client, report);
         ended?;
-        let failed = report.set.as_ref().map(|set| set.failed.clone()).unwrap_or_default();
-        if !failed.is_empty() {
-            return Err(self.failure(&failed, of, work.hint()).into());
+        if !work.failed().is_empty() {
+            return Err(self.failure(work.failed(), of, work.hint()).into());
         }
         let Some(path) = manifest else { return Ok(()) };
         let org_id = client.organization_id().await;
@@ -211,6 +201,38 @@ impl SetRun {
             set.manifest.clone_from(&report.path);
         }
         Ok(())
+    }
+
+    /// Logs in, asks for the org's objects, and finds out what would fail before the first of them is exported.
+    async fn select(
+        &self,
+        edges: &Edges,
+        client: &OrgClient,
+        interrupt: &mut Interrupt<'_>,
+        report: &mut RunReport,
+    ) -> Result<Selected, RunError> {
+        let set = self.set()?;
+        let logged_in: Result<_, RunError> =
+            interrupt.unless(async { client.session().await.map_err(Fault::from) }).await;
+        logged_in?;
+        client.notice(&Event::LoggedIn);
+        let listed: Result<_, RunError> = interrupt.unless(client.objects()).await;
+        let selection = set.select(listed?.iter().map(ObjectSummary::facts));
+        let manifest = self.manifest_path()?;
+        let earlier = blocking(|| Earlier::look(self, edges))?;
+        let holes = holes(set, &selection, &earlier);
+        self.check(&selection, manifest.as_ref(), report)?;
+        if selection.chosen.is_empty() && holes.is_empty() && selection.missing.is_empty() {
+            let what = format!("the org has no object that objects = \"{set}\" selects");
+            return Err(Failure::new(Exit::Query, what)
+                .hint("list the org's objects with `sfexport objects`, and correct `objects`")
+                .into());
+        }
+        Ok(Selected { selection, holes, earlier, manifest })
+    }
+
+    fn set(&self) -> Result<&ObjectSet, Failure> {
+        self.job.set().ok_or_else(|| super::bug("a set without objects"))
     }
 
     /// The path of the manifest.

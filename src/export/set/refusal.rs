@@ -3,7 +3,7 @@
 
 use crate::export::error::RunError;
 use crate::export::{OnRefusal, Part, Run};
-use crate::job::{ObjectSource, Source};
+use crate::job::ObjectSource;
 use crate::salesforce::fault::{ErrorCode, Fault};
 
 /// Whether a run ended because the org refuses the object, and its set does without it.
@@ -28,11 +28,8 @@ pub(in crate::export) fn with_hint<T>(run: &Run, ended: Result<T, RunError>) -> 
 
 /// Whether a set may do without the object if the org refuses its query. A condition or fields of the user's own may be
 /// what the org refuses.
-pub(super) fn is_generated_alone(source: &Source) -> bool {
-    match source {
-        Source::Object(ObjectSource { fields, condition: None, .. }) => !fields.has_parents(),
-        _ => false,
-    }
+pub(super) fn is_generated_alone(source: &ObjectSource) -> bool {
+    source.condition.is_none() && !source.fields.has_parents()
 }
 
 /// Whether the org refuses to export an object, whatever the query.

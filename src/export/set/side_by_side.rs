@@ -20,7 +20,7 @@ use crate::export::manifest::{files_of, of_run};
 use crate::export::run::Interrupt;
 use crate::export::slots::Slot;
 use crate::export::{Edges, OnRefusal, Outcome, Part, blocking, carry_through};
-use crate::job::{Chosen, ObjectName, ObjectSet, Source};
+use crate::job::{Chosen, ObjectName};
 use crate::monitor::Event;
 use crate::report::manifest::{Manifest, ManifestFile};
 use crate::report::{FailedObject, RunId, RunReport, SkippedObject};
@@ -36,7 +36,6 @@ const MIN_DESCRIBED: usize = composite::MAX_REQUESTS / 2;
 /// Exports the objects of a set.
 pub(super) struct SideBySide<'r> {
     pub(super) run: &'r SetRun,
-    pub(super) set: &'r ObjectSet,
     pub(super) edges: &'r Arc<Edges>,
     pub(super) client: &'r Arc<OrgClient>,
     pub(super) earlier: &'r Earlier,
@@ -51,6 +50,14 @@ struct Ended {
     outcome: Outcome,
     is_skipped: bool,
     files: Vec<ManifestFile>,
+}
+
+/// The exports that go on.
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<Result<Ended, RecvError>>,
+    /// By task, for one that panics.
+    names: HashMap<Id, ObjectName>,
 }
 
 /// The objects that are not exported yet.
@@ -74,14 +81,14 @@ impl SideBySide<'_> {
         interrupt: &mut Interrupt<'_>,
     ) -> Result<(), RunError> {
         let (stop_sender, stop) = Stop::new();
-        let (mut runs, mut names) = (JoinSet::new(), HashMap::new());
+        let mut running = Running::default();
         let mut line = Line::new(left);
         let mut ended_by = None;
         let mut is_stopped = false;
         self.edges.monitor.notice(&self.run.id, &work.progress());
         loop {
             self.describe(&mut line);
-            if line.is_empty() && runs.is_empty() {
+            if line.is_empty() && running.tasks.is_empty() {
                 break;
             }
             self.queue(&mut line);
@@ -94,8 +101,8 @@ impl SideBySide<'_> {
                     line.clear();
                     ended_by = Some(RunError::Stopped(failure));
                 }
-                Some(ended) = runs.join_next_with_id() => {
-                    if let Some(fault) = self.ended(ended, &mut names, work) {
+                Some(ended) = running.tasks.join_next_with_id() => {
+                    if let Some(fault) = self.ended(ended, &mut running, work) {
                         line.clear();
                         ended_by.get_or_insert(RunError::Fault(fault));
                     }
@@ -109,7 +116,7 @@ impl SideBySide<'_> {
                 }
                 slot = settled(taking) => {
                     line.taking = None;
-                    self.start(slot, &mut line, &stop, &mut runs, &mut names, work);
+                    self.start(slot, &mut line, &stop, &mut running, work);
                 }
             }
         }
@@ -189,15 +196,7 @@ impl SideBySide<'_> {
     }
 
     /// Starts the export of the object that is next.
-    fn start(
-        &self,
-        slot: Slot,
-        line: &mut Line,
-        stop: &Stop,
-        runs: &mut JoinSet<Result<Ended, RecvError>>,
-        names: &mut HashMap<Id, ObjectName>,
-        work: &mut Work,
-    ) {
+    fn start(&self, slot: Slot, line: &mut Line, stop: &Stop, running: &mut Running, work: &mut Work) {
         let Some((chosen, description)) = line.described.pop_front() else { return };
         let clock = &self.edges.clock;
         let id = RunId::new(clock.now(), clock.random());
@@ -228,8 +227,8 @@ impl SideBySide<'_> {
                 return;
             }
         };
-        let task = runs.spawn(ended);
-        names.insert(task.id(), name);
+        let task = running.tasks.spawn(ended);
+        running.names.insert(task.id(), name);
     }
 
     /// What a refusal of the object's query means.
@@ -238,8 +237,8 @@ impl SideBySide<'_> {
         if self.earlier.has_exported(name) {
             return OnRefusal::Fail { hint: Some(self.hint_to_exclude(name)) };
         }
-        let is_generated = is_generated_alone(&Source::Object(self.set.source_of(name)));
-        if chosen.named_exactly || !is_generated {
+        let source = self.run.job.set().map(|set| set.source_of(name));
+        if chosen.named_exactly || !source.is_some_and(|source| is_generated_alone(&source)) {
             return OnRefusal::Fail { hint: None };
         }
         OnRefusal::Skip
@@ -249,14 +248,14 @@ impl SideBySide<'_> {
     fn ended(
         &self,
         ended: Result<(Id, Result<Ended, RecvError>), JoinError>,
-        names: &mut HashMap<Id, ObjectName>,
+        running: &mut Running,
         work: &mut Work,
     ) -> Option<Fault> {
         let (id, ended) = match ended {
             Ok((id, ended)) => (id, ended.ok()),
             Err(error) => (error.id(), None),
         };
-        let name = names.remove(&id)?;
+        let name = running.names.remove(&id)?;
         let Some(Ended { chosen, outcome, is_skipped, files }) = ended else {
             let what = "a bug in sfexport: the export panicked; the log has more";
             let error = Failure::new(Exit::General, what).into();
@@ -450,6 +449,10 @@ impl Work {
             RunError::Stopped(failure) => RunError::Stopped(add(failure)),
             other => RunError::Failed(add(other.into_failure())),
         }
+    }
+
+    pub(super) fn failed(&self) -> &[FailedObject] {
+        &self.failed
     }
 
     /// What to do about the object that failed last.
