@@ -45,7 +45,7 @@ impl JobName {
         // A leading dot would make `.` and `..` names of files, and hide a job's marks from a listing.
         if text.is_empty() || text.starts_with('.') || !text.chars().all(allowed) {
             return Err(NameError(
-                "a job's name holds letters, digits, `.`, `_` and `-`, and begins with no dot",
+                "a job's name contains only letters, digits, `.`, `_` and `-`, and does not begin with a dot",
             ));
         }
         Ok(Self(text.to_owned()))

@@ -872,7 +872,7 @@ fn all_mistakes_in_all_files_are_reported_together() {
         failure.what.replace(project.sources.working_dir.to_str().unwrap(), "DIR"),
         "the configuration has 10 mistakes:
   jobs/a.toml:2: output: \"../a.csv\" contains `..`
-    hint: outputs stay below output_root, DIR/exports
+    hint: write a path below output_root, DIR/exports
   jobs/a.toml:3: timezone: \"Europe/Berln\" is not a time zone
     hint: did you mean \"Europe/Berlin\"?
   jobs/b.toml: output: this key is missing
@@ -1510,7 +1510,7 @@ fn the_path_and_the_fields_of_an_output_are_checked() {
             "/etc/a.csv",
             "\"/etc/a.csv\" is outside output_root; write a path below DIR/exports, or set output_root",
         ),
-        ("../a.csv", "\"../a.csv\" contains `..`; outputs stay below output_root, DIR/exports"),
+        ("../a.csv", "\"../a.csv\" contains `..`; write a path below output_root, DIR/exports"),
         ("{jbo}.csv", "\"{jbo}.csv\" has the unknown field {jbo}; did you mean {job}?"),
         (
             "{record}.csv",
@@ -1666,7 +1666,8 @@ fn mistakes_in_an_org_are_reported_once() {
 
 #[test]
 fn a_file_name_must_be_a_valid_job_name() {
-    const RULE: &str = "a job's name holds letters, digits, `.`, `_` and `-`, and begins with no dot";
+    const RULE: &str =
+        "a job's name contains only letters, digits, `.`, `_` and `-`, and does not begin with a dot";
     let project = Project::with(ORG).file("jobs/my accounts.toml", JOB).file("jobs/übersicht.toml", JOB);
     assert_eq!(
         project.mistakes(),

@@ -181,11 +181,11 @@ fn a_page_of_children_that_arrives_cut_is_asked_for_again_without_a_trace() {
 fn what_cannot_be_a_file_of_its_own_is_refused_before_the_login() {
     let deployment = Deployment::new(10);
     let refused = [
-        ("a", "SELECT Name, (SELECT Id FROM Contacts) FROM Account", "select Id beside this child query"),
+        ("a", "SELECT Name, (SELECT Id FROM Contacts) FROM Account", "select Id next to this child query"),
         (
             "b",
             "SELECT Id, (SELECT LastName, (SELECT Id FROM Tasks) FROM Contacts) FROM Account",
-            "the file of Tasks names for each row the record it belongs to",
+            "each row in the file of Tasks needs the parent's Id",
         ),
         (
             "c",
@@ -507,7 +507,7 @@ fn changed_columns_are_a_warning_and_where_they_are_pinned_the_end_of_the_run() 
     // As often as it is tried: a run that failed changes nothing of what is remembered.
     deployment.run(["run", "users"]).ended(65);
     job("Id, Email", "");
-    let warning = "the columns are not those of the last successful run: gone: Name; new: Email";
+    let warning = "the columns have changed since the last successful run: gone: Name; new: Email";
     let dry = deployment.run(["run", "users", "--json", "--dry-run"]).ended(0).reports().remove(0);
     assert_eq!(dry["warnings"], json!([warning]));
     // A run that fails changes no columns: its error stands alone, and the run that succeeds warns.

@@ -108,7 +108,7 @@ fn the_columns_that_0_1_noted_are_compared_once() {
     at.job("accounts", WIDER, "accounts.csv", "columns_pinned = true");
     at.run(["run", "accounts"]).ended(65).says(&["new: Industry", "columns_pinned"]);
     at.job("accounts", WIDER, "accounts.csv", "");
-    let drift = "the columns are not those of the last successful run: new: Industry";
+    let drift = "the columns have changed since the last successful run: new: Industry";
     let warnings = |json: &[Json]| json[0]["warnings"].as_array().unwrap().clone();
     let first = at.run(["run", "accounts", "--json"]).ended(0).reports();
     assert_eq!(warnings(&first), [drift]);

@@ -32,10 +32,10 @@ pub(crate) fn compare(
 ) -> Result<Option<String>, Failure> {
     let Some(former) = former else { return Ok(None) };
     let Some(difference) = difference(&former, &noted(job, columns)) else { return Ok(None) };
-    let what = format!("the columns are not those of the last successful run: {difference}");
+    let what = format!("the columns have changed since the last successful run: {difference}");
     if job.shape.columns_pinned {
         return Err(Failure::new(Exit::Query, format!("{what}; columns_pinned = true forbids it"))
-            .hint("if the new columns are meant, let the job run once with columns_pinned = false"));
+            .hint("if the change is intended, run the job once with columns_pinned = false"));
     }
     Ok(Some(what))
 }

@@ -88,7 +88,7 @@ pub fn columns(job: &Job) -> Result<Option<Arc<Columns>>, Failure> {
             Exit::Query,
             "the query has a child query, and the job sets children = \"reject\"",
         )
-        .hint("leave the child query out, or set children = \"json\" or \"files\""));
+        .hint("remove the child query, or set children = \"json\" or \"files\""));
     }
     Ok(job.source.columns().cloned())
 }

@@ -17,9 +17,7 @@ impl ObjectName {
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !text.starts_with(|c: char| c.is_ascii_alphabetic()) || !text.chars().all(allowed) {
-            return Err(NameError(
-                "an object's name starts with a letter and contains letters, digits and `_`",
-            ));
+            return Err(NameError("begin it with a letter, and use only letters, digits and `_`"));
         }
         Ok(Self(text.to_owned()))
     }

@@ -184,7 +184,7 @@ impl OutputTemplate {
         let path = Path::new(text);
         if path.components().any(|part| part == Component::ParentDir) {
             return Err(TemplateError::new("contains `..`")
-                .hint(format!("outputs stay below output_root, {}", self.root.display())));
+                .hint(format!("write a path below output_root, {}", self.root.display())));
         }
         let path = clean(path);
         let below = if path.is_absolute() {
@@ -577,7 +577,7 @@ mod tests {
                 "{date:%!}.csv",
                 "has the invalid date format \"%!\"; write it as in {date:%Y/%m/%d}; `%%` is a percent sign",
             ),
-            ("../a.csv", "contains `..`; outputs stay below output_root, /data/exports"),
+            ("../a.csv", "contains `..`; write a path below output_root, /data/exports"),
             ("/etc/passwd", "is outside output_root; write a path below /data/exports, or set output_root"),
         ] {
             assert_eq!(parse(template).unwrap_err().to_string(), expected, "{template}");

@@ -72,7 +72,9 @@ fn kind(apex_type: &str) -> ValueKind {
 pub fn read(body: &[u8]) -> Result<Vec<Described>, Fault> {
     let not_described = || {
         Fault::new(FaultKind::QueryRefused, "the org does not describe the query's columns (columns=true)")
-            .hint("name the fields in place of FIELDS(), and the parts of a compound field in place of it")
+            .hint(
+                "name the fields instead of FIELDS(), and the parts of a compound field instead of the field",
+            )
     };
     let response: Response = serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {

@@ -17,7 +17,7 @@ pub(super) fn check(text: &str) -> Result<(), TemplateError> {
     if let Some(found) = doubled_braces(text) {
         let name = found.trim_matches(['{', '}', ' ']);
         let field = if FIELDS.contains(&name.split(':').next().unwrap_or_default()) { name } else { "date" };
-        return Err(TemplateError::new(format!("holds {found}, which means the text itself"))
+        return Err(TemplateError::new(format!("contains {found}, which is literal text"))
             .hint(format!("write a field in single braces: {{{field}}}")));
     }
     match in_fields(text) {
@@ -237,16 +237,13 @@ mod tests {
         for (text, hint) in [
             (
                 "a-{{ ds }}.csv",
-                "holds {{ ds }}, which means the text itself; write a field in single braces: {date}",
+                "contains {{ ds }}, which is literal text; write a field in single braces: {date}",
             ),
             (
                 "a-{{date}}.csv",
-                "holds {{date}}, which means the text itself; write a field in single braces: {date}",
+                "contains {{date}}, which is literal text; write a field in single braces: {date}",
             ),
-            (
-                "{{job}}.csv",
-                "holds {{job}}, which means the text itself; write a field in single braces: {job}",
-            ),
+            ("{{job}}.csv", "contains {{job}}, which is literal text; write a field in single braces: {job}"),
             (
                 "a-$(date +%F).csv",
                 "contains a substitution that only a shell makes; write a field: {date} is the day of the run, {date:%Y%m} \
