@@ -2,7 +2,7 @@
 
 mod job;
 mod org;
-mod set;
+pub(crate) mod set;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::config::{Config, Settings};
 use crate::error::{Exit, Failure};
 use crate::export::{self, Edges};
 use crate::human::counted;
+use crate::job::ObjectName;
 use crate::org::OrgName;
 use crate::report::RunId;
 use crate::state::State;
@@ -162,7 +163,7 @@ pub struct Check<'c> {
     /// Whether to check every org, or only those of the selected jobs.
     pub every_org: bool,
     /// Only the export of this object, if the jobs are sets.
-    pub object: Option<&'c str>,
+    pub object: Option<&'c ObjectName>,
     /// Whether to send no requests.
     pub offline: bool,
     /// The edges. Each request is sent once, so temporary problems show up.

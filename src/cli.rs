@@ -260,7 +260,7 @@ async fn act(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
         Command::Whoami(arguments) => whoami::whoami(&arguments, &context).await,
         Command::Token(arguments) => token::token(&arguments, &context).await,
         Command::Keygen(arguments) => keygen::keygen(&arguments),
-        Command::Init(arguments) => init::init(&arguments, &context),
+        Command::Init(arguments) => init::init(&arguments, &context).await,
         Command::Schema(arguments) => Ok(schema::schema(&arguments)),
         Command::Completions(arguments) => shell::completions(&arguments),
         Command::Man(arguments) => man::man(&arguments),

@@ -388,6 +388,6 @@ pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// The failure of something that the code rules out.
-fn bug(what: &str) -> Failure {
+pub(crate) fn bug(what: &str) -> Failure {
     Failure::new(Exit::General, format!("a bug in sfexport: {what}"))
 }

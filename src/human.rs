@@ -26,6 +26,17 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
+/// `408 objects, 2 failed, 3 skipped`: what a run did with the objects of a set.
+pub(crate) fn objects(exported: u64, failed: u64, skipped: u64) -> String {
+    let mut text = counted(exported, "object");
+    for (count, what) in [(failed, "failed"), (skipped, "skipped")] {
+        if count > 0 {
+            text.push_str(&format!(", {} {what}", number(count)));
+        }
+    }
+    text
+}
+
 /// What a run's number of records needs besides its warnings: why the org counted more, or none.
 pub(crate) fn count_note(report: &RunReport) -> Option<String> {
     match report.count? {
@@ -112,6 +123,8 @@ mod tests {
     fn figures_are_rounded_for_people() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(counted(1, "record"), "1 record");
+        assert_eq!(objects(1_408, 2, 0), "1,408 objects, 2 failed");
+        assert_eq!(objects(1, 0, 3), "1 object, 3 skipped");
         assert_eq!(
             [0, 999, 1_000, 1_949, 9_949, 9_950, 999_499, 999_500, 12_400_000, 1_000_000_000].map(bytes),
             ["0 B", "999 B", "1.0 kB", "1.9 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "12 MB", "1.0 GB"]

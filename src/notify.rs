@@ -116,7 +116,7 @@ impl Notifier {
 
     /// Records a run from the history. Call it with the newest run first.
     pub fn recall(&self, report: &RunReport) {
-        if let Some(has_failed) = has_failed(report.status) {
+        if let Some(has_failed) = has_failed(report.status).filter(|_| report.object.is_none()) {
             lock(&self.failed).entry(report.job.clone()).or_insert(has_failed);
         }
     }
@@ -241,7 +241,8 @@ impl Monitor for Notifier {
     fn notice(&self, _run: &RunId, event: &Event<'_>) {
         match event {
             Event::Began { job } => self.began(job),
-            Event::Ended { report } => self.ended(report),
+            // A set reports once for all its objects.
+            Event::Ended { report } if report.object.is_none() => self.ended(report),
             _ => {}
         }
     }
@@ -282,9 +283,13 @@ fn with_last(url: &SecretString, part: &str) -> SecretString {
 
 fn text(event: NotifyEvent, report: &RunReport) -> String {
     let RunReport { job, org, records, exit_status, .. } = report;
+    let of = match &report.set {
+        Some(set) => format!(" of {} objects", set.exported.saturating_add(set.carried_over)),
+        None => String::new(),
+    };
     match event {
-        NotifyEvent::Success => format!("{job} ({org}): {records} records exported"),
-        NotifyEvent::Recovery => format!("{job} ({org}) works again: {records} records exported"),
+        NotifyEvent::Success => format!("{job} ({org}): {records} records{of} exported"),
+        NotifyEvent::Recovery => format!("{job} ({org}) works again: {records} records{of} exported"),
         NotifyEvent::Failure | NotifyEvent::Cancelled => {
             let what = report.error.as_deref().unwrap_or_default();
             let hint = report.hint.as_deref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();

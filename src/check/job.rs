@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::org::Reached;
+use super::set::job_of_object;
 use super::{Check, Name, Outcome, Step, Teller};
 use crate::error::{Exit, Failure, plain};
 use crate::export::{self, Generated, RunError, Warning};
@@ -26,7 +27,7 @@ const OCCURRENCES: usize = 5;
 
 impl Check<'_> {
     pub(super) async fn job(&self, job: &Job, org: Option<&Reached>, tell: Teller<'_>) {
-        let of_object = match self.object.map(|object| self.job_of_object(job, object)).transpose() {
+        let of_object = match self.object.map(|object| job_of_object(job, object)).transpose() {
             Ok(of_object) => of_object,
             Err(failure) => return tell(Step::failed(Name::Objects, failure)),
         };

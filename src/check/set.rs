@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::org::Reached;
-use super::{Check, Name, Outcome, Step, Teller, counted};
+use super::{Check, Name, Outcome, Step, Teller};
 use crate::error::{Exit, Failure, plain};
-use crate::export::similar;
+use crate::export::{bug, check_object, similar};
+use crate::human::counted;
 use crate::job::output_path::collision;
 use crate::job::{Job, LeftOutReason, ObjectName, ObjectSet, ObjectTerm, Selection};
 use crate::salesforce::describe::ObjectSummary;
@@ -50,19 +51,6 @@ impl Check<'_> {
         }
     }
 
-    /// The job of one object of a set.
-    pub(super) fn job_of_object(&self, job: &Job, object: &str) -> Result<Job, Failure> {
-        let Some(set) = job.set() else {
-            let what = format!("the job {} does not export a set of objects", job.name);
-            return Err(Failure::new(Exit::Usage, what).hint("leave out --object"));
-        };
-        let name = ObjectName::parse(object).ok().filter(|name| set.includes(name.as_str()).is_some());
-        name.and_then(|name| job.of_object(&name)).ok_or_else(|| {
-            let what = format!("the set of the job {} does not include \"{object}\"", job.name);
-            Failure::new(Exit::Usage, what).hint(format!("name an object of its list: {set}"))
-        })
-    }
-
     /// The failure of two objects whose paths are one file where names differ by more than case.
     fn colliding(&self, job: &Job, selection: &Selection) -> Option<Failure> {
         let paths: Vec<_> = selection
@@ -81,6 +69,15 @@ impl Check<'_> {
     }
 }
 
+/// The job of one object of a set.
+///
+/// # Errors
+/// If the job is not a set, or the set does not include the object.
+pub(super) fn job_of_object(job: &Job, object: &ObjectName) -> Result<Job, Failure> {
+    check_object(job, object)?;
+    job.of_object(object).ok_or_else(|| bug("a set without objects"))
+}
+
 /// An object to try the output with before the org's are known.
 fn sample(set: &ObjectSet) -> Option<ObjectName> {
     let named = set.terms().iter().find_map(|term| match term {
@@ -90,51 +87,61 @@ fn sample(set: &ObjectSet) -> Option<ObjectName> {
     named.or_else(|| ObjectName::parse("Account").ok())
 }
 
-/// What a set selects from an org's objects, with what is odd about it.
-fn selected(selection: &Selection, objects: &[ObjectSummary], username: &str) -> Vec<Step> {
-    let known = || objects.iter().map(|object| object.name.as_str());
-    let mut steps = Vec::new();
+/// `2 objects: Account, Contact; patterns leave out 3 not queryable`.
+pub(crate) fn summary(selection: &Selection) -> String {
+    let names: Vec<_> = selection.chosen.iter().map(|chosen| chosen.name.as_str()).collect();
+    let mut text = counted(names.len() as u64, "object");
+    if !names.is_empty() && names.len() <= MAX_NAMES {
+        text = format!("{text}: {}", names.join(", "));
+    }
     let mut left_out: BTreeMap<LeftOutReason, u64> = BTreeMap::new();
     for object in &selection.left_out {
         *left_out.entry(object.reason).or_default() += 1;
     }
-    let names: Vec<_> = selection.chosen.iter().map(|chosen| chosen.name.as_str()).collect();
-    let mut what = counted(names.len() as u64, "object");
-    if !names.is_empty() && names.len() <= MAX_NAMES {
-        what = format!("{what}: {}", names.join(", "));
-    }
     if !left_out.is_empty() {
-        let counts: Vec<_> =
-            left_out.iter().map(|(reason, number)| format!("{number} {}", reason.as_str())).collect();
-        what = format!("{what}; patterns leave out {}", counts.join(", "));
+        let counts: Vec<_> = left_out.iter().map(|(reason, number)| reason.counted(*number)).collect();
+        text = format!("{text}; patterns leave out {}", counts.join(", "));
     }
+    text
+}
+
+/// The failure of a set that selects nothing.
+pub(crate) fn nothing_selected(username: &str) -> Failure {
+    Failure::new(Exit::Query, format!("no object is selected of those that {username} may read"))
+        .hint("correct `objects`, or give the user read access (object permissions)")
+}
+
+/// The failure of a name that the org does not have, with the nearest one.
+pub(crate) fn missing<'o>(
+    name: &ObjectName,
+    known: impl Iterator<Item = &'o str>,
+    username: &str,
+) -> Failure {
+    let failure =
+        Failure::new(Exit::Query, format!("the org has no object \"{name}\" that {username} may read"));
+    failure.hint(match similar(name.as_str(), known) {
+        Some(near) => format!("write \"{near}\" in `objects`, or give {username} read access"),
+        None => format!("correct `objects`, or give {username} read access"),
+    })
+}
+
+/// What a set selects from an org's objects, with what is odd about it.
+fn selected(selection: &Selection, objects: &[ObjectSummary], username: &str) -> Vec<Step> {
+    let known = || objects.iter().map(|object| object.name.as_str());
+    let mut steps = Vec::new();
+    let names: Vec<_> = selection.chosen.iter().map(|chosen| chosen.name.as_str()).collect();
     let left_out: Vec<_> = selection
         .left_out
         .iter()
         .map(|object| json!({"object": plain(&object.name), "reason": object.reason.as_str()}))
         .collect();
     let step = match names.is_empty() {
-        true => Step::failed(
-            Name::Objects,
-            Failure::new(Exit::Query, format!("no object is selected of those that {username} may read"))
-                .hint("correct `objects`, or give the user read access (object permissions)"),
-        ),
-        false => Step::passed(Name::Objects, what),
+        true => Step::failed(Name::Objects, nothing_selected(username)),
+        false => Step::passed(Name::Objects, summary(selection)),
     };
     steps.push(step.fact("objects", names).fact("left_out", left_out));
     for name in &selection.missing {
-        let name = name.as_str();
-        let failure =
-            Failure::new(Exit::Query, format!("the org has no object \"{name}\" that {username} may read"));
-        steps.push(Step::failed(
-            Name::Objects,
-            match similar(name, known()) {
-                Some(near) => {
-                    failure.hint(format!("write \"{near}\" in `objects`, or give {username} read access"))
-                }
-                None => failure.hint(format!("correct `objects`, or give {username} read access")),
-            },
-        ));
+        steps.push(Step::failed(Name::Objects, missing(name, known(), username)));
     }
     for pattern in &selection.unmatched {
         let what = format!("\"{pattern}\" matches no object that {username} may read");
@@ -179,7 +186,7 @@ mod tests {
             steps(&["*"], &org),
             [(
                 Outcome::Passed,
-                "2 objects: Account, Contact; patterns leave out 2 not queryable, 1 change events".to_owned(),
+                "2 objects: Account, Contact; patterns leave out 2 not queryable, 1 change event".to_owned(),
                 None
             )]
         );

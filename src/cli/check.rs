@@ -7,6 +7,7 @@ use super::{Context, complete, human};
 use crate::check::{Check, Name, Outcome, Step};
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure, plain, plain_lines};
+use crate::job::ObjectName;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
@@ -14,8 +15,8 @@ pub(super) struct CheckArguments {
     #[arg(value_name = "JOB", add = complete::jobs())]
     jobs: Vec<String>,
     /// Only this object of the jobs' sets, with its columns, its query and its records
-    #[arg(long, value_name = "OBJECT")]
-    object: Option<String>,
+    #[arg(long, value_name = "OBJECT", value_parser = super::object_name, add = complete::objects())]
+    object: Option<ObjectName>,
     /// Ask no org: check only the configuration, keys, certificates, columns, outputs and schedules
     #[arg(long)]
     offline: bool,
@@ -41,7 +42,7 @@ pub(super) async fn check(arguments: &CheckArguments, context: &Context) -> Resu
     let check = Check {
         config: &config,
         every_org: everything,
-        object: arguments.object.as_deref(),
+        object: arguments.object.as_ref(),
         offline: arguments.offline,
         edges,
     };

@@ -24,7 +24,7 @@ pub(super) struct DescribeArguments {
     #[arg(value_name = "JOB", add = complete::jobs())]
     job: String,
     /// The object to describe, of a set of objects
-    #[arg(long, value_name = "OBJECT", value_parser = super::object_name)]
+    #[arg(long, value_name = "OBJECT", value_parser = super::object_name, add = complete::objects())]
     object: Option<ObjectName>,
     /// The org to ask, if not the job's
     #[arg(long, value_name = "NAME", add = complete::orgs())]

@@ -10,6 +10,7 @@ use super::{Context, complete, human, print, table};
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::report::RunReport;
+use crate::soql::generate::matches;
 use crate::state::{State, StateError};
 
 #[derive(Debug, Args)]
@@ -17,6 +18,9 @@ pub(super) struct HistoryArguments {
     /// Only the runs of this job; it may be gone from the configuration
     #[arg(value_name = "JOB", add = complete::jobs())]
     job: Option<String>,
+    /// The exports of these objects of sets instead of runs: a name or a pattern, such as '*__c'
+    #[arg(long, value_name = "OBJECT", add = complete::objects())]
+    object: Option<String>,
     /// Print each run's report as JSON, one object per line
     #[arg(long)]
     json: bool,
@@ -58,9 +62,14 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
     if let Some(job) = arguments.job.as_deref().filter(|job| jobs_are_known && !zones.contains_key(*job)) {
         known(job, &state, zones.keys().map(String::as_str))?;
     }
-    let wanted = |report: &Result<RunReport, StateError>| match (report, &arguments.job) {
-        (Ok(report), Some(job)) => report.job == *job,
-        _ => true,
+    let is_of_job = |report: &RunReport| arguments.job.as_ref().is_none_or(|job| report.job == *job);
+    let is_asked_for = |report: &RunReport| match (&arguments.object, &report.object) {
+        (None, None) => true,
+        (Some(pattern), Some(object)) => matches(pattern, object),
+        _ => false,
+    };
+    let wanted = |report: &Result<RunReport, StateError>| {
+        report.as_ref().map_or(true, |report| is_of_job(report) && is_asked_for(report))
     };
     let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
     let reports = state.history()?.filter(wanted).take(limit);
@@ -72,7 +81,10 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
     }
     let reports = reports.collect::<Result<Vec<_>, _>>()?;
     if reports.is_empty() {
-        print::line("no run yet");
+        print::line(match &arguments.object {
+            Some(object) => format!("no export of {object} by a set yet"),
+            None => "no run yet".to_owned(),
+        });
         return Ok(Exit::Success);
     }
     show(&reports, &zones, arguments.wide);
@@ -123,7 +135,15 @@ fn row(report: &RunReport, local: &TimeZone) -> Vec<String> {
         false => Default::default(),
     };
     let when = human::time(report.ended, local);
-    [when, report.job.clone(), result(report)].into_iter().chain(figures).collect()
+    [when, name(report), result(report)].into_iter().chain(figures).collect()
+}
+
+/// The job and, for one object of a set, the object.
+fn name(report: &RunReport) -> String {
+    match &report.object {
+        Some(object) => format!("{}: {object}", report.job),
+        None => report.job.clone(),
+    }
 }
 
 fn result(report: &RunReport) -> String {
@@ -146,7 +166,7 @@ fn wide_row(report: &RunReport, timezone: Option<&TimeZone>) -> Vec<String> {
     vec![
         utc(report.ended),
         timezone.map_or_else(|| "-".to_owned(), |timezone| in_zone(report.ended, timezone)),
-        report.job.clone(),
+        name(report),
         result(report),
         records,
         took,

@@ -1,4 +1,4 @@
-//! `sfexport init` writes a commented configuration and a first job.
+//! `sfexport init` writes a commented configuration and a first job, or a job with a set of objects.
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
@@ -8,9 +8,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::keygen::quoted;
-use super::{Context, print};
-use crate::config::{FILE_NAME, Key, Kind, Table, Unwritten, keys};
-use crate::error::{Exit, Failure};
+use super::token::logged_in;
+use super::{Context, complete, print};
+use crate::check;
+use crate::config::{self, FILE_NAME, Key, Kind, Table, Unwritten, keys};
+use crate::error::{Exit, Failure, plain};
+use crate::job::{JobName, ObjectSet, ObjectTerm};
+use crate::org::Org;
+use crate::salesforce::describe::ObjectSummary;
+use crate::salesforce::fault::Fault;
 
 #[derive(Debug, Args)]
 pub(super) struct InitArguments {
@@ -26,13 +32,30 @@ pub(super) struct InitArguments {
     /// The integration user's Salesforce username
     #[arg(long, value_name = "USERNAME")]
     username: Option<String>,
+    /// Only write a job that exports these objects: names, patterns ('*__c') and exclusions ('!*Share'). The configuration
+    /// must exist, because the org is asked for its objects
+    #[arg(long, value_name = "PATTERN", num_args = 1.., conflicts_with_all = ["dir", "login_url", "client_id", "username"])]
+    objects: Vec<String>,
+    /// The org to ask and to export from, if the configuration has several
+    #[arg(long, value_name = "NAME", requires = "objects", add = complete::orgs())]
+    org: Option<String>,
+    /// The name of the job with these objects
+    #[arg(long, value_name = "NAME", requires = "objects", default_value = "backup")]
+    job: String,
 }
 
 /// The name of the first job.
 const JOB: &str = "accounts";
 
 /// Writes missing files, and prints their names and the next steps. Existing files are not overwritten.
-pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn init(arguments: &InitArguments, context: &Context) -> Result<Exit, Failure> {
+    match arguments.objects.is_empty() {
+        true => files(arguments, context),
+        false => set(arguments, context).await,
+    }
+}
+
+fn files(arguments: &InitArguments, context: &Context) -> Result<Exit, Failure> {
     let config = match &context.common.config {
         Some(file) => file.clone(),
         None if arguments.dir == Path::new(".") => PathBuf::from(FILE_NAME),
@@ -87,6 +110,76 @@ pub(super) fn init(arguments: &InitArguments, context: &Context) -> Result<Exit,
     print::line(format!("  sfexport{flag} daemon"));
     print::line("      runs it every night, on its schedule; cron can start `run` instead");
     Ok(Exit::Success)
+}
+
+/// Writes a job with a set of objects, if the org has them.
+async fn set(arguments: &InitArguments, context: &Context) -> Result<Exit, Failure> {
+    let usage = |what: String, hint: &str| Failure::new(Exit::Usage, what).hint(hint);
+    let terms = arguments.objects.iter().map(|text| {
+        ObjectTerm::parse(text)
+            .map_err(|hint| usage(format!("{} does not select objects", quoted(text)), hint))
+    });
+    let objects = ObjectSet::new(terms.collect::<Result<_, _>>()?, Vec::new());
+    let job = JobName::parse(&arguments.job).map_err(|error| {
+        usage(format!("{} is not a job's name", quoted(&arguments.job)), &error.to_string())
+    })?;
+    let config = config::load(&context.sources()?, &config::Selection::NoJobs)?;
+    let path = config.settings.jobs_dir.join(format!("{job}.toml"));
+    let exists = |path: &Path| {
+        Failure::new(Exit::Output, format!("{} already exists", path.display()))
+            .hint("choose another name with --job")
+    };
+    if path.exists() {
+        return Err(exists(&path));
+    }
+    let login = logged_in(context, arguments.org.as_deref(), None).await?;
+    let known = context.unless_stopped(login.client.objects()).await?.map_err(Fault::into_failure)?;
+    let selection = objects.select(known.iter().map(ObjectSummary::facts));
+    let org = login.client.org();
+    let names = || known.iter().map(|object| object.name.as_str());
+    if let Some(name) = selection.missing.first() {
+        return Err(check::set::missing(name, names(), &org.username));
+    }
+    if selection.chosen.is_empty() {
+        return Err(check::set::nothing_selected(&org.username));
+    }
+    for pattern in &selection.unmatched {
+        let what = format!("{} matches no object that {} may read", quoted(pattern), org.username);
+        print::warning(context.common.log_format, None, &what);
+    }
+    create(&path, &set_job(arguments, &job, org)).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(&path),
+        _ => Failure::of_file(Exit::Output, "cannot write", &path, &error),
+    })?;
+    print::line(format!("wrote {}: {}", path.display(), plain(&check::set::summary(&selection))));
+    let flag = context.common.config.as_ref().map(|config| format!(" --config {}", config.display()));
+    let flag = flag.unwrap_or_default();
+    print::line("\nNext:");
+    print::line(format!("  sfexport{flag} check {job}"));
+    print::line(format!("  sfexport{flag} run {job}"));
+    Ok(Exit::Success)
+}
+
+/// The file of a job with a set of objects.
+fn set_job(arguments: &InitArguments, job: &JobName, org: &Org) -> String {
+    let objects: Vec<_> = arguments.objects.iter().map(|text| quoted(text)).collect();
+    let org = match &arguments.org {
+        Some(_) => format!("org      = {}\n", quoted(org.name.as_str())),
+        None => String::new(),
+    };
+    format!(
+        "# The job {job}: `sfexport check {job}` shows its objects, `sfexport run {job}` exports them now, and `sfexport daemon`\n\
+         # on their schedule. docs/configuration.md explains every key.\n\
+         objects  = [{}]\n\
+         output   = \"{{job}}/{{object}}.csv\"   # below output_root, as .csv or .jsonl\n\
+         {org}schedule = \"0 2 * * *\"   # minute, hour, day of month, month, day of week\n\
+         timezone = \"UTC\"   # for the schedule, such as \"Europe/Berlin\"\n\n\
+         #[objects_with.Account]   # keys of one of the objects\n\
+         #fields = [\"*\"]\n\
+         #where = \"IsDeleted = false\"\n\
+         #count_check = \"explain\"\n",
+        objects.join(", ")
+    )
 }
 
 /// Writes a new file, completely or not at all.
@@ -193,9 +286,8 @@ fn job_file() -> String {
             }
         }
     }
-    text.push_str("\n#[objects_with.Account]   # keys of one of `objects`\n");
-    for key in keys().filter(|key| key.table == Table::Object) {
-        commented(&mut text, key, key.name);
-    }
+    let of_object = keys().filter(|key| key.table == Table::Object).map(|key| format!("`{}`", key.name));
+    let of_object = of_object.collect::<Vec<_>>().join(", ");
+    let _ = writeln!(text, "\n# A table [objects_with.NAME] has keys for one of `objects`: {of_object}.");
     text
 }

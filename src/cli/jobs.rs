@@ -13,7 +13,7 @@ use crate::config::{self, Difference, Digests, Mistakes, Selection};
 use crate::daemon::LoadedConfig;
 use crate::error::{Exit, Failure};
 use crate::job::Job;
-use crate::report::RunReport;
+use crate::report::{RunReport, SetSummary};
 use crate::state::State;
 
 #[derive(Debug, Args)]
@@ -168,7 +168,8 @@ fn last_runs(state: &State, config: &LoadedConfig) -> Result<HashMap<String, Run
     let mut last = HashMap::new();
     for report in state.history()? {
         let report = report?;
-        if report.status.has_run() && !last.contains_key(&report.job) {
+        // A set has a report of its own.
+        if report.status.has_run() && report.object.is_none() && !last.contains_key(&report.job) {
             last.insert(report.job.clone(), report);
         }
         if last.len() == config.jobs.len() && config.jobs.keys().all(|job| last.contains_key(job.as_str())) {
@@ -218,12 +219,22 @@ fn row(
     };
     let result = match last {
         None => "-".to_owned(),
-        Some(report) if report.exit_status == 0 => human::counted(report.records, "record"),
-        Some(report) => format!("{} {}", report.status.as_str(), report.exit_status),
+        Some(report) => match (&report.set, report.exit_status) {
+            (Some(set), 0) => objects(set),
+            (Some(set), status) => format!("{} {status}: {}", report.status.as_str(), objects(set)),
+            (None, 0) => human::counted(report.records, "record"),
+            (None, status) => format!("{} {status}", report.status.as_str()),
+        },
     };
     let last = last.map_or_else(|| "never".to_owned(), |report| human::time(report.ended, &job.timezone));
     let org = several_orgs.then(|| job.org.to_string());
     [job.name.to_string()].into_iter().chain(org).chain([next, last, result]).collect()
+}
+
+/// `408 objects, 2 failed`.
+fn objects(set: &SetSummary) -> String {
+    let exported = set.exported.saturating_add(set.carried_over);
+    human::objects(exported, set.failed.len() as u64, set.skipped.len() as u64)
 }
 
 const WIDE_HEADINGS: [&str; 8] =
@@ -239,7 +250,11 @@ fn wide_row(job: &Job, snapshot: &JobSnapshot, last: Option<&RunReport>, now: Ti
     let result = last.map_or_else(
         || "-".to_owned(),
         |report| match report.exit_status {
-            0 => format!("{}, {} records", report.status.as_str(), report.records),
+            0 => {
+                let objects =
+                    report.set.as_ref().map(|set| format!(" of {}", objects(set))).unwrap_or_default();
+                format!("{}, {} records{objects}", report.status.as_str(), report.records)
+            }
             exit_status => {
                 let what = report.error.as_deref().unwrap_or_default();
                 format!("{} {exit_status}: {}", report.status.as_str(), table::on_one_line(what))

@@ -31,7 +31,7 @@ pub(super) struct ObjectsArguments {
 #[derive(Debug, Args)]
 pub(super) struct FieldsArguments {
     /// The object's API name
-    #[arg(value_name = "OBJECT")]
+    #[arg(value_name = "OBJECT", add = complete::objects())]
     object: String,
     /// The org to ask, if the configuration has several
     #[arg(long, value_name = "NAME", add = complete::orgs())]

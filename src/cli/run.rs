@@ -36,7 +36,7 @@ pub(super) struct RunArguments {
     #[arg(long)]
     all: bool,
     /// Export only this object of a set; neither the manifest nor notifications change
-    #[arg(long, value_name = "OBJECT", value_parser = super::object_name, conflicts_with_all = ["all", "metrics_file"])]
+    #[arg(long, value_name = "OBJECT", value_parser = super::object_name, add = complete::objects(), conflicts_with_all = ["all", "metrics_file"])]
     object: Option<ObjectName>,
     /// Print a report for each run as JSON, one object per line; of a set, one for each of its objects, then its own
     #[arg(long)]

@@ -891,6 +891,7 @@ fn column_rules(typed: &RawJob, format: Format) -> ColumnRules {
         // The reader of values has refused other texts.
         types: typed.types.iter().filter_map(typed_as).collect(),
         child_arrays_keep_names: format == Format::Jsonl,
+        is_for_several_objects: typed.objects.is_some(),
     }
 }
 

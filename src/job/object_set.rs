@@ -151,19 +151,28 @@ pub enum LeftOutReason {
 }
 
 impl LeftOutReason {
-    /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::NotQueryable, Self::Deprecated, Self::ChangeEvent, Self::External, Self::OddName];
+    /// So many objects, in words: `3 not queryable`, `1 change event`.
+    #[must_use]
+    pub fn counted(self, number: u64) -> String {
+        let noun = if number == 1 { "" } else { "s" };
+        match self {
+            Self::NotQueryable => format!("{number} not queryable"),
+            Self::Deprecated => format!("{number} deprecated"),
+            Self::ChangeEvent => format!("{number} change event{noun}"),
+            Self::External => format!("{number} external"),
+            Self::OddName => format!("{number} with unusual names"),
+        }
+    }
 
-    /// The reason in words, after a number of objects.
+    /// Its name for programs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::NotQueryable => "not queryable",
+            Self::NotQueryable => "not_queryable",
             Self::Deprecated => "deprecated",
-            Self::ChangeEvent => "change events",
+            Self::ChangeEvent => "change_event",
             Self::External => "external",
-            Self::OddName => "with unusual names",
+            Self::OddName => "odd_name",
         }
     }
 

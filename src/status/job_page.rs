@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::Snapshot;
 use super::html::{Column, document, message, records, result, second_line, table, time, time_and_distance};
 use super::page::{Standing, progress, took, zone_name};
-use super::run_history::{PastRun, clipped};
+use super::run_history::{MAX_OBJECTS, PastRun, PastSet, clipped};
 use super::run_stats::{JobRuns, MAX_RECENT_RUNS, OrgTraffic, RunStats};
 use crate::error::{plain, plain_lines};
 use crate::human;
@@ -50,6 +50,9 @@ pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<S
                 }
             }
             (facts(&standing, job, runs.orgs.get(&job_runs.org), snapshot.now))
+            @if let Some(set) = job_runs.last_of_all().and_then(|run| run.set.as_ref()) {
+                (objects(name, set))
+            }
             (source(job))
             section { h2 { "Last runs" } (past_runs(name, job_runs, snapshot.now)) }
         }
@@ -203,6 +206,32 @@ fn source(job: &Job) -> Markup {
     }
 }
 
+/// The objects that the last run of a set did not export, the failed ones first.
+fn objects(name: &str, set: &PastSet) -> Markup {
+    const COLUMNS: [Column; 3] = [("Object", "name"), ("Result", "result"), ("Message", "message")];
+    let failures = set.failures.iter().map(|object| (object, "failed", "bad"));
+    let skips = set.skips.iter().map(|object| (object, "skipped", "soft"));
+    let rows = failures.chain(skips).map(|(object, result, class)| {
+        [html! { (object.name) }, html! { b class=(class) { (result) } }, message(Some(&object.reason), None)]
+    });
+    let are_more = set.failed > MAX_OBJECTS as u64 || set.skipped > MAX_OBJECTS as u64;
+    html! {
+        section {
+            h2 { "Objects" }
+            p { "In the last run: " (set.in_words()) "." }
+            @if set.failed + set.skipped > 0 {
+                (table("Objects that were not exported", COLUMNS, rows))
+            }
+            @if are_more {
+                p.soft { "These are the first " (MAX_OBJECTS) " of each kind." }
+            }
+            p.soft {
+                code { "sfexport history " (name) " --object NAME" } " shows the runs of one object."
+            }
+        }
+    }
+}
+
 fn past_runs(name: &str, job: &JobRuns, now: Timestamp) -> Markup {
     const COLUMNS: [Column; 6] = [
         ("Started", "time"),
@@ -242,6 +271,7 @@ fn past_run(run: &PastRun, timezone: &TimeZone, now: Timestamp) -> [Markup; 6] {
         html! { (took(run)) },
         html! {
             (records(run))
+            @if let Some(set) = &run.set { (second_line(&set.in_words())) }
             @if let Some(note) = &run.count_note { (second_line(note)) }
         },
         html! { (size) },

@@ -94,6 +94,22 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
         "Records that the last run wrote; NaN if there was none.",
         &|_, job| last(job, &|report| report.records as f64),
     );
+    text.family(
+        "last_run_objects",
+        "gauge",
+        "Objects of a set by what the last run did with them; NaN where there was none.",
+    );
+    for (name, job) in runs.jobs.iter().filter(|(_, job)| job.is_set) {
+        let set = job.last.as_deref().and_then(|run| run.set.as_ref());
+        for (result, count) in [
+            ("exported", set.map(|set| set.exported)),
+            ("skipped", set.map(|set| set.skipped)),
+            ("failed", set.map(|set| set.failed)),
+        ] {
+            let labels = [("job", name.as_str()), ("org", job.org.as_str()), ("result", result)];
+            text.sample("last_run_objects", &labels, count.map_or(f64::NAN, |count| count as f64));
+        }
+    }
     text.family("run_duration_seconds", "summary", "How long runs took.");
     for (name, job) in &runs.jobs {
         let labels = [("job", name.as_str()), ("org", job.org.as_str())];

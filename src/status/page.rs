@@ -248,7 +248,10 @@ impl<'a> Overview<'a> {
             [
                 self.name_of(standing),
                 self.last_run(standing),
-                html! { (last.map(records).unwrap_or_default()) },
+                html! {
+                    (last.map(records).unwrap_or_default())
+                    @if let Some(set) = last.and_then(|run| run.set.as_ref()) { (second_line(&set.in_words())) }
+                },
                 html! { (last.map(took).unwrap_or_default()) },
                 standing.next_run(self.now),
                 schedule(standing.job),

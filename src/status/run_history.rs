@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::error::{plain, plain_lines};
 use crate::human;
-use crate::report::{RunId, RunReport, RunStatus};
+use crate::report::{FailedObject, RunId, RunReport, RunStatus, SetSummary};
 
 /// The most characters that are kept of an error. Whoever wants all of it finds it in the history.
 const MAX_ERROR_CHARS: usize = 1_000;
@@ -14,6 +14,12 @@ const MAX_NOTE_CHARS: usize = 300;
 
 /// How many warnings are kept.
 const MAX_WARNINGS: usize = 5;
+
+/// How many failed and how many skipped objects of a set are kept.
+pub(super) const MAX_OBJECTS: usize = 50;
+
+/// The most characters that are kept of an object's name; Salesforce's are shorter.
+const MAX_NAME_CHARS: usize = 100;
 
 /// A run that has ended, or an occurrence that was not run. A report without what no page shows: the columns of a
 /// thousand jobs are megabytes.
@@ -37,6 +43,56 @@ pub(super) struct PastRun {
     pub(super) count_note: Option<String>,
     /// Of all files that were published.
     pub(super) bytes: u64,
+    /// What became of the objects of a set.
+    pub(super) set: Option<PastSet>,
+}
+
+/// What became of the objects of a set: how many, and of those that were not exported some, with the reason.
+#[derive(Debug)]
+pub(super) struct PastSet {
+    /// Objects that are exported, those of earlier attempts too.
+    pub(super) exported: u64,
+    pub(super) failed: u64,
+    pub(super) skipped: u64,
+    pub(super) failures: Vec<PastObject>,
+    pub(super) skips: Vec<PastObject>,
+}
+
+impl PastSet {
+    /// How many objects there were, in words.
+    pub(super) fn in_words(&self) -> String {
+        human::objects(self.exported, self.failed, self.skipped)
+    }
+}
+
+/// An object that was not exported.
+#[derive(Debug)]
+pub(super) struct PastObject {
+    pub(super) name: String,
+    pub(super) reason: String,
+}
+
+impl From<&SetSummary> for PastSet {
+    fn from(set: &SetSummary) -> Self {
+        let object = |name: &str, reason: &str| PastObject {
+            name: clipped(&plain(name), MAX_NAME_CHARS),
+            reason: clipped(&plain_lines(reason), MAX_NOTE_CHARS),
+        };
+        let failure =
+            |failed: &FailedObject| object(&failed.object, failed.error.as_deref().unwrap_or_default());
+        Self {
+            exported: set.exported.saturating_add(set.carried_over),
+            failed: set.failed.len() as u64,
+            skipped: set.skipped.len() as u64,
+            failures: set.failed.iter().take(MAX_OBJECTS).map(failure).collect(),
+            skips: set
+                .skipped
+                .iter()
+                .take(MAX_OBJECTS)
+                .map(|skipped| object(&skipped.object, &skipped.reason))
+                .collect(),
+        }
+    }
 }
 
 impl From<&RunReport> for PastRun {
@@ -57,6 +113,7 @@ impl From<&RunReport> for PastRun {
             total: report.total,
             count_note: human::count_note(report),
             bytes: report.files.iter().fold(report.bytes, |sum, file| sum.saturating_add(file.bytes)),
+            set: report.set.as_ref().map(PastSet::from),
         }
     }
 }
@@ -81,7 +138,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::{PastRun, clipped};
-    use crate::report::{CountResult, RunId, RunReport};
+    use crate::report::{CountResult, RunId, RunReport, SetSummary, SkippedObject};
 
     #[test]
     fn a_text_is_clipped_by_characters() {
@@ -99,7 +156,13 @@ mod tests {
         report.warnings = vec!["\u{1b}[2K".repeat(1_000); 1_000];
         report.count = Some(CountResult::DeletedMeanwhile);
         report.deleted_meanwhile = 1_234;
+        let skipped = SkippedObject { object: "A".repeat(1_000), reason: "\u{202e}x".repeat(1_000) };
+        report.set = Some(SetSummary { skipped: vec![skipped; 1_000], ..SetSummary::default() });
         let run = PastRun::from(&report);
+        let set = run.set.unwrap();
+        assert_eq!((set.skipped, set.skips.len()), (1_000, 50));
+        assert_eq!(set.skips[0].name.chars().count(), 101);
+        assert!(set.skips[0].reason.starts_with("\\u{202e}x") && set.skips[0].reason.chars().count() == 301);
         let error = run.error.unwrap();
         assert_eq!(error.chars().count(), 1_001);
         assert!(error.starts_with("\\u{202e}x\\u{202e}x"));

@@ -51,6 +51,8 @@ pub(super) struct JobRuns {
     pub(super) schedule: Option<String>,
     pub(super) timezone: TimeZone,
     pub(super) enabled: bool,
+    /// Whether it is a set of objects. Runs of single objects are not runs of the job.
+    pub(super) is_set: bool,
     /// Whether its runs of the past are known, or being read.
     is_recalled: bool,
     /// By [`RESULTS`].
@@ -74,6 +76,7 @@ impl JobRuns {
             schedule: None,
             timezone: TimeZone::UTC,
             enabled: true,
+            is_set: false,
             is_recalled: false,
             results: [0; RESULTS.len()],
             runs: 0,
@@ -151,8 +154,8 @@ impl RunStats {
             runs.orgs.entry(org.clone()).or_default();
             let known = previous.remove(&name);
             let known = known.unwrap_or_else(JobRuns::new);
-            let timezone = job.timezone.clone();
-            runs.jobs.insert(name, JobRuns { org, schedule, timezone, enabled: job.enabled, ..known });
+            let (timezone, enabled, is_set) = (job.timezone.clone(), job.enabled, job.set().is_some());
+            runs.jobs.insert(name, JobRuns { org, schedule, timezone, enabled, is_set, ..known });
         }
         let Runs { jobs, orgs, .. } = &mut *runs;
         orgs.retain(|org, _| jobs.values().any(|job| job.org == *org));
@@ -172,7 +175,7 @@ impl RunStats {
     pub fn recall(&self, report: &RunReport) {
         let mut runs = self.runs();
         let Runs { jobs, failures, orgs, .. } = &mut *runs;
-        let Some(job) = jobs.get_mut(&report.job) else { return };
+        let Some(job) = jobs.get_mut(&report.job).filter(|_| report.object.is_none()) else { return };
         // One that has run since it was added knows its last runs.
         let is_known = job.recent.iter().any(|known| known.run_id == report.run_id);
         let is_recent = job.recent.len() < MAX_RECENT_RUNS && !is_known;
@@ -211,7 +214,7 @@ impl RunStats {
     /// Learns from a run that another process did meanwhile, or that is known already. The pages show it; nothing is counted.
     pub fn learn(&self, report: &RunReport) {
         let mut runs = self.runs();
-        let Some(job) = runs.jobs.get_mut(&report.job) else { return };
+        let Some(job) = runs.jobs.get_mut(&report.job).filter(|_| report.object.is_none()) else { return };
         if job.recent.iter().any(|known| known.run_id == report.run_id) {
             return;
         }
@@ -279,6 +282,20 @@ fn class(status: Option<u16>) -> usize {
 
 impl Runs {
     fn ended(&mut self, report: &RunReport) {
+        if !self.jobs.contains_key(&report.job) {
+            return;
+        }
+        if report.object.is_none() {
+            self.job_ended(report);
+        }
+        if let Some(org) = self.orgs.get_mut(&report.org).filter(|_| report.status.has_run()) {
+            org.api_calls += report.api_calls;
+            org.logins += report.logins;
+            org.api_limit = report.api_limit.or(org.api_limit);
+        }
+    }
+
+    fn job_ended(&mut self, report: &RunReport) {
         let Some(job) = self.jobs.get_mut(&report.job) else { return };
         if let Some(place) = RESULTS.iter().position(|result| *result == report.status) {
             job.results[place] += 1;
@@ -300,11 +317,6 @@ impl Runs {
             self.failures.push_front((report.job.clone(), run));
             self.failures.truncate(MAX_FAILURES);
         }
-        if let Some(org) = self.orgs.get_mut(&report.org) {
-            org.api_calls += report.api_calls;
-            org.logins += report.logins;
-            org.api_limit = report.api_limit.or(org.api_limit);
-        }
     }
 }
 
@@ -325,6 +337,22 @@ mod tests {
         let mut report = RunReport::begun("a", "default", RunId::new(started, 0), started);
         report.status = status;
         report
+    }
+
+    #[test]
+    fn an_object_of_a_set_is_not_a_run_of_the_job() {
+        let stats = stats();
+        let mut object = report(5, RunStatus::Failed);
+        object.object = Some("Account".to_owned());
+        object.api_calls = 7;
+        stats.runs().orgs.entry("default".to_owned()).or_default();
+        stats.recall(&object);
+        stats.learn(&object);
+        stats.notice(&object.run_id, &Event::Ended { report: &object });
+        let runs = stats.runs();
+        assert!(runs.jobs["a"].last_of_all().is_none() && runs.failures.is_empty());
+        assert_eq!(runs.jobs["a"].results, [0; 5]);
+        assert_eq!(runs.orgs["default"].api_calls, 7);
     }
 
     fn stats() -> RunStats {

@@ -19,6 +19,8 @@ pub struct ColumnRules {
     pub types: Vec<(String, FieldType)>,
     /// Whether a column that holds the records of a child query keeps the relationship's name: it does in JSON Lines.
     pub child_arrays_keep_names: bool,
+    /// Whether a rule may be for no column: the rules of a set are for whichever objects have such a column.
+    pub is_for_several_objects: bool,
 }
 
 /// How the names of columns are derived from those of the query.
@@ -151,14 +153,14 @@ impl Columns {
     /// # Errors
     /// If a rule is for a column that does not exist, or two columns of a file would have the same name.
     pub fn with_rules(mut self, rules: &ColumnRules) -> Result<Self, ColumnError> {
-        if *rules
-            == (ColumnRules { child_arrays_keep_names: rules.child_arrays_keep_names, ..Default::default() })
-        {
+        if !rules.rename() && rules.types.is_empty() {
             return Ok(self);
         }
         let mut application = Application::of(rules);
         application.apply(&mut self, true)?;
-        application.all_used(&self)?;
+        if !rules.is_for_several_objects {
+            application.all_used(&self)?;
+        }
         Ok(self)
     }
 
@@ -373,6 +375,7 @@ mod tests {
         renames: Vec::new(),
         types: Vec::new(),
         child_arrays_keep_names: false,
+        is_for_several_objects: false,
     };
 
     #[test]
