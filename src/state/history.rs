@@ -129,6 +129,10 @@ pub(super) fn append(directory: &Path, report: &RunReport, patience: Duration) -
         // Such a line would not be read back. Only the list of columns can be this long, and the output has it too.
         line = serde_json::to_vec(&without_columns(report)).map_err(damaged)?;
     }
+    if line.len() >= MAX_LINE {
+        // A set with thousands of objects. The report of each that failed has the whole message.
+        line = serde_json::to_vec(&with_short_reasons(without_columns(report))).map_err(damaged)?;
+    }
     line.push(b'\n');
     let _lock = writers_lock(directory, patience)?;
     let file = open_to_append(&path)?;
@@ -141,6 +145,22 @@ fn without_columns(report: &RunReport) -> RunReport {
     report.columns.clear();
     report.soql = None;
     report.files.iter_mut().for_each(|file| file.columns.clear());
+    report
+}
+
+/// The report with the beginnings of what is said about the objects of a set.
+fn with_short_reasons(mut report: RunReport) -> RunReport {
+    const MAX_CHARS: usize = 40;
+    let shorten = |text: &mut String| {
+        if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
+            text.truncate(end);
+            text.push('…');
+        }
+    };
+    if let Some(set) = &mut report.set {
+        set.skipped.iter_mut().for_each(|skipped| shorten(&mut skipped.reason));
+        set.failed.iter_mut().filter_map(|failed| failed.error.as_mut()).for_each(shorten);
+    }
     report
 }
 

@@ -600,6 +600,27 @@ fn pruning_keeps_the_last_run_of_each_org_and_object() {
 }
 
 #[test]
+fn a_set_with_thousands_of_failures_stays_in_the_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path()).unwrap();
+    let started = Timestamp::from_second(1_795_309_200).unwrap();
+    let mut report = RunReport::begun("backup", "default", RunId::new(started, 1), started);
+    let failed = |number: usize| crate::report::FailedObject {
+        object: format!("Object{number}__c"),
+        exit_status: 69,
+        error: Some("ä".repeat(500)),
+    };
+    let failed: Vec<_> = (0..5_000).map(failed).collect();
+    report.set = Some(crate::report::SetSummary { failed, ..Default::default() });
+    state.append(&report).unwrap();
+    let read = state.history().unwrap().next().unwrap().unwrap();
+    let set = read.set.unwrap();
+    assert_eq!(set.failed.len(), 5_000);
+    assert_eq!(set.failed[4_999].object, "Object4999__c");
+    assert_eq!(set.failed[0].error.as_deref(), Some(format!("{}…", "ä".repeat(40)).as_str()));
+}
+
+#[test]
 fn a_line_too_long_for_a_report_is_passed_over_and_pruned() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);
