@@ -95,13 +95,13 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
     })?;
     directory.configure(&org)?;
     print::line(format!(
-        "Its key pair:     {} and {}",
+        "Key pair:       {} and {}",
         directory.show("server.key"),
         directory.show("server.crt")
     ));
-    print::line(format!("The embedded org: {}, with {} accounts", org.url(), arguments.records));
+    print::line(format!("Embedded org:   {}, with {} accounts", org.url(), arguments.records));
     print::line(format!(
-        "A configuration: {}, and five jobs in {}",
+        "Configuration:  {}, and five jobs in {}",
         directory.show("sfexport.toml"),
         directory.show("jobs")
     ));
