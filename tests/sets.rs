@@ -322,7 +322,7 @@ fn fields_that_come_and_go_keep_the_order_of_the_others() {
     run();
     assert_eq!(header(), "Name,Site,AccountNumber,Active__c,AnnualRevenue");
     at.org().add_field("Account", "Added__c");
-    run().says(&["backup: Account: the columns are not those of the last successful run: new: Added__c"]);
+    run().says(&["backup: Account: the columns have changed since the last successful run: new: Added__c"]);
     assert_eq!(header(), "Name,Site,AccountNumber,Active__c,AnnualRevenue,Added__c");
     at.org().remove_field("Account", "Active__c");
     run().says(&["gone: Active__c"]);
