@@ -224,6 +224,7 @@ async fn carry_through(run: &mut Run, edges: &Arc<Edges>, stop: &Stop) -> Outcom
     let is_heard = run.part.as_ref().is_none_or(|part| !part.is_reported_by_set);
     let mut report = RunReport::begun(job.name.as_str(), run.org.name.as_str(), run.id.clone(), clock.now());
     report.object = job.object.as_ref().map(ToString::to_string);
+    report.settings = job.object.is_some().then(|| job.digest());
     report.scheduled = run.scheduled;
     report.format = Some(job.format.as_str().to_owned());
     report.path = Some(run.output.location().to_string());
@@ -260,7 +261,7 @@ async fn carry_through(run: &mut Run, edges: &Arc<Edges>, stop: &Stop) -> Outcom
         Ok(columns) => (columns, None),
         Err(error) => (None, Some(error)),
     };
-    if run.extent == Extent::Whole && !set::is_skipped(run, error.as_ref()) {
+    if run.extent == Extent::Whole && !set::is_skipped(run, &report, error.as_ref()) {
         blocking(|| record(&mut report, edges, error.as_ref()));
     }
     drop(locks);

@@ -2,6 +2,7 @@
 //! reads it from what a user wrote.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -160,6 +161,16 @@ impl Job {
             manifest: Manifest::None,
             ..self.clone()
         })
+    }
+
+    /// A digest of everything that decides where its file is and what is in it, apart from the time. It may differ between
+    /// versions of sfexport.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let Self { source, all_rows, count_check, output, format, shape, .. } = self;
+        let mut hasher = DefaultHasher::new();
+        format!("{source:?} {all_rows} {count_check:?} {output:?} {format:?} {shape:?}").hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
     }
 
     /// The path of its manifest; `None` if it writes none.

@@ -1,7 +1,8 @@
 //! Where exports go. An output appears whole or not at all: it is staged, sealed and published, and discarded if dropped
 //! before that. `encode` decides what is written, `export` when it is published.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -289,6 +290,29 @@ pub fn write_failure(error: io::Error) -> Failure {
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether there is a regular file at the path, with the content of this SHA-256 in hexadecimal digits.
+#[must_use]
+pub fn is_file_of(path: &Path, sha256: &str) -> bool {
+    let digest = || -> io::Result<String> {
+        let mut file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let (mut digest, mut buffer) = (digest::Context::new(&digest::SHA256), vec![0; 1 << 16]);
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(hex(digest.finish().as_ref())),
+                read => digest.update(&buffer[..read]),
+            }
+        }
+    };
+    digest().is_ok_and(|found| found == sha256)
+}
+
 /// Counts and hashes what is written, so the report needs no second pass.
 #[derive(Clone)]
 struct Tally {
@@ -308,8 +332,7 @@ impl Tally {
 
     fn published(&self, location: Location) -> Published {
         let digest = self.digest.clone().finish();
-        let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        Published { location, bytes: self.bytes, sha256, warnings: Vec::new() }
+        Published { location, bytes: self.bytes, sha256: hex(digest.as_ref()), warnings: Vec::new() }
     }
 }
 

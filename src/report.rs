@@ -101,6 +101,10 @@ pub struct RunReport {
     /// What became of the objects, if the job is a set of objects.
     #[serde(default)]
     pub set: Option<SetSummary>,
+    /// A digest of the settings that decide what is in the file, for an object of a set: a retry exports the object again
+    /// if they have changed.
+    #[serde(default)]
+    pub settings: Option<String>,
 }
 
 impl RunReport {
@@ -142,6 +146,7 @@ impl RunReport {
             api_limit: None,
             warnings: Vec::new(),
             set: None,
+            settings: None,
         }
     }
 }
@@ -381,7 +386,7 @@ mod tests {
                 r#""started":"2026-11-22T01:00:00Z","ended":"2026-11-22T01:00:00Z","status":"failed","#,
                 r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"soql":null,"records":0,"total":null,"count":null,"deleted_meanwhile":0,"#,
                 r#""bytes":0,"sha256":null,"columns":[],"files":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
-                r#""restarts":0,"api_limit":null,"warnings":[],"set":null}"#,
+                r#""restarts":0,"api_limit":null,"warnings":[],"set":null,"settings":null}"#,
             )
         );
     }

@@ -108,7 +108,8 @@ impl OrgClient {
                 let at = missing.next().ok_or_else(not_as_many)?;
                 // Another thread to take over the network costs more than reading most descriptions.
                 let is_long = results.held() > MAX_READ_AT_ONCE;
-                let mut read = || results.next(|inner| self.read_description(&inner));
+                let asked = batch.objects[at];
+                let mut read = || results.next(|inner| self.read_description(&inner, asked));
                 let described = if is_long { blocking(read) } else { read() }?;
                 match described {
                     Some(Ok(description)) => {
@@ -137,12 +138,17 @@ impl OrgClient {
         Ok(faults)
     }
 
-    fn read_description(&self, inner: &InnerResponse<'_>) -> Described {
+    fn read_description(&self, inner: &InnerResponse<'_>, asked: &str) -> Described {
         if inner.status != 200 {
             let head = Head::of_status(inner.status);
             return Err(fault::read(&head, inner.body(), SUBJECT, &self.org.api_version));
         }
         match describe::read(inner.body()) {
+            // Results in another order would put the records of one object into the file of another.
+            Some(description) if !description.name.eq_ignore_ascii_case(asked) => Err(Fault::new(
+                FaultKind::Truncated,
+                format!("the org described \"{}\" where \"{asked}\" was asked for", description.name),
+            )),
             Some(description) => Ok(description.of_fields()),
             None => Err(unreadable(SUBJECT)),
         }

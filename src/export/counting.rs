@@ -198,7 +198,8 @@ impl Counting {
             CountCheck::Strict => "set count_check = \"explain\" if rows may be deleted while the job runs",
             _ if !pass.can_restart => "write to a file, for which the query can start over",
             _ => {
-                "run it again; if the org miscounts this object each time, set count_check = \"warn\" in a job for it alone"
+                "run it again; if the org miscounts this object each time, set count_check = \"warn\" for it alone, in a separate \
+                 job or in [objects_with.NAME]"
             }
         };
         Verdict::Decided(Decision::Incomplete(shortfall(pass).hint(hint)))

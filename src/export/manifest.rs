@@ -60,7 +60,7 @@ pub(super) fn files_of(report: &RunReport, object: Option<&str>, columns: &Colum
 
 fn typed(columns: &Columns) -> Vec<ManifestColumn> {
     let types = columns.types().iter().map(|of| of.map(|field_type| field_type.to_string()));
-    let columns = columns.names().iter().zip(types);
+    let columns = columns.output_names().iter().zip(types);
     columns.map(|(name, column_type)| ManifestColumn { name: name.clone(), column_type }).collect()
 }
 

@@ -102,8 +102,7 @@ pub(super) async fn carry_out(
     let stages = blocking(|| stage(&outputs, id, remembered))?;
     let spool = Spool::new(edges.scratch_dir.clone(), id.clone());
     let mut writer = WriterThread::start(&steps.job, Arc::clone(&plan.columns), stages, spool)?;
-    let transferred =
-        interrupt.unless(rest::transfer(&client, &steps.job, &plan, &mut writer, &mut report.restarts)).await;
+    let transferred = interrupt.unless(rest::transfer(&client, &steps.job, &plan, &mut writer, report)).await;
     let written = steps.end_writer(writer, transferred).await;
     // Of an object that a set may do without the org's own words are enough.
     let written = match part {

@@ -24,7 +24,7 @@ use crate::client::OrgClient;
 use crate::clock::{Clock, log_seconds};
 use crate::error::{Exit, Failure};
 use crate::job::output_path::{Fields, collision};
-use crate::job::{Job, ObjectName, ObjectSet, Selection};
+use crate::job::{Inclusion, Job, ObjectName, ObjectSet, Selection};
 use crate::key;
 use crate::monitor::Event;
 use crate::org::Org;
@@ -145,6 +145,16 @@ impl SetRun {
             }
             described => described?.of_fields(),
         };
+        let listed: Result<_, RunError> = interrupt.unless(client.objects()).await;
+        let selection = self.set()?.select(listed?.iter().map(ObjectSummary::facts));
+        if let Some(left_out) =
+            selection.left_out.iter().find(|left_out| left_out.name.eq_ignore_ascii_case(object.as_str()))
+        {
+            let what = format!("patterns leave out \"{}\": {}", left_out.name, left_out.reason.as_str());
+            return Err(Failure::new(Exit::Query, what)
+                .hint(format!("add \"{}\" to `objects` in {}", left_out.name, self.place()))
+                .into());
+        }
         let slot: Result<_, RunError> =
             interrupt.unless(async { Ok::<_, Failure>(edges.slots.take(&self.org.name).await) }).await;
         let _slot = slot?;
@@ -171,13 +181,16 @@ impl SetRun {
         client.report(report);
         let Selected { selection, holes, earlier, manifest } = selected?;
         if self.start.extent == Extent::Login {
+            if let Some(failure) = self.first_failure(&holes, &selection.missing) {
+                return Err(failure.into());
+            }
             self.check_outputs(&selection)?;
             report.path = manifest.map(|path| path.display().to_string());
             return Ok(());
         }
         let of = selection.chosen.len() + holes.len() + selection.missing.len();
         let carried_over = earlier.exported_objects(selection.chosen.iter().map(|chosen| &chosen.name));
-        let mut work = Work::new(of, carried_over, earlier.skipped_objects(&selection.chosen));
+        let mut work = Work::new(of, carried_over);
         let gone = holes.iter().map(|name| (name, self.gone(name)));
         for (name, failure) in gone.chain(selection.missing.iter().map(|name| (name, self.missing(name)))) {
             blocking(|| self.failed(name, failure.into(), edges, &mut work));
@@ -189,6 +202,12 @@ impl SetRun {
         ended?;
         if !work.failed().is_empty() {
             return Err(self.failure(work.failed(), of, work.hint()).into());
+        }
+        if work.is_empty() {
+            let what = "the org refuses to export any of the objects";
+            return Err(Failure::new(Exit::Query, what)
+                .hint(format!("give {} read access to the objects, or correct `objects`", self.org.username))
+                .into());
         }
         let Some(path) = manifest else { return Ok(()) };
         let org_id = client.organization_id().await;
@@ -219,7 +238,12 @@ impl SetRun {
         let listed: Result<_, RunError> = interrupt.unless(client.objects()).await;
         let selection = set.select(listed?.iter().map(ObjectSummary::facts));
         let manifest = self.manifest_path()?;
-        let earlier = blocking(|| Earlier::look(self, edges))?;
+        let mut earlier = blocking(|| Earlier::look(self, edges))?;
+        let verifying = async {
+            earlier.verify().await;
+            Ok::<_, Failure>(())
+        };
+        interrupt.unless::<_, _, RunError>(verifying).await?;
         let holes = holes(set, &selection, &earlier);
         self.check(&selection, manifest.as_ref(), report)?;
         if selection.chosen.is_empty() && holes.is_empty() && selection.missing.is_empty() {
@@ -333,8 +357,8 @@ impl SetRun {
             format!("the org no longer has an object \"{object}\" that {username} may query; it was exported before"),
         )
         .hint(format!(
-            "give {username} read access to it, or add \"!{object}\" to `objects` in {} to do without it",
-            self.place()
+            "give {username} read access to it, or {} to do without it",
+            self.exclusion_of(object)
         ))
     }
 
@@ -348,6 +372,21 @@ impl SetRun {
                 self.place()
             ),
         )
+    }
+
+    /// How to take an object out of the set.
+    fn exclusion_of(&self, object: &ObjectName) -> String {
+        let inclusion = self.job.set().and_then(|set| set.includes(object.as_str()));
+        let place = self.place();
+        match inclusion {
+            Some(Inclusion::ByName) => format!("remove \"{object}\" from `objects` in {place}"),
+            _ => format!("add \"!{object}\" to `objects` in {place}"),
+        }
+    }
+
+    fn first_failure(&self, holes: &[ObjectName], missing: &[ObjectName]) -> Option<Failure> {
+        let gone = holes.first().map(|object| self.gone(object));
+        gone.or_else(|| missing.first().map(|object| self.missing(object)))
     }
 
     fn place(&self) -> String {

@@ -1,8 +1,7 @@
-//! What other runs of a set did: which objects were ever exported, and which an earlier attempt of the same occurrence
-//! has settled.
+//! What other runs of a set did: which objects were ever exported, and which by an earlier attempt of the same occurrence.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::PathBuf;
 
 use jiff::SignedDuration;
 
@@ -10,9 +9,10 @@ use super::SetRun;
 use crate::error::Failure;
 use crate::export::Edges;
 use crate::export::manifest::file_of_earlier;
-use crate::job::{Chosen, ExportKey, ObjectName};
+use crate::job::{ExportKey, ObjectName};
+use crate::output;
 use crate::report::manifest::ManifestFile;
-use crate::report::{RunReport, RunStatus, SkippedObject};
+use crate::report::{RunReport, RunStatus};
 use crate::state::State;
 
 /// How long before an occurrence, or before now if it is to come, its attempts can have ended.
@@ -26,8 +26,6 @@ pub(super) struct Earlier {
     names: HashSet<String>,
     /// The objects that earlier attempts exported, by name.
     exported: HashMap<String, CarriedOver>,
-    /// Those that they skipped.
-    skipped: HashMap<String, SkippedObject>,
 }
 
 /// An object that an earlier attempt exported.
@@ -58,7 +56,9 @@ impl Earlier {
             if report.ended < oldest {
                 break;
             }
+            // A run by hand for an occurrence to come does not have the occurrence's data.
             let is_attempt = report.scheduled == Some(occurrence)
+                && report.started >= occurrence
                 && report.job == run.job.name.as_str()
                 && report.org == run.org.name.as_str();
             if is_attempt {
@@ -69,22 +69,35 @@ impl Earlier {
     }
 
     fn learn(&mut self, report: RunReport, run: &SetRun, state: &State) -> Result<(), Failure> {
-        if let Some(set) = report.set {
-            for skipped in set.skipped {
-                self.skipped.entry(skipped.object.clone()).or_insert(skipped);
-            }
-            return Ok(());
-        }
         let Some(object) = report.object.clone() else { return Ok(()) };
-        if report.status != RunStatus::Ok || self.exported.contains_key(&object) || !is_in_place(&report) {
+        if report.status != RunStatus::Ok || self.exported.contains_key(&object) {
             return Ok(());
         }
         let Ok(name) = ObjectName::parse(&object) else { return Ok(()) };
+        // What was exported by other settings is exported again.
+        if report.settings != Some(run.job_of(&name)?.digest()) {
+            return Ok(());
+        }
         let key = ExportKey::new(run.job.name.clone(), run.org.name.clone()).of_object(name);
         let columns = state.columns_of(&key)?.unwrap_or_default();
         let carried_over = CarriedOver { object: object.clone(), file: file_of_earlier(&report, columns) };
         self.exported.insert(object, carried_over);
         Ok(())
+    }
+
+    /// Forgets what is no longer in its place as it was published, so that it is exported again.
+    pub(super) async fn verify(&mut self) {
+        let names: Vec<_> = self.exported.keys().cloned().collect();
+        for name in names {
+            let Some(carried) = self.exported.get(&name) else { continue };
+            let (path, sha256) = (PathBuf::from(&carried.file.path), carried.file.sha256.clone());
+            let is_in_place = tokio::task::spawn_blocking(move || output::is_file_of(&path, &sha256))
+                .await
+                .unwrap_or_default();
+            if !is_in_place {
+                self.exported.remove(&name);
+            }
+        }
     }
 
     /// The objects that were exported at any time.
@@ -104,20 +117,4 @@ impl Earlier {
     ) -> Vec<CarriedOver> {
         objects.filter_map(|object| self.exported.get(object.as_str())).cloned().collect()
     }
-
-    /// Of these objects, those that earlier attempts skipped and that may still be skipped.
-    pub(super) fn skipped_objects(&self, objects: &[Chosen]) -> Vec<SkippedObject> {
-        let may_be_skipped = |chosen: &&Chosen| !chosen.named_exactly && !self.has_exported(&chosen.name);
-        let names = objects.iter().filter(may_be_skipped).map(|chosen| chosen.name.as_str());
-        names.filter_map(|name| self.skipped.get(name)).cloned().collect()
-    }
-}
-
-/// Whether the file that a run published is still there.
-fn is_in_place(report: &RunReport) -> bool {
-    let Some(path) = &report.path else { return false };
-    let is_of_size = |path: &str, bytes: u64| {
-        Path::new(path).metadata().is_ok_and(|found| found.is_file() && found.len() == bytes)
-    };
-    is_of_size(path, report.bytes) && report.files.iter().all(|file| is_of_size(&file.path, file.bytes))
 }

@@ -4,12 +4,14 @@
 use crate::export::error::RunError;
 use crate::export::{OnRefusal, Part, Run};
 use crate::job::ObjectSource;
+use crate::report::RunReport;
 use crate::salesforce::fault::{ErrorCode, Fault};
 
-/// Whether a run ended because the org refuses the object, and its set does without it.
-pub(in crate::export) fn is_skipped(run: &Run, error: Option<&RunError>) -> bool {
+/// Whether a run ended because the org refuses the object, and its set does without it. An org that has sent records of
+/// the object does not refuse it, whatever it says later.
+pub(in crate::export) fn is_skipped(run: &Run, report: &RunReport, error: Option<&RunError>) -> bool {
     let (Some(part), Some(RunError::Fault(fault))) = (&run.part, error) else { return false };
-    part.on_refusal == OnRefusal::Skip && is_refusal(fault)
+    part.on_refusal == OnRefusal::Skip && report.pages == 0 && is_refusal(fault)
 }
 
 /// Says what to do about a refusal that a set does not do without.
@@ -18,7 +20,7 @@ pub(in crate::export) fn with_hint<T>(run: &Run, ended: Result<T, RunError>) -> 
         (
             Some(Part { on_refusal: OnRefusal::Fail { hint: Some(hint) }, .. }),
             Err(RunError::Fault(fault)),
-        ) if is_refusal(&fault) => {
+        ) if is_refusal(&fault) && !is_passing(&fault) => {
             let fault = fault.and("the object was exported before");
             Err(RunError::Fault(fault.hint(hint.as_str())))
         }
@@ -50,6 +52,11 @@ fn is_refusal(fault: &Fault) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether the refusal may be a fault of the moment.
+fn is_passing(fault: &Fault) -> bool {
+    matches!(&fault.code, Some(ErrorCode::Other(code)) if code == "UNKNOWN_EXCEPTION")
 }
 
 /// The org's words, on one line.

@@ -192,7 +192,7 @@ impl SideBySide<'_> {
     }
 
     fn hint_to_exclude(&self, object: &ObjectName) -> String {
-        format!("add \"!{object}\" to `objects` in {} to do without it", self.run.place())
+        format!("{} to do without it", self.run.exclusion_of(object))
     }
 
     /// Starts the export of the object that is next.
@@ -217,7 +217,7 @@ impl SideBySide<'_> {
             let columns = outcome.columns.as_deref();
             let of_columns = |columns| files_of(&outcome.report, outcome.report.object.as_deref(), columns);
             let files = columns.map(of_columns).unwrap_or_default();
-            let is_skipped = is_skipped(&run, outcome.error.as_ref());
+            let is_skipped = is_skipped(&run, &outcome.report, outcome.error.as_ref());
             Ended { chosen, outcome, is_skipped, files }
         };
         let ended = match on_thread(export) {
@@ -234,14 +234,18 @@ impl SideBySide<'_> {
     /// What a refusal of the object's query means.
     fn on_refusal(&self, chosen: &Chosen) -> OnRefusal {
         let name = &chosen.name;
+        let source = self.run.job.set().map(|set| set.source_of(name));
+        // What the user wrote may be what the org refuses.
+        if !source.is_some_and(|source| is_generated_alone(&source)) {
+            return OnRefusal::Fail { hint: None };
+        }
         if self.earlier.has_exported(name) {
             return OnRefusal::Fail { hint: Some(self.hint_to_exclude(name)) };
         }
-        let source = self.run.job.set().map(|set| set.source_of(name));
-        if chosen.named_exactly || !source.is_some_and(|source| is_generated_alone(&source)) {
-            return OnRefusal::Fail { hint: None };
+        match chosen.named_exactly {
+            true => OnRefusal::Fail { hint: None },
+            false => OnRefusal::Skip,
         }
-        OnRefusal::Skip
     }
 
     /// Counts an export that has ended. Gives a fault that every request would meet.
@@ -353,7 +357,7 @@ pub(super) struct Work {
     failed: Vec<FailedObject>,
     exported: u64,
     files: Vec<ManifestFile>,
-    /// What earlier attempts settled.
+    /// What earlier attempts exported.
     settled: HashSet<String>,
     /// What to do about the object that failed last.
     hint: Option<String>,
@@ -374,13 +378,12 @@ struct Counts {
 }
 
 impl Work {
-    pub(super) fn new(of: usize, carried_over: Vec<CarriedOver>, skipped: Vec<SkippedObject>) -> Self {
-        let exported = carried_over.iter().map(|carried| carried.object.clone());
-        let settled = exported.chain(skipped.iter().map(|skipped| skipped.object.clone())).collect();
+    pub(super) fn new(of: usize, carried_over: Vec<CarriedOver>) -> Self {
+        let settled = carried_over.iter().map(|carried| carried.object.clone()).collect();
         Self {
             of,
             carried_over,
-            skipped,
+            skipped: Vec::new(),
             failed: Vec::new(),
             exported: 0,
             files: Vec::new(),
@@ -390,7 +393,7 @@ impl Work {
         }
     }
 
-    /// Whether an earlier attempt has settled the object.
+    /// Whether an earlier attempt has exported the object.
     pub(super) fn is_settled(&self, object: &ObjectName) -> bool {
         self.settled.contains(object.as_str())
     }
@@ -424,6 +427,11 @@ impl Work {
         self.counts.logins += report.logins;
         self.counts.retries += report.retries;
         self.counts.restarts += report.restarts;
+    }
+
+    /// Whether no object was exported.
+    pub(super) fn is_empty(&self) -> bool {
+        self.exported == 0 && self.carried_over.is_empty()
     }
 
     fn done(&self) -> usize {

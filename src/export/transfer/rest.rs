@@ -16,6 +16,7 @@ use crate::client::OrgClient;
 use crate::error::Failure;
 use crate::job::Job;
 use crate::monitor::Event;
+use crate::report::RunReport;
 use crate::retry::Attempts;
 use crate::salesforce::call::Call;
 use crate::salesforce::fault::{Fault, FaultKind};
@@ -47,27 +48,27 @@ impl From<Stopped> for TransferError {
     }
 }
 
-/// Brings the whole result to the writer and counts it. Starts the query over if that may help, and counts in `restarts`
-/// how often.
+/// Brings the whole result to the writer and counts it. Starts the query over if that may help. The report has the pages
+/// of the last pass and the restarts, of a transfer that fails too.
 pub(in crate::export) async fn transfer(
     client: &Arc<OrgClient>,
     job: &Job,
     plan: &Plan,
     writer: &mut WriterThread,
-    restarts: &mut u64,
+    report: &mut RunReport,
 ) -> Result<Verified, TransferError> {
     let mut counting = Counting::new(job.count_check);
     let mut locator_restarts = 0;
     let verified = loop {
         // Before the query is sent: what is deleted from now on may be missing from its pages.
         let begun = client.date();
-        let (decision, ended) = match pass(client, plan, writer).await {
+        let (decision, ended) = match pass(client, plan, writer, &mut report.pages).await {
             Ok(pass) => (judge(client, job, &counting, pass, begun).await, Some(pass.records)),
             Err(TransferError::Fault(fault)) => match fault.kind {
                 FaultKind::Miscount => (counting.after_miscount(fault), None),
                 FaultKind::LocatorExpired if locator_restarts < LOCATOR_RESTARTS => {
                     locator_restarts += 1;
-                    *restarts += 1;
+                    report.restarts += 1;
                     start_over(client, writer, fault).await?;
                     continue;
                 }
@@ -79,7 +80,7 @@ pub(in crate::export) async fn transfer(
             Decision::Complete(verified) => break verified,
             Decision::StartOver(fault) => {
                 counting.start_over(ended);
-                *restarts += 1;
+                report.restarts += 1;
                 start_over(client, writer, fault).await?;
             }
             Decision::Incomplete(fault) => return Err(fault.into()),
@@ -110,14 +111,16 @@ async fn start_over(
     Ok(())
 }
 
-/// Goes through the result once.
+/// Goes through the result once, and counts its pages.
 async fn pass(
     client: &Arc<OrgClient>,
     plan: &Plan,
     writer: &mut WriterThread,
+    pages: &mut u64,
 ) -> Result<Pass, TransferError> {
     // The locators of child queries may expire when a further page of parents is asked for.
     let ahead = !plan.columns.has_children();
+    *pages = 0;
     let mut current = Fetch::start(client, plan.first.clone());
     loop {
         // The head may say nothing of a next page, or say it too late; then what was read says it.
@@ -128,6 +131,7 @@ async fn pass(
         let (page, attempts) = current.page().await?;
         let accepted = write(client, &current.call, page, attempts, writer).await?;
         client.accepted();
+        *pages += 1;
         let Accepted { page, next, records, total, bytes, can_restart } = accepted;
         client.give_back(page);
         client.notice(&Event::Progress { records, total, bytes });
