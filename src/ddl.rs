@@ -81,6 +81,14 @@ pub struct File {
 }
 
 impl File {
+    /// The column of a CSV file in which null looks like an empty text: alone in its row, an empty cell is quoted.
+    fn quoted_null(&self, csv: &CsvDialect) -> Option<&Column> {
+        match self.columns.as_slice() {
+            [column] if csv.null.is_empty() && !column.required => Some(column),
+            _ => None,
+        }
+    }
+
     /// The name of its table: the job's, with the child query's, in letters, digits and underscores.
     #[must_use]
     pub fn table(&self, job: &str) -> String {
@@ -133,6 +141,15 @@ pub fn write(export: &Export, target: Target) -> Result<String, Failure> {
                 failure.hint("select fewer columns, or split them over several jobs")
             }
             Some(Mistake::Table { .. }) => failure.hint("give the job a shorter name"),
+            Some(Mistake::Path(_)) => {
+                failure.hint("choose another path in output, or load the file in another way")
+            }
+            Some(Mistake::Null(_)) => {
+                failure.hint("choose another null in [csv], or load the file in another way")
+            }
+            Some(Mistake::Delimiter(_)) => {
+                failure.hint("choose another delimiter in [csv], or load the file in another way")
+            }
             _ => failure.hint("rename these columns in [columns] of the job"),
         }
     })
@@ -155,6 +172,14 @@ enum Mistake {
     Table { name: String, limit: &'static str },
     /// A quote character that it does not take.
     Quote(char),
+    /// A delimiter that it does not take.
+    Delimiter(char),
+    /// A token for null that a command cannot show.
+    Null(String),
+    /// A path that a command cannot show, or that the database would read as a pattern.
+    Path(String),
+    /// A name with characters that a command cannot show.
+    Hidden(String),
 }
 
 impl Display for Mistake {
@@ -174,8 +199,17 @@ impl Display for Mistake {
             Self::TooMany { columns, limit } => write!(f, "{columns} columns are more than {limit}"),
             Self::Table { name, limit } => write!(f, "the table's name \"{name}\" is longer than {limit}"),
             Self::Quote(quote) => write!(f, "{quote:?} cannot be the quote character"),
+            Self::Delimiter(delimiter) => write!(f, "{delimiter:?} cannot be the delimiter"),
+            Self::Null(null) => write!(f, "the null \"{}\" has invisible characters", shown(null)),
+            Self::Path(path) => write!(f, "its commands cannot name the file \"{}\"", shown(path)),
+            Self::Hidden(name) => write!(f, "the name \"{}\" has invisible characters", shown(name)),
         }
     }
+}
+
+/// A text as messages show it, in which even a tab can be seen.
+fn shown(text: &str) -> String {
+    plain(&text.replace('\t', "\\t")).into_owned()
 }
 
 /// The values of a record as they are nested in JSON Lines.

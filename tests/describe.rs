@@ -147,6 +147,20 @@ fn keys_are_spelled_as_the_org_sends_them() {
 }
 
 #[test]
+fn a_parents_typed_field_has_the_key_that_the_org_sends() {
+    let at = Deployment::new(10);
+    at.write(
+        "jobs/typed.toml",
+        "object = \"Account\"\nfields = [\"id\", \"owner.createddate\", \"parent.NAME\"]\noutput = \"typed.jsonl\"\n\
+         [types]\n\"owner.createddate\" = \"datetime\"\n\"parent.name\" = \"text\"",
+    );
+    let script = described(&at, &["typed", "--as", "postgres"]);
+    let values = "--       line->>'Id',\n--       (line->'Owner'->>'CreatedDate')::timestamptz,\n\
+                  --       line->'Parent'->>'Name'\n";
+    assert!(script.contains(values), "{script}");
+}
+
+#[test]
 fn new_names_and_types_are_those_of_the_tables() {
     let at = Deployment::new(10);
     at.job(

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::sql::{begin, check_tables, command, comment, find_same, shell_word, table};
+use super::sql::{begin, check_hidden, check_tables, command, comment, find_same, shell_word, table};
 use super::{Column, Export, File, Form, Mistake, Node, nested};
 use crate::job::{CsvDialect, Format};
 use crate::value::FieldType;
@@ -17,6 +17,7 @@ const RESERVED_PREFIXES: [&str; 6] =
 pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     check_tables(export, MAX_TABLE_NAME, str::to_owned, &mut mistakes);
+    check_hidden(export, &mut mistakes);
     let form = &export.form;
     let mut out = String::new();
     begin(&mut out, export, "BigQuery");
@@ -41,7 +42,9 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
         &format!("bq query --use_legacy_sql=false --dataset_id=DATASET < {}", shell_word(&script)),
     );
     for file in &export.files {
-        let (to, from) = (file.table(&export.job), shell_word(&file.path));
+        // A path that begins with a hyphen would be an option.
+        let here = if file.path.starts_with('-') { "./" } else { "" };
+        let (to, from) = (file.table(&export.job), shell_word(&format!("{here}{}", file.path)));
         command(&mut out, &format!("bq load {} DATASET.{to} {from}", flags(form)));
     }
     if mistakes.is_empty() { Ok(out) } else { Err(mistakes) }

@@ -2,17 +2,34 @@
 
 use std::borrow::Cow;
 
-use super::sql::{begin, check_tables, command, comment, find_same, literal, quoted, table};
+use super::sql::{
+    begin, check_hidden, check_hidden_names, check_tables, command, comment, escaped_literal, find_same,
+    literal, quoted, table,
+};
 use super::{Column, Export, File, Mistake, Node, nested};
 use crate::job::{CsvDialect, Format};
 use crate::value::FieldType;
 
+/// What is special in a path. A backslash switches that off, and the classes with it.
+const GLOB: [char; 3] = ['*', '?', '['];
+
+/// The longest line that the loads accept, in bytes: a list of child records is one cell. DuckDB's own limit is 2,000,000.
+const MAX_LINE_SIZE: u32 = 1 << 26;
+
 pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     check_tables(export, (usize::MAX, ""), str::to_ascii_lowercase, &mut mistakes);
+    check_hidden(export, &mut mistakes);
+    if export.form.format == Format::Csv && export.form.csv.quote == b' ' {
+        mistakes.push(Mistake::Quote(' '));
+    }
     let mut out = String::new();
     begin(&mut out, export, "DuckDB");
     for file in &export.files {
+        check_hidden_names(file, &mut mistakes);
+        if file.path.contains('\\') && file.path.contains(GLOB) {
+            mistakes.push(Mistake::Path(file.path.clone()));
+        }
         let names = file.columns.iter().map(|column| (column.name.as_str(), column.name.clone()));
         find_same(names, str::to_lowercase, &mut mistakes);
         let columns: Vec<_> = match export.form.format {
@@ -28,14 +45,17 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
             Format::Csv => load_csv(&mut out, &name, file, &export.form.csv),
             Format::Jsonl => command(
                 &mut out,
-                &format!(
-                    "COPY {name} FROM {} (FORMAT json, ARRAY false, AUTO_DETECT false);",
-                    literal(&file.path)
-                ),
+                &format!("COPY {name} FROM {} (FORMAT json, ARRAY false, AUTO_DETECT false);", path(file)),
             ),
         }
     }
     if mistakes.is_empty() { Ok(out) } else { Err(mistakes) }
+}
+
+/// A file's path in quotes. DuckDB reads it as a pattern, so its special characters are classes of one character.
+fn path(file: &File) -> String {
+    let one = |c: char| if GLOB.contains(&c) { format!("[{c}]") } else { c.to_string() };
+    literal(&file.path.chars().map(one).collect::<String>())
 }
 
 fn definition(name: &str, column: &Column) -> String {
@@ -88,18 +108,23 @@ fn load_csv(out: &mut String, name: &str, file: &File, dialect: &CsvDialect) {
             command(out, ")");
         }
     }
-    let character = |byte: u8| literal(&char::from(byte).to_string());
+    let character = |byte: u8| escaped_literal(&char::from(byte).to_string());
     let quote = character(dialect.quote);
     let options = [
         "auto_detect = false".to_owned(),
         format!("header = {}", dialect.header),
-        format!("delim = {}", character(dialect.delimiter).replace('\t', "\\t")),
+        format!("delim = {}", character(dialect.delimiter)),
         format!("quote = {quote}"),
         format!("escape = {quote}"),
-        format!("nullstr = {}", literal(&dialect.null)),
-        "allow_quoted_nulls = false".to_owned(),
+        format!("nullstr = {}", escaped_literal(&dialect.null)),
+        format!("allow_quoted_nulls = {}", file.quoted_null(dialect).is_some()),
+        // Even without detection, DuckDB would take the first line break in the file, which can be one in a cell.
+        format!("new_line = '{}'", if dialect.crlf { "\\r\\n" } else { "\\n" }),
+        // Without a size, the buffer would be many times the longest line.
+        format!("max_line_size = {MAX_LINE_SIZE}"),
+        format!("buffer_size = {MAX_LINE_SIZE}"),
     ];
-    command(out, &format!("FROM read_csv({}, {}, columns = {{", literal(&file.path), options.join(", ")));
+    command(out, &format!("FROM read_csv({}, {}, columns = {{", path(file), options.join(", ")));
     for (at, column) in file.columns.iter().enumerate() {
         let comma = if at + 1 < file.columns.len() { "," } else { "" };
         let type_name = if is_datetime(&column) { "VARCHAR".into() } else { type_name(column.field_type) };

@@ -1,7 +1,10 @@
 //! Postgres: `CREATE TABLE`, and psql's `\copy`. Limits: names of 63 bytes, 1,600 columns, and system columns (its
 //! manual, "Lexical Structure", "Limits", "System Columns"). `HEADER match` is of version 15.
 
-use super::sql::{begin, check_tables, command, comment, find_same, literal, quoted, shell_word, table};
+use super::sql::{
+    begin, check_hidden, check_hidden_names, check_tables, command, comment, escaped_literal, find_same,
+    literal, quoted, shell_word, table,
+};
 use super::{Column, Export, File, Mistake};
 use crate::job::{CsvDialect, Format};
 use crate::value::FieldType;
@@ -16,9 +19,11 @@ const LINES: &str = "sfexport_lines";
 pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     check_tables(export, MAX_NAME, str::to_owned, &mut mistakes);
+    check_hidden(export, &mut mistakes);
     let mut out = String::new();
     begin(&mut out, export, "Postgres 15 or later");
     for file in &export.files {
+        check_hidden_names(file, &mut mistakes);
         check(file, &mut mistakes);
         let name = quoted(&file.table(&export.job));
         let columns: Vec<_> = file.columns.iter().map(definition).collect();
@@ -32,7 +37,7 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
         let name = quoted(&file.table(&export.job));
         match export.form.format {
             Format::Csv => command(&mut out, &copy_csv(&name, file, &export.form.csv)),
-            Format::Jsonl => copy_json(&mut out, &name, file),
+            Format::Jsonl => copy_json(&mut out, &name, &lines_table(export), file),
         }
     }
     if mistakes.is_empty() { Ok(out) } else { Err(mistakes) }
@@ -77,33 +82,42 @@ fn copy_csv(name: &str, file: &File, dialect: &CsvDialect) -> String {
     let path = shell_word(&file.path);
     // `HEADER match` would find the mark in the first name.
     let program = match dialect.bom {
-        true => format!("tail -c +4 {path} | tr -d \"\\\\000\""),
+        true => format!("tail -c +4 < {path} | tr -d \"\\\\000\""),
         false => format!("tr -d \"\\\\000\" < {path}"),
     };
     let mut options = vec!["FORMAT csv".to_owned()];
     if dialect.header {
         options.push("HEADER match".to_owned());
     }
-    let character = |byte: u8| match byte {
-        b'\t' => "E'\\t'".to_owned(),
-        byte => literal(&char::from(byte).to_string()),
-    };
+    let character = |byte: u8| escaped_literal(&char::from(byte).to_string());
     options.push(format!("DELIMITER {}", character(dialect.delimiter)));
     options.push(format!("QUOTE {}", character(dialect.quote)));
-    options.push(format!("NULL {}", literal(&dialect.null)));
+    options.push(format!("NULL {}", escaped_literal(&dialect.null)));
+    if let Some(column) = file.quoted_null(dialect) {
+        options.push(format!("FORCE_NULL ({})", quoted(&column.name)));
+    }
     options.push("ENCODING 'UTF8'".to_owned());
     format!("\\copy {name} FROM PROGRAM {} WITH ({})", literal(&program), options.join(", "))
 }
 
-fn copy_json(out: &mut String, name: &str, file: &File) {
+/// The table that takes the lines, under a name that none of the export's tables has.
+fn lines_table(export: &Export) -> String {
+    let mut name = LINES.to_owned();
+    while export.files.iter().any(|file| file.table(&export.job) == name) {
+        name.push('_');
+    }
+    name
+}
+
+fn copy_json(out: &mut String, name: &str, lines: &str, file: &File) {
     // The escape of NUL, unless the backslash before it is itself escaped.
     let program =
         format!(r"sed -E -e ':a' -e 's/(^|[^\])((\\\\)*)\\u0000/\1\2/' -e 'ta' < {}", shell_word(&file.path));
-    command(out, &format!("CREATE TEMP TABLE {LINES} (line json);"));
+    command(out, &format!("CREATE TEMP TABLE {lines} (line json);"));
     command(
         out,
         &format!(
-            "\\copy {LINES} FROM PROGRAM {} WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02', ENCODING 'UTF8')",
+            "\\copy {lines} FROM PROGRAM {} WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02', ENCODING 'UTF8')",
             literal(&program)
         ),
     );
@@ -112,8 +126,8 @@ fn copy_json(out: &mut String, name: &str, file: &File) {
         let comma = if at + 1 < file.columns.len() { "," } else { "" };
         command(out, &format!("    {}{comma}", value(column)));
     }
-    command(out, &format!("FROM {LINES};"));
-    command(out, &format!("DROP TABLE {LINES};"));
+    command(out, &format!("FROM {lines};"));
+    command(out, &format!("DROP TABLE {lines};"));
 }
 
 /// The value of a column in a line.

@@ -4,8 +4,11 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::sql::{begin, check_tables, command, comment, find_same, literal, quoted, table};
+use super::sql::{
+    self, begin, check_hidden, check_hidden_names, check_tables, command, comment, find_same, quoted, table,
+};
 use super::{Column, Export, File, Form, Mistake};
+use crate::error::hides;
 use crate::job::{CsvDialect, Format};
 use crate::value::FieldType;
 
@@ -24,10 +27,21 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     if export.form.format == Format::Csv && !matches!(quote, b'"' | b'\'') {
         mistakes.push(Mistake::Quote(char::from(quote)));
     }
+    let delimiter = export.form.csv.delimiter;
+    if export.form.format == Format::Csv && delimiter == b'\\' {
+        mistakes.push(Mistake::Delimiter(char::from(delimiter)));
+    }
+    check_hidden(export, &mut mistakes);
     let mut out = String::new();
     begin(&mut out, export, "Snowflake");
     for file in &export.files {
+        check_hidden_names(file, &mut mistakes);
         check(file, &mut mistakes);
+        let path = absolute(file);
+        // PUT reads these as patterns, and backslashes in its own way.
+        if !file.path.contains(hides) && path.contains(|c| hides(c) || matches!(c, '*' | '?' | '\\')) {
+            mistakes.push(Mistake::Path(file.path.clone()));
+        }
         let columns: Vec<_> = file.columns.iter().map(definition).collect();
         table(&mut out, "CREATE OR REPLACE TABLE", &name(&file.table(&export.job)), &columns);
     }
@@ -79,13 +93,29 @@ fn type_name(field_type: FieldType) -> Cow<'static, str> {
     })
 }
 
-fn load(out: &mut String, export: &Export, file: &File) {
+/// A text in single quotes, in which a backslash begins an escape.
+fn literal(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        match c {
+            '\t' => escaped.push_str("\\t"),
+            '\\' => escaped.push_str("\\\\"),
+            c if c.is_ascii_control() => escaped.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => escaped.push(c),
+        }
+    }
+    sql::literal(&escaped)
+}
+
+fn absolute(file: &File) -> String {
     let path = std::path::absolute(&file.path).unwrap_or_else(|_| Path::new(&file.path).to_owned());
-    let base = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    command(
-        out,
-        &format!("PUT {} @{STAGE} OVERWRITE = TRUE;", literal(&format!("file://{}", path.display()))),
-    );
+    path.display().to_string()
+}
+
+fn load(out: &mut String, export: &Export, file: &File) {
+    let path = absolute(file);
+    let base = Path::new(&path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    command(out, &format!("PUT {} @{STAGE} OVERWRITE = TRUE;", literal(&format!("file://{path}"))));
     command(out, &format!("COPY INTO {} FROM (", name(&file.table(&export.job))));
     command(out, "    SELECT");
     for (at, column) in file.columns.iter().enumerate() {
@@ -93,9 +123,10 @@ fn load(out: &mut String, export: &Export, file: &File) {
         command(out, &format!("        {}{comma}", value(at, column, &export.form)));
     }
     command(out, &format!("    FROM {}", literal(&format!("@{STAGE}/{base}.gz"))));
+    let is_single = file.quoted_null(&export.form.csv).is_some();
     // Without FORCE, an export that has not changed since the last load is skipped, even if the table is empty now.
     let options = "ON_ERROR = ABORT_STATEMENT FORCE = TRUE";
-    command(out, &format!(") FILE_FORMAT = ({}) {options};", file_format(&export.form)));
+    command(out, &format!(") FILE_FORMAT = ({}) {options};", file_format(&export.form, is_single)));
 }
 
 /// The value of a column, which is a cell, or a part of the only cell.
@@ -119,19 +150,18 @@ fn value(at: usize, column: &Column, form: &Form) -> String {
     }
 }
 
-fn file_format(form: &Form) -> String {
+/// `is_single` says that null is an empty cell in quotes, inside which Snowflake looks for null.
+fn file_format(form: &Form, is_single: bool) -> String {
     let CsvDialect { delimiter, quote, null, header, .. } = &form.csv;
     if form.format == Format::Jsonl {
         return "TYPE = JSON".to_owned();
     }
-    let character = |byte: u8| match byte {
-        b'\t' => r"'\t'".to_owned(),
-        byte => literal(&char::from(byte).to_string()),
-    };
-    // By default, a backslash escapes, and `\N` is null.
+    let character = |byte: u8| literal(&char::from(byte).to_string());
+    // By default, `\N` is null.
     let null_if = match null.as_str() {
+        "" if is_single => "('')".to_owned(),
         "" => "()".to_owned(),
-        null => format!("({})", literal(&null.replace('\\', r"\\"))),
+        null => format!("({})", literal(null)),
     };
     [
         "TYPE = CSV".to_owned(),

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::{Export, File, Mistake};
-use crate::error::{plain, plain_lines};
+use crate::error::{hides, plain, plain_lines};
+use crate::job::Format;
 
 /// The width of comments.
 const WIDTH: usize = 96;
@@ -17,6 +18,7 @@ pub(super) fn comment(out: &mut String, text: &str) {
 }
 
 /// Appends a line of a command, which nothing else in a script looks like: `sed -n 's/^--   //p'` finds all of them.
+/// [`check_hidden`] refuses the text that escaping would change.
 pub(super) fn command(out: &mut String, text: &str) {
     out.push_str("--   ");
     out.push_str(&plain(text));
@@ -26,8 +28,8 @@ pub(super) fn command(out: &mut String, text: &str) {
 /// Appends what the script is about: the files, and the query.
 pub(super) fn begin(out: &mut String, export: &Export, database: &str) {
     let form = match export.form.format {
-        crate::job::Format::Csv => "CSV",
-        crate::job::Format::Jsonl => "JSON Lines",
+        Format::Csv => "CSV",
+        Format::Jsonl => "JSON Lines",
     };
     comment(out, &format!("The export \"{}\" ({form}) in {database}. The query:", export.job));
     for line in wrap(&export.soql, WIDTH) {
@@ -52,11 +54,36 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A word of a POSIX shell, in quotes if it needs them.
+/// A text in single quotes for the databases that read `E'\x01'`: control characters are written by their codes.
+pub(super) fn escaped_literal(text: &str) -> String {
+    if !text.contains(hides) {
+        return literal(text);
+    }
+    let mut escaped = String::new();
+    for c in text.chars() {
+        match c {
+            '\t' => escaped.push_str("\\t"),
+            '\\' => escaped.push_str("\\\\"),
+            '\'' => escaped.push_str("''"),
+            c if c.is_ascii_control() => escaped.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c => escaped.push(c),
+        }
+    }
+    format!("E'{escaped}'")
+}
+
+/// A word of a POSIX shell, in quotes if it needs them. `printf` makes the characters that a script cannot show.
 pub(super) fn shell_word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:=@%+,-".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         return text.to_owned();
+    }
+    if text.contains(hides) {
+        let octal = |byte: u8| match byte {
+            b' '..=b'~' if !matches!(byte, b'\'' | b'\\' | b'%') => char::from(byte).to_string(),
+            byte => format!("\\{byte:03o}"),
+        };
+        return format!("\"$(printf '{}')\"", text.bytes().map(octal).collect::<String>());
     }
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -72,6 +99,29 @@ pub(super) fn find_same<'n>(
         if let Some(one) = seen.insert(key(&name), original) {
             mistakes.push(Mistake::Same { one: one.to_owned(), other: original.to_owned(), name });
         }
+    }
+}
+
+/// Finds the text that a command cannot show exactly: the characters are invisible, so a script that holds them does not
+/// do what it seems to. A control character in the token for null can be escaped.
+pub(super) fn check_hidden(export: &Export, mistakes: &mut Vec<Mistake>) {
+    for file in &export.files {
+        if file.path.contains(hides) {
+            mistakes.push(Mistake::Path(file.path.clone()));
+        }
+    }
+    let null = &export.form.csv.null;
+    let is_escapable = |c: char| c.is_ascii_control() && c != '\0';
+    if export.form.format == Format::Csv && null.contains(|c| hides(c) && !is_escapable(c)) {
+        mistakes.push(Mistake::Null(null.clone()));
+    }
+}
+
+/// Finds the names that a command cannot show exactly.
+pub(super) fn check_hidden_names(file: &File, mistakes: &mut Vec<Mistake>) {
+    for column in &file.columns {
+        let mut names = std::iter::once(&column.name).chain(&column.keys);
+        mistakes.extend(names.find(|name| name.contains(hides)).cloned().map(Mistake::Hidden));
     }
 }
 

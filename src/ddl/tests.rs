@@ -163,6 +163,153 @@ fn no_text_of_a_query_leaves_its_comment() {
     }
 }
 
+/// The script for an export that `target` can hold.
+fn script(export: &Export, target: Target) -> String {
+    write(export, target).expect("an export that it can hold")
+}
+
+fn has(script: &str, expected: &str) {
+    assert!(script.contains(expected), "{expected} is not in {script}");
+}
+
+#[test]
+fn duckdb_is_told_which_line_breaks_end_rows() {
+    let mut export = texts(&["Id", "Name"]);
+    has(&script(&export, Target::DuckDb), r"new_line = '\n'");
+    export.form.csv.crlf = true;
+    has(&script(&export, Target::DuckDb), r"new_line = '\r\n'");
+}
+
+#[test]
+fn duckdb_reads_long_lines_with_a_bounded_buffer() {
+    has(&script(&texts(&["Id"]), Target::DuckDb), "max_line_size = 67108864, buffer_size = 67108864");
+}
+
+#[test]
+fn control_characters_are_written_as_each_database_reads_them() {
+    let mut export = texts(&["Id", "Name"]);
+    export.form.csv =
+        CsvDialect { delimiter: 1, quote: 2, null: "\t\\'".to_owned(), ..CsvDialect::default() };
+    let postgres = r"DELIMITER E'\x01', QUOTE E'\x02', NULL E'\t\\'''";
+    has(&script(&export, Target::Postgres), postgres);
+    let duckdb = r"delim = E'\x01', quote = E'\x02', escape = E'\x02', nullstr = E'\t\\'''";
+    has(&script(&export, Target::DuckDb), duckdb);
+    let bigquery = r#"--field_delimiter="$(printf '\001')" --quote="$(printf '\002')" --null_marker="$(printf '\011\134\047')""#;
+    has(&script(&export, Target::BigQuery), bigquery);
+    export.form.csv.quote = b'"';
+    has(&script(&export, Target::Snowflake), r"FIELD_DELIMITER = '\x01'");
+    has(&script(&export, Target::Snowflake), r"NULL_IF = ('\t\\''')");
+}
+
+#[test]
+fn a_shell_makes_the_characters_that_a_script_cannot_show() {
+    let text = "\u{1}%d\\'\t\u{202e}";
+    let word = sql::shell_word(text);
+    assert_eq!(word, "\"$(printf '\\001\\045d\\134\\047\\011\\342\\200\\256')\"");
+    let output = std::process::Command::new("sh").args(["-c", &format!("printf %s {word}")]).output();
+    assert_eq!(String::from_utf8(output.expect("a shell").stdout).as_deref(), Ok(text));
+}
+
+#[test]
+fn names_with_invisible_characters_are_refused() {
+    let why = |name| format!("the name \"{name}\" has invisible characters");
+    let everyone = ["Snowflake", "Postgres", "DuckDB"];
+    assert_eq!(refusals(&texts(&["a\u{202e}b"])), all(everyone, &why("a\\u{202e}b")));
+    assert_eq!(refusals(&texts(&["a\tb"])), all(everyone, &why("a\\tb")));
+}
+
+#[test]
+fn a_null_or_a_path_that_no_command_can_show_is_refused() {
+    let everyone = ["BigQuery", "Snowflake", "Postgres", "DuckDB"];
+    let mut export = texts(&["Id"]);
+    export.form.csv.null = "\u{200f}".to_owned();
+    assert_eq!(refusals(&export), all(everyone, "the null \"\\u{200f}\" has invisible characters"));
+    let mut export = texts(&["Id"]);
+    export.files[0].path = "a\u{202e}.csv".to_owned();
+    assert_eq!(refusals(&export), all(everyone, "its commands cannot name the file \"a\\u{202e}.csv\""));
+}
+
+#[test]
+fn null_in_the_only_column_is_read_although_it_is_quoted() {
+    let one = texts(&["a\"b"]);
+    has(&script(&one, Target::Postgres), r#"FORCE_NULL ("a""b")"#);
+    has(&script(&one, Target::DuckDb), "allow_quoted_nulls = true");
+    has(&script(&one, Target::Snowflake), "NULL_IF = ('')");
+}
+
+#[test]
+fn quoted_text_is_not_null_in_any_other_file() {
+    let mut of_token = texts(&["Id"]);
+    of_token.form.csv.null = "NULL".to_owned();
+    let mut of_ids = texts(&["Id"]);
+    of_ids.files[0].columns[0].required = true;
+    for export in [texts(&["Id", "Name"]), of_token, of_ids] {
+        assert!(!script(&export, Target::Postgres).contains("FORCE_NULL"));
+        has(&script(&export, Target::DuckDb), "allow_quoted_nulls = false");
+        assert!(!script(&export, Target::Snowflake).contains("NULL_IF = ('')"));
+    }
+}
+
+#[test]
+fn duckdb_does_not_read_a_path_as_a_pattern() {
+    for (format, before) in [(Format::Csv, "read_csv("), (Format::Jsonl, "FROM ")] {
+        let mut export = export(format, vec![column("Id", FieldType::Text)]);
+        export.files[0].path = "a b[1].csv".to_owned();
+        has(&script(&export, Target::DuckDb), &format!("{before}'a b[[]1].csv'"));
+        export.files[0].path = "a*b?c.csv".to_owned();
+        has(&script(&export, Target::DuckDb), &format!("{before}'a[*]b[?]c.csv'"));
+    }
+}
+
+#[test]
+fn paths_that_are_always_patterns_are_refused() {
+    let refused = |path: &str| {
+        let mut export = texts(&["Id"]);
+        export.files[0].path = path.to_owned();
+        refusals(&export).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(refused("a?.csv"), ["Snowflake"]);
+    assert_eq!(refused("a\\b.csv"), ["Snowflake"]);
+    assert_eq!(refused("a\\?.csv"), ["Snowflake", "DuckDB"]);
+    assert_eq!(refused("a[1].csv"), [""; 0]);
+}
+
+#[test]
+fn the_table_of_lines_hides_no_table_of_the_export() {
+    let mut export = export(Format::Jsonl, vec![column("Id", FieldType::Text)]);
+    has(&script(&export, Target::Postgres), "CREATE TEMP TABLE sfexport_lines (line json)");
+    export.job = "sfexport_lines".to_owned();
+    let postgres = script(&export, Target::Postgres);
+    has(&postgres, "CREATE TEMP TABLE sfexport_lines_ (line json)");
+    has(&postgres, "INSERT INTO \"sfexport_lines\" SELECT\n--       line->>'Id'\n--   FROM sfexport_lines_;");
+    has(&postgres, "DROP TABLE sfexport_lines_;");
+}
+
+#[test]
+fn a_path_that_begins_with_a_hyphen_is_not_an_option() {
+    let mut export = texts(&["Id"]);
+    export.files[0].path = "-d.csv".to_owned();
+    has(&script(&export, Target::BigQuery), "DATASET.a ./-d.csv\n");
+    export.form.csv.bom = true;
+    has(&script(&export, Target::Postgres), "PROGRAM 'tail -c +4 < -d.csv | tr ");
+}
+
+#[test]
+fn a_backslash_is_not_an_escape_to_snowflake() {
+    let export = export(Format::Jsonl, vec![column("a\\n", FieldType::Text)]);
+    has(&script(&export, Target::Snowflake), r"$1['a\\n']::VARCHAR");
+    let mut export = texts(&["Id"]);
+    export.form.csv.delimiter = b'\\';
+    assert_eq!(refusals(&export), all(["Snowflake"], "'\\\\' cannot be the delimiter"));
+}
+
+#[test]
+fn duckdb_does_not_take_a_space_as_the_quote() {
+    let mut export = texts(&["Id"]);
+    export.form.csv.quote = b' ';
+    assert_eq!(refusals(&export), all(["Snowflake", "DuckDB"], "' ' cannot be the quote character"));
+}
+
 #[test]
 fn columns_of_a_parent_are_nested_at_every_depth() {
     let at = |keys: &str| Column {

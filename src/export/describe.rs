@@ -53,14 +53,20 @@ pub(crate) async fn describe(
     Ok((job, export))
 }
 
-/// The columns with their types, and what the org says of them. `COUNT()` has no fields to describe, and an object's own
-/// fields have been described. Any other query may spell its fields in a way that is not the org's.
+/// The columns with their types, and the org's description of them. `COUNT()` has no fields to describe, and an object's own
+/// fields have been described. Any other query may spell its fields in its own way.
 async fn typed_columns(
     client: &OrgClient,
     job: &Job,
     is_generated: bool,
 ) -> Result<(Arc<Columns>, Option<Vec<Described>>), RunError> {
-    let is_known = |columns: &Arc<Columns>| columns.is_count() || is_generated && columns.untyped().is_none();
+    // In JSON Lines, the keys of parents' fields are the org's, however the job spells them.
+    let has_keys = |columns: &Columns| {
+        job.format == Format::Csv || !columns.outputs().any(|column| column.original.contains('.'))
+    };
+    let is_known = |columns: &Arc<Columns>| {
+        columns.is_count() || is_generated && columns.untyped().is_none() && has_keys(columns)
+    };
     if let Some(columns) = columns(job)?.filter(is_known) {
         return Ok((columns, None));
     }

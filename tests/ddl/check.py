@@ -60,6 +60,15 @@ def jobs():
         f'soql = "{NESTED}"\noutput = "{{job}}.csv"\nnumbers = "as_sent"\n'
         '[csv]\ndelimiter = ";"\nquote = "\'"\nnull = "NULL"\nheader = false\n'
     )
+    # Line breaks in the first record come before the one that ends it.
+    files["broken"] = (
+        'soql = "SELECT Remarks__c, Id, Name, Description FROM Account"\noutput = "{job}.csv"\n[csv]\nheader = false\n'
+    )
+    files["controls"] = (
+        'soql = "SELECT Id, Name, AnnualRevenue FROM Account"\noutput = "{job} [1].csv"\n'
+        '[csv]\ndelimiter = "\\u0001"\nquote = "\\u0002"\nnull = "\\t"\n'
+    )
+    files["single"] = 'soql = "SELECT FoundedOn__c FROM Account"\noutput = "{job}.csv"\n'
     # The name before a field is the object's own in one, and a parent's in the other.
     prefixed = "SELECT Id, (SELECT Contact.LastName FROM Account.Contacts), (SELECT What.Name FROM Tasks) FROM Account"
     described = "SELECT FIELDS(STANDARD), Owner.CreatedDate FROM Opportunity"
