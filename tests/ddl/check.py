@@ -7,7 +7,6 @@ import json
 import os
 import pathlib
 import re
-import shlex
 import shutil
 import sys
 import tempfile
@@ -66,7 +65,7 @@ def jobs():
     )
     files["controls"] = (
         'soql = "SELECT Id, Name, AnnualRevenue FROM Account"\noutput = "{job} [1].csv"\n'
-        '[csv]\ndelimiter = "\\u0001"\nquote = "\\u0002"\nnull = "\\t"\n'
+        '[csv]\ndelimiter = "\\u0001"\nnull = "\\t"\n'
     )
     files["single"] = 'soql = "SELECT FoundedOn__c FROM Account"\noutput = "{job}.csv"\n'
     # The name before a field is the object's own in one, and a parent's in the other.
@@ -368,7 +367,9 @@ def for_bigquery(described):
     found = tables(script, "bigquery")
     files = described.job["files"]
     expect([name for name, _ in found] == [described.table(file) for file in files], f"BigQuery: {found}")
-    create, *loads = [shlex.split(line) for line in commands.splitlines()]
+    # A shell reads the words, because `printf` makes some of their characters.
+    arguments = lambda line: shell(f"printf '%s\\0' {line.partition(' < ')[0]}", described.directory).split("\0")[:-1]
+    create, *loads = [arguments(line) for line in commands.splitlines()]
     expect(create[:3] == ["bq", "query", "--use_legacy_sql=false"], f"BigQuery: {create}")
     for (name, columns), load, file in zip(found, loads, files, strict=True):
         expect(load[:2] == ["bq", "load"] and load[-2] == f"DATASET.{name}", f"BigQuery: {load}")
