@@ -228,6 +228,16 @@ fn failures_end_with_the_status_of_a_run() {
 }
 
 #[test]
+fn a_query_that_the_org_does_not_describe_can_be_run() {
+    let at = Deployment::new(10);
+    at.job("plain", "SELECT Id, Name FROM Account", "plain.csv", "");
+    let records = Fault::body(r#"{"totalSize":0,"done":true,"records":[]}"#);
+    at.script(Rule::always(At::Containing("columns=true".to_owned()), records));
+    at.run(["describe", "plain"]).ended(65).says(&["hint: export it with `sfexport run plain`"]);
+    at.run(["run", "plain"]).ended(0);
+}
+
+#[test]
 fn another_org_is_asked_if_the_command_line_names_it() {
     let at = Deployment::new(10);
     at.configure(&at.org_table("orgs.other"));

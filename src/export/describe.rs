@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::error::RunError;
 use super::object::generate;
-use super::plan::{columns, described_columns};
+use super::plan::{columns, described_columns, needs_description, not_described};
 use super::unknown_field::explained;
 use crate::client::OrgClient;
 use crate::ddl::{Export, File, Form, JsonForm, csv_columns, json_columns};
 use crate::job::{Datetimes, Format, Job, Source};
+use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::query;
 use crate::soql::{Columns, Described};
 
@@ -74,8 +75,21 @@ async fn typed_columns(
     let call = query::description(&client.org().api_version, job.all_rows, text)?;
     let described = match client.description(&call).await {
         Ok(described) => described,
-        Err(fault) => return Err(explained(client, job, fault).await.into()),
+        Err(fault) => {
+            let fault = without_description(job, fault);
+            return Err(explained(client, job, fault).await.into());
+        }
     };
     let columns = described_columns(job, &described)?;
     Ok((columns, Some(described)))
+}
+
+/// The fault of a query that the org does not describe, with a hint that fits the query: if its columns are known, a run does
+/// not need the description.
+fn without_description(job: &Job, fault: Fault) -> Fault {
+    let is_needed = needs_description(job, job.source.columns().map(Arc::as_ref));
+    if is_needed || fault.kind != FaultKind::QueryRefused || fault.code.is_some() {
+        return not_described(job, fault);
+    }
+    fault.hint(format!("export it with `sfexport run {}`, which does not need the description", job.name))
 }
