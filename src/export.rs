@@ -55,6 +55,7 @@ pub(crate) use object::{Generated, Warning, generate as generate_query, unknown_
 pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};
 pub(crate) use plan::{needs_description, not_described};
+pub(crate) use set::{gone, holes};
 pub use slots::{Slot, SlotLimits, Slots};
 pub(crate) use task::check_object;
 pub use task::{Start, Task};

@@ -737,3 +737,31 @@ fn a_manifest_has_the_columns_names_in_the_file() {
     assert_eq!(at.manifest()["files"][0]["columns"], columns);
     assert_eq!(at.text("exports/Account.csv").lines().next(), Some("id,is_deleted"));
 }
+
+#[test]
+fn a_check_of_a_set_finds_what_would_fail() {
+    let at = Deployment::new(20);
+    at.set(&["Account", "*ontact"], "");
+    at.run(["run", "backup"]).ended(0);
+    at.run(["check", "backup"]).ended(0);
+    let fails = |status: i32, words: &[&str]| {
+        let ended = at.run(["check", "backup"]).ended(status);
+        for word in words {
+            assert!(ended.stdout().contains(word), "{word} is not in {}", ended.stdout());
+        }
+    };
+    at.org().hide_object("Contact");
+    fails(65, &["the org no longer has an object \"Contact\""]);
+    at.org().restore_object("Contact");
+    at.set(&["*ccount"], "[objects_with.Account]\nwhere = \"Nme = 'x'\"");
+    fails(65, &["Account: ", "Nme"]);
+    at.set(&["*ccount"], "[objects_with.Account]\nfields = [\"Nme\"]");
+    fails(65, &["Account: ", "Nme"]);
+    let odd = at.data().odd_objects();
+    let unqueryable = odd.iter().find(|odd| !odd.is_queryable()).unwrap().name;
+    at.set(&["Account", unqueryable], "");
+    fails(65, &[unqueryable, "cannot be queried"]);
+    at.set(&["Account"], "manifest = \"taken/m.json\"");
+    at.write("exports/taken", "a file");
+    fails(73, &["the manifest could not be written"]);
+}

@@ -37,19 +37,25 @@ impl Check<'_> {
                 self.set(job, set, org, tell).await;
                 return tell(schedule(job, self.edges.clock.now()));
             }
-            (Source::Object(object), Some(reached)) => match self.generate(job, object, reached).await {
-                Ok(Generated { job, warnings, .. }) => {
-                    for Warning { what, hint } in warnings {
-                        tell(Step::warned(Name::Columns, what, hint));
-                    }
-                    self.columns_and_query(&job, true, org, tell).await;
-                }
-                Err(failure) => tell(Step::failed(Name::Columns, failure)),
-            },
+            (Source::Object(_), Some(reached)) => self.generated(job, reached, tell).await,
             _ => self.columns_and_query(job, false, org, tell).await,
         }
         tell(self.output(job));
         tell(schedule(job, self.edges.clock.now()));
+    }
+
+    /// The steps for the query that a run of an object's job would generate now.
+    pub(super) async fn generated(&self, job: &Job, reached: &Reached, tell: Teller<'_>) {
+        let Source::Object(object) = &job.source else { return };
+        match self.generate(job, object, reached).await {
+            Ok(Generated { job, warnings, .. }) => {
+                for Warning { what, hint } in warnings {
+                    tell(Step::warned(Name::Columns, what, hint));
+                }
+                self.columns_and_query(&job, true, Some(reached), tell).await;
+            }
+            Err(failure) => tell(Step::failed(Name::Columns, failure)),
+        }
     }
 
     async fn columns_and_query(

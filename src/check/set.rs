@@ -7,11 +7,14 @@ use serde_json::json;
 use super::org::Reached;
 use super::{Check, Name, Outcome, Step, Teller};
 use crate::error::{Exit, Failure, plain};
-use crate::export::{bug, check_object, similar};
+use crate::export::{self, bug, check_object, similar};
 use crate::human::counted;
-use crate::job::output_path::collision;
-use crate::job::{Job, LeftOutReason, ObjectName, ObjectSet, ObjectTerm, Selection};
+use crate::job::output_path::{Fields, collision};
+use crate::job::{IfExists, Job, LeftOutReason, ObjectName, ObjectSet, ObjectTerm, Selection};
+use crate::output::Output;
+use crate::report::RunId;
 use crate::salesforce::describe::ObjectSummary;
+use crate::state::State;
 
 /// How many names are shown in a list.
 const MAX_NAMES: usize = 20;
@@ -37,6 +40,13 @@ impl Check<'_> {
                     }
                     let username = &reached.client.org().username;
                     selected(&selection, &objects, username).into_iter().for_each(&mut *tell);
+                    for failure in self.holes(job, set, &selection, username) {
+                        tell(Step::failed(Name::Objects, failure));
+                    }
+                    for failure in not_queryable(&selection, &objects) {
+                        tell(Step::failed(Name::Objects, failure));
+                    }
+                    self.objects_with_settings(job, set, &selection, reached, tell).await;
                     if let Some(failure) = self.colliding(job, &selection) {
                         tell(Step::failed(Name::Output, failure));
                         return;
@@ -49,6 +59,58 @@ impl Check<'_> {
             Some(job) => tell(self.output(&job)),
             None => tell(Step::skipped(Name::Output, "not checked, because there is no object")),
         }
+        if let Some(failure) = self.manifest(job).err() {
+            tell(Step::failed(Name::Output, failure.context("the manifest could not be written")));
+        }
+    }
+
+    /// The failures of the objects that were exported before and that the org no longer offers.
+    fn holes(&self, job: &Job, set: &ObjectSet, selection: &Selection, username: &str) -> Vec<Failure> {
+        let state = State::at(&self.config.settings.state_dir);
+        match state.and_then(|state| state.exported_objects(&job.key())) {
+            Ok(remembered) => export::holes(set, selection, remembered.iter())
+                .iter()
+                .map(|object| export::gone(job, object, username))
+                .collect(),
+            Err(error) => vec![error.into()],
+        }
+    }
+
+    /// The steps of a single job for each object that has settings of its own.
+    async fn objects_with_settings(
+        &self,
+        job: &Job,
+        set: &ObjectSet,
+        selection: &Selection,
+        reached: &Reached,
+        tell: Teller<'_>,
+    ) {
+        for settings in set.settings() {
+            let is_set = |name: &ObjectName| name.as_str().eq_ignore_ascii_case(settings.object.as_str());
+            let chosen = selection.chosen.iter().find(|chosen| is_set(&chosen.name));
+            let Some(job) = chosen.and_then(|chosen| job.of_object(&chosen.name)) else { continue };
+            let mut of_object =
+                |step: Step| tell(Step { what: format!("{}: {}", settings.object, step.what), ..step });
+            self.generated(&job, reached, &mut of_object).await;
+        }
+    }
+
+    /// Whether the manifest can be written.
+    fn manifest(&self, job: &Job) -> Result<(), Failure> {
+        let now = self.edges.clock.now();
+        let id = RunId::new(now, self.edges.clock.random());
+        let fields = Fields {
+            job: &job.name,
+            org: &job.org,
+            run_id: id.as_str(),
+            timestamp: now,
+            timezone: &job.timezone,
+        };
+        let path = job
+            .manifest_path(&fields)
+            .map_err(|error| Failure::new(Exit::Configuration, format!("the manifest's path {error}")))?;
+        let job = Job { if_exists: IfExists::Replace, ..job.clone() };
+        path.map_or(Ok(()), |path| Output::of_job(&job, &path)?.probe(&id))
     }
 
     /// The failure of two objects whose paths are one file where names differ by more than case.
@@ -123,6 +185,20 @@ pub(crate) fn missing<'o>(
         Some(near) => format!("write \"{near}\" in `objects`, or give {username} read access"),
         None => format!("correct `objects`, or give {username} read access"),
     })
+}
+
+/// The failures of objects that the list names and the org says cannot be queried.
+fn not_queryable(selection: &Selection, objects: &[ObjectSummary]) -> Vec<Failure> {
+    let named = selection.chosen.iter().filter(|chosen| chosen.named_exactly);
+    let refused = named.filter(|chosen| {
+        objects.iter().any(|object| object.name == chosen.name.as_str() && !object.queryable)
+    });
+    refused
+        .map(|chosen| {
+            let what = format!("the org says that \"{}\" cannot be queried", chosen.name);
+            Failure::new(Exit::Query, what).hint(format!("remove \"{}\" from `objects`", chosen.name))
+        })
+        .collect()
 }
 
 /// What a set selects from an org's objects, with what is odd about it.

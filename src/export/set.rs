@@ -244,7 +244,7 @@ impl SetRun {
             Ok::<_, Failure>(())
         };
         interrupt.unless::<_, _, RunError>(verifying).await?;
-        let holes = holes(set, &selection, &earlier);
+        let holes = holes(set, &selection, earlier.remembered());
         self.check(&selection, manifest.as_ref(), report)?;
         if selection.chosen.is_empty() && holes.is_empty() && selection.missing.is_empty() {
             let what = format!("the org has no object that objects = \"{set}\" selects");
@@ -349,17 +349,8 @@ impl SetRun {
         edges.monitor.notice(&self.id, &work.progress());
     }
 
-    /// The failure of an object that was exported before and that the org no longer has.
     fn gone(&self, object: &ObjectName) -> Failure {
-        let username = &self.org.username;
-        Failure::new(
-            Exit::Query,
-            format!("the org no longer has an object \"{object}\" that {username} may query; it was exported before"),
-        )
-        .hint(format!(
-            "give {username} read access to it, or {} to do without it",
-            self.exclusion_of(object)
-        ))
+        gone(&self.job, object, &self.org.username)
     }
 
     /// The failure of an object that the list names and the org does not have.
@@ -374,14 +365,8 @@ impl SetRun {
         )
     }
 
-    /// How to take an object out of the set.
     fn exclusion_of(&self, object: &ObjectName) -> String {
-        let inclusion = self.job.set().and_then(|set| set.includes(object.as_str()));
-        let place = self.place();
-        match inclusion {
-            Some(Inclusion::ByName) => format!("remove \"{object}\" from `objects` in {place}"),
-            _ => format!("add \"!{object}\" to `objects` in {place}"),
-        }
+        exclusion_of(&self.job, object)
     }
 
     fn first_failure(&self, holes: &[ObjectName], missing: &[ObjectName]) -> Option<Failure> {
@@ -390,10 +375,7 @@ impl SetRun {
     }
 
     fn place(&self) -> String {
-        match &self.job.query_origin {
-            Some(origin) => origin.to_string(),
-            None => format!("{}.toml", self.job.name),
-        }
+        place(&self.job)
     }
 
     /// The failure of a set with objects that failed.
@@ -425,6 +407,35 @@ impl SetRun {
     }
 }
 
+/// The failure of an object that was exported before and that the org no longer has.
+pub(crate) fn gone(job: &Job, object: &ObjectName, username: &str) -> Failure {
+    Failure::new(
+        Exit::Query,
+        format!(
+            "the org no longer has an object \"{object}\" that {username} may query; it was exported before"
+        ),
+    )
+    .hint(format!("give {username} read access to it, or {} to do without it", exclusion_of(job, object)))
+}
+
+/// How to take an object out of a set.
+fn exclusion_of(job: &Job, object: &ObjectName) -> String {
+    let inclusion = job.set().and_then(|set| set.includes(object.as_str()));
+    let place = place(job);
+    match inclusion {
+        Some(Inclusion::ByName) => format!("remove \"{object}\" from `objects` in {place}"),
+        _ => format!("add \"!{object}\" to `objects` in {place}"),
+    }
+}
+
+/// Where the job's objects are written.
+fn place(job: &Job) -> String {
+    match &job.query_origin {
+        Some(origin) => origin.to_string(),
+        None => format!("{}.toml", job.name),
+    }
+}
+
 /// The exit status of a set: that of its failures if they agree, [`Exit::TryLater`] as long as one of them is worth a
 /// retry, because a retry exports only what failed, else [`Exit::General`].
 fn exit_of(failed: &[FailedObject]) -> Exit {
@@ -436,11 +447,14 @@ fn exit_of(failed: &[FailedObject]) -> Exit {
 }
 
 /// The objects that were exported before, that the list still selects, and that the org no longer offers.
-fn holes(set: &ObjectSet, selection: &Selection, earlier: &Earlier) -> Vec<ObjectName> {
+pub(crate) fn holes<'r>(
+    set: &ObjectSet,
+    selection: &Selection,
+    remembered: impl Iterator<Item = &'r ObjectName>,
+) -> Vec<ObjectName> {
     let chosen: HashSet<String> =
         selection.chosen.iter().map(|chosen| chosen.name.as_str().to_ascii_lowercase()).collect();
-    let mut holes: Vec<_> = earlier
-        .remembered()
+    let mut holes: Vec<_> = remembered
         .filter(|name| set.includes(name.as_str()).is_some())
         .filter(|name| !chosen.contains(&name.as_str().to_ascii_lowercase()))
         // A name in the list that the org lacks fails all the same.
