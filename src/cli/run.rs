@@ -282,11 +282,16 @@ fn success(report: &RunReport, dry_run: bool) -> String {
     let done = print::coloured("✓", Colour::Green, print::colours_of(&io::stdout()));
     let path = human::path(path);
     if dry_run {
-        return format!("{done} {name}: ready to write {path}");
+        return match path {
+            "" => format!("{done} {name}: ready"),
+            path => format!("{done} {name}: ready to write {path}"),
+        };
     }
     let objects = report.set.as_ref().map(objects).unwrap_or_default();
+    // A set without a manifest has no path.
+    let to = if path.is_empty() { String::new() } else { format!(" → {path}") };
     format!(
-        "{done} {name}: {objects}{}{}, {} in {} → {path}",
+        "{done} {name}: {objects}{}{}, {} in {}{to}",
         human::counted(report.records, "record"),
         human::count_note(report).map_or_else(String::new, |note| format!(" ({note})")),
         human::bytes(report.bytes),
