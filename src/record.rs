@@ -123,7 +123,7 @@ impl ValueError {
             ValueErrorReason::DateTime(reason) => (
                 reason.to_string(),
                 "a value is not a datetime",
-                format!("add {column:?} = \"text\" to [types] to keep its values as the org sends them"),
+                format!("set {column:?} = \"text\" in [types] to keep its values as the org sends them"),
             ),
         };
         let what = |reason: &str| format!("column {column} of {record}: {reason}");

@@ -45,7 +45,7 @@ impl FieldType {
         ["text", "boolean", "integer", "long", "double", "date", "datetime", "time", "json"];
 
     /// The most digits of a decimal, in the databases that have the fewest.
-    const MAX_PRECISION: u8 = 38;
+    pub(crate) const MAX_PRECISION: u8 = 38;
 
     /// Reads a type as a job spells it.
     #[must_use]

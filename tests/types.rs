@@ -205,7 +205,7 @@ fn a_value_that_is_not_a_datetime_ends_the_run() {
             at.job("a", soql, output, RFC3339);
             let outcome = at.run(["run", "a", "--json"]).ended(74).says(&[
                 &format!("column CreatedDate of record {id}: {shown} is not a datetime"),
-                "add \"CreatedDate\" = \"text\" to [types]",
+                "set \"CreatedDate\" = \"text\" in [types]",
             ]);
             // The status page and webhooks do not show the value.
             let redacted = format!("column CreatedDate of record {id}: a value is not a datetime");
@@ -240,7 +240,7 @@ fn a_child_records_datetime_is_named_with_its_relationship() {
         at.job("a", soql, output, &format!("{RFC3339}\n{more}"));
         at.run(["run", "a"]).ended(74).says(&[
             &format!("column Contacts.CreatedDate of record {}: \"soon\" is not a datetime", child.id()),
-            "add \"Contacts.CreatedDate\" = \"text\" to [types]",
+            "set \"Contacts.CreatedDate\" = \"text\" in [types]",
         ]);
         at.job(
             "a",
@@ -368,7 +368,8 @@ fn mistakes_in_names_and_types_are_found_at_their_lines() {
             "[types]\nId = \"txt\"",
             &["jobs/a.toml:4", "\"txt\" is not a type", "did you mean \"text\"?"],
         ),
-        ("a.csv", "[types]\nId = \"decimal(39,2)\"", &["\"decimal(39,2)\" is not a type", "decimal(P,S)"]),
+        ("a.csv", "[types]\nLastName = \"text\"", &["did you mean \"Contacts.LastName\"?"]),
+        ("a.csv", "[types]\nId = \"decimal(39,2)\"", &["\"decimal(39,2)\" is not a type", "P from 1 to 38"]),
         ("a.csv", "[types]\nOwner.Id = \"text\"", &["jobs/a.toml:4", "in quotes, as in \"Owner.Id\" = "]),
         ("a.csv", "[types]\nId = 7", &["7 is not text"]),
         ("a.csv", "types = \"text\"", &["write `[types]` on a separate line"]),

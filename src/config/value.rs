@@ -147,6 +147,12 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Prob
             text => {
                 let what = format!("{} is not a type", quoted(text));
                 let hint = did_you_mean(text, FieldType::NAMES).unwrap_or_else(|| {
+                    if text.starts_with("decimal") {
+                        let most = FieldType::MAX_PRECISION;
+                        return format!(
+                            "write decimal(P,S) with P from 1 to {most} and S from 0 to P, as in decimal(18,2)"
+                        );
+                    }
                     format!("choose one of {}, decimal(P,S)", FieldType::NAMES.join(", "))
                 });
                 Err(Problem::new(what, hint))

@@ -132,9 +132,10 @@ impl ColumnError {
     pub fn hint(&self, near: Option<&str>) -> String {
         match (self, near) {
             (Self::Unknown { .. }, Some(near)) => format!("did you mean \"{near}\"?"),
-            (Self::Unknown { .. }, None) => {
-                "write the column's name as in the query, or remove the line".to_owned()
-            }
+            (Self::Unknown { name, known, .. }, None) => match behind_a_path(name, known) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => "write the column's name as in the query, or remove the line".to_owned(),
+            },
             (Self::InChildArray { is_json_lines: false, .. }, _) => {
                 "remove the line, or set children = \"files\" to give the child query a file with columns"
                     .to_owned()
@@ -145,6 +146,14 @@ impl ColumnError {
             }
         }
     }
+}
+
+/// The only column with this name behind a path: `Contacts.LastName` for `LastName`.
+fn behind_a_path<'k>(name: &str, known: &'k [String]) -> Option<&'k String> {
+    let is_same =
+        |known: &&String| known.rsplit_once('.').is_some_and(|(_, last)| last.eq_ignore_ascii_case(name));
+    let mut same = known.iter().filter(is_same);
+    same.next().filter(|_| same.next().is_none())
 }
 
 impl Columns {
