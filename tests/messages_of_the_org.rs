@@ -246,6 +246,55 @@ fn warnings_of_check_read_well() {
     insta::assert_snapshot!("check_warnings", text);
 }
 
+#[test]
+fn messages_about_sets_read_well() {
+    let at = Deployment::with(support::options(20));
+    at.configure("attempts = 1");
+    let set = |objects: &[&str], more: &str| {
+        at.write("jobs/backup.toml", format!("objects = {objects:?}\noutput = \"{{object}}.csv\"\n{more}\n"));
+    };
+    let directory = at.path(".").canonicalize().unwrap();
+    let restricted = "Implementation restriction: Contact requires a filter by a single Id";
+    let mut text = String::new();
+    let mut show = |name: &str, arguments: &[&str]| {
+        let outcome = at.outcome(at.command(arguments).args(["--log-level", "error"]).output().unwrap());
+        let said = format!("{}{}", outcome.stderr, outcome.stdout());
+        let said = said.replace(directory.to_str().unwrap(), "DIR");
+        let said: Vec<_> = said.lines().filter(|line| !line.contains(" ERROR ")).collect();
+        text += &format!("\n===== {name} ({})\n{}\n", outcome.status.unwrap(), said.join("\n"));
+    };
+    let run = ["run", "backup"];
+
+    set(&["*zorb*"], "");
+    show("a pattern that selects nothing", &run);
+    set(&["*ccount", "*zorb*", "Acount"], "");
+    show("a name and a pattern that the org does not have", &run);
+    set(&["*ccount", "*ontact"], "");
+    at.org().refuse_queries("Contact", 400, "MALFORMED_QUERY", restricted);
+    show("an object that is skipped", &run);
+    set(&["*ontact"], "");
+    show("a set of which everything is refused", &run);
+    set(&["*ccount", "contact"], "");
+    show("a named object that refuses", &run);
+    at.org().restore_object("Contact");
+    at.run(run).ended(0);
+    at.org().hide_object("Contact");
+    show("a named object that is gone", &run);
+    set(&["*ccount", "*ontact"], "");
+    show("an object that was exported before and is gone", &run);
+    at.org().restore_object("Contact");
+    at.org().refuse_queries("Contact", 400, "MALFORMED_QUERY", restricted);
+    show("an object that was exported before and refuses", &run);
+    show("a dry run", &["run", "backup", "--dry-run"]);
+    at.org().restore_object("Contact");
+    show("one object", &["run", "backup", "--object", "contact"]);
+    show("an object that is not in the set", &["run", "backup", "--object", "Task"]);
+    set(&["*", "!*ask"], "");
+    show("an excluded object", &["run", "backup", "--object", "Task"]);
+    show("an object that patterns leave out", &["run", "backup", "--object", "Retired__c"]);
+    insta::assert_snapshot!("sets", text);
+}
+
 /// The hint's line, if there is one.
 fn hint(hint: Option<&str>) -> String {
     hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default()
