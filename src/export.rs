@@ -1,8 +1,8 @@
 //! One run of one job, from its locks to its report; `task` runs any job, and `set` a set of objects.
 //!
-//! A record's way is one way: [`OrgClient`](crate::client::OrgClient) brings a page's bytes, `transfer` follows the pages to the last, `writer`
-//! reads and encodes them on its own thread while the next page is on its way, and `publish` lets the files appear
-//! once they are whole and counted. `run` takes these steps in their order.
+//! Records flow one way: [`OrgClient`] brings a page's bytes, `transfer` follows the pages to the last, `writer` reads and
+//! encodes them on its own thread while the next page is on its way, and `publish` lets the files appear once they are
+//! whole and counted. `run` takes these steps in their order.
 
 mod counting;
 mod describe;
