@@ -81,6 +81,108 @@ fn fields_and_where_choose_columns_and_records() {
     assert_eq!(csv_records(&text), prospects.len());
 }
 
+/// One entry of `fields` in a job.
+#[derive(Debug, Clone)]
+enum Entry {
+    Field(&'static str),
+    Prefix(String),
+    Suffix(String),
+    NotSuffix(String),
+    Parent,
+}
+
+impl Entry {
+    fn random(random: &mut impl FnMut(usize) -> usize, plain: &[&'static str]) -> Self {
+        let name = plain[random(plain.len())];
+        let part = |length: usize| length.min(name.len());
+        match random(8) {
+            0 => Self::Prefix(name[..part(1)].to_owned()),
+            1 => Self::Prefix(String::new()),
+            2 => Self::Suffix(name[name.len() - part(3)..].to_owned()),
+            3 => Self::NotSuffix(name[name.len() - part(4)..].to_owned()),
+            4 => Self::Parent,
+            _ => Self::Field(name),
+        }
+    }
+
+    /// As a user writes it, in upper case now and then.
+    fn text(&self, upper: bool) -> String {
+        let text = match self {
+            Self::Field(name) => (*name).to_owned(),
+            Self::Prefix(start) => format!("{start}*"),
+            Self::Suffix(end) => format!("*{end}"),
+            Self::NotSuffix(end) => format!("!*{end}"),
+            Self::Parent => return "CreatedBy.Name".to_owned(),
+        };
+        if upper { text.to_ascii_uppercase() } else { text }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        match self {
+            Self::Field(field) => name == field.to_ascii_lowercase(),
+            Self::Prefix(start) => name.starts_with(&start.to_ascii_lowercase()),
+            Self::Suffix(end) | Self::NotSuffix(end) => name.ends_with(&end.to_ascii_lowercase()),
+            Self::Parent => name == "createdby.name",
+        }
+    }
+}
+
+/// The columns of a list, by the rules of docs/records.md: each field belongs to the entry that names it, or else to the
+/// first pattern that matches, unless an exclusion matches; patterns give alphabetical order, and an Id that is not
+/// named comes first.
+fn columns_of(entries: &[Entry], plain: &[&'static str]) -> Vec<&'static str> {
+    let first = |is: &dyn Fn(&Entry) -> bool| entries.iter().position(is);
+    let mut columns: Vec<(bool, usize, String, &str)> = Vec::new();
+    for name in plain.iter().copied().chain(["CreatedBy.Name"]) {
+        let by_name = first(&|entry| matches!(entry, Entry::Field(_) | Entry::Parent) && entry.matches(name));
+        let is_own = !name.contains('.');
+        let is_pattern = |entry: &Entry| matches!(entry, Entry::Prefix(_) | Entry::Suffix(_));
+        let by_pattern = first(&|entry| is_own && is_pattern(entry) && entry.matches(name));
+        let is_excluded =
+            first(&|entry| matches!(entry, Entry::NotSuffix(_)) && entry.matches(name)).is_some();
+        let Some(place) = by_name.or(by_pattern).filter(|_| !is_excluded) else { continue };
+        columns.push((name != "Id" || by_name.is_some(), place, name.to_ascii_lowercase(), name));
+    }
+    columns.sort();
+    columns.into_iter().map(|(_, _, _, name)| name).collect()
+}
+
+#[test]
+fn random_lists_of_fields_choose_the_documented_columns() {
+    let at = Deployment::new(30);
+    let mut state = 20_261_128_u64;
+    let mut random = |bound: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % bound
+    };
+    let objects = ["Account", "Contact", "Opportunity"];
+    let mut expected = Vec::new();
+    while expected.len() < 100 {
+        let object = objects[random(objects.len())];
+        let plain = all_columns(&at, object);
+        let mut entries: Vec<_> = (0..=random(5)).map(|_| Entry::random(&mut random, &plain)).collect();
+        // A list that begins with an exclusion begins with all fields.
+        let written: Vec<_> = entries.iter().map(|entry| entry.text(random(3) == 0)).collect();
+        if matches!(entries[0], Entry::NotSuffix(_)) {
+            entries.insert(0, Entry::Prefix(String::new()));
+        }
+        let columns = columns_of(&entries, &plain);
+        if columns.is_empty() {
+            continue;
+        }
+        let name = format!("list{}", expected.len());
+        let text = format!("object = \"{object}\"\nfields = {written:?}\noutput = \"{name}.csv\"\n");
+        at.write(&format!("jobs/{name}.toml"), text);
+        expected.push((name, written, csv(&columns, &live(at.data(), object))));
+    }
+    at.run(["run", "--all"]).ended(0);
+    for (name, written, expected) in expected {
+        let found = at.read(&format!("exports/{name}.csv"));
+        assert!(found == expected, "{written:?}: {}", at.header(&name));
+    }
+}
+
 /// The records of a file, by an independent reader.
 fn csv_records(text: &str) -> usize {
     csv::Reader::from_reader(text.as_bytes()).records().map(Result::unwrap).count()
