@@ -684,9 +684,9 @@ fn an_unreadable_key_file_is_named_with_the_reason() {
     directory.assert_refused("missing.key", None, "does not exist", "sfexport keygen");
     directory.assert_refused("dangling", None, "does not exist", "sfexport keygen");
     directory.assert_refused("a.pem/under", None, "does not exist", "sfexport keygen");
-    directory.assert_refused("directory", None, "is a directory", "set key_file");
-    directory.assert_refused("pipe", None, "is not a regular file", "set key_file");
-    directory.assert_refused("large", None, "is too large (3 MB)", "set key_file");
+    directory.assert_refused("directory", None, "is a directory", "correct key_file");
+    directory.assert_refused("pipe", None, "is not a regular file", "correct key_file");
+    directory.assert_refused("large", None, "is too large (3 MB)", "correct key_file");
     directory.assert_refused("not-large", None, "contains no private key", "set key_file");
     let denied = directory.write("denied", directory.read("a.pem"));
     fs::set_permissions(&denied, Permissions::from_mode(0o000)).unwrap();
