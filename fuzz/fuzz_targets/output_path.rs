@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
-use sfexport::job::{JobName, ObjectName};
 use sfexport::job::output_path::{Fields, OutputTemplate, beside};
+use sfexport::job::{JobName, ObjectName};
 use sfexport::org::OrgName;
 
 static ZONES: LazyLock<Vec<TimeZone>> = LazyLock::new(|| {

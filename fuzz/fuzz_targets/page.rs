@@ -109,7 +109,10 @@ fn cells(page: &[u8], columns: &Columns) -> Result<(Cells, u64, Option<String>),
     let mut reader = PageReader::open(page, columns)?;
     let (mut record, mut rows) = (Record::default(), Cells::new());
     let (mut csv, mut encoded) = (Csv::new(CsvDialect::default(), Numbers::AsSent, Vec::new()), Vec::new());
-    while reader.read(Target::Cells { record: &mut record, watch: Some(b','), form: JsonForm::AS_SENT }, &mut no_pages)? {
+    while reader.read(
+        Target::Cells { record: &mut record, watch: Some(b','), form: JsonForm::AS_SENT },
+        &mut no_pages,
+    )? {
         rows.push(record.cells().map(|(kind, cell)| (kind, cell.to_vec())).collect());
         csv.record(&record, &mut encoded).expect("a row");
     }

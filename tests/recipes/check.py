@@ -360,8 +360,14 @@ def many_objects(org, work):
     directory = reader(org, work / "many", page)
     (commands,) = page.unnamed("sh")
     shell(commands, directory)
-    exported = {path.parent.name: rows_of(path) for path in directory.glob("exports/*/*.csv")}
+    backup = directory / "exports" / "backup"
+    files = [file["path"] for file in json.loads((backup / "backup.manifest.json").read_text())["files"]]
+    expect(sorted(files) == sorted(path.name for path in backup.glob("*.csv")), f"the manifest lists {files}")
+    exported = {
+        path.parent.name: rows_of(path) for path in directory.glob("exports/*/*.csv") if path.parent != backup
+    }
     expect(sorted(exported) == ["Account", "Contact", "Opportunity"], f"exports of {sorted(exported)}")
+    expect(exported["Account"] == rows_of(backup / "Account.csv"), "the set exports the same accounts")
     expect(all(len(rows) > 2000 for rows in exported.values()), "too few records")
     expect("BillingCity" in exported["Account"][0] and "BillingAddress" not in exported["Account"][0], "compound fields")
     passed(f"many objects: {', '.join(f'{name} with {len(rows[0])} fields' for name, rows in sorted(exported.items()))}")
