@@ -174,7 +174,7 @@ fn failing_jobs_come_first_then_running_then_overdue() {
     );
     at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(4))));
     let daemon = Process::start(&at);
-    let page = page_with(&daemon, "/", "waiting for the first page");
+    let page = page_with(&daemon, "/", "1 overdue");
     assert!(page.contains("<title>2 failing, 1 overdue, 1 running, 6 jobs – sfexport</title>"), "{page}");
     let link = |job: &str| format!("<a href=\"/jobs/{job}\">{job}</a>");
     let parts = [
