@@ -21,7 +21,7 @@ static ZONES: LazyLock<Vec<TimeZone>> = LazyLock::new(|| {
         .collect()
 });
 
-/// What `{object}` stands for.
+/// The object that replaces `{object}`.
 static OBJECT: LazyLock<ObjectName> = LazyLock::new(|| ObjectName::parse("Account").expect("a name"));
 
 /// Each as it may be written, and as it is meant.

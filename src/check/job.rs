@@ -243,6 +243,19 @@ impl Check<'_> {
 
     /// The path of a run that begins now, and the run's id.
     pub(super) fn path(&self, job: &Job) -> Result<(PathBuf, RunId), Failure> {
+        self.filled_in(job, |fields| {
+            job.output.expand(fields).map_err(|error| {
+                Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
+            })
+        })
+    }
+
+    /// What `fill` makes of the template fields of a run that begins now, and the run's id.
+    pub(super) fn filled_in<T>(
+        &self,
+        job: &Job,
+        fill: impl FnOnce(&Fields<'_>) -> Result<T, Failure>,
+    ) -> Result<(T, RunId), Failure> {
         let now = self.edges.clock.now();
         let id = RunId::new(now, self.edges.clock.random());
         let fields = Fields {
@@ -252,10 +265,8 @@ impl Check<'_> {
             timestamp: now,
             timezone: &job.timezone,
         };
-        let path = job.output.expand(&fields).map_err(|error| {
-            Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
-        })?;
-        Ok((path, id))
+        let filled_in = fill(&fields)?;
+        Ok((filled_in, id))
     }
 }
 

@@ -9,10 +9,9 @@ use super::{Check, Name, Outcome, Step, Teller};
 use crate::error::{Exit, Failure, plain};
 use crate::export::{self, bug, check_object, similar};
 use crate::human::counted;
-use crate::job::output_path::{Fields, collision};
+use crate::job::output_path::collision;
 use crate::job::{IfExists, Job, LeftOutReason, ObjectName, ObjectSet, ObjectTerm, Selection};
 use crate::output::Output;
-use crate::report::RunId;
 use crate::salesforce::describe::ObjectSummary;
 use crate::state::State;
 
@@ -76,7 +75,7 @@ impl Check<'_> {
         }
     }
 
-    /// The steps of a single job for each object that has settings of its own.
+    /// The steps of a single job, for each object that has its own settings.
     async fn objects_with_settings(
         &self,
         job: &Job,
@@ -97,18 +96,10 @@ impl Check<'_> {
 
     /// Whether the manifest can be written.
     fn manifest(&self, job: &Job) -> Result<(), Failure> {
-        let now = self.edges.clock.now();
-        let id = RunId::new(now, self.edges.clock.random());
-        let fields = Fields {
-            job: &job.name,
-            org: &job.org,
-            run_id: id.as_str(),
-            timestamp: now,
-            timezone: &job.timezone,
-        };
-        let path = job
-            .manifest_path(&fields)
-            .map_err(|error| Failure::new(Exit::Configuration, format!("the manifest's path {error}")))?;
+        let (path, id) = self.filled_in(job, |fields| {
+            job.manifest_path(fields)
+                .map_err(|error| Failure::new(Exit::Configuration, format!("the manifest's path {error}")))
+        })?;
         let job = Job { if_exists: IfExists::Replace, ..job.clone() };
         path.map_or(Ok(()), |path| Output::of_job(&job, &path)?.probe(&id))
     }

@@ -41,7 +41,7 @@ pub(super) struct DemoArguments {
     /// How many bytes a second the org sends: for benchmarks
     #[arg(long, hide = true)]
     bytes_per_second: Option<u64>,
-    /// Serve so many small objects in place of the usual ones, with --records rows each: for benchmarks
+    /// Serve this many small objects instead of the usual ones, with --records rows each: for benchmarks
     #[arg(long, hide = true)]
     objects: Option<usize>,
     /// Make a query's pages before the first is sent, and keep them: for benchmarks

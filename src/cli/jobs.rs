@@ -168,7 +168,7 @@ fn last_runs(state: &State, config: &LoadedConfig) -> Result<HashMap<String, Run
     let mut last = HashMap::new();
     for report in state.history()? {
         let report = report?;
-        // A set has a report of its own.
+        // A set has its own report.
         if report.status.has_run() && report.object.is_none() && !last.contains_key(&report.job) {
             last.insert(report.job.clone(), report);
         }

@@ -710,7 +710,7 @@ impl Reading {
         }
     }
 
-    /// The template with the object that `{object}` stands for, or the mistake that there is none.
+    /// The template with `{object}` filled in, or the mistake that the job has no object.
     fn object_field(
         &mut self,
         file: &TextFile,

@@ -79,7 +79,7 @@ fn explain(out: &mut String, export: &Export) {
 
 fn check(file: &File, format: Format, mistakes: &mut Vec<Mistake>) {
     for Column { name: original, keys, .. } in &file.columns {
-        // A file of JSON Lines is loaded by its keys, which no other name can stand for.
+        // A file of JSON Lines is loaded by its keys, which no other name can replace.
         let names = match format {
             Format::Csv => vec![name(original)],
             Format::Jsonl => keys.clone(),

@@ -27,7 +27,7 @@ pub(crate) async fn describe(
     let job = match source {
         Source::Soql(_) => job.clone(),
         Source::Object(object) => generate(client, job, object, remembered).await?.job,
-        Source::Objects(_) => return Err(super::bug("a set of objects has no columns of its own").into()),
+        Source::Objects(_) => return Err(super::bug("a set of objects does not have columns itself").into()),
     };
     let is_generated = matches!(source, Source::Object(_));
     let (columns, described) = typed_columns(client, &job, is_generated).await?;

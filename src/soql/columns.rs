@@ -488,7 +488,7 @@ enum Role {
     Child {
         /// What precedes its columns' names in a job's rules.
         prefix: String,
-        /// With a table of its own, the name of the column of its parent's Id.
+        /// With a separate table, the name of the column of its parent's Id.
         parent_id: Option<String>,
     },
 }

@@ -85,7 +85,7 @@ impl Earlier {
         Ok(())
     }
 
-    /// Forgets what is no longer in its place as it was published, so that it is exported again.
+    /// Forgets each file that is gone or has changed since it was published, so that it is exported again.
     pub(super) async fn verify(&mut self) {
         let names: Vec<_> = self.exported.keys().cloned().collect();
         for name in names {

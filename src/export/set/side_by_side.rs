@@ -323,8 +323,8 @@ impl Drop for Line {
     }
 }
 
-/// Does the work on a thread of its own. On the runtime's threads, each wait for a disk would start another thread to take
-/// over the network, and each thread has memory of its own: a third of a set's peak.
+/// Does the work on a separate thread. On the runtime's threads, each wait for a disk would start another thread to take
+/// over the network, and each thread has its own memory: a third of a set's peak.
 ///
 /// # Errors
 /// [`Exit::TryLater`] if the system has no thread to give.
