@@ -1,9 +1,9 @@
-# Sourced by the daemon's two scripts: a scratch folder with the embedded org, a configuration that points at it and
-# room for jobs; at the end both processes are ended, the daemon first, and the folder goes. SFEXPORT names another
-# binary than target/release's.
+# Sourced by the scripts that run against the embedded org: a scratch folder with the org, a configuration that points at it
+# and room for jobs; at the end the processes are ended, a daemon before its org, and the folder is removed. SFEXPORT
+# names another binary than target/release's; the script may set `scratch`, where the folder is made, and `org_options`.
 
 sfexport=$(realpath "${SFEXPORT:-$(dirname "$0")/../target/release/sfexport}")
-work=$(mktemp -d)
+work=$(mktemp -d ${scratch:+-p "$scratch"})
 org=
 daemon=
 end() {
@@ -20,7 +20,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 cd "$work"
 
-"$sfexport" demo --serve --records 200 --dir org >org.log 2>&1 &
+"$sfexport" demo --serve ${org_options:---records 200} --dir org >org.log 2>&1 &
 org=$!
 for _ in $(seq 100); do
     grep -q 'The org is up' org.log && break

@@ -1,33 +1,13 @@
 #!/usr/bin/env bash
-# A set of 400 objects of 200 records each, with descriptions of 270 KB, against the embedded org in a process of its
-# own, all on a memory disk: seconds, API calls, requests for descriptions and the peak of memory.
+# A set of 400 objects of 200 records each, with descriptions of 270 KB, against the embedded org in a separate
+# process, all on a memory disk: seconds, API calls, requests for descriptions and the peak of memory.
 # Usage: benches/set.sh [RUNS]; OBJECTS and RECORDS change the org, SFEXPORT names another binary.
 set -euo pipefail
-sfexport=$(realpath "${SFEXPORT:-$(dirname "$0")/../target/release/sfexport}")
 runs=${1:-3}
-work=$(mktemp -d /dev/shm/sfexport-set.XXXXXX)
-org=
-end() {
-    if [ -n "$org" ]; then
-        kill "$org" 2>/dev/null || true
-        wait "$org" 2>/dev/null || true
-    fi
-    rm -rf "$work"
-}
-trap end EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-cd "$work"
+scratch=/dev/shm
+org_options="--objects ${OBJECTS:-400} --records ${RECORDS:-200}"
+. "$(dirname "$0")/embedded_org.sh"
 
-"$sfexport" demo --serve --objects "${OBJECTS:-400}" --records "${RECORDS:-200}" --dir org >org.log 2>&1 &
-org=$!
-for _ in $(seq 100); do
-    grep -q 'The org is up' org.log && break
-    kill -0 "$org"
-    sleep 0.1
-done
-mkdir jobs
-grep -v '^#' org/sfexport.toml | sed 's|"server.key"|"org/server.key"|; s|"server.crt"|"org/server.crt"|' >sfexport.toml
 printf 'objects = ["Obj*"]\noutput = "{object}.csv"\n' >jobs/backup.toml
 for run in $(seq "$runs"); do
     rm -rf exports state
