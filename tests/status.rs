@@ -172,9 +172,10 @@ fn failing_jobs_come_first_then_running_then_overdue() {
             failed("z-failed-last", 10),
         ],
     );
-    at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(4))));
+    at.script(Rule::once(At::Page(1), Fault::Late(Duration::from_secs(20))));
     let daemon = Process::start(&at);
-    let page = page_with(&daemon, "/", "1 overdue");
+    // A run is not shown as running before it has begun.
+    let page = page_with(&daemon, "/", "1 overdue, 1 running");
     assert!(page.contains("<title>2 failing, 1 overdue, 1 running, 6 jobs – sfexport</title>"), "{page}");
     let link = |job: &str| format!("<a href=\"/jobs/{job}\">{job}</a>");
     let parts = [
