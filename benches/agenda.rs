@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use sfexport::agenda::{Action, Agenda, Event, Limits, Plan, PlannedJob};
 use sfexport::clock::Now;
 use sfexport::error::Exit;
-use sfexport::job::{JobName, Policy};
+use sfexport::job::{ExportKey, JobName, Policy};
 use sfexport::org::OrgName;
 use sfexport::schedule::Schedule;
 
@@ -49,8 +49,10 @@ const NIGHTS: usize = 365;
 fn plan() -> Plan {
     let nightly = schedule("30 2 * * *", "Europe/Berlin");
     let job = |number| PlannedJob {
-        name: JobName::parse(&format!("job-{number:03}")).expect("a name"),
-        org: OrgName::default_org(),
+        key: ExportKey::new(
+            JobName::parse(&format!("job-{number:03}")).expect("a name"),
+            OrgName::default_org(),
+        ),
         is_set: false,
         schedule: Some(nightly.clone()),
         policy: Policy { jitter: Duration::from_secs(30 * 60), ..Policy::default() },
@@ -62,7 +64,7 @@ fn plan() -> Plan {
 /// Every run of a year, each a minute long: the starts, and the events that the agenda was told.
 fn year(mut agenda: Agenda, start: Timestamp, end: Timestamp) -> (usize, usize) {
     let since = |wall: Timestamp| wall.duration_since(start).try_into().expect("time goes forward");
-    let mut running: BinaryHeap<Reverse<(Timestamp, JobName)>> = BinaryHeap::new();
+    let mut running: BinaryHeap<Reverse<(Timestamp, ExportKey)>> = BinaryHeap::new();
     let (mut starts, mut events) = (0, 0);
     let (mut event, mut now) = (Event::Tick, start);
     loop {

@@ -1,4 +1,4 @@
-//! What is due, what is running and what follows from it, for all jobs: pure; each event and the time are passed in.
+//! What is due, what is running and what follows from it, for all jobs, by job and org: pure; each event and the time are passed in.
 //! What one job's policies say is in `job_state`; waiting, running and writing down are the business of `daemon`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Now;
 use crate::error::Exit;
-use crate::job::{Job, JobName, Policy};
+use crate::job::{ExportKey, Job, Policy};
 use crate::org::OrgName;
 use crate::schedule::{Mark, Schedule};
 
@@ -27,16 +27,16 @@ const MIN_CLOCK_JUMP: SignedDuration = SignedDuration::from_secs(1);
 /// in again no later than [`Agenda::wake`].
 #[derive(Debug)]
 pub struct Agenda {
-    states: BTreeMap<JobName, JobState>,
+    states: BTreeMap<ExportKey, JobState>,
     limits: Limits,
     now: Now,
     /// When each job must be looked at again.
-    timers: BTreeSet<(Timestamp, JobName)>,
+    timers: BTreeSet<(Timestamp, ExportKey)>,
     /// The jobs whose run could start if there were room: by org, who has waited longest first.
-    lines: BTreeMap<Limited, BTreeSet<(Timestamp, JobName)>>,
+    lines: BTreeMap<Limited, BTreeSet<(Timestamp, ExportKey)>>,
     /// Those whose process died when they ran: who died least often first, then who has waited longest. One at a time
     /// starts, while nothing else runs, so none of them keeps another job from its end.
-    alone: BTreeSet<(u32, Timestamp, JobName)>,
+    alone: BTreeSet<(u32, Timestamp, ExportKey)>,
     running: BTreeMap<Limited, usize>,
     stopping: Option<Stopping>,
     actions: Vec<Action>,
@@ -68,10 +68,8 @@ pub struct Limits {
 /// A job, as far as the agenda needs it.
 #[derive(Debug, Clone)]
 pub struct PlannedJob {
-    /// Its name.
-    pub name: JobName,
-    /// The org that it exports from, whose limit its runs count against.
-    pub org: OrgName,
+    /// Its name and its org, whose limit its runs count against.
+    pub key: ExportKey,
     /// Whether it is a set of objects: its exports count against the org's limit, each by itself, and its runs do not.
     pub is_set: bool,
     /// Its schedule; `None` if it is disabled or has none.
@@ -83,8 +81,7 @@ pub struct PlannedJob {
 impl From<&Job> for PlannedJob {
     fn from(job: &Job) -> Self {
         Self {
-            name: job.name.clone(),
-            org: job.org.clone(),
+            key: job.job_key(),
             is_set: job.set().is_some(),
             schedule: job.schedule.clone().filter(|_| job.enabled),
             policy: job.policy.clone(),
@@ -100,7 +97,7 @@ pub enum Event {
     /// The run of a job has ended, or could not be started.
     Ended {
         /// The job.
-        job: JobName,
+        job: ExportKey,
         /// How the run ended.
         exit: Exit,
     },
@@ -116,7 +113,7 @@ pub enum Action {
     /// Start a run, and report its end with [`Event::Ended`]. A job has one run at a time.
     Start {
         /// The job.
-        job: JobName,
+        job: ExportKey,
         /// The occurrence, before jitter.
         scheduled: Timestamp,
         /// The number of this run among the occurrence's runs, from 1.
@@ -125,12 +122,12 @@ pub enum Action {
     /// Cancel the job's run. Its end is awaited.
     Cancel {
         /// The job.
-        job: JobName,
+        job: ExportKey,
     },
     /// Report that a failed run will be retried, and when.
     Retry {
         /// The job.
-        job: JobName,
+        job: ExportKey,
         /// The occurrence.
         scheduled: Timestamp,
         /// The number of the next run.
@@ -141,7 +138,7 @@ pub enum Action {
     /// Record that occurrences are not run, or not retried.
     PassOver {
         /// The job.
-        job: JobName,
+        job: ExportKey,
         /// The first of them.
         first: Timestamp,
         /// The last of them.
@@ -154,14 +151,14 @@ pub enum Action {
     /// Write and flush this mark before any later action is carried out.
     Mark {
         /// The job.
-        job: JobName,
+        job: ExportKey,
         /// The position in its schedule.
         mark: Mark,
     },
     /// Remove the job's mark, because it no longer has a schedule.
     Forget {
         /// The job.
-        job: JobName,
+        job: ExportKey,
     },
     /// Every run has ended: end the process, with status 0.
     Finish,
@@ -192,7 +189,7 @@ pub enum PassedOver {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobSnapshot {
     /// The job.
-    pub job: JobName,
+    pub job: ExportKey,
     /// When its next run should start by its schedule, with jitter.
     pub next: Option<Timestamp>,
     /// The occurrence that is running.
@@ -214,7 +211,7 @@ impl Agenda {
     /// An agenda that continues from the marks. A job without a mark, or with one of another schedule, starts now. The
     /// resulting actions are returned for the first event.
     #[must_use]
-    pub fn new(plan: Plan, mut marks: BTreeMap<JobName, Mark>, now: Now) -> Self {
+    pub fn new(plan: Plan, mut marks: BTreeMap<ExportKey, Mark>, now: Now) -> Self {
         let mut agenda = Self {
             states: BTreeMap::new(),
             limits: plan.limits,
@@ -227,11 +224,11 @@ impl Agenda {
             actions: Vec::new(),
         };
         for job in plan.jobs {
-            let mark = marks.remove(&job.name);
-            let name = job.name.clone();
+            let mark = marks.remove(&job.key);
+            let key = job.key.clone();
             let state = JobState::new(job, mark, now.wall, &mut agenda.actions);
-            agenda.states.insert(name.clone(), state);
-            agenda.file(&name);
+            agenda.states.insert(key.clone(), state);
+            agenda.file(&key);
         }
         agenda.actions.extend(marks.into_keys().map(|job| Action::Forget { job }));
         agenda
@@ -265,7 +262,7 @@ impl Agenda {
         }
     }
 
-    /// The state of every job, by name.
+    /// The state of every job, by name and org.
     pub fn snapshots(&self) -> impl Iterator<Item = JobSnapshot> {
         self.states.iter().map(|(job, state)| JobSnapshot {
             job: job.clone(),
@@ -277,7 +274,7 @@ impl Agenda {
     }
 
     /// The latest mark of every job with a schedule.
-    pub fn marks(&self) -> impl Iterator<Item = (&JobName, &Mark)> {
+    pub fn marks(&self) -> impl Iterator<Item = (&ExportKey, &Mark)> {
         self.states.iter().filter_map(|(job, state)| Some((job, state.mark()?)))
     }
 
@@ -294,12 +291,12 @@ impl Agenda {
         if let Some(stopping) = &mut self.stopping {
             stopping.cancel_at = moved(stopping.cancel_at, jump);
         }
-        for name in self.names() {
-            self.with(&name, |state, _| state.clock_was_set(now.wall, jump));
+        for key in self.keys() {
+            self.with(&key, |state, _| state.clock_was_set(now.wall, jump));
         }
     }
 
-    fn ended(&mut self, job: &JobName, exit: Exit) {
+    fn ended(&mut self, job: &ExportKey, exit: Exit) {
         let (now, stopping) = (self.now.wall, self.stopping.is_some());
         let mut org = None;
         self.with(job, |state, actions| org = state.ended(exit, stopping, now, actions));
@@ -315,23 +312,23 @@ impl Agenda {
     fn reload(&mut self, plan: Plan) {
         let now = self.now.wall;
         self.limits = plan.limits;
-        let mut removed: BTreeSet<JobName> = self.states.keys().cloned().collect();
+        let mut removed: BTreeSet<ExportKey> = self.states.keys().cloned().collect();
         for job in plan.jobs {
-            let name = job.name.clone();
-            removed.remove(&name);
-            if self.states.contains_key(&name) {
-                self.with(&name, |state, actions| state.change(job, now, actions));
+            let key = job.key.clone();
+            removed.remove(&key);
+            if self.states.contains_key(&key) {
+                self.with(&key, |state, actions| state.change(job, now, actions));
             } else {
                 let state = JobState::new(job, None, now, &mut self.actions);
-                self.states.insert(name.clone(), state);
-                self.file(&name);
+                self.states.insert(key.clone(), state);
+                self.file(&key);
             }
         }
-        for name in removed {
-            self.with(&name, |state, actions| state.remove(now, actions));
-            if self.states.get(&name).is_some_and(JobState::is_gone) {
-                self.unfile(&name);
-                self.states.remove(&name);
+        for key in removed {
+            self.with(&key, |state, actions| state.remove(now, actions));
+            if self.states.get(&key).is_some_and(JobState::is_gone) {
+                self.unfile(&key);
+                self.states.remove(&key);
             }
         }
     }
@@ -359,12 +356,12 @@ impl Agenda {
 
     fn fall_due(&mut self) {
         let now = self.now.wall;
-        while let Some((at, name)) = self.timers.first() {
+        while let Some((at, key)) = self.timers.first() {
             if *at > now {
                 return;
             }
-            let name = name.clone();
-            self.with(&name, |state, actions| state.fall_due(now, actions));
+            let key = key.clone();
+            self.with(&key, |state, actions| state.fall_due(now, actions));
         }
     }
 
@@ -379,68 +376,68 @@ impl Agenda {
             let longest = longest_waiting
                 .filter_map(|(org, line)| line.first().map(|head| (head, org)))
                 .min()
-                .map(|((_, name), org)| (org.clone(), name.clone()));
-            let Some((org, name)) = longest.or_else(|| self.first_alone()) else { return };
+                .map(|((_, key), org)| (org.clone(), key.clone()));
+            let Some((org, key)) = longest.or_else(|| self.first_alone()) else { return };
             *self.running.entry(org).or_default() += 1;
-            self.with(&name, |state, actions| state.begin(now, actions));
+            self.with(&key, |state, actions| state.begin(now, actions));
         }
     }
 
     /// The first of the runs that start only while nothing else runs, if nothing does.
-    fn first_alone(&self) -> Option<(Limited, JobName)> {
-        let (_, _, name) =
+    fn first_alone(&self) -> Option<(Limited, ExportKey)> {
+        let (_, _, key) =
             self.alone.first().filter(|_| self.running.values().all(|running| *running == 0))?;
-        Some((self.states.get(name)?.limited_by(), name.clone()))
+        Some((self.states.get(key)?.limited_by(), key.clone()))
     }
 
-    fn names(&self) -> Vec<JobName> {
+    fn keys(&self) -> Vec<ExportKey> {
         self.states.keys().cloned().collect()
     }
 
     /// Changes one state, notes its mark and files it again.
-    fn with(&mut self, name: &JobName, change: impl FnOnce(&mut JobState, &mut Vec<Action>)) {
-        if let Some(state) = self.states.get_mut(name) {
+    fn with(&mut self, key: &ExportKey, change: impl FnOnce(&mut JobState, &mut Vec<Action>)) {
+        if let Some(state) = self.states.get_mut(key) {
             change(state, &mut self.actions);
             state.note_mark(&mut self.actions);
-            self.file(name);
+            self.file(key);
         }
     }
 
-    fn file(&mut self, name: &JobName) {
-        self.unfile(name);
-        let Some(state) = self.states.get_mut(name) else { return };
+    fn file(&mut self, key: &ExportKey) {
+        self.unfile(key);
+        let Some(state) = self.states.get_mut(key) else { return };
         state.filed_timer = state.look_again(self.now.wall);
         if let Some(at) = state.filed_timer {
-            self.timers.insert((at, name.clone()));
+            self.timers.insert((at, key.clone()));
         }
         state.filed_line = state.line(self.now.wall);
         match state.filed_line.clone() {
             Some(Line::Of(org, since)) => {
-                self.lines.entry(org).or_default().insert((since, name.clone()));
+                self.lines.entry(org).or_default().insert((since, key.clone()));
             }
             Some(Line::Alone(died, since)) => {
-                self.alone.insert((died, since, name.clone()));
+                self.alone.insert((died, since, key.clone()));
             }
             None => {}
         }
     }
 
-    fn unfile(&mut self, name: &JobName) {
-        let Some(state) = self.states.get_mut(name) else { return };
+    fn unfile(&mut self, key: &ExportKey) {
+        let Some(state) = self.states.get_mut(key) else { return };
         if let Some(at) = state.filed_timer.take() {
-            self.timers.remove(&(at, name.clone()));
+            self.timers.remove(&(at, key.clone()));
         }
         match state.filed_line.take() {
             Some(Line::Of(org, since)) => {
                 if let Some(line) = self.lines.get_mut(&org) {
-                    line.remove(&(since, name.clone()));
+                    line.remove(&(since, key.clone()));
                     if line.is_empty() {
                         self.lines.remove(&org);
                     }
                 }
             }
             Some(Line::Alone(died, since)) => {
-                self.alone.remove(&(died, since, name.clone()));
+                self.alone.remove(&(died, since, key.clone()));
             }
             None => {}
         }

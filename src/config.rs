@@ -94,7 +94,7 @@ pub struct Config {
     pub settings: Settings,
     /// The orgs by name.
     pub orgs: BTreeMap<OrgName, Org>,
-    /// The selected jobs, ordered by name.
+    /// The selected jobs, ordered by name and org.
     pub jobs: Vec<Job>,
     /// The mistakes of the jobs that cannot be read, by name, under [`Selection::Readable`].
     pub broken: BTreeMap<String, Mistakes>,
@@ -107,10 +107,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// The selected job of this name.
-    #[must_use]
-    pub fn job(&self, name: &JobName) -> Option<&Job> {
-        self.jobs.iter().find(|job| job.name == *name)
+    /// The selected job of this name for each of its orgs.
+    pub fn jobs_of(&self, name: &JobName) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(move |job| job.name == *name)
     }
 
     /// The org of this name, or the org of the `[org]` table.

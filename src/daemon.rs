@@ -21,11 +21,9 @@ use crate::agenda::{Action, Agenda, Event, JobSnapshot, PassedOver};
 use crate::clock::{Clock, log_seconds};
 use crate::error::{Exit, Failure};
 use crate::export::{Edges, Extent, SlotLimits, Slots, Start, Task};
-use crate::job::{ExportKey, JobName};
+use crate::job::ExportKey;
 use crate::monitor::{self, Monitor};
-use crate::org::OrgName;
 use crate::report::{RunId, RunReport, RunStatus};
-use crate::schedule::Mark;
 use crate::state::{Lock, State};
 use crate::stop::{Stop, StopSender};
 use crate::threads;
@@ -129,8 +127,7 @@ impl Unwritten {
 }
 
 struct InFlight {
-    job: JobName,
-    org: OrgName,
+    job: ExportKey,
     run_id: RunId,
     scheduled: Timestamp,
     started: Timestamp,
@@ -238,8 +235,7 @@ impl Daemon {
             let hint = failure.hint.as_deref();
             tracing::error!(error = %failure, hint, "cannot read a schedule mark; the job's schedule starts again from now");
         }
-        let keys: Vec<_> = config.keys().collect();
-        if let Err(error) = state.retain_marks(&keys) {
+        if let Err(error) = state.retain_marks(config.jobs.keys()) {
             tracing::warn!(%error, "cannot remove the schedule marks of deleted jobs");
         }
         let state_writer = StateWriter::start(state.clone())?;
@@ -349,8 +345,7 @@ impl Daemon {
                     directory,
                     "state_dir was deleted and has been recreated; the history is lost"
                 );
-                let marks = self.agenda.marks().map(|(job, mark)| self.mark_of(job.clone(), mark.clone()));
-                let marks: Marks = marks.collect();
+                let marks = self.agenda.marks().map(|(job, mark)| (job.clone(), Some(mark.clone())));
                 self.pending.marks.extend(marks);
                 self.pending.loaded = Some(self.handle.config().digests.clone());
             }
@@ -503,10 +498,7 @@ impl Daemon {
     fn carry_out(&mut self, actions: Vec<Action>) -> ControlFlow<()> {
         for action in actions {
             match action {
-                Action::Mark { job, mark } => {
-                    let (job, mark) = self.mark_of(job, mark);
-                    self.pending.marks.insert(job, mark);
-                }
+                Action::Mark { job, mark } => drop(self.pending.marks.insert(job, Some(mark))),
                 Action::Forget { job } => drop(self.pending.marks.insert(job, None)),
                 Action::PassOver { job, first, last, count, why } => {
                     let report = self.passed_over(&job, (first, last), count, why);
@@ -515,7 +507,8 @@ impl Daemon {
                 Action::Start { .. } | Action::Finish => self.waiting.push_back(action),
                 Action::Cancel { job } => self.cancel(&job),
                 Action::Retry { job, scheduled, attempt, at } => {
-                    tracing::info!(%job, %scheduled, attempt, %at, "run will be retried");
+                    let (job, org) = (job.job(), job.org());
+                    tracing::info!(%job, %org, %scheduled, attempt, %at, "run will be retried");
                 }
             }
         }
@@ -535,7 +528,7 @@ impl Daemon {
         }
     }
 
-    fn start_or_report(&mut self, job: JobName, scheduled: Timestamp, attempt: u32) {
+    fn start_or_report(&mut self, job: ExportKey, scheduled: Timestamp, attempt: u32) {
         if let Some(signal) = self.stopping {
             // The signal came while it waited for the disk: it stays due.
             self.known.push_back(Event::Ended { job, exit: signal });
@@ -549,12 +542,12 @@ impl Daemon {
     /// Starts a run, or gives the report of one that could not start.
     fn start(
         &mut self,
-        name: &JobName,
+        key: &ExportKey,
         scheduled: Timestamp,
         attempt: u32,
     ) -> Result<(), (Failure, Box<RunReport>)> {
         let config = self.handle.config();
-        let job = config.jobs.get(name);
+        let job = config.jobs.get(key);
         let org = job.and_then(|job| config.orgs.get(&job.org));
         let started = self.clock.now();
         let run = match (job, org) {
@@ -567,10 +560,9 @@ impl Daemon {
                 Err(Failure::new(Exit::Configuration, "the job or its org is no longer in the configuration"))
             }
         };
-        let org = job.map_or_else(OrgName::default_org, |job| job.org.clone());
         let run = run.map_err(|failure| {
             let run_id = RunId::new(started, self.clock.random());
-            let mut report = RunReport::begun(name.as_str(), org.as_str(), run_id, started);
+            let mut report = RunReport::begun(key.job().as_str(), key.org().as_str(), run_id, started);
             report.scheduled = Some(scheduled);
             report.exit_status = failure.exit.code();
             report.error = Some(failure.what.clone());
@@ -579,23 +571,17 @@ impl Daemon {
             (failure, Box::new(report))
         })?;
         let run_id = run.id().clone();
-        tracing::info!(job = %name, %run_id, %scheduled, attempt, "run started");
+        tracing::info!(job = %key.job(), org = %key.org(), %run_id, %scheduled, attempt, "run started");
         let (stop_sender, stop) = Stop::new();
         let edges = Arc::clone(&self.edges);
         let task = self.runs.spawn(async move { run.carry_out(&edges, &stop).await.report });
-        let in_flight = InFlight { job: name.clone(), org, run_id, scheduled, started, stop: stop_sender };
+        let in_flight = InFlight { job: key.clone(), run_id, scheduled, started, stop: stop_sender };
         self.in_flight.insert(task.id(), in_flight);
         Ok(())
     }
 
-    /// A mark with the key of its job as it is configured now.
-    fn mark_of(&self, job: JobName, mark: Mark) -> (JobName, Option<(ExportKey, Mark)>) {
-        let key = self.handle.config().jobs.get(&job).map(|job| job.key());
-        (job, key.map(|key| (key, mark)))
-    }
-
     /// Cancels a run, or its start if that still waits for the disk.
-    fn cancel(&mut self, job: &JobName) {
+    fn cancel(&mut self, job: &ExportKey) {
         let waits = |action: &Action| matches!(action, Action::Start { job: waiting, .. } if waiting == job);
         if let Some(place) = self.waiting.iter().position(waits) {
             self.waiting.remove(place);
@@ -622,8 +608,8 @@ impl Daemon {
             Ok((_, report)) => report,
             Err(error) => {
                 // The run could not record its own end.
-                let mut report =
-                    RunReport::begun(run.job.as_str(), run.org.as_str(), run.run_id.clone(), run.started);
+                let (job, org) = (run.job.job().as_str(), run.job.org().as_str());
+                let mut report = RunReport::begun(job, org, run.run_id.clone(), run.started);
                 report.scheduled = Some(run.scheduled);
                 report.ended = self.clock.now();
                 // No run is aborted: its task ends by itself or by a panic.
@@ -642,7 +628,7 @@ impl Daemon {
     /// The report of occurrences that are not run.
     fn passed_over(
         &self,
-        job: &JobName,
+        key: &ExportKey,
         (first, last): (Timestamp, Timestamp),
         count: usize,
         why: PassedOver,
@@ -650,9 +636,7 @@ impl Daemon {
         let what = not_run_text(why, count, first);
         let now = self.clock.now();
         let run_id = RunId::new(now, self.clock.random());
-        let config = self.handle.config();
-        let org = config.jobs.get(job).map_or(OrgName::DEFAULT, |job| job.org.as_str());
-        let mut report = RunReport::begun(job.as_str(), org, run_id, now);
+        let mut report = RunReport::begun(key.job().as_str(), key.org().as_str(), run_id, now);
         report.scheduled = Some(last);
         report.status = match why {
             PassedOver::ProcessDied => RunStatus::Failed,
@@ -665,7 +649,8 @@ impl Daemon {
             report.exit_status = Exit::General.code();
             report.hint = Some(PROCESS_DIED_HINT.to_owned());
         }
-        tracing::warn!(%job, status = %report.status.as_str(), scheduled = %last, "{what}");
+        let (job, org) = (key.job(), key.org());
+        tracing::warn!(%job, %org, status = %report.status.as_str(), scheduled = %last, "{what}");
         report.error = Some(what);
         report
     }
@@ -803,12 +788,12 @@ async fn received<T>(asked: &mut Option<oneshot::Receiver<T>>) -> Result<T, ones
 fn log_failure(report: &RunReport) {
     for warning in &report.warnings {
         let object = report.object.as_deref();
-        tracing::warn!(job = %report.job, object, run_id = %report.run_id, "{warning}");
+        tracing::warn!(job = %report.job, org = %report.org, object, run_id = %report.run_id, "{warning}");
     }
     if let Some(what) = &report.error {
-        let (job, run_id, hint) = (&report.job, &report.run_id, report.hint.as_deref());
+        let (job, org, run_id, hint) = (&report.job, &report.org, &report.run_id, report.hint.as_deref());
         let object = report.object.as_deref();
-        tracing::error!(%job, object, %run_id, exit_status = report.exit_status, hint, "{what}");
+        tracing::error!(%job, %org, object, %run_id, exit_status = report.exit_status, hint, "{what}");
     }
 }
 

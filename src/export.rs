@@ -230,7 +230,7 @@ async fn carry_through(run: &mut Run, edges: &Arc<Edges>, stop: &Stop) -> Outcom
     report.format = Some(job.format.as_str().to_owned());
     report.path = Some(run.output.location().to_string());
     if is_heard {
-        edges.monitor.notice(&report.run_id, &Event::Began { job: job.name.as_str() });
+        edges.monitor.notice(&report.run_id, &Event::Began { job: &job.job_key() });
     }
 
     let (locks, ended) = match blocking(|| Locks::take(run, edges, &mut report.warnings)) {

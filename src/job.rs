@@ -130,10 +130,16 @@ impl Job {
         self.source.query()
     }
 
+    /// Its name and its org, also for one object of a set.
+    #[must_use]
+    pub fn job_key(&self) -> ExportKey {
+        ExportKey::new(self.name.clone(), self.org.clone())
+    }
+
     /// What it is remembered by between runs: a set's object by its own name too.
     #[must_use]
     pub fn key(&self) -> ExportKey {
-        let key = ExportKey::new(self.name.clone(), self.org.clone());
+        let key = self.job_key();
         match &self.object {
             Some(object) => key.of_object(object.clone()),
             None => key,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::job::ExportKey;
 use crate::report::{RunId, RunReport};
 
 /// Listens to runs. Called from several threads; slow listeners hold up the run.
@@ -16,8 +17,8 @@ pub trait Monitor: Send + Sync {
 pub enum Event<'e> {
     /// It began.
     Began {
-        /// The job's name.
-        job: &'e str,
+        /// The job and its org.
+        job: &'e ExportKey,
     },
     /// The org granted a session.
     LoggedIn,

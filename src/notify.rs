@@ -1,4 +1,4 @@
-//! Notifications about runs: one webhook for the process and a ping URL per job. A failed notification is logged and
+//! Notifications about runs: one webhook for the process and a ping URL per job and org. A failed notification is logged and
 //! never fails a run; none is sent twice.
 
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::clock::{self, Clock};
 use crate::config::{Notify, NotifyOn, Settings};
 use crate::http::Http;
-use crate::job::Job;
+use crate::job::{ExportKey, Job};
 use crate::monitor::{Event, Monitor};
 use crate::report::{RunId, RunReport, RunStatus};
 
@@ -38,10 +38,10 @@ pub struct Notifier {
     runtime: runtime::Handle,
     clock: Arc<dyn Clock>,
     addresses: Mutex<Arc<Addresses>>,
-    /// Whether each job's last known run failed.
-    failed: Mutex<HashMap<String, bool>>,
-    /// The latest notification per job and channel; the next one waits for it.
-    last: Mutex<HashMap<(String, Channel), JoinHandle<()>>>,
+    /// Whether the last known run of each job and org failed.
+    failed: Mutex<HashMap<ExportKey, bool>>,
+    /// The latest notification per job, org and channel; the next one waits for it.
+    last: Mutex<HashMap<(ExportKey, Channel), JoinHandle<()>>>,
     /// Room for notifications that are waiting or being sent.
     queue: Arc<Semaphore>,
     deliveries: Arc<Semaphore>,
@@ -58,8 +58,8 @@ enum Channel {
 struct Addresses {
     webhook: Option<SecretString>,
     on: Vec<NotifyOn>,
-    /// By job.
-    pings: HashMap<String, SecretString>,
+    /// By job and org.
+    pings: HashMap<ExportKey, SecretString>,
     http: Http,
 }
 
@@ -116,8 +116,10 @@ impl Notifier {
 
     /// Records a run from the history. Call it with the newest run first.
     pub fn recall(&self, report: &RunReport) {
-        if let Some(has_failed) = has_failed(report.status).filter(|_| report.object.is_none()) {
-            lock(&self.failed).entry(report.job.clone()).or_insert(has_failed);
+        if let Some(has_failed) = has_failed(report.status).filter(|_| report.object.is_none())
+            && let Some(job) = report.job_key()
+        {
+            lock(&self.failed).entry(job).or_insert(has_failed);
         }
     }
 
@@ -146,20 +148,22 @@ impl Notifier {
         Arc::clone(&lock(&self.addresses))
     }
 
-    fn began(&self, job: &str) {
+    fn began(&self, job: &ExportKey) {
         let addresses = self.addresses();
         if let Some(url) = addresses.pings.get(job).cloned() {
             let message = (with_last(&url, "start"), String::new());
-            self.send((job.to_owned(), Channel::Ping), addresses, message, Duration::MAX);
+            self.send((job.clone(), Channel::Ping), addresses, message, Duration::MAX);
         }
     }
 
     fn ended(&self, report: &RunReport) {
-        let Some(event) = self.event(report) else { return };
+        // The names come from the configuration.
+        let Some(job) = report.job_key() else { return };
+        let Some(event) = self.event(&job, report.status) else { return };
         let report = &*report.for_others();
         let addresses = self.addresses();
         let json = |written: serde_json::Result<String>| written.unwrap_or_default();
-        if let Some(url) = addresses.pings.get(&report.job) {
+        if let Some(url) = addresses.pings.get(&job) {
             let url = match event {
                 NotifyEvent::Failure => Some(with_last(url, "fail")),
                 NotifyEvent::Success | NotifyEvent::Recovery => Some(url.clone()),
@@ -168,32 +172,25 @@ impl Notifier {
             };
             if let Some(url) = url {
                 let message = (url, json(serde_json::to_string(report)));
-                self.send(
-                    (report.job.clone(), Channel::Ping),
-                    Arc::clone(&addresses),
-                    message,
-                    START_PING_TIMEOUT,
-                );
+                self.send((job.clone(), Channel::Ping), Arc::clone(&addresses), message, START_PING_TIMEOUT);
             }
         }
         if let Some(url) = addresses.webhook.as_ref().filter(|_| addresses.wants(event)) {
             let body = Message { event, text: text(event, report), report };
             let message = (url.clone(), json(serde_json::to_string(&body)));
-            self.send((report.job.clone(), Channel::Webhook), Arc::clone(&addresses), message, Duration::MAX);
+            self.send((job, Channel::Webhook), Arc::clone(&addresses), message, Duration::MAX);
         }
     }
 
     /// The event that a run's end means, given the run before it; `None` if it did not run.
-    fn event(&self, report: &RunReport) -> Option<NotifyEvent> {
+    fn event(&self, job: &ExportKey, status: RunStatus) -> Option<NotifyEvent> {
         let mut failed = lock(&self.failed);
-        match report.status {
+        match status {
             RunStatus::Failed => {
-                failed.insert(report.job.clone(), true);
+                failed.insert(job.clone(), true);
                 Some(NotifyEvent::Failure)
             }
-            RunStatus::Ok if failed.insert(report.job.clone(), false) == Some(true) => {
-                Some(NotifyEvent::Recovery)
-            }
+            RunStatus::Ok if failed.insert(job.clone(), false) == Some(true) => Some(NotifyEvent::Recovery),
             RunStatus::Ok => Some(NotifyEvent::Success),
             RunStatus::Cancelled => Some(NotifyEvent::Cancelled),
             RunStatus::Skipped | RunStatus::Missed | RunStatus::Unknown => None,
@@ -203,13 +200,14 @@ impl Notifier {
     /// Sends a message after the previous one. If that takes longer than `patience`, the previous one is dropped.
     fn send(
         &self,
-        to: (String, Channel),
+        to: (ExportKey, Channel),
         addresses: Arc<Addresses>,
         (url, json): (SecretString, String),
         patience: Duration,
     ) {
         let (job, clock) = (to.0.clone(), Arc::clone(&self.clock));
-        let not_sent = move |why: &str| tracing::warn!(%job, why, "notification not sent");
+        let not_sent =
+            move |why: &str| tracing::warn!(job = %job.job(), org = %job.org(), why, "notification not sent");
         let Ok(room) = Arc::clone(&self.queue).try_acquire_owned() else {
             return not_sent("too many notifications are waiting for receivers that do not respond");
         };
@@ -251,7 +249,7 @@ impl Monitor for Notifier {
 impl Addresses {
     fn of<'j>(settings: &Settings, jobs: impl Iterator<Item = &'j Job>) -> Self {
         let Notify { webhook, on } = settings.notify.clone();
-        let pings = jobs.filter_map(|job| Some((job.name.as_str().to_owned(), job.ping_url.clone()?)));
+        let pings = jobs.filter_map(|job| Some((job.job_key(), job.ping_url.clone()?)));
         Self { webhook, on, pings: pings.collect(), http: Http::new(settings.http.clone()) }
     }
 

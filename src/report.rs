@@ -7,6 +7,9 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::job::{ExportKey, JobName};
+use crate::org::OrgName;
+
 pub mod manifest;
 
 /// What one run of one job did. Its JSON form is a contract: fields are added, never renamed; a reader leaves
@@ -152,6 +155,12 @@ impl RunReport {
 }
 
 impl RunReport {
+    /// The job and the org of the run; `None` if another version wrote names that this one does not allow.
+    #[must_use]
+    pub fn job_key(&self) -> Option<ExportKey> {
+        Some(ExportKey::new(JobName::parse(&self.job).ok()?, OrgName::parse(&self.org).ok()?))
+    }
+
     /// The error, fit for readers who need not know the query's literals: of a status page, a webhook, a ping.
     #[must_use]
     pub fn error_for_others(&self) -> Option<&str> {

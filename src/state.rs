@@ -363,16 +363,13 @@ impl State {
         self.store.delete(&legacy::name(MARKS, key.job()))
     }
 
-    /// Removes the marks of a job, whatever the org.
+    /// Removes the mark, if there is one.
     ///
     /// # Errors
-    /// If they cannot be listed or removed.
-    pub fn remove_marks(&self, job: &JobName) -> Result<(), StateError> {
-        let of_job = |name: &str| {
-            legacy::job_of(name).is_some_and(|found| found == *job) || self.is_mark_of(name, job)
-        };
-        let names = self.store.list(MARKS)?;
-        names.iter().filter(|name| of_job(name)).try_for_each(|name| self.store.delete(name))
+    /// If it cannot be removed.
+    pub fn remove_mark(&self, key: &ExportKey) -> Result<(), StateError> {
+        self.store.delete(&names::document(MARKS, key))?;
+        self.store.delete(&legacy::name(MARKS, key.job()))
     }
 
     /// Removes all marks except those of these keys.
@@ -556,11 +553,6 @@ impl State {
             Ok(read) => Ok(Some((read, version))),
             Err(source) => Err(StateError::Damaged { path: self.store.location(name), source }),
         }
-    }
-
-    fn is_mark_of(&self, name: &str, job: &JobName) -> bool {
-        let kept = self.read::<Kept<serde::de::IgnoredAny>>(name);
-        kept.is_ok_and(|kept| kept.is_some_and(|(kept, _)| kept.job == job.as_str()))
     }
 
     fn output_lock(&self, output: &Location) -> PathBuf {

@@ -35,7 +35,8 @@ use crate::agenda::JobSnapshot;
 use crate::clock::{self, Clock};
 use crate::daemon::{Handle, Reading};
 use crate::error::io_text;
-use crate::job::JobName;
+use crate::job::{ExportKey, Job, JobName};
+use crate::org::OrgName;
 
 use connections::{Connections, HeadArrived};
 
@@ -61,7 +62,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 pub struct Snapshot {
     /// The time.
     pub now: Timestamp,
-    /// The state of the jobs, by name.
+    /// The state of the jobs, by name and org.
     pub jobs: Vec<JobSnapshot>,
     /// How the configuration was last read.
     pub reading: Reading,
@@ -70,8 +71,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    fn job(&self, name: &str) -> Option<&JobSnapshot> {
-        let place = self.jobs.binary_search_by(|job| job.job.as_str().cmp(name)).ok()?;
+    fn job(&self, key: &ExportKey) -> Option<&JobSnapshot> {
+        let place = self.jobs.binary_search_by(|job| job.job.cmp(key)).ok()?;
         self.jobs.get(place)
     }
 }
@@ -83,6 +84,7 @@ pub async fn serve(listener: TcpListener, stats: Arc<RunStats>, daemon: Handle) 
     let router = Router::new()
         .route("/", get(status_page))
         .route("/jobs/{name}", get(job_page))
+        .route("/jobs/{name}/{org}", get(job_page_of_org))
         .route("/metrics", get(metrics_page))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -198,14 +200,42 @@ async fn job_page(
     }
     let name = name.map_or_else(|_| "?".to_owned(), |Path(name)| name);
     let config = state.daemon.config();
-    let job = JobName::parse(&name).ok().and_then(|name| config.jobs.get(&name));
+    let mut found = config.jobs.values().filter(|job| job.name.as_str() == name);
+    let job = match (found.next(), found.next()) {
+        (Some(only), None) => Some(only),
+        _ => key(&name, OrgName::DEFAULT).and_then(|key| config.jobs.get(&key)),
+    };
+    page_of(&state, &name, job).await
+}
+
+/// The page of one job and org.
+async fn job_page_of_org(
+    State(state): State<AppState>,
+    names: Result<Path<(String, String)>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(refusal) = state.refusal(&uri, &headers) {
+        return refusal;
+    }
+    let (name, org) = names.map_or_else(|_| ("?".to_owned(), "?".to_owned()), |Path(names)| names);
+    let config = state.daemon.config();
+    let job = key(&name, &org).and_then(|key| config.jobs.get(&key));
+    page_of(&state, &name, job).await
+}
+
+fn key(job: &str, org: &str) -> Option<ExportKey> {
+    Some(ExportKey::new(JobName::parse(job).ok()?, OrgName::parse(org).ok()?))
+}
+
+async fn page_of(state: &AppState, name: &str, job: Option<&Arc<Job>>) -> Response {
     let Some(job) = job else {
-        return html_response(StatusCode::NOT_FOUND, job_page::unknown(&name));
+        return html_response(StatusCode::NOT_FOUND, job_page::unknown(name));
     };
     match state.snapshot().await.map(|snapshot| job_page::html(&state.stats, &snapshot, job)) {
         Ok(Some(page)) => html_response(StatusCode::OK, page),
         // It is being added or removed at this moment.
-        Ok(None) => html_response(StatusCode::NOT_FOUND, job_page::unknown(&name)),
+        Ok(None) => html_response(StatusCode::NOT_FOUND, job_page::unknown(name)),
         Err(response) => response,
     }
 }

@@ -1218,7 +1218,9 @@ impl Monitor for Watcher {
     fn notice(&self, run: &RunId, event: &Event<'_>) {
         let mut seen = self.seen.lock().unwrap();
         match event {
-            Event::Began { job } => seen.push(Seen { job: (*job).to_owned(), run: run.clone(), began: true }),
+            Event::Began { job } => {
+                seen.push(Seen { job: job.job().to_string(), run: run.clone(), began: true })
+            }
             Event::Ended { report } if report.status.has_run() => {
                 seen.push(Seen { job: report.job.clone(), run: run.clone(), began: false });
             }
@@ -1298,7 +1300,7 @@ fn hangups_during_a_reload_cause_one_more_and_panics_none() {
     };
     let (clock, watcher) = (Ahead::new(), Arc::new(Watcher::default()));
     with_daemon_that_reads(slowly, &at, &clock, &watcher, |handle| {
-        let has = |job: &str| handle.config().jobs.contains_key(&name(job));
+        let has = |job: &str| handle.config().jobs.contains_key(&key(job));
         handle.reload();
         wait_for(|| (readings.load(Ordering::SeqCst) == 2).then_some(())).unwrap();
         std::thread::sleep(Duration::from_millis(100));
@@ -1432,7 +1434,7 @@ fn a_run_finishes_as_it_started_while_its_job_is_removed() {
         std::fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
         at.job("other", SOQL, "other.csv", "schedule = \"* * * * *\"");
         handle.reload();
-        wait_for(|| handle.config().jobs.contains_key(&name("other")).then_some(())).unwrap();
+        wait_for(|| handle.config().jobs.contains_key(&key("other")).then_some(())).unwrap();
         clock.jump(SignedDuration::from_mins(1));
         for job in ["accounts", "other"] {
             let has_ended = |seen: Seen| seen.job == job && !seen.began;

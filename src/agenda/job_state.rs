@@ -154,7 +154,7 @@ impl JobState {
     fn set_cursor(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let Some(schedule) = self.job.schedule.clone() else {
             if self.noted.take().is_some() {
-                actions.push(Action::Forget { job: self.job.name.clone() });
+                actions.push(Action::Forget { job: self.job.key.clone() });
             }
             self.cursor = None;
             return;
@@ -182,10 +182,6 @@ impl JobState {
     pub(super) fn change(&mut self, job: PlannedJob, now: Timestamp, actions: &mut Vec<Action>) {
         let before = self.cursor.as_ref().map(|cursor| cursor.fingerprint.clone());
         let after = job.schedule.as_ref().map(Schedule::fingerprint);
-        if job.org != self.job.org {
-            // Marks are kept by job and org: the new org has none yet.
-            self.noted = None;
-        }
         self.job = job;
         self.jitter = jitter(&self.job);
         self.removed = false;
@@ -212,7 +208,7 @@ impl JobState {
 
     /// The org whose limit its runs count against.
     pub(super) fn limited_by(&self) -> Limited {
-        (!self.job.is_set).then(|| self.job.org.clone())
+        (!self.job.is_set).then(|| self.job.key.org().clone())
     }
 
     pub(super) fn mark(&self) -> Option<&Mark> {
@@ -299,14 +295,14 @@ impl JobState {
         });
         // Before the start, so that a crash in mid-run finds it begun.
         self.note_mark(actions);
-        actions.push(Action::Start { job: self.job.name.clone(), scheduled, attempt });
+        actions.push(Action::Start { job: self.job.key.clone(), scheduled, attempt });
     }
 
     /// Cancels its run, once.
     pub(super) fn cancel(&mut self, actions: &mut Vec<Action>) {
         if let Some(running) = self.running.as_mut().filter(|running| !running.cancelled) {
             running.cancelled = true;
-            actions.push(Action::Cancel { job: self.job.name.clone() });
+            actions.push(Action::Cancel { job: self.job.key.clone() });
         }
     }
 
@@ -331,7 +327,7 @@ impl JobState {
                 let attempt = attempt.saturating_add(1);
                 if let Some(at) = self.retry_at(&run, now) {
                     self.waiting.push_front(Waiting { kind: Kind::Retry, scheduled, attempt, since: at });
-                    actions.push(Action::Retry { job: self.job.name.clone(), scheduled, attempt, at });
+                    actions.push(Action::Retry { job: self.job.key.clone(), scheduled, attempt, at });
                 }
             }
             _ => {}
@@ -501,7 +497,7 @@ impl JobState {
     }
 
     fn pass_over(&self, occurrence: Timestamp, why: PassedOver, actions: &mut Vec<Action>) {
-        let job = self.job.name.clone();
+        let job = self.job.key.clone();
         actions.push(Action::PassOver { job, first: occurrence, last: occurrence, count: 1, why });
     }
 
@@ -510,7 +506,7 @@ impl JobState {
         let Some(cursor) = self.cursor.as_ref().filter(|_| first < end) else { return };
         let last = cursor.schedule.last_within(first, just_before(end)).unwrap_or(first);
         let count = cursor.schedule.occurrences(just_before(first), last).take(MAX_COUNTED).count();
-        actions.push(Action::PassOver { job: self.job.name.clone(), first, last, count, why });
+        actions.push(Action::PassOver { job: self.job.key.clone(), first, last, count, why });
     }
 
     fn is_too_late(&self, scheduled: Timestamp, now: Timestamp) -> bool {
@@ -561,7 +557,7 @@ impl JobState {
                 started: cursor.started.clone(),
                 died: self.died,
             };
-            actions.push(Action::Mark { job: self.job.name.clone(), mark: mark.clone() });
+            actions.push(Action::Mark { job: self.job.key.clone(), mark: mark.clone() });
             self.noted = Some(mark);
         }
     }
@@ -570,7 +566,7 @@ impl JobState {
 /// The share of a job in the window that starts are spread over: the same in every process and release.
 fn jitter(job: &PlannedJob) -> Duration {
     let width = u64::try_from(job.policy.jitter.as_millis()).unwrap_or(u64::MAX);
-    let hash = fnv1a(format!("{}/{}", job.org, job.name).as_bytes());
+    let hash = fnv1a(format!("{}/{}", job.key.org(), job.key.job()).as_bytes());
     Duration::from_millis(hash.checked_rem(width).unwrap_or(0))
 }
 

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Action, Agenda, Event, Limits, Plan, PlannedJob};
 use crate::clock::Now;
 use crate::error::Exit;
-use crate::job::{CatchUp, JobName, Overlap, Policy};
+use crate::job::{CatchUp, ExportKey, JobName, Overlap, Policy};
 use crate::org::OrgName;
 use crate::schedule::{Begun, Mark, Schedule};
 
@@ -32,8 +32,12 @@ fn spelled(instant_: Timestamp) -> String {
     if days == 0 { time } else { format!("+{days} {time}") }
 }
 
-fn name(text: &str) -> JobName {
-    JobName(text.to_owned())
+fn key(job: &str) -> ExportKey {
+    key_of(job, "default")
+}
+
+fn key_of(job: &str, org: &str) -> ExportKey {
+    ExportKey::new(JobName(job.to_owned()), OrgName(org.to_owned()))
 }
 
 fn minutes(count: u64) -> Duration {
@@ -42,8 +46,7 @@ fn minutes(count: u64) -> Duration {
 
 fn job(job_name: &str, cron: &str, policy: Policy) -> PlannedJob {
     PlannedJob {
-        name: name(job_name),
-        org: OrgName("default".to_owned()),
+        key: key(job_name),
         is_set: false,
         schedule: Some(Schedule::parse(cron, TimeZone::UTC).unwrap()),
         policy,
@@ -58,7 +61,7 @@ fn plan(jobs: Vec<PlannedJob>) -> Plan {
 /// An agenda, and what a disk would hold of it.
 struct Desk {
     agenda: Agenda,
-    marks: BTreeMap<JobName, Mark>,
+    marks: BTreeMap<ExportKey, Mark>,
     now: Now,
 }
 
@@ -67,7 +70,7 @@ impl Desk {
         Self::reopen(plan, BTreeMap::new(), now)
     }
 
-    fn reopen(plan: Plan, marks: BTreeMap<JobName, Mark>, now: &str) -> Self {
+    fn reopen(plan: Plan, marks: BTreeMap<ExportKey, Mark>, now: &str) -> Self {
         let now = Now { wall: timestamp(now), elapsed: Duration::ZERO };
         Self { agenda: Agenda::new(plan, marks.clone(), now), marks, now }
     }
@@ -94,14 +97,14 @@ impl Desk {
             }
             told.push(match action {
                 Action::Start { job, scheduled, attempt } => {
-                    format!("start {job} {} #{attempt}", spelled(scheduled))
+                    format!("start {} {} #{attempt}", job.job(), spelled(scheduled))
                 }
-                Action::Cancel { job } => format!("cancel {job}"),
+                Action::Cancel { job } => format!("cancel {}", job.job()),
                 Action::Retry { job, scheduled, attempt, at } => {
-                    format!("retry {job} {} #{attempt} at {}", spelled(scheduled), spelled(at))
+                    format!("retry {} {} #{attempt} at {}", job.job(), spelled(scheduled), spelled(at))
                 }
                 Action::PassOver { job, first, last, count, why } => {
-                    format!("pass {job} {}..{} {count} {why:?}", spelled(first), spelled(last))
+                    format!("pass {} {}..{} {count} {why:?}", job.job(), spelled(first), spelled(last))
                 }
                 Action::Mark { job, mark } => {
                     self.marks.insert(job, mark);
@@ -109,7 +112,7 @@ impl Desk {
                 }
                 Action::Forget { job } => {
                     self.marks.remove(&job);
-                    format!("forget {job}")
+                    format!("forget {}", job.job())
                 }
                 Action::Finish => "finish".to_owned(),
             });
@@ -126,7 +129,9 @@ impl Desk {
     }
 
     fn end(&mut self, job: &str, exit: Exit, now: &str) -> Vec<String> {
-        self.apply(Event::Ended { job: name(job), exit }, now)
+        // Here no job runs in two orgs; one that is forgotten ran in the default one.
+        let marked = self.marks.keys().find(|marked| marked.job().as_str() == job).cloned();
+        self.apply(Event::Ended { job: marked.unwrap_or_else(|| key(job)), exit }, now)
     }
 
     fn wake(&self) -> Option<String> {
@@ -385,10 +390,25 @@ fn occurrences_missed_during_a_run_are_caught_up_after_it() {
 }
 
 #[test]
+fn a_job_in_two_orgs_is_scheduled_for_each_by_itself() {
+    let of = |org: &str| PlannedJob { key: key_of("a", org), ..job("a", "0 2 * * *", Policy::default()) };
+    let mut desk = Desk::open(plan(vec![of("apac"), of("emea")]), "01:00");
+    assert_eq!(desk.tick("02:00"), ["start a 02:00 #1", "start a 02:00 #1"]);
+    let emea = Event::Ended { job: key_of("a", "emea"), exit: Exit::Unavailable };
+    assert_eq!(desk.apply(emea, "02:01"), ["retry a 02:00 #2 at 02:11"]);
+    assert_eq!(desk.tick("02:11"), ["start a 02:00 #2"]);
+    let running: Vec<_> = desk.agenda.snapshots().map(|job| (job.job, job.running.is_some())).collect();
+    assert_eq!(running, [(key_of("a", "apac"), true), (key_of("a", "emea"), true)]);
+    // One of them leaves, and its mark alone.
+    assert_eq!(desk.apply(Event::Reload(plan(vec![of("emea")])), "02:12"), ["forget a"]);
+    assert_eq!(desk.marks.keys().collect::<Vec<_>>(), [&key_of("a", "emea")]);
+}
+
+#[test]
 fn who_has_waited_longest_is_first_among_the_orgs_too() {
     let of = |job_name: &str, org: &str, cron: &str| {
         let mut job = job(job_name, cron, Policy::default());
-        job.org = OrgName(org.to_owned());
+        job.key = key_of(job_name, org);
         job
     };
     let mut jobs =
@@ -418,7 +438,7 @@ fn a_set_counts_against_the_process_and_not_against_its_org() {
 fn starts_wait_for_room_in_the_order_in_which_they_fell_due() {
     let of = |job_name: &str, org: &str, cron: &str| {
         let mut job = job(job_name, cron, Policy::default());
-        job.org = OrgName(org.to_owned());
+        job.key = key_of(job_name, org);
         job
     };
     let mut jobs = plan(vec![
@@ -634,7 +654,7 @@ fn what_a_crash_cut_off_stays_due() {
     };
     assert_eq!(desk.tick("02:23"), ["start a 02:00 #3"]);
     assert_eq!(desk.end("a", Exit::Success, "02:24"), NOTHING);
-    assert_eq!(desk.marks[&name("a")].died, 0);
+    assert_eq!(desk.marks[&key("a")].died, 0);
     assert_eq!(desk.crash(jobs(CatchUp::Latest), "02:25").tick("02:25"), NOTHING);
 
     assert_eq!(crashed(CatchUp::None, "02:00:10").0, ["pass a 02:00..02:00 1 NotCaughtUp"]);
@@ -937,8 +957,7 @@ fn a_retry_and_the_grace_last_as_long_whatever_the_clock_shows() {
 fn five_hundred_nightly_jobs_run_every_night_of_a_year() {
     let berlin = TimeZone::get("Europe/Berlin").unwrap();
     let jobs = (0..500).map(|number| PlannedJob {
-        name: name(&format!("job-{number:03}")),
-        org: OrgName(format!("org{}", number % 5)),
+        key: key_of(&format!("job-{number:03}"), &format!("org{}", number % 5)),
         is_set: false,
         schedule: Some(Schedule::parse("30 2 * * *", berlin.clone()).unwrap()),
         policy: Policy { jitter: minutes(30), ..Policy::default() },
@@ -953,7 +972,7 @@ fn five_hundred_nightly_jobs_run_every_night_of_a_year() {
     let end: Timestamp = "2027-01-01T11:00:00Z".parse().unwrap();
     let both = |wall: Timestamp| Now { wall, elapsed: wall.duration_since(start).try_into().unwrap() };
     let mut agenda = Agenda::new(Plan { jobs: jobs.collect(), limits }, BTreeMap::new(), both(start));
-    let mut ends: BinaryHeap<Reverse<(Timestamp, JobName)>> = BinaryHeap::new();
+    let mut ends: BinaryHeap<Reverse<(Timestamp, ExportKey)>> = BinaryHeap::new();
     let (mut applied, mut started, mut marks, mut most, mut most_of_org0) = (0, 0, 0, 0, 0);
     let mut nights: BTreeMap<Timestamp, usize> = BTreeMap::new();
     let mut event = (Event::Tick, start);
@@ -1022,7 +1041,7 @@ fn random_job(random: &mut Random, number: usize) -> PlannedJob {
     };
     let cron = random.one_of(&["* * * * *", "*/7 * * * *", "0 * * * *", "5,50 */3 * * *", "0 2 * * *"]);
     let mut job = job(&format!("job{number}"), cron, policy);
-    job.org = OrgName(random.one_of(&["small", "large"]).to_owned());
+    job.key = key_of(&format!("job{number}"), random.one_of(&["small", "large"]));
     job
 }
 
@@ -1032,7 +1051,7 @@ fn whatever_happens_nothing_runs_twice_or_beyond_a_limit() {
     for story in 0..40 {
         let mut random = Random(story);
         let mut jobs: Vec<PlannedJob> = (0..5).map(|number| random_job(&mut random, number)).collect();
-        // An edited schedule is another one, even where it is edited back.
+        // An edited schedule or org is another one, even where it is edited back.
         let mut editions = [0; 5];
         let planned = |jobs: &[PlannedJob]| {
             let mut plan = plan(jobs.to_vec());
@@ -1042,14 +1061,14 @@ fn whatever_happens_nothing_runs_twice_or_beyond_a_limit() {
         };
         let (mut now, mut elapsed) = (timestamp("00:00:30"), Duration::ZERO);
         let mut agenda = Agenda::new(planned(&jobs), BTreeMap::new(), Now { wall: now, elapsed });
-        let mut marks: BTreeMap<JobName, Mark> = BTreeMap::new();
-        let mut running: BTreeMap<JobName, OrgName> = BTreeMap::new();
-        let mut attempts: BTreeMap<(JobName, usize, Timestamp), u32> = BTreeMap::new();
+        let mut marks: BTreeMap<ExportKey, Mark> = BTreeMap::new();
+        let mut running: BTreeMap<ExportKey, OrgName> = BTreeMap::new();
+        let mut attempts: BTreeMap<(ExportKey, usize, Timestamp), u32> = BTreeMap::new();
         for _ in 0..400 {
             let (before, choice) = (now, random.below(40));
             let event = match choice {
                 0..16 if !running.is_empty() => {
-                    let names: Vec<JobName> = running.keys().cloned().collect();
+                    let names: Vec<ExportKey> = running.keys().cloned().collect();
                     let job = random.one_of(&names);
                     running.remove(&job);
                     let exit =
@@ -1068,7 +1087,8 @@ fn whatever_happens_nothing_runs_twice_or_beyond_a_limit() {
                     let number = random.below(5) as usize;
                     let edited = random_job(&mut random, number);
                     let fingerprint = |job: &PlannedJob| job.schedule.as_ref().unwrap().fingerprint();
-                    if fingerprint(&edited) != fingerprint(&jobs[number]) {
+                    if (&edited.key, fingerprint(&edited)) != (&jobs[number].key, fingerprint(&jobs[number]))
+                    {
                         editions[number] += 1;
                     }
                     jobs[number] = edited;
@@ -1097,11 +1117,8 @@ fn whatever_happens_nothing_runs_twice_or_beyond_a_limit() {
             for action in agenda.apply(event, Now { wall: now, elapsed }) {
                 match action {
                     Action::Start { job, scheduled, attempt } => {
-                        let number = jobs.iter().position(|planned| planned.name == job).unwrap();
-                        assert!(
-                            running.insert(job.clone(), jobs[number].org.clone()).is_none(),
-                            "{story} {job}"
-                        );
+                        let number = jobs.iter().position(|planned| planned.key == job).unwrap();
+                        assert!(running.insert(job.clone(), job.org().clone()).is_none(), "{story} {job}");
                         let schedule = jobs[number].schedule.as_ref().unwrap();
                         let before = scheduled - SignedDuration::from_secs(1);
                         assert_eq!(schedule.next_after(before), Some(scheduled), "{story} {job}");

@@ -127,7 +127,7 @@ fn recall_beside(daemon: &Daemon, stats: Arc<RunStats>, notifier: Arc<Notifier>)
             let new = stats.take_new_jobs();
             if !new.is_empty() {
                 recall(&state, |report| {
-                    if new.contains(&report.job) {
+                    if report.job_key().is_some_and(|job| new.contains(&job)) {
                         stats.recall(report);
                         notifier.recall(report);
                     }

@@ -12,7 +12,7 @@ use crate::agenda::JobSnapshot;
 use crate::config::{self, Difference, Digests, Mistakes, Selection};
 use crate::daemon::LoadedConfig;
 use crate::error::{Exit, Failure};
-use crate::job::Job;
+use crate::job::{ExportKey, Job};
 use crate::report::{RunReport, SetSummary};
 use crate::state::State;
 
@@ -79,9 +79,9 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
         false => headings(several_orgs),
     }];
     let mut notes = Vec::new();
-    // Both are sorted by name.
+    // Both are sorted by name and org.
     for (job, snapshot) in config.jobs.values().zip(&snapshots) {
-        let last = last.get(job.name.as_str());
+        let last = last.get(&job.job_key());
         if arguments.json {
             let loaded = changes.as_ref().map(|changes| changes.is_loaded(job.name.as_str()));
             let line = serde_json::to_string(&line(job, snapshot, loaded, last));
@@ -163,16 +163,19 @@ impl Changes {
     }
 }
 
-/// The last run of each job, if it is in the history.
-fn last_runs(state: &State, config: &LoadedConfig) -> Result<HashMap<String, RunReport>, Failure> {
+/// The last run of each job and org, if it is in the history.
+fn last_runs(state: &State, config: &LoadedConfig) -> Result<HashMap<ExportKey, RunReport>, Failure> {
     let mut last = HashMap::new();
     for report in state.history()? {
         let report = report?;
         // A set has its own report.
-        if report.status.has_run() && report.object.is_none() && !last.contains_key(&report.job) {
-            last.insert(report.job.clone(), report);
+        if report.status.has_run()
+            && report.object.is_none()
+            && let Some(key) = report.job_key().filter(|key| config.jobs.contains_key(key))
+        {
+            last.entry(key).or_insert(report);
         }
-        if last.len() == config.jobs.len() && config.jobs.keys().all(|job| last.contains_key(job.as_str())) {
+        if last.len() == config.jobs.len() {
             break;
         }
     }

@@ -48,7 +48,7 @@ impl Monitor for Bars {
         let mut bars = self.of_runs.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Began { job } => {
-                let bar = self.drawn.add(ProgressBar::no_length().with_prefix((*job).to_owned()));
+                let bar = self.drawn.add(ProgressBar::no_length().with_prefix(job.job().to_string()));
                 bar.set_style(style("{prefix}  {msg}"));
                 bar.set_message("logging in");
                 bars.insert(run.clone(), bar);

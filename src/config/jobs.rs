@@ -138,7 +138,7 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
     }
     all.jobs =
         readings.into_iter().map(|(job, _)| job).filter(|job| is_selected(job.name.as_str())).collect();
-    all.jobs.sort_by(|a, b| a.name.cmp(&b.name));
+    all.jobs.sort_by(|a, b| (&a.name, &a.org).cmp(&(&b.name, &b.org)));
     all
 }
 

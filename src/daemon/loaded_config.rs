@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::agenda::{Agenda, JobSnapshot, Limits, Plan, PlannedJob};
 use crate::clock::Now;
 use crate::config::{Config, Digests, Settings};
-use crate::job::{ExportKey, Job, JobName};
+use crate::job::{ExportKey, Job};
 use crate::org::{Org, OrgName};
 use crate::schedule::Mark;
 use crate::state::{State, StateError};
@@ -21,8 +21,8 @@ pub struct LoadedConfig {
     pub settings: Settings,
     /// The orgs by name.
     pub orgs: BTreeMap<OrgName, Arc<Org>>,
-    /// Every job by name, the disabled ones too.
-    pub jobs: BTreeMap<JobName, Arc<Job>>,
+    /// Every job by name and org, the disabled ones too.
+    pub jobs: BTreeMap<ExportKey, Arc<Job>>,
     /// What files all of this was read from.
     pub digests: Digests,
 }
@@ -40,7 +40,7 @@ impl LoadedConfig {
         Self {
             settings: config.settings,
             orgs: config.orgs.into_iter().map(|(name, org)| (name, Arc::new(org))).collect(),
-            jobs: config.jobs.into_iter().map(|job| (job.name.clone(), Arc::new(job))).collect(),
+            jobs: config.jobs.into_iter().map(|job| (job.key(), Arc::new(job))).collect(),
             digests: config.digests,
         }
     }
@@ -61,20 +61,13 @@ impl LoadedConfig {
 
     /// How far the schedules of its jobs have come, and why some of the marks could not be read.
     #[must_use]
-    pub fn marks(&self, state: &State) -> (BTreeMap<JobName, Mark>, Vec<StateError>) {
-        let keys: Vec<_> = self.keys().collect();
-        let (marks, unread) = state.marks(&keys);
-        (marks.into_iter().map(|(key, mark)| (key.job().clone(), mark)).collect(), unread)
+    pub fn marks(&self, state: &State) -> (BTreeMap<ExportKey, Mark>, Vec<StateError>) {
+        state.marks(self.jobs.keys())
     }
 
-    /// What its jobs are remembered by.
-    pub(super) fn keys(&self) -> impl Iterator<Item = ExportKey> {
-        self.jobs.values().map(|job| job.key())
-    }
-
-    /// How the jobs of a daemon that started now would stand, by name.
+    /// How the jobs of a daemon that started now would stand, by name and org.
     #[must_use]
-    pub fn snapshots(&self, marks: BTreeMap<JobName, Mark>, now: Timestamp) -> Vec<JobSnapshot> {
+    pub fn snapshots(&self, marks: BTreeMap<ExportKey, Mark>, now: Timestamp) -> Vec<JobSnapshot> {
         let now = Now { wall: now, elapsed: Duration::ZERO };
         Agenda::new(self.plan(), marks, now).snapshots().collect()
     }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::panic_text;
 use crate::config::Digests;
 use crate::error::Failure;
-use crate::job::{ExportKey, JobName};
+use crate::job::ExportKey;
 use crate::report::RunReport;
 use crate::schedule::Mark;
 use crate::state::{Lock, LockError, State, StateError};
@@ -23,8 +23,8 @@ const MAX_BACKLOG: usize = 1_000;
 /// How long a report waits for somebody who has locked the history. Marks, and so starts, wait behind it.
 const HISTORY_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Marks to be written, each with its key; `None` stands for those of a job that are to be removed.
-pub(super) type Marks = BTreeMap<JobName, Option<(ExportKey, Mark)>>;
+/// Marks to be written by job and org; `None` stands for one that is to be removed.
+pub(super) type Marks = BTreeMap<ExportKey, Option<Mark>>;
 
 /// What is written together.
 #[derive(Debug, Default)]
@@ -175,18 +175,18 @@ impl Backlog {
 /// job's, and the rest is not tried.
 fn write_marks(state: &State, marks: &mut Marks) -> Option<String> {
     let (mut error, mut in_a_row) = (None, 0);
-    let jobs: Vec<JobName> = marks.keys().cloned().collect();
-    for job in jobs {
+    let keys: Vec<ExportKey> = marks.keys().cloned().collect();
+    for key in keys {
         if in_a_row == 2 {
             break;
         }
-        let written = match marks.get(&job) {
-            Some(Some((key, mark))) => state.set_mark(key, mark),
-            _ => state.remove_marks(&job),
+        let written = match marks.get(&key) {
+            Some(Some(mark)) => state.set_mark(&key, mark),
+            _ => state.remove_mark(&key),
         };
         match written {
             Ok(()) => {
-                marks.remove(&job);
+                marks.remove(&key);
                 in_a_row = 0;
             }
             Err(failure) => {
@@ -206,22 +206,23 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::job::JobName;
     use crate::org::OrgName;
     use crate::schedule::Started;
 
     fn marks(jobs: &[&str]) -> Marks {
         let mark = |job: &str| {
-            let name = JobName::parse(job).unwrap();
+            let key = ExportKey::new(JobName::parse(job).unwrap(), OrgName::default_org());
             let started = Started::default();
             let settled = Timestamp::UNIX_EPOCH;
             let mark = Mark { fingerprint: "x".to_owned(), settled, begun: None, died: 0, started };
-            (name.clone(), Some((ExportKey::new(name, OrgName::default_org()), mark)))
+            (key, Some(mark))
         };
         jobs.iter().map(|job| mark(job)).collect()
     }
 
     fn names(marks: &Marks) -> Vec<&str> {
-        marks.keys().map(JobName::as_str).collect()
+        marks.keys().map(|key| key.job().as_str()).collect()
     }
 
     fn write_of(state: &State, jobs: &[&str]) -> Written {

@@ -84,7 +84,7 @@ impl SetRun {
         let only = self.start.object.as_ref();
         report.object = only.map(ToString::to_string);
         if only.is_none() {
-            edges.monitor.notice(&self.id, &Event::Began { job: job.name.as_str() });
+            edges.monitor.notice(&self.id, &Event::Began { job: &job.key() });
         }
         let (lock, ended) = match blocking(|| self.lock(edges, &mut report)) {
             Ok(lock) => {

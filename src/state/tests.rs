@@ -370,7 +370,7 @@ fn marks_are_given_by_key_and_those_of_no_key_are_removed() {
         ["a.b.json", "a.b@default.json", "accounts@default.json", "damaged@default.json", "notes.txt"];
     assert_eq!(left, expected);
     for _ in 0..2 {
-        state.remove_marks(key("a.b").job()).unwrap();
+        state.remove_mark(&key("a.b")).unwrap();
         assert_eq!(state.mark(&key("a.b")).unwrap(), None);
     }
     assert_eq!(state.marks(&keys).0.len(), 1);

@@ -12,6 +12,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::run_history::PastRun;
 use crate::human;
+use crate::job::ExportKey;
+use crate::org::OrgName;
 use crate::report::RunStatus;
 
 const STYLE: &str = include_str!("page.css");
@@ -47,9 +49,15 @@ pub(super) fn document(title: &str, refresh: u32, body: &Markup) -> String {
     page.into_string()
 }
 
-/// The name of a job, as a link to its page.
-pub(super) fn job_link(name: &str) -> Markup {
-    html! { a href=(format!("/jobs/{}", utf8_percent_encode(name, SEGMENT))) { (name) } }
+/// The name of a job, as a link to its page: `/jobs/NAME`, or `/jobs/NAME/ORG` for an org of its own table.
+pub(super) fn job_link(job: &ExportKey) -> Markup {
+    let name = job.job().as_str();
+    let segment = |text| utf8_percent_encode(text, SEGMENT);
+    let path = match job.org().as_str() {
+        OrgName::DEFAULT => format!("/jobs/{}", segment(name)),
+        org => format!("/jobs/{}/{}", segment(name), segment(org)),
+    };
+    html! { a href=(path) { (name) } }
 }
 
 /// A column's heading, and the class of its cells.
@@ -146,6 +154,8 @@ mod tests {
     use maud::html;
 
     use super::{STYLE, job_link, table};
+    use crate::job::{ExportKey, JobName};
+    use crate::org::OrgName;
 
     #[test]
     fn text_never_becomes_markup() {
@@ -166,8 +176,12 @@ mod tests {
 
     #[test]
     fn a_link_to_a_job_is_escaped() {
-        assert_eq!(job_link("a-b_c.9").into_string(), "<a href=\"/jobs/a-b_c.9\">a-b_c.9</a>");
-        assert_eq!(job_link("a/\"<ö").into_string(), "<a href=\"/jobs/a%2F%22%3C%C3%B6\">a/&quot;&lt;ö</a>");
+        let link = |job: &str, org: &str| {
+            job_link(&ExportKey::new(JobName(job.to_owned()), OrgName(org.to_owned()))).into_string()
+        };
+        assert_eq!(link("a-b_c.9", "default"), "<a href=\"/jobs/a-b_c.9\">a-b_c.9</a>");
+        assert_eq!(link("a-b_c.9", "emea_2"), "<a href=\"/jobs/a-b_c.9/emea_2\">a-b_c.9</a>");
+        assert_eq!(link("a/\"<ö", "default"), "<a href=\"/jobs/a%2F%22%3C%C3%B6\">a/&quot;&lt;ö</a>");
     }
 
     /// The relative luminance of `#rrggbb`, by WCAG 2.2.

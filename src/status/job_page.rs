@@ -27,10 +27,10 @@ const MAX_SOURCE_CHARS: usize = 20_000;
 /// The page of a job; `None` if there is no such job.
 pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<String> {
     let runs = stats.runs();
-    let name = job.name.as_str();
-    let job_runs = runs.jobs.get(name)?;
-    let running = runs.running.values().find(|run| run.job == name);
-    let standing = Standing { name, job: job_runs, agenda: snapshot.job(name), running };
+    let (name, key) = (job.name.as_str(), job.job_key());
+    let job_runs = runs.jobs.get(&key)?;
+    let running = runs.running.values().find(|run| run.job == key);
+    let standing = Standing { key: &key, job: job_runs, agenda: snapshot.job(&key), running };
     let state = state(&standing);
     let body = html! {
         header {
@@ -49,7 +49,7 @@ pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<S
                     (progress(run))
                 }
             }
-            (facts(&standing, job, runs.orgs.get(&job_runs.org), snapshot.now))
+            (facts(&standing, job, runs.orgs.get(job.org.as_str()), snapshot.now))
             @if let Some(set) = job_runs.last_of_all().and_then(|run| run.set.as_ref()) {
                 (objects(name, set))
             }

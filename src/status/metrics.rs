@@ -1,6 +1,7 @@
 //! The statistics in Prometheus' text format. Every series exists from the start, so alerts can be written before the
 //! first failure. Labels contain the names of jobs and orgs, never a query or a path.
 
+use std::collections::HashSet;
 use std::fmt::{Display, Write as _};
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use super::Snapshot;
 use super::run_history::PastRun;
 use super::run_stats::{ANSWERS, JobRuns, RESULTS, RunStats};
+use crate::job::ExportKey;
 
 /// The metrics of a snapshot.
 #[must_use]
@@ -34,35 +36,37 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
     text.sample("jobs", &[], runs.jobs.len());
 
     text.family("runs_total", "counter", "Runs by result, and occurrences that were not run.");
-    for (name, job) in &runs.jobs {
+    for (key, job) in &runs.jobs {
         for (result, count) in RESULTS.iter().zip(job.results) {
-            let labels = [("job", name.as_str()), ("org", job.org.as_str()), ("result", result.as_str())];
+            let [job, org] = labels(key);
+            let labels = [job, org, ("result", result.as_str())];
             text.sample("runs_total", &labels, count);
         }
     }
-    let mut by_job = |name: &str, kind: &str, help: &str, value: &dyn Fn(&str, &JobRuns) -> f64| {
+    let running: HashSet<&ExportKey> = runs.running.values().map(|run| &run.job).collect();
+    let mut by_job = |name: &str, kind: &str, help: &str, value: &dyn Fn(&ExportKey, &JobRuns) -> f64| {
         text.family(name, kind, help);
-        for (job_name, job) in &runs.jobs {
-            text.sample(name, &[("job", job_name), ("org", &job.org)], value(job_name, job));
+        for (key, job) in &runs.jobs {
+            text.sample(name, &labels(key), value(key, job));
         }
     };
     let last = |job: &JobRuns, value: &dyn Fn(&PastRun) -> f64| job.last.as_deref().map_or(f64::NAN, value);
     by_job("records_total", "counter", "Records in published files.", &|_, job| job.records as f64);
     by_job("bytes_total", "counter", "Bytes of published files.", &|_, job| job.bytes as f64);
-    by_job("run_in_progress", "gauge", "Whether the job is running.", &|name, _| {
-        f64::from(u8::from(runs.running.values().any(|run| run.job == name)))
+    by_job("run_in_progress", "gauge", "Whether the job is running.", &|key, _| {
+        f64::from(u8::from(running.contains(key)))
     });
     by_job(
         "runs_waiting",
         "gauge",
         "Runs waiting for a free slot, for the end of another run, or for a retry.",
-        &|name, _| snapshot.job(name).map_or(0.0, |snapshot| snapshot.waiting as f64),
+        &|key, _| snapshot.job(key).map_or(0.0, |snapshot| snapshot.waiting as f64),
     );
     by_job(
         "next_run_timestamp_seconds",
         "gauge",
         "When the next run should start; NaN if the job has no schedule.",
-        &|name, _| snapshot.job(name).and_then(|snapshot| snapshot.next).map_or(f64::NAN, unix),
+        &|key, _| snapshot.job(key).and_then(|snapshot| snapshot.next).map_or(f64::NAN, unix),
     );
     by_job(
         "last_run_timestamp_seconds",
@@ -99,20 +103,21 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
         "gauge",
         "Objects of a set by what the last run did with them; NaN where there was none.",
     );
-    for (name, job) in runs.jobs.iter().filter(|(_, job)| job.is_set) {
+    for (key, job) in runs.jobs.iter().filter(|(_, job)| job.is_set) {
         let set = job.last.as_deref().and_then(|run| run.set.as_ref());
         for (result, count) in [
             ("exported", set.map(|set| set.exported)),
             ("skipped", set.map(|set| set.skipped)),
             ("failed", set.map(|set| set.failed)),
         ] {
-            let labels = [("job", name.as_str()), ("org", job.org.as_str()), ("result", result)];
+            let [job, org] = labels(key);
+            let labels = [job, org, ("result", result)];
             text.sample("last_run_objects", &labels, count.map_or(f64::NAN, |count| count as f64));
         }
     }
     text.family("run_duration_seconds", "summary", "How long runs took.");
-    for (name, job) in &runs.jobs {
-        let labels = [("job", name.as_str()), ("org", job.org.as_str())];
+    for (key, job) in &runs.jobs {
+        let labels = labels(key);
         text.sample("run_duration_seconds_sum", &labels, job.seconds);
         text.sample("run_duration_seconds_count", &labels, job.runs);
     }
@@ -151,6 +156,11 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
         &|org| org.api_limit.map_or(f64::NAN, |limit| limit.allowed as f64),
     );
     text.0
+}
+
+/// The labels of a job's series.
+fn labels(key: &ExportKey) -> [(&'static str, &str); 2] {
+    [("job", key.job().as_str()), ("org", key.org().as_str())]
 }
 
 fn unix(timestamp: Timestamp) -> f64 {

@@ -15,6 +15,7 @@ use super::run_stats::{JobRuns, Phase, RunStats, Running, Runs};
 use crate::agenda::{JobSnapshot, ON_TIME};
 use crate::error::plain_lines;
 use crate::human;
+use crate::job::ExportKey;
 use crate::report::RunStatus;
 
 /// After how many seconds the page reloads itself.
@@ -65,7 +66,7 @@ pub fn html(stats: &RunStats, snapshot: &Snapshot) -> String {
 
 /// A job, and how it stands.
 pub(super) struct Standing<'a> {
-    pub(super) name: &'a str,
+    pub(super) key: &'a ExportKey,
     pub(super) job: &'a JobRuns,
     pub(super) agenda: Option<&'a JobSnapshot>,
     pub(super) running: Option<&'a Running>,
@@ -134,8 +135,8 @@ struct Overview<'a> {
 impl<'a> Overview<'a> {
     fn new(runs: &'a Runs, snapshot: &'a Snapshot) -> Self {
         let now = snapshot.now;
-        let running: HashMap<&str, &Running> =
-            runs.running.values().map(|run| (run.job.as_str(), run)).collect();
+        let running: HashMap<&ExportKey, &Running> =
+            runs.running.values().map(|run| (&run.job, run)).collect();
         let mut overview = Self {
             runs,
             now,
@@ -144,9 +145,9 @@ impl<'a> Overview<'a> {
             overdue: Vec::new(),
             others: Vec::new(),
         };
-        for (name, job) in &runs.jobs {
-            let running = running.get(name.as_str()).copied();
-            let standing = Standing { name, job, agenda: snapshot.job(name), running };
+        for (key, job) in &runs.jobs {
+            let running = running.get(key).copied();
+            let standing = Standing { key, job, agenda: snapshot.job(key), running };
             if let Some(run) = standing.failure() {
                 overview.failing.push((standing, run));
             } else if standing.is_overdue(now) {
@@ -210,7 +211,7 @@ impl<'a> Overview<'a> {
             // A job that is gone from the configuration has no page.
             let name = match self.runs.jobs.contains_key(&run.job) {
                 true => job_link(&run.job),
-                false => html! { (run.job) },
+                false => html! { (run.job.job()) },
             };
             [name, html! { (human::duration(self.now.duration_since(run.since))) }, progress(run)]
         });
@@ -265,9 +266,9 @@ impl<'a> Overview<'a> {
     /// The job's name and, if there are several, its org's.
     fn name_of(&self, standing: &Standing<'_>) -> Markup {
         html! {
-            (job_link(standing.name))
+            (job_link(standing.key))
             @if self.runs.orgs.len() > 1 {
-                (second_line(&format!("org {}", standing.job.org)))
+                (second_line(&format!("org {}", standing.key.org())))
             }
         }
     }
@@ -289,15 +290,15 @@ impl<'a> Overview<'a> {
     /// The failures that a job has recovered from.
     fn earlier_failures_table(&self) -> Markup {
         const COLUMNS: [Column; 3] = [("Job", "name"), ("Failed", "time"), ("Message", "message")];
-        let failures = self.runs.failures.iter().filter_map(|(name, run)| {
-            let job = self.runs.jobs.get(name)?;
+        let failures = self.runs.failures.iter().filter_map(|(key, run)| {
+            let job = self.runs.jobs.get(key)?;
             let has_recovered = job.last_of_all().is_some_and(|last| last.status != RunStatus::Failed);
-            has_recovered.then_some((name, job, run))
+            has_recovered.then_some((key, job, run))
         });
         let failures: Vec<_> = failures.collect();
         let count = failures.len();
-        let rows = failures.into_iter().map(|(name, job, run)| {
-            [job_link(name), time_and_distance(run.ended, &job.timezone, self.now), short_message(run)]
+        let rows = failures.into_iter().map(|(key, job, run)| {
+            [job_link(key), time_and_distance(run.ended, &job.timezone, self.now), short_message(run)]
         });
         section("Earlier failures", count, || table("Earlier failures", COLUMNS, rows))
     }

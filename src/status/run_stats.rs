@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use crate::clock::Clock;
 use crate::error::plain_lines;
-use crate::job::Job;
+use crate::job::{ExportKey, Job};
 use crate::monitor::{Event, Monitor};
 use crate::report::{ApiLimit, RunId, RunReport, RunStatus};
 
@@ -34,20 +34,19 @@ pub struct RunStats {
     runs: Mutex<Runs>,
 }
 
-/// Everything that is known, by the names of jobs and orgs.
+/// Everything that is known: of jobs by name and org, and of orgs by name.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
-    pub(super) jobs: BTreeMap<String, JobRuns>,
+    pub(super) jobs: BTreeMap<ExportKey, JobRuns>,
     pub(super) orgs: BTreeMap<String, OrgTraffic>,
     pub(super) running: HashMap<RunId, Running>,
-    /// With the job's name, the newest first.
-    pub(super) failures: VecDeque<(String, Arc<PastRun>)>,
+    /// With the job, the newest first.
+    pub(super) failures: VecDeque<(ExportKey, Arc<PastRun>)>,
 }
 
 /// One job and what became of its runs.
 #[derive(Debug)]
 pub(super) struct JobRuns {
-    pub(super) org: String,
     pub(super) schedule: Option<String>,
     pub(super) timezone: TimeZone,
     pub(super) enabled: bool,
@@ -72,7 +71,6 @@ impl JobRuns {
     /// A job that has not run.
     fn new() -> Self {
         Self {
-            org: String::new(),
             schedule: None,
             timezone: TimeZone::UTC,
             enabled: true,
@@ -121,7 +119,7 @@ pub(super) struct OrgTraffic {
 /// A run that goes on.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) job: String,
+    pub(super) job: ExportKey,
     pub(super) since: Timestamp,
     pub(super) phase: Phase,
 }
@@ -148,25 +146,25 @@ impl RunStats {
         let mut runs = self.runs();
         let mut previous = std::mem::take(&mut runs.jobs);
         for job in jobs {
-            let name = job.name.as_str().to_owned();
-            let (org, schedule) =
-                (job.org.as_str().to_owned(), job.schedule.as_ref().map(|s| s.text().to_owned()));
-            runs.orgs.entry(org.clone()).or_default();
-            let known = previous.remove(&name);
+            let key = job.job_key();
+            let schedule = job.schedule.as_ref().map(|schedule| schedule.text().to_owned());
+            runs.orgs.entry(job.org.as_str().to_owned()).or_default();
+            let known = previous.remove(&key);
             let known = known.unwrap_or_else(JobRuns::new);
             let (timezone, enabled, is_set) = (job.timezone.clone(), job.enabled, job.set().is_some());
-            runs.jobs.insert(name, JobRuns { org, schedule, timezone, enabled, is_set, ..known });
+            runs.jobs.insert(key, JobRuns { schedule, timezone, enabled, is_set, ..known });
         }
         let Runs { jobs, orgs, .. } = &mut *runs;
-        orgs.retain(|org, _| jobs.values().any(|job| job.org == *org));
+        let used: HashSet<_> = jobs.keys().map(|job| job.org().as_str()).collect();
+        orgs.retain(|org, _| used.contains(org.as_str()));
     }
 
     /// The jobs whose runs of the past are not known. Whoever asks reads them and calls [`RunStats::recall`].
-    pub fn take_new_jobs(&self) -> HashSet<String> {
+    pub fn take_new_jobs(&self) -> HashSet<ExportKey> {
         let mut runs = self.runs();
-        let new = runs.jobs.iter_mut().filter_map(|(name, job)| {
+        let new = runs.jobs.iter_mut().filter_map(|(key, job)| {
             let was_recalled = std::mem::replace(&mut job.is_recalled, true);
-            (!was_recalled).then(|| name.clone())
+            (!was_recalled).then(|| key.clone())
         });
         new.collect()
     }
@@ -175,7 +173,8 @@ impl RunStats {
     pub fn recall(&self, report: &RunReport) {
         let mut runs = self.runs();
         let Runs { jobs, failures, orgs, .. } = &mut *runs;
-        let Some(job) = jobs.get_mut(&report.job).filter(|_| report.object.is_none()) else { return };
+        let Some(key) = report.job_key().filter(|_| report.object.is_none()) else { return };
+        let Some(job) = jobs.get_mut(&key) else { return };
         // One that has run since it was added knows its last runs.
         let is_known = job.recent.iter().any(|known| known.run_id == report.run_id);
         let is_recent = job.recent.len() < MAX_RECENT_RUNS && !is_known;
@@ -202,7 +201,7 @@ impl RunStats {
         }
         let run = Arc::new(PastRun::from(report));
         if is_failure {
-            failures.insert(place, (report.job.clone(), Arc::clone(&run)));
+            failures.insert(place, (key, Arc::clone(&run)));
             failures.truncate(MAX_FAILURES);
         }
         if is_recent {
@@ -214,7 +213,8 @@ impl RunStats {
     /// Learns from a run that another process did meanwhile, or that is known already. The pages show it; nothing is counted.
     pub fn learn(&self, report: &RunReport) {
         let mut runs = self.runs();
-        let Some(job) = runs.jobs.get_mut(&report.job).filter(|_| report.object.is_none()) else { return };
+        let Some(key) = report.job_key().filter(|_| report.object.is_none()) else { return };
+        let Some(job) = runs.jobs.get_mut(&key) else { return };
         if job.recent.iter().any(|known| known.run_id == report.run_id) {
             return;
         }
@@ -234,8 +234,7 @@ impl Monitor for RunStats {
     fn notice(&self, run: &RunId, event: &Event<'_>) {
         let mut runs = self.runs();
         if let Event::Began { job } = event {
-            let running =
-                Running { job: (*job).to_owned(), since: self.clock.now(), phase: Phase::LoggingIn };
+            let running = Running { job: (*job).clone(), since: self.clock.now(), phase: Phase::LoggingIn };
             runs.running.insert(run.clone(), running);
             return;
         }
@@ -244,7 +243,7 @@ impl Monitor for RunStats {
             runs.ended(report);
             return;
         }
-        let Runs { jobs, orgs, running, .. } = &mut *runs;
+        let Runs { orgs, running, .. } = &mut *runs;
         let Some(running) = running.get_mut(run) else { return };
         match event {
             Event::LoggedIn | Event::Restarted { .. } => running.phase = Phase::Querying,
@@ -258,8 +257,7 @@ impl Monitor for RunStats {
                 running.phase = Phase::Waiting { fault: plain_lines(fault) };
             }
             Event::Responded { status } => {
-                let org = jobs.get(&running.job).and_then(|job| orgs.get_mut(&job.org));
-                if let Some(org) = org {
+                if let Some(org) = orgs.get_mut(running.job.org().as_str()) {
                     org.answers[class(*status)] += 1;
                 }
             }
@@ -282,11 +280,9 @@ fn class(status: Option<u16>) -> usize {
 
 impl Runs {
     fn ended(&mut self, report: &RunReport) {
-        if !self.jobs.contains_key(&report.job) {
-            return;
-        }
+        let Some(key) = report.job_key().filter(|key| self.jobs.contains_key(key)) else { return };
         if report.object.is_none() {
-            self.job_ended(report);
+            self.job_ended(key, report);
         }
         if let Some(org) = self.orgs.get_mut(&report.org).filter(|_| report.status.has_run()) {
             org.api_calls += report.api_calls;
@@ -295,8 +291,8 @@ impl Runs {
         }
     }
 
-    fn job_ended(&mut self, report: &RunReport) {
-        let Some(job) = self.jobs.get_mut(&report.job) else { return };
+    fn job_ended(&mut self, key: ExportKey, report: &RunReport) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
         if let Some(place) = RESULTS.iter().position(|result| *result == report.status) {
             job.results[place] += 1;
         }
@@ -314,7 +310,7 @@ impl Runs {
         }
         job.last = Some(Arc::clone(&run));
         if report.status == RunStatus::Failed {
-            self.failures.push_front((report.job.clone(), run));
+            self.failures.push_front((key, run));
             self.failures.truncate(MAX_FAILURES);
         }
     }
@@ -328,8 +324,14 @@ mod tests {
 
     use super::{JobRuns, RunStats, Runs};
     use crate::clock::System;
+    use crate::job::{ExportKey, JobName};
     use crate::monitor::{Event, Monitor as _};
+    use crate::org::OrgName;
     use crate::report::{RunId, RunReport, RunStatus};
+
+    fn key() -> ExportKey {
+        ExportKey::new(JobName::parse("a").unwrap(), OrgName::default_org())
+    }
 
     /// A run that ended so many minutes after the epoch.
     fn report(minute: i64, status: RunStatus) -> RunReport {
@@ -350,20 +352,20 @@ mod tests {
         stats.learn(&object);
         stats.notice(&object.run_id, &Event::Ended { report: &object });
         let runs = stats.runs();
-        assert!(runs.jobs["a"].last_of_all().is_none() && runs.failures.is_empty());
-        assert_eq!(runs.jobs["a"].results, [0; 5]);
+        assert!(runs.jobs[&key()].last_of_all().is_none() && runs.failures.is_empty());
+        assert_eq!(runs.jobs[&key()].results, [0; 5]);
         assert_eq!(runs.orgs["default"].api_calls, 7);
     }
 
     fn stats() -> RunStats {
         let stats = RunStats::new(Arc::new(System::new()));
         let job = JobRuns::new();
-        stats.runs().jobs.insert("a".to_owned(), job);
+        stats.runs().jobs.insert(key(), job);
         stats
     }
 
     fn minutes(runs: &Runs) -> Vec<i64> {
-        runs.jobs["a"].recent.iter().map(|run| run.ended.as_second() / 60).collect()
+        runs.jobs[&key()].recent.iter().map(|run| run.ended.as_second() / 60).collect()
     }
 
     #[test]
@@ -377,7 +379,7 @@ mod tests {
         }
         let runs = stats.runs();
         assert_eq!(minutes(&runs), [40, 30, 20, 10]);
-        let job = &runs.jobs["a"];
+        let job = &runs.jobs[&key()];
         assert_eq!(job.last_of_all().unwrap().status, RunStatus::Ok);
         assert_eq!(job.last_success_of_all().unwrap().as_second(), 40 * 60);
         // What the metrics show is of this process and of the history that it found.
@@ -393,18 +395,18 @@ mod tests {
         stats.notice(&ended.run_id, &Event::Ended { report: &ended });
         stats.learn(&ended);
         assert_eq!(minutes(&stats.runs()), [10]);
-        assert_eq!(stats.runs().jobs["a"].runs, 1);
+        assert_eq!(stats.runs().jobs[&key()].runs, 1);
     }
 
     #[test]
     fn a_job_that_comes_back_has_its_past_once() {
         let stats = stats();
-        assert_eq!(stats.take_new_jobs().into_iter().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(stats.take_new_jobs().into_iter().collect::<Vec<_>>(), [key()]);
         assert!(stats.take_new_jobs().is_empty());
         stats.recall(&report(10, RunStatus::Failed));
-        let gone = stats.runs().jobs.remove("a").unwrap();
+        let gone = stats.runs().jobs.remove(&key()).unwrap();
         assert_eq!(gone.recent.len(), 1);
-        stats.runs().jobs.insert("a".to_owned(), JobRuns::new());
+        stats.runs().jobs.insert(key(), JobRuns::new());
         let ended = report(20, RunStatus::Failed);
         stats.notice(&ended.run_id, &Event::Ended { report: &ended });
         assert_eq!(stats.take_new_jobs().len(), 1);
@@ -430,6 +432,6 @@ mod tests {
         // Older than any that is kept.
         stats.learn(&report(1, RunStatus::Ok));
         assert_eq!(minutes(&stats.runs()), (10..30).rev().collect::<Vec<_>>());
-        assert_eq!(stats.runs().jobs["a"].last_of_all().unwrap().ended.as_second(), 14 * 60);
+        assert_eq!(stats.runs().jobs[&key()].last_of_all().unwrap().ended.as_second(), 14 * 60);
     }
 }
