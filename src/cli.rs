@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -39,6 +39,7 @@ use crate::config::{FlagValue, Settings, Sources};
 use crate::error::{Exit, Failure, io_text};
 use crate::export::Edges;
 use crate::human;
+use crate::job::shard::ShardBy;
 use crate::job::{ObjectName, path_text};
 use crate::monitor::{Monitor, Several};
 use crate::state::State;
@@ -88,6 +89,12 @@ fn local_path() -> impl TypedValueParser<Value = PathBuf> {
 /// Reads an object's name.
 fn object_name(text: &str) -> Result<ObjectName, String> {
     ObjectName::parse(text).map_err(|error| error.to_string())
+}
+
+/// Reads what stays in one shard.
+fn shard_by() -> impl TypedValueParser<Value = ShardBy> {
+    PossibleValuesParser::new(ShardBy::ALL.map(ShardBy::as_str))
+        .map(|text| ShardBy::ALL.into_iter().find(|by| by.as_str() == text).unwrap_or_default())
 }
 
 /// The options of every command.

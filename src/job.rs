@@ -19,6 +19,7 @@ mod object_set;
 pub mod output_path;
 pub(crate) mod path_text;
 mod recovery_data;
+pub mod shard;
 mod source;
 pub(crate) mod stage_name;
 

@@ -79,6 +79,44 @@ fn answers_read_well() {
     insta::assert_snapshot!("answers", steady(&at, &text));
 }
 
+#[test]
+fn mistakes_with_shards_and_orgs_read_well() {
+    let at = Deployment::new(10);
+    at.configure(&at.org_table("orgs.emea"));
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    let mut text = String::new();
+    for (arguments, variables, status) in [
+        (&["--all", "--org", "emae"][..], &[][..], 78),
+        (&["accounts", "--org", "emea"], &[], 2),
+        (&["--all", "--org", "emea"], &[], 2),
+        (&["--all", "--shard", "1/2", "--quiet"], &[], 0),
+        (&["--all", "--shard", "0/2"], &[], 0),
+        (&["--all", "--shard", "2"], &[], 2),
+        (&["--all", "--shard", "2/2"], &[], 2),
+        (&["--all", "--shard", "0/0"], &[], 2),
+        (&["--all", "--shard", "0/10001"], &[], 2),
+        (&["--all", "--shard", "auto"], &[], 2),
+        (&["--all", "--shard", "auto/2"], &[], 2),
+        (&["--all", "--shard", "auto/2"], &[("JOB_COMPLETION_INDEX", "one")], 2),
+        (&["--all", "--shard", "auto/2"], &[("SLURM_ARRAY_TASK_ID", "2")], 2),
+        (&["--all", "--shard", "auto/2"], &[("SLURM_ARRAY_TASK_ID", "0"), ("CLOUD_RUN_TASK_INDEX", "1")], 2),
+        (&["--all", "--shard-by", "job"], &[], 2),
+        (&["--all", "--shard", "0/2", "--shard-by", "object"], &[], 2),
+        (&["--shard", "0/2"], &[], 2),
+    ] {
+        let mut command = at.command(["run"].iter().chain(arguments));
+        let outcome = at.outcome(command.envs(variables.iter().copied()).output().unwrap()).ended(status);
+        let variables: String = variables.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+        text += &format!(
+            "\n===== {variables}run {} ({status})\n{}{}",
+            arguments.join(" "),
+            outcome.stdout(),
+            outcome.stderr
+        );
+    }
+    insta::assert_snapshot!("shards", steady(&at, &text));
+}
+
 /// A page's text, a line for each line on it, the cells of a table divided by bars.
 fn text_of(page: &str) -> String {
     let body = page.split_once("<body>").unwrap().1;

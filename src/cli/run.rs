@@ -1,5 +1,6 @@
 //! `sfexport run` runs jobs now.
 
+use std::env;
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ use crate::config::{self, Config, Selection};
 use crate::daemon::{LoadedConfig, Reading};
 use crate::error::{Exit, Failure};
 use crate::export::Extent;
-use crate::job::{IfExists, Job, ObjectName};
+use crate::job::shard::{Shard, ShardBy};
+use crate::job::{IfExists, Job, JobName, ObjectName};
 use crate::monitor::{Event, Monitor};
 use crate::notify::Notifier;
 use crate::output::{self, LocalFile, Output};
@@ -38,6 +40,16 @@ pub(super) struct RunArguments {
     /// Export only this object of a set; neither the manifest nor notifications change
     #[arg(long, value_name = "OBJECT", value_parser = super::object_name, add = complete::objects(), conflicts_with_all = ["all", "metrics_file"])]
     object: Option<ObjectName>,
+    /// Run only what the jobs export from this org; can be repeated
+    #[arg(long = "org", value_name = "NAME", add = complete::orgs())]
+    orgs: Vec<String>,
+    /// Run only this part of the exports, numbered from 0, as in 0/4. auto/4 takes the number from the variable of
+    /// Kubernetes, Slurm, AWS Batch or Cloud Run
+    #[arg(long, value_name = "I/N")]
+    shard: Option<String>,
+    /// Keep in one shard: all exports of an org, or those of a job from an org [default: org]
+    #[arg(long, value_name = "org|job", hide_possible_values = true, value_parser = super::shard_by())]
+    shard_by: Option<ShardBy>,
     /// Print a report for each run as JSON, one object per line; of a set, one for each of its objects, then its own
     #[arg(long)]
     json: bool,
@@ -58,6 +70,8 @@ Examples:
   sfexport run --all --json | jq -r 'select(.exit_status != 0) | .job'
   sfexport run accounts --at 2026-11-22T02:00:00+01:00    put a missed night's date into the path
   sfexport run backup --object Account                    export one object of a set again
+  sfexport run --all --org emea                           export from one org
+  sfexport run --all --shard 2/8                          export the third of eight parts
 
 Without a terminal, a run prints JOB, RECORDS and PATH, separated by tabs.";
 
@@ -116,12 +130,20 @@ fn skip(text: &mut &str, form: &str) -> bool {
 
 /// Runs the named jobs. A failed job does not stop the others.
 pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Exit, Failure> {
+    let shard = shard(&arguments)?;
     let selection = if arguments.all { Selection::All } else { Selection::Jobs(arguments.jobs.clone()) };
     let config = config::load(&context.sources()?, &selection)?;
-    let jobs = chosen(&config, &arguments)?;
+    let mut jobs = chosen(&config, &arguments)?;
     for warning in &config.warnings {
         let (what, hint) = warning.clone().split();
         tracing::warn!(hint, "{what}");
+    }
+    if let Some(shard) = shard {
+        let by = arguments.shard_by.unwrap_or_default();
+        jobs.retain(|job| shard.has(&job.job_key(), by));
+        if jobs.is_empty() {
+            remark(context.common.log_format, &format!("shard {shard} has nothing to export"));
+        }
     }
     let state = State::open(&config.settings.state_dir)?;
     let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };
@@ -208,12 +230,31 @@ fn write_metrics(path: &Path, stats: &RunStats, config: Config, state: &State) -
     Ok(())
 }
 
-/// The jobs to run, sorted by name, without duplicates.
+/// The shard to run.
+fn shard(arguments: &RunArguments) -> Result<Option<Shard>, Failure> {
+    let Some(text) = &arguments.shard else {
+        return match arguments.shard_by {
+            None => Ok(None),
+            Some(_) => Err(Failure::new(Exit::Usage, "--shard-by has no effect without --shard")
+                .hint("add --shard I/N, or leave out --shard-by")),
+        };
+    };
+    let shard =
+        Shard::parse(text, |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()));
+    shard.map(Some).map_err(|error| {
+        Failure::new(Exit::Usage, format!("--shard {text:?}: {}", error.what)).hint(error.hint)
+    })
+}
+
+/// The exports to run: the jobs, each with one of its orgs, sorted by name.
 fn chosen(config: &Config, arguments: &RunArguments) -> Result<Vec<Arc<Job>>, Failure> {
+    let orgs: Result<Vec<_>, _> =
+        arguments.orgs.iter().map(|org| config.org(Some(org)).map(|org| &org.name)).collect();
+    let orgs = orgs?;
     let wanted = |job: &&Job| {
         if arguments.all { job.enabled } else { arguments.jobs.iter().any(|name| name == job.name.as_str()) }
     };
-    let jobs: Vec<_> = config.jobs.iter().filter(wanted).cloned().map(Arc::new).collect();
+    let jobs: Vec<_> = config.jobs.iter().filter(wanted).collect();
     if jobs.is_empty() {
         let directory = config.settings.jobs_dir.display();
         let hint = match config.jobs.first() {
@@ -226,7 +267,46 @@ fn chosen(config: &Config, arguments: &RunArguments) -> Result<Vec<Arc<Job>>, Fa
         let what = format!("there is no enabled job in {directory}");
         return Err(Failure::new(Exit::Configuration, what).hint(hint));
     }
-    Ok(jobs)
+    if orgs.is_empty() {
+        return Ok(jobs.into_iter().cloned().map(Arc::new).collect());
+    }
+    let of_orgs: Vec<_> = jobs.iter().copied().filter(|job| orgs.contains(&&job.org)).collect();
+    let left_out = match arguments.all {
+        true => jobs.first().filter(|_| of_orgs.is_empty()),
+        // A job that is named must run.
+        false => jobs.iter().find(|job| !of_orgs.iter().any(|of_org| of_org.name == job.name)),
+    };
+    match left_out {
+        Some(job) => Err(left_out_by_orgs(config, arguments, &job.name)),
+        None => Ok(of_orgs.into_iter().cloned().map(Arc::new).collect()),
+    }
+}
+
+/// The failure of `--org` if it leaves nothing of this job, or of all jobs.
+fn left_out_by_orgs(config: &Config, arguments: &RunArguments, job: &JobName) -> Failure {
+    const MAX_NAMES: usize = 5;
+    let quoted: Vec<_> = arguments.orgs.iter().map(|org| format!("--org {org:?}")).collect();
+    let (quoted, the_orgs) = (quoted.join(" "), if quoted.len() == 1 { "this org" } else { "these orgs" });
+    if arguments.all {
+        return Failure::new(Exit::Usage, format!("{quoted}: no enabled job exports from {the_orgs}"))
+            .hint("list the jobs with their orgs with `sfexport jobs`");
+    }
+    let orgs: Vec<_> = config.jobs.iter().filter(|of| of.name == *job).map(|job| job.org.as_str()).collect();
+    let shown = orgs.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
+    let more = match orgs.len().saturating_sub(MAX_NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Failure::new(Exit::Usage, format!("{quoted}: the job {job} does not export from {the_orgs}"))
+        .hint(format!("choose one of its orgs: {shown}{more}"))
+}
+
+/// Prints a remark, or logs it if the log is in JSON.
+fn remark(form: Form, text: &str) {
+    match form {
+        Form::Json => tracing::info!("{text}"),
+        Form::Text => print::note(form, text),
+    }
 }
 
 /// Prints the failures and skips of a set's objects as they occur, and with `--json` a report for each.
