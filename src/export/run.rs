@@ -4,6 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::error::{RunError, Stopped};
 use super::locks::Locks;
 use super::manifest::{self, files_of, of_run};
@@ -23,7 +25,7 @@ use crate::key;
 use crate::monitor::Event;
 use crate::org::Org;
 use crate::output::{Output, Published};
-use crate::report::{ChildFile, RunId, RunReport};
+use crate::report::{self, ChildFile, RunId, RunReport};
 use crate::salesforce::describe::ObjectDescription;
 use crate::salesforce::fault::Fault;
 use crate::soql::{Columns, Query};
@@ -74,26 +76,13 @@ pub(super) async fn carry_out(
     }
 
     if draft.is_none() {
-        let generated: Result<_, RunError> = match part {
-            Some(part) => blocking(|| steps.generate_from(&part.description, org)),
-            None => interrupt.unless(steps.generate(&client)).await,
-        };
-        client.report(report);
-        report.warnings.extend(steps.take(generated?));
-        (draft, drift) = steps.draft(org, report)?;
+        (draft, drift) = steps.draft_of_object(run, &client, &mut interrupt, report).await?;
     }
     let draft = draft.ok_or_else(|| bug("a job without a query"))?;
     report.soql = steps.job.query().map(Query::without_literals);
     let mut described = None;
     if needs_description(&steps.job, draft.columns()) {
-        let describing = async {
-            client.description(&draft.description).await.map_err(|fault| not_described(&steps.job, fault))
-        };
-        let description: Result<_, RunError> = interrupt.unless(describing).await;
-        let description = explain(description, &client, &steps.job, &mut interrupt).await;
-        client.report(report);
-        let description = description?;
-        let columns = blocking(|| described_columns(&steps.job, &description))?;
+        let columns = steps.describe(&draft, &client, &mut interrupt, report).await?;
         drift = steps.look_for_drift(&columns, report)?;
         described = Some(columns);
     }
@@ -131,13 +120,7 @@ pub(super) async fn carry_out(
     steps.report_files(published, &counts, &plan, report)?;
     steps.remember(&plan.columns, report);
     if let (Manifest::Beside, Location::File(path)) = (&run.job.manifest, run.output.location()) {
-        let object = match &run.job.source {
-            Source::Object(source) => Some(source.object.as_str()),
-            _ => None,
-        };
-        let files = files_of(report, object, &plan.columns);
-        let org_id = client.organization_id().await;
-        let manifest = of_run(report, org_id, files, Vec::new(), edges.clock.now());
+        let manifest = steps.manifest(&run.job, &client, &plan.columns, edges.clock.now(), report).await;
         let published = manifest::write(&run.job, id, &manifest_beside(&path), manifest, remembered).await?;
         report.warnings.extend(published.warnings);
     }
@@ -156,6 +139,41 @@ struct Steps<'r> {
 }
 
 impl Steps<'_> {
+    /// Makes the query of an object's job from what the org says of the object now, and drafts the plan of that query.
+    async fn draft_of_object(
+        &mut self,
+        run: &Run,
+        client: &OrgClient,
+        interrupt: &mut Interrupt<'_>,
+        report: &mut RunReport,
+    ) -> Result<(Option<Draft>, Option<String>), RunError> {
+        let generated: Result<_, RunError> = match &run.part {
+            Some(part) => blocking(|| self.generate_from(&part.description, &run.org)),
+            None => interrupt.unless(self.generate(client)).await,
+        };
+        client.report(report);
+        report.warnings.extend(self.take(generated?));
+        Ok(self.draft(&run.org, report)?)
+    }
+
+    /// Asks the org to describe the query's columns.
+    async fn describe(
+        &self,
+        draft: &Draft,
+        client: &OrgClient,
+        interrupt: &mut Interrupt<'_>,
+        report: &mut RunReport,
+    ) -> Result<Arc<Columns>, RunError> {
+        let describing = async {
+            client.description(&draft.description).await.map_err(|fault| not_described(&self.job, fault))
+        };
+        let description: Result<_, RunError> = interrupt.unless(describing).await;
+        let description = explain(description, client, &self.job, interrupt).await;
+        client.report(report);
+        let description = description?;
+        Ok(blocking(|| described_columns(&self.job, &description))?)
+    }
+
     /// Makes the query of an object's job from what the org says of the object now.
     async fn generate(&self, client: &OrgClient) -> Result<Generated, RunError> {
         let Source::Object(object) = &self.job.source else {
@@ -264,6 +282,24 @@ impl Steps<'_> {
             });
         }
         Ok(())
+    }
+
+    /// The manifest of the published files. `job` is the job as it is written, which may name an object.
+    async fn manifest(
+        &self,
+        job: &Job,
+        client: &OrgClient,
+        columns: &Columns,
+        ended: Timestamp,
+        report: &RunReport,
+    ) -> report::manifest::Manifest {
+        let object = match &job.source {
+            Source::Object(source) => Some(source.object.as_str()),
+            _ => None,
+        };
+        let files = files_of(report, object, columns);
+        let org_id = client.organization_id().await;
+        of_run(report, org_id, files, Vec::new(), ended)
     }
 
     /// Keeps what the next run wants to know. The export is published: whatever becomes of this note, it did not fail.
