@@ -67,7 +67,9 @@ pub struct Options {
     /// The most records on a page. Below 200 it overrules the client's wish, so a test can have many pages
     /// of few records.
     pub page_size: usize,
-    /// How long the org thinks before it sends a page.
+    /// How long each request takes, logins and descriptions included: the network's and the service's own time.
+    pub latency: Duration,
+    /// How much longer the org thinks before it sends a page.
     pub think: Duration,
     /// How fast it sends bodies.
     pub bytes_per_second: Option<u64>,
@@ -90,6 +92,7 @@ impl Default for Options {
             public_key: String::new(),
             strict_exp: false,
             page_size: 2000,
+            latency: Duration::ZERO,
             think: Duration::ZERO,
             bytes_per_second: None,
             api_calls: (18, 15_000),

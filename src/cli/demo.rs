@@ -35,7 +35,10 @@ pub(super) struct DemoArguments {
     /// A certificate from keygen: the org also accepts logins with its key, as after an upload in Setup
     #[arg(long, requires = "serve", value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// How long the org thinks before each page, in milliseconds: for benchmarks
+    /// How long each request takes, in milliseconds: for benchmarks
+    #[arg(long, default_value_t = 0, hide = true)]
+    latency: u64,
+    /// How much longer the org thinks before each page, in milliseconds: for benchmarks
     #[arg(long, default_value_t = 0, hide = true)]
     think: u64,
     /// How many bytes a second the org sends: for benchmarks
@@ -81,6 +84,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
         client_id: CLIENT_ID.to_owned(),
         username: USERNAME.to_owned(),
         public_key: certificates,
+        latency: Duration::from_millis(arguments.latency),
         think: Duration::from_millis(arguments.think),
         bytes_per_second: arguments.bytes_per_second,
         prerender: arguments.prerender,

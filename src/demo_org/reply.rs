@@ -142,7 +142,7 @@ impl Reply {
             }
         };
         let mut delivery = Delivery {
-            late: if self.is_page { org.options.think } else { Duration::ZERO },
+            late: org.options.latency + if self.is_page { org.options.think } else { Duration::ZERO },
             bytes_per_second: org.options.bytes_per_second,
             ..Delivery::default()
         };

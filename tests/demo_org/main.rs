@@ -11,6 +11,7 @@ mod script;
 mod services;
 
 use std::io::Read as _;
+use std::time::{Duration, Instant};
 
 use client::{
     claims, client, every_id, every_id_after, get, ids, login, now, options, post_token, query, query_target,
@@ -827,6 +828,23 @@ async fn pages_made_beforehand_are_the_same_pages() {
     let expected = every_id(&lazy, &lazy_token, &query_target(soql)).await;
     for _ in 0..2 {
         assert_eq!(every_id(&eager, &eager_token, &query_target(soql)).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn each_request_takes_the_orgs_latency() {
+    let (latency, think) = (Duration::from_millis(80), Duration::from_millis(120));
+    let org = DemoOrg::start(Options { latency, think, ..options(5) }).await.unwrap();
+    let begun = Instant::now();
+    let token = login(&org).await;
+    assert!(begun.elapsed() >= latency, "the login took {:?}", begun.elapsed());
+    for (target, least) in [
+        ("/services/data/v62.0/sobjects/Account/describe".to_owned(), latency),
+        (query_target("SELECT Id FROM Account"), latency + think),
+    ] {
+        let begun = Instant::now();
+        assert_eq!(get(&org, &token, &target).await.status(), 200);
+        assert!(begun.elapsed() >= least, "{target} took {:?}", begun.elapsed());
     }
 }
 
