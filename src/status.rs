@@ -6,9 +6,13 @@ mod host;
 mod html;
 mod job_page;
 pub mod metrics;
+mod overview;
 pub mod page;
 mod run_history;
 mod run_stats;
+mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::sync::Arc;
@@ -85,6 +89,7 @@ pub async fn serve(listener: TcpListener, stats: Arc<RunStats>, daemon: Handle) 
         .route("/", get(status_page))
         .route("/jobs/{name}", get(job_page))
         .route("/jobs/{name}/{org}", get(job_page_of_org))
+        .route("/orgs/{org}", get(org_page))
         .route("/metrics", get(metrics_page))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -188,7 +193,7 @@ async fn status_page(State(state): State<AppState>, uri: Uri, headers: HeaderMap
     }
 }
 
-/// The page of one job. A name that is not even text is that of no job.
+/// The page of one job, or of its orgs if it has several. A name that is not text belongs to no job.
 async fn job_page(
     State(state): State<AppState>,
     name: Result<Path<String>, PathRejection>,
@@ -202,10 +207,12 @@ async fn job_page(
     let config = state.daemon.config();
     let mut found = config.jobs.values().filter(|job| job.name.as_str() == name);
     let job = match (found.next(), found.next()) {
-        (Some(only), None) => Some(only),
-        _ => key(&name, OrgName::DEFAULT).and_then(|key| config.jobs.get(&key)),
+        (Some(job), Some(_)) => job,
+        (only, _) => return page_of(&state, &name, None, only).await,
     };
-    page_of(&state, &name, job).await
+    let page = state.snapshot().await.map(|snapshot| page::of_job(&state.stats, &snapshot, &job.name));
+    // The daemon may be loading or unloading it just now.
+    found_or(page, || job_page::unknown(&name, None))
 }
 
 /// The page of one job and org.
@@ -221,21 +228,46 @@ async fn job_page_of_org(
     let (name, org) = names.map_or_else(|_| ("?".to_owned(), "?".to_owned()), |Path(names)| names);
     let config = state.daemon.config();
     let job = key(&name, &org).and_then(|key| config.jobs.get(&key));
-    page_of(&state, &name, job).await
+    page_of(&state, &name, Some(&org), job).await
+}
+
+/// The page of all jobs of an org.
+async fn org_page(
+    State(state): State<AppState>,
+    org: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(refusal) = state.refusal(&uri, &headers) {
+        return refusal;
+    }
+    let name = org.map_or_else(|_| "?".to_owned(), |Path(org)| org);
+    let Ok(org) = OrgName::parse(&name) else {
+        return html_response(StatusCode::NOT_FOUND, job_page::unknown_org(&name));
+    };
+    let page = state.snapshot().await.map(|snapshot| page::of_org(&state.stats, &snapshot, &org));
+    found_or(page, || job_page::unknown_org(&name))
 }
 
 fn key(job: &str, org: &str) -> Option<ExportKey> {
     Some(ExportKey::new(JobName::parse(job).ok()?, OrgName::parse(org).ok()?))
 }
 
-async fn page_of(state: &AppState, name: &str, job: Option<&Arc<Job>>) -> Response {
+async fn page_of(state: &AppState, name: &str, org: Option<&str>, job: Option<&Arc<Job>>) -> Response {
+    let unknown = || job_page::unknown(name, org);
     let Some(job) = job else {
-        return html_response(StatusCode::NOT_FOUND, job_page::unknown(name));
+        return html_response(StatusCode::NOT_FOUND, unknown());
     };
-    match state.snapshot().await.map(|snapshot| job_page::html(&state.stats, &snapshot, job)) {
+    let page = state.snapshot().await.map(|snapshot| job_page::html(&state.stats, &snapshot, job));
+    // The daemon may be loading or unloading it just now.
+    found_or(page, unknown)
+}
+
+/// A page, or another one if there is none.
+fn found_or(page: Result<Option<String>, Response>, unknown: impl FnOnce() -> String) -> Response {
+    match page {
         Ok(Some(page)) => html_response(StatusCode::OK, page),
-        // It is being added or removed at this moment.
-        Ok(None) => html_response(StatusCode::NOT_FOUND, job_page::unknown(name)),
+        Ok(None) => html_response(StatusCode::NOT_FOUND, unknown()),
         Err(response) => response,
     }
 }

@@ -382,6 +382,11 @@ fn a_thousand_jobs_with_a_long_history_are_shown_at_once() {
     at.write("state/runs.jsonl", lines.join("\n") + "\n");
     let daemon = Process::start(&at);
     let page = page_with(&daemon, "/", "<title>1,000 failing, 1,000 jobs – sfexport");
+    assert_eq!(page.matches("rowheader").count(), 100);
+    assert!(page.contains("These are the first 100 of 1,000."), "{page}");
+    assert!(page.len() < 150_000, "{} bytes", page.len());
+    let page =
+        page_with(&daemon, "/orgs/default", "<title>org default: 1,000 failing, 1,000 jobs – sfexport");
     assert_eq!(page.matches("rowheader").count(), 1_000);
     assert!(page.len() < 1_500_000, "{} bytes", page.len());
     let page = page_with(&daemon, "/jobs/job-0999", "These are the last 20.");

@@ -8,11 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use super::run_history::PastRun;
 use crate::human;
-use crate::job::ExportKey;
+use crate::job::{ExportKey, JobName};
 use crate::org::OrgName;
 use crate::report::RunStatus;
 
@@ -49,15 +49,29 @@ pub(super) fn document(title: &str, refresh: u32, body: &Markup) -> String {
     page.into_string()
 }
 
-/// The name of a job, as a link to its page: `/jobs/NAME`, or `/jobs/NAME/ORG` for an org of its own table.
-pub(super) fn job_link(job: &ExportKey) -> Markup {
-    let name = job.job().as_str();
-    let segment = |text| utf8_percent_encode(text, SEGMENT);
-    let path = match job.org().as_str() {
-        OrgName::DEFAULT => format!("/jobs/{}", segment(name)),
-        org => format!("/jobs/{}/{}", segment(name), segment(org)),
+/// A link to the page of a job in one org: `/jobs/NAME`, or `/jobs/NAME/ORG` if the job has more orgs or its org is not
+/// the default one.
+pub(super) fn job_link(job: &ExportKey, has_more_orgs: bool, text: &str) -> Markup {
+    let (name, org) = (segment(job.job().as_str()), job.org().as_str());
+    let path = match org {
+        OrgName::DEFAULT if !has_more_orgs => format!("/jobs/{name}"),
+        org => format!("/jobs/{name}/{}", segment(org)),
     };
-    html! { a href=(path) { (name) } }
+    html! { a href=(path) { (text) } }
+}
+
+/// The name of a job, as a link to the page of all its orgs.
+pub(super) fn job_name_link(job: &JobName) -> Markup {
+    html! { a href=(format!("/jobs/{}", segment(job.as_str()))) { (job) } }
+}
+
+/// The name of an org, as a link to its page.
+pub(super) fn org_link(org: &str) -> Markup {
+    html! { a href=(format!("/orgs/{}", segment(org))) { (org) } }
+}
+
+fn segment(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, SEGMENT)
 }
 
 /// A column's heading, and the class of its cells.
@@ -153,7 +167,7 @@ mod tests {
 
     use maud::html;
 
-    use super::{STYLE, job_link, table};
+    use super::{STYLE, job_link, org_link, table};
     use crate::job::{ExportKey, JobName};
     use crate::org::OrgName;
 
@@ -176,12 +190,15 @@ mod tests {
 
     #[test]
     fn a_link_to_a_job_is_escaped() {
-        let link = |job: &str, org: &str| {
-            job_link(&ExportKey::new(JobName(job.to_owned()), OrgName(org.to_owned()))).into_string()
+        let link = |job: &str, org: &str, has_more_orgs: bool| {
+            let key = ExportKey::new(JobName(job.to_owned()), OrgName(org.to_owned()));
+            job_link(&key, has_more_orgs, job).into_string()
         };
-        assert_eq!(link("a-b_c.9", "default"), "<a href=\"/jobs/a-b_c.9\">a-b_c.9</a>");
-        assert_eq!(link("a-b_c.9", "emea_2"), "<a href=\"/jobs/a-b_c.9/emea_2\">a-b_c.9</a>");
-        assert_eq!(link("a/\"<ö", "default"), "<a href=\"/jobs/a%2F%22%3C%C3%B6\">a/&quot;&lt;ö</a>");
+        assert_eq!(link("a-b_c.9", "default", false), "<a href=\"/jobs/a-b_c.9\">a-b_c.9</a>");
+        assert_eq!(link("a-b_c.9", "default", true), "<a href=\"/jobs/a-b_c.9/default\">a-b_c.9</a>");
+        assert_eq!(link("a-b_c.9", "emea_2", false), "<a href=\"/jobs/a-b_c.9/emea_2\">a-b_c.9</a>");
+        assert_eq!(link("a/\"<ö", "default", false), "<a href=\"/jobs/a%2F%22%3C%C3%B6\">a/&quot;&lt;ö</a>");
+        assert_eq!(org_link("a/\"<ö").into_string(), "<a href=\"/orgs/a%2F%22%3C%C3%B6\">a/&quot;&lt;ö</a>");
     }
 
     /// The relative luminance of `#rrggbb`, by WCAG 2.2.

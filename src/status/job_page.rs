@@ -1,4 +1,5 @@
-//! The page of one job: what it exports, when it runs next, and its last runs; and the page for a job that is not there.
+//! The page of a job in one org: what it exports, when it runs next, and its last runs; and the page for a job or an org
+//! that does not exist.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -6,9 +7,10 @@ use maud::{Markup, html};
 
 use super::Snapshot;
 use super::html::{Column, document, message, records, result, second_line, table, time, time_and_distance};
-use super::page::{Standing, progress, took, zone_name};
+use super::page::links_of;
 use super::run_history::{MAX_OBJECTS, PastRun, PastSet, clipped};
-use super::run_stats::{JobRuns, MAX_RECENT_RUNS, OrgTraffic, RunStats};
+use super::run_stats::{JobRuns, OrgTraffic, RunStats};
+use super::standing::{Standing, progress, took, zone_name};
 use crate::error::{plain, plain_lines};
 use crate::human;
 use crate::job::{CatchUp, Format, Job, Overlap, Source};
@@ -24,7 +26,7 @@ const MAX_NAME_CHARS: usize = 100;
 /// The most characters of a query, or of an object's fields, that are shown.
 const MAX_SOURCE_CHARS: usize = 20_000;
 
-/// The page of a job; `None` if there is no such job.
+/// The page of a job in one org; `None` if there is no such job.
 pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<String> {
     let runs = stats.runs();
     let (name, key) = (job.name.as_str(), job.job_key());
@@ -32,10 +34,14 @@ pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<S
     let running = runs.running.values().find(|run| run.job == key);
     let standing = Standing { key: &key, job: job_runs, agenda: snapshot.job(&key), running };
     let state = state(&standing);
+    let has_more_orgs = runs.orgs_of(&job.name) > 1;
+    let title = if has_more_orgs { format!("{name} ({})", job.org) } else { name.to_owned() };
+    // As `history` names it.
+    let asked = if has_more_orgs { format!("{name} --org {}", job.org) } else { name.to_owned() };
     let body = html! {
         header {
-            nav { a href="/" { "All jobs" } }
-            h1 { (name) }
+            nav { (links_of(&runs, &job.name, &job.org)) }
+            h1 { (title) }
             p.counts { span class=(state_class(&standing)) { (state) } }
         }
         main {
@@ -51,10 +57,10 @@ pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<S
             }
             (facts(&standing, job, runs.orgs.get(job.org.as_str()), snapshot.now))
             @if let Some(set) = job_runs.last_of_all().and_then(|run| run.set.as_ref()) {
-                (objects(name, set))
+                (objects(&asked, set))
             }
             (source(job))
-            section { h2 { "Last runs" } (past_runs(name, job_runs, snapshot.now)) }
+            section { h2 { "Last runs" } (past_runs(&asked, job_runs, runs.max_recent(), snapshot.now)) }
         }
         footer {
             p {
@@ -63,12 +69,13 @@ pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<S
             }
         }
     };
-    Some(document(&format!("{name}: {state} – sfexport"), REFRESH_SECONDS, &body))
+    Some(document(&format!("{title}: {state} – sfexport"), REFRESH_SECONDS, &body))
 }
 
-/// The page for a name that no job has.
-pub(super) fn unknown(name: &str) -> String {
-    let name = clipped(&plain(name), MAX_NAME_CHARS);
+/// The page for the name of a job that does not exist, in this org if one is named.
+pub(super) fn unknown(name: &str, org: Option<&str>) -> String {
+    let shown = |name: &str| clipped(&plain(name), MAX_NAME_CHARS);
+    let (name, org) = (shown(name), org.map(shown));
     let body = html! {
         header {
             nav { a href="/" { "All jobs" } }
@@ -76,12 +83,29 @@ pub(super) fn unknown(name: &str) -> String {
         }
         main {
             p {
-                "The running daemon has no job named \"" bdi { (name) } "\". "
+                "The running daemon has no job named \"" bdi { (name) } "\""
+                @if let Some(org) = org { " that exports from the org \"" bdi { (org) } "\"" }
+                ". "
                 "If its file is new, the daemon loads it when it receives SIGHUP."
             }
         }
     };
     document("No such job – sfexport", REFRESH_SECONDS, &body)
+}
+
+/// The page for the name of an org from which no job exports.
+pub(super) fn unknown_org(org: &str) -> String {
+    let org = clipped(&plain(org), MAX_NAME_CHARS);
+    let body = html! {
+        header {
+            nav { a href="/" { "All jobs" } }
+            h1 { "No such org" }
+        }
+        main {
+            p { "No job of the running daemon exports from an org named \"" bdi { (org) } "\"." }
+        }
+    };
+    document("No such org – sfexport", REFRESH_SECONDS, &body)
 }
 
 /// How the job stands, in a word or two.
@@ -207,7 +231,7 @@ fn source(job: &Job) -> Markup {
 }
 
 /// The objects that the last run of a set did not export, the failed ones first.
-fn objects(name: &str, set: &PastSet) -> Markup {
+fn objects(asked: &str, set: &PastSet) -> Markup {
     const COLUMNS: [Column; 3] = [("Object", "name"), ("Result", "result"), ("Message", "message")];
     let failures = set.failures.iter().map(|object| (object, "failed", "bad"));
     let skips = set.skips.iter().map(|object| (object, "skipped", "soft"));
@@ -226,19 +250,20 @@ fn objects(name: &str, set: &PastSet) -> Markup {
                 p.soft { "These are the first " (MAX_OBJECTS) " of each kind." }
             }
             p.soft {
-                code { "sfexport history " (name) " --object NAME" } " shows the runs of one object."
+                code { "sfexport history " (asked) " --object NAME" } " shows the runs of one object."
             }
         }
     }
 }
 
-fn past_runs(name: &str, job: &JobRuns, now: Timestamp) -> Markup {
-    const COLUMNS: [Column; 6] = [
+fn past_runs(asked: &str, job: &JobRuns, max_recent: usize, now: Timestamp) -> Markup {
+    const COLUMNS: [Column; 7] = [
         ("Started", "time"),
         ("Result", "result"),
         ("Took", "number"),
         ("Records", "number"),
         ("Size", "number"),
+        ("Requests", "number"),
         ("Message", "message"),
     ];
     if job.recent.is_empty() {
@@ -247,16 +272,16 @@ fn past_runs(name: &str, job: &JobRuns, now: Timestamp) -> Markup {
     let rows = job.recent.iter().map(|run| past_run(run, &job.timezone, now));
     html! {
         (table("Last runs", COLUMNS, rows))
-        @if job.recent.len() == MAX_RECENT_RUNS {
+        @if job.recent.len() == max_recent {
             p.soft {
-                "These are the last " (MAX_RECENT_RUNS) ". "
-                code { "sfexport history " (name) } " shows more, with whole messages."
+                "These are the last " (max_recent) ". "
+                code { "sfexport history " (asked) } " shows more, with whole messages."
             }
         }
     }
 }
 
-fn past_run(run: &PastRun, timezone: &TimeZone, now: Timestamp) -> [Markup; 6] {
+fn past_run(run: &PastRun, timezone: &TimeZone, now: Timestamp) -> [Markup; 7] {
     // What was not run did not start either.
     let when = if run.status.has_run() { run.started } else { run.scheduled.unwrap_or(run.ended) };
     let size = if run.bytes > 0 { human::bytes(run.bytes) } else { String::new() };
@@ -275,6 +300,7 @@ fn past_run(run: &PastRun, timezone: &TimeZone, now: Timestamp) -> [Markup; 6] {
             @if let Some(note) = &run.count_note { (second_line(note)) }
         },
         html! { (size) },
+        html! { @if run.status.has_run() { (human::number(run.api_calls)) } },
         html! {
             (message(run.error.as_deref(), run.hint.as_deref()))
             @for warning in &run.warnings {

@@ -43,6 +43,8 @@ pub(super) struct PastRun {
     pub(super) count_note: Option<String>,
     /// Of all files that were published.
     pub(super) bytes: u64,
+    /// Requests that count against the org's daily limit.
+    pub(super) api_calls: u64,
     /// What became of the objects of a set.
     pub(super) set: Option<PastSet>,
 }
@@ -112,6 +114,7 @@ impl From<&RunReport> for PastRun {
             records: report.records,
             total: report.total,
             count_note: human::count_note(report),
+            api_calls: report.api_calls,
             bytes: report.files.iter().fold(report.bytes, |sum, file| sum.saturating_add(file.bytes)),
             set: report.set.as_ref().map(PastSet::from),
         }

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use crate::clock::Clock;
 use crate::error::plain_lines;
-use crate::job::{ExportKey, Job};
+use crate::job::{ExportKey, Job, JobName};
 use crate::monitor::{Event, Monitor};
 use crate::report::{ApiLimit, RunId, RunReport, RunStatus};
 
@@ -17,8 +17,14 @@ use super::run_history::PastRun;
 /// How many failures are kept, of all jobs.
 const MAX_FAILURES: usize = 20;
 
-/// How many runs of each job are kept.
-pub(super) const MAX_RECENT_RUNS: usize = 20;
+/// How many runs of each job are kept in each org, if there are not too many of these.
+const MAX_RECENT_RUNS: usize = 20;
+
+/// How many there are still of each.
+const MIN_RECENT_RUNS: usize = 2;
+
+/// About how many runs are kept of all jobs; each takes 300 bytes, and up to 2 kB if it failed with a long message.
+const MAX_RECENT_RUNS_OF_ALL: usize = 100_000;
 
 /// The results that runs are counted by.
 pub(super) const RESULTS: [RunStatus; 5] =
@@ -99,10 +105,10 @@ impl JobRuns {
     }
 
     /// Takes up a run that may be known already.
-    fn remember(&mut self, run: Arc<PastRun>, place: usize) {
+    fn remember(&mut self, run: Arc<PastRun>, place: usize, max_recent: usize) {
         self.recent.retain(|known| known.run_id != run.run_id);
         self.recent.insert(place.min(self.recent.len()), run);
-        self.recent.truncate(MAX_RECENT_RUNS);
+        self.recent.truncate(max_recent);
     }
 }
 
@@ -154,7 +160,10 @@ impl RunStats {
             let (timezone, enabled, is_set) = (job.timezone.clone(), job.enabled, job.set().is_some());
             runs.jobs.insert(key, JobRuns { schedule, timezone, enabled, is_set, ..known });
         }
+        let max_recent = runs.max_recent();
         let Runs { jobs, orgs, .. } = &mut *runs;
+        // Of jobs that have become many.
+        jobs.values_mut().for_each(|job| job.recent.truncate(max_recent));
         let used: HashSet<_> = jobs.keys().map(|job| job.org().as_str()).collect();
         orgs.retain(|org, _| used.contains(org.as_str()));
     }
@@ -172,12 +181,13 @@ impl RunStats {
     /// Learns from a run of the history; call it with the newest first. Nothing is counted.
     pub fn recall(&self, report: &RunReport) {
         let mut runs = self.runs();
+        let max_recent = runs.max_recent();
         let Runs { jobs, failures, orgs, .. } = &mut *runs;
         let Some(key) = report.job_key().filter(|_| report.object.is_none()) else { return };
         let Some(job) = jobs.get_mut(&key) else { return };
         // One that has run since it was added knows its last runs.
         let is_known = job.recent.iter().any(|known| known.run_id == report.run_id);
-        let is_recent = job.recent.len() < MAX_RECENT_RUNS && !is_known;
+        let is_recent = job.recent.len() < max_recent && !is_known;
         if !report.status.has_run() {
             if is_recent {
                 job.recent.push_back(Arc::new(PastRun::from(report)));
@@ -213,14 +223,15 @@ impl RunStats {
     /// Learns from a run that another process did meanwhile, or that is known already. The pages show it; nothing is counted.
     pub fn learn(&self, report: &RunReport) {
         let mut runs = self.runs();
+        let max_recent = runs.max_recent();
         let Some(key) = report.job_key().filter(|_| report.object.is_none()) else { return };
         let Some(job) = runs.jobs.get_mut(&key) else { return };
         if job.recent.iter().any(|known| known.run_id == report.run_id) {
             return;
         }
         let place = job.recent.partition_point(|known| known.ended > report.ended);
-        if place < MAX_RECENT_RUNS {
-            job.remember(Arc::new(PastRun::from(report)), place);
+        if place < max_recent {
+            job.remember(Arc::new(PastRun::from(report)), place, max_recent);
         }
     }
 
@@ -279,6 +290,17 @@ fn class(status: Option<u16>) -> usize {
 }
 
 impl Runs {
+    /// How many runs of each job are kept in each org.
+    pub(super) fn max_recent(&self) -> usize {
+        let share = MAX_RECENT_RUNS_OF_ALL / self.jobs.len().max(1);
+        share.clamp(MIN_RECENT_RUNS, MAX_RECENT_RUNS)
+    }
+
+    /// In how many orgs a job runs.
+    pub(super) fn orgs_of(&self, job: &JobName) -> usize {
+        self.jobs.keys().filter(|key| key.job() == job).count()
+    }
+
     fn ended(&mut self, report: &RunReport) {
         let Some(key) = report.job_key().filter(|key| self.jobs.contains_key(key)) else { return };
         if report.object.is_none() {
@@ -292,12 +314,13 @@ impl Runs {
     }
 
     fn job_ended(&mut self, key: ExportKey, report: &RunReport) {
+        let max_recent = self.max_recent();
         let Some(job) = self.jobs.get_mut(&key) else { return };
         if let Some(place) = RESULTS.iter().position(|result| *result == report.status) {
             job.results[place] += 1;
         }
         let run = Arc::new(PastRun::from(report));
-        job.remember(Arc::clone(&run), 0);
+        job.remember(Arc::clone(&run), 0, max_recent);
         if !report.status.has_run() {
             return;
         }
