@@ -1,4 +1,5 @@
-//! The record path on one core: a page's bytes → CSV, and → JSON Lines; and a query's text → its columns.
+//! The record path on one core: a page's bytes → CSV, and → JSON Lines; a Bulk result's CSV → CSV, beside `csv-core` and
+//! the `csv` crate's writer; and a query's text → its columns.
 
 use std::hint::black_box;
 
@@ -8,6 +9,7 @@ use sfexport::encode::csv::Csv;
 use sfexport::encode::jsonl::Jsonl;
 use sfexport::job::{CsvDialect, Numbers};
 use sfexport::record::{JsonForm, Record};
+use sfexport::salesforce::bulk::results::{ResultColumn, ResultsReader};
 use sfexport::salesforce::page::PageReader;
 use sfexport::soql::{Columns, Query};
 
@@ -54,6 +56,76 @@ fn page_to_file(criterion: &mut Criterion) {
     }
 }
 
+/// The wide page's records as a Bulk result has them: every value in quotes.
+fn result(columns: &Columns) -> Vec<u8> {
+    let page = pages::wide(2_000);
+    let mut reader = PageReader::open(&page, columns).expect("a page");
+    let (mut record, mut out) = (Record::default(), Vec::new());
+    let mut csv = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
+    csv.write_record(columns.names()).expect("a header");
+    let mut encoder = Encoder::Csv(Csv::new(CsvDialect::default(), Numbers::Plain, columns.names().to_vec()));
+    while reader
+        .read(encoder.target(&mut record, &mut out), &mut |_| unreachable!("no children"))
+        .expect("a record")
+    {
+        encoder.record(&record, &mut out).expect("a row");
+        csv.write_record(record.cells().map(|(_, text)| text)).expect("a row");
+    }
+    csv.into_inner().expect("no error while writing to memory")
+}
+
+fn result_to_file(criterion: &mut Criterion) {
+    let columns = columns(pages::WIDE);
+    let result = result(&columns);
+    let mut group = criterion.benchmark_group("Bulk result, 20 fields, 2000 records");
+    group.throughput(Throughput::BytesDecimal(result.len() as u64));
+    let sent: Vec<_> =
+        columns.names().iter().map(|name| ResultColumn { name: name.clone(), field_type: None }).collect();
+    let (mut record, mut out) = (Record::default(), Vec::new());
+    let mut csv = Csv::new(CsvDialect::default(), Numbers::Plain, columns.names().to_vec());
+    group.bench_function("result to CSV", |bench| {
+        bench.iter(|| {
+            out.clear();
+            let mut reader =
+                ResultsReader::open(black_box(result.as_slice()), &sent, Some(b',')).expect("a header");
+            while reader.read(&mut record).expect("a row") {
+                csv.record(&record, &mut out).expect("a row");
+            }
+            black_box(out.len())
+        });
+    });
+    group.bench_function("csv-core to the csv crate's writer", |bench| {
+        let (mut text, mut ends) = (vec![0; 64 * 1024], vec![0; 64]);
+        let mut written = Vec::new();
+        bench.iter(|| {
+            written.clear();
+            let mut reader = csv_core::Reader::new();
+            let mut writer = csv::WriterBuilder::new().from_writer(&mut written);
+            let mut rest = black_box(result.as_slice());
+            loop {
+                let (row, read, _, count) = reader.read_record(rest, &mut text, &mut ends);
+                rest = &rest[read..];
+                match row {
+                    csv_core::ReadRecordResult::Record => {}
+                    csv_core::ReadRecordResult::End => break,
+                    csv_core::ReadRecordResult::InputEmpty => continue,
+                    other => panic!("{other:?}"),
+                }
+                let mut start = 0;
+                for end in &ends[..count] {
+                    writer.write_field(&text[start..*end]).expect("a value");
+                    start = *end;
+                }
+                writer.write_record(None::<&[u8]>).expect("a row");
+            }
+            writer.flush().expect("no error while writing to memory");
+            drop(writer);
+            black_box(written.len())
+        });
+    });
+    group.finish();
+}
+
 fn select_list(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("select list");
     group.bench_function("20 fields to columns", |bench| bench.iter(|| columns(black_box(pages::WIDE))));
@@ -63,5 +135,5 @@ fn select_list(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, page_to_file, select_list);
+criterion_group!(benches, page_to_file, result_to_file, select_list);
 criterion_main!(benches);

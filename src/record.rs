@@ -175,6 +175,19 @@ impl Record {
         true
     }
 
+    /// The same with a `write` that decides what the cell's bytes are, and whether they are [clean](CellText::clean).
+    pub fn fill_as(
+        &mut self,
+        column: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Option<(CellKind, bool)>,
+    ) -> bool {
+        let Some(cell @ None) = self.cells.get_mut(column) else { return false };
+        let start = self.bytes.len();
+        let Some((kind, clean)) = write(&mut self.bytes) else { return false };
+        *cell = Some(Cell { start, end: self.bytes.len(), kind, clean });
+        true
+    }
+
     /// Marks the record as copied into the output.
     pub fn set_copied(&mut self) {
         self.copied = true;

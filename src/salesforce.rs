@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod assertion;
+pub mod bulk;
 pub mod call;
 pub mod column_metadata;
 pub mod composite;
@@ -14,5 +15,6 @@ pub mod limits;
 pub mod page;
 pub mod query;
 pub mod response;
+mod swar;
 pub mod token;
 pub mod versions;

@@ -5,13 +5,11 @@ use std::ops::Range;
 
 use super::is_datetime;
 use crate::record::{CellKind, Record};
+use crate::salesforce::swar::{BLOCK, below, control, equal, first, repeated};
 use crate::soql::{Level, Node};
 use crate::value::FieldType;
 use crate::value::datetime::write_rfc3339;
 use crate::value::number::write_plain;
-
-/// How many bytes are looked at together.
-const BLOCK: usize = 8;
 
 /// How deep a compound value may be.
 const MAX_DEPTH: usize = 4;
@@ -331,38 +329,10 @@ fn to_mark(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-// Eight bytes in one word, after the well-known tricks: each marks a byte by its highest bit. What stands above the
-// lowest mark of a word may be marked wrongly, by a borrow; so only the lowest is looked at.
-
 /// Marks what a string does not simply contain: its quote, the backslash of an escape, and control characters.
 #[inline]
 fn marks(word: u64) -> u64 {
-    let control = word.wrapping_sub(repeated(0x20)) & !word & repeated(0x80);
-    control | equal(word, repeated(b'"')) | equal(word, repeated(b'\\'))
-}
-
-/// Marks the bytes that are one and the same.
-#[inline]
-fn equal(word: u64, wanted: u64) -> u64 {
-    let other = word ^ wanted;
-    other.wrapping_sub(repeated(0x01)) & !other & repeated(0x80)
-}
-
-/// A byte, eight times.
-const fn repeated(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; BLOCK])
-}
-
-/// The number of bytes before the lowest mark.
-#[inline]
-fn first(marks: u64) -> usize {
-    marks.trailing_zeros() as usize / 8
-}
-
-/// All bits of the bytes before the lowest mark.
-#[inline]
-fn below(marks: u64) -> u64 {
-    (marks & marks.wrapping_neg()) - 1
+    control(word) | equal(word, repeated(b'"')) | equal(word, repeated(b'\\'))
 }
 
 /// The character of the escape at `at`, and the place behind it. Halves of surrogate pairs are left to the other road.

@@ -1,0 +1,679 @@
+//! One page of a query job's result: a pull reader from its CSV to records.
+//!
+//! Salesforce quotes every value, so a row in that dialect is read in one go. A row with a value that is not quoted, as
+//! something on the way may have written it, is left to `csv-core`. A row that is cut short (the last one has a line break
+//! too), has another number of values than there are columns, or goes on after a closing quote is a fault, never a guess.
+
+use std::io::{self, Read};
+
+use csv_core::{ReadRecordResult, ReaderBuilder};
+
+use crate::record::{CellKind, Record};
+use crate::salesforce::fault::{Fault, FaultKind};
+use crate::salesforce::swar::{BLOCK, below, control, equal, first, repeated};
+use crate::value::FieldType;
+
+/// How many bytes are read at once. A row that is longer is given more room.
+const READ_BYTES: usize = 128 * 1024;
+
+/// A datetime as Bulk API 2.0 sends it, `2026-05-01T07:25:37.000Z`.
+const DATETIME_BYTES: usize = 24;
+
+const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
+
+/// Why a page was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// What was received is not the page that was asked for. [`FaultKind::Truncated`] if another response may be.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// What was received cannot be read back.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+}
+
+/// A column as a query job's result has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultColumn {
+    /// Its name in the header, in any case: `Account.Name`.
+    pub name: String,
+    /// The type of its values, if it is known.
+    pub field_type: Option<FieldType>,
+}
+
+/// Reads a page's rows one after the other.
+///
+/// Values become cells as the REST API would fill them: an empty one is null; `3.0` in a column of integers is `3`; a
+/// datetime ends with `+0000`. A value that is not of its column's type is text.
+pub struct ResultsReader<R> {
+    source: R,
+    /// What has been read, followed by a block of zeros.
+    buffer: Vec<u8>,
+    /// Where the next row begins, and where the data ends.
+    start: usize,
+    end: usize,
+    /// Up to where the data is known to be UTF-8.
+    checked: usize,
+    is_at_end: bool,
+    kinds: Vec<Kind>,
+    rows: u64,
+    watch: Option<u8>,
+    slow: Slow,
+}
+
+/// What a column's values become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Boolean,
+    /// A number, which may be sent as `3.0` although it is whole.
+    Whole,
+    Number,
+    DateTime,
+}
+
+impl From<Option<FieldType>> for Kind {
+    fn from(field_type: Option<FieldType>) -> Self {
+        match field_type {
+            Some(FieldType::Boolean) => Self::Boolean,
+            Some(FieldType::Integer | FieldType::Long) => Self::Whole,
+            Some(FieldType::Double | FieldType::Decimal { .. }) => Self::Number,
+            Some(FieldType::DateTime) => Self::DateTime,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// What came of an attempt to read a row.
+enum Row {
+    /// It was read, up to this place.
+    Read(usize),
+    /// It does not end in the buffer.
+    Incomplete,
+    /// It has a value without quotes.
+    Unquoted,
+    /// It is damaged.
+    Broken(&'static str),
+}
+
+impl<R: Read> ResultsReader<R> {
+    /// Reads a page's header, which must name these columns in their order. `watch` is a byte to look out for in text;
+    /// see [`CellText::clean`](crate::record::CellText::clean).
+    ///
+    /// # Errors
+    /// If the header is not that of these columns, or cannot be read.
+    pub fn open(source: R, columns: &[ResultColumn], watch: Option<u8>) -> Result<Self, ResultsError> {
+        let mut reader = Self {
+            source,
+            buffer: vec![0; READ_BYTES + BLOCK],
+            start: 0,
+            end: 0,
+            checked: 0,
+            is_at_end: false,
+            kinds: vec![Kind::Text; columns.len()],
+            rows: 0,
+            watch,
+            slow: Slow::default(),
+        };
+        reader.header(columns)?;
+        reader.kinds = columns.iter().map(|column| Kind::from(column.field_type)).collect();
+        reader.rows = 0;
+        Ok(reader)
+    }
+
+    /// The rows read so far, without the header.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Fills the record with the next row. Returns `false` after the last one.
+    ///
+    /// # Errors
+    /// If the row is damaged, or cannot be read.
+    #[inline]
+    pub fn read(&mut self, record: &mut Record) -> Result<bool, ResultsError> {
+        loop {
+            if self.start == self.end && !self.refill()? {
+                return Ok(false);
+            }
+            record.clear(self.kinds.len());
+            let row = match self.quoted(record) {
+                Row::Unquoted => {
+                    record.clear(self.kinds.len());
+                    let data = &self.buffer[self.start..self.end];
+                    self.slow.row(data, self.start, self.is_at_end, &self.kinds, record)
+                }
+                row => row,
+            };
+            match row {
+                Row::Read(behind) => {
+                    self.start = behind;
+                    self.rows += 1;
+                    return Ok(true);
+                }
+                Row::Incomplete if self.refill()? => {}
+                Row::Incomplete | Row::Unquoted => return Err(self.broken("is cut short").into()),
+                Row::Broken(why) => return Err(self.broken(why).into()),
+            }
+        }
+    }
+
+    /// A row in which every value is quoted.
+    #[inline]
+    fn quoted(&self, record: &mut Record) -> Row {
+        let (bytes, end) = (self.buffer.as_slice(), self.end);
+        let watched = Watched { word: repeated(self.watch.unwrap_or_default()), any: self.watch.is_some() };
+        let last = self.kinds.len() - 1;
+        let mut at = self.start;
+        for (column, kind) in self.kinds.iter().enumerate() {
+            match bytes[at] {
+                b'"' => {}
+                _ if at >= end => return Row::Incomplete,
+                _ => return Row::Unquoted,
+            }
+            let mut behind = None;
+            if bytes[at + 1] == b'"' && bytes[at + 2] != b'"' {
+                behind = Some(at + 2);
+                record.fill(column, CellKind::Null, |_| {});
+            } else {
+                record.fill_as(column, |cell| {
+                    let start = cell.len();
+                    let (place, clean) = value(bytes, at + 1, end, cell, watched)?;
+                    behind = Some(place);
+                    Some((kind.of(cell, start), clean))
+                });
+            }
+            let Some(behind) = behind else { return Row::Incomplete };
+            at = match bytes[behind] {
+                b',' if column < last => behind + 1,
+                b'\n' if column == last => return Row::Read(behind + 1),
+                b'\r' if column == last && bytes[behind + 1] == b'\n' => return Row::Read(behind + 2),
+                _ if behind >= end => return Row::Incomplete,
+                b'\r' if behind + 1 >= end => return Row::Incomplete,
+                b',' => return Row::Broken("has more values than there are columns"),
+                b'\n' | b'\r' => return Row::Broken("has fewer values than there are columns"),
+                _ => return Row::Broken("goes on after a closing quote"),
+            };
+        }
+        Row::Incomplete
+    }
+
+    /// Reads more behind what has not been used; returns whether anything came.
+    fn refill(&mut self) -> Result<bool, ResultsError> {
+        if self.is_at_end {
+            return Ok(false);
+        }
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.end, self.checked) = (self.end - self.start, self.checked - self.start);
+        self.start = 0;
+        if self.end + BLOCK == self.buffer.len() {
+            self.buffer.resize(2 * self.end + BLOCK, 0);
+        }
+        let room = self.buffer.len() - BLOCK;
+        let before = self.end;
+        while self.end < room {
+            match self.source.read(&mut self.buffer[self.end..room]) {
+                Ok(0) => {
+                    self.is_at_end = true;
+                    break;
+                }
+                Ok(read) => self.end += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.buffer[self.end..self.end + BLOCK].fill(0);
+        self.check_utf8()?;
+        Ok(self.end > before)
+    }
+
+    /// Checks what has been read, up to a character that may not be there to its end.
+    fn check_utf8(&mut self) -> Result<(), Fault> {
+        match simdutf8::compat::from_utf8(&self.buffer[self.checked..self.end]) {
+            Ok(_) => self.checked = self.end,
+            Err(error) if error.error_len().is_none() && !self.is_at_end => {
+                self.checked += error.valid_up_to();
+            }
+            Err(_) => return Err(truncated("the result is not UTF-8".to_owned())),
+        }
+        Ok(())
+    }
+
+    fn header(&mut self, columns: &[ResultColumn]) -> Result<(), ResultsError> {
+        self.refill()?;
+        if self.buffer[..self.end].starts_with(BYTE_ORDER_MARK) {
+            self.start = BYTE_ORDER_MARK.len();
+        }
+        let mut header = Record::default();
+        if columns.is_empty() || !self.read(&mut header)? {
+            return Err(truncated("the result has no header".to_owned()).into());
+        }
+        for (column, (_, sent)) in columns.iter().zip(header.cells()) {
+            if !sent.eq_ignore_ascii_case(column.name.as_bytes()) {
+                let what = format!(
+                    "the result has a column {:?} in the place of {:?}",
+                    String::from_utf8_lossy(sent),
+                    column.name
+                );
+                return Err(Fault::new(FaultKind::InvalidResponse, what).into());
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn broken(&self, why: &str) -> Fault {
+        truncated(match self.rows {
+            0 => format!("the first row of the result {why}"),
+            rows => format!("the row after row {rows} of the result {why}"),
+        })
+    }
+}
+
+#[cold]
+fn truncated(what: String) -> Fault {
+    Fault::new(FaultKind::Truncated, what)
+}
+
+/// A byte to look out for.
+#[derive(Clone, Copy)]
+struct Watched {
+    word: u64,
+    any: bool,
+}
+
+/// Appends the value whose first byte is at `at`. Gives the place behind its closing quote, and whether the value holds
+/// neither a quote, nor a control character, nor the watched byte; `None` if it does not end in the data.
+#[inline]
+fn value(
+    bytes: &[u8],
+    mut at: usize,
+    end: usize,
+    out: &mut Vec<u8>,
+    watched: Watched,
+) -> Option<(usize, bool)> {
+    let mut clean = watched.any;
+    while at < end {
+        // Moving a whole block is faster than moving some of its bytes; behind the data there is a block of zeros.
+        let block = bytes[at..].first_chunk::<BLOCK>()?;
+        out.extend_from_slice(block);
+        let word = u64::from_le_bytes(*block);
+        let (quotes, others) = (equal(word, repeated(b'"')), control(word) | equal(word, watched.word));
+        if quotes == 0 {
+            clean &= others == 0;
+            at += BLOCK;
+            continue;
+        }
+        clean &= others & below(quotes) == 0;
+        let ordinary = first(quotes);
+        out.truncate(out.len() - (BLOCK - ordinary));
+        at += ordinary + 1;
+        if bytes[at] != b'"' {
+            return Some((at, clean));
+        }
+        out.push(b'"');
+        clean = false;
+        at += 1;
+    }
+    None
+}
+
+impl Kind {
+    /// What the value that begins at `start` is, once it is written as the REST API has it.
+    #[inline]
+    fn of(self, cell: &mut Vec<u8>, start: usize) -> CellKind {
+        match self {
+            Self::Text => CellKind::Text,
+            Self::Boolean if matches!(&cell[start..], b"true" | b"false") => CellKind::Boolean,
+            Self::Number if is_number(&cell[start..]) => CellKind::Number,
+            Self::Whole if is_number(&cell[start..]) => {
+                if let Some(digits) = whole(&cell[start..]) {
+                    cell.truncate(start + digits);
+                }
+                CellKind::Number
+            }
+            Self::DateTime => {
+                if cell.len() - start == DATETIME_BYTES && cell.last() == Some(&b'Z') {
+                    cell.pop();
+                    cell.extend_from_slice(b"+0000");
+                }
+                CellKind::Text
+            }
+            Self::Boolean | Self::Number | Self::Whole => CellKind::Text,
+        }
+    }
+}
+
+/// Whether this is a number by the grammar of JSON (RFC 8259, section 6).
+fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let text = text.strip_prefix(b"-").unwrap_or(text);
+    let whole = digits(text);
+    if whole == 0 || (whole > 1 && text[0] == b'0') {
+        return false;
+    }
+    let mut rest = &text[whole..];
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let count = digits(fraction);
+        if count == 0 {
+            return false;
+        }
+        rest = &fraction[count..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent =
+            exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        let count = digits(exponent);
+        return count > 0 && count == exponent.len();
+    }
+    rest.is_empty()
+}
+
+/// How many bytes of a whole number remain without a fraction of zeros; `None` if it has no such fraction.
+fn whole(number: &[u8]) -> Option<usize> {
+    let point = number.iter().position(|byte| *byte == b'.')?;
+    number[point + 1..].iter().all(|byte| *byte == b'0').then_some(point)
+}
+
+/// Reads rows in any dialect of CSV that has commas and double quotes.
+#[derive(Default)]
+struct Slow {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Slow {
+    /// Reads the row at the beginning of the data, which is at `offset`.
+    #[cold]
+    fn row(
+        &mut self,
+        data: &[u8],
+        offset: usize,
+        is_at_end: bool,
+        kinds: &[Kind],
+        record: &mut Record,
+    ) -> Row {
+        // No value grows by being read.
+        self.text.resize(data.len().max(1), 0);
+        // One more shows that there are too many.
+        self.ends.resize(kinds.len() + 1, 0);
+        let mut reader = ReaderBuilder::new().build();
+        let (result, read, _, count) = reader.read_record(data, &mut self.text, &mut self.ends);
+        match result {
+            // The line break may still have its second half to come.
+            ReadRecordResult::Record if read == data.len() && data.ends_with(b"\r") && !is_at_end => {
+                return Row::Incomplete;
+            }
+            ReadRecordResult::Record if count < kinds.len() => {
+                return Row::Broken("has fewer values than there are columns");
+            }
+            ReadRecordResult::Record if count == kinds.len() => {}
+            // Without a line break, nobody knows whether the last value is there to its end.
+            ReadRecordResult::InputEmpty | ReadRecordResult::OutputFull | ReadRecordResult::End => {
+                return Row::Incomplete;
+            }
+            ReadRecordResult::Record | ReadRecordResult::OutputEndsFull => {
+                return Row::Broken("has more values than there are columns");
+            }
+        }
+        let mut start = 0;
+        for (column, (kind, end)) in kinds.iter().zip(&self.ends).enumerate() {
+            let text = &self.text[start..*end];
+            start = *end;
+            record.fill_as(column, |cell| {
+                let begin = cell.len();
+                cell.extend_from_slice(text);
+                Some((if text.is_empty() { CellKind::Null } else { kind.of(cell, begin) }, false))
+            });
+        }
+        let is_crlf = data[..read].ends_with(b"\r") && data.get(read) == Some(&b'\n');
+        Row::Read(offset + read + usize::from(is_crlf))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use CellKind::{Boolean, Null, Number, Text};
+
+    /// Gives its bytes a few at a time.
+    struct Trickle<'b>(&'b [u8], usize);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.0.len().min(buffer.len()).min(self.1);
+            let (now, later) = self.0.split_at(count);
+            buffer[..count].copy_from_slice(now);
+            self.0 = later;
+            Ok(count)
+        }
+    }
+
+    fn columns(columns: &[(&str, Option<FieldType>)]) -> Vec<ResultColumn> {
+        let column = |(name, field_type): &(&str, _)| ResultColumn {
+            name: (*name).to_owned(),
+            field_type: *field_type,
+        };
+        columns.iter().map(column).collect()
+    }
+
+    type Cells = Vec<(CellKind, String)>;
+
+    fn read(csv: &[u8], columns: &[ResultColumn]) -> Result<Vec<Cells>, ResultsError> {
+        let mut reader = ResultsReader::open(csv, columns, Some(b','))?;
+        let (mut rows, mut record) = (Vec::new(), Record::default());
+        while reader.read(&mut record)? {
+            let text = |(kind, text): (CellKind, &[u8])| (kind, String::from_utf8(text.to_vec()).unwrap());
+            rows.push(record.cells().map(text).collect());
+            assert_eq!(reader.rows(), rows.len() as u64);
+        }
+        Ok(rows)
+    }
+
+    fn fault(csv: &str, names: &[(&str, Option<FieldType>)]) -> (FaultKind, String) {
+        match read(csv.as_bytes(), &columns(names)).unwrap_err() {
+            ResultsError::Fault(fault) => (fault.kind, fault.what),
+            ResultsError::Read(error) => panic!("{error}"),
+        }
+    }
+
+    fn cell(kind: CellKind, text: &str) -> (CellKind, String) {
+        (kind, text.to_owned())
+    }
+
+    #[test]
+    fn values_become_what_rest_would_have_sent() {
+        let whole = Some(FieldType::Integer);
+        let double = Some(FieldType::Double);
+        let names = columns(&[
+            ("Id", Some(FieldType::Text)),
+            ("Done", Some(FieldType::Boolean)),
+            ("Count__c", whole),
+            ("Amount", double),
+            ("CreatedDate", Some(FieldType::DateTime)),
+            ("Account.Name", None),
+        ]);
+        let csv = concat!(
+            "\"ID\",\"Done\",\"Count__c\",\"Amount\",\"createddate\",\"Account.Name\"\n",
+            "\"001\",\"true\",\"3.0\",\"1.6147805824397E13\",\"2026-05-01T07:25:37.000Z\",\"null\"\n",
+            "\"\",\"\",\"\",\"\",\"\",\"\"\n",
+            "\"2\",\"maybe\",\"3.5\",\"n/a\",\"2026-05-01T07:25:37.000+0000\",\"say \"\"a,b\"\"\r\n\0ok\"\n",
+        );
+        let expected = [
+            vec![
+                cell(Text, "001"),
+                cell(Boolean, "true"),
+                cell(Number, "3"),
+                cell(Number, "1.6147805824397E13"),
+                cell(Text, "2026-05-01T07:25:37.000+0000"),
+                cell(Text, "null"),
+            ],
+            vec![cell(Null, ""); 6],
+            vec![
+                cell(Text, "2"),
+                cell(Text, "maybe"),
+                cell(Number, "3.5"),
+                cell(Text, "n/a"),
+                cell(Text, "2026-05-01T07:25:37.000+0000"),
+                cell(Text, "say \"a,b\"\r\n\0ok"),
+            ],
+        ];
+        assert_eq!(read(csv.as_bytes(), &names).unwrap(), expected);
+        // Neither other line ends nor a byte order mark change anything.
+        let crlf = format!("\u{FEFF}{}", csv.replace("\"\n", "\"\r\n"));
+        assert_eq!(read(crlf.as_bytes(), &names).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_row_without_quotes_is_read_as_well() {
+        let names = columns(&[("Id", None), ("Count__c", Some(FieldType::Long)), ("Name", None)]);
+        let csv = "Id,Count__c,Name\n001,7.0,\n\"002\",\"8\",\"b\"\n003,,\"a,\"\"c\"\"\nd\"\r\n";
+        let expected = [
+            vec![cell(Text, "001"), cell(Number, "7"), cell(Null, "")],
+            vec![cell(Text, "002"), cell(Number, "8"), cell(Text, "b")],
+            vec![cell(Text, "003"), cell(Null, ""), cell(Text, "a,\"c\"\nd")],
+        ];
+        assert_eq!(read(csv.as_bytes(), &names).unwrap(), expected);
+        // The end of a value without quotes shows by what follows it alone.
+        let (kind, what) = fault("\"Id\"\n\"1\"\n12", &[("Id", None)]);
+        assert_eq!(
+            (kind, what.as_str()),
+            (FaultKind::Truncated, "the row after row 1 of the result is cut short")
+        );
+    }
+
+    #[test]
+    fn a_damaged_row_is_a_fault_that_says_which() {
+        let names = [("Id", None), ("Name", None)];
+        let header = "\"Id\",\"Name\"\n\"1\",\"a\"\n";
+        for (rest, why) in [
+            ("\"2\"\n", "has fewer values than there are columns"),
+            ("2\n", "has fewer values than there are columns"),
+            ("\"2\",\"b\",\"c\"\n", "has more values than there are columns"),
+            ("2,b,c\n", "has more values than there are columns"),
+            ("\"2\",\"b\"c\n", "goes on after a closing quote"),
+            ("\"2\",\"b", "is cut short"),
+            ("\"2\",", "is cut short"),
+            ("\"2", "is cut short"),
+            // It may have been `"b""c"`.
+            ("\"2\",\"b\"", "is cut short"),
+        ] {
+            let (kind, what) = fault(&format!("{header}{rest}"), &names);
+            assert_eq!(
+                (kind, what),
+                (FaultKind::Truncated, format!("the row after row 1 of the result {why}")),
+                "{rest}"
+            );
+        }
+        assert_eq!(fault("", &names).1, "the result has no header");
+        let html = fault("<html>\n<body>", &names);
+        assert_eq!(
+            html,
+            (
+                FaultKind::Truncated,
+                "the first row of the result has fewer values than there are columns".to_owned()
+            )
+        );
+        let other = fault("\"Id\",\"Nme\"\n", &names);
+        assert_eq!(other.0, FaultKind::InvalidResponse);
+        assert_eq!(other.1, "the result has a column \"Nme\" in the place of \"Name\"");
+        let ResultsError::Fault(fault) = read(b"\"Id\"\n\"\xff\"\n", &columns(&names[..1])).unwrap_err()
+        else {
+            panic!()
+        };
+        assert_eq!((fault.kind, fault.what.as_str()), (FaultKind::Truncated, "the result is not UTF-8"));
+    }
+
+    #[test]
+    fn a_value_is_clean_only_without_anything_special() {
+        let names = columns(&[("Id", None)]);
+        for (value, clean) in [
+            ("plain text of more than a block", true),
+            ("é東\u{10FFFF}", true),
+            ("a,b and the rest of the value", false),
+            ("the rest of the value and a,b", false),
+            ("one\nmore", false),
+            ("one\u{1f}more", false),
+            ("a \"\"b\"\"", false),
+        ] {
+            let csv = format!("\"Id\"\n\"{value}\"\n\"x,y\"\n");
+            let mut reader = ResultsReader::open(csv.as_bytes(), &names, Some(b',')).unwrap();
+            let mut record = Record::default();
+            assert!(reader.read(&mut record).unwrap());
+            assert_eq!(record.cell_texts().next().unwrap().clean, clean, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_one_by_the_grammar_of_json() {
+        for good in ["0", "-1", "10", "1.50", "1E3", "1.6147805824397E13", "-2e-7", "1E+2"] {
+            assert!(is_number(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "-", "01", "1.", ".5", "1e", "+1", "NaN", "1 ", " 1", "0x1", "1,5", "--1"] {
+            assert!(!is_number(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_row_longer_than_the_buffer_is_read_whole() {
+        let names = columns(&[("Id", None), ("Body", None)]);
+        let body = "x\"\"y\n".repeat(READ_BYTES / 2);
+        let csv = format!("\"Id\",\"Body\"\n\"1\",\"{body}\"\n\"2\",\"\"\n");
+        let rows = read(csv.as_bytes(), &names).unwrap();
+        assert_eq!(rows[0][1].1, body.replace("\"\"", "\""));
+        assert_eq!(rows[1], [cell(Text, "2"), cell(Null, "")]);
+    }
+
+    /// Values with whatever may be mistaken for something else.
+    fn value() -> impl Strategy<Value = String> {
+        "(|[a-z]{1,20}|[\",\r\n\0 é東\u{10FFFF}a-c]{0,24}|-?[0-9]{1,4}\\.0)"
+    }
+
+    /// The same rows, written by the `csv` crate with everything in quotes.
+    fn written(rows: &[Vec<String>]) -> Vec<u8> {
+        let mut writer =
+            csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
+        writer.write_record(["A", "B", "C"]).unwrap();
+        rows.iter().for_each(|row| writer.write_record(row).unwrap());
+        writer.into_inner().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_csv_crate_writes_is_read(
+            rows in prop::collection::vec(prop::collection::vec(value(), 3), 0..20),
+            piece in 1_usize..40,
+        ) {
+            let names = columns(&[("A", None), ("B", None), ("C", None)]);
+            let bytes = written(&rows);
+            let mut reader = ResultsReader::open(Trickle(&bytes, piece), &names, Some(b',')).unwrap();
+            let mut record = Record::default();
+            for row in &rows {
+                prop_assert!(reader.read(&mut record).unwrap());
+                let cells: Vec<_> = record.cells().map(|(_, text)| String::from_utf8(text.to_vec()).unwrap()).collect();
+                prop_assert_eq!(&cells, row);
+            }
+            prop_assert!(!reader.read(&mut record).unwrap());
+        }
+
+        #[test]
+        fn a_result_that_is_cut_is_short_of_rows_or_a_fault(
+            rows in prop::collection::vec(prop::collection::vec(value(), 3), 1..6),
+            cut in 0_usize..1000,
+        ) {
+            let names = columns(&[("A", None), ("B", None), ("C", None)]);
+            let bytes = written(&rows);
+            let cut = cut % bytes.len();
+            if let Ok(read) = read(&bytes[..cut], &names) {
+                prop_assert!(read.len() < rows.len());
+                for (read, row) in read.iter().zip(&rows) {
+                    let texts: Vec<_> = read.iter().map(|(_, text)| text.clone()).collect();
+                    prop_assert_eq!(&texts, row);
+                }
+            }
+        }
+    }
+}
