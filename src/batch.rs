@@ -9,7 +9,7 @@ use tokio::task::{self, JoinSet};
 
 use crate::config::Config;
 use crate::error::{Exit, Failure};
-use crate::export::{Edges, Extent, Outcome, SlotLimits, Start, Task};
+use crate::export::{Edges, Extent, Once, Outcome, SlotLimits, Start, Task};
 use crate::job::{Job, ObjectName};
 use crate::org::{Org, OrgName};
 use crate::report::RunReport;
@@ -25,6 +25,8 @@ pub struct Batch {
     pub extent: Extent,
     /// Only this object of each set.
     pub object: Option<ObjectName>,
+    /// What earlier attempts exported, if that is left as it is.
+    pub once: Option<Arc<Once>>,
 }
 
 /// A run that waits for room.
@@ -48,9 +50,14 @@ pub async fn run(
     mut ended: impl FnMut(RunReport),
 ) -> Result<(), Failure> {
     edges.slots.set_limits(SlotLimits::new(config.settings.daemon.max_concurrent_runs, config.orgs.values()));
-    let start = Start { at: batch.at, extent: batch.extent, object: batch.object, resumes: false };
+    let start =
+        Start { at: batch.at, extent: batch.extent, object: batch.object, resumes: false, once: batch.once };
     let mut waiting = Vec::new();
     for job in batch.jobs {
+        if let Some(report) = start.exported(&job, edges.clock.as_ref()) {
+            ended(report);
+            continue;
+        }
         let org = Arc::new(config.org(Some(job.org.as_str()))?.clone());
         let task = Task::of_job(&job, &org, edges.clock.as_ref(), &start)?;
         waiting.push(Waiting { task, org, is_set: job.set().is_some() });

@@ -553,7 +553,7 @@ impl Daemon {
         let run = match (job, org) {
             (Some(job), Some(org)) => {
                 let at = Some(scheduled);
-                let start = Start { at, extent: Extent::Whole, object: None, resumes: true };
+                let start = Start { at, extent: Extent::Whole, object: None, resumes: true, once: None };
                 Task::of_job(job, org, self.clock.as_ref(), &start)
             }
             _ => {

@@ -91,6 +91,16 @@ impl Exit {
             _ => Self::General,
         })
     }
+
+    /// The same for runs of which a retry repeats only those that failed: [`Exit::TryLater`] if any failure is worth a
+    /// retry.
+    #[must_use]
+    pub fn of_repeatable(statuses: impl IntoIterator<Item = Self> + Clone) -> Self {
+        match Self::of_all(statuses.clone()) {
+            Self::General if statuses.into_iter().any(Self::worth_a_retry) => Self::TryLater,
+            exit => exit,
+        }
+    }
 }
 
 /// A failure that a person will read: what was being done and to what, why it did not work, and what to do

@@ -12,6 +12,7 @@ mod file;
 mod locks;
 mod manifest;
 mod object;
+mod once;
 mod pending;
 mod plan;
 mod publish;
@@ -52,6 +53,7 @@ pub(crate) use describe::describe;
 pub(crate) use drift::compare as compare_columns;
 pub use error::RunError;
 pub(crate) use object::{Generated, Warning, generate as generate_query, unknown_object};
+pub use once::Once;
 pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};
 pub(crate) use plan::{needs_description, not_described};
@@ -211,29 +213,43 @@ pub struct Outcome {
     columns: Option<Arc<Columns>>,
 }
 
+impl Outcome {
+    /// That of a run whose job an earlier attempt exported.
+    fn skipped(exported: RunReport, warnings: Vec<String>) -> Self {
+        Self { report: once::skipped(exported, warnings), error: None, columns: None }
+    }
+}
+
 /// Does a run and reports what it did, a failure with its exit status too. When it returns, the output is whole or as
 /// it was, and nothing else is left of the run.
 pub async fn export(mut run: Run, edges: &Arc<Edges>, stop: &Stop) -> Outcome {
-    carry_through(&mut run, edges, stop).await
+    carry_through(&mut run, edges, stop, None).await
 }
 
-/// The same with the run at hand afterwards: its part then has the description that was used.
-async fn carry_through(run: &mut Run, edges: &Arc<Edges>, stop: &Stop) -> Outcome {
+/// The same with the run at hand afterwards: its part then has the description that was used. What `once` has exported
+/// is skipped.
+async fn carry_through(run: &mut Run, edges: &Arc<Edges>, stop: &Stop, once: Option<&Once>) -> Outcome {
     let clock = &edges.clock;
     let begun = clock.elapsed();
     let job = Arc::clone(&run.job);
     let is_heard = run.part.as_ref().is_none_or(|part| !part.is_reported_by_set);
     let mut report = RunReport::begun(job.name.as_str(), run.org.name.as_str(), run.id.clone(), clock.now());
     report.object = job.object.as_ref().map(ToString::to_string);
-    report.settings = job.object.is_some().then(|| job.digest());
+    report.settings = edges.state.is_some().then(|| job.digest());
     report.scheduled = run.scheduled;
     report.format = Some(job.format.as_str().to_owned());
     report.path = Some(run.output.location().to_string());
+    let locked = blocking(|| Locks::take(run, edges, &mut report.warnings));
+    if locked.is_ok()
+        && let Some(exported) = once.and_then(|once| blocking(|| once.exported(&job, clock.now())))
+    {
+        return Outcome::skipped(exported, report.warnings);
+    }
     if is_heard {
         edges.monitor.notice(&report.run_id, &Event::Began { job: &job.job_key() });
     }
 
-    let (locks, ended) = match blocking(|| Locks::take(run, edges, &mut report.warnings)) {
+    let (locks, ended) = match locked {
         Ok(locks) => {
             let warnings = report.warnings.len();
             let mut ended = run::carry_out(run, edges, stop, locks.as_ref(), &mut report).await;

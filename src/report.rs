@@ -104,8 +104,8 @@ pub struct RunReport {
     /// What became of the objects, if the job is a set of objects.
     #[serde(default)]
     pub set: Option<SetSummary>,
-    /// A digest of the settings that decide what is in the file, for an object of a set: a retry exports the object again
-    /// if they have changed.
+    /// A digest of the settings that decide what is in the file; none for a query without a job. A retry exports again what
+    /// was exported by other settings.
     #[serde(default)]
     pub settings: Option<String>,
 }
@@ -280,7 +280,7 @@ pub enum RunStatus {
     Failed,
     /// A signal ended it, or a newer occurrence replaced it; the previous file is unchanged.
     Cancelled,
-    /// An occurrence that was not run because the one before it still was.
+    /// An occurrence that was not run because the one before it still was, or because an earlier attempt had exported it.
     Skipped,
     /// An occurrence that was not run because it was found too late.
     Missed,

@@ -29,7 +29,7 @@ mod owner;
 mod store;
 
 pub use error::{LockError, LockTarget, StateError};
-pub use history::History;
+pub use history::{History, HistoryEnd};
 pub use journal::{Journal, JournalEntry};
 pub use lock::Lock;
 
@@ -317,7 +317,16 @@ impl State {
     /// # Errors
     /// If it cannot be opened; items are errors if it cannot be read.
     pub fn history(&self) -> Result<History, StateError> {
-        History::open(&self.directory)
+        Ok(self.history_since(HistoryEnd::default())?.0)
+    }
+
+    /// What was added to the history after an earlier reader opened it, newest first, and where it ends now. If the history
+    /// has been pruned in between, all of it.
+    ///
+    /// # Errors
+    /// As for [`State::history`].
+    pub fn history_since(&self, since: HistoryEnd) -> Result<(History, HistoryEnd), StateError> {
+        History::open(&self.directory, since)
     }
 
     /// Removes the runs that ended more than `keep` before `now`, except the last run of each key, and returns their number.

@@ -141,7 +141,7 @@ async fn run_jobs(directory: &Directory, context: &Context) -> Result<Exit, Fail
     let jobs = config.jobs.iter().cloned().map(Arc::new).collect();
     print::line("");
     let (mut statuses, mut reports) = (Vec::new(), Vec::new());
-    let batch = Batch { jobs, at: None, extent: Extent::Whole, object: None };
+    let batch = Batch { jobs, at: None, extent: Extent::Whole, object: None, once: None };
     let edges = context.edges(&config.settings, Some(state));
     batch::run(batch, &config, &edges, &context.stop, |report| {
         statuses.push(shown_failure(&report, Some(&report.job), context.common.log_format));

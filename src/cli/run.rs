@@ -17,13 +17,13 @@ use crate::clock::{self, Clock as _};
 use crate::config::{self, Config, Selection};
 use crate::daemon::{LoadedConfig, Reading};
 use crate::error::{Exit, Failure};
-use crate::export::Extent;
+use crate::export::{Extent, Once};
 use crate::job::shard::{Shard, ShardBy};
 use crate::job::{IfExists, Job, JobName, ObjectName};
 use crate::monitor::{Event, Monitor};
 use crate::notify::Notifier;
 use crate::output::{self, LocalFile, Output};
-use crate::report::{RunId, RunReport, SetSummary};
+use crate::report::{RunId, RunReport, RunStatus, SetSummary};
 use crate::state::{State, StateError};
 use crate::status::{RunStats, Snapshot, metrics};
 
@@ -59,6 +59,9 @@ pub(super) struct RunArguments {
     /// Use this time for the dates in output paths: 2026-11-22T02:00:00+01:00. The data is always current [default: now]
     #[arg(long, value_name = "TIMESTAMP", value_parser = timestamp)]
     at: Option<Timestamp>,
+    /// With --at: skip what an earlier attempt exported for that time, so a retry repeats only what failed
+    #[arg(long)]
+    once: bool,
     /// Write the runs' metrics to a .prom file for node_exporter's textfile collector
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = super::local_path())]
     metrics_file: Option<PathBuf>,
@@ -72,6 +75,7 @@ Examples:
   sfexport run backup --object Account                    export one object of a set again
   sfexport run --all --org emea                           export from one org
   sfexport run --all --shard 2/8                          export the third of eight parts
+  sfexport run --all --once --at 2026-11-22T02:00:00Z     export what no earlier attempt has exported for that night
 
 Without a terminal, a run prints JOB, RECORDS and PATH, separated by tabs.";
 
@@ -131,6 +135,7 @@ fn skip(text: &mut &str, form: &str) -> bool {
 /// Runs the named jobs. A failed job does not stop the others.
 pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Exit, Failure> {
     let shard = shard(&arguments)?;
+    let occurrence = occurrence(&arguments)?;
     let selection = if arguments.all { Selection::All } else { Selection::Jobs(arguments.jobs.clone()) };
     let config = config::load(&context.sources()?, &selection)?;
     let mut jobs = chosen(&config, &arguments)?;
@@ -146,8 +151,9 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
         }
     }
     let state = State::open(&config.settings.state_dir)?;
+    let once = occurrence.map(|at| Arc::new(Once::new(state.clone(), at, arguments.object.clone())));
     let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };
-    let batch = Batch { jobs, at: arguments.at, extent, object: arguments.object.clone() };
+    let batch = Batch { jobs, at: arguments.at, extent, object: arguments.object.clone(), once };
     let stats =
         arguments.metrics_file.is_some().then(|| Arc::new(RunStats::new(Arc::new(clock::System::new()))));
     let notifier =
@@ -188,7 +194,7 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
             print::warning(context.common.log_format, None, &failure.what);
         }
     }
-    Ok(Exit::of_all(statuses))
+    Ok(if arguments.once { Exit::of_repeatable(statuses) } else { Exit::of_all(statuses) })
 }
 
 /// Reads the history, newest first. If it cannot be read, the run continues without it.
@@ -244,6 +250,15 @@ fn shard(arguments: &RunArguments) -> Result<Option<Shard>, Failure> {
     shard.map(Some).map_err(|error| {
         Failure::new(Exit::Usage, format!("--shard {text:?}: {}", error.what)).hint(error.hint)
     })
+}
+
+/// The time for which everything is exported once.
+fn occurrence(arguments: &RunArguments) -> Result<Option<Timestamp>, Failure> {
+    match (arguments.once, arguments.at) {
+        (true, None) => Err(Failure::new(Exit::Usage, "--once has no effect without --at")
+            .hint("add --at with the scheduled time of the run, the same in each attempt")),
+        (once, at) => Ok(at.filter(|_| once)),
+    }
 }
 
 /// The exports to run: the jobs, each with one of its orgs, sorted by name.
@@ -354,13 +369,26 @@ fn show(report: &RunReport, arguments: &RunArguments, form: Form) -> Exit {
 /// The line of a successful run, for people on a terminal, otherwise for scripts.
 fn success(report: &RunReport, dry_run: bool) -> String {
     let path = report.path.as_deref().unwrap_or_default();
-    let records = || if dry_run { "ready".to_owned() } else { report.records.to_string() };
+    let is_skipped = report.status == RunStatus::Skipped;
+    let records = || match (is_skipped, dry_run) {
+        (true, _) => "skipped".to_owned(),
+        (false, true) => "ready".to_owned(),
+        (false, false) => report.records.to_string(),
+    };
     if !io::stdout().is_terminal() {
         return format!("{}\t{}\t{path}", report.job, records());
     }
     let name = name(report);
     let done = print::coloured("✓", Colour::Green, print::colours_of(&io::stdout()));
     let path = human::path(path);
+    if is_skipped {
+        let skipped = print::coloured("-", Colour::Grey, print::colours_of(&io::stdout()));
+        let to = if path.is_empty() { String::new() } else { format!(" → {path}") };
+        return format!(
+            "{skipped} {name}: {} exported by an earlier attempt{to}",
+            human::counted(report.records, "record")
+        );
+    }
     if dry_run {
         return match path {
             "" => format!("{done} {name}: ready"),

@@ -83,10 +83,18 @@ impl SetRun {
         // The export of one object reports for itself once it is known.
         let only = self.start.object.as_ref();
         report.object = only.map(ToString::to_string);
+        report.settings = Some(job.digest());
+        let locked = blocking(|| self.lock(edges, &mut report));
+        if locked.is_ok()
+            && let Some(once) = &self.start.once
+            && let Some(exported) = blocking(|| once.exported(job, clock.now()))
+        {
+            return Outcome::skipped(exported, report.warnings);
+        }
         if only.is_none() {
             edges.monitor.notice(&self.id, &Event::Began { job: &job.key() });
         }
-        let (lock, ended) = match blocking(|| self.lock(edges, &mut report)) {
+        let (lock, ended) = match locked {
             Ok(lock) => {
                 let ended = match only {
                     Some(object) => match self.one(object, edges, stop).await {
@@ -164,7 +172,7 @@ impl SetRun {
         let part = Part { client, description, on_refusal, is_reported_by_set: false };
         let mut run = self.part(&name, self.id.clone(), part)?;
         run.extent = self.start.extent;
-        Ok(super::carry_through(&mut run, edges, stop).await)
+        Ok(super::carry_through(&mut run, edges, stop, None).await)
     }
 
     /// Exports all objects of the set.
@@ -436,14 +444,9 @@ fn place(job: &Job) -> String {
     }
 }
 
-/// The exit status of a set: that of its failures if they agree, [`Exit::TryLater`] as long as one of them is worth a
-/// retry, because a retry exports only what failed, else [`Exit::General`].
+/// The exit status of a set. A retry exports only what failed.
 fn exit_of(failed: &[FailedObject]) -> Exit {
-    let statuses = || failed.iter().map(|failed| Exit::from_code(failed.exit_status));
-    match Exit::of_all(statuses()) {
-        Exit::General if statuses().any(Exit::worth_a_retry) => Exit::TryLater,
-        exit => exit,
-    }
+    Exit::of_repeatable(failed.iter().map(|failed| Exit::from_code(failed.exit_status)))
 }
 
 /// The objects that were exported before, that the list still selects, and that the org no longer offers.

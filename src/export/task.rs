@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::once::{Once, skipped};
 use super::set::SetRun;
-use super::{Edges, Extent, Outcome, Run, export};
+use super::{Edges, Extent, Outcome, Run, blocking, carry_through};
 use crate::clock::Clock;
 use crate::error::{Exit, Failure};
 use crate::job::{Job, ObjectName};
 use crate::org::Org;
-use crate::report::RunId;
+use crate::report::{RunId, RunReport};
 use crate::stop::Stop;
 
 /// How a job is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Start {
     /// The occurrence that the run is for: the dates of outputs show it, and the report calls it scheduled. `None`: a run
     /// by hand.
@@ -25,12 +26,22 @@ pub struct Start {
     pub object: Option<ObjectName>,
     /// Whether objects that an earlier attempt of the same occurrence exported are left as they are.
     pub resumes: bool,
+    /// What earlier attempts of the occurrence exported, if all of it is left as it is.
+    pub once: Option<Arc<Once>>,
+}
+
+impl Start {
+    /// The report of the attempt that exported the job before, if it is to be left as it is.
+    pub(crate) fn exported(&self, job: &Job, clock: &dyn Clock) -> Option<RunReport> {
+        let once = self.once.as_ref()?;
+        blocking(|| once.exported(job, clock.now())).map(|exported| skipped(exported, Vec::new()))
+    }
 }
 
 /// A run of a job.
 pub enum Task {
-    /// One export.
-    Single(Box<Run>),
+    /// One export, unless an earlier attempt did it.
+    Single(Box<Run>, Option<Arc<Once>>),
     /// A set of objects, or one object of it.
     Set(Box<SetRun>),
 }
@@ -47,7 +58,7 @@ impl Task {
         }
         if job.set().is_none() {
             let run = Run::of_job(job, org, clock, start.at, start.extent)?;
-            return Ok(Self::Single(Box::new(run)));
+            return Ok(Self::Single(Box::new(run), start.once.clone()));
         }
         Ok(Self::Set(Box::new(SetRun::begun(job, org, clock, start.clone()))))
     }
@@ -56,7 +67,7 @@ impl Task {
     #[must_use]
     pub fn id(&self) -> &RunId {
         match self {
-            Self::Single(run) => &run.id,
+            Self::Single(run, _) => &run.id,
             Self::Set(run) => &run.id,
         }
     }
@@ -64,14 +75,14 @@ impl Task {
     /// Does it, and reports what it did. An export waits for its slot; a set takes none, but each of its exports does.
     pub async fn carry_out(self, edges: &Arc<Edges>, stop: &Stop) -> Outcome {
         match self {
-            Self::Single(run) => {
+            Self::Single(mut run, once) => {
                 // A run that is stopped while it waits ends at once.
                 let _slot = tokio::select! {
                     biased;
                     _ = stop.requested() => None,
                     slot = edges.slots.take(&run.org.name) => Some(slot),
                 };
-                export(*run, edges, stop).await
+                carry_through(&mut run, edges, stop, once.as_deref()).await
             }
             Self::Set(run) => run.carry_out(edges, stop).await,
         }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::mem;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct History {
     path: PathBuf,
     /// `None` if there is no history, and after the first line or an error.
     file: Option<File>,
+    /// Where the first line to be read begins.
+    begin: u64,
     /// Where the part that has been read begins.
     read_from: u64,
     /// The part that has been read but not returned: lines, or the end of one.
@@ -47,13 +49,24 @@ pub struct History {
     is_too_long: bool,
 }
 
+/// Where the history ended when it was opened, so a later reader can begin there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HistoryEnd {
+    /// The file, by its device and inode number. Pruning replaces it.
+    file: (u64, u64),
+    /// The end of its last line.
+    at: u64,
+}
+
 impl History {
-    pub(super) fn open(directory: &Path) -> Result<Self, StateError> {
+    /// Opens what was added after `since`, and says where it ends.
+    pub(super) fn open(directory: &Path, since: HistoryEnd) -> Result<(Self, HistoryEnd), StateError> {
         let path = directory.join("runs.jsonl");
         let file = open_regular(&path)?;
-        let len = file.as_ref().map_or(Ok(0), |file| file.metadata().map(|found| found.len()));
-        let read_from = len.map_err(StateError::io("cannot read", &path))?;
-        Ok(Self { path, file, read_from, unread: Vec::new(), is_too_long: false })
+        let ends = file.as_ref().map_or(Ok((0, HistoryEnd::default())), |file| ends(file, since));
+        let (read_from, end) = ends.map_err(StateError::io("cannot read", &path))?;
+        let begin = if since.file == end.file && since.at <= read_from { since.at } else { 0 };
+        Ok((Self { path, file, begin, read_from, unread: Vec::new(), is_too_long: false }, end))
     }
 
     /// The last line that has not been returned, without its line break; empty if it is too long.
@@ -68,7 +81,7 @@ impl History {
                     self.unread.truncate(at);
                     Some(line)
                 }
-                None if self.read_from == 0 => {
+                None if self.read_from == self.begin => {
                     self.file = None;
                     Some(mem::take(&mut self.unread))
                 }
@@ -84,7 +97,7 @@ impl History {
             if self.is_too_long {
                 self.unread.clear();
             }
-            let from = self.read_from.saturating_sub(BLOCK as u64);
+            let from = self.read_from.saturating_sub(BLOCK as u64).max(self.begin);
             let mut block = vec![0; (self.read_from - from) as usize];
             if let Some(file) = &self.file {
                 file.read_exact_at(&mut block, from)?;
@@ -94,6 +107,23 @@ impl History {
             self.read_from = from;
         }
     }
+}
+
+/// The length of the file, and where its last whole line ends. A line that is being written is read next time, with
+/// everything after `since`.
+fn ends(file: &File, since: HistoryEnd) -> io::Result<(u64, HistoryEnd)> {
+    let found = file.metadata()?;
+    let (len, number) = (found.len(), (found.dev(), found.ino()));
+    let mut last = [b'\n'];
+    if let Some(at) = len.checked_sub(1) {
+        file.read_exact_at(&mut last, at)?;
+    }
+    let at = match last {
+        [b'\n'] => len,
+        _ if since.file == number && since.at <= len => since.at,
+        _ => 0,
+    };
+    Ok((len, HistoryEnd { file: number, at }))
 }
 
 impl Iterator for History {

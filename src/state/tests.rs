@@ -545,6 +545,42 @@ fn a_reader_goes_on_undisturbed_while_the_history_is_pruned() {
 }
 
 #[test]
+fn a_reader_can_begin_where_an_earlier_one_ended() {
+    let dir = TempDir::new().unwrap();
+    let state = open(&dir);
+    let mut end = HistoryEnd::default();
+    let mut added = || {
+        let (history, now) = state.history_since(end).unwrap();
+        end = now;
+        history.map(|report| report.unwrap().records).collect::<Vec<_>>()
+    };
+    assert_eq!(added(), [0; 0]);
+    state.append(&report(1)).unwrap();
+    state.append(&report(2)).unwrap();
+    assert_eq!(added(), [2, 1]);
+    assert_eq!(added(), [0; 0]);
+    state.append(&report(3)).unwrap();
+    assert_eq!(added(), [3]);
+    // A line that is being written is read once it is whole.
+    let path = dir.path().join("state/runs.jsonl");
+    let line = serde_json::to_string(&report(4)).unwrap();
+    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(&line.as_bytes()[..20]).unwrap();
+    assert_eq!(added(), [0; 0]);
+    file.write_all(&line.as_bytes()[20..]).unwrap();
+    file.write_all(b"\n").unwrap();
+    assert_eq!(added(), [4]);
+    // Pruning moves every line.
+    assert_eq!(state.prune(Duration::ZERO, at(START + 10 * DAY)).unwrap(), 3);
+    state.append(&report(5)).unwrap();
+    assert_eq!(added(), [5, 4]);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(added(), [0; 0]);
+    state.append(&report(6)).unwrap();
+    assert_eq!(added(), [6]);
+}
+
+#[test]
 fn the_last_run_of_each_job_outlives_pruning_and_an_occurrence_that_was_not_run_is_none() {
     let dir = TempDir::new().unwrap();
     let state = open(&dir);

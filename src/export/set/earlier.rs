@@ -3,20 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use jiff::SignedDuration;
-
 use super::SetRun;
 use crate::error::Failure;
 use crate::export::Edges;
 use crate::export::manifest::file_of_earlier;
+use crate::export::once::attempts;
 use crate::job::{ExportKey, ObjectName};
 use crate::output;
 use crate::report::manifest::ManifestFile;
 use crate::report::{RunReport, RunStatus};
 use crate::state::State;
-
-/// How long before an occurrence, or before now if it is to come, its attempts can have ended.
-const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 
 /// What other runs did.
 #[derive(Default)]
@@ -42,7 +38,7 @@ impl Earlier {
         let remembered = state.exported_objects(&run.job.key())?;
         let names = remembered.iter().map(|name| name.as_str().to_ascii_lowercase()).collect();
         let mut earlier = Self { remembered, names, ..Self::default() };
-        if run.start.resumes {
+        if run.start.resumes || run.start.once.is_some() {
             earlier.look_for_attempts(run, edges, state)?;
         }
         Ok(earlier)
@@ -50,18 +46,9 @@ impl Earlier {
 
     fn look_for_attempts(&mut self, run: &SetRun, edges: &Edges, state: &State) -> Result<(), Failure> {
         let Some(occurrence) = run.start.at else { return Ok(()) };
-        let oldest = occurrence.min(edges.clock.now()) - MAX_AGE;
-        for report in state.history()? {
+        for report in attempts(state.history()?, occurrence, edges.clock.now()) {
             let report = report?;
-            if report.ended < oldest {
-                break;
-            }
-            // A run by hand for an occurrence to come does not have the occurrence's data.
-            let is_attempt = report.scheduled == Some(occurrence)
-                && report.started >= occurrence
-                && report.job == run.job.name.as_str()
-                && report.org == run.org.name.as_str();
-            if is_attempt {
+            if report.job == run.job.name.as_str() && report.org == run.org.name.as_str() {
                 self.learn(report, run, state)?;
             }
         }

@@ -213,7 +213,7 @@ impl SideBySide<'_> {
         let (edges, stop, name) = (Arc::clone(self.edges), stop.clone(), chosen.name.clone());
         let export = async move {
             let _slot = slot;
-            let outcome = carry_through(&mut run, &edges, &stop).await;
+            let outcome = carry_through(&mut run, &edges, &stop, None).await;
             let columns = outcome.columns.as_deref();
             let of_columns = |columns| files_of(&outcome.report, outcome.report.object.as_deref(), columns);
             let files = columns.map(of_columns).unwrap_or_default();
