@@ -13,6 +13,7 @@ use crate::org::OrgName;
 use crate::schedule::Schedule;
 use crate::soql::{ColumnRules, Layout, Query};
 
+mod after;
 mod export_key;
 mod location;
 mod object_set;
@@ -23,6 +24,8 @@ pub mod shard;
 mod source;
 pub(crate) mod stage_name;
 
+pub use after::{AFTER_FIELDS, After, AfterFields};
+pub(crate) use after::{AfterError, check as check_after};
 pub use export_key::{ExportKey, ObjectName};
 pub use location::Location;
 pub use object_set::{
@@ -122,6 +125,8 @@ pub struct Job {
     /// Who is told of each run's start, success or failure by a request to this URL; a secret, because whoever knows
     /// it can answer for the job.
     pub ping_url: Option<SecretString>,
+    /// The command that runs after each export.
+    pub after: Option<After>,
 }
 
 impl Job {

@@ -7,6 +7,12 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use url::{Host, Url};
 
+mod api_reserve;
+mod org_id;
+
+pub use api_reserve::ApiReserve;
+pub use org_id::{OrgId, OrgIdError};
+
 /// The name of an org in the configuration: `[a-z0-9_]+` without `__`; the `[org]` table is [`OrgName::DEFAULT`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrgName(pub(crate) String);
@@ -86,6 +92,10 @@ pub struct Org {
     pub max_concurrent_runs: Option<usize>,
     /// Additional hosts allowed in an `instance_url`, besides Salesforce's domains.
     pub instance_hosts: Vec<String>,
+    /// The org that a login must reach.
+    pub org_id: Option<OrgId>,
+    /// How many of the org's daily API requests are left for others; `None` if the limit is not watched.
+    pub api_reserve: Option<ApiReserve>,
 }
 
 impl Org {
@@ -383,6 +393,8 @@ impl Org {
             api_version: "62.0".to_owned(),
             max_concurrent_runs: None,
             instance_hosts: Vec::new(),
+            org_id: None,
+            api_reserve: None,
         }
     }
 }

@@ -115,6 +115,8 @@ fn client(url: &str, api_version: &str, page_cap: u64) -> OrgClient {
         api_version: api_version.to_owned(),
         max_concurrent_runs: None,
         instance_hosts: Vec::new(),
+        org_id: None,
+        api_reserve: None,
     };
     let settings = config::Http {
         connect_timeout: Duration::from_secs(5),

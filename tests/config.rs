@@ -14,7 +14,7 @@ use sfexport::error::Failure;
 use sfexport::job::{
     CatchUp, Children, Compound, CountCheck, Format, IfExists, Manifest, Numbers, ObjectName, Overlap,
 };
-use sfexport::org::{KeySource, PasswordSource};
+use sfexport::org::{ApiReserve, KeySource, OrgName, PasswordSource};
 
 /// A directory with a configuration in it.
 struct Project {
@@ -692,6 +692,54 @@ fn a_misspelled_variable_is_shown_with_the_missing_key() {
             "sfexport_org__username: this variable is ignored; rename it to SFEXPORT_ORG__USERNAME",
         ]
     );
+}
+
+// -- quotas, and the command after a run
+
+#[test]
+fn an_org_may_have_an_id_and_a_reserve() {
+    let project = Project::with(&format!(
+        "{ORG}org_id = \"00Dxx0000001gPLEAY\"\napi_reserve = \"20%\"\n{}api_reserve = 5_000\n",
+        ORG.replace("[org]", "[orgs.emea]")
+    ));
+    let orgs = project.all().orgs;
+    let of = |name: &str| &orgs[&OrgName::parse(name).unwrap()];
+    assert!(of("default").org_id.as_ref().unwrap().matches("00Dxx0000001gPL"));
+    assert_eq!(of("default").api_reserve, Some(ApiReserve::Percent(20)));
+    assert_eq!(of("emea").org_id, None);
+    assert_eq!(of("emea").api_reserve, Some(ApiReserve::Requests(5000)));
+    // A variable is text, whatever its value.
+    for (text, expected) in [("300", ApiReserve::Requests(300)), ("7%", ApiReserve::Percent(7))] {
+        let orgs = Project::with(ORG).variable("SFEXPORT_ORG__API_RESERVE", text).all().orgs;
+        assert_eq!(orgs[&OrgName::default_org()].api_reserve, Some(expected));
+    }
+}
+
+#[test]
+fn a_job_may_have_a_command_and_a_ping_per_org() {
+    let project = Project::with(ORG)
+        .job("a", &format!("{JOB}after = [\"up\", \"{{path}}\", \"\"]\nafter_timeout = \"90s\"\n"))
+        .job("b", "soql = \"SELECT Id FROM Account\"\noutput = \"b.csv\"\nafter = [\"up\"]\nping_url = \"https://p.example/{job}/{org}\"\n")
+        .job("c", "soql = \"SELECT Id FROM Account\"\noutput = \"c.csv\"\n");
+    let jobs = project.all().jobs;
+    let after =
+        |number: usize| jobs[number].after.as_ref().map(|after| (after.command.clone(), after.timeout));
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    assert_eq!(after(0), Some((words(&["up", "{path}", ""]), Duration::from_secs(90))));
+    assert_eq!(after(1), Some((words(&["up"]), Duration::from_secs(300))));
+    assert_eq!(after(2), None);
+    assert_eq!(jobs[1].ping_url.as_ref().unwrap().expose_secret(), "https://p.example/b/default");
+}
+
+#[test]
+fn a_command_leaves_the_digest_of_a_job_as_it_is() {
+    let project = Project::with(ORG)
+        .job("a", JOB)
+        .job("b", &format!("{JOB}after = [\"up\"]\n"))
+        .job("c", &format!("{JOB}all_rows = true\n"));
+    let digests: Vec<_> = project.all().jobs.iter().map(|job| job.digest()).collect();
+    assert_eq!(digests[1], digests[0]);
+    assert_ne!(digests[2], digests[0]);
 }
 
 // -- what is wrong with the shared file

@@ -194,6 +194,8 @@ impl World {
             api_version: "62.0".to_owned(),
             max_concurrent_runs: None,
             instance_hosts: Vec::new(),
+            org_id: None,
+            api_reserve: None,
         };
         let shape = Shape {
             numbers: if case.format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
@@ -228,6 +230,7 @@ impl World {
             timeout: None,
             policy: Policy::default(),
             ping_url: None,
+            after: None,
         };
         let output = LocalFile::new(&path, IfExists::Replace, None).unwrap();
         let run = Run {

@@ -127,6 +127,71 @@ fn mistakes_in_files_read_well() {
     insta::assert_snapshot!("mistakes", text);
 }
 
+#[test]
+fn mistakes_about_quotas_and_commands_read_well() {
+    let orgs = Deployment::new(1);
+    let mut text = String::new();
+    for (number, line) in [
+        "api_reserve = \"0%\"",
+        "api_reserve = \"100%\"",
+        "api_reserve = \"2.5%\"",
+        "api_reserve = \"-5%\"",
+        "api_reserve = \"20\"",
+        "api_reserve = \"a lot\"",
+        "api_reserve = 0",
+        "api_reserve = -20",
+        "api_reserve = 20.0",
+        "api_reserve = true",
+        "org_id = \"\"",
+        "org_id = \"00Dxx0000001gP\"",
+        "org_id = \"005xx0000001gPLEAY\"",
+        "org_id = \"00Dxx0000001gplEAY\"",
+        "org_id = 5",
+        "orgid = \"00Dxx0000001gPL\"",
+        "reserve = \"20%\"",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        text += &format!("{}{line}\n", orgs.org_table(&format!("orgs.o{number:02}")));
+    }
+    orgs.write("sfexport.toml", text);
+    let jobs = Deployment::new(1);
+    for (number, line) in [
+        "after = \"upload {path}\"",
+        "after = \"gzip -9 '{path}' | upload\"",
+        "after = []",
+        "after = [\" \", \"x\"]",
+        "after = [\"upload\", 5]",
+        "after = 5",
+        "after = [\"upload\", \"{pth}\"]",
+        "after = [\"upload\", \"{date}\"]",
+        "after = [\"awk\", \"{ print $1\"]",
+        "after = [\"awk\", \"print $1 }\"]",
+        "after = [\"upload\", \"a\\u0000b\"]",
+        "after = [\"upload\"]\nafter_timeout = \"0s\"",
+        "after = [\"upload\"]\nafter_timeout = 300",
+        "after_timeout = \"5m\"",
+        "hook = [\"upload\"]",
+        "ping_url = \"https://hc-ping.example/canary/{object}\"",
+        "ping_url = \"hc-ping.example/canary/{org}\"",
+        "ping_url = 5",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        jobs.write(&format!("jobs/j{number:02}.toml"), format!("{GOOD}{line}\n"));
+    }
+    let text = [
+        checked("orgs", &orgs, &[]),
+        checked("jobs", &jobs, &[]),
+        checked("variables", &Deployment::new(1), &[("SFEXPORT_ORG__API_RESERVE", "101%")]),
+    ]
+    .concat();
+    assert!(!text.contains("canary"), "{text}");
+    insta::assert_snapshot!("quotas_and_commands", text);
+}
+
 /// A block of PEM with this label.
 fn block(label: &str, content: &str) -> String {
     format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n")

@@ -28,6 +28,8 @@ static ORG: LazyLock<Org> = LazyLock::new(|| Org {
     api_version: "62.0".to_owned(),
     max_concurrent_runs: None,
     instance_hosts: vec!["proxy.example.com".to_owned()],
+    org_id: None,
+    api_reserve: None,
 });
 
 const TYPES: [Option<&str>; 4] =

@@ -128,6 +128,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         timeout: None,
         policy: Policy::default(),
         ping_url: None,
+        after: None,
     };
     // A query has no state directory for rows.
     config.settings.scratch_dir.get_or_insert_with(|| scratch_dir(&path, streamed));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use self::clashes::clashes;
@@ -21,13 +21,14 @@ use super::mistake::{Mistake, Origin, Problem, did_you_mean, nearest, quoted};
 use super::orgs::Orgs;
 use super::passed_over;
 use super::settings::{nanoseconds, secret, some_nanoseconds};
+use super::value;
 use crate::error::io_text;
 use crate::job::output_path::{FIELDS, TemplateError};
 use crate::job::path_text;
 use crate::job::{
-    CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Numbers,
-    ObjectSet, ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource, Source,
-    SourceError,
+    After, CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName,
+    Numbers, ObjectSet, ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource,
+    Source, SourceError,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
@@ -268,6 +269,9 @@ struct RawJob {
     retry_after: Duration,
     #[serde(default, deserialize_with = "secret")]
     ping_url: Option<SecretString>,
+    after: Option<Vec<String>>,
+    #[serde(deserialize_with = "nanoseconds")]
+    after_timeout: Duration,
     csv: CsvWritten,
 }
 
@@ -442,9 +446,14 @@ impl Reading {
             }
             Exported::Objects(set) => Source::Objects(set),
         };
+        let org = org?;
+        let ping_url = typed
+            .ping_url
+            .as_ref()
+            .map(|template| value::ping_url(template.expose_secret(), name.as_str(), org.as_str()).into());
         let job = Job {
             name,
-            org: org?,
+            org,
             enabled: typed.enabled,
             source,
             object: None,
@@ -469,7 +478,8 @@ impl Reading {
                 retries: typed.retries,
                 retry_after: typed.retry_after,
             },
-            ping_url: typed.ping_url.clone(),
+            ping_url,
+            after: self.after(file, section),
         };
         let origin = section.origin("output").unwrap_or_else(|| file.whole());
         Some((job, origin))
@@ -785,6 +795,20 @@ impl Reading {
                 None
             }
         }
+    }
+
+    /// The command to run after each export.
+    fn after(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<After> {
+        let typed = &section.typed;
+        if !section.is_written("after") && section.is_written("after_timeout") {
+            let problem = Problem::new(
+                "this key has no effect without `after`",
+                "add a command as `after`, or remove this key",
+            );
+            self.warnings.push(section.mistake("after_timeout", &file.whole(), problem));
+        }
+        let command = typed.after.clone()?;
+        Some(After { command, timeout: typed.after_timeout })
     }
 
     fn csv(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<CsvDialect> {

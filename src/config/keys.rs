@@ -75,6 +75,12 @@ pub enum Kind {
     Choices(&'static [&'static str]),
     /// A list of words.
     Words,
+    /// A command: a list of a program and its arguments, with the fields of [`crate::job::After`].
+    Command,
+    /// The id of an org.
+    OrgId,
+    /// A percentage or a number of API requests.
+    Reserve,
     /// A table from columns to their types.
     ColumnTypes,
     /// A table from columns to their names.
@@ -83,6 +89,8 @@ pub enum Kind {
     Address,
     /// An http or https URL. It may contain a secret, so it is never shown.
     Webhook,
+    /// The same with the fields `{job}` and `{org}`.
+    PingUrl,
 }
 
 impl Key {
@@ -118,10 +126,13 @@ impl Kind {
             Self::Choice(choices) => format!("one of {}", words(choices)),
             Self::Choices(choices) => format!("list of {}", words(choices)),
             Self::Words => "list of text".to_owned(),
+            Self::Command => "list of a program and its arguments".to_owned(),
+            Self::OrgId => "id of an org".to_owned(),
+            Self::Reserve => "percentage as text, or whole number".to_owned(),
             Self::ColumnTypes => "table of types by column".to_owned(),
             Self::ColumnNames => "table of names by column".to_owned(),
             Self::Address => "IP address and port".to_owned(),
-            Self::Webhook => "http or https URL".to_owned(),
+            Self::Webhook | Self::PingUrl => "http or https URL".to_owned(),
         }
     }
 }
@@ -175,6 +186,8 @@ pub(crate) fn synonym(table: Table, name: &str) -> Option<&'static str> {
             "login_url"
         }
         (Table::Org, "version") => "api_version",
+        (Table::Org, "organization_id" | "organisation_id" | "orgid" | "id") => "org_id",
+        (Table::Org, "reserve" | "api_limit" | "quota" | "reserved_requests") => "api_reserve",
         (Table::Org, "passphrase" | "key_passphrase") => "key_password_file",
         (Table::Job, "query" | "sql" | "statement" | "select") => "soql",
         (Table::Job, "query_file" | "sql_file") => "soql_file",
@@ -189,6 +202,7 @@ pub(crate) fn synonym(table: Table, name: &str) -> Option<&'static str> {
         (Table::Job, "column_types" | "dtypes") => "types",
         (Table::Job, "datetime_format" | "date_format" | "timestamp_format") => "datetimes",
         (Table::Job, "disabled" | "active") => "enabled",
+        (Table::Job, "command" | "hook" | "on_success" | "post_run" | "exec" | "run_after") => "after",
         (Table::Job, "retry" | "max_retries") => "retries",
         (Table::Job, "retry_delay" | "retry_wait") => "retry_after",
         (Table::Job, "include_deleted" | "query_all" | "queryall" | "all") => "all_rows",
@@ -276,6 +290,8 @@ static KEYS: &[Key] = keys! {
         "api_version" Word, Is("62.0"), "The API version, 31.0 or later.";
         "max_concurrent_runs" Whole(1, 1000), Otherwise("the limit of the process"), "How many runs may use the org at once.";
         "instance_hosts" Words, Otherwise("none"), "Hosts outside Salesforce's domains that the org's instance may have, as `host` or `host:port`.";
+        "org_id" OrgId, Otherwise("any"), "The id of the org that a login must reach, such as `00Dxx0000001gPLEAY`. A login that reaches another org fails.";
+        "api_reserve" Reserve, Otherwise("off"), "How many of the org's daily API requests are left for others: a part of the limit (`\"20%\"`) or a number.";
     }
     Job {
         "soql" Text, RequiredUnless("`soql_file`, `object` or `objects` is set"), "The query.";
@@ -310,7 +326,9 @@ static KEYS: &[Key] = keys! {
         "jitter" Duration(0), Is("0s"), "The window over which starts are spread. A job's place in it never changes.";
         "retries" Whole(0, 100), Is("3"), "How many times a run that ended with status 69, 74 or 75 is tried again.";
         "retry_after" Duration(0), Is("10m"), "How long to wait after the end of a failed run before it is tried again.";
-        "ping_url" Webhook, Otherwise("none"), "A healthchecks.io-style check: `/start` is requested at the start of each run, the URL itself after a success and `/fail` after a failure, both with the run report.";
+        "ping_url" PingUrl, Otherwise("none"), "A healthchecks.io-style check: `/start` is requested at the start of each run, the URL itself after a success and `/fail` after a failure, both with the run report. It may contain `{job}` and `{org}`.";
+        "after" Command, Otherwise("none"), "A command that runs after each export, as in `[\"upload\", \"{path}\"]`. No shell reads it. Its fields are `{path}`, `{job}`, `{org}` and `{run_id}`.";
+        "after_timeout" Duration(1), Is("5m"), "How long the command of `after` may take before it is killed.";
         "columns" ColumnNames, Otherwise("none"), "New names of single columns, such as `\"Account.Name\" = \"company\"`.";
         "types" ColumnTypes, Otherwise("those that the org reports"), "The types of single columns, such as `\"History__c\" = \"text\"`.";
         "csv.delimiter" Literal, Is(","), "The character between cells: one ASCII character, or `tab`.";

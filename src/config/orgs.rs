@@ -11,7 +11,7 @@ use super::layer::{Layer, Section};
 use super::mistake::{Mistake, Origin, Problem, quoted};
 use super::settings::secret;
 use crate::error::code_point;
-use crate::org::{KeySource, LoginUrl, Org, OrgName, PasswordSource};
+use crate::org::{ApiReserve, KeySource, LoginUrl, Org, OrgId, OrgName, PasswordSource};
 
 /// The valid orgs, and the names of all orgs.
 #[derive(Default)]
@@ -38,6 +38,8 @@ struct RawOrg {
     api_version: String,
     max_concurrent_runs: Option<usize>,
     instance_hosts: Option<Vec<String>>,
+    org_id: Option<String>,
+    api_reserve: Option<String>,
 }
 
 /// Reads every org that a layer mentions, lowest layer first.
@@ -147,6 +149,9 @@ fn org(name: &OrgName, origin: &Origin, layers: &[&Layer], mistakes: &mut Vec<Mi
         api_version: typed.api_version,
         max_concurrent_runs: typed.max_concurrent_runs,
         instance_hosts: hosts,
+        // The reader of values has refused other texts.
+        org_id: typed.org_id.and_then(|id| OrgId::parse(&id).ok()),
+        api_reserve: typed.api_reserve.and_then(|reserve| ApiReserve::parse(&reserve)),
     })
 }
 

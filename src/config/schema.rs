@@ -127,6 +127,17 @@ fn value(kind: Kind) -> Value {
             {"type": "string"},
             {"type": "array", "items": {"type": "string"}},
         ]}),
+        Kind::Command => json!({
+            "type": "array",
+            "items": {"type": "string"},
+            "prefixItems": [{"type": "string", "pattern": "^[^{]*\\S[^{]*$"}],
+            "minItems": 1,
+        }),
+        Kind::OrgId => json!({"type": "string", "pattern": "^00D[A-Za-z0-9]{12}([A-Z0-5]{3})?$"}),
+        Kind::Reserve => json!({"anyOf": [
+            {"type": "integer", "minimum": 1},
+            {"type": "string", "pattern": "^[1-9][0-9]?%$"},
+        ]}),
         Kind::ColumnTypes => json!({
             "type": "object",
             "propertyNames": {"pattern": COLUMN},
@@ -141,7 +152,7 @@ fn value(kind: Kind) -> Value {
             "additionalProperties": {"type": "string", "pattern": r"^\S(.*\S)?$"},
         }),
         Kind::Address => json!({"type": "string", "pattern": ":\\d+$"}),
-        Kind::Webhook => json!({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"}),
+        Kind::Webhook | Kind::PingUrl => json!({"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://"}),
     }
 }
 

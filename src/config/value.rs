@@ -9,9 +9,10 @@ use jiff::{Span, SpanRelativeTo};
 use toml::de::DeValue;
 
 use super::keys::{Kind, range};
-use super::mistake::{Problem, did_you_mean, quoted};
+use super::mistake::{Problem, did_you_mean, nearest, quoted};
 use crate::error::{code_point, is_invisible};
-use crate::job::path_text;
+use crate::job::{AFTER_FIELDS, AfterError, check_after, path_text};
+use crate::org::{ApiReserve, OrgId};
 use crate::value::FieldType;
 
 /// A value as written.
@@ -142,6 +143,18 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Prob
             Ok(words?.into_iter().map(Value::from).collect::<Vec<_>>().into())
         }
         Kind::Words => Ok(words(raw)?.into_iter().map(Value::from).collect::<Vec<_>>().into()),
+        Kind::Command => command(raw),
+        Kind::OrgId => match text(raw)? {
+            "" => Err(EMPTY.into()),
+            id => match OrgId::parse(id) {
+                Ok(_) => Ok(id.into()),
+                Err(error) => {
+                    let hint = "copy the Organization ID from Company Information in Setup";
+                    Err(Problem::new(format!("{} {error}", shown()), hint))
+                }
+            },
+        },
+        Kind::Reserve => reserve(raw),
         Kind::ColumnTypes => match text(raw)? {
             text if FieldType::parse(text).is_some() => Ok(text.into()),
             text => {
@@ -184,10 +197,122 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Prob
             let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
             url.map(|url| url.as_str().into()).ok_or_else(|| NOT_A_URL.into())
         }
+        Kind::PingUrl => {
+            let written = text(raw).unwrap_or_default();
+            let filled = ping_url(written, "job", "org");
+            if filled.contains(['{', '}']) {
+                let hint = "choose one of {job} {org}; `%7B` and `%7D` are the braces themselves";
+                return Err(Problem::new("the value has a brace outside {job} and {org}", hint));
+            }
+            let read = match raw {
+                Raw::Toml(DeValue::String(_), _) | Raw::Text(_) => {
+                    read(Kind::Webhook, &Raw::Text(&filled), base)
+                }
+                raw => read(Kind::Webhook, raw, base),
+            };
+            read.map(|_| written.into())
+        }
     }
 }
 
+/// The URL of a job and an org.
+pub(crate) fn ping_url(template: &str, job: &str, org: &str) -> String {
+    template.replace("{job}", job).replace("{org}", org)
+}
+
 const EMPTY: &str = "the value is empty";
+
+/// Reads a program and its arguments.
+fn command(raw: &Raw<'_>) -> Result<Value, Problem> {
+    if let Raw::Toml(DeValue::String(line), _) = raw {
+        // Only a shell could divide a line with quotes.
+        let hint = match line.contains(['"', '\'', '\\', '$', '|', '>', '<', '&', ';']) {
+            true => {
+                "write a list of the program and its arguments, as in [\"upload\", \"{path}\"]".to_owned()
+            }
+            false => {
+                let words: Vec<_> = line.split_whitespace().map(quoted).collect();
+                format!("write a list: [{}]", words.join(", "))
+            }
+        };
+        return Err(Problem::new(format!("{} is one text, and no shell divides it", raw.shown()), hint));
+    }
+    let words = words(raw)?;
+    let Some(program) = words.first() else {
+        return Err(Problem::new("the list is empty", "remove this key to run no command"));
+    };
+    if program.trim().is_empty() {
+        return Err(Problem::new(
+            "the program's name is empty",
+            "write the program first, then its arguments",
+        ));
+    }
+    for word in &words {
+        if word.contains('\0') {
+            return Err(format!("{} contains a NUL", quoted(word)).into());
+        }
+        check_after(word).map_err(|error| {
+            let (what, hint) = match error {
+                AfterError::UnknownField(name) => (
+                    format!("has the unknown field {{{name}}}"),
+                    match nearest(&name, AFTER_FIELDS) {
+                        Some(near) => format!("did you mean {{{near}}}?"),
+                        None => format!(
+                            "choose one of {}, or write `{{{{` and `}}}}` for the braces themselves",
+                            AFTER_FIELDS.map(|field| format!("{{{field}}}")).join(" ")
+                        ),
+                    },
+                ),
+                AfterError::Unclosed => {
+                    ("has a `{` without its `}`".to_owned(), "write `{{` for the brace itself".to_owned())
+                }
+                AfterError::Unopened => {
+                    ("has a `}` without its `{`".to_owned(), "write `}}` for the brace itself".to_owned())
+                }
+            };
+            Problem::new(format!("{} {what}", quoted(word)), hint)
+        })?;
+    }
+    Ok(words.into_iter().map(Value::from).collect::<Vec<_>>().into())
+}
+
+/// Reads a number of requests, or a percentage of them.
+fn reserve(raw: &Raw<'_>) -> Result<Value, Problem> {
+    let shown = raw.shown();
+    let number = match raw {
+        Raw::Text(text) | Raw::Toml(DeValue::String(_), text) if text.contains('%') => {
+            let text = self::text(raw)?;
+            return ApiReserve::parse(text).map(|_| text.into()).ok_or_else(|| {
+                Problem::new(
+                    format!("{shown} is not a percentage from 1% to 99%"),
+                    "write a whole percentage, as in \"20%\"",
+                )
+            });
+        }
+        Raw::Text(text) => (*text).to_owned(),
+        Raw::Toml(DeValue::Integer(number), _) => {
+            let number = u64::from_str_radix(number.as_str().trim_start_matches('+'), number.radix());
+            number.map_or_else(|_| "0".to_owned(), |number| number.to_string())
+        }
+        Raw::Toml(DeValue::String(text), _) if ApiReserve::parse(text).is_some() => {
+            return Err(Problem::new(
+                format!("{shown} is text without a percent sign"),
+                format!(
+                    "write \"{text}%\" for a percentage, or {text} without quotes for a number of requests"
+                ),
+            ));
+        }
+        Raw::Toml(..) => String::new(),
+    };
+    ApiReserve::parse(&number).map(|_| number.as_str().into()).ok_or_else(|| {
+        let what = if is_whole(raw) {
+            "is out of range"
+        } else {
+            "is neither a percentage nor a number of requests"
+        };
+        Problem::new(format!("{shown} {what}"), "write it as in \"20%\" or 5000")
+    })
+}
 
 fn path(raw: &Raw<'_>, base: &Path) -> Result<Value, Problem> {
     let (text, shown) = (text(raw)?, raw.shown());
