@@ -25,7 +25,7 @@ use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::identity::{self, Identity};
 use crate::salesforce::response::Head;
 use crate::salesforce::token::{self, LoginError, Session};
-use crate::salesforce::{assertion, column_metadata, composite, page, query};
+use crate::salesforce::{assertion, column_metadata, composite, page, query, versions};
 use crate::soql::Described;
 
 /// How much of a large body is shown to its peeker: the head of a page has a few hundred bytes.
@@ -380,6 +380,17 @@ impl OrgClient {
     pub async fn objects(&self) -> Result<Vec<ObjectSummary>, Fault> {
         let call = Call::get(describe::list_path(&self.org.api_version)).about("the list of objects");
         self.read_from(&call, |body| describe::read_list(body).ok_or_else(|| unreadable(call.subject))).await
+    }
+
+    /// Finds out whether the org still responds, by a call that is free: the list of its API versions.
+    ///
+    /// # Errors
+    /// What kept each attempt from a response of the org.
+    pub async fn probe(&self) -> Result<(), Fault> {
+        match self.call(&versions::call(), &mut Attempts::default()).await {
+            Err(fault) if fault.may_be_the_orgs() => Err(fault),
+            _ => Ok(()),
+        }
     }
 
     /// Makes a call and reads its response, off the network's threads; makes it again if the response is truncated.

@@ -489,6 +489,91 @@ fn a_used_up_quota_ends_the_set_at_once() {
     assert_eq!(at.queried_since(0).len() as u64, exported + 1);
 }
 
+/// A set of one export at a time, two attempts for each request, and the number of its objects.
+fn one_by_one(more: &str) -> (Deployment, usize) {
+    let at = Deployment::new(20);
+    let org = format!("{}max_concurrent_runs = 1\n", at.org_table("org"));
+    at.write("sfexport.toml", format!("{org}{}\nattempts = 2\n", support::NO_WAITS));
+    at.plain_set(&[], more);
+    let objects = at.data().objects().len();
+    (at, objects)
+}
+
+/// A fault of every request after the list, the batch of descriptions, each request in it, and two objects' records.
+fn behind_two_objects(times: usize, fault: Fault, objects: usize) -> Rule {
+    Rule::times(At::Containing("/services/data".to_owned()), times, fault).after(1 + 1 + objects + 2)
+}
+
+/// How often the org was asked for something that is free, to find out whether it responds.
+fn probes(at: &Deployment) -> usize {
+    at.org().requests().iter().filter(|request| request.target == "/services/data").count()
+}
+
+#[test]
+fn a_network_that_dies_ends_the_set_after_one_object() {
+    let (at, objects) = one_by_one("");
+    at.script(behind_two_objects(usize::MAX, Fault::Close, objects));
+    let ended = at.run(["run", "backup", "--json"]).ended(69).says(&[
+        "error: backup: cannot reach \"127.0.0.1:",
+        &format!("; {} of {objects} objects are not exported", objects - 2),
+    ]);
+    let reports = ended.reports();
+    let set = of_set(&reports);
+    assert_eq!((&set["set"]["exported"], names(&set["set"]["failed"]).len()), (&json!(2), 1));
+    // Two attempts for the object, two for the question whether the org responds, and none for the other objects.
+    assert_eq!(at.queried_since(0).len(), 2 + 2);
+    assert_eq!(probes(&at), 2);
+}
+
+#[test]
+fn an_org_in_maintenance_ends_the_set_too() {
+    let (at, objects) = one_by_one("");
+    at.script(behind_two_objects(usize::MAX, Fault::html(503, "<h1>Maintenance</h1>"), objects));
+    at.run(["run", "backup"])
+        .ended(69)
+        .says(&["the org cannot respond now", &format!("; {} of {objects} objects", objects - 2)]);
+    assert_eq!((at.queried_since(0).len(), probes(&at)), (2 + 2, 2));
+}
+
+#[test]
+fn a_network_that_dies_before_a_description_ends_the_set() {
+    let (at, objects) = one_by_one("");
+    at.script(Rule::always(At::Containing("/services/data".to_owned()), Fault::Close).after(1));
+    at.run(["run", "backup"]).ended(69).says(&[&format!("of {objects} objects")]);
+    assert_eq!(at.queried_since(0), Vec::<String>::new());
+}
+
+#[test]
+fn a_set_whose_network_died_is_completed_by_a_retry() {
+    let (at, objects) = one_by_one("schedule = \"@hourly\"\nretry_after = \"1s\"");
+    settled(&at, "backup", "@hourly", ago(3));
+    at.script(behind_two_objects(4, Fault::Close, objects));
+    let mut daemon = Process::start(&at);
+    let sets =
+        || history(&at).into_iter().filter(|run| run.object.is_none() && run.status.has_run()).collect();
+    let runs: Vec<RunReport> = wait_for(|| Some(sets()).filter(|sets: &Vec<_>| sets.len() == 2)).unwrap();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    let (first, second) = (runs[0].set.as_ref().unwrap(), runs[1].set.as_ref().unwrap());
+    assert_eq!((runs[0].exit_status, first.exported, first.failed.len()), (69, 2, 1));
+    assert_eq!((runs[1].exit_status, second.carried_over, second.exported), (0, 2, objects as u64 - 2));
+    for object in at.data().objects() {
+        at.assert_exported(object.name);
+    }
+}
+
+#[test]
+fn an_object_that_breaks_its_connection_stops_no_other() {
+    let (at, objects) = one_by_one("");
+    at.script(Rule::always(query_of("contact"), Fault::Close));
+    let ended = at.run(["run", "backup", "--json"]).ended(69).says(&["error: backup: 1 of "]);
+    let reports = ended.reports();
+    let set = of_set(&reports);
+    assert_eq!(names(&set["set"]["failed"]), ["Contact"]);
+    assert_eq!(set["set"]["exported"], json!(objects - 1));
+    assert_eq!(probes(&at), 1);
+}
+
 #[test]
 fn the_timeout_is_that_of_the_whole_set() {
     let at = Deployment::new(20);

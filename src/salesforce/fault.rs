@@ -148,6 +148,12 @@ impl Fault {
         }
     }
 
+    /// Whether the network or the org as a whole may be the reason, as well as the one request that met it.
+    #[must_use]
+    pub fn may_be_the_orgs(&self) -> bool {
+        matches!(self.kind, FaultKind::Unreachable | FaultKind::Unavailable | FaultKind::Truncated)
+    }
+
     /// The same fault with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

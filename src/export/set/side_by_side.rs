@@ -50,6 +50,8 @@ struct Ended {
     outcome: Outcome,
     is_skipped: bool,
     files: Vec<ManifestFile>,
+    /// Held until the set knows how the export ended: that decides whether another may begin.
+    slot: Slot,
 }
 
 /// The exports that go on.
@@ -67,6 +69,8 @@ struct Line {
     describing: Option<JoinHandle<Vec<Described>>>,
     /// A place in the queue for a slot.
     taking: Option<Pin<Box<dyn Future<Output = Slot> + Send>>>,
+    /// Whether the org still responds. Nothing else begins before that is known.
+    probing: Option<JoinHandle<Result<(), Fault>>>,
 }
 
 impl SideBySide<'_> {
@@ -92,7 +96,7 @@ impl SideBySide<'_> {
                 break;
             }
             self.queue(&mut line);
-            let Line { describing, taking, .. } = &mut line;
+            let Line { describing, taking, probing, .. } = &mut line;
             tokio::select! {
                 biased;
                 failure = interrupt.came(), if !is_stopped => {
@@ -103,13 +107,18 @@ impl SideBySide<'_> {
                 }
                 Some(ended) = running.tasks.join_next_with_id() => {
                     if let Some(fault) = self.ended(ended, &mut running, work) {
-                        line.clear();
-                        ended_by.get_or_insert(RunError::Fault(fault));
+                        self.met(fault, &mut line, &mut ended_by);
                     }
                 }
                 described = settled(describing) => {
                     line.describing = None;
                     if let Some(fault) = self.described(described, &mut line, work) {
+                        self.met(fault, &mut line, &mut ended_by);
+                    }
+                }
+                responded = settled(probing) => {
+                    line.probing = None;
+                    if let Err(fault) = responded.unwrap_or_else(|error| Err(panicked(&error))) {
                         line.clear();
                         ended_by.get_or_insert(RunError::Fault(fault));
                     }
@@ -123,9 +132,22 @@ impl SideBySide<'_> {
         ended_by.map_or(Ok(()), |error| Err(work.unfinished(error)))
     }
 
+    /// Reacts to a fault that other objects may meet too. If it may also be the trouble of one object alone, a free
+    /// request shows whether the org still responds before the next object spends its attempts.
+    fn met(&self, fault: Fault, line: &mut Line, ended_by: &mut Option<RunError>) {
+        if !fault.may_be_the_orgs() {
+            line.clear();
+            ended_by.get_or_insert(RunError::Fault(fault));
+        } else if line.probing.is_none() && !line.is_empty() {
+            let client = Arc::clone(self.client);
+            line.probing = Some(tokio::spawn(async move { client.probe().await }));
+        }
+    }
+
     /// Asks for further descriptions in time.
     fn describe(&self, line: &mut Line) {
-        if line.describing.is_some() || line.undescribed.is_empty() || line.described.len() > MIN_DESCRIBED {
+        let is_busy = line.describing.is_some() || line.probing.is_some();
+        if is_busy || line.undescribed.is_empty() || line.described.len() > MIN_DESCRIBED {
             return;
         }
         let count = line.undescribed.len().min(composite::MAX_REQUESTS);
@@ -140,7 +162,7 @@ impl SideBySide<'_> {
 
     /// Asks for a slot if an object is ready for it.
     fn queue(&self, line: &mut Line) {
-        if line.described.is_empty() {
+        if line.described.is_empty() || line.probing.is_some() {
             line.taking = None;
         } else if line.taking.is_none() {
             let (slots, org) = (self.edges.slots.clone(), self.run.org.name.clone());
@@ -148,7 +170,7 @@ impl SideBySide<'_> {
         }
     }
 
-    /// Takes in a batch of descriptions. Gives a fault that every request would meet.
+    /// Takes in a batch of descriptions. Gives a fault that other objects may meet too.
     fn described(
         &self,
         described: Result<Vec<Described>, JoinError>,
@@ -158,22 +180,23 @@ impl SideBySide<'_> {
         // A panic leaves its objects without a description, and the set without its manifest.
         let described = match described {
             Ok(described) => described,
-            Err(error) => {
-                let what = format!("a bug in sfexport: {error}");
-                return Some(Fault::new(FaultKind::InvalidResponse, what));
-            }
+            Err(error) => return Some(panicked(&error)),
         };
+        let mut shared = None;
         for (chosen, described) in described {
             match described {
                 Ok(description) => line.described.push_back((chosen, description)),
                 Err(fault) if fault.is_about_the_org() => return Some(fault),
                 Err(fault) => {
+                    if fault.may_be_the_orgs() {
+                        shared = Some(fault.clone());
+                    }
                     let error = self.not_described(&chosen, fault);
                     blocking(|| self.run.failed(&chosen.name, error, self.edges, work));
                 }
             }
         }
-        None
+        shared
     }
 
     /// The failure of an object that the org lists and does not describe.
@@ -212,13 +235,12 @@ impl SideBySide<'_> {
         };
         let (edges, stop, name) = (Arc::clone(self.edges), stop.clone(), chosen.name.clone());
         let export = async move {
-            let _slot = slot;
             let outcome = carry_through(&mut run, &edges, &stop, None).await;
             let columns = outcome.columns.as_deref();
             let of_columns = |columns| files_of(&outcome.report, outcome.report.object.as_deref(), columns);
             let files = columns.map(of_columns).unwrap_or_default();
             let is_skipped = is_skipped(&run, &outcome.report, outcome.error.as_ref());
-            Ended { chosen, outcome, is_skipped, files }
+            Ended { chosen, outcome, is_skipped, files, slot }
         };
         let ended = match on_thread(export) {
             Ok(ended) => ended,
@@ -248,7 +270,7 @@ impl SideBySide<'_> {
         }
     }
 
-    /// Counts an export that has ended. Gives a fault that every request would meet.
+    /// Counts an export that has ended. Gives a fault that other objects may meet too.
     fn ended(
         &self,
         ended: Result<(Id, Result<Ended, RecvError>), JoinError>,
@@ -260,7 +282,7 @@ impl SideBySide<'_> {
             Err(error) => (error.id(), None),
         };
         let name = running.names.remove(&id)?;
-        let Some(Ended { chosen, outcome, is_skipped, files }) = ended else {
+        let Some(Ended { chosen, outcome, is_skipped, files, slot: _slot }) = ended else {
             let what = "a bug in sfexport: the export panicked; the log has more";
             let error = Failure::new(Exit::General, what).into();
             blocking(|| self.run.failed(&name, error, self.edges, work));
@@ -289,7 +311,9 @@ impl SideBySide<'_> {
                 work.ended(&report, files);
                 self.run.notice(&report, self.edges, work);
                 match error {
-                    Some(RunError::Fault(fault)) if fault.is_about_the_org() => Some(fault),
+                    Some(RunError::Fault(fault)) if fault.is_about_the_org() || fault.may_be_the_orgs() => {
+                        Some(fault)
+                    }
                     _ => None,
                 }
             }
@@ -299,7 +323,8 @@ impl SideBySide<'_> {
 
 impl Line {
     fn new(objects: Vec<Chosen>) -> Self {
-        Self { undescribed: objects.into(), described: VecDeque::new(), describing: None, taking: None }
+        let (undescribed, described) = (objects.into(), VecDeque::new());
+        Self { undescribed, described, describing: None, taking: None, probing: None }
     }
 
     fn is_empty(&self) -> bool {
@@ -313,6 +338,9 @@ impl Line {
         self.taking = None;
         if let Some(describing) = self.describing.take() {
             describing.abort();
+        }
+        if let Some(probing) = self.probing.take() {
+            probing.abort();
         }
     }
 }
@@ -338,6 +366,11 @@ fn on_thread<T: Send + 'static>(
         let _ = done.send(runtime.block_on(work));
     })?;
     Ok(ended)
+}
+
+/// The fault of a task that panicked.
+fn panicked(error: &JoinError) -> Fault {
+    Fault::new(FaultKind::InvalidResponse, format!("a bug in sfexport: {error}"))
 }
 
 /// What a future gives, if there is one; otherwise it never comes.
