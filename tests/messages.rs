@@ -101,6 +101,7 @@ fn mistakes_with_shards_and_orgs_read_well() {
         (&["--all", "--shard", "auto/2"], &[("SLURM_ARRAY_TASK_ID", "2")], 2),
         (&["--all", "--shard", "auto/2"], &[("SLURM_ARRAY_TASK_ID", "0"), ("CLOUD_RUN_TASK_INDEX", "1")], 2),
         (&["--all", "--shard-by", "job"], &[], 2),
+        (&["--all", "--once"], &[], 2),
         (&["--all", "--shard", "0/2", "--shard-by", "object"], &[], 2),
         (&["--shard", "0/2"], &[], 2),
     ] {
@@ -113,6 +114,15 @@ fn mistakes_with_shards_and_orgs_read_well() {
             outcome.stdout(),
             outcome.stderr
         );
+    }
+    for (arguments, status) in [
+        (&["jobs", "--shards", "8"][..], 0),
+        (&["jobs", "--shards", "0"], 2),
+        (&["jobs", "--shard-by", "job"], 2),
+    ] {
+        let outcome = at.run(arguments.iter().copied()).ended(status);
+        text +=
+            &format!("\n===== {} ({status})\n{}{}", arguments.join(" "), outcome.stdout(), outcome.stderr);
     }
     insta::assert_snapshot!("shards", steady(&at, &text));
 }

@@ -83,6 +83,46 @@ fn a_shard_exports_all_that_its_orgs_have() {
 }
 
 #[test]
+fn the_list_of_jobs_shows_their_shards() {
+    let at = fleet();
+    let orgs = at.org_table("orgs.emea") + "max_concurrent_runs = 2\n";
+    at.configure(
+        &[&orgs, &at.org_table("orgs.prod"), &at.org_table("orgs.uat")].map(String::as_str).concat(),
+    );
+    let shards = |arguments: &[&str]| -> Vec<(String, u64)> {
+        let lines = at.run([&["jobs", "--json"], arguments].concat()).ended(0).reports();
+        lines
+            .iter()
+            .map(|line| (line["job"].as_str().unwrap().to_owned(), line["shard"].as_u64().unwrap()))
+            .collect()
+    };
+    // By the table in docs/fleets.md.
+    let by_org = [("default", 1), ("emea", 6), ("prod", 6), ("uat", 3)];
+    let expected = |job| by_org.map(|(org, shard)| (format!("{job}_{org}"), shard));
+    assert_eq!(shards(&["--shards", "8"]), [expected("accounts"), expected("contacts")].concat());
+    let by_job = shards(&["--shards", "3", "--shard-by", "job"]);
+    for index in 0..3 {
+        let shard = format!("{index}/3");
+        let ended = at.run(["run", "--all", "--shard", &shard, "--shard-by", "job", "--json"]).ended(0);
+        let ran = ended.reports().iter().map(|report| report["job"].as_str().unwrap().to_owned()).collect();
+        let listed: BTreeSet<_> =
+            by_job.iter().filter(|(_, shard)| *shard == index).map(|(job, _)| job.clone()).collect();
+        assert_eq!(listed, ran, "{shard}");
+    }
+    let wide = at.run(["jobs", "--wide", "--shards", "8"]).ended(0);
+    let cells: Vec<Vec<&str>> =
+        wide.stdout().lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+    assert_eq!(cells[..2], [["JOB", "ORG", "SHARD"], ["accounts_default", "default", "1"]]);
+    let lines = at.run(["jobs", "--json"]).ended(0).reports();
+    assert_eq!(lines[0]["job"], "accounts_default");
+    assert_eq!(
+        (&lines[0]["output"], &lines[0]["max_concurrent_runs"], &lines[0]["shard"]),
+        (&json!("{org}/accounts.csv"), &Value::Null, &Value::Null)
+    );
+    assert_eq!((&lines[1]["job"], &lines[1]["max_concurrent_runs"]), (&json!("accounts_emea"), &json!(2)));
+}
+
+#[test]
 fn shards_by_job_divide_an_org() {
     let at = fleet();
     let mut exports = BTreeSet::new();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use clap::Args;
+use clap::{Args, value_parser};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -12,6 +12,7 @@ use crate::agenda::JobSnapshot;
 use crate::config::{self, Difference, Digests, Mistakes, Selection};
 use crate::daemon::LoadedConfig;
 use crate::error::{Exit, Failure};
+use crate::job::shard::{MAX_SHARDS, ShardBy};
 use crate::job::{ExportKey, Job};
 use crate::report::{RunReport, SetSummary};
 use crate::state::State;
@@ -24,6 +25,33 @@ pub(super) struct JobsArguments {
     /// Show everything, however long the lines: schedules, zones, UTC, whole error messages
     #[arg(long, conflicts_with = "json")]
     wide: bool,
+    /// Show which of N shards of `run --all --shard I/N` exports each job
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(MAX_SHARDS)))]
+    shards: Option<u32>,
+    /// The --shard-by of the runs [default: org]
+    #[arg(long, value_name = "org|job", hide_possible_values = true, value_parser = super::shard_by())]
+    shard_by: Option<ShardBy>,
+}
+
+/// How jobs are divided into shards.
+#[derive(Debug, Clone, Copy)]
+struct Shards {
+    count: u32,
+    by: ShardBy,
+}
+
+impl Shards {
+    fn of(arguments: &JobsArguments) -> Result<Option<Self>, Failure> {
+        match (arguments.shards, arguments.shard_by) {
+            (None, Some(_)) => Err(Failure::new(Exit::Usage, "--shard-by has no effect without --shards")
+                .hint("add --shards N, or leave out --shard-by")),
+            (count, by) => Ok(count.map(|count| Self { count, by: by.unwrap_or_default() })),
+        }
+    }
+
+    fn shard_of(self, job: &Job) -> u32 {
+        self.by.shard_of(&job.job_key(), self.count)
+    }
 }
 
 /// A job in the output of `--json`.
@@ -32,6 +60,12 @@ struct Line<'a> {
     job: &'a str,
     org: &'a str,
     enabled: bool,
+    /// As written, with its template fields.
+    output: &'a str,
+    /// The limit of the org, if it has one.
+    max_concurrent_runs: Option<usize>,
+    /// The number of its shard, with `--shards`.
+    shard: Option<u32>,
     schedule: Option<&'a str>,
     timezone: &'a str,
     /// In UTC. It is in the past if the run is due when the daemon starts.
@@ -53,6 +87,7 @@ struct BrokenLine<'a> {
 
 /// Shows every job.
 pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit, Failure> {
+    let shards = Shards::of(arguments)?;
     let mut config = config::load(&context.sources()?, &Selection::Readable)?;
     let broken = std::mem::take(&mut config.broken);
     for warning in &config.warnings {
@@ -74,24 +109,35 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
     let now = Timestamp::now();
     let snapshots = config.snapshots(marks, now);
     let several_orgs = config.orgs.len() > 1;
-    let mut rows = vec![match arguments.wide {
-        true => WIDE_HEADINGS.map(str::to_owned).to_vec(),
-        false => headings(several_orgs),
-    }];
+    let (mut headings, after_names) = match arguments.wide {
+        true => (WIDE_HEADINGS.map(str::to_owned).to_vec(), 2),
+        false => (headings(several_orgs), 1 + usize::from(several_orgs)),
+    };
+    if shards.is_some() {
+        headings.insert(after_names, "SHARD".to_owned());
+    }
+    let mut rows = vec![headings];
     let mut notes = Vec::new();
     // Both are sorted by name and org.
     for (job, snapshot) in config.jobs.values().zip(&snapshots) {
         let last = last.get(&job.job_key());
         if arguments.json {
             let loaded = changes.as_ref().map(|changes| changes.is_loaded(job.name.as_str()));
-            let line = serde_json::to_string(&line(job, snapshot, loaded, last));
+            let max_concurrent_runs = config.orgs.get(&job.org).and_then(|org| org.max_concurrent_runs);
+            let shard = shards.map(|shards| shards.shard_of(job));
+            let line = Line { max_concurrent_runs, shard, ..line(job, snapshot, loaded, last) };
+            let line = serde_json::to_string(&line);
             print::line(line.map_err(|error| Failure::new(Exit::General, error.to_string()))?);
         } else {
             notes.push(last.map(table::notes).filter(|_| !arguments.wide).unwrap_or_default());
-            rows.push(match arguments.wide {
+            let mut row = match arguments.wide {
                 true => wide_row(job, snapshot, last, now),
                 false => row(job, snapshot, last, now, several_orgs),
-            });
+            };
+            if let Some(shards) = shards {
+                row.insert(after_names, shards.shard_of(job).to_string());
+            }
+            rows.push(row);
         }
     }
     for (name, mistakes) in &broken {
@@ -192,6 +238,9 @@ fn line<'a>(
         job: job.name.as_str(),
         org: job.org.as_str(),
         enabled: job.enabled,
+        output: job.output.text(),
+        max_concurrent_runs: None,
+        shard: None,
         schedule: job.schedule.as_ref().map(|schedule| schedule.text()),
         timezone: zone_name(job),
         next: snapshot.next,
