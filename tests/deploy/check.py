@@ -20,23 +20,17 @@ import jinja2
 import kubernetes_validate
 import yaml
 
+import fleet
+from said import expect, told
+
 ROOT, BINARY = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 DEPLOY = ROOT / "docs" / "deploy"
 KUBERNETES = ("1.31", "1.37")
 # By docs/deploy.md and the README's table.
 NOT_RETRIED = {2, 65, 73, 77, 78}
-WORTH_A_RETRY = {69, 74, 75}
+WORTH_A_RETRY = {69, 70, 74, 75}
 # What a pod or a service has of the environment: nothing of this one.
 PATH = {"PATH": f"{BINARY.parent}:/usr/local/bin:/usr/bin:/bin"}
-
-
-def told(what):
-    print(f"ok  {what}", flush=True)
-
-
-def expect(holds, what):
-    if not holds:
-        sys.exit(f"tests/deploy: {what}")
 
 
 def run(*command, env=None, status=0, **more):
@@ -111,7 +105,7 @@ FREE = {"labels", "matchLabels", "selector", "data", "requests", "limits"}
 def schemas():
     files = manifests()
     # A patch holds only what it changes: it is validated within what it patches. The kustomization is read below.
-    patch = files.pop("at-the-scheduled-time.yaml")
+    files.pop("shards.yaml")
     files.pop("kustomization.yaml")
     misspelt = 0
     for documents in files.values():
@@ -133,7 +127,7 @@ def schemas():
                 else:
                     sys.exit(f"tests/deploy: a misspelt {path} passes")
     told(f"manifests: valid for Kubernetes {' and '.join(KUBERNETES)}; each of {misspelt} keys misspelt is refused")
-    return files, patch
+    return files
 
 
 def merged(node, patch):
@@ -173,16 +167,18 @@ def built(folder, kustomization):
 def kustomization(folder):
     text = (DEPLOY / "kubernetes" / "kustomization.yaml").read_text()
     shipped = yaml.safe_load(text)
-    # The other form, as its comment says: the daemon in place of the CronJob, and no patch.
+    # The other forms, as the file's comments say: several shards, and the daemon instead of the CronJob.
     expect("cronjob.yaml" in shipped["resources"], f"the kustomization's resources are {shipped['resources']}")
-    other = json.loads(json.dumps(shipped))
-    other["resources"][other["resources"].index("cronjob.yaml")] = "daemon.yaml"
-    del other["patches"]
-    listed = {*shipped["resources"], *other["resources"], *(patch["path"] for patch in shipped["patches"])}
+    uncommented = re.sub(r"(?m)^# (patches:|  - path:)", r"\1", text)
+    shards = yaml.safe_load(uncommented)
+    expect(shards == shipped | {"patches": [{"path": "shards.yaml"}]}, f"with its comments removed, it is {shards}")
+    daemon = json.loads(json.dumps(shipped))
+    daemon["resources"][daemon["resources"].index("cronjob.yaml")] = "daemon.yaml"
+    listed = {*shipped["resources"], *daemon["resources"], *(patch["path"] for patch in shards["patches"])}
     there = {file.name for file in (DEPLOY / "kubernetes").iterdir()} - {"kustomization.yaml"}
     expect(listed == there, f"the kustomization lists {sorted(listed)}, there are {sorted(there)}")
-    compared = 0
-    for name, form in (("run", shipped), ("daemon", other)):
+    compared, built_forms = 0, {}
+    for name, form in (("run", shipped), ("shards", shards), ("daemon", daemon)):
         here = folder / name
         shutil.copytree(DEPLOY / "kubernetes", here)
         (here / "kustomization.yaml").write_text(yaml.safe_dump(form))
@@ -191,6 +187,7 @@ def kustomization(folder):
             validate(resource)
         pods = [pod(one)[1]["image"] for one in resources.values() if "template" in str(one)]
         expect(pods == ["sfexport:latest"], f"images {pods}")
+        built_forms[name] = resources
         if shutil.which("kubectl"):
             said = by_identity(yaml.safe_load_all(run("kubectl", "kustomize", str(here))))
             expect(said == resources, f"kubectl kustomize makes of it:\n{yaml.safe_dump_all(said.values())}")
@@ -198,7 +195,8 @@ def kustomization(folder):
     if not compared:
         expect(not os.environ.get("CI"), "kubectl is not installed")
         told("SKIPPED: kubectl is not installed, the kustomization was built by this test alone")
-    told(f"kustomization: both forms built and valid; {compared} of them compared with kubectl's")
+    told(f"kustomization: three forms built and valid; {compared} of them compared with kubectl's")
+    return built_forms["shards"]
 
 
 def network_policies(files):
@@ -273,37 +271,32 @@ class Volumes:
         return re.sub(rf"(?<![\w/])({pattern})(?![\w])", lambda found: str(self.paths[found[1]]), text)
 
 
-def cron_job(files, patch, org, folder):
+def cron_job(files, sharded, org, folder):
     resource = of_kind(files, "CronJob")
+    sharded = next(one for (kind, _), one in sharded.items() if kind == "CronJob")
+    for form in (resource, sharded):
+        spec = form["spec"]["jobTemplate"]["spec"]
+        shards = next(int(one["value"]) for one in pod(form)[1]["env"] if one["name"] == "SHARDS")
+        expect(spec["completions"] == spec["parallelism"] == shards, f"{spec['completions']} indexes for {shards} shards")
     spec, container = pod(resource)
     rules = resource["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
-    (fails,) = (rule["onExitCodes"]["values"] for rule in rules if rule["action"] == "FailJob")
-    expect(set(fails) == NOT_RETRIED | {1}, f"podFailurePolicy fails the Job on {fails}")
+    (fails,) = (rule["onExitCodes"]["values"] for rule in rules if rule["action"] == "FailIndex")
+    expect(set(fails) == NOT_RETRIED | {1}, f"podFailurePolicy fails the index on {fails}")
     expect(not set(fails) & WORTH_A_RETRY and spec["restartPolicy"] == "Never", "what is tried again")
 
     volumes = Volumes(folder / "cronjob", files, spec, container, org)
-    inside = {"env": volumes.env, "cwd": volumes.paths["/etc/sfexport"]}
-    run(str(BINARY), *container["args"], **inside)
+    # Half past eleven at night in UTC is the next day in Berlin.
+    night = datetime.datetime.now(datetime.timezone.utc).replace(hour=23, minute=30) - datetime.timedelta(days=1)
+    name = f"{resource['metadata']['name']}-{int(night.timestamp()) // 60}"
+    inside = volumes.env | {"JOB_NAME": name, "JOB_UID": "cronjob", "JOB_COMPLETION_INDEX": "0"}
+    command = [*container["command"], *map(volumes.here, container["args"])]
+    run(*command, env=inside, cwd=volumes.paths["/etc/sfexport"])
     (export,) = volumes.paths["/exports"].glob("accounts/*.csv")
-    expect(len(records(export)) > 2900, f"{export} has {len(records(export))} records")
-    told(f"CronJob: {' '.join(container['args'])}: {len(records(export))} records by its own configuration, key of mode 0440")
-
-    (patched,) = (resource["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] for resource in patch)
-    (patched,) = patched
-    expect(patched["name"] == container["name"], "the patch's container")
-    export.unlink()
-    # 2026-11-22 03:15 UTC, by Python.
-    minutes = int(datetime.datetime(2026, 11, 22, 3, 15, tzinfo=datetime.timezone.utc).timestamp()) // 60
-    inside["env"] |= {"JOB_NAME": f"sfexport-{minutes}"}
-    run(*patched["command"], *patched["args"], **inside)
-    export = volumes.paths["/exports"] / "accounts" / "2026-11-22.csv"
-    expect(export.exists(), f"no {export}")
-    inside["env"] |= {"JOB_NAME": "sfexport-now"}
-    run(*patched["command"], *patched["args"], **inside)
-    today = datetime.datetime.now(datetime.timezone.utc).year
-    dates = sorted(path.stem for path in volumes.paths["/exports"].glob("accounts/*.csv"))
-    expect(dates[-1].startswith(str(today)) and all(d > "2026" for d in dates), f"dates {dates}")
-    told(f"CronJob with --at: Job sfexport-{minutes} exports for 2026-11-22; one made by hand for now")
+    date = f"{night + datetime.timedelta(days=1):%Y-%m-%d}"
+    expect(export.stem == date and len(records(export)) > 2900, f"{export} has {len(records(export))} records")
+    told(f"CronJob: Job {name}: {len(records(export))} records for {date} in Berlin by its own configuration, key of mode 0440")
+    several = Volumes(folder / "fleet", files, *pod(sharded), org)
+    fleet.play(sharded, several, org, PATH)
 
 
 def deployment(files, org, folder):
@@ -520,14 +513,14 @@ def main():
         (folder / "bin").mkdir()
         (folder / "bin" / "sfexport").symlink_to(BINARY)
         PATH["PATH"] = f"{folder}/bin:/usr/local/bin:/usr/bin:/bin"
-        files, patch = schemas()
-        kustomization(folder / "kustomize")
+        files = schemas()
+        sharded = kustomization(folder / "kustomize")
         network_policies(files)
         memory(files)
         systemd(folder)
         org = Org(folder / "org")
         try:
-            cron_job(files, patch, org, folder)
+            cron_job(files, sharded, org, folder)
             deployment(files, org, folder)
             cron(org, folder)
             airflow(org, folder)
