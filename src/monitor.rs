@@ -66,8 +66,8 @@ pub enum Event<'e> {
     },
     /// An object of a set is left out, because the org refuses to export it.
     ObjectSkipped {
-        /// The job's name.
-        job: &'e str,
+        /// The job and its org.
+        job: &'e ExportKey,
         /// The object's name.
         object: &'e str,
         /// The org's words.

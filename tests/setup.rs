@@ -590,7 +590,10 @@ fn completions_and_manual_pages_have_every_command() {
     for page in ["sfexport.1", "sfexport-run.1", "sfexport-check.1", "sfexport.toml.5", "sfexport-job.5"] {
         assert!(pages.contains(&page.to_owned()), "{pages:?}");
     }
-    assert!(deployment.run(["man", "check"]).ended(0).stdout().contains("offline"));
+    let page = deployment.run(["man", "check"]).ended(0).stdout().to_owned();
+    assert!(page.contains("offline"));
+    let about = page.split(" \\- ").nth(1).unwrap().lines().next().unwrap();
+    assert_eq!(page.matches(about).count(), 1, "the description is not repeated: {page}");
     deployment.run(["man", "chekc"]).ended(2);
     deployment.run(["keygem"]).ended(2).says(&["keygen"]);
     deployment.run(["check", "acounts"]).ended(78);

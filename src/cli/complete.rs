@@ -14,7 +14,9 @@ use crate::state::State;
 pub(super) fn jobs() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let jobs = configuration().map(|config| config.jobs).unwrap_or_default();
-        jobs.iter().map(|job| CompletionCandidate::new(job.name.as_str())).collect()
+        // A job that exports from several orgs is there once for each.
+        let names: BTreeSet<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+        names.into_iter().map(CompletionCandidate::new).collect()
     })
 }
 

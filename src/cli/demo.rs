@@ -144,7 +144,7 @@ async fn run_jobs(directory: &Directory, context: &Context) -> Result<Exit, Fail
     let batch = Batch { jobs, at: None, extent: Extent::Whole, object: None, once: None };
     let edges = context.edges(&config.settings, Some(state));
     batch::run(batch, &config, &edges, &context.stop, |report| {
-        statuses.push(shown_failure(&report, Some(&report.job), context.common.log_format));
+        statuses.push(shown_failure(&report, Some(&report), context.common.log_format));
         reports.push(report);
     })
     .await?;

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use super::{Context, complete, human, print, table};
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
+use crate::org::OrgName;
 use crate::report::RunReport;
 use crate::soql::generate::matches;
 use crate::state::{State, StateError};
@@ -18,6 +19,9 @@ pub(super) struct HistoryArguments {
     /// Only the runs of this job; it may be gone from the configuration
     #[arg(value_name = "JOB", add = complete::jobs())]
     job: Option<String>,
+    /// Only the runs in this org; it may be gone from the configuration; can be repeated
+    #[arg(long = "org", value_name = "NAME", add = complete::orgs())]
+    orgs: Vec<String>,
     /// The exports of these objects of sets instead of runs: a name or a pattern, such as '*__c'
     #[arg(long, value_name = "OBJECT", add = complete::objects())]
     object: Option<String>,
@@ -36,15 +40,13 @@ pub(super) struct HistoryArguments {
 pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result<Exit, Failure> {
     let sources = context.sources()?;
     // Only the names and time zones of the jobs are needed, so mistakes in jobs do not matter.
-    let (settings, zones, jobs_are_known) = match config::load(&sources, &Selection::All) {
-        Ok(config) => {
-            let zones = config.jobs.iter().map(|job| (job.name.as_str().to_owned(), job.timezone.clone()));
-            let zones: HashMap<_, _> = zones.collect();
-            (config.settings, zones, true)
-        }
-        Err(_) => (config::load(&sources, &Selection::NoJobs)?.settings, HashMap::new(), false),
+    let (config, jobs_are_known) = match config::load(&sources, &Selection::All) {
+        Ok(config) => (config, true),
+        Err(_) => (config::load(&sources, &Selection::NoJobs)?, false),
     };
-    let directory = &settings.state_dir;
+    let zones = config.jobs.iter().map(|job| (job.name.as_str().to_owned(), job.timezone.clone()));
+    let zones: HashMap<_, _> = zones.collect();
+    let directory = &config.settings.state_dir;
     if matches!(directory.try_exists(), Ok(false)) {
         let what = format!("there is no state directory {}", directory.display());
         if context.common.state_dir.is_some() {
@@ -60,9 +62,15 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
     }
     let state = State::at(directory)?;
     if let Some(job) = arguments.job.as_deref().filter(|job| jobs_are_known && !zones.contains_key(*job)) {
-        known(job, &state, zones.keys().map(String::as_str))?;
+        known(Named::Job, job, &state, zones.keys().map(String::as_str))?;
     }
-    let is_of_job = |report: &RunReport| arguments.job.as_ref().is_none_or(|job| report.job == *job);
+    for org in arguments.orgs.iter().filter(|org| !config.orgs.keys().any(|known| known.as_str() == *org)) {
+        known(Named::Org, org, &state, config.orgs.keys().map(OrgName::as_str))?;
+    }
+    let is_of_job = |report: &RunReport| {
+        arguments.job.as_ref().is_none_or(|job| report.job == *job)
+            && (arguments.orgs.is_empty() || arguments.orgs.contains(&report.org))
+    };
     let is_asked_for = |report: &RunReport| match (&arguments.object, &report.object) {
         (None, None) => true,
         (Some(pattern), Some(object)) => matches(pattern, object),
@@ -87,37 +95,65 @@ pub(super) fn history(arguments: &HistoryArguments, context: &Context) -> Result
         });
         return Ok(Exit::Success);
     }
-    show(&reports, &zones, arguments.wide);
+    let has_several_orgs = config.orgs.len() > 1 || reports.iter().any(|report| report.org != reports[0].org);
+    show(&reports, &zones, arguments.wide, has_several_orgs);
     Ok(Exit::Success)
 }
 
-/// Checks that the history has a job that is not in the configuration.
-fn known<'a>(job: &str, state: &State, configured: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+/// What a name on the command line is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Job,
+    Org,
+}
+
+/// Checks that the history has a job or an org that is not in the configuration.
+fn known<'a>(
+    kind: Named,
+    name: &str,
+    state: &State,
+    configured: impl Iterator<Item = &'a str>,
+) -> Result<(), Failure> {
     let mut names: BTreeSet<String> = configured.map(str::to_owned).collect();
     for report in state.history()? {
         let report = report?;
-        if report.job == job {
+        let known = if kind == Named::Job { report.job } else { report.org };
+        if known == name {
             return Ok(());
         }
-        names.insert(report.job);
+        names.insert(known);
     }
-    let near = config::did_you_mean(job, names.iter().map(String::as_str));
-    let what = format!("neither the configuration nor the history has a job {job:?}");
-    let hint = near.unwrap_or_else(|| "run `sfexport jobs` to list the jobs".to_owned());
+    let near = config::did_you_mean(name, names.iter().map(String::as_str));
+    let (kind, listed) = match kind {
+        Named::Job => ("a job", "jobs"),
+        Named::Org => ("an org", "jobs with their orgs"),
+    };
+    let what = format!("neither the configuration nor the history has {kind} {name:?}");
+    let hint = near.unwrap_or_else(|| format!("run `sfexport jobs` to list the {listed}"));
     Err(Failure::new(Exit::Configuration, what).hint(hint))
 }
 
-/// Shows runs as a table in 80 columns, if the jobs' names allow it. The error and the hint of a failed run are on the
-/// lines below. All times are in the local zone, so they are in order.
-fn show(reports: &[RunReport], zones: &HashMap<String, TimeZone>, wide: bool) {
-    let mut rows = vec![match wide {
-        true => WIDE_HEADINGS.map(str::to_owned).to_vec(),
-        false => HEADINGS.map(str::to_owned).to_vec(),
-    }];
+/// Shows runs as a table in 80 columns, if the names of jobs and orgs allow it. The error and the hint of a failed run are
+/// on the lines below. All times are in the local zone, so they are in order.
+fn show(reports: &[RunReport], zones: &HashMap<String, TimeZone>, wide: bool, has_several_orgs: bool) {
+    let (mut headings, after_job) = match wide {
+        true => (WIDE_HEADINGS.map(str::to_owned).to_vec(), 3),
+        false => (HEADINGS.map(str::to_owned).to_vec(), 2),
+    };
+    if has_several_orgs {
+        headings.insert(after_job, "ORG".to_owned());
+    }
+    let mut rows = vec![headings];
     let local = TimeZone::system();
-    rows.extend(reports.iter().map(|report| match wide {
-        true => wide_row(report, zones.get(&report.job)),
-        false => row(report, &local),
+    rows.extend(reports.iter().map(|report| {
+        let mut row = match wide {
+            true => wide_row(report, zones.get(&report.job)),
+            false => row(report, &local),
+        };
+        if has_several_orgs {
+            row.insert(after_job, report.org.clone());
+        }
+        row
     }));
     let notes = reports.iter().map(|report| if wide { Vec::new() } else { table::notes(report) });
     table::print(&rows, std::iter::once(Vec::new()).chain(notes), table::width(wide));

@@ -110,7 +110,10 @@ fn of_command(command: &Command) -> String {
     let _ = man.render_title(&mut text);
     let _ = man.render_name_section(&mut text);
     let _ = man.render_synopsis_section(&mut text);
-    let _ = man.render_description_section(&mut text);
+    // The name section already has the short description.
+    if command.get_long_about().is_some() {
+        let _ = man.render_description_section(&mut text);
+    }
     let _ = man.render_options_section(&mut text);
     if is_whole {
         let _ = man.render_subcommands_section(&mut text);

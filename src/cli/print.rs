@@ -24,6 +24,28 @@ pub(super) fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
+/// Whether the org is part of a run's name.
+static NAMES_ORGS: AtomicBool = AtomicBool::new(false);
+
+/// Sets whether to name the orgs of runs, because there are several.
+pub(super) fn set_names_orgs(names_orgs: bool) {
+    NAMES_ORGS.store(names_orgs, Ordering::Relaxed);
+}
+
+/// What a run is called: its job and, if there are several, its org.
+pub(super) fn job_name(job: &str, org: &str) -> String {
+    if NAMES_ORGS.load(Ordering::Relaxed) { format!("{job} ({org})") } else { job.to_owned() }
+}
+
+/// The same for the run of a report, with the object of a set.
+pub(super) fn run_name(report: &RunReport) -> String {
+    let name = job_name(&report.job, &report.org);
+    match &report.object {
+        Some(object) => format!("{name}: {object}"),
+        None => name,
+    }
+}
+
 /// The first error from printing a result, if there was one.
 static LOST: OnceLock<String> = OnceLock::new();
 
@@ -68,16 +90,24 @@ pub(super) fn json_line(answer: &impl Serialize) {
     }
 }
 
-/// Prints a failure; `of` is the job that failed. If the log is in JSON, the failure is an event in the log, so standard
+/// Prints a failure; `of` is the run that failed. If the log is in JSON, the failure is an event in the log, so standard
 /// error contains only JSON.
-pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
+pub(super) fn failure(form: Form, of: Option<&RunReport>, failure: &Failure) {
     let Failure { what, hint, exit, .. } = failure;
     if form == Form::Json && tracing::dispatcher::has_been_set() {
-        tracing::error!(job = of.map(display), hint = hint.as_deref(), exit_status = exit.code(), "{what}");
+        tracing::error!(
+            job = of.map(|run| display(&run.job)),
+            org = of.map(|run| display(&run.org)),
+            object = of.and_then(|run| run.object.as_deref()),
+            run_id = of.map(|run| display(&run.run_id)),
+            hint = hint.as_deref(),
+            exit_status = exit.code(),
+            "{what}"
+        );
         return;
     }
     let colours = colours_of(&io::stderr());
-    let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
+    let of = of.map(|run| format!("{}: ", run_name(run))).unwrap_or_default();
     let mut text = format!("{} {of}{}\n", coloured("error:", Colour::Red, colours), plain_lines(what));
     if let Some(hint) = hint {
         text += &format!("  {} {}\n", coloured("hint:", Colour::Green, colours), plain_lines(hint));
@@ -85,16 +115,22 @@ pub(super) fn failure(form: Form, of: Option<&str>, failure: &Failure) {
     stderr::say(text.as_bytes());
 }
 
-/// Prints a warning.
-pub(super) fn warning(form: Form, of: Option<&str>, text: &str) {
+/// Prints a warning; `of` is the run that it is about.
+pub(super) fn warning(form: Form, of: Option<&RunReport>, text: &str) {
     if is_quiet() {
         return;
     }
     if form == Form::Json {
-        tracing::warn!(job = of.map(display), "{text}");
+        tracing::warn!(
+            job = of.map(|run| display(&run.job)),
+            org = of.map(|run| display(&run.org)),
+            object = of.and_then(|run| run.object.as_deref()),
+            run_id = of.map(|run| display(&run.run_id)),
+            "{text}"
+        );
         return;
     }
-    let of = of.map(|job| format!("{job}: ")).unwrap_or_default();
+    let of = of.map(|run| format!("{}: ", run_name(run))).unwrap_or_default();
     let label = coloured("warning:", Colour::Yellow, colours_of(&io::stderr()));
     stderr::say(format!("{label} {of}{}\n", plain_lines(text)).as_bytes());
 }

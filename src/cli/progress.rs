@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::human;
+use super::{human, print};
 use crate::monitor::{Event, Monitor};
 use crate::report::RunId;
 
@@ -48,7 +48,8 @@ impl Monitor for Bars {
         let mut bars = self.of_runs.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Began { job } => {
-                let bar = self.drawn.add(ProgressBar::no_length().with_prefix(job.job().to_string()));
+                let name = print::job_name(job.job().as_str(), job.org().as_str());
+                let bar = self.drawn.add(ProgressBar::no_length().with_prefix(name));
                 bar.set_style(style("{prefix}  {msg}"));
                 bar.set_message("logging in");
                 bars.insert(run.clone(), bar);

@@ -1,5 +1,6 @@
 //! `sfexport run` runs jobs now.
 
+use std::borrow::Cow;
 use std::env;
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -150,6 +151,7 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
             remark(context.common.log_format, &format!("shard {shard} has nothing to export"));
         }
     }
+    print::set_names_orgs(jobs.iter().any(|job| Some(&job.org) != jobs.first().map(|first| &first.org)));
     let state = State::open(&config.settings.state_dir)?;
     let once = occurrence.map(|at| Arc::new(Once::new(state.clone(), at, arguments.object.clone())));
     let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };
@@ -334,36 +336,43 @@ impl Monitor for ObjectLines {
     fn notice(&self, _run: &RunId, event: &Event<'_>) {
         match event {
             Event::ObjectEnded { report } => {
-                shown_failure(report, Some(&name(report)), self.form);
+                shown_failure(report, Some(report), self.form);
                 if self.is_json {
                     print::report(report);
                 }
             }
             Event::ObjectSkipped { job, object, reason } => {
-                print::note(self.form, &format!("{job}: {object} skipped: {reason}"));
+                let name = print::job_name(job.job().as_str(), job.org().as_str());
+                print::note(self.form, &format!("{name}: {object} skipped: {reason}"));
             }
             _ => {}
         }
     }
 }
 
-/// What a run is called: its job, and the object of a set.
-fn name(report: &RunReport) -> String {
-    match &report.object {
-        Some(object) => format!("{}: {object}", report.job),
-        None => report.job.clone(),
-    }
-}
-
 /// Prints the result of a run, and returns its status.
 fn show(report: &RunReport, arguments: &RunArguments, form: Form) -> Exit {
-    let exit = shown_failure(report, Some(&name(report)), form);
+    let exit = match form {
+        Form::Text if !arguments.dry_run => shown_failure(&without_repetition(report), Some(report), form),
+        _ => shown_failure(report, Some(report), form),
+    };
     if arguments.json {
         print::report(report);
     } else if exit == Exit::Success && !print::is_quiet() {
         print::line(success(report, arguments.dry_run));
     }
     exit
+}
+
+/// The report of a set without the failure of its only failed object: [`ObjectLines`] has printed it just before.
+fn without_repetition(report: &RunReport) -> Cow<'_, RunReport> {
+    match report.set.as_ref().map(|set| set.failed.as_slice()) {
+        Some([object]) if object.exit_status == report.exit_status => {
+            let error = Some(format!("1 object failed: {}", object.object));
+            Cow::Owned(RunReport { error, hint: None, ..report.clone() })
+        }
+        _ => Cow::Borrowed(report),
+    }
 }
 
 /// The line of a successful run, for people on a terminal, otherwise for scripts.
@@ -378,7 +387,7 @@ fn success(report: &RunReport, dry_run: bool) -> String {
     if !io::stdout().is_terminal() {
         return format!("{}\t{}\t{path}", report.job, records());
     }
-    let name = name(report);
+    let name = print::run_name(report);
     let done = print::coloured("✓", Colour::Green, print::colours_of(&io::stdout()));
     let path = human::path(path);
     if is_skipped {
@@ -421,7 +430,7 @@ fn objects(set: &SetSummary) -> String {
 }
 
 /// Prints a run's failure and warnings, and returns its status.
-pub(super) fn shown_failure(report: &RunReport, of: Option<&str>, form: Form) -> Exit {
+pub(super) fn shown_failure(report: &RunReport, of: Option<&RunReport>, form: Form) -> Exit {
     for warning in &report.warnings {
         print::warning(form, of, warning);
     }

@@ -27,7 +27,7 @@ use crate::job::output_path::{Fields, collision};
 use crate::job::{Inclusion, Job, ObjectName, ObjectSet, Selection};
 use crate::key;
 use crate::monitor::Event;
-use crate::org::Org;
+use crate::org::{Org, OrgName};
 use crate::output::Output;
 use crate::report::{FailedObject, RunId, RunReport, SetSummary, SkippedObject};
 use crate::salesforce::describe::ObjectSummary;
@@ -408,8 +408,12 @@ impl SetRun {
             ([_], Some(hint)) => failure.hint(hint),
             ([_], None) => failure,
             _ => failure.hint(format!(
-                "look up each object's error with `sfexport history {} --limit 0`",
-                self.job.name
+                "look up each object's error with `sfexport history {}{} --object '*' --limit 0`",
+                self.job.name,
+                match self.job.org.as_str() {
+                    OrgName::DEFAULT => String::new(),
+                    org => format!(" --org {org}"),
+                }
             )),
         }
     }

@@ -293,8 +293,10 @@ impl SideBySide<'_> {
             Some(RunError::Fault(fault)) if is_skipped => {
                 let reason = reason(&fault);
                 work.count(&report);
-                let (job, object) = (self.run.job.name.as_str(), chosen.name.as_str());
-                tracing::info!(%job, object, run_id = %self.run.id, reason, "object skipped");
+                let (job, object) = (&self.run.job.job_key(), chosen.name.as_str());
+                tracing::info!(
+                    job = %job.job(), org = %job.org(), object, run_id = %self.run.id, reason, "object skipped"
+                );
                 self.edges
                     .monitor
                     .notice(&self.run.id, &Event::ObjectSkipped { job, object, reason: &reason });

@@ -1,0 +1,135 @@
+//! Runs in several orgs as people see them: the lines of `run`, `history`, and the metrics file.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod support;
+
+use jiff::SignedDuration;
+use serde_json::Value;
+use sfexport::report::{RunId, RunReport, RunStatus};
+use sfexport::state::State;
+use support::Deployment;
+use support::daemon::ago;
+
+/// A deployment with the orgs `default` and `emea`, which are one embedded org, and a job in each.
+fn two_orgs() -> Deployment {
+    let at = Deployment::new(20);
+    at.configure(&at.org_table("orgs.emea"));
+    at.job("accounts", "SELECT Id FROM Account", "{org}/accounts.csv", "");
+    at.job("contacts", "SELECT Nonsense__c FROM Contact", "{org}/contacts.csv", "org = \"emea\"");
+    at
+}
+
+/// Writes a history of the job `accounts`: a run in each of these orgs, the oldest first.
+fn past(at: &Deployment, orgs: &[&str]) {
+    let state = State::open(&at.path("state")).unwrap();
+    for (hours, org) in (1..=orgs.len()).rev().zip(orgs) {
+        let started = ago(hours as i64);
+        let mut report = RunReport::begun("accounts", org, RunId::new(started, hours as u64), started);
+        report.ended = started + SignedDuration::from_secs(90);
+        (report.status, report.exit_status, report.records) = (RunStatus::Ok, 0, 20);
+        state.append(&report).unwrap();
+    }
+}
+
+#[test]
+fn lines_of_runs_name_the_org_if_there_are_several() {
+    let at = two_orgs();
+    let outcome = at.run(["run", "--all"]).ended(65);
+    assert!(outcome.stderr.contains("error: contacts (emea): the org refused"), "{}", outcome.stderr);
+    let outcome = at.run(["run", "contacts"]).ended(65);
+    assert!(outcome.stderr.contains("error: contacts: the org refused"), "{}", outcome.stderr);
+    let Some(outcome) = at.on_terminal(&["run", "--all"], "", &[]) else { return };
+    let screen = outcome.ended(65).stdout().to_owned();
+    for shown in ["accounts (default)  ", "contacts (emea)  logging in", " accounts (default): 19 records"] {
+        assert!(screen.contains(shown), "{shown} is not in:\n{screen:?}");
+    }
+}
+
+#[test]
+fn a_failure_in_a_json_log_has_its_run_in_fields() {
+    let at = two_orgs();
+    at.write(
+        "jobs/backup.toml",
+        "objects = [\"Account\", \"Acount\"]\noutput = \"{job}/{object}.csv\"\norg = \"emea\"",
+    );
+    let outcome = at.run(["run", "backup", "--log-format", "json"]).ended(65);
+    let lines = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let errors: Vec<_> = lines.filter(|line| line["level"] == "ERROR").collect();
+    let named = |line: &Value| ["job", "org", "object"].map(|key| line[key].as_str().map(str::to_owned));
+    let expected =
+        |object: Option<&str>| [Some("backup"), Some("emea"), object].map(|name| name.map(str::to_owned));
+    assert_eq!(errors.iter().map(named).collect::<Vec<_>>(), [expected(Some("Acount")), expected(None)]);
+    let ids: Vec<_> = errors.iter().map(|line| line["run_id"].as_str().unwrap().len()).collect();
+    assert_eq!(ids, [RunId::LEN; 2]);
+}
+
+#[test]
+fn the_only_failure_of_a_set_is_printed_once() {
+    let at = Deployment::new(20);
+    at.write("jobs/backup.toml", "objects = [\"Account\", \"Acount\"]\noutput = \"{job}/{object}.csv\"");
+    let outcome = at.run(["run", "backup"]).ended(65);
+    let said = &outcome.stderr;
+    let errors: Vec<_> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 2, "{said}");
+    assert!(errors[0].starts_with("error: backup: Acount: the org has no object \"Acount\""), "{said}");
+    assert_eq!(errors[1], "error: backup: 1 object failed: Acount");
+    assert_eq!(said.matches("hint:").count(), 1, "{said}");
+    // A dry run shows no single objects.
+    let said = at.run(["run", "backup", "--dry-run"]).ended(65).stderr;
+    assert!(
+        said.contains("error: backup: the org has no object \"Acount\"") && said.contains("hint:"),
+        "{said}"
+    );
+}
+
+#[test]
+fn history_has_a_column_for_orgs_if_there_are_several() {
+    let at = Deployment::new(20);
+    past(&at, &["default"]);
+    let heading = |at: &Deployment| {
+        let said = at.run(["history"]).ended(0).stdout().to_owned();
+        said.lines().next().unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(heading(&at), ["ENDED", "JOB", "RESULT", "RECORDS", "SIZE", "TOOK"]);
+    past(&at, &["emea"]);
+    assert_eq!(heading(&at), ["ENDED", "JOB", "ORG", "RESULT", "RECORDS", "SIZE", "TOOK"]);
+    let said = at.run(["history", "--wide"]).ended(0).stdout().to_owned();
+    let rows: Vec<Vec<_>> =
+        said.lines().map(|line| line.split("  ").filter(|cell| !cell.is_empty()).collect()).collect();
+    let columns = rows.iter().map(|row| (row[2].trim(), row[3].trim())).collect::<Vec<_>>();
+    assert_eq!(columns, [("JOB", "ORG"), ("accounts", "emea"), ("accounts", "default")]);
+}
+
+#[test]
+fn history_shows_the_runs_of_one_org() {
+    let at = two_orgs();
+    past(&at, &["default", "emea", "gone", "emea"]);
+    let orgs = |arguments: &[&str]| {
+        let said =
+            at.run(["history", "--json"].iter().chain(arguments).copied()).ended(0).stdout().to_owned();
+        let org =
+            |line: &str| serde_json::from_str::<Value>(line).unwrap()["org"].as_str().unwrap().to_owned();
+        said.lines().map(org).collect::<Vec<_>>()
+    };
+    assert_eq!(orgs(&["accounts", "--org", "emea"]), ["emea", "emea"]);
+    assert_eq!(orgs(&["--org", "gone", "--org", "default"]), ["gone", "default"]);
+    assert_eq!(orgs(&["contacts", "--org", "emea"]), [""; 0]);
+    at.run(["history", "--org", "emae"]).ended(78).says(&["has an org \"emae\"", "did you mean \"emea\"?"]);
+}
+
+#[test]
+fn the_metrics_file_has_a_series_for_each_org() {
+    let at = two_orgs();
+    at.run(["run", "--all", "--metrics-file", "runs.prom"]).ended(65);
+    let metrics = at.text("runs.prom");
+    for sample in [
+        "sfexport_last_run_exit_status{job=\"accounts\",org=\"default\"} 0\n",
+        "sfexport_last_run_exit_status{job=\"contacts\",org=\"emea\"} 65\n",
+        "sfexport_logins_total{org=\"default\"} 1\n",
+        "sfexport_logins_total{org=\"emea\"} 1\n",
+    ] {
+        assert!(metrics.contains(sample), "{sample} is not in:\n{metrics}");
+    }
+}
