@@ -45,6 +45,15 @@ impl OrgName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The header of the org's table in the configuration: `[org]` or `[orgs.NAME]`.
+    #[must_use]
+    pub fn table(&self) -> String {
+        match self.as_str() {
+            Self::DEFAULT => "[org]".to_owned(),
+            name => format!("[orgs.{name}]"),
+        }
+    }
 }
 
 impl fmt::Display for OrgName {

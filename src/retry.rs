@@ -136,6 +136,7 @@ mod tests {
             K::LocatorExpired,
             K::Limit,
             K::LoginRefused,
+            K::AnotherOrg,
             K::QueryRefused,
             K::QueryTooLong,
             K::Configuration,

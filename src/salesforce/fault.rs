@@ -47,6 +47,8 @@ pub enum FaultKind {
     Limit,
     /// The token endpoint, or a proxy on the way, refused the login.
     LoginRefused,
+    /// The login reached another org than the configuration names.
+    AnotherOrg,
     /// The org refused the query.
     QueryRefused,
     /// The query is too long for a URL.
@@ -142,6 +144,7 @@ impl Fault {
             FaultKind::SessionExpired
             | FaultKind::SessionRejected
             | FaultKind::LoginRefused
+            | FaultKind::AnotherOrg
             | FaultKind::Limit => true,
             FaultKind::Configuration => self.code != Some(ErrorCode::NotFound),
             _ => false,
@@ -187,7 +190,10 @@ impl Fault {
             | FaultKind::LocatorExpired
             | FaultKind::InvalidResponse
             | FaultKind::Miscount => Exit::Incomplete,
-            FaultKind::SessionExpired | FaultKind::SessionRejected | FaultKind::LoginRefused => Exit::Login,
+            FaultKind::SessionExpired
+            | FaultKind::SessionRejected
+            | FaultKind::LoginRefused
+            | FaultKind::AnotherOrg => Exit::Login,
             FaultKind::QueryTimeout | FaultKind::QueryRefused | FaultKind::QueryTooLong => Exit::Query,
             FaultKind::Limit => Exit::TryLater,
             FaultKind::Configuration => Exit::Configuration,

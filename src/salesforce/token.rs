@@ -8,8 +8,9 @@ use url::Url;
 use super::advice::{self, Refusal};
 use super::call::{Call, Payload};
 use super::fault::{self, Fault, FaultKind, words};
+use super::identity;
 use super::response::Head;
-use crate::org::Org;
+use crate::org::{Org, OrgId};
 
 /// The path of the token endpoint on every login host.
 pub const PATH: &str = "/services/oauth2/token";
@@ -83,8 +84,8 @@ struct Sent {
 /// and `error_description` says what to change.
 ///
 /// # Errors
-/// If the login was refused, if the response is not the token endpoint's, or if the `instance_url` is a host that
-/// the token must not go to.
+/// If the login was refused, if the response is not the token endpoint's, if the `instance_url` is a host that the
+/// token must not go to, or if the org is not known to be the one that [`Org::org_id`] names.
 pub fn read(head: &Head, body: &[u8], org: &Org) -> Result<Session, LoginError> {
     // No error text: it could hold a piece of the token.
     let sent: Option<Sent> = serde_json::from_slice(body).ok();
@@ -117,7 +118,42 @@ fn granted(sent: Sent, org: &Org) -> Result<Session, Fault> {
         return Err(Fault::new(FaultKind::LoginRefused, what)
             .hint("if this host is your org's, add it to instance_hosts; nothing was sent to it"));
     }
+    if let Some(expected) = &org.org_id {
+        verify(expected, sent.id.as_deref(), &access_token, org)?;
+    }
     Ok(Session { access_token, instance_url, identity_url: sent.id, scopes: sent.scope })
+}
+
+/// Compares the org that was reached with the one that the configuration names.
+fn verify(
+    expected: &OrgId,
+    identity_url: Option<&str>,
+    access_token: &SecretString,
+    org: &Org,
+) -> Result<(), Fault> {
+    let table = org.name.table();
+    let named = identity_url.and_then(identity::of_url).map(|identity| identity.organization_id);
+    let Some(reached) = named.or_else(|| org_of_token(access_token)) else {
+        let what = format!("the login does not say which org it reached, but org_id is \"{expected}\"");
+        return Err(Fault::new(FaultKind::AnotherOrg, what).hint(format!(
+            "check that login_url in {table} is a Salesforce login host, or remove org_id from {table}"
+        )));
+    };
+    if expected.matches(&reached) {
+        return Ok(());
+    }
+    let reached = words(&reached);
+    let what = format!("the login reached org \"{reached}\", but org_id is \"{expected}\"");
+    Err(Fault::new(FaultKind::AnotherOrg, what).hint(format!(
+        "correct login_url, client_id and username in {table}, or set org_id = \"{reached}\" if that is the right org"
+    )))
+}
+
+/// The org's id at the beginning of an opaque access token, `00Dxx0000001gPL!AQ...`. Tokens in the JWT format do not
+/// begin with it.
+fn org_of_token(access_token: &SecretString) -> Option<String> {
+    let (id, _) = access_token.expose_secret().split_once('!')?;
+    (id.len() == 15).then(|| OrgId::parse(id).ok()).flatten().map(|id| id.to_string())
 }
 
 fn refused(status: u16, error: &str, description: &str, org: &Org) -> LoginError {
@@ -222,6 +258,40 @@ mod tests {
         let error =
             read(200, &[], "{\"error\":\"invalid_grant\",\"error_description\":\"audience is invalid\"}");
         assert_eq!(error.unwrap_err().refusal, Some(Refusal::Audience));
+    }
+
+    #[test]
+    fn a_login_must_reach_the_org_that_is_named() {
+        const ORG: &str = "00Dxx0000001gPLEAY";
+        let logged_in = |expected: &str, token: &str, id: &str| {
+            let org = Org::sample("https://acme.my.salesforce.com");
+            let org = Org { org_id: Some(OrgId::parse(expected).unwrap()), ..org };
+            let body = format!(
+                "{{\"access_token\":\"{token}\",\"instance_url\":\"https://acme.my.salesforce.com\"{id}}}"
+            );
+            let head = Head::of_status(200);
+            super::read(&head, body.as_bytes(), &org).map(|_| ()).map_err(|error| error.fault)
+        };
+        let url = |org: &str| format!(",\"id\":\"https://login.salesforce.com/id/{org}/005xx000001SwiUAAS\"");
+        // Either form of the id is the same org.
+        for (expected, named) in [(ORG, ORG), (&ORG[..15], ORG), (ORG, &ORG[..15])] {
+            assert_eq!(logged_in(expected, "jwt.of.some-kind", &url(named)), Ok(()));
+        }
+        // Without the URL, an opaque token says it.
+        for id in ["", ",\"id\":null", ",\"id\":\"https://login.salesforce.com/\""] {
+            assert_eq!(logged_in(ORG, "00Dxx0000001gPL!AQ", id), Ok(()), "{id}");
+            let fault = logged_in(ORG, "jwt.of.some-kind", id).unwrap_err();
+            assert!(fault.what.starts_with("the login does not say which org it reached"), "{fault}");
+            let fault = logged_in(ORG, "00Dxx0000002gPL!secret", id).unwrap_err();
+            assert_eq!(
+                fault.what,
+                "the login reached org \"00Dxx0000002gPL\", but org_id is \"00Dxx0000001gPLEAY\""
+            );
+        }
+        // Ids differ in case.
+        let fault = logged_in(ORG, "00Dxx0000001gPL!AQ", &url("00Dxx0000001gplEAI")).unwrap_err();
+        assert_eq!((fault.kind, fault.is_about_the_org()), (FaultKind::AnotherOrg, true));
+        assert!(fault.hint.unwrap().contains("in [org]"));
     }
 
     #[test]
