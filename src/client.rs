@@ -12,11 +12,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
-use crate::export::{Edges, blocking};
+use crate::export::{Edges, Promise, blocking};
 use crate::http::Response;
 use crate::key::SigningKey;
 use crate::monitor::Event;
-use crate::org::Org;
+use crate::org::{ApiReserve, Org};
 use crate::report::{ApiLimit, RunId, RunReport};
 use crate::retry::{Attempts, Decision, RetryPolicy};
 use crate::salesforce::call::Call;
@@ -25,7 +25,7 @@ use crate::salesforce::fault::{self, Fault, FaultKind};
 use crate::salesforce::identity::{self, Identity};
 use crate::salesforce::response::Head;
 use crate::salesforce::token::{self, LoginError, Session};
-use crate::salesforce::{assertion, column_metadata, composite, page, query, versions};
+use crate::salesforce::{assertion, column_metadata, composite, limits, page, query, versions};
 use crate::soql::Described;
 
 /// How much of a large body is shown to its peeker: the head of a page has a few hundred bytes.
@@ -46,6 +46,8 @@ pub struct OrgClient {
     set: Option<RunId>,
     shared: Arc<Shared>,
     counts: Counts,
+    /// The further pages of the result that this client fetches, once its first page has shown what they cost.
+    granted: std::sync::Mutex<Option<Promise>>,
     /// Buffers of pages that were written, to be filled again: two at most, the written page and the one ahead. New
     /// memory for each page, allocated on one thread and freed on another, grows the process by a third.
     spare_buffers: std::sync::Mutex<Vec<Vec<u8>>>,
@@ -76,15 +78,15 @@ impl OrgClient {
     /// its events and log lines belong to.
     #[must_use]
     pub fn new(org: Arc<Org>, key: Arc<SigningKey>, edges: Arc<Edges>, run: Option<RunId>) -> Self {
-        let (shared, counts, spare_buffers) = Default::default();
-        Self { org, key, retry: edges.retry, edges, run, set: None, shared, counts, spare_buffers }
+        let (shared, counts, granted, spare_buffers) = Default::default();
+        Self { org, key, retry: edges.retry, edges, run, set: None, shared, counts, granted, spare_buffers }
     }
 
     /// A client for the export of one object of this client's run: it shares the session, and counts its own requests.
     /// The monitor hears of them as of this client's.
     #[must_use]
     pub fn for_object(&self, run: RunId) -> Self {
-        let (counts, spare_buffers) = Default::default();
+        let (counts, granted, spare_buffers) = Default::default();
         Self {
             org: Arc::clone(&self.org),
             key: Arc::clone(&self.key),
@@ -94,6 +96,7 @@ impl OrgClient {
             set: self.run.clone(),
             shared: Arc::clone(&self.shared),
             counts,
+            granted,
             spare_buffers,
         }
     }
@@ -149,7 +152,7 @@ impl OrgClient {
     /// # Errors
     /// Whatever is not a response of success, and not a page of HTML instead of one.
     pub async fn call(&self, call: &Call<'_>, attempts: &mut Attempts) -> Result<Response, Fault> {
-        let response = self.call_into(None, call, attempts, &mut |_| true).await?;
+        let response = self.call_into(None, false, call, attempts, &mut |_| true).await?;
         self.accepted();
         Ok(response)
     }
@@ -162,6 +165,7 @@ impl OrgClient {
     pub async fn open(&self, call: &Call<'_>, attempts: &mut Attempts) -> Result<Response, Fault> {
         loop {
             let session = self.session().await?;
+            self.admit(call)?;
             match self.open_once(&session, call).await {
                 Ok(response) => return Ok(response),
                 Err(fault) => self.recover(&session, fault, attempts).await?,
@@ -181,13 +185,114 @@ impl OrgClient {
         peek: Peek<'_>,
     ) -> Result<Vec<u8>, Fault> {
         let call = query::with_page_size(call, self.edges.batch_size);
-        let mut response = self.call_into(Some(&self.spare_buffers), &call, attempts, peek).await?;
+        let is_granted = self.is_granted();
+        let mut response =
+            self.call_into(Some(&self.spare_buffers), is_granted, &call, attempts, peek).await?;
+        if is_granted && let Some(promise) = self.granted().as_mut() {
+            promise.made();
+        }
         Ok(response.take_body())
+    }
+
+    /// Fetches a further page of a child query's records. What these cost is not known before they are needed, so the
+    /// org's reserve is looked at for each.
+    ///
+    /// # Errors
+    /// As [`OrgClient::call`].
+    pub async fn page_of_children(&self, call: &Call<'_>, attempts: &mut Attempts) -> Result<Vec<u8>, Fault> {
+        let call = query::with_page_size(call, self.edges.batch_size);
+        let mut response =
+            self.call_into(Some(&self.spare_buffers), false, &call, attempts, &mut |_| true).await?;
+        Ok(response.take_body())
+    }
+
+    /// The reserve of API requests that this client must not touch: exports leave it to others, and what a person asks
+    /// for is not held back.
+    fn reserve(&self) -> Option<ApiReserve> {
+        self.org.api_reserve.filter(|_| self.run.is_some())
+    }
+
+    /// Whether the further pages of a result may be asked for before the page at hand has been read: without a reserve
+    /// always, with one as soon as they have been granted.
+    #[must_use]
+    pub fn may_ask_ahead(&self) -> bool {
+        self.reserve().is_none() || self.is_granted()
+    }
+
+    /// A result is asked for, from its start: what was granted for another is void.
+    pub fn begin_result(&self) {
+        *self.granted() = None;
+    }
+
+    /// Decides at a result's first page whether its further pages may be fetched. From then on they are, even if others
+    /// use up the org's requests meanwhile: giving up halfway would waste what was spent.
+    ///
+    /// # Errors
+    /// As [`limits::admit`].
+    pub(crate) fn grant(&self, calls: u64) -> Result<(), Fault> {
+        let Some(reserve) = self.reserve() else { return Ok(()) };
+        let org = &self.org.name;
+        let promise = self.edges.slots.promise(org, calls, |promised| match self.api_limit() {
+            Some(limit) => limits::admit(limit, reserve, org, promised, calls),
+            None => Ok(()),
+        })?;
+        *self.granted() = Some(promise);
+        Ok(())
+    }
+
+    /// Decides about a request that nothing has been granted for.
+    fn admit(&self, call: &Call<'_>) -> Result<(), Fault> {
+        match (self.reserve(), self.api_limit()) {
+            (Some(reserve), Some(limit)) if call.is_counted() => {
+                let promised = self.edges.slots.promised(&self.org.name);
+                limits::admit(limit, reserve, &self.org.name, promised, 1)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_granted(&self) -> bool {
+        self.granted().is_some()
+    }
+
+    fn granted(&self) -> std::sync::MutexGuard<'_, Option<Promise>> {
+        self.granted.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Asks the org how many API requests are used, if a reserve has to be left to others. It is asked once: if it refuses
+    /// or does not respond, the responses to the export's own requests say it too.
+    pub(crate) async fn ask_for_usage(&self) {
+        if self.reserve().is_none() {
+            return;
+        }
+        match self.usage().await {
+            Ok(Some(limit)) => self.set_api_limit(limit),
+            Ok(None) => {}
+            Err(fault) => {
+                tracing::info!(run_id = self.run_id(), fault = %fault, "the org does not report its API limits");
+            }
+        }
+    }
+
+    async fn usage(&self) -> Result<Option<ApiLimit>, Fault> {
+        let session = self.session().await?;
+        let mut response = self.open_once(&session, &limits::call(&self.org.api_version)).await?;
+        response.read().await?;
+        Ok(response.head.api_limit().or_else(|| limits::daily(response.body())))
+    }
+
+    /// The warning about a reserve that could not be looked after, because the org reported no usage at all.
+    pub(crate) fn unguarded_reserve(&self) -> Option<String> {
+        let reserve = self.reserve().filter(|_| self.api_limit().is_none())?;
+        Some(format!(
+            "api_reserve = \"{reserve}\" could not be kept, because the org does not report how many API requests are used"
+        ))
     }
 
     async fn call_into(
         &self,
         buffers: Option<&std::sync::Mutex<Vec<Vec<u8>>>>,
+        is_granted: bool,
         call: &Call<'_>,
         attempts: &mut Attempts,
         peek: Peek<'_>,
@@ -195,6 +300,9 @@ impl OrgClient {
         let mut call = Cow::Borrowed(call);
         loop {
             let session = self.session().await?;
+            if !is_granted {
+                self.admit(&call)?;
+            }
             let fault = match self.open_once(&session, &call).await {
                 Ok(mut response) => {
                     if let Some(buffer) = buffers.and_then(|spare| spare.lock().ok()?.pop()) {
@@ -225,8 +333,10 @@ impl OrgClient {
             self.counts.api_calls.fetch_add(1, Ordering::Relaxed);
         }
         let mut response = self.send(&session.instance_url, Some(&session.access_token), call).await?;
-        if let (Some(limit), Ok(mut latest)) = (response.head.api_limit(), self.shared.api_limit.lock()) {
-            *latest = Some(limit);
+        match response.head.api_limit() {
+            Some(limit) => self.set_api_limit(limit),
+            None if call.is_counted() => self.count_against_limit(),
+            None => {}
         }
         if !call.is_fulfilled_by(response.head.status) {
             let body = match response.read().await {
@@ -475,10 +585,28 @@ impl OrgClient {
         }
     }
 
-    /// The org's daily API limit, as its last response gave it.
+    /// The org's daily API limit, as its last response gave it, with the configured reserve.
     #[must_use]
     pub fn api_limit(&self) -> Option<ApiLimit> {
-        self.shared.api_limit.lock().ok().and_then(|limit| *limit)
+        let limit = self.shared.api_limit.lock().ok().and_then(|limit| *limit)?;
+        Some(ApiLimit { reserve: self.org.api_reserve.map(|reserve| reserve.of(limit.allowed)), ..limit })
+    }
+
+    /// Counts a request whose response does not say how many were used, so a reserve is kept behind a proxy too that
+    /// removes the header.
+    fn count_against_limit(&self) {
+        if self.reserve().is_some()
+            && let Ok(mut latest) = self.shared.api_limit.lock()
+            && let Some(latest) = latest.as_mut()
+        {
+            latest.used = latest.used.saturating_add(1);
+        }
+    }
+
+    fn set_api_limit(&self, limit: ApiLimit) {
+        if let Ok(mut latest) = self.shared.api_limit.lock() {
+            *latest = Some(limit);
+        }
     }
 }
 

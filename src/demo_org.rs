@@ -75,6 +75,8 @@ pub struct Options {
     pub bytes_per_second: Option<u64>,
     /// API calls used before the first, and allowed, as `Sforce-Limit-Info` and `/limits` tell.
     pub api_calls: (u64, u64),
+    /// How responses report the API calls.
+    pub usage_header: UsageHeader,
     /// Whether all pages of a query are made before the first is sent, and kept for the next time it is asked,
     /// so a benchmark measures the client alone. This takes as much memory as the responses.
     pub prerender: bool,
@@ -96,9 +98,21 @@ impl Default for Options {
             think: Duration::ZERO,
             bytes_per_second: None,
             api_calls: (18, 15_000),
+            usage_header: UsageHeader::Org,
             prerender: false,
         }
     }
+}
+
+/// What `Sforce-Limit-Info` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageHeader {
+    /// The org's own usage.
+    Org,
+    /// The org's own usage, and that of the app behind it.
+    OrgAndApp,
+    /// Nothing: there is no such header, as behind a proxy that removes it.
+    Absent,
 }
 
 /// A running org; dropped, it stops.

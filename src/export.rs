@@ -58,7 +58,7 @@ pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};
 pub(crate) use plan::{needs_description, not_described};
 pub(crate) use set::{gone, holes};
-pub use slots::{Slot, SlotLimits, Slots};
+pub use slots::{Promise, Slot, SlotLimits, Slots};
 pub(crate) use task::check_object;
 pub use task::{Start, Task};
 pub(crate) use unknown_field::{explained, similar};

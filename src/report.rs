@@ -317,6 +317,23 @@ pub struct ApiLimit {
     pub used: u64,
     /// Requests allowed.
     pub allowed: u64,
+    /// Those of them that `api_reserve` leaves for others.
+    #[serde(default)]
+    pub reserve: Option<u64>,
+}
+
+impl ApiLimit {
+    /// A limit of which nothing is reserved.
+    #[must_use]
+    pub fn new(used: u64, allowed: u64) -> Self {
+        Self { used, allowed, reserve: None }
+    }
+
+    /// The requests that are left for exports. The limit is a soft one: more may be used than are allowed.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.allowed.saturating_sub(self.used).saturating_sub(self.reserve.unwrap_or_default())
+    }
 }
 
 /// A run's name: when it began and eight random hex digits, `20261122T010000Z-1f2e3d4c`. Ids sort by time, and

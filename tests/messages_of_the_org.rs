@@ -243,6 +243,21 @@ fn warnings_of_check_read_well() {
     let few = Deployment::with(Options { api_calls: (92, 100), ..support::options(30_000) });
     few.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
     show("few API requests left", checked(&few, &[], 0));
+
+    let reserved = Deployment::with(Options { api_calls: (92, 1_000), ..support::options(30_000) });
+    reserved.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
+    let table = reserved.org_table("org");
+    let with_reserve = |reserve: &str| {
+        reserved.write("sfexport.toml", format!("{table}api_reserve = {reserve}\n{}\n", support::NO_WAITS));
+    };
+    with_reserve("\"20%\"");
+    show("a reserve with enough above it", checked(&reserved, &[], 0));
+    with_reserve("892");
+    show("a reserve that a run would touch", checked(&reserved, &[], 0));
+    with_reserve("910");
+    show("a reserve that is in use", checked(&reserved, &[], 75));
+    with_reserve("1000");
+    show("a reserve of everything", checked(&reserved, &[], 78));
     insta::assert_snapshot!("check_warnings", text);
 }
 

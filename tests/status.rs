@@ -123,6 +123,7 @@ fn the_status_port_shows_what_runs_ran_and_failed() {
     assert_eq!((answered("2xx") + answered("4xx"), answered("4xx")), (requests as f64, 2.0));
     assert_eq!((answered("3xx"), answered("5xx"), answered("none")), (0.0, 0.0, 0.0));
     assert_eq!(sample(&metrics, "sfexport_api_limit_allowed{org=\"default\"}"), 15_000.0);
+    assert_eq!(sample(&metrics, "sfexport_api_limit_reserve{org=\"default\"}"), 0.0);
     let hour = 3600.0;
     let next = sample(&metrics, "sfexport_next_run_timestamp_seconds{job=\"accounts\",org=\"default\"}");
     assert!(next % hour == 0.0 && next > ago(0).as_second() as f64 - hour);

@@ -15,7 +15,7 @@ use crate::human::{counted, number};
 use crate::job::output_path::Fields;
 use crate::job::{IfExists, Job, ObjectSource, Source};
 use crate::output::{Caution, Output};
-use crate::report::RunId;
+use crate::report::{RunId, RunReport, RunStatus};
 use crate::retry::Attempts;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
 use crate::salesforce::{explain, query};
@@ -194,16 +194,33 @@ impl Check<'_> {
         // The query of an object is generated from a description.
         let calls = pages + u64::from(is_generated);
         let what = format!("{}, in at least {}", number(records), counted(calls, "API call"));
-        let left = reached.limit.map(|limit| limit.allowed.saturating_sub(limit.used));
-        let step = match left {
-            Some(left) if left < calls => Step::warned(
-                Name::Records,
-                format!("{what}, but only {} are left, so the run would end with status 75", number(left)),
-                "wait, or select fewer records",
-            ),
-            _ => Step::passed(Name::Records, what),
+        affordable(what, calls, reached).fact("records", records).fact("api_calls", calls)
+    }
+
+    /// What the last run of a set cost, because counting the records of all its objects would cost as much as a small
+    /// export.
+    pub(super) fn last_cost(&self, job: &Job, reached: &Reached) -> Step {
+        let history = State::at(&self.config.settings.state_dir).and_then(|state| state.history());
+        let history = match history {
+            Ok(history) => history,
+            Err(error) => return Step::failed(Name::Records, error.into()),
         };
-        step.fact("records", records).fact("api_calls", calls)
+        let key = job.job_key();
+        let last = history.filter_map(Result::ok).find(|report| {
+            report.status == RunStatus::Ok
+                && report.object.is_none()
+                && report.set.as_ref().is_some_and(|set| set.carried_over == 0)
+                && report.job_key().as_ref() == Some(&key)
+        });
+        let Some(RunReport { records, api_calls, ended, .. }) = last else {
+            return Step::skipped(Name::Records, "known after the first complete run");
+        };
+        let what =
+            format!("{} in the last complete run, in {}", number(records), counted(api_calls, "API call"));
+        affordable(what, api_calls, reached)
+            .fact("records", records)
+            .fact("api_calls", api_calls)
+            .fact("ended", ended.to_string())
     }
 
     async fn count(&self, job: &Job, reached: &Reached, count: &CountQuery) -> Result<u64, Fault> {
@@ -268,6 +285,20 @@ impl Check<'_> {
         let filled_in = fill(&fields)?;
         Ok((filled_in, id))
     }
+}
+
+/// What a run costs, and whether the org has so many API requests left.
+fn affordable(what: String, calls: u64, reached: &Reached) -> Step {
+    let Some(limit) = reached.limit.filter(|limit| limit.left() < calls) else {
+        return Step::passed(Name::Records, what);
+    };
+    let above = if limit.reserve.is_some() { " above the reserve" } else { "" };
+    let left = number(limit.left());
+    Step::warned(
+        Name::Records,
+        format!("{what}, but only {left} are left{above}, so the run would end with status 75"),
+        "wait, or select fewer records",
+    )
 }
 
 /// Whether the org refused the explanation rather than the query. There are specific codes for errors in a query; any

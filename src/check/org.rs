@@ -264,8 +264,10 @@ async fn api_version(client: &OrgClient, tell: Teller<'_>) {
 
 async fn limits(client: &OrgClient, tell: Teller<'_>) -> Option<ApiLimit> {
     let call = limits::call(&client.org().api_version);
-    let response = match client.call(&call, &mut Attempts::default()).await {
-        Ok(response) => response,
+    let daily = match client.call(&call, &mut Attempts::default()).await {
+        Ok(response) => limits::daily(response.body()),
+        // The user may not read the limits. Other responses report them too.
+        Err(fault) if fault.kind == FaultKind::QueryRefused => None,
         Err(fault) => {
             let failure = fault.into_failure();
             // The step before has reported the wrong version.
@@ -277,7 +279,9 @@ async fn limits(client: &OrgClient, tell: Teller<'_>) -> Option<ApiLimit> {
             return None;
         }
     };
-    let Some(limit) = limits::daily(response.body()).or(response.head.api_limit()) else {
+    let reserve = |allowed| client.org().api_reserve.map(|reserve| reserve.of(allowed));
+    let daily = daily.map(|limit| ApiLimit { reserve: reserve(limit.allowed), ..limit });
+    let Some(limit) = daily.or(client.api_limit()).filter(|limit| limit.allowed > 0) else {
         tell(Step::new(
             Name::Limits,
             Outcome::Warned,
@@ -286,21 +290,49 @@ async fn limits(client: &OrgClient, tell: Teller<'_>) -> Option<ApiLimit> {
         return None;
     };
     let left = limit.allowed.saturating_sub(limit.used);
-    let what = format!("{} of {} API requests in 24 hours are left", number(left), number(limit.allowed));
-    let step = match () {
-        () if left == 0 => Step::failed(
-            Name::Limits,
-            Failure::new(Exit::TryLater, what).hint("wait, or see the usage in Setup > Company Information"),
+    let left_above = limit.reserve.map(|_| limit.left());
+    tell(
+        usage(limit, client.org())
+            .fact("used", limit.used)
+            .fact("allowed", limit.allowed)
+            .fact("left", left)
+            .fact("reserve", limit.reserve)
+            .fact("left_above_reserve", left_above),
+    );
+    Some(limit)
+}
+
+/// Whether API requests are left for exports.
+fn usage(limit: ApiLimit, org: &Org) -> Step {
+    let (table, reserve) = (org.name.table(), limit.reserve.unwrap_or_default());
+    let what = format!(
+        "{} of {} API requests in 24 hours are left",
+        number(limit.allowed.saturating_sub(limit.used)),
+        number(limit.allowed)
+    );
+    let (what, wait, scarce) = match org.api_reserve {
+        Some(api_reserve) if reserve >= limit.allowed => {
+            return Step::failed(
+                Name::Limits,
+                limits::too_large(api_reserve, limit.allowed, &org.name).into_failure(),
+            );
+        }
+        Some(_) => (
+            format!("{what}, {} of them above the reserve of {}", number(limit.left()), number(reserve)),
+            format!("wait, or lower api_reserve in {table}"),
+            "reduce other uses of the API: without requests above the reserve, runs end with status 75",
         ),
-        () if left < limit.allowed / 10 => Step::warned(
-            Name::Limits,
+        None => (
             what,
+            "wait, or see the usage in Setup > Company Information".to_owned(),
             "reduce other uses of the API: without requests, runs end with status 75",
         ),
-        () => Step::passed(Name::Limits, what),
     };
-    tell(step.fact("allowed", limit.allowed).fact("left", left));
-    Some(limit)
+    match limit.left() {
+        0 => Step::failed(Name::Limits, Failure::new(Exit::TryLater, what).hint(wait)),
+        left if left < (limit.allowed - reserve) / 10 => Step::warned(Name::Limits, what, scarce),
+        _ => Step::passed(Name::Limits, what),
+    }
 }
 
 /// `1 day`, `1,095 days`.
@@ -412,6 +444,7 @@ fn what_to_set(org: &Org, works: &Org) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::org::ApiReserve;
 
     fn org(login_url: &str, audience: &str) -> Org {
         Org { audience: audience.to_owned(), ..Org::sample(login_url) }
@@ -457,6 +490,33 @@ mod tests {
             let set = what_to_set(&org(configured.0, configured.1), &org(works.0, works.1));
             assert_eq!(set, format!("{expected}: this login works"));
         }
+    }
+
+    #[test]
+    fn usage_is_judged_by_what_is_left_above_the_reserve() {
+        let step = |used, api_reserve| {
+            let org = Org { api_reserve, ..Org::sample(LOGIN) };
+            let reserve = api_reserve.map(|reserve: ApiReserve| reserve.of(1_000));
+            usage(ApiLimit { reserve, ..ApiLimit::new(used, 1_000) }, &org)
+        };
+        let fifth = Some(ApiReserve::Percent(20));
+        for (used, reserve, outcome, exit) in [
+            (900, None, Outcome::Passed, 0),
+            (901, None, Outcome::Warned, 0),
+            (1_000, None, Outcome::Failed, 75),
+            (720, fifth, Outcome::Passed, 0),
+            (721, fifth, Outcome::Warned, 0),
+            (800, fifth, Outcome::Failed, 75),
+            (2_000, fifth, Outcome::Failed, 75),
+            (0, Some(ApiReserve::Requests(1_000)), Outcome::Failed, 78),
+        ] {
+            let step = step(used, reserve);
+            assert_eq!((step.outcome, step.exit_status), (outcome, exit), "{used}: {}", step.what);
+        }
+        assert_eq!(
+            step(500, fifth).what,
+            "500 of 1,000 API requests in 24 hours are left, 300 of them above the reserve of 200"
+        );
     }
 
     #[test]

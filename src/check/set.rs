@@ -46,6 +46,7 @@ impl Check<'_> {
                         tell(Step::failed(Name::Objects, failure));
                     }
                     self.objects_with_settings(job, set, &selection, reached, tell).await;
+                    tell(self.last_cost(job, reached));
                     if let Some(failure) = self.colliding(job, &selection) {
                         tell(Step::failed(Name::Output, failure));
                         return;

@@ -142,6 +142,9 @@ pub enum Fault {
     /// [`super::DemoOrg::purge`] does it.
     Purge(Vec<RecordId>),
 
+    /// Other clients of the org use up so many API calls before the request is looked at.
+    UseApiCalls(u64),
+
     /// `totalSize` is this number; -1 says that the org does not count.
     TotalSize(i64),
     /// The query ends after so many of its rows: the page that reaches them says `done: true`. To be scripted

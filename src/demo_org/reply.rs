@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::refusal::{self, Refusal};
 use super::render::json;
 use super::wire::{Delivery, Response};
-use super::{Org, Request};
+use super::{Org, Request, UsageHeader};
 
 /// What a resource sends back, before it is compressed and framed.
 pub(super) struct Reply {
@@ -120,7 +120,17 @@ impl Reply {
         let mut header = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
         if self.is_api {
             let used = org.api_calls.fetch_add(1, Ordering::Relaxed) + 1;
-            header("Sforce-Limit-Info", &format!("api-usage={used}/{}", org.options.api_calls.1));
+            let usage = format!("api-usage={used}/{}", org.options.api_calls.1);
+            match org.options.usage_header {
+                UsageHeader::Org => header("Sforce-Limit-Info", &usage),
+                UsageHeader::OrgAndApp => {
+                    header(
+                        "Sforce-Limit-Info",
+                        &format!("{usage}; per-app-api-usage=1/250(appName=sample-app)"),
+                    );
+                }
+                UsageHeader::Absent => {}
+            }
         }
         for (name, value) in &self.headers {
             header(name, value);

@@ -11,6 +11,8 @@ mod sobjects;
 mod token;
 mod versions;
 
+use std::sync::atomic::Ordering;
+
 use percent_encoding::percent_decode;
 
 use super::fault::{Fault, Framing};
@@ -44,6 +46,9 @@ fn happen(org: &Org, request: &Request, faults: &[Fault]) {
         match fault {
             Fault::Hook(hook) => hook.run(request),
             Fault::Delete(rows) => org.data.delete(rows),
+            Fault::UseApiCalls(calls) => {
+                org.api_calls.fetch_add(*calls, Ordering::Relaxed);
+            }
             Fault::Purge(rows) => org.data.purge(rows),
             Fault::ExpiredSession => lock(&org.sessions).clear(),
             Fault::LostLocator => {

@@ -15,7 +15,7 @@ use super::plan::{Draft, Plan, described_columns, needs_description, not_describ
 use super::publish::{publish, stage};
 use super::transfer::rest::{self, TransferError};
 use super::unknown_field::explained;
-use super::writer::{WriterThread, Written};
+use super::writer::{Gate, WriterThread, Written};
 use super::{Edges, Extent, OnRefusal, Run, blocking, bug, drift};
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
@@ -74,6 +74,10 @@ pub(super) async fn carry_out(
         report.warnings.extend(drift);
         return Ok(None);
     }
+    // A set has asked.
+    if part.is_none() {
+        ask_for_usage(&client, &mut interrupt).await?;
+    }
 
     if draft.is_none() {
         (draft, drift) = steps.draft_of_object(run, &client, &mut interrupt, report).await?;
@@ -90,7 +94,11 @@ pub(super) async fn carry_out(
 
     let stages = blocking(|| stage(&outputs, id, remembered))?;
     let spool = Spool::new(edges.scratch_dir.clone(), id.clone());
-    let mut writer = WriterThread::start(&steps.job, Arc::clone(&plan.columns), stages, spool)?;
+    let gate: Gate = {
+        let client = Arc::clone(&client);
+        Box::new(move |calls| client.grant(calls))
+    };
+    let mut writer = WriterThread::start(&steps.job, Arc::clone(&plan.columns), stages, spool, gate)?;
     let transferred = interrupt.unless(rest::transfer(&client, &steps.job, &plan, &mut writer, report)).await;
     let written = steps.end_writer(writer, transferred).await;
     // Of an object that a set may do without the org's own words are enough.
@@ -103,6 +111,9 @@ pub(super) async fn carry_out(
     report.total = written.total;
     report.pages = written.pages;
     verified.note(report);
+    if part.as_ref().is_none_or(|part| !part.is_reported_by_set) {
+        report.warnings.extend(client.unguarded_reserve());
+    }
     if written.lone_surrogates > 0 {
         report.warnings.push(format!(
             "{} lone surrogates, which UTF-8 cannot hold, are U+FFFD in columns and escapes in JSON",
@@ -328,6 +339,15 @@ async fn explain<T>(
     };
     let explaining = async { Ok::<_, Stopped>(explained(client, job, fault.clone()).await) };
     Err(interrupt.unless::<_, _, Stopped>(explaining).await.unwrap_or(fault).into())
+}
+
+/// Asks how many API requests are used, if a reserve has to be left to others.
+pub(super) async fn ask_for_usage(client: &OrgClient, interrupt: &mut Interrupt<'_>) -> Result<(), RunError> {
+    let asking = async {
+        client.ask_for_usage().await;
+        Ok::<_, Stopped>(())
+    };
+    interrupt.unless(asking).await
 }
 
 /// What may end a run from outside: a signal, a newer occurrence, its own timeout.

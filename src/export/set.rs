@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::error::RunError;
 use super::locks::{OutputLocks, lock_job};
-use super::run::Interrupt;
+use super::run::{Interrupt, ask_for_usage};
 use super::task::Start;
 use super::{
     Edges, Extent, OnRefusal, Outcome, Part, Run, blocking, end, log_summary, manifest, not_noted,
@@ -144,8 +144,14 @@ impl SetRun {
     async fn one(&self, object: &ObjectName, edges: &Arc<Edges>, stop: &Stop) -> Result<Outcome, RunError> {
         let client = Arc::new(self.client(edges, self.id.clone())?);
         let mut interrupt = Interrupt::of(stop, edges, self.job.timeout);
-        let described: Result<_, RunError> =
-            interrupt.unless(async { client.describe_object(object.as_str()).await }).await;
+        let described: Result<_, RunError> = interrupt
+            .unless(async {
+                if self.start.extent == Extent::Whole {
+                    client.ask_for_usage().await;
+                }
+                client.describe_object(object.as_str()).await
+            })
+            .await;
         let description = match described {
             Err(RunError::Fault(fault)) if fault.code == Some(ErrorCode::NotFound) => {
                 let place = self.job.query_origin.as_ref().map(ToString::to_string);
@@ -207,6 +213,7 @@ impl SetRun {
         let side_by_side = SideBySide { run: self, edges, client: &client, earlier: &earlier };
         let ended = side_by_side.export(left, &mut work, &mut interrupt).await;
         work.report(&client, report);
+        report.warnings.extend(client.unguarded_reserve());
         ended?;
         if !work.failed().is_empty() {
             return Err(self.failure(work.failed(), of, work.hint()).into());
@@ -243,6 +250,9 @@ impl SetRun {
             interrupt.unless(async { client.session().await.map_err(Fault::from) }).await;
         logged_in?;
         client.notice(&Event::LoggedIn);
+        if self.start.extent == Extent::Whole {
+            ask_for_usage(client, interrupt).await?;
+        }
         let listed: Result<_, RunError> = interrupt.unless(client.objects()).await;
         let selection = set.select(listed?.iter().map(ObjectSummary::facts));
         let manifest = self.manifest_path()?;

@@ -1,5 +1,6 @@
-//! Room for exports: how many may run side by side in the process and against each org. A run of a single job takes one
-//! slot, and so does each object's export of a set; the set itself takes none.
+//! Room for exports: how many may run side by side in the process and against each org, and how many API requests of an
+//! org they have been promised. A run of a single job takes one slot, and so does each object's export of a set; the set
+//! itself takes none.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ struct Room {
     limits: SlotLimits,
     taken: usize,
     taken_of: BTreeMap<OrgName, usize>,
+    promised_of: BTreeMap<OrgName, u64>,
     waiting: VecDeque<(OrgName, oneshot::Sender<Slot>)>,
 }
 
@@ -90,8 +92,59 @@ impl Slots {
         }
     }
 
+    /// Promises so many API requests of an org, if `decide` agrees when it learns how many are promised already.
+    ///
+    /// # Errors
+    /// What `decide` gives.
+    pub fn promise<E>(
+        &self,
+        org: &OrgName,
+        requests: u64,
+        decide: impl FnOnce(u64) -> Result<(), E>,
+    ) -> Result<Promise, E> {
+        let mut room = self.room();
+        let promised = room.promised_of.entry(org.clone()).or_default();
+        decide(*promised)?;
+        *promised = promised.saturating_add(requests);
+        Ok(Promise { slots: self.clone(), org: org.clone(), left: requests })
+    }
+
+    /// How many API requests of an org are promised and have not been made.
+    #[must_use]
+    pub fn promised(&self, org: &OrgName) -> u64 {
+        self.room().promised_of.get(org).copied().unwrap_or_default()
+    }
+
     fn room(&self) -> MutexGuard<'_, Room> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// API requests that an export may make. What it has not made when this is dropped is free for others.
+#[derive(Debug)]
+pub struct Promise {
+    slots: Slots,
+    org: OrgName,
+    left: u64,
+}
+
+impl Promise {
+    /// One of the requests has been made: the org counts it from now on.
+    pub fn made(&mut self) {
+        self.release(self.left.min(1));
+    }
+
+    fn release(&mut self, requests: u64) {
+        self.left -= requests;
+        if let Some(promised) = self.slots.room().promised_of.get_mut(&self.org) {
+            *promised = promised.saturating_sub(requests);
+        }
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.release(self.left);
     }
 }
 
@@ -187,6 +240,29 @@ mod tests {
             drop(held);
         }
         assert!(poll(pin!(slots.take(&org))).is_some());
+    }
+
+    #[test]
+    fn what_is_promised_counts_until_it_is_used_or_given_up() {
+        let (slots, org, other) = (slots(4, &[]), name("a"), name("b"));
+        let up_to = |limit: u64, requests: u64| {
+            move |promised: u64| if promised + requests <= limit { Ok(()) } else { Err(promised) }
+        };
+        let mut first = slots.promise(&org, 6, up_to(10, 6)).unwrap();
+        assert_eq!(slots.promise(&org, 5, up_to(10, 5)).unwrap_err(), 6);
+        assert_eq!((slots.promised(&org), slots.promised(&other)), (6, 0));
+        first.made();
+        let second = slots.promise(&org, 5, up_to(10, 5)).unwrap();
+        assert_eq!(slots.promised(&org), 10);
+        drop(second);
+        // An export that takes more requests than it was promised uses nobody else's.
+        let third = slots.promise(&org, 2, up_to(10, 2)).unwrap();
+        for _ in 0..9 {
+            first.made();
+        }
+        assert_eq!(slots.promised(&org), 2);
+        drop((first, third));
+        assert_eq!(slots.promised(&org), 0);
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub(super) enum Reply {
     Finished,
 }
 
+/// Decides at the first page of a result whether the requests for its further pages may be made.
+pub(super) type Gate = Box<dyn Fn(u64) -> Result<(), Fault> + Send>;
+
 /// What is known behind a page that was written.
 pub(super) struct Accepted {
     /// The page itself, to be filled again.
@@ -92,10 +95,11 @@ impl WriterThread {
         columns: Arc<Columns>,
         stages: Vec<Box<dyn Staged>>,
         spool: Spool,
+        gate: Gate,
     ) -> Result<Self, Failure> {
         let (commands, told) = channel(1);
         let (answers, replies) = channel(1);
-        let writer = Writer::new(job, columns, stages, spool);
+        let writer = Writer::new(job, columns, stages, spool, gate);
         let thread = threads::spawn("writer", move || writer.work(told, &answers))?;
         Ok(Self { commands, replies, thread })
     }
@@ -131,11 +135,12 @@ struct Writer {
     /// Whether what precedes the first record has been written.
     begun: bool,
     count: Count,
+    gate: Gate,
     lone_surrogates: u64,
 }
 
 impl Writer {
-    fn new(job: &Job, columns: Arc<Columns>, stages: Vec<Box<dyn Staged>>, spool: Spool) -> Self {
+    fn new(job: &Job, columns: Arc<Columns>, stages: Vec<Box<dyn Staged>>, spool: Spool, gate: Gate) -> Self {
         let tables = columns.tables();
         let tables = std::iter::once(columns.as_ref()).chain(tables.iter().map(|table| table.columns));
         let encoders = tables.map(|columns| Encoder::new(job.format, &job.shape, columns));
@@ -148,6 +153,7 @@ impl Writer {
             record: Record::default(),
             begun: false,
             count: Count::new(job.count_check),
+            gate,
             lone_surrogates: 0,
         }
     }
@@ -229,6 +235,12 @@ impl Writer {
             files => several_files(&mut page, &columns, files, &mut self.pending, fetch)?,
         };
         self.count.accept(page.head(), records)?;
+        // Before a row of it is written: an output that is a stream cannot take it back.
+        if self.count.pages() == 1
+            && let Some(calls) = calls_left(page.head(), records)
+        {
+            (self.gate)(calls)?;
+        }
         Ok((page.head().clone(), page.lone_surrogates()))
     }
 
@@ -241,6 +253,14 @@ impl Writer {
         self.pending.release(|number, rows| files[number].write(rows))?;
         files.iter_mut().try_for_each(File::accept)
     }
+}
+
+/// How many further requests a result takes that begins with a page of so many records; `None` if it takes none, or if the
+/// org does not say how many records there are.
+fn calls_left(first: &Head, records: u64) -> Option<u64> {
+    first.next.as_ref()?;
+    let left = first.total_size?.saturating_sub(records);
+    (records > 0).then(|| left.div_ceil(records).max(1))
 }
 
 fn one_file(

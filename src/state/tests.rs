@@ -44,7 +44,7 @@ fn report(n: u32) -> RunReport {
     report.records = u64::from(n);
     // Characters of several bytes, so that a cut goes through one.
     report.error = Some("Übergröße \u{1F600}\n".to_owned());
-    report.api_limit = Some(ApiLimit { used: 18, allowed: 15_000 });
+    report.api_limit = Some(ApiLimit::new(18, 15_000));
     report
 }
 

@@ -98,6 +98,12 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
         "Records that the last run wrote; NaN if there was none.",
         &|_, job| last(job, &|report| report.records as f64),
     );
+    by_job(
+        "last_run_api_calls",
+        "gauge",
+        "Requests of the last run that count against the org's daily limit; NaN if there was none.",
+        &|_, job| last(job, &|report| report.api_calls as f64),
+    );
     text.family(
         "last_run_objects",
         "gauge",
@@ -154,6 +160,12 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
         "gauge",
         "API requests that the org allows in 24 hours, as of its last response; NaN before it.",
         &|org| org.api_limit.map_or(f64::NAN, |limit| limit.allowed as f64),
+    );
+    by_org(
+        "api_limit_reserve",
+        "gauge",
+        "API requests of these that api_reserve leaves for others; 0 without it, NaN before the first response.",
+        &|org| org.api_limit.map_or(f64::NAN, |limit| limit.reserve.unwrap_or_default() as f64),
     );
     text.0
 }

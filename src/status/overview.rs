@@ -356,12 +356,7 @@ impl<'a> Overview<'a> {
         let costs = self.costs();
         let rows = limits.into_iter().map(|(org, limit)| {
             let cost = costs.get(org.as_str()).copied().unwrap_or_default();
-            [
-                html! { (org) },
-                used(limit),
-                html! { (human::number(limit.allowed)) },
-                html! { (human::number(cost)) },
-            ]
+            [html! { (org) }, used(limit), allowed(limit), html! { (human::number(cost)) }]
         });
         section("API limits", count, || {
             html! { (limits_note()) (table("API limits", COLUMNS, rows)) }
@@ -416,7 +411,7 @@ impl<'a> Overview<'a> {
                     (human::counted(counts.jobs as u64, "job"))
                 },
                 limit.map(used).unwrap_or_default(),
-                html! { (limit.map(|limit| human::number(limit.allowed)).unwrap_or_default()) },
+                limit.map(allowed).unwrap_or_default(),
                 html! { (costs.get(org).map(|cost| human::number(*cost)).unwrap_or_default()) },
             ]
         });
@@ -506,10 +501,20 @@ fn used(limit: ApiLimit) -> Markup {
         (human::number(limit.used))
         @if let Some(percent) = percent {
             " ("
-            span class=(if percent >= SCARCE_PERCENT { "late" } else { "" }) {
+            span class=(if percent >= SCARCE_PERCENT || limit.left() == 0 { "late" } else { "" }) {
                 @if percent == 0 && limit.used > 0 { "<1%" } @else { (percent) "%" }
             }
             ")"
+        }
+    }
+}
+
+/// The API requests that are allowed, and how many of them are reserved for others.
+fn allowed(limit: ApiLimit) -> Markup {
+    html! {
+        (human::number(limit.allowed))
+        @if let Some(reserve) = limit.reserve {
+            (second_line(&format!("{} reserved for others", human::number(reserve))))
         }
     }
 }

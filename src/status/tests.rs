@@ -80,7 +80,7 @@ impl Fleet {
         }
         report.api_calls = 7;
         report.error = error.map(str::to_owned);
-        report.api_limit = Some(ApiLimit { used: 1_234, allowed: 15_000 });
+        report.api_limit = Some(ApiLimit::new(1_234, 15_000));
         self.stats.notice(&report.run_id, &Event::Ended { report: &report });
     }
 
@@ -253,8 +253,8 @@ fn ten_thousand_pairs_fit_a_page_and_the_metrics() {
     let metrics = metrics::text(&fleet.stats, &fleet.snapshot);
     let samples = metrics.lines().filter(|line| !line.starts_with('#'));
     let of_pair = |line: &&str| line.contains("job=\"job-007\",org=\"org_009\"");
-    assert_eq!(samples.clone().filter(of_pair).count(), 17);
-    assert_eq!(samples.filter(|line| line.contains("{org=\"org_009\"")).count(), 9);
+    assert_eq!(samples.clone().filter(of_pair).count(), 18);
+    assert_eq!(samples.filter(|line| line.contains("{org=\"org_009\"")).count(), 10);
 }
 
 #[test]

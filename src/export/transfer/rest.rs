@@ -121,11 +121,14 @@ async fn pass(
     // The locators of child queries may expire when a further page of parents is asked for.
     let ahead = !plan.columns.has_children();
     *pages = 0;
+    client.begin_result();
     let mut current = Fetch::start(client, plan.first.clone());
     loop {
         // The head may say nothing of a next page, or say it too late; then what was read says it.
         let following = match current.next().await {
-            Some(locator) if ahead => Some((Fetch::start(client, query::next_page(&locator)), locator)),
+            Some(locator) if ahead && client.may_ask_ahead() => {
+                Some((Fetch::start(client, query::next_page(&locator)), locator))
+            }
             _ => None,
         };
         let (page, attempts) = current.page().await?;
@@ -159,8 +162,8 @@ async fn write(
             Some(Reply::Accepted(accepted)) => return Ok(accepted),
             Some(Reply::NeedChildren(locator)) => {
                 let call = query::next_page(&locator);
-                let children =
-                    client.page(&call, attempts_of_children.entry(locator).or_default(), &mut |_| true).await;
+                let attempts = attempts_of_children.entry(locator).or_default();
+                let children = client.page_of_children(&call, attempts).await;
                 if children.is_ok() {
                     client.accepted();
                 }
