@@ -4,7 +4,7 @@ mod job;
 mod org;
 pub(crate) mod set;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -207,11 +207,16 @@ impl Check<'_> {
             Some(file) => file.display().to_string(),
             None => "environment variables only".to_owned(),
         };
-        let jobs_checked = match jobs.as_slice() {
-            jobs if self.every_org => counted(jobs.len() as u64, "job"),
-            [job] => format!("job {} selected", job.name),
-            jobs => format!("{} selected", counted(jobs.len() as u64, "job")),
+        let names: BTreeSet<_> = jobs.iter().map(|job| job.name.as_str()).collect();
+        let number = counted(names.len() as u64, "job");
+        let mut jobs_checked = match names.first() {
+            _ if self.every_org => number,
+            Some(name) if names.len() == 1 => format!("job {name} selected"),
+            _ => format!("{number} selected"),
         };
+        if jobs.len() > names.len() {
+            jobs_checked.push_str(&format!(" with {}", counted(jobs.len() as u64, "run")));
+        }
         tell(
             Step::passed(
                 Name::Configuration,
@@ -219,9 +224,9 @@ impl Check<'_> {
             )
             .fact("file", file.as_ref().map(|file| file.display().to_string()))
             .fact("orgs", orgs.keys().map(OrgName::as_str).collect::<Vec<_>>())
-            .fact("jobs", jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>()),
+            .fact("jobs", names.into_iter().collect::<Vec<_>>()),
         );
-        if jobs.is_empty() {
+        if self.config.digests.jobs.is_empty() {
             let what = format!("there are no jobs in {}", settings.jobs_dir.display());
             let hint =
                 "write a job file NAME.toml with `soql` and `output`, or run `sfexport init` for an example";

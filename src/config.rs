@@ -205,7 +205,7 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
 
     let shown_file = file.as_ref().map(|(path, _)| layer::shown(path, working_dir));
     let no_file = Problem::new(no_file(working_dir), NO_FILE_HINT);
-    let context = jobs::JobContext {
+    let mut context = jobs::JobContext {
         working_dir,
         directory: base,
         jobs_dir: &section.typed.jobs_dir,
@@ -218,8 +218,14 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
             &section.typed.output_root
         },
         orgs: orgs_known.then_some(&orgs),
+        defaults: None,
         shared_file: shown_file.as_deref().ok_or(&no_file),
     };
+    let mut defaults = from_file.defaults();
+    if let (Some((_, Some(text))), true) = (&file, orgs_known) {
+        jobs::check_defaults(text, &mut defaults, &context, &mut mistakes, &mut warnings);
+    }
+    context.defaults = orgs_known.then_some(&defaults);
     let mut read = match section.is_mistaken("jobs_dir") {
         true => jobs::Jobs::default(),
         false => jobs::read(&context, selection),

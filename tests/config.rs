@@ -694,6 +694,214 @@ fn a_misspelled_variable_is_shown_with_the_missing_key() {
     );
 }
 
+// -- several orgs
+
+/// Tables of orgs with these names.
+fn orgs(names: &[&str]) -> String {
+    names.iter().map(|name| EMEA.replace("emea", name)).collect()
+}
+
+/// The exports of a configuration, as `JOB@ORG`.
+fn exports(config: &Config) -> Vec<String> {
+    config.jobs.iter().map(|job| format!("{}@{}", job.name, job.org)).collect()
+}
+
+#[test]
+fn a_job_is_read_once_for_each_of_its_orgs() {
+    let job = |orgs: &str| {
+        format!("soql = 'SELECT Id FROM Account'\noutput = '{{org}}/{{job}}.csv'\norgs = {orgs}\n")
+    };
+    for (list, expected) in [
+        ("[\"uat\", \"emea_1\"]", "a@emea_1 a@uat"),
+        ("\"uat\"", "a@uat"),
+        ("[\"*\"]", "a@default a@emea_1 a@emea_2 a@uat"),
+        ("[\"emea_*\", \"default\"]", "a@default a@emea_1 a@emea_2"),
+        ("[\"*\", \"!emea_*\", \"!uat\"]", "a@default"),
+        ("[\"!uat\", \"*\", \"!apac_*\"]", "a@default a@emea_1 a@emea_2"),
+        ("[\"uat\", \"uat\"]", "a@uat"),
+    ] {
+        let shared = format!("{ORG}{}", orgs(&["uat", "emea_1", "emea_2"]));
+        let config = Project::with(&shared).job("a", &job(list)).all();
+        assert_eq!(exports(&config).join(" "), expected, "{list}");
+    }
+}
+
+#[test]
+fn each_org_has_its_own_output_and_ping() {
+    let project = Project::with(&orgs(&["uat", "emea"])).job(
+        "a",
+        "objects = ['*']\noutput = '{org}/{object}.csv'\norgs = ['*']\nping_url = 'https://p.example/{job}-{org}'\n",
+    );
+    let jobs = project.all().jobs;
+    let pings: Vec<_> = jobs.iter().map(|job| job.ping_url.as_ref().unwrap().expose_secret()).collect();
+    assert_eq!(pings, ["https://p.example/a-emea", "https://p.example/a-uat"]);
+    let keys: Vec<_> = jobs.iter().map(|job| job.key().to_string()).collect();
+    assert_eq!(keys, ["a for org emea", "a for org uat"]);
+}
+
+// -- [defaults]
+
+#[test]
+fn a_default_holds_where_a_job_sets_nothing() {
+    let shared = format!(
+        "{ORG}[defaults]\noutput = \"{{org}}/{{job}}.csv\"\nschedule = \"0 2 * * *\"\ntimezone = \"Europe/Berlin\"\n\
+         retries = 7\nenabled = false\ntimeout = \"1h\"\nall_rows = true\ncount_check = \"strict\"\n\
+         file_mode = \"0640\"\nif_exists = \"fail\"\nafter = [\"up\"]\n\
+         [defaults.csv]\nnull = \"NULL\"\nbom = true\n\
+         [defaults.types]\nId = \"text\"\nName = \"text\"\nGone__c = \"text\"\n{}",
+        orgs(&["emea"])
+    );
+    let soql = "soql = \"SELECT Id, Name FROM Account\"\n";
+    let own = "output = \"own.csv\"\nschedule = \"@hourly\"\ntimezone = \"UTC\"\nretries = 0\nenabled = true\n\
+               timeout = \"2h\"\nall_rows = false\ncount_check = \"warn\"\nfile_mode = \"0600\"\n\
+               if_exists = \"replace\"\nafter = [\"down\"]\norg = \"emea\"\n[csv]\nnull = \"\"\n[types]\nname = \"date\"\n";
+    let project = Project::with(&shared).job("a", soql).job("b", &format!("{soql}{own}"));
+    let jobs = project.all().jobs;
+    let seen = |number: usize| {
+        let job = &jobs[number];
+        let types: Vec<_> =
+            job.shape.columns.types.iter().map(|(column, kind)| format!("{column} {kind}")).collect();
+        (
+            (job.output.text().to_owned(), job.timezone.iana_name().unwrap().to_owned(), job.org.to_string()),
+            (
+                job.schedule.as_ref().unwrap().text().to_owned(),
+                job.policy.retries,
+                job.enabled,
+                job.timeout.unwrap().as_secs(),
+            ),
+            (
+                job.all_rows,
+                job.count_check,
+                job.file_mode,
+                job.if_exists,
+                job.after.clone().unwrap().command.concat(),
+            ),
+            (job.shape.csv.null.clone(), job.shape.csv.bom, job.shape.csv.delimiter, types.join(", ")),
+        )
+    };
+    assert_eq!(
+        seen(0),
+        (
+            ("{org}/{job}.csv".to_owned(), "Europe/Berlin".to_owned(), "default".to_owned()),
+            ("0 2 * * *".to_owned(), 7, false, 3600),
+            (true, CountCheck::Strict, Some(0o640), IfExists::Fail, "up".to_owned()),
+            ("NULL".to_owned(), true, b',', "Gone__c text, Id text, Name text".to_owned()),
+        )
+    );
+    assert_eq!(
+        seen(1),
+        (
+            ("own.csv".to_owned(), "UTC".to_owned(), "emea".to_owned()),
+            ("@hourly".to_owned(), 0, true, 7200),
+            (false, CountCheck::Warn, Some(0o600), IfExists::Replace, "down".to_owned()),
+            (String::new(), true, b',', "Gone__c text, Id text, name date".to_owned()),
+        )
+    );
+}
+
+#[test]
+fn a_default_that_does_not_fit_a_job_is_ignored() {
+    let shared = format!(
+        "{ORG}[defaults]\nformat = \"csv\"\nchildren = \"files\"\ncompound = \"columns\"\n\
+         fields = [\"Id\"]\nwhere = \"Id != null\"\nmanifest = \"{{org}}/{{job}}.json\"\norg = \"emea\"\nretries = 1\n\
+         after_timeout = \"1m\"\n[defaults.csv]\nbom = true\n[defaults.columns]\n\"Owner.Name\" = \"owner\"\nContacts = \"people\"\n\
+         [defaults.objects_with.Account]\nwhere = \"Name != null\"\n[defaults.objects_with.Gone]\nfields = [\"Id\"]\n{}",
+        orgs(&["emea"])
+    );
+    let project = Project::with(&shared)
+        .job("csv", "soql = \"SELECT Id, (SELECT Id FROM Contacts) FROM Account\"\noutput = \"a.csv\"\n")
+        .job("lines", "soql = \"SELECT Id, (SELECT Id FROM Contacts) FROM Account\"\noutput = \"b.jsonl\"\n")
+        .job("one", "object = \"Account\"\noutput = \"c.csv\"\n")
+        .job("set", "objects = [\"account\", \"Case\"]\noutput = \"{org}/{object}\"\norgs = [\"default\"]\n[objects_with.account]\nfields = [\"Id\", \"Name\"]\n");
+    let config = project.all();
+    assert_eq!(project.shown(&config.warnings), [""; 0]);
+    assert_eq!(exports(&config).join(" "), "csv@emea lines@emea one@emea set@default");
+    let [csv, lines, one, set] = config.jobs.as_slice() else { panic!("{:?}", config.jobs) };
+    let shape =
+        |job: &sfexport::job::Job| (job.format, job.shape.children, job.shape.compound, job.shape.csv.bom);
+    assert_eq!(shape(csv), (Format::Csv, Children::Files, Compound::Columns, true));
+    assert_eq!(shape(lines), (Format::Jsonl, Children::Json, Compound::Json, false));
+    assert_eq!(shape(one), (Format::Csv, Children::Files, Compound::Columns, true));
+    assert_eq!(shape(set), (Format::Csv, Children::Json, Compound::Columns, true));
+    assert_eq!([csv, lines, one].map(|job| job.manifest == Manifest::None), [true; 3]);
+    assert!(matches!(&set.manifest, Manifest::At(path) if path.text() == "{org}/{job}.json"));
+    // Keys of one object are merged too.
+    let account = set.of_object(&ObjectName::parse("account").unwrap()).unwrap();
+    let sfexport::job::Source::Object(account) = account.source else { panic!("an object") };
+    assert_eq!(account.condition.as_deref(), Some("Name != null"));
+    assert_eq!(account.fields.written().unwrap(), ["Id", "Name"]);
+    let sfexport::job::Source::Object(one) = &one.source else { panic!("an object") };
+    assert_eq!(
+        (one.condition.as_deref(), one.fields.written().unwrap()),
+        (Some("Id != null"), vec!["Id".to_owned()])
+    );
+}
+
+#[test]
+fn attributes_and_new_names_give_way_to_a_job() {
+    let soql = "soql = \"SELECT Id, Name FROM Account\"\n";
+    let attributes = |defaults: &str, own: &str| {
+        let project =
+            Project::with(&format!("{ORG}[defaults]\n{defaults}\n")).job("a", &format!("{soql}{own}\n"));
+        let job = project.all().jobs.remove(0);
+        (job.shape.attributes, job.shape.columns.rename())
+    };
+    assert_eq!(attributes("attributes = true", "output = \"a.csv\""), (false, false));
+    assert_eq!(attributes("attributes = true", "output = \"a.jsonl\""), (true, false));
+    assert_eq!(
+        attributes("attributes = true", "output = \"a.jsonl\"\ncolumn_names = \"snake\""),
+        (false, true)
+    );
+    assert_eq!(attributes("columns.Name = \"n\"", "output = \"a.jsonl\"\nattributes = true"), (true, false));
+    assert_eq!(attributes("column_names = \"snake\"", "output = \"a.csv\""), (false, true));
+}
+
+#[test]
+fn a_job_may_have_no_schedule_in_spite_of_a_default() {
+    let shared = format!("{ORG}[defaults]\nschedule = \"@daily\"\nretries = 5\njitter = \"1m\"\n");
+    let project = Project::with(&shared)
+        .job("a", &format!("{JOB}schedule = \"none\"\n"))
+        .job("b", &format!("{JOB}schedule = \"none\"\nretries = 2\n"));
+    let config = project.all();
+    assert!(config.jobs.iter().all(|job| job.schedule.is_none()));
+    assert_eq!(
+        project.shown(&config.warnings),
+        [
+            "jobs/b.toml:4: retries: this key has no effect without a `schedule`; add a `schedule`, or remove this key"
+        ]
+    );
+}
+
+#[test]
+fn a_mistake_in_a_default_is_reported_once() {
+    let shared = format!(
+        "{ORG}[defaults]\ntimezone = \"Europe/Berln\"\noutput = \"{{job}}.parquet\"\nschedule = \"61 * * * *\"\n"
+    );
+    let mut project = Project::with(&shared);
+    for name in ["a", "b", "c"] {
+        project = project.job(name, "soql = \"SELECT Id FROM Account\"\nformat = \"csv\"\n");
+    }
+    let mistakes = project.mistakes();
+    let places: Vec<_> =
+        mistakes.iter().map(|mistake| mistake.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        places,
+        [
+            "sfexport.toml:6 defaults.timezone",
+            "sfexport.toml:7 defaults.output",
+            "sfexport.toml:8 defaults.schedule"
+        ]
+    );
+}
+
+#[test]
+fn defaults_in_a_broken_file_cause_no_mistakes_in_jobs() {
+    let project = Project::with(&format!("{ORG}[defaults]\noutput = {{job}}.csv\n"))
+        .job("a", "soql = \"SELECT Id FROM Account\"\n");
+    let mistakes = project.mistakes();
+    assert!(mistakes.iter().all(|mistake| mistake.starts_with("sfexport.toml:6:")), "{mistakes:?}");
+}
+
 // -- quotas, and the command after a run
 
 #[test]
@@ -1031,7 +1239,7 @@ fn the_type_of_each_setting_is_checked() {
         (
             "colour = \"x\"",
             "colour: unknown key; choose one of jobs_dir, state_dir, output_root, scratch_dir, http, daemon, status, notify, \
-             org, orgs",
+             org, orgs, defaults",
         ),
     ] {
         assert_eq!(shared_mistakes(line), [format!("sfexport.toml:1: {expected}")]);
@@ -1166,7 +1374,10 @@ fn a_key_in_the_wrong_table_is_reported_with_its_table() {
             "1: max_concurrent_runs: unknown key here; write `max_concurrent_runs` in `[daemon]` or in `[org]` of \
              sfexport.toml",
         ),
-        (format!("output = \"x\"\n{ORG}"), "1: output: unknown key; write `output` in a job's file"),
+        (
+            format!("output = \"x\"\n{ORG}"),
+            "1: output: unknown key; write `output` in `[defaults]` or in a job's file",
+        ),
         (
             format!("{ORG}delimiter = \";\"\n"),
             "5: org.delimiter: unknown key; write `delimiter` in `[csv]` of a job's file",

@@ -192,6 +192,93 @@ fn mistakes_about_quotas_and_commands_read_well() {
     insta::assert_snapshot!("quotas_and_commands", text);
 }
 
+/// Jobs of the same text but for this line, in the order of the lines.
+fn jobs_with(at: &Deployment, lines: &[&str]) {
+    for (number, line) in lines.iter().enumerate() {
+        at.write(&format!("jobs/j{number:02}.toml"), line);
+    }
+}
+
+#[test]
+fn mistakes_in_fleets_read_well() {
+    const QUERY: &str = "soql = \"SELECT Id FROM Account\"\n";
+    let defaults = Deployment::new(1);
+    defaults.configure(
+        "[defaults]\nsoql = \"SELECT Id FROM Account\"\norgs = [\"*\"]\nschedul = \"@daily\"\nstate_dir = \"x\"\n\
+         delimiter = \";\"\nschedule = \"none\"\ntimezone = \"EST\"\noutput = \"{jb}.csv\"\norg = \"emae\"\nretries = -1\n\
+         fields = []\nwhere = \"WHERE Id != null\"\nmanifest = \"x.csv\"\nping_url = \"https://p.example/canary\"\n\
+         after = \"up {path}\"\nattributes = true\ncolumn_names = \"snake\"\nenabled = \"yes\"\n[defaults.csv]\nquote = \",\"\nschedule = \"@daily\"\n\
+         [defaults.objects_with.Account]\nwhere = \"SELECT\"\nfields = [\"*\"]\noutput = \"x\"\n[orgs.emea]\nkey_file = \"x\"\n\
+         client_id = \"x\"\nusername = \"a@example.com\"\n",
+    );
+    jobs_with(&defaults, &[QUERY; 3]);
+    let flat = Deployment::new(1);
+    flat.write(
+        "sfexport.toml",
+        "schedule = \"@daily\"\nobjects = [\"*\"]\nbom = true\n[default]\nretries = 3\n",
+    );
+    let unfit = Deployment::new(1);
+    unfit.configure(&format!(
+        "[defaults]\noutput = \"{{job}}.csv\"\norg = \"emea\"\nping_url = \"https://p.example/{{job}}/canary\"\n\
+         [defaults.columns]\nName = \"ID\"\n[defaults.csv]\nnull = \";\"\n{}",
+        unfit.org_table("orgs.emea")
+    ));
+    jobs_with(
+        &unfit,
+        &[
+            &format!("{QUERY}orgs = [\"*\"]\n"),
+            &format!("{QUERY}format = \"jsonl\"\n"),
+            "objects = [\"*\"]\n",
+            "soql = \"SELECT Id, Name FROM Account\"\n",
+            &format!("{QUERY}csv.delimiter = \";\"\n"),
+            QUERY,
+        ],
+    );
+    let orgs = Deployment::new(1);
+    let tables: Vec<_> = ["emea_1", "emea_2", "uat"].map(|org| orgs.org_table(&format!("orgs.{org}"))).into();
+    orgs.configure(&tables.join("\n"));
+    let job = |line: &str| format!("{QUERY}output = \"{{org}}/{{job}}.csv\"\n{line}\n");
+    let lines = [
+        job("orgs = []"),
+        job("orgs = [\"uta\"]"),
+        job("orgs = [\"production\"]"),
+        job("orgs = [\"apac_*\", \"UAT\", \"\"]"),
+        job("orgs = [\"*\", \"!uta\"]"),
+        job("orgs = [\"uat\", \"!u*\"]"),
+        job("orgs = [\"!uat\"]"),
+        job("orgs = [\"*\"]\norg = \"uat\""),
+        job("orgs = 5"),
+        format!("{QUERY}output = \"{{job}}.csv\"\norgs = [\"*\"]\n"),
+        "objects = [\"*\"]\noutput = \"x/{object}.csv\"\nmanifest = \"x/m.json\"\norgs = [\"uat\"]\n"
+            .to_owned(),
+        job("orgs = [\"uat\"]\nping_url = \"https://p.example/canary\""),
+    ];
+    jobs_with(&orgs, &lines.each_ref().map(String::as_str));
+    let clashes = Deployment::new(1);
+    clashes.configure(&tables.join("\n"));
+    jobs_with(
+        &clashes,
+        &[
+            "objects = [\"*\"]\noutput = \"{object}/{org}.csv\"\norgs = [\"*\"]\n",
+            &format!("{QUERY}output = \"x/{{org}}.csv\"\norgs = [\"*\"]\n"),
+            &format!("{QUERY}output = \"x/uat.csv\"\n"),
+            &format!(
+                "{QUERY}output = \"{{job}}.{{org}}\"\nformat = \"csv\"\nmanifest = true\norgs = [\"emea_*\"]\n"
+            ),
+        ],
+    );
+    let text = [
+        checked("defaults", &defaults, &[]),
+        checked("other tables", &flat, &[]),
+        checked("defaults that do not fit", &unfit, &[]),
+        checked("orgs", &orgs, &[]),
+        checked("clashes", &clashes, &[]),
+    ]
+    .concat();
+    assert!(!text.contains("canary"), "{text}");
+    insta::assert_snapshot!("fleets", text);
+}
+
 /// A block of PEM with this label.
 fn block(label: &str, content: &str) -> String {
     format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n")

@@ -538,7 +538,7 @@ fn the_schemas_take_what_is_right_and_refuse_what_is_wrong() {
     deployment.run(["init", "."]).ended(0);
     deployment.configure(
         "[orgs.emea]\nclient_id = \"3MVG9\"\nusername = \"u@e.x\"\nkey_file = \"k\"\ninstance_hosts = [\"a\", \"b\"]\n\
-         [daemon]\nhistory_keep = \"90 days\"\n[notify]\non = [\"failure\"]",
+         [defaults]\nschedule = \"@daily\"\ncsv.bom = true\nafter = [\"up\", \"{path}\"]\n[daemon]\nhistory_keep = \"90 days\"\n[notify]\non = [\"failure\"]",
     );
     for (name, file) in [("config", "sfexport.toml"), ("job", "jobs/accounts.toml")] {
         let schema = deployment.run(["schema", name]).ended(0);
@@ -552,7 +552,8 @@ fn the_schemas_take_what_is_right_and_refuse_what_is_wrong() {
             ["config", {"http": {"attempts": 0}}], ["config", {"http": {"idle_timeout": 10}}],
             ["config", {"org": {"key": "-----BEGIN"}}], ["config", {"orgs": {"EMEA": {}}}],
             ["config", {"orgs": {"emea": {"usrname": "x"}}}],
-            ["job", {"soql": "SELECT Id FROM A"}], ["job", {"output": "a.csv"}],
+            ["config", {"defaults": {"soql": "x"}}], ["config", {"defaults": {"csv": {"bom": "yes"}}}],
+            ["job", {"soql": "x", "output": "a.csv", "org": "a", "orgs": ["b"]}], ["job", {"output": "a.csv"}],
             ["job", {"soql": "x", "soql_file": "x", "output": "a.csv"}],
             ["job", {"soql": "x", "output": "a.csv", "overlap": "never"}],
             ["job", {"soql": "x", "output": "a.csv", "csv": {"bom": "yes"}}]]"#,

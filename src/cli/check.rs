@@ -5,15 +5,19 @@ use clap::Args;
 use super::print::{self, Colour};
 use super::{Context, complete, human};
 use crate::check::{Check, Name, Outcome, Step};
-use crate::config::{self, Selection};
+use crate::config::{self, Config, Selection};
 use crate::error::{Exit, Failure, plain, plain_lines};
 use crate::job::ObjectName;
+use crate::org::OrgName;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     /// The jobs to check, and their orgs [default: everything]
     #[arg(value_name = "JOB", add = complete::jobs())]
     jobs: Vec<String>,
+    /// Check only this org, and what the jobs export from it; can be repeated
+    #[arg(long = "org", value_name = "NAME", add = complete::orgs())]
+    orgs: Vec<String>,
     /// Only this object of the jobs' sets, with its columns, its query and its records
     #[arg(long, value_name = "OBJECT", value_parser = super::object_name, add = complete::objects())]
     object: Option<ObjectName>,
@@ -38,6 +42,7 @@ pub(super) async fn check(arguments: &CheckArguments, context: &Context) -> Resu
             return Ok(Exit::Configuration);
         }
     };
+    let config = narrowed(config, arguments)?;
     let edges = context.edges(&config.settings, None);
     let check = Check {
         config: &config,
@@ -50,6 +55,29 @@ pub(super) async fn check(arguments: &CheckArguments, context: &Context) -> Resu
     let exit = context.unless_stopped(check.run(&mut tell)).await?;
     shown.end();
     Ok(exit)
+}
+
+/// The configuration with only the orgs that the command line names.
+fn narrowed(mut config: Config, arguments: &CheckArguments) -> Result<Config, Failure> {
+    for org in &arguments.orgs {
+        config.org(Some(org))?;
+    }
+    if arguments.orgs.is_empty() {
+        return Ok(config);
+    }
+    let is_named = |org: &OrgName| arguments.orgs.iter().any(|name| name == org.as_str());
+    let left_out = arguments
+        .jobs
+        .iter()
+        .find(|name| !config.jobs.iter().any(|job| job.name.as_str() == name.as_str() && is_named(&job.org)));
+    if let Some(name) = left_out {
+        let orgs = arguments.orgs.join(" and ");
+        return Err(Failure::new(Exit::Usage, format!("the job {name} does not export from the org {orgs}"))
+            .hint("list the jobs with their orgs with `sfexport jobs`"));
+    }
+    config.orgs.retain(|name, _| is_named(name));
+    config.jobs.retain(|job| is_named(&job.org));
+    Ok(config)
 }
 
 /// Steps on standard output: under a heading for each org and job, or as JSON.
@@ -81,6 +109,7 @@ impl Shown {
             return;
         }
         let heading = match (&step.job, &step.org) {
+            (Some(job), Some(org)) if org != OrgName::DEFAULT => format!("job {job} for org {org}"),
             (Some(job), _) => format!("job {job}"),
             (None, Some(org)) => format!("org {org}"),
             (None, None) => String::new(),

@@ -146,11 +146,13 @@ pub(super) async fn describe(arguments: &DescribeArguments, context: &Context) -
 
 /// The job, in the org that the command line names.
 fn chosen(config: &Config, arguments: &DescribeArguments) -> Result<Job, Failure> {
-    let mut job = config.jobs.first().cloned().ok_or_else(|| {
+    let org = arguments.org.as_ref().map(|org| config.org(Some(org)).map(|org| &org.name)).transpose()?;
+    let of_org = config.jobs.iter().find(|job| Some(&job.org) == org);
+    let mut job = of_org.or(config.jobs.first()).cloned().ok_or_else(|| {
         Failure::new(Exit::General, format!("a bug in sfexport: no job \"{}\" was read", arguments.job))
     })?;
-    if let Some(org) = &arguments.org {
-        job.org = config.org(Some(org))?.name.clone();
+    if let Some(org) = org {
+        job.org = org.clone();
     }
     Ok(job)
 }

@@ -227,6 +227,10 @@ fn configuration(arguments: &InitArguments) -> String {
     for key in of(Table::Org).filter(|key| !written.contains(&key.name) && key.kind != Kind::Secret) {
         commented(&mut text, key, key.name);
     }
+    text.push_str(
+        "\n#[defaults]   # Keys of jobs, for the jobs that do not set them.\n\
+         #output = \"{org}/{job}.csv\"\n#schedule = \"0 2 * * *\"\n#timezone = \"UTC\"\n",
+    );
     let mut table = "";
     for key in of(Table::Settings) {
         let Some((in_table, name)) = key.name.split_once('.') else { continue };

@@ -1,8 +1,10 @@
 //! Reads the job files into jobs or lists of mistakes, and finds jobs that share an output.
 
 mod clashes;
+mod defaults;
 mod object;
 mod objects;
+mod orgs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,11 +15,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use self::clashes::clashes;
+pub(crate) use self::defaults::check as check_defaults;
 use super::Selection;
 use super::digests;
 use super::keys::Table;
 use super::layer::{Layer, Section, TextFile, shown};
-use super::mistake::{Mistake, Origin, Problem, did_you_mean, nearest, quoted};
+use super::mistake::{Mistake, Origin, Problem, nearest, quoted};
 use super::orgs::Orgs;
 use super::passed_over;
 use super::settings::{nanoseconds, secret, some_nanoseconds};
@@ -32,7 +35,7 @@ use crate::job::{
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
-use crate::soql::{ColumnError, ColumnNames, ColumnRules, Query, SyntaxError};
+use crate::soql::{ColumnError, ColumnNames, ColumnRules, Query, Rule, SyntaxError};
 use crate::value::FieldType;
 
 /// The settings that every job depends on.
@@ -48,6 +51,8 @@ pub(crate) struct JobContext<'a> {
     pub(crate) output_root: &'a Path,
     /// `None` if the orgs are unknown. Then a job may name any org.
     pub(crate) orgs: Option<&'a Orgs>,
+    /// The values of `[defaults]`; `None` if they are unknown, because the shared file cannot be read.
+    pub(crate) defaults: Option<&'a Layer>,
     /// The name of the shared file in messages; the mistake if there is none.
     pub(crate) shared_file: Result<&'a Path, &'a Problem>,
 }
@@ -123,7 +128,7 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
         } else {
             all.warnings.append(&mut reading.mistakes);
         }
-        readings.extend(reading.job);
+        readings.extend(reading.jobs);
     }
     for (mistake, names) in clashes(&readings) {
         if *selection == Selection::Readable {
@@ -229,6 +234,7 @@ struct RawJob {
     output: Option<String>,
     format: Option<String>,
     org: Option<String>,
+    orgs: Option<Vec<String>>,
     enabled: bool,
     schedule: Option<String>,
     timezone: String,
@@ -359,8 +365,8 @@ enum Exported {
 /// The reading of one job file.
 #[derive(Default)]
 struct Reading {
-    /// The job, and the place of its `output`.
-    job: Option<(Job, Origin)>,
+    /// The job for each of its orgs, and the place of its `output`.
+    jobs: Vec<(Job, Origin)>,
     mistakes: Vec<Mistake>,
     warnings: Vec<Mistake>,
     /// Whether messages leave out the query's text, because the file may be a secret instead.
@@ -381,11 +387,18 @@ impl Reading {
         if layer.is_unread() {
             return;
         }
-        let defaults = Layer::of_defaults(Table::Job, "", &file.directory);
-        let Some(section) = Section::<RawJob>::merge(&[&defaults, &layer], "", &mut self.mistakes) else {
+        let built_in = Layer::of_defaults(Table::Job, "", &file.directory);
+        let defaults =
+            context.defaults.map(|defaults| defaults::fitting(defaults, &layer)).unwrap_or_default();
+        let layers = [&built_in, &defaults, &layer];
+        let Some(section) = Section::<RawJob>::merge(&layers, "", &mut self.mistakes) else {
             return;
         };
-        self.job = self.resolve(name, &file, &layer, &section, context);
+        let orgs = self.orgs(&file, &section, context);
+        let Some(job) = self.resolve(name, &file, [&defaults, &layer], &section, context) else { return };
+        let origin = section.origin("output").unwrap_or_else(|| file.whole());
+        self.jobs =
+            orgs.unwrap_or_default().into_iter().map(|org| (of_org(&job, org), origin.clone())).collect();
     }
 
     fn mistake(
@@ -403,17 +416,17 @@ impl Reading {
         &mut self,
         name: JobName,
         file: &TextFile,
-        layer: &Layer,
+        layers: [&Layer; 2],
         section: &Section<RawJob>,
         context: &JobContext<'_>,
-    ) -> Option<(Job, Origin)> {
+    ) -> Option<Job> {
         let typed = &section.typed;
-        let exported = self.exported(file, layer, section, context);
-        let org = self.org(file, section, context);
+        let exported = self.exported(file, layers, section, context);
         let format = self.format(file, section);
         let output = self.output(file, section, context);
         let output = output.and_then(|output| self.object_field(file, section, output, exported.as_ref()));
         let manifest = self.manifest(file, section, exported.as_ref(), output.as_ref());
+        self.org_fields(file, section, output.as_ref(), manifest.as_ref());
         let timezone = self.timezone(file, section);
         let schedule = self.schedule(file, section, timezone.as_ref());
         let csv = self.csv(file, section);
@@ -431,7 +444,7 @@ impl Reading {
         let shape = Shape {
             numbers,
             datetimes: typed.datetimes,
-            columns: column_rules(typed, format),
+            columns: column_rules(section, format),
             children: typed.children,
             compound: typed.compound,
             columns_pinned: typed.columns_pinned,
@@ -446,14 +459,10 @@ impl Reading {
             }
             Exported::Objects(set) => Source::Objects(set),
         };
-        let org = org?;
-        let ping_url = typed
-            .ping_url
-            .as_ref()
-            .map(|template| value::ping_url(template.expose_secret(), name.as_str(), org.as_str()).into());
-        let job = Job {
+        Some(Job {
             name,
-            org,
+            // [`of_org`] sets it.
+            org: OrgName::default_org(),
             enabled: typed.enabled,
             source,
             object: None,
@@ -478,11 +487,9 @@ impl Reading {
                 retries: typed.retries,
                 retry_after: typed.retry_after,
             },
-            ping_url,
+            ping_url: typed.ping_url.clone(),
             after: self.after(file, section),
-        };
-        let origin = section.origin("output").unwrap_or_else(|| file.whole());
-        Some((job, origin))
+        })
     }
 
     /// Checks whether a valid query can be exported, as far as its text shows.
@@ -531,18 +538,18 @@ impl Reading {
     fn exported(
         &mut self,
         file: &TextFile,
-        layer: &Layer,
+        layers: [&Layer; 2],
         section: &Section<RawJob>,
         context: &JobContext<'_>,
     ) -> Option<Exported> {
         let sources = ["soql", "soql_file", "object", "objects"];
         let written: Vec<_> = sources.into_iter().filter(|key| section.is_written(key)).collect();
         if matches!(written.as_slice(), [only] if *only != "objects") {
-            self.only_of_sets(layer);
+            self.only_of_sets(layers[1]);
         }
         match written.as_slice() {
             ["object"] => self.object(file, section).map(Exported::Object),
-            ["objects"] => self.objects(file, layer, section).map(Exported::Objects),
+            ["objects"] => self.objects(file, layers, section).map(Exported::Objects),
             [_] => {
                 self.only_of_objects(file, section);
                 self.query(file, section, context).map(Exported::Query)
@@ -633,47 +640,6 @@ impl Reading {
         }
     }
 
-    fn org(
-        &mut self,
-        file: &TextFile,
-        section: &Section<RawJob>,
-        context: &JobContext<'_>,
-    ) -> Option<OrgName> {
-        let Some(orgs) = context.orgs else { return Some(OrgName::default_org()) };
-        let named = &orgs.named;
-        let names = || named.iter().map(OrgName::as_str);
-        if let Some(text) = &section.typed.org {
-            let found = named.iter().find(|name| name.as_str() == text);
-            if found.is_none() {
-                let hint = match (did_you_mean(text, names()), names().collect::<Vec<_>>().as_slice()) {
-                    (Some(near), _) => Some(near),
-                    (None, []) => no_org(context).hint,
-                    (None, [only]) => Some(format!("write {}", quoted(only))),
-                    (None, all) => Some(format!("choose one of {}", all.join(", "))),
-                };
-                let what = format!("there is no org {}", quoted(text));
-                self.mistake(file, section, "org", Problem::hinted(what, hint));
-            }
-            return found.cloned();
-        }
-        if section.is_mistaken("org") {
-            return None;
-        }
-        let default = OrgName::default_org();
-        if named.contains(&default) {
-            return Some(default);
-        }
-        let problem = match names().next() {
-            Some(first) => Problem::new(
-                "this key is missing, and there is no `[org]` table",
-                format!("write org = \"{first}\""),
-            ),
-            None => no_org(context),
-        };
-        self.mistake(file, section, "org", problem);
-        None
-    }
-
     /// The format, from its key or the output's extension, which must agree.
     fn format(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<Format> {
         let written = match section.typed.format.as_deref() {
@@ -704,7 +670,8 @@ impl Reading {
         context: &JobContext<'_>,
     ) -> Option<OutputTemplate> {
         let Some(text) = &section.typed.output else {
-            if !section.is_written("output") {
+            // Defaults that cannot be read may set it.
+            if !section.is_written("output") && context.defaults.is_some() {
                 let hint = "write it as in output = \"{job}/{date}.csv\"";
                 self.mistake(file, section, "output", Problem::new("this key is missing", hint));
             }
@@ -773,10 +740,11 @@ impl Reading {
         section: &Section<RawJob>,
         zone: Option<&TimeZone>,
     ) -> Option<Schedule> {
-        let Some(text) = &section.typed.schedule else {
-            if !section.is_written("schedule") {
+        let written = section.typed.schedule.as_deref();
+        let Some(text) = written.filter(|text| *text != NO_SCHEDULE) else {
+            if !section.is_mistaken("schedule") {
                 for key in ["catch_up", "start_deadline", "overlap", "jitter", "retries", "retry_after"] {
-                    if section.is_written(key) {
+                    if section.is_own(key) {
                         let problem = Problem::new(
                             "this key has no effect without a `schedule`",
                             "add a `schedule`, or remove this key",
@@ -800,7 +768,7 @@ impl Reading {
     /// The command to run after each export.
     fn after(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<After> {
         let typed = &section.typed;
-        if !section.is_written("after") && section.is_written("after_timeout") {
+        if !section.is_written("after") && section.is_own("after_timeout") {
             let problem = Problem::new(
                 "this key has no effect without `after`",
                 "add a command as `after`, or remove this key",
@@ -871,10 +839,8 @@ impl Reading {
                 }
             }
             Format::Jsonl => {
-                if typed.attributes && column_rules(typed, format).rename() {
-                    let what = "records with new names are flat objects, which have no `attributes`";
-                    let hint = "remove this key, or `column_names` and `[columns]`";
-                    self.mistake(file, section, "attributes", Problem::new(what, hint));
+                if typed.attributes && column_rules(section, format).rename() {
+                    self.mistake(file, section, "attributes", flat_records());
                 }
                 let keys: Vec<_> = section
                     .written()
@@ -894,6 +860,18 @@ impl Reading {
     }
 }
 
+/// The value of `schedule` that removes a default.
+const NO_SCHEDULE: &str = "none";
+
+/// The job for one of its orgs.
+fn of_org(job: &Job, org: OrgName) -> Job {
+    let ping_url = job
+        .ping_url
+        .as_ref()
+        .map(|template| value::ping_url(template.expose_secret(), job.name.as_str(), org.as_str()).into());
+    Job { org, ping_url, ..job.clone() }
+}
+
 /// The mistake of a text that is not a template.
 fn of_template(text: &str, error: TemplateError) -> Problem {
     let hint = match &error.unknown_field {
@@ -906,8 +884,20 @@ fn of_template(text: &str, error: TemplateError) -> Problem {
     Problem::hinted(format!("{} {}", quoted(text), error.reason), hint)
 }
 
+/// The mistake of new names for records with `attributes`.
+fn flat_records() -> Problem {
+    let what = "records with new names are flat objects, which have no `attributes`";
+    Problem::new(what, "remove this key, or `column_names` and `[columns]`")
+}
+
 /// The names and types of columns.
-fn column_rules(typed: &RawJob, format: Format) -> ColumnRules {
+fn column_rules(section: &Section<RawJob>, format: Format) -> ColumnRules {
+    let typed = &section.typed;
+    let defaults = |rule: Rule, column: &String| {
+        section.is_default(&format!("{}.{column}", rule.table())).then(|| (rule, column.clone()))
+    };
+    let renames = typed.columns.keys().filter_map(|column| defaults(Rule::Name, column));
+    let types = typed.types.keys().filter_map(|column| defaults(Rule::Type, column));
     let typed_as = |(column, text): (&String, &String)| Some((column.clone(), FieldType::parse(text)?));
     ColumnRules {
         names: typed.column_names,
@@ -916,14 +906,7 @@ fn column_rules(typed: &RawJob, format: Format) -> ColumnRules {
         types: typed.types.iter().filter_map(typed_as).collect(),
         child_arrays_keep_names: format == Format::Jsonl,
         is_for_several_objects: typed.objects.is_some(),
-    }
-}
-
-/// The mistake of a configuration without any org.
-fn no_org(context: &JobContext<'_>) -> Problem {
-    match context.shared_file {
-        Ok(path) => Problem::new("there is no org", format!("add an `[org]` table to {}", path.display())),
-        Err(problem) => problem.clone(),
+        optional: renames.chain(types).collect(),
     }
 }
 

@@ -147,6 +147,11 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
     KEYS.iter()
 }
 
+/// Whether a key of a job may be in `[defaults]`.
+pub(crate) fn may_be_default(name: &str) -> bool {
+    !["soql", "soql_file", "object", "objects", "orgs"].contains(&name)
+}
+
 pub(crate) fn find(table: Table, name: &str) -> Option<&'static Key> {
     keys().find(|key| key.table == table && key.name == name)
 }
@@ -208,6 +213,8 @@ pub(crate) fn synonym(table: Table, name: &str) -> Option<&'static str> {
         (Table::Job, "include_deleted" | "query_all" | "queryall" | "all") => "all_rows",
         (Table::Settings, "output_dir" | "out_dir" | "export_dir" | "exports" | "outputs") => "output_root",
         (Table::Settings, "job_dir" | "jobs") => "jobs_dir",
+        (Table::Settings, "default" | "job" | "job_defaults" | "common" | "shared") => "defaults",
+        (Table::Job, "all_orgs" | "organizations" | "environments") => "orgs",
         _ => return None,
     })
 }
@@ -304,8 +311,9 @@ static KEYS: &[Key] = keys! {
         "manifest" FlagOrText, Otherwise("`true` for `objects`, `false` otherwise"), "Whether a JSON file lists what was exported. With `objects`, it may be a path instead.";
         "format" Choice(&["csv", "jsonl"]), Otherwise("from the extension of `output`, .csv or .jsonl"), "The format of the file: `csv` or `jsonl`.";
         "org" Word, Otherwise("`[org]`"), "The org to export from, a NAME of `[orgs.NAME]`.";
+        "orgs" Words, Otherwise("only `org`"), "Several orgs, each with a separate run: names, patterns (`*`, `emea_*`) and exclusions (`!uat`). `output` must contain `{org}`.";
         "enabled" Flag, Is("true"), "Whether the daemon and `run --all` run the job. `run JOB` always does.";
-        "schedule" Text, Otherwise("none: the job runs on request"), "Five cron fields, or `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually`.";
+        "schedule" Text, Otherwise("none: the job runs on request"), "Five cron fields, or `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually`. `none` removes a default schedule.";
         "timezone" Text, Is("UTC"), "The IANA time zone of the schedule and of dates in `output`.";
         "timeout" Duration(1), Otherwise("none"), "How long a run may take in all.";
         "all_rows" Flag, Is("false"), "Whether deleted and archived rows are exported too (queryAll).";

@@ -41,6 +41,7 @@ pub(crate) struct Layer {
 }
 
 /// A key and, unless it is wrong, its value.
+#[derive(Clone)]
 struct Found {
     origin: Origin,
     value: Option<Value>,
@@ -132,7 +133,7 @@ impl Layer {
         let mut reader = FileReader { file, layer: Self::labelled("file"), mistakes };
         let (root, sound) = reader.parse();
         if sound {
-            reader.job(&root);
+            reader.job(&root, "");
         }
         reader.layer.unread = !sound;
         reader.layer
@@ -232,6 +233,76 @@ impl Layer {
         self.unread
     }
 
+    /// The values of `[defaults]`, as a job's file would have them.
+    pub(crate) fn defaults(&self) -> Self {
+        fn below<T: Clone>(map: &BTreeMap<String, T>) -> BTreeMap<String, T> {
+            let below =
+                |(path, value): (&String, &T)| Some((path.strip_prefix(DEFAULTS)?.to_owned(), value.clone()));
+            map.iter().filter_map(below).collect()
+        }
+        Self {
+            label: "file",
+            found: below(&self.found),
+            columns: below(&self.columns),
+            objects: self.objects.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The same as the defaults of a job with this file, without the keys that do not fit it. Names of columns and objects
+    /// are equal to the job's without regard to case.
+    pub(crate) fn as_defaults_of(&self, job: &Self, fits: impl Fn(&str) -> bool) -> Self {
+        let mut defaults = Self { label: SHARED, ..Self::default() };
+        let spelled = |path: &str| {
+            let Some(rest) = path.strip_prefix(OBJECTS_WITH).and_then(|rest| rest.strip_prefix('.')) else {
+                return path.to_owned();
+            };
+            let (name, key) = rest.split_once('.').unwrap_or((rest, ""));
+            let own = job.objects.keys().find(|own| own.eq_ignore_ascii_case(name));
+            format!("{OBJECTS_WITH}.{}.{key}", own.map_or(name, String::as_str))
+        };
+        for (path, found) in self.found.iter().filter(|(path, _)| fits(path)) {
+            let mut found = found.clone();
+            if let Some(Value::Dict(_, entries)) = &mut found.value {
+                entries.retain(|column, _| !job.has_column(&format!("{path}.{column}")));
+            }
+            defaults.found.insert(spelled(path), found);
+        }
+        let columns = self.columns.iter().filter(|(path, _)| fits(path) && !job.has_column(path));
+        defaults.columns = columns.map(|(path, origin)| (path.clone(), origin.clone())).collect();
+        if fits(OBJECTS_WITH) {
+            defaults.objects = self.objects.clone();
+            defaults.objects.retain(|name, _| !job.objects.keys().any(|own| own.eq_ignore_ascii_case(name)));
+        }
+        defaults
+    }
+
+    fn has_column(&self, path: &str) -> bool {
+        self.columns.keys().any(|own| own.eq_ignore_ascii_case(path))
+    }
+
+    /// Forgets the value of a key that is a mistake.
+    pub(crate) fn mark_mistaken(&mut self, key: &str) {
+        if let Some(found) = self.found.get_mut(key) {
+            found.value = None;
+        }
+    }
+
+    /// Whether it sets a key, validly or not.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.found.contains_key(key)
+    }
+
+    /// The value of a key that is text.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.found.get(key)?.value.as_ref()?.as_str()
+    }
+
+    /// Whether the value of a key is `true`.
+    pub(crate) fn is_true(&self, key: &str) -> bool {
+        self.found.get(key).and_then(|found| found.value.as_ref()?.to_bool()) == Some(true)
+    }
+
     fn labelled(label: &'static str) -> Self {
         Self { label, ..Self::default() }
     }
@@ -317,29 +388,41 @@ impl<'a> FileReader<'a> {
                         self.further_org(name, value);
                     }
                 }
+                "defaults" => {
+                    if let Some(table) = self.expect_table("defaults", name, value) {
+                        self.job(table, DEFAULTS);
+                    }
+                }
                 _ => settings.push((name, value)),
             }
         }
         self.entries(settings, Table::Settings, "", "");
     }
 
-    fn job(&mut self, root: &DeTable<'_>) {
+    /// Reads the keys of a job, or of `[defaults]`; `prefix` is the path of the table.
+    fn job(&mut self, root: &DeTable<'_>, prefix: &str) {
         let mut entries = Vec::new();
         for (name, value) in root.iter() {
+            if !prefix.is_empty() && !keys::may_be_default(name.get_ref()) {
+                let origin = self.file.origin_at(name.span().start);
+                let problem = not_a_default(name.get_ref());
+                self.mistakes.push(Mistake::new(origin, format!("{prefix}{}", name.get_ref()), problem));
+                continue;
+            }
             if name.get_ref() != OBJECTS_WITH {
                 entries.push((name, value));
                 continue;
             }
             let Some(objects) = self.expect_table(OBJECTS_WITH, name, value) else { continue };
             for (name, value) in objects.iter() {
-                let path = format!("{OBJECTS_WITH}.{}", name.get_ref());
+                let path = format!("{prefix}{OBJECTS_WITH}.{}", name.get_ref());
                 let Some(table) = self.expect_table(&path, name, value) else { continue };
                 let origin = self.file.origin_at(name.span().start);
                 self.layer.objects.insert(name.get_ref().to_string(), origin);
                 self.table(table, Table::Object, &format!("{path}."), "");
             }
         }
-        self.entries(entries, Table::Job, "", "");
+        self.entries(entries, Table::Job, prefix, "");
     }
 
     fn further_org(&mut self, name: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>) {
@@ -425,7 +508,7 @@ impl<'a> FileReader<'a> {
                 self.mistakes.push(Mistake::new(
                     origin,
                     path,
-                    unknown(kind, inner, name.get_ref(), is_table),
+                    unknown(kind, prefix, inner, name.get_ref(), is_table),
                 ));
             }
         }
@@ -434,6 +517,12 @@ impl<'a> FileReader<'a> {
 
 /// The table with a table for each object of a set that has special keys.
 pub(crate) const OBJECTS_WITH: &str = "objects_with";
+
+/// The path of the table with defaults for jobs.
+pub(crate) const DEFAULTS: &str = "defaults.";
+
+/// The label of a layer with the defaults of the shared file.
+const SHARED: &str = "defaults of the shared file";
 
 impl FileReader<'_> {
     /// Reads a table whose keys are the names of columns.
@@ -505,15 +594,28 @@ fn not_an_org_name(name: &str) -> Problem {
     Problem::new(what, "use lowercase letters, digits and single underscores")
 }
 
+/// The mistake of a key that says what or from where a job exports.
+fn not_a_default(name: &str) -> Problem {
+    let what = match name {
+        "orgs" => "this key is not a default, because it decides whether `output` needs {org}",
+        _ => "this key says what a job exports, and is not a default",
+    };
+    Problem::new(what, format!("write `{name}` in a job's file"))
+}
+
 /// The mistake of a key that does not exist.
-fn unknown(kind: Table, inner: &str, name: &str, is_table: bool) -> Problem {
+fn unknown(kind: Table, prefix: &str, inner: &str, name: &str, is_table: bool) -> Problem {
+    let is_default = prefix.starts_with(DEFAULTS);
     let what = if is_table { "unknown table" } else { "unknown key" };
     let mut known = keys::children(kind, inner);
     if kind == Table::Settings && inner.is_empty() {
-        known.extend(["org", "orgs"]);
+        known.extend(["org", "orgs", "defaults"]);
     }
     if kind == Table::Job && inner.is_empty() {
         known.push(OBJECTS_WITH);
+    }
+    if is_default && inner.is_empty() {
+        known.retain(|key| keys::may_be_default(key));
     }
     // In TOML, a key belongs to the table above it, regardless of blank lines. A key of another table has most likely
     // been separated from its table.
@@ -522,7 +624,18 @@ fn unknown(kind: Table, inner: &str, name: &str, is_table: bool) -> Problem {
         .filter(|key| key.table != Table::Object)
         .filter_map(|key| {
             let (table, own) = key.name.rsplit_once('.').unwrap_or(("", key.name));
-            (own == name).then(|| (key.table, home(key.table, table, kind, inner)))
+            let home = || match is_default && matches!(key.table, Table::Job | Table::Object) {
+                true => home_in_defaults(key.table, table),
+                false if kind == Table::Settings && key.table == Table::Job && keys::may_be_default(name) => {
+                    format!(
+                        "{} or {}",
+                        home_in_defaults(key.table, table),
+                        home(key.table, table, kind, inner)
+                    )
+                }
+                false => home(key.table, table, kind, inner),
+            };
+            (own == name).then(|| (key.table, home()))
         })
         .collect();
     if let Some((table, _)) = homes.first() {
@@ -550,6 +663,15 @@ fn other_login(name: &str) -> Option<Problem> {
             "use a private key (see docs/setup.md)",
         )
     })
+}
+
+/// The place for a key of a job or an object, for someone who wrote it below `[defaults]`.
+fn home_in_defaults(of: Table, table: &str) -> String {
+    match (of, table) {
+        (Table::Object, _) => "in `[defaults.objects_with.NAME]`".to_owned(),
+        (_, "") => "in `[defaults]`".to_owned(),
+        (_, table) => format!("in `[defaults.{table}]`"),
+    }
 }
 
 /// The place for the keys of a table, for someone who wrote one below `inner` of another.
@@ -660,6 +782,8 @@ pub(crate) struct Section<T> {
     /// By key: the place of the value in effect, the rank of its layer, and whether it is valid.
     written: BTreeMap<String, (Origin, usize, bool)>,
     prefix: String,
+    /// The rank of the layer with the defaults of the shared file, if there is one.
+    defaults: Option<usize>,
 }
 
 impl<T: DeserializeOwned> Section<T> {
@@ -682,7 +806,10 @@ impl<T: DeserializeOwned> Section<T> {
             }
         }
         match figment.extract() {
-            Ok(typed) => Some(Self { typed, written, prefix: prefix.to_owned() }),
+            Ok(typed) => {
+                let defaults = layers.iter().position(|layer| layer.label == SHARED);
+                Some(Self { typed, written, prefix: prefix.to_owned(), defaults })
+            }
             Err(errors) => {
                 for error in errors {
                     let key = format!("{prefix}{}", error.path.join("."));
@@ -698,6 +825,16 @@ impl<T> Section<T> {
     /// Whether any source sets the key, validly or not.
     pub(crate) fn is_written(&self, key: &str) -> bool {
         self.written.contains_key(key)
+    }
+
+    /// Whether the value in effect is from `[defaults]`.
+    pub(crate) fn is_default(&self, key: &str) -> bool {
+        self.defaults.is_some() && self.rank(key) == self.defaults
+    }
+
+    /// Whether the job's own file sets the key.
+    pub(crate) fn is_own(&self, key: &str) -> bool {
+        self.is_written(key) && !self.is_default(key)
     }
 
     /// Whether the value in effect is invalid. Mistakes that follow from it are then left out.
@@ -720,8 +857,14 @@ impl<T> Section<T> {
         self.written.keys().map(String::as_str)
     }
 
-    /// A mistake about a key, at its place, or at `otherwise` if no source sets it.
+    /// A mistake about a key, at its place, or at `otherwise` if no source sets it. If the value is a default, it is the
+    /// job that it does not fit, so the mistake is at `otherwise` and names the value's place.
     pub(crate) fn mistake(&self, key: &str, otherwise: &Origin, problem: impl Into<Problem>) -> Mistake {
+        if let (true, Some(place)) = (self.is_default(key), self.origin(key)) {
+            let Problem { what, hint } = problem.into();
+            let problem = Problem::hinted(format!("{what} (set at {place})"), hint);
+            return Mistake::new(otherwise.clone(), format!("{}{key}", self.prefix), problem);
+        }
         let origin = self.origin(key).unwrap_or_else(|| otherwise.clone());
         Mistake::new(origin, format!("{}{key}", self.prefix), problem)
     }

@@ -55,6 +55,12 @@ impl Mistake {
         Self { origin, key: key.into(), what, hint }
     }
 
+    /// The same with the key below a table (`"defaults."`).
+    pub(crate) fn below(mut self, table: &str) -> Self {
+        self.key = self.key.map(|key| format!("{table}{key}"));
+        self
+    }
+
     /// The same without the text at its place, which may hold the values of a query: for readers of a status page.
     fn redacted(&self) -> Self {
         match self.what.contains('\n') {

@@ -20,6 +20,7 @@ pub fn schema(table: Table) -> Value {
                     "propertyNames": {"pattern": "^(?!default$)(?!.*__)[a-z0-9_]+$"},
                     "additionalProperties": self::org("An org that jobs name by `org`."),
                 });
+                properties.insert("defaults".to_owned(), defaults());
                 properties.insert("org".to_owned(), org);
                 properties.insert("orgs".to_owned(), orgs);
             }
@@ -27,17 +28,9 @@ pub fn schema(table: Table) -> Value {
         }
         Table::Org => org("An org."),
         Table::Job => {
-            let mut schema = object(table, "");
-            if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-                let objects_with = json!({
-                    "type": "object",
-                    "description": "Keys of single objects of `objects`, by name.",
-                    "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_]*$"},
-                    "additionalProperties": object(Table::Object, ""),
-                });
-                properties.insert("objects_with".to_owned(), objects_with);
-            }
-            insert(&mut schema, "required", json!(["output"]));
+            // `[defaults]` may set `output`.
+            let mut schema = job();
+            insert(&mut schema, "not", json!({"required": ["org", "orgs"]}));
             let sources = ["soql", "soql_file", "object", "objects"];
             insert(&mut schema, "oneOf", sources.map(|source| json!({"required": [source]})).into());
             schema
@@ -52,6 +45,31 @@ pub fn schema(table: Table) -> Value {
     };
     insert(&mut schema, "$schema", json!("https://json-schema.org/draft/2020-12/schema"));
     insert(&mut schema, "title", json!(title));
+    schema
+}
+
+/// The keys of a job.
+fn job() -> Value {
+    let mut schema = object(Table::Job, "");
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        let objects_with = json!({
+            "type": "object",
+            "description": "Keys of single objects of `objects`, by name.",
+            "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_]*$"},
+            "additionalProperties": object(Table::Object, ""),
+        });
+        properties.insert("objects_with".to_owned(), objects_with);
+    }
+    schema
+}
+
+/// The keys of `[defaults]`.
+fn defaults() -> Value {
+    let mut schema = job();
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.retain(|name, _| keys::may_be_default(name));
+    }
+    insert(&mut schema, "description", json!("Keys of jobs, for the jobs that do not set them."));
     schema
 }
 

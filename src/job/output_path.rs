@@ -86,6 +86,12 @@ impl OutputTemplate {
         self.pieces.contains(&Piece::Object)
     }
 
+    /// Whether the path depends on the org.
+    #[must_use]
+    pub fn has_org(&self) -> bool {
+        self.pieces.contains(&Piece::Org)
+    }
+
     /// The template of one object of a set.
     #[must_use]
     pub fn of_object(&self, object: &ObjectName) -> Self {

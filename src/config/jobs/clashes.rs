@@ -1,5 +1,6 @@
 //! Finds jobs that would write the same file.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use jiff::{Timestamp, civil};
 
 use crate::config::mistake::{Mistake, Origin, Problem, quoted};
 use crate::job::output_path::{Fields, beside};
-use crate::job::{Job, JobName, ObjectName, ObjectTerm, Source};
+use crate::job::{Job, JobName, ObjectName, ObjectTerm, OutputTemplate, Source};
 
 /// A job, and the place of its `output`.
 type Placed = (Job, Origin);
@@ -61,8 +62,8 @@ fn sharing(
             let mut add = |path, is_output| {
                 files.entry(path).or_default().push(Written { reading, is_output });
             };
-            for job in jobs_of(job, &objects) {
-                let Ok(path) = job.output.expand(&fields) else { continue };
+            for output in outputs(job, &objects) {
+                let Ok(path) = output.expand(&fields) else { continue };
                 for part in job.child_files() {
                     add(beside(&path, &part), false);
                 }
@@ -76,13 +77,13 @@ fn sharing(
     files
 }
 
-/// The job itself or, for a set, the jobs of those of these objects that it has.
-fn jobs_of(job: &Job, objects: &BTreeSet<ObjectName>) -> Vec<Job> {
+/// The output of a job or, for a set, those of the objects that it has.
+fn outputs<'j>(job: &'j Job, objects: &BTreeSet<ObjectName>) -> Vec<Cow<'j, OutputTemplate>> {
     match job.set() {
-        None => vec![job.clone()],
+        None => vec![Cow::Borrowed(&job.output)],
         Some(set) => {
             let included = objects.iter().filter(|object| set.includes(object.as_str()).is_some());
-            included.filter_map(|object| job.of_object(object)).collect()
+            included.map(|object| Cow::Owned(job.output.of_object(object))).collect()
         }
     }
 }
@@ -123,12 +124,31 @@ fn objects<'p>(readings: &[Placed], paths: impl Iterator<Item = &'p PathBuf>) ->
     names
 }
 
+/// The mistake of a job that writes the same file for several orgs, such as a manifest.
+fn clash_of_orgs(path: &Path, sharing: &[Written<'_>]) -> Option<Mistake> {
+    let [first, second, ..] = sharing else { return None };
+    let (job, origin) = first.reading;
+    let what = format!(
+        "{} puts {} of the orgs {} and {} into the same place",
+        quoted(job.output.text()),
+        quoted(&path.file_name().unwrap_or_default().to_string_lossy()),
+        job.org,
+        second.reading.0.org
+    );
+    let hint = "give each org a separate directory, as in \"{org}/{job}.csv\" or \"{org}/{object}.csv\"";
+    Some(Mistake::new(origin.clone(), "output".to_owned(), Problem::new(what, hint)))
+}
+
 /// The mistake of several jobs that write the same file.
 fn clash(path: &Path, sharing: &[Written<'_>]) -> Option<(Mistake, Vec<JobName>)> {
     let names: BTreeSet<_> = sharing.iter().map(|written| &written.reading.0.name).collect();
     let mut order: Vec<_> = sharing.to_vec();
     // In the order of the files, whatever is written first.
-    order.sort_by(|a, b| a.reading.0.name.cmp(&b.reading.0.name));
+    order.sort_by(|a, b| (&a.reading.0.name, &a.reading.0.org).cmp(&(&b.reading.0.name, &b.reading.0.org)));
+    if names.len() == 1 {
+        order.dedup_by(|a, b| a.reading.0.org == b.reading.0.org);
+        return clash_of_orgs(path, &order).map(|mistake| (mistake, names.into_iter().cloned().collect()));
+    }
     order.dedup_by(|a, b| a.reading.0.name == b.reading.0.name);
     let (first, others) = order.split_first().filter(|(_, others)| !others.is_empty())?;
     let (job, origin) = first.reading;

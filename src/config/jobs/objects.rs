@@ -1,6 +1,7 @@
 //! `objects`, `[objects_with.NAME]` and `manifest`: a set of objects, each with a separate output.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -39,7 +40,7 @@ impl Reading {
     pub(super) fn objects(
         &mut self,
         file: &TextFile,
-        layer: &Layer,
+        layers: [&Layer; 2],
         section: &Section<RawJob>,
     ) -> Option<ObjectSet> {
         let mistakes_before = self.mistakes.len();
@@ -66,7 +67,7 @@ impl Reading {
         }
         let terms = section.typed.objects.as_deref().and_then(|texts| self.terms(file, section, texts));
         let set = terms.map(|terms| ObjectSet::new(terms, Vec::new()));
-        let settings = self.settings(layer, set.as_ref());
+        let settings = self.settings(layers, set.as_ref());
         let set = set.filter(|_| self.mistakes.len() == mistakes_before)?;
         Some(ObjectSet::new(set.terms().to_vec(), settings))
     }
@@ -111,11 +112,29 @@ impl Reading {
         (terms.len() == texts.len()).then_some(terms)
     }
 
-    /// What the job sets for single objects. Without the set, only the tables themselves are checked.
-    fn settings(&mut self, layer: &Layer, set: Option<&ObjectSet>) -> Vec<ObjectSettings> {
+    /// What the job and the defaults set for single objects. Without the set, only the tables themselves are checked.
+    pub(super) fn settings(
+        &mut self,
+        [defaults, job]: [&Layer; 2],
+        set: Option<&ObjectSet>,
+    ) -> Vec<ObjectSettings> {
         let mut all: Vec<ObjectSettings> = Vec::new();
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
-        for (name, origin) in layer.objects() {
+        // A default for an object that the set does not have does not fit it.
+        for (name, origin) in defaults.objects() {
+            let included = ObjectName::parse(name)
+                .ok()
+                .filter(|object| set.is_some_and(|set| set.includes(object.as_str()).is_some()));
+            if let Some(object) = included {
+                all.extend(self.settings_of(
+                    object,
+                    [defaults, job],
+                    origin,
+                    &format!("{OBJECTS_WITH}.{name}"),
+                ));
+            }
+        }
+        for (name, origin) in job.objects() {
             let path = format!("{OBJECTS_WITH}.{name}");
             let mut mistake = |problem: Problem| {
                 self.mistakes.push(Mistake::new(origin.clone(), path.clone(), problem));
@@ -133,20 +152,25 @@ impl Reading {
             if let Some(problem) = set.and_then(|set| not_included(set, &object)) {
                 mistake(problem);
             }
-            all.extend(self.settings_of(object, layer, &path));
+            all.extend(self.settings_of(object, [defaults, job], origin, &path));
         }
         all
     }
 
-    fn settings_of(&mut self, object: ObjectName, layer: &Layer, path: &str) -> Option<ObjectSettings> {
-        let section = Section::<RawObject>::merge(&[layer], &format!("{path}."), &mut self.mistakes)?;
-        let whole = layer.objects().get(object.as_str()).cloned().unwrap_or(Origin::Anywhere);
+    fn settings_of(
+        &mut self,
+        object: ObjectName,
+        layers: [&Layer; 2],
+        whole: &Origin,
+        path: &str,
+    ) -> Option<ObjectSettings> {
+        let section = Section::<RawObject>::merge(&layers, &format!("{path}."), &mut self.mistakes)?;
         let RawObject { fields, condition: written, count_check } = &section.typed;
         let fields = fields.as_deref().map_or_else(|| Ok(FieldSelection::all()), selection);
-        let fields = fields.map_err(|problem| self.mistakes.push(section.mistake("fields", &whole, problem)));
+        let fields = fields.map_err(|problem| self.mistakes.push(section.mistake("fields", whole, problem)));
         let condition = written.as_deref().map(condition).transpose();
         let condition =
-            condition.map_err(|problem| self.mistakes.push(section.mistake("where", &whole, problem)));
+            condition.map_err(|problem| self.mistakes.push(section.mistake("where", whole, problem)));
         let count_check = count_check.as_ref().map(|CountCheckValue(value)| *value);
         Some(ObjectSettings { object, fields: fields.ok()?, condition: condition.ok()?, count_check })
     }
@@ -169,28 +193,40 @@ impl Reading {
         output: Option<&OutputTemplate>,
     ) -> Option<Manifest> {
         let is_set = section.is_written("objects");
-        let path = match &section.typed.manifest {
+        match &section.typed.manifest {
             None if is_set => return Some(Manifest::Beside),
             None | Some(ManifestWritten::Flag(false)) => return Some(Manifest::None),
             Some(ManifestWritten::Flag(true)) => return Some(Manifest::Beside),
-            Some(ManifestWritten::Path(path)) => path,
-        };
-        let mut wrong = |problem| {
-            self.mistake(file, section, "manifest", problem);
-            None
-        };
+            Some(ManifestWritten::Path(_)) => {}
+        }
         match exported {
             Some(Exported::Objects(_)) => {}
             // The job lacks something else, which is a mistake already.
             None if is_set => {}
             _ => {
-                return wrong(Problem::new(
+                let problem = Problem::new(
                     "only a job with `objects` has a path for its manifest",
                     "write true; the manifest is then next to the output",
-                ));
+                );
+                self.mistake(file, section, "manifest", problem);
+                return None;
             }
         }
-        let root = output.map(OutputTemplate::root)?;
+        self.manifest_path(file, section, output.map(OutputTemplate::root)?).map(Manifest::At)
+    }
+
+    /// The path of a manifest; `None` if there is none, or if it is a mistake.
+    pub(super) fn manifest_path(
+        &mut self,
+        file: &TextFile,
+        section: &Section<RawJob>,
+        root: &Path,
+    ) -> Option<OutputTemplate> {
+        let Some(ManifestWritten::Path(path)) = &section.typed.manifest else { return None };
+        let mut wrong = |problem| {
+            self.mistake(file, section, "manifest", problem);
+            None
+        };
         let template = match OutputTemplate::parse(path, root) {
             Ok(template) => template,
             Err(error) => return wrong(super::of_template(path, error)),
@@ -204,7 +240,7 @@ impl Reading {
             let what = format!("{} does not end in .json", quoted(path));
             return wrong(Problem::new(what, "end it in .json"));
         }
-        Some(Manifest::At(template))
+        Some(template)
     }
 }
 

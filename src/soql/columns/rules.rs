@@ -21,6 +21,8 @@ pub struct ColumnRules {
     pub child_arrays_keep_names: bool,
     /// Whether a rule may be for no column: the rules of a set are for whichever objects have such a column.
     pub is_for_several_objects: bool,
+    /// The rules that may be for no column, because they are defaults of many jobs: the original names, in any case.
+    pub optional: Vec<(Rule, String)>,
 }
 
 /// How the names of columns are derived from those of the query.
@@ -38,6 +40,12 @@ impl ColumnRules {
     #[must_use]
     pub fn rename(&self) -> bool {
         self.names != ColumnNames::AsWritten || !self.renames.is_empty()
+    }
+
+    /// Whether a rule may be for no column.
+    fn is_optional(&self, rule: Rule, original: &str) -> bool {
+        let is_it = |(of, name): &(Rule, String)| *of == rule && name.eq_ignore_ascii_case(original);
+        self.is_for_several_objects || self.optional.iter().any(is_it)
     }
 }
 
@@ -167,9 +175,7 @@ impl Columns {
         }
         let mut application = Application::of(rules);
         application.apply(&mut self, true)?;
-        if !rules.is_for_several_objects {
-            application.all_used(&self)?;
-        }
+        application.all_used(&self)?;
         Ok(self)
     }
 
@@ -258,13 +264,23 @@ impl<'r> Application<'r> {
                 columns.types[column] = Some(*field_type);
                 self.typed.insert(key.clone());
             }
+            let keeps_name = self.rules.child_arrays_keep_names && columns.is_child_array(column);
             let rename = self.renames.get(&key).copied();
+            // A default for columns does not fit what is not a column here.
+            let rename = rename.filter(|_| {
+                let is_column = is_file && !keeps_name;
+                is_column
+                    || !self
+                        .rules
+                        .optional
+                        .iter()
+                        .any(|(rule, name)| *rule == Rule::Name && name.eq_ignore_ascii_case(&key))
+            });
             if rename.is_some() && !is_file {
                 let name = columns.qualified(column);
                 let is_json_lines = self.rules.child_arrays_keep_names;
                 return Err(ColumnError::InChildArray { name, is_json_lines });
             }
-            let keeps_name = self.rules.child_arrays_keep_names && columns.is_child_array(column);
             let original = &columns.names[column];
             names.push(match (rename, self.rules.names) {
                 (Some(_), _) if keeps_name => {
@@ -303,9 +319,13 @@ impl<'r> Application<'r> {
     /// Whether each rule was for a column.
     fn all_used(&self, columns: &Columns) -> Result<(), ColumnError> {
         let ColumnRules { renames, types, .. } = self.rules;
-        let unused = |name: &&String, found: &HashSet<String>| !found.contains(&name.to_ascii_lowercase());
-        let rename = renames.iter().map(|(name, _)| name).find(|name| unused(name, &self.renamed));
-        let field_type = types.iter().map(|(name, _)| name).find(|name| unused(name, &self.typed));
+        let unused = |rule, name: &&String, found: &HashSet<String>| {
+            !found.contains(&name.to_ascii_lowercase()) && !self.rules.is_optional(rule, name)
+        };
+        let rename =
+            renames.iter().map(|(name, _)| name).find(|name| unused(Rule::Name, name, &self.renamed));
+        let field_type =
+            types.iter().map(|(name, _)| name).find(|name| unused(Rule::Type, name, &self.typed));
         let unknown = rename.map(|name| (Rule::Name, name)).or(field_type.map(|name| (Rule::Type, name)));
         let Some((rule, name)) = unknown else { return Ok(()) };
         let mut known = Vec::new();
@@ -385,6 +405,7 @@ mod tests {
         types: Vec::new(),
         child_arrays_keep_names: false,
         is_for_several_objects: false,
+        optional: Vec::new(),
     };
 
     #[test]
