@@ -28,6 +28,8 @@ pub enum Exit {
     Query = 65,
     /// The org could not be reached, or kept failing.
     Unavailable = 69,
+    /// The export stands, but the command after it (`after`) failed.
+    After = 70,
     /// The output could not be written.
     Output = 73,
     /// The org's response was incomplete or not a response of the API.
@@ -59,6 +61,7 @@ impl Exit {
             Self::Usage,
             Self::Query,
             Self::Unavailable,
+            Self::After,
             Self::Output,
             Self::Incomplete,
             Self::TryLater,
@@ -73,7 +76,7 @@ impl Exit {
     /// Whether an outer scheduler may run the same command again without a person looking first.
     #[must_use]
     pub fn worth_a_retry(self) -> bool {
-        matches!(self, Self::Unavailable | Self::Incomplete | Self::TryLater)
+        matches!(self, Self::Unavailable | Self::After | Self::Incomplete | Self::TryLater)
     }
 
     /// One status for several runs: their common status if they agree, [`Exit::TryLater`] if every failure is worth a
@@ -159,6 +162,7 @@ mod tests {
         assert_eq!(all(&[Exit::Success, Exit::Query]), 65);
         assert_eq!(all(&[Exit::Query, Exit::Query]), 65);
         assert_eq!(all(&[Exit::Unavailable, Exit::Incomplete]), 75);
+        assert_eq!(all(&[Exit::After, Exit::TryLater]), 75);
         assert_eq!(all(&[Exit::Unavailable, Exit::Query]), 1);
         assert_eq!(all(&[Exit::Unavailable, Exit::Incomplete, Exit::Query]), 1);
         assert_eq!(all(&[Exit::Query, Exit::Terminated]), 143);

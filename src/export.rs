@@ -4,6 +4,7 @@
 //! encodes them on its own thread while the next page is on its way, and `publish` lets the files appear once they are
 //! whole and counted. `run` takes these steps in their order.
 
+mod after;
 mod counting;
 mod describe;
 mod drift;
@@ -63,6 +64,7 @@ pub(crate) use task::check_object;
 pub use task::{Start, Task};
 pub(crate) use unknown_field::{explained, similar};
 
+use after::{Commands, Left};
 use locks::Locks;
 
 /// The world as a run sees it, shared by all runs of a process.
@@ -122,6 +124,8 @@ pub struct Run {
     pub output: Output,
     /// How far it goes.
     pub extent: Extent,
+    /// Whether the export of an earlier attempt of the same occurrence stands, if only its command failed.
+    pub resumes: bool,
     /// What it gets from the set that it is a part of.
     pub part: Option<Part>,
 }
@@ -172,7 +176,7 @@ impl Run {
         };
         let output = Output::of_job(job, &output_path(job, &fields)?)?;
         let (job, org) = (Arc::clone(job), Arc::clone(org));
-        Ok(Self { job, org, id, scheduled: at, output, extent, part: None })
+        Ok(Self { job, org, id, scheduled: at, output, extent, resumes: false, part: None })
     }
 
     /// The outputs of all its files: the main one, then those of the child queries.
@@ -252,7 +256,7 @@ async fn carry_through(run: &mut Run, edges: &Arc<Edges>, stop: &Stop, once: Opt
     let (locks, ended) = match locked {
         Ok(locks) => {
             let warnings = report.warnings.len();
-            let mut ended = run::carry_out(run, edges, stop, locks.as_ref(), &mut report).await;
+            let mut ended = with_commands(run, edges, stop, locks.as_ref(), &mut report).await;
             if let Err(RunError::Fault(fault)) = &ended
                 && fault.code == Some(ErrorCode::InvalidField)
                 && describe_again(run, stop).await
@@ -290,6 +294,30 @@ async fn carry_through(run: &mut Run, edges: &Arc<Edges>, stop: &Stop, once: Opt
         log_part(&report, seconds);
     }
     Outcome { report, error, columns }
+}
+
+/// Takes a run through its steps, unless the export of an earlier attempt stands and only its command is left, and runs the
+/// command.
+async fn with_commands(
+    run: &Run,
+    edges: &Arc<Edges>,
+    stop: &Stop,
+    locks: Option<&Locks>,
+    report: &mut RunReport,
+) -> Result<Option<Arc<Columns>>, RunError> {
+    // A set runs its command itself.
+    if run.extent == Extent::Login || run.part.is_some() {
+        return run::carry_out(run, edges, stop, locks, report).await;
+    }
+    let remembered = edges.state.as_ref().zip(locks.map(|locks| &locks.job));
+    let clock = edges.clock.as_ref();
+    let commands = Commands { job: &run.job, resumes: run.resumes, remembered, clock, stop };
+    if commands.catch_up(report).await? == Left::Nothing {
+        return Ok(None);
+    }
+    let columns = run::carry_out(run, edges, stop, locks, report).await?;
+    commands.run(report).await?;
+    Ok(columns)
 }
 
 /// Asks for a new description of a set's object, which has changed since it was described. Whether there is one.

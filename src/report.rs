@@ -108,6 +108,9 @@ pub struct RunReport {
     /// was exported by other settings.
     #[serde(default)]
     pub settings: Option<String>,
+    /// The commands that ran after exports (`after`): those of earlier runs that were pending, then this run's own.
+    #[serde(default)]
+    pub after: Vec<CommandReport>,
 }
 
 impl RunReport {
@@ -150,6 +153,7 @@ impl RunReport {
             warnings: Vec::new(),
             set: None,
             settings: None,
+            after: Vec::new(),
         }
     }
 }
@@ -177,6 +181,22 @@ impl RunReport {
             }
         }
     }
+}
+
+/// What a command after an export did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandReport {
+    /// The run whose export it followed.
+    pub run_id: RunId,
+    /// Its exit status; none if it could not be started or was killed.
+    #[serde(default)]
+    pub exit_status: Option<i32>,
+    /// How it failed; none if it succeeded.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// How long it took.
+    #[serde(default)]
+    pub milliseconds: u64,
 }
 
 /// A file that a run published beside its main one.

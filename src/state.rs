@@ -262,7 +262,7 @@ impl State {
             let kept: Option<Kept<RawEntries>> = self.read(&name).ok().flatten().map(|(kept, _)| kept);
             let Some((kept, key)) = kept.and_then(|kept| kept.key().map(|key| (kept, key))) else { continue };
             if key != *own.key() {
-                found.extend(kept.content.known().intents().map(|intent| (key.clone(), intent.clone())));
+                found.extend(kept.content.known().intents().map(|(intent, _)| (key.clone(), intent.clone())));
             }
         }
         for name in self.store.list(legacy::UNFINISHED)? {
@@ -271,29 +271,63 @@ impl State {
             let journal = Journal::new(left.map(legacy::Unfinished::into_entries).unwrap_or_default());
             // Version 0.1 did not record the org. The files are the same whichever run converts it.
             let key = ExportKey::new(job, own.key().org().clone());
-            found.extend(journal.intents().map(|intent| (key.clone(), intent.clone())));
+            found.extend(journal.intents().map(|(intent, _)| (key.clone(), intent.clone())));
         }
         Ok(found)
     }
 
-    /// Removes the records after everything is published, removed or discarded, except for the stages that `remain`.
+    /// What the commands are told that have not succeeded yet, oldest first.
+    ///
+    /// # Errors
+    /// As for [`State::journal`].
+    pub fn pending(&self, lock: &JobLock) -> Result<Vec<RunReport>, StateError> {
+        Ok(self.journal(lock)?.pending().cloned().collect())
+    }
+
+    /// Replaces what is noted of commands: from now on these have not succeeded yet, oldest first.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn set_pending(&self, lock: &JobLock, pending: &[RunReport]) -> Result<(), StateError> {
+        let mut entries: Vec<_> = self.journal(lock)?.into_entries();
+        entries.retain(|entry| !matches!(entry, JournalEntry::After { .. }));
+        for entry in &mut entries {
+            if let JournalEntry::Publish { after, .. } = entry {
+                *after = None;
+            }
+        }
+        entries.extend(pending.iter().map(|report| JournalEntry::After { report: Box::new(report.clone()) }));
+        self.rewrite(lock, &entries)
+    }
+
+    /// Removes the records after everything is published, removed or discarded, except for the stages that `remain` and
+    /// commands that are pending.
     ///
     /// # Errors
     /// If the journal cannot be removed or written.
     pub fn clear(&self, lock: &JobLock, remain: impl Fn(&RecoveryData) -> bool) -> Result<(), StateError> {
-        let name = names::document(JOURNAL, lock.key());
-        let (entries, version) = self.entries(lock.key())?;
-        let journal = entries.all(&self.store.location(&name))?;
+        let path = self.store.location(&names::document(JOURNAL, lock.key()));
+        let journal = self.entries(lock.key())?.0.all(&path)?;
         let stages: Vec<_> = journal.stages().filter(|stage| remain(stage)).cloned().collect();
-        if stages.is_empty() {
+        let stages = (!stages.is_empty()).then_some(JournalEntry::Stages { stages });
+        let pending =
+            journal.into_entries().into_iter().filter(|entry| matches!(entry, JournalEntry::After { .. }));
+        self.rewrite(lock, &stages.into_iter().chain(pending).collect::<Vec<_>>())
+    }
+
+    /// Replaces the journal.
+    fn rewrite(&self, lock: &JobLock, entries: &[JournalEntry]) -> Result<(), StateError> {
+        let name = names::document(JOURNAL, lock.key());
+        if entries.is_empty() {
             return self.store.delete(&name);
         }
-        let mut entries = RawEntries::default();
-        let path = self.store.location(&name);
-        entries
-            .add(&JournalEntry::Stages { stages })
-            .map_err(|source| StateError::Damaged { path, source })?;
-        self.write_entries(lock, &entries, version.as_ref())
+        let (_, version) = self.entries(lock.key())?;
+        let mut raw = RawEntries::default();
+        for entry in entries {
+            let damaged = |source| StateError::Damaged { path: self.store.location(&name), source };
+            raw.add(entry).map_err(damaged)?;
+        }
+        self.write_entries(lock, &raw, version.as_ref())
     }
 
     /// Appends a run to the history. It is on disk when the call returns.

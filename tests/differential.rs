@@ -240,6 +240,7 @@ impl World {
             scheduled: None,
             output: output.into(),
             extent: Extent::Whole,
+            resumes: false,
             part: None,
         };
         let (_sender, stop) = Stop::new();

@@ -134,7 +134,16 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     config.settings.scratch_dir.get_or_insert_with(|| scratch_dir(&path, streamed));
     let edges = context.edges(&config.settings, None);
     let id = RunId::new(edges.clock.now(), edges.clock.random());
-    let run = Run { job: Arc::new(job), org, id, scheduled: None, output, extent: Extent::Whole, part: None };
+    let run = Run {
+        job: Arc::new(job),
+        org,
+        id,
+        scheduled: None,
+        output,
+        extent: Extent::Whole,
+        resumes: false,
+        part: None,
+    };
     let Outcome { report, error, .. } = export(run, &edges, &context.stop).await;
     if error == Some(RunError::ReaderGone) {
         // In `sfexport query ... -o - | head`, this is expected.

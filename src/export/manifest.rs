@@ -83,7 +83,7 @@ fn main_file(report: &RunReport, object: Option<&str>, columns: Vec<ManifestColu
     }
 }
 
-/// Writes a manifest. `job` is whose it is.
+/// Writes a manifest. `job` is whose it is, and `after` what the command is told that follows it.
 ///
 /// # Errors
 /// [`Exit::Output`]; the previous one is then as it was.
@@ -93,10 +93,11 @@ pub(super) async fn write(
     path: &Path,
     manifest: Manifest,
     remembered: Option<(&State, &JobLock)>,
+    after: Option<RunReport>,
 ) -> Result<Published, RunError> {
     let failed = |failure: Failure| failure.context("the manifest has not been written");
     let (staged, _locks) = blocking(|| written(job, run, path, manifest, remembered)).map_err(failed)?;
-    let published = publish(staged, remembered).await.map_err(|error| match error {
+    let published = publish(staged, remembered, after).await.map_err(|error| match error {
         RunError::Failed(failure) => failed(failure).into(),
         other => other,
     })?;

@@ -4,7 +4,7 @@ use super::blocking;
 use super::error::RunError;
 use crate::error::{Exit, Failure};
 use crate::output::{self, Output, Reached, Sealed, Staged};
-use crate::report::RunId;
+use crate::report::{RunId, RunReport};
 use crate::state::{JobLock, JournalEntry, State};
 
 /// Opens the stages of a run, which are journaled before the first of them exists.
@@ -23,23 +23,25 @@ pub(super) fn stage(
     outputs.iter().map(|output| output.stage(id)).collect()
 }
 
-/// Flushes the files of a run and lets them appear together, in their order. Several are noted before the first
-/// appears: if the process dies between two of them, the job's next run publishes the rest.
+/// Flushes the files of a run and lets them appear together, in their order. Several files, and those that a command
+/// follows, are noted before the first appears: if the process dies then, the job's next run publishes the rest, and runs
+/// the command. `after` is what the command is told.
 ///
 /// # Errors
 /// [`RunError::PartlyPublished`] if the note must stay; otherwise the outputs are as they were.
 pub(super) async fn publish(
     group: Vec<Box<dyn Staged>>,
     remembered: Option<(&State, &JobLock)>,
+    after: Option<RunReport>,
 ) -> Result<Vec<output::Published>, RunError> {
     let bug = |error| Failure::new(Exit::General, format!("a bug in sfexport: {error}"));
     let seal = move || group.into_iter().map(Staged::seal).collect::<Result<Vec<Box<dyn Sealed>>, _>>();
     let sealed = tokio::task::spawn_blocking(seal).await.map_err(bug)??;
-    let is_noted = sealed.len() > 1;
+    let is_noted = sealed.len() > 1 || after.is_some();
     if let (Some((state, lock)), true) = (remembered, is_noted) {
         blocking(|| -> Result<(), Failure> {
             if let Some(intent) = output::intent(&sealed)? {
-                state.note(lock, &JournalEntry::Publish { intent })?;
+                state.note(lock, &JournalEntry::Publish { intent, after: after.map(Box::new) })?;
             }
             Ok(())
         })?;

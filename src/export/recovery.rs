@@ -3,7 +3,7 @@
 
 use crate::error::Failure;
 use crate::output::{self, Swept};
-use crate::state::{JobLock, State, StateError};
+use crate::state::{JobLock, JournalEntry, State, StateError};
 
 use super::locks::OutputLocks;
 
@@ -16,9 +16,10 @@ pub(super) fn recover(
     warnings: &mut Vec<String>,
 ) -> Result<(), Failure> {
     let left = state.journal(job)?;
-    for intent in left.intents() {
+    for (intent, after) in left.intents() {
         outputs.lock(state, &output::outputs_of(intent)?)?;
         let done = output::recover(intent)?;
+        let is_published = done.overtaken.is_empty() && done.given_up.is_empty() && done.missing.is_empty();
         for output in done.published {
             tracing::info!(job = %job.key(), path = %output, "finished an interrupted publish");
         }
@@ -33,6 +34,9 @@ pub(super) fn recover(
                 job = %job.key(), path = %output,
                 "gave up an interrupted publish together with its other files"
             );
+        }
+        if let Some(report) = after.filter(|_| is_published) {
+            state.note(job, &JournalEntry::After { report: Box::new(report.clone()) })?;
         }
         warnings.extend(done.missing.iter().map(|output| {
             format!(
@@ -54,7 +58,7 @@ pub(super) fn recover(
     if left.is_empty() { Ok(()) } else { Ok(forget(state, job)?) }
 }
 
-/// Forgets what was noted of the job's runs, but for the stages that could not be removed.
+/// Forgets what was noted of the job's runs, but for the stages that could not be removed, and pending commands.
 pub(super) fn forget(state: &State, job: &JobLock) -> Result<(), StateError> {
     state.clear(job, output::may_remain)
 }

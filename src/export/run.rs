@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::after;
 use super::error::{RunError, Stopped};
 use super::locks::Locks;
 use super::manifest::{self, files_of, of_run};
@@ -126,13 +127,17 @@ pub(super) async fn carry_out(
     group.rotate_left(1);
     counts.rotate_left(1);
     report.records = counts.pop().unwrap_or_default();
-    let published = publish(group, remembered).await?;
+    // A set runs its command itself.
+    let has_command = run.job.after.is_some() && run.part.is_none();
+    let after = has_command.then(|| after::succeeded(report, edges.clock.now()));
+    let published = publish(group, remembered, after).await?;
     report.warnings.extend(drift);
     steps.report_files(published, &counts, &plan, report)?;
     steps.remember(&plan.columns, report);
     if let (Manifest::Beside, Location::File(path)) = (&run.job.manifest, run.output.location()) {
         let manifest = steps.manifest(&run.job, &client, &plan.columns, edges.clock.now(), report).await;
-        let published = manifest::write(&run.job, id, &manifest_beside(&path), manifest, remembered).await?;
+        let published =
+            manifest::write(&run.job, id, &manifest_beside(&path), manifest, remembered, None).await?;
         report.warnings.extend(published.warnings);
     }
     Ok(Some(plan.columns))

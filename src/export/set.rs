@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::after::{self, Commands, Left};
 use super::error::RunError;
 use super::locks::{OutputLocks, lock_job};
 use super::run::{Interrupt, ask_for_usage};
@@ -101,7 +102,7 @@ impl SetRun {
                         Ok(outcome) => return outcome,
                         Err(error) => Err(error),
                     },
-                    None => self.all(edges, stop, lock.as_ref(), &mut report).await,
+                    None => self.with_commands(edges, stop, lock.as_ref(), &mut report).await,
                 };
                 (lock, ended)
             }
@@ -125,6 +126,31 @@ impl SetRun {
             edges.monitor.notice(&self.id, &Event::Ended { report: &report });
         }
         Outcome { report, error, columns: None }
+    }
+
+    /// Exports all objects, unless an earlier attempt did and only its command is left, and runs the command.
+    async fn with_commands(
+        &self,
+        edges: &Arc<Edges>,
+        stop: &Stop,
+        lock: Option<&JobLock>,
+        report: &mut RunReport,
+    ) -> Result<(), RunError> {
+        if self.start.extent == Extent::Login {
+            return self.all(edges, stop, lock, report).await;
+        }
+        let commands = Commands {
+            job: &self.job,
+            resumes: self.start.resumes || self.start.once.is_some(),
+            remembered: edges.state.as_ref().zip(lock),
+            clock: edges.clock.as_ref(),
+            stop,
+        };
+        if commands.catch_up(report).await? == Left::Nothing {
+            return Ok(());
+        }
+        self.all(edges, stop, lock, report).await?;
+        commands.run(report).await
     }
 
     /// Locks the job as a whole, and finishes what an earlier run left of its manifest.
@@ -228,7 +254,9 @@ impl SetRun {
         let org_id = client.organization_id().await;
         let manifest = work.into_manifest(report, org_id, edges.clock.now());
         let remembered = edges.state.as_ref().zip(lock);
-        let published = manifest::write(&self.job, &self.id, &path, manifest, remembered).await?;
+        report.path = Some(path.display().to_string());
+        let after = self.job.after.as_ref().map(|_| after::succeeded(report, edges.clock.now()));
+        let published = manifest::write(&self.job, &self.id, &path, manifest, remembered, after).await?;
         report.path = Some(published.location.to_string());
         report.warnings.extend(published.warnings);
         if let Some(set) = &mut report.set {
@@ -305,7 +333,7 @@ impl SetRun {
         let job = Arc::new(self.job_of(object)?);
         let output = Output::of_job(&job, &output_path(&job, &self.fields())?)?;
         let (org, scheduled) = (Arc::clone(&self.org), self.start.at);
-        Ok(Run { job, org, id, scheduled, output, extent: Extent::Whole, part: Some(part) })
+        Ok(Run { job, org, id, scheduled, output, extent: Extent::Whole, resumes: false, part: Some(part) })
     }
 
     /// Finds out what would let files overwrite each other, and warns of patterns that select nothing.

@@ -24,7 +24,8 @@ pub struct Start {
     pub extent: Extent,
     /// Only this object of a set.
     pub object: Option<ObjectName>,
-    /// Whether objects that an earlier attempt of the same occurrence exported are left as they are.
+    /// Whether what an earlier attempt of the same occurrence exported is left as it is: objects of a set, and an export
+    /// whose command failed.
     pub resumes: bool,
     /// What earlier attempts of the occurrence exported, if all of it is left as it is.
     pub once: Option<Arc<Once>>,
@@ -57,7 +58,8 @@ impl Task {
             check_object(job, object)?;
         }
         if job.set().is_none() {
-            let run = Run::of_job(job, org, clock, start.at, start.extent)?;
+            let mut run = Run::of_job(job, org, clock, start.at, start.extent)?;
+            run.resumes = start.resumes || start.once.is_some();
             return Ok(Self::Single(Box::new(run), start.once.clone()));
         }
         Ok(Self::Set(Box::new(SetRun::begun(job, org, clock, start.clone()))))

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::error::StateError;
 use crate::job::RecoveryData;
+use crate::report::RunReport;
 
 /// What a run records before it does something that may need recovery. Kinds can be added; a version that does not
 /// know a kind rejects the journal.
@@ -23,6 +24,14 @@ pub enum JournalEntry {
     Publish {
         /// How to finish publishing.
         intent: RecoveryData,
+        /// What the command is told that runs once they are published; `None` if there is no command.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Box<RunReport>>,
+    },
+    /// A command that has not succeeded yet. Its export is published.
+    After {
+        /// What the command is told.
+        report: Box<RunReport>,
     },
 }
 
@@ -43,17 +52,30 @@ impl Journal {
         &self.entries
     }
 
+    /// The same, to be changed.
+    pub(super) fn into_entries(self) -> Vec<JournalEntry> {
+        self.entries
+    }
+
     /// Whether there is nothing to recover.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The publishes to finish before any stage is removed.
-    pub fn intents(&self) -> impl Iterator<Item = &RecoveryData> {
+    /// The publishes to finish before any stage is removed, each with what the command after it is told.
+    pub fn intents(&self) -> impl Iterator<Item = (&RecoveryData, Option<&RunReport>)> {
         self.entries.iter().filter_map(|entry| match entry {
-            JournalEntry::Publish { intent } => Some(intent),
-            JournalEntry::Stages { .. } => None,
+            JournalEntry::Publish { intent, after } => Some((intent, after.as_deref())),
+            JournalEntry::Stages { .. } | JournalEntry::After { .. } => None,
+        })
+    }
+
+    /// What the commands are told that have not succeeded yet, oldest first.
+    pub fn pending(&self) -> impl Iterator<Item = &RunReport> {
+        self.entries.iter().filter_map(|entry| match entry {
+            JournalEntry::After { report } => Some(report.as_ref()),
+            JournalEntry::Stages { .. } | JournalEntry::Publish { .. } => None,
         })
     }
 
@@ -61,7 +83,7 @@ impl Journal {
     pub fn stages(&self) -> impl Iterator<Item = &RecoveryData> {
         self.entries.iter().flat_map(|entry| match entry {
             JournalEntry::Stages { stages } => stages.as_slice(),
-            JournalEntry::Publish { .. } => &[],
+            JournalEntry::Publish { .. } | JournalEntry::After { .. } => &[],
         })
     }
 }
@@ -117,7 +139,7 @@ mod tests {
         let mut written = RawEntries::default();
         for entry in [
             JournalEntry::Stages { stages: vec![RecoveryData::new(json!({"path": "/x/.s.partial"}))] },
-            JournalEntry::Publish { intent: RecoveryData::new(json!({"if_exists": "fail"})) },
+            JournalEntry::Publish { intent: RecoveryData::new(json!({"if_exists": "fail"})), after: None },
         ] {
             written.add(&entry).unwrap();
             written.add(&entry).unwrap();
@@ -125,7 +147,8 @@ mod tests {
         assert_eq!(written, raw(json!([stages, publish])), "each once");
         let read = written.all(Path::new("x")).unwrap();
         assert_eq!(read.stages().collect::<Vec<_>>(), [&RecoveryData::new(json!({"path": "/x/.s.partial"}))]);
-        assert_eq!(read.intents().collect::<Vec<_>>(), [&RecoveryData::new(json!({"if_exists": "fail"}))]);
+        let intent = RecoveryData::new(json!({"if_exists": "fail"}));
+        assert_eq!(read.intents().collect::<Vec<_>>(), [(&intent, None)]);
     }
 
     #[test]

@@ -1,0 +1,315 @@
+//! The command after an export (`after`), through the binary: what it is given, what becomes of its failures, and that it
+//! runs at least once whatever dies.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+mod support;
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use sfexport::demo_org::{At, Fault, Rule};
+use support::daemon::{Process, SOQL, due, get, history, wait_for};
+use support::{Deployment, Outcome, live};
+
+/// The scheduled time of most runs here.
+const TIME: &str = "2026-03-01T02:00:00Z";
+
+/// A job whose command is this shell script, with `{path} {job} {org} {run_id}` as `$1` to `$4`.
+fn job(at: &Deployment, script: &str, more: &str) {
+    at.write("after.sh", script);
+    let command = "after = [\"sh\", \"after.sh\", \"{path}\", \"{job}\", \"{org}\", \"{run_id}\"]";
+    at.job("accounts", SOQL, "{job}.csv", &format!("{command}\n{more}"));
+}
+
+/// A script that notes the run and succeeds, unless there is a file `broken`.
+const NOTE: &str = "echo \"$4\" >> ran; test ! -e broken || { echo 'no bucket' >&2; exit 3; }";
+
+fn once(at: &Deployment) -> Outcome {
+    at.run(["run", "accounts", "--at", TIME, "--once", "--json"])
+}
+
+fn by_hand(at: &Deployment) -> Outcome {
+    at.run(["run", "accounts", "--json"])
+}
+
+/// The runs whose command ran, in order.
+fn ran(at: &Deployment) -> Vec<String> {
+    let notes = fs::read_to_string(at.path("ran")).unwrap_or_default();
+    notes.lines().map(str::to_owned).collect()
+}
+
+fn run_id(outcome: &Outcome) -> String {
+    outcome.reports()[0]["run_id"].as_str().unwrap().to_owned()
+}
+
+/// A run that goes on until its command does `touch started`.
+fn started(at: &Deployment) -> Child {
+    let mut command = at.command(["run", "accounts", "--at", TIME, "--once"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(|| at.path("started").exists().then_some(())).unwrap();
+    child
+}
+
+fn is_alive(pid: &str) -> bool {
+    // A process that has been killed stays until its parent has heard of it, which in a container may be never.
+    fs::read_to_string(format!("/proc/{}/stat", pid.trim())).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn the_command_gets_the_report_and_its_fields() {
+    let at = Deployment::new(20);
+    job(&at, "cat > report; echo \"$@\" > arguments; env > variables", "");
+    let mut command = at.command(["run", "accounts", "--json"]);
+    command.env("SFEXPORT_ORG__AUDIENCE", at.org().url()).env("SFEXPORT_HTTP__ATTEMPTS", "2");
+    let outcome = at.outcome(command.output().unwrap()).ended(0);
+    let path = at.path("exports/accounts.csv");
+    let arguments = format!("{} accounts default {}\n", path.display(), run_id(&outcome));
+    assert_eq!(at.text("arguments"), arguments);
+    let variables = at.text("variables");
+    assert!(variables.contains("SFEXPORT_HTTP__ATTEMPTS=2"), "{variables}");
+    assert!(!variables.contains("SFEXPORT_ORG"), "{variables}");
+    let told: Value = serde_json::from_str(&at.text("report")).unwrap();
+    let report = &outcome.reports()[0];
+    for key in ["job", "org", "run_id", "path", "records", "bytes", "sha256", "columns"] {
+        assert_eq!(told[key], report[key], "{key}");
+    }
+    assert_eq!((&told["status"], &told["exit_status"]), (&"ok".into(), &0.into()));
+    assert_eq!(report["records"], live(at.data(), "Account").len());
+    let after = &report["after"][0];
+    assert_eq!((&after["run_id"], &after["exit_status"]), (&report["run_id"], &0.into()));
+    assert_eq!(after["error"], Value::Null);
+}
+
+#[test]
+fn a_dry_run_and_a_failed_run_start_no_command() {
+    let at = Deployment::new(20);
+    job(&at, NOTE, "");
+    at.run(["run", "accounts", "--dry-run"]).ended(0);
+    at.script(Rule::once(At::Page(1), Fault::error(400, "MALFORMED_QUERY", "no")));
+    by_hand(&at).ended(65);
+    assert_eq!(ran(&at), [""; 0]);
+}
+
+#[test]
+fn a_retry_of_the_occurrence_repeats_only_the_command() {
+    let at = Deployment::new(20);
+    job(&at, NOTE, "");
+    at.write("broken", "");
+    let first = once(&at).ended(70).says(&[
+        "the export stands, but the command after it failed: \"sh\" ended with exit status 3: no bucket",
+        "hint: ",
+    ]);
+    let report = &first.reports()[0];
+    assert_eq!((&report["status"], &report["exit_status"]), (&"failed".into(), &70.into()));
+    assert_eq!(report["after"][0]["exit_status"], 3);
+    let others = report["error_redacted"].as_str().unwrap();
+    assert!(!others.contains("no bucket") && others.ends_with("exit status 3"), "{others}");
+    let (file, requests) = (at.read("exports/accounts.csv"), at.org().requests().len());
+
+    once(&at).ended(70);
+    fs::remove_file(at.path("broken")).unwrap();
+    let third = once(&at).ended(0);
+    let report = &third.reports()[0];
+    assert_eq!(report["records"], first.reports()[0]["records"]);
+    assert_eq!(report["sha256"], first.reports()[0]["sha256"]);
+    assert_eq!((&report["api_calls"], &report["logins"]), (&0.into(), &0.into()));
+    assert_ne!(run_id(&third), run_id(&first));
+    once(&at).ended(0);
+    assert_eq!(ran(&at), vec![run_id(&first); 3]);
+    assert_eq!(at.org().requests().len(), requests, "the org hears nothing of the retries");
+    assert_eq!(at.read("exports/accounts.csv"), file);
+}
+
+#[test]
+fn the_next_run_first_runs_the_command_that_is_pending() {
+    let at = Deployment::new(20);
+    job(&at, NOTE, "");
+    at.write("broken", "");
+    let first = run_id(&by_hand(&at).ended(70));
+    // It fails again, and the new export takes its place.
+    let second = by_hand(&at).ended(70);
+    let warnings = second.reports()[0]["warnings"].to_string();
+    assert!(warnings.contains("of an earlier run: the export stands"), "{warnings}");
+    let second = run_id(&second);
+    fs::remove_file(at.path("broken")).unwrap();
+    let third = by_hand(&at).ended(0);
+    let runs: Vec<_> =
+        third.reports()[0]["after"].as_array().unwrap().iter().map(|after| after["run_id"].clone()).collect();
+    let third = run_id(&third);
+    assert_eq!(runs, [second.as_str(), third.as_str()]);
+    assert_eq!(ran(&at), [&first, &first, &second, &second, &third].map(String::clone));
+    by_hand(&at).ended(0);
+    assert_eq!(ran(&at).len(), 6);
+}
+
+#[test]
+fn other_settings_or_another_time_export_again() {
+    let at = Deployment::new(20);
+    job(&at, NOTE, "");
+    at.write("broken", "");
+    once(&at).ended(70);
+    fs::remove_file(at.path("broken")).unwrap();
+    job(&at, NOTE, "csv.delimiter = \";\"");
+    let queries = at.queries().len();
+    once(&at).ended(0);
+    assert!(at.queries().len() > queries);
+    assert!(at.text("exports/accounts.csv").starts_with("Id;Name\n"));
+    at.write("broken", "");
+    at.run(["run", "accounts", "--at", "2026-03-02T02:00:00Z", "--once"]).ended(70);
+    fs::remove_file(at.path("broken")).unwrap();
+    let queries = at.queries().len();
+    at.run(["run", "accounts", "--at", "2026-03-03T02:00:00Z", "--once"]).ended(0);
+    assert!(at.queries().len() > queries);
+    // Once, then the former command and its own, twice.
+    assert_eq!(ran(&at).len(), 6);
+}
+
+#[test]
+fn a_pending_command_is_dropped_with_the_key() {
+    let at = Deployment::new(20);
+    job(&at, NOTE, "");
+    at.write("broken", "");
+    by_hand(&at).ended(70);
+    at.job("accounts", SOQL, "{job}.csv", "");
+    by_hand(&at).ended(0);
+    fs::remove_file(at.path("broken")).unwrap();
+    job(&at, NOTE, "");
+    let last = run_id(&by_hand(&at).ended(0));
+    assert_eq!(ran(&at).last(), Some(&last));
+    assert_eq!(ran(&at).len(), 2);
+}
+
+#[test]
+fn a_command_whose_run_was_killed_runs_again() {
+    let at = Deployment::new(20);
+    job(&at, "echo \"$4\" >> ran; test -e second || { echo $$ > pid; touch started; sleep 60; }", "");
+    let mut first = started(&at);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let requests = at.org().requests().len();
+    at.write("second", "");
+    once(&at).ended(0);
+    assert_eq!(at.org().requests().len(), requests);
+    let ran = ran(&at);
+    assert!(ran.len() == 2 && ran[0] == ran[1], "{ran:?}");
+    // What the dead run started is not this run's to end.
+    let left = at.text("pid");
+    assert!(is_alive(&left));
+    Command::new("kill").args(["-KILL", &format!("-{}", left.trim())]).status().unwrap();
+}
+
+#[test]
+fn a_signal_ends_the_command_and_leaves_it_pending() {
+    let at = Deployment::new(20);
+    job(&at, "echo \"$4\" >> ran; test -e second || { echo $$ > pid; touch started; sleep 60; }", "");
+    let mut first = started(&at);
+    Command::new("kill").args(["-TERM", &first.id().to_string()]).status().unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(143));
+    assert!(!is_alive(&at.text("pid")));
+    let requests = at.org().requests().len();
+    at.write("second", "");
+    once(&at).ended(0);
+    assert_eq!((at.org().requests().len(), ran(&at).len()), (requests, 2));
+}
+
+#[test]
+fn a_command_that_hangs_is_killed_with_all_it_started() {
+    let at = Deployment::new(20);
+    let script = "sleep 60 & echo $! > pids; echo $$ >> pids; wait";
+    job(&at, script, "after_timeout = \"1s\"");
+    by_hand(&at).ended(70).says(&["\"sh\" was killed, because it took longer than 1 s", "after_timeout"]);
+    for pid in at.text("pids").lines() {
+        assert!(!is_alive(pid), "{pid}");
+    }
+}
+
+#[test]
+fn a_command_may_leave_a_process_behind() {
+    let at = Deployment::new(20);
+    job(&at, "sleep 60 & echo $! > pid", "");
+    by_hand(&at).ended(0);
+    let left = at.text("pid");
+    assert!(is_alive(&left), "the run has not waited for it");
+    Command::new("kill").args(["-KILL", left.trim()]).status().unwrap();
+}
+
+#[test]
+fn a_flood_of_output_is_bounded_and_cleaned() {
+    let at = Deployment::new(20);
+    job(&at, "yes flood | head -c 20000000; printf 'the end \\033[2K\\n'; exit 1", "");
+    let said = by_hand(&at).ended(70).says(&["the end \\u{1b}[2K"]).stderr;
+    assert!(said.len() < 20_000 && !said.contains('\u{1b}'), "{} bytes", said.len());
+    // Nor does a command have to read its input.
+    job(&at, "exec <&-; true", "");
+    by_hand(&at).ended(0);
+}
+
+#[test]
+fn a_command_that_cannot_be_started_is_named() {
+    let at = Deployment::new(20);
+    at.write("not-executable", "true");
+    for (program, why) in
+        [("no-such-program", "No such file or directory"), ("./not-executable", "Permission denied")]
+    {
+        at.job("accounts", SOQL, "{job}.csv", &format!("after = [{program:?}]"));
+        let what = format!("\"{program}\" cannot be started: {why}");
+        by_hand(&at).ended(70).says(&[&what, "hint: correct the program in `after`"]);
+    }
+    at.job("accounts", SOQL, "{job}.csv", "after = [\"sh\", \"-c\", \"kill -9 $$\"]");
+    by_hand(&at).ended(70).says(&["\"sh\" was killed by signal 9"]);
+}
+
+#[test]
+fn a_set_runs_its_command_once_with_the_manifest() {
+    let at = Deployment::new(20);
+    at.write("after.sh", "echo \"$1\" >> ran; test ! -e broken");
+    let set = "objects = [\"Account\", \"Contact\"]\noutput = \"{object}.csv\"\n";
+    at.write("jobs/backup.toml", format!("{set}after = [\"sh\", \"after.sh\", \"{{path}}\"]"));
+    let manifest = at.path("exports/backup.manifest.json").display().to_string();
+    at.run(["run", "backup", "--object", "Account"]).ended(0);
+    assert_eq!(ran(&at), [""; 0]);
+    // One object fails: the manifest and the command wait for it.
+    at.script(Rule::once(At::Soql("from contact".into()), Fault::error(400, "MALFORMED_QUERY", "no")));
+    at.write("broken", "");
+    let arguments = ["run", "backup", "--at", TIME, "--once", "--json"];
+    at.run(arguments).ended(65);
+    assert_eq!(ran(&at), [""; 0]);
+    at.run(arguments).ended(70).says(&["the export stands, but the command after it failed"]);
+    let requests = at.org().requests().len();
+    fs::remove_file(at.path("broken")).unwrap();
+    let last = at.run(arguments).ended(0);
+    let reports = last.reports();
+    assert_eq!(reports.last().unwrap()["set"]["manifest"], manifest.as_str());
+    assert_eq!(at.org().requests().len(), requests);
+    at.run(arguments).ended(0);
+    assert_eq!(ran(&at), [manifest.clone(), manifest]);
+}
+
+#[test]
+fn the_daemon_retries_the_command_alone() {
+    let at = Deployment::new(20);
+    at.configure("[status]\nlisten = \"127.0.0.1:0\"");
+    at.write("after.sh", NOTE);
+    at.write("broken", "");
+    let after = "after = [\"sh\", \"after.sh\", \"\", \"\", \"\", \"{run_id}\"]";
+    due(&at, "accounts", &format!("{after}\nretry_after = \"1s\""));
+    let daemon = Process::start(&at);
+    daemon.says("run will be retried");
+    fs::remove_file(at.path("broken")).unwrap();
+    wait_for(|| history(&at).iter().any(|report| report.exit_status == 0).then_some(())).unwrap();
+    // The missed occurrences come first.
+    let reports: Vec<_> = history(&at).into_iter().filter(|report| report.status.has_run()).collect();
+    let statuses: Vec<_> = reports.iter().map(|report| report.exit_status).collect();
+    assert!(statuses[..statuses.len() - 1].iter().all(|status| *status == 70), "{statuses:?}");
+    assert_eq!(ran(&at), vec![reports[0].run_id.to_string(); statuses.len()]);
+    assert_eq!(at.logins().len(), 1);
+    let metrics = get(daemon.status_port(), "/metrics").1;
+    let ok = "sfexport_last_run_exit_status{job=\"accounts\",org=\"default\"} 0\n";
+    assert!(
+        wait_for(|| get(daemon.status_port(), "/metrics").1.contains(ok).then_some(())).is_some(),
+        "{metrics}"
+    );
+}
