@@ -74,6 +74,8 @@ pub enum Name {
     Records,
     /// The output can be written.
     Output,
+    /// The command after an export can be started.
+    After,
     /// The next scheduled runs.
     Schedule,
 }
@@ -98,6 +100,7 @@ impl Name {
             Self::Query => "query",
             Self::Records => "records",
             Self::Output => "output",
+            Self::After => "after",
             Self::Schedule => "schedule",
         }
     }

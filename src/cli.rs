@@ -71,6 +71,7 @@ Exit status:
   2   the command line is wrong
   65  the org refused the query
   69  the org could not be reached, or kept failing    (worth a retry)
+  70  the export is complete, the command after it failed  (worth a retry)
   73  the output could not be written
   74  the result was incomplete                        (worth a retry)
   75  a limit or a lock: try again later               (worth a retry)

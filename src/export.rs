@@ -50,6 +50,7 @@ use crate::soql::Columns;
 use crate::state::State;
 use crate::stop::Stop;
 
+pub(crate) use after::find_program;
 pub(crate) use describe::describe;
 pub(crate) use drift::compare as compare_columns;
 pub use error::RunError;

@@ -432,7 +432,7 @@ mod tests {
                 r#""started":"2026-11-22T01:00:00Z","ended":"2026-11-22T01:00:00Z","status":"failed","#,
                 r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"soql":null,"records":0,"total":null,"count":null,"deleted_meanwhile":0,"#,
                 r#""bytes":0,"sha256":null,"columns":[],"files":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
-                r#""restarts":0,"api_limit":null,"warnings":[],"set":null,"settings":null}"#,
+                r#""restarts":0,"api_limit":null,"warnings":[],"set":null,"settings":null,"after":[]}"#,
             )
         );
     }

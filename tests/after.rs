@@ -250,15 +250,22 @@ fn a_flood_of_output_is_bounded_and_cleaned() {
 #[test]
 fn a_command_that_cannot_be_started_is_named() {
     let at = Deployment::new(20);
-    at.write("not-executable", "true");
-    for (program, why) in
-        [("no-such-program", "No such file or directory"), ("./not-executable", "Permission denied")]
-    {
+    at.write("jobs/not-executable", "true");
+    // A path starts at the directory of the job's file.
+    let path = at.path("jobs/not-executable").display().to_string();
+    for (program, shown, why) in [
+        ("no-such-program", "no-such-program", "No such file or directory"),
+        ("./not-executable", path.as_str(), "Permission denied"),
+    ] {
         at.job("accounts", SOQL, "{job}.csv", &format!("after = [{program:?}]"));
-        let what = format!("\"{program}\" cannot be started: {why}");
+        let what = format!("\"{shown}\" cannot be started: {why}");
         by_hand(&at).ended(70).says(&[&what, "hint: correct the program in `after`"]);
+        let check = at.run(["check", "accounts"]).ended(70);
+        assert!(check.stdout().contains(&what), "{}", check.stdout());
     }
     at.job("accounts", SOQL, "{job}.csv", "after = [\"sh\", \"-c\", \"kill -9 $$\"]");
+    let check = at.run(["check", "accounts"]).ended(0);
+    assert!(check.stdout().contains("/sh runs after each export"), "{}", check.stdout());
     by_hand(&at).ended(70).says(&["\"sh\" was killed by signal 9"]);
 }
 

@@ -369,6 +369,7 @@ fn run(config: &Config, org: &DemoOrg, job: Arc<Job>, path: &Path) -> Run {
         scheduled: None,
         output: output.into(),
         extent: Extent::Whole,
+        resumes: false,
         part: None,
     }
 }

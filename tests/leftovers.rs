@@ -46,7 +46,7 @@ fn intended(at: &Deployment, job: &str, outputs: &[Output]) -> Vec<Box<dyn Seale
     };
     let sealed: Vec<_> = outputs.iter().map(seal).collect();
     let intent = intent(&sealed).unwrap().unwrap();
-    state.note(&lock, &JournalEntry::Publish { intent }).unwrap();
+    state.note(&lock, &JournalEntry::Publish { intent, after: None }).unwrap();
     sealed
 }
 

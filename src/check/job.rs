@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::org::Reached;
 use super::set::job_of_object;
 use super::{Check, Name, Outcome, Step, Teller};
-use crate::error::{Exit, Failure, plain};
+use crate::error::{Exit, Failure, io_text, plain};
 use crate::export::{self, Generated, RunError, Warning};
 use crate::human::{counted, number};
 use crate::job::output_path::Fields;
@@ -35,12 +35,14 @@ impl Check<'_> {
         match (&job.source, org) {
             (Source::Objects(set), _) => {
                 self.set(job, set, org, tell).await;
+                after(job).into_iter().for_each(&mut *tell);
                 return tell(schedule(job, self.edges.clock.now()));
             }
             (Source::Object(_), Some(reached)) => self.generated(job, reached, tell).await,
             _ => self.columns_and_query(job, false, org, tell).await,
         }
         tell(self.output(job));
+        after(job).into_iter().for_each(&mut *tell);
         tell(schedule(job, self.edges.clock.now()));
     }
 
@@ -324,6 +326,22 @@ fn operation(leading: &str) -> &str {
 /// The text of the job's query; empty for an object before its query is generated.
 fn text(job: &Job) -> &str {
     job.query().map_or("", |query| query.text.as_str())
+}
+
+/// Whether the command after an export can be found; `None` if there is none. It is not run.
+fn after(job: &Job) -> Option<Step> {
+    // A single object of a set has no command.
+    let after = job.after.as_ref().filter(|_| job.object.is_none())?;
+    let (program, found) = export::find_program(after, job);
+    let program = plain(&program).into_owned();
+    Some(match found {
+        Ok(path) => Step::passed(Name::After, format!("{} runs after each export", path.display()))
+            .fact("program", path.display().to_string()),
+        Err(error) => {
+            let what = format!("\"{program}\" cannot be started: {}", io_text(&error));
+            Step::failed(Name::After, Failure::new(Exit::After, what).hint("correct the program in `after`"))
+        }
+    })
 }
 
 fn schedule(job: &Job, now: Timestamp) -> Step {

@@ -332,7 +332,7 @@ static KEYS: &[Key] = keys! {
         "start_deadline" Duration(1), Otherwise("none"), "How late an occurrence may still start.";
         "overlap" Choice(&["skip", "queue", "replace"]), Is("skip"), "What happens if an occurrence falls due while the job runs: `skip` skips it, `queue` lets it wait (one at most), `replace` cancels the run for it.";
         "jitter" Duration(0), Is("0s"), "The window over which starts are spread. A job's place in it never changes.";
-        "retries" Whole(0, 100), Is("3"), "How many times a run that ended with status 69, 74 or 75 is tried again.";
+        "retries" Whole(0, 100), Is("3"), "How many times a run that ended with status 69, 70, 74 or 75 is tried again.";
         "retry_after" Duration(0), Is("10m"), "How long to wait after the end of a failed run before it is tried again.";
         "ping_url" PingUrl, Otherwise("none"), "A healthchecks.io-style check: `/start` is requested at the start of each run, the URL itself after a success and `/fail` after a failure, both with the run report. It may contain `{job}` and `{org}`.";
         "after" Command, Otherwise("none"), "A command that runs after each export, as in `[\"upload\", \"{path}\"]`. No shell reads it. Its fields are `{path}`, `{job}`, `{org}` and `{run_id}`.";

@@ -1,7 +1,7 @@
 //! Reads one value by its key's type. Rules that involve several values are checked where the values are used.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::value::Value;
@@ -143,7 +143,7 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Prob
             Ok(words?.into_iter().map(Value::from).collect::<Vec<_>>().into())
         }
         Kind::Words => Ok(words(raw)?.into_iter().map(Value::from).collect::<Vec<_>>().into()),
-        Kind::Command => command(raw),
+        Kind::Command => command(raw, base),
         Kind::OrgId => match text(raw)? {
             "" => Err(EMPTY.into()),
             id => match OrgId::parse(id) {
@@ -222,8 +222,8 @@ pub(crate) fn ping_url(template: &str, job: &str, org: &str) -> String {
 
 const EMPTY: &str = "the value is empty";
 
-/// Reads a program and its arguments.
-fn command(raw: &Raw<'_>) -> Result<Value, Problem> {
+/// Reads a program and its arguments. A program with a slash in its name is a path, which starts at `base`.
+fn command(raw: &Raw<'_>, base: &Path) -> Result<Value, Problem> {
     if let Raw::Toml(DeValue::String(line), _) = raw {
         // Only a shell could divide a line with quotes.
         let hint = match line.contains(['"', '\'', '\\', '$', '|', '>', '<', '&', ';']) {
@@ -273,7 +273,19 @@ fn command(raw: &Raw<'_>) -> Result<Value, Problem> {
             Problem::new(format!("{} {what}", quoted(word)), hint)
         })?;
     }
+    let mut words: Vec<_> = words.into_iter().map(str::to_owned).collect();
+    if let Some(program) = words.first_mut().filter(|program| is_relative(program)) {
+        // A brace in the directory's name is no field.
+        let base = base.display().to_string().replace('{', "{{").replace('}', "}}");
+        let path: PathBuf = Path::new(&base).join(&*program).components().collect();
+        *program = path.display().to_string();
+    }
     Ok(words.into_iter().map(Value::from).collect::<Vec<_>>().into())
+}
+
+/// Whether a program is a path from the directory of its file, and not a name to be looked up in `PATH`.
+fn is_relative(program: &str) -> bool {
+    program.contains('/') && !program.starts_with(['/', '{'])
 }
 
 /// Reads a number of requests, or a percentage of them.

@@ -3,8 +3,9 @@
 
 mod process;
 
+use std::io;
 use std::mem;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -159,6 +160,14 @@ impl Commands<'_> {
             (how, Some(what)) => Err(failed(&program, &what, &ended.output, &how).into()),
         }
     }
+}
+
+/// The program of a job's command, and where it is found.
+pub(crate) fn find_program(after: &After, job: &Job) -> (String, io::Result<PathBuf>) {
+    let fields = AfterFields { path: Path::new(""), job: &job.name, org: &job.org, run_id: "" };
+    let program = after.expand(&fields).into_iter().next().unwrap_or_default();
+    let found = process::find(&program);
+    (program.to_string_lossy().into_owned(), found)
 }
 
 /// The failure of a command.
