@@ -1,6 +1,5 @@
 """Tries the files of docs/deploy and docs/moving.md; see the script `run` beside this."""
 
-import ast
 import csv
 import datetime
 import json
@@ -13,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import urllib.error
 import urllib.request
 
@@ -438,12 +438,85 @@ def configured(org, conf, more):
     return conf
 
 
+class Stubs:
+    """Airflow's names that the DAG imports. They record what it builds, without Airflow."""
+
+    def __init__(self):
+        self.operators, self.commands, self.status = [], [], None
+        stubs = self
+
+        class BaseOperator:
+            def __init__(self, **settings):
+                self.settings = settings
+
+            @classmethod
+            def partial(cls, **settings):
+                class Partial:
+                    def expand(self, **lists):
+                        ((name, values),) = lists.items()
+                        stubs.operators += [cls(**settings, **{name: value}) for value in values]
+
+                return Partial()
+
+        class SubprocessHook:
+            def run_command(self, command):
+                stubs.commands.append(command)
+                ended = stubs.status
+                if ended is None:
+                    ended = subprocess.run(command, env=PATH, capture_output=True, timeout=120).returncode
+                return types.SimpleNamespace(exit_code=ended)
+
+        class AirflowException(Exception):
+            pass
+
+        class AirflowFailException(AirflowException):
+            pass
+
+        self.names = {
+            # pendulum takes the zone as `tz`.
+            "pendulum": {"datetime": lambda *date, tz: (date, tz)},
+            "airflow.providers.standard.hooks.subprocess": {"SubprocessHook": SubprocessHook},
+            "airflow.sdk": {"BaseOperator": BaseOperator, "dag": lambda **_: lambda function: function},
+            "airflow.sdk.exceptions": {"AirflowException": AirflowException, "AirflowFailException": AirflowFailException},
+        }
+
+    def load(self, text):
+        """Runs the DAG's file, and gives its names."""
+        for name, content in self.names.items():
+            for depth in range(name.count(".") + 1):
+                package = ".".join(name.split(".")[: depth + 1])
+                sys.modules.setdefault(package, types.ModuleType(package))
+            vars(sys.modules[name]).update(content)
+        scope = {}
+        exec(compile(text, "sfexport_dag.py", "exec"), scope)
+        return scope
+
+    def outcome(self, operator, status):
+        """The exception that a task ends with if sfexport ends with this status."""
+        self.status = status
+        try:
+            operator.execute({})
+        except Exception as error:
+            return type(error).__name__
+        finally:
+            self.status = None
+        return None
+
+
 def airflow(org, folder):
-    text = (DEPLOY / "airflow" / "sfexport_dag.py").read_text()
-    tree = ast.parse(text)
-    constants = {n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign)}
-    expect(set(ast.literal_eval(constants["NOT_RETRIED"])) == NOT_RETRIED, "NOT_RETRIED")
-    template = ast.literal_eval(constants["RUN_AFTER"])
+    stubs = Stubs()
+    scope = stubs.load((DEPLOY / "airflow" / "sfexport_dag.py").read_text())
+    tasks = stubs.operators
+    shards = [f"{shard}/{scope['SHARDS']}" for shard in range(scope["SHARDS"])]
+    expect([task.shard for task in tasks] == shards, f"the DAG's tasks are {[task.shard for task in tasks]}")
+    expect({task.settings["max_active_tis_per_dagrun"] for task in tasks} == {scope["AT_ONCE"]}, "tasks at once")
+    expect({task.at for task in tasks} == {scope["RUN_AFTER"]} and "at" in scope["SfexportOperator"].template_fields, "--at")
+    for status in (0, *NOT_RETRIED, 1, *WORTH_A_RETRY, 143, -9):
+        wanted = None if status == 0 else "AirflowFailException" if status in NOT_RETRIED | {1} else "AirflowException"
+        found = stubs.outcome(tasks[0], status)
+        expect(found == wanted, f"status {status} ends the task with {found}, not {wanted}")
+
+    template = scope["RUN_AFTER"]
     documented = (ROOT / "docs" / "deploy.md").read_text()
     expect(f"--at '{template}'" in documented, f"docs/deploy.md does not have {template}")
     # What Airflow 3 gives its templates: a manual trigger has no data interval.
@@ -456,22 +529,30 @@ def airflow(org, folder):
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
     environment.filters["ts"] = lambda value: value.isoformat()
     conf = configured(org, folder / "airflow", "")
+    export = conf / "exports" / "accounts-2026-11-22.csv"
 
-    def exported_for(at):
-        said = run(str(BINARY), "--config", str(conf / "sfexport.toml"), "run", "accounts", "--at", at)
-        expect(said.rstrip().endswith("accounts-2026-11-22.csv"), f"--at {at}: {said}")
+    def exported():
+        expect(export.exists(), f"no {export}")
+        export.unlink()
 
+    shipped = scope["SFEXPORT"].index("/etc/sfexport/sfexport.toml")
     for name, context in contexts.items():
-        exported_for(environment.from_string(template).render(context))
+        scope["SFEXPORT"][shipped] = str(conf / "sfexport.toml")
+        for task in tasks:
+            task.at = environment.from_string(template).render(context)
+            task.execute({})
+        exported()
     # The other spelling of a timestamp, str(), has a space in it.
-    exported_for(str(scheduled))
+    run(str(BINARY), "--config", str(conf / "sfexport.toml"), "run", "accounts", "--at", str(scheduled))
+    exported()
     try:
         environment.from_string("{{ data_interval_end | ts }}").render(contexts["manual"])
     except (jinja2.UndefinedError, AttributeError):
         pass
     else:
         expect(False, "data_interval_end is defined for a manual trigger")
-    told(f"Airflow: {template} is rendered for a scheduled and a manual run; the date is that of the job's time zone")
+    command = " ".join(stubs.commands[-1][shipped + 1 :])
+    told(f"Airflow: {command}: the shards export for the date in the job's time zone, scheduled and manual")
 
 
 def moving(org, folder):

@@ -53,8 +53,8 @@ class Org:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def start(self, certificate=None):
-        command = [BINARY, "demo", "--serve", "--port", str(self.port), "--records", "3000", "--dir", self.directory]
+    def start(self, certificate=None, more=()):
+        command = [BINARY, "demo", "--serve", "--port", str(self.port), "--records", "3000", "--dir", self.directory, *more]
         if certificate:
             command += ["--certificate", certificate]
         self.log = open(self.directory.with_suffix(".log"), "w")

@@ -1,23 +1,51 @@
-"""Salesforce exports by Airflow: one line for a job, or a task that distinguishes sfexport's exit statuses."""
+"""Nightly Salesforce exports by Airflow 3, divided into shards. Each shard is a task. A retry exports only what the
+shard has not exported yet, and Airflow retries only if that can help."""
 
-import subprocess
 from datetime import timedelta
 
 import pendulum
-from airflow.exceptions import AirflowException, AirflowFailException
-from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import dag, task
+from airflow.providers.standard.hooks.subprocess import SubprocessHook
+from airflow.sdk import BaseOperator, dag
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 # sfexport.toml names the directories of exports and state, and the workers' user can read the key: docs/deploy.md.
-SFEXPORT = "sfexport --config /etc/sfexport/sfexport.toml"
+SFEXPORT = ["sfexport", "--config", "/etc/sfexport/sfexport.toml"]
+
+# How many tasks share the exports, and how many of them run at once. All exports of an org are in one shard.
+SHARDS = 8
+AT_ONCE = 4
 
 # The scheduled time, or the time of a manual trigger (data_interval_end is undefined there), rendered as
-# 2026-11-22T03:15:00+00:00. It keeps {date} the same in a retry after midnight; the job's `timezone` says which date that is.
-# It changes nothing else: a backfill or a cleared task exports the data as it is when it runs.
+# 2026-11-22T03:15:00+00:00. All attempts of a DAG run have the same, so --once knows what is done, and {date} stays the
+# same after midnight; the job's `timezone` says which date that is.
 RUN_AFTER = "{{ dag_run.run_after | ts }}"
 
-# A retry can't fix these: command line, query, output, login, configuration.
-NOT_RETRIED = (2, 65, 73, 77, 78)
+# A retry can't fix these: command line, query, output, login, configuration. With --once, 1 means several of them.
+NOT_RETRIED = (1, 2, 65, 73, 77, 78)
+
+
+class SfexportOperator(BaseOperator):
+    """Runs the exports of a shard, and logs what sfexport prints."""
+
+    template_fields = ("at",)
+
+    def __init__(self, *, shard: str, at: str, **kwargs):
+        super().__init__(**kwargs)
+        self.shard = shard
+        self.at = at
+        self.hook = SubprocessHook()
+
+    def execute(self, context):
+        command = [*SFEXPORT, "run", "--all", "--shard", self.shard, "--at", self.at, "--once"]
+        status = self.hook.run_command(command).exit_code
+        if status in NOT_RETRIED:
+            raise AirflowFailException(f"sfexport ended with {status}: not retried, see the log above")
+        if status != 0:
+            raise AirflowException(f"sfexport ended with {status}: a retry exports what is missing")
+
+    def on_kill(self):
+        # sfexport leaves the previous files in place, removes its unfinished ones and ends with 143.
+        self.hook.send_sigterm()
 
 
 @dag(
@@ -25,23 +53,15 @@ NOT_RETRIED = (2, 65, 73, 77, 78)
     start_date=pendulum.datetime(2026, 1, 1, tz="Europe/Berlin"),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=10)},
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=10), "execution_timeout": timedelta(hours=6)},
 )
 def sfexport():
-    # The one line. Airflow retries every failure, including those that a retry can't fix.
-    BashOperator(task_id="accounts", bash_command=f"{SFEXPORT} run accounts --at '{RUN_AFTER}'")
-
-    # The same, but failures that a retry can't fix are not retried.
-    @task
-    def export(job: str, at: str):
-        command = [*SFEXPORT.split(), "run", job, "--at", at]
-        status = subprocess.run(command, check=False).returncode
-        if status in NOT_RETRIED:
-            raise AirflowFailException(f"sfexport run {job} ended with {status}: not retried")
-        if status != 0:
-            raise AirflowException(f"sfexport run {job} ended with {status}")
-
-    export.override(task_id="contacts")("contacts", RUN_AFTER)
+    SfexportOperator.partial(
+        task_id="export",
+        at=RUN_AFTER,
+        max_active_tis_per_dagrun=AT_ONCE,
+        map_index_template="{{ task.shard }}",
+    ).expand(shard=[f"{shard}/{SHARDS}" for shard in range(SHARDS)])
 
 
 sfexport()
