@@ -256,6 +256,21 @@ fn an_object_or_a_field_that_is_not_there_is_named_with_the_nearest() {
             &["no field \"Nmae\"", "\"Name\"", "field-level security"],
         ),
         ("Account", "fields = [\"Id\", \"Ownr.Name\"]", &["no relationship \"Ownr\"", "\"Owner\""]),
+        (
+            "Account",
+            "fields = [\"Nmae\", \"Zorblax\", \"Ownr.Name\", \"*__x\"]",
+            &[
+                "has no field \"Nmae\", no field \"Zorblax\", no relationship \"Ownr\", no field that matches \"*__x\" \
+                 that",
+                "write \"Name\" for \"Nmae\", \"Owner\" for \"Ownr\" and correct the others in `fields` of \
+                 jobs/Account.toml:3",
+            ],
+        ),
+        (
+            "Account",
+            "fields = [\"Nmae\", \"Id\", \"Phnoe\"]",
+            &["write \"Name\" for \"Nmae\", \"Phone\" for \"Phnoe\" in `fields` of jobs/Account.toml:3, or give"],
+        ),
         ("Account", "fields = [\"Id\", \"Owner.Nmae\"]", &["INVALID_FIELD", "\"Name\""]),
         ("Account", "fields = [\"Id\", \"*__x\"]", &["no field that matches \"*__x\""]),
         ("Account", "fields = [\"!*\"]", &["no field that is not excluded", "exclude fewer"]),

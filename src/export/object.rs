@@ -14,6 +14,9 @@ use super::error::RunError;
 use super::plan::refused;
 use super::unknown_field::similar;
 
+/// How many mistakes in a list of fields a message shows.
+const MAX_SELECTION_ERRORS: usize = 10;
+
 /// An object's job as a job of SOQL.
 pub(crate) struct Generated {
     /// The job, with the query as its source.
@@ -146,29 +149,56 @@ pub(crate) async fn unknown_object(client: &OrgClient, name: &str, place: Option
     }
 }
 
-fn unselectable(error: &SelectionError, described: &ObjectDescription, job: &Job, username: &str) -> Failure {
+/// The failure of a list of fields that does not fit the object.
+fn unselectable(
+    errors: &[SelectionError],
+    described: &ObjectDescription,
+    job: &Job,
+    username: &str,
+) -> Failure {
     let (object, place) = (&described.name, fields_place(job));
-    let near = match error {
+    let shown: Vec<_> = errors.iter().take(MAX_SELECTION_ERRORS).map(ToString::to_string).collect();
+    let more = match errors.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let what = format!("\"{object}\" has {}{more} that {username} may read", shown.join(", "));
+    let failure = Failure::new(Exit::Query, what);
+    if let [SelectionError::Nothing] = errors {
+        return failure.hint(format!("exclude fewer fields in {place}"));
+    }
+    let near = errors.iter().take(MAX_SELECTION_ERRORS).map(|error| nearest(error, described));
+    let near: Vec<_> = near.collect();
+    let correction = match near.as_slice() {
+        [Some((_, near))] => format!("write \"{near}\" in `fields` of {place}"),
+        _ => {
+            let found: Vec<_> = near.iter().flatten().collect();
+            let written: Vec<_> =
+                found.iter().map(|(name, near)| format!("\"{near}\" for \"{name}\"")).collect();
+            match (written.is_empty(), found.len() == errors.len()) {
+                (true, _) => format!("correct `fields` in {place}"),
+                (false, true) => format!("write {} in `fields` of {place}", written.join(", ")),
+                (false, false) => {
+                    format!("write {} and correct the others in `fields` of {place}", written.join(", "))
+                }
+            }
+        }
+    };
+    failure.hint(format!("{correction}, or give {username} read access (field-level security)"))
+}
+
+/// The name that a term of `fields` has and the nearest one that the object has.
+fn nearest<'e>(error: &'e SelectionError, described: &ObjectDescription) -> Option<(&'e str, String)> {
+    let fields = &described.fields;
+    match error {
         SelectionError::UnknownField(name) => {
-            similar(name, described.fields.iter().map(|field| field.name.as_str()))
+            Some((name, similar(name, fields.iter().map(|field| field.name.as_str()))?))
         }
         SelectionError::UnknownRelationship(name) => {
-            let relationships =
-                described.fields.iter().filter_map(|field| field.relationship_name.as_deref());
-            similar(name, relationships)
+            Some((name, similar(name, fields.iter().filter_map(|field| field.relationship_name.as_deref()))?))
         }
         SelectionError::NothingMatches(_) | SelectionError::Nothing => None,
-    };
-    let failure = Failure::new(Exit::Query, format!("\"{object}\" has {error} that {username} may read"));
-    failure.hint(match (near, error) {
-        (Some(near), _) => {
-            format!("write \"{near}\" in `fields` of {place}, or give {username} read access (field-level security)")
-        }
-        (None, SelectionError::Nothing) => format!("exclude fewer fields in {place}"),
-        (None, _) => {
-            format!("correct `fields` in {place}, or give {username} read access (field-level security)")
-        }
-    })
+    }
 }
 
 /// Where the job's object is written.

@@ -121,34 +121,37 @@ impl FieldSelection {
     /// come first instead, in its order, and the others after them.
     ///
     /// # Errors
-    /// If a written name is not a field of the object, if a pattern matches none, or if no field is left.
+    /// Each written name that is not a field of the object and each pattern that matches none, in their order; if there
+    /// are none of these, but no field is left, that.
     pub fn select(
         &self,
         fields: &[ObjectField],
         remembered: &[String],
-    ) -> Result<Vec<String>, SelectionError> {
+    ) -> Result<Vec<String>, Vec<SelectionError>> {
         let excluded = |name: &str| {
             self.terms.iter().any(|term| matches!(term, Term::Exclusion(pattern) if matches(pattern, name)))
         };
+        let errors = self.errors(fields);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         let mut places: Vec<Vec<String>> = Vec::with_capacity(self.terms.len());
         let mut taken = HashSet::new();
         for term in &self.terms {
-            let Term::Name(name) = term else {
+            let name = match term {
+                Term::Name(name) => spelled(name, fields),
+                Term::Pattern(_) | Term::Exclusion(_) => None,
+            };
+            let Some(name) = name else {
                 places.push(Vec::new());
                 continue;
             };
-            let name = spelled(name, fields)?;
             let is_wanted = !excluded(&name) && taken.insert(name.to_ascii_lowercase());
             places.push(if is_wanted { vec![name] } else { Vec::new() });
         }
         for (term, place) in self.terms.iter().zip(&mut places) {
             let Term::Pattern(pattern) = term else { continue };
-            let of_pattern =
-                || fields.iter().filter(|field| !field.by_name_only && matches(pattern, &field.name));
-            if of_pattern().next().is_none() {
-                return Err(SelectionError::NothingMatches(pattern.clone()));
-            }
-            let mut names: Vec<_> = of_pattern()
+            let mut names: Vec<_> = of_pattern(pattern, fields)
                 .filter(|field| !excluded(&field.name) && taken.insert(field.name.to_ascii_lowercase()))
                 .map(|field| field.name.clone())
                 .collect();
@@ -167,9 +170,31 @@ impl FieldSelection {
             names[..=id].rotate_right(1);
         }
         if names.is_empty() {
-            return Err(SelectionError::Nothing);
+            return Err(vec![SelectionError::Nothing]);
         }
         Ok(if self.has_patterns() { as_remembered(names, remembered) } else { names })
+    }
+
+    /// The terms that select nothing, in their order.
+    fn errors(&self, fields: &[ObjectField]) -> Vec<SelectionError> {
+        let error = |term: &Term| match term {
+            Term::Name(name) if spelled(name, fields).is_none() => Some(match name.split_once('.') {
+                Some((relationship, _)) => SelectionError::UnknownRelationship(relationship.to_owned()),
+                None => SelectionError::UnknownField(name.clone()),
+            }),
+            Term::Pattern(pattern) if of_pattern(pattern, fields).next().is_none() => {
+                Some(SelectionError::NothingMatches(pattern.clone()))
+            }
+            Term::Name(_) | Term::Pattern(_) | Term::Exclusion(_) => None,
+        };
+        let mut errors: Vec<SelectionError> = Vec::new();
+        for error in self.terms.iter().filter_map(error) {
+            // Several fields of one unknown parent are one mistake.
+            if !errors.contains(&error) {
+                errors.push(error);
+            }
+        }
+        errors
     }
 }
 
@@ -202,19 +227,20 @@ impl Term {
     }
 }
 
-/// A name in the org's spelling; of a parent's field, only the first relationship is known here.
-fn spelled(name: &str, fields: &[ObjectField]) -> Result<String, SelectionError> {
+/// A name in the org's spelling, if the org has it; of a parent's field, only the first relationship is known here.
+fn spelled(name: &str, fields: &[ObjectField]) -> Option<String> {
     let Some((relationship, rest)) = name.split_once('.') else {
         let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
-        return field
-            .map(|field| field.name.clone())
-            .ok_or_else(|| SelectionError::UnknownField(name.to_owned()));
+        return field.map(|field| field.name.clone());
     };
-    let known = fields.iter().filter_map(|field| field.relationship.as_deref());
-    match known.into_iter().find(|known| known.eq_ignore_ascii_case(relationship)) {
-        Some(known) => Ok(format!("{known}.{rest}")),
-        None => Err(SelectionError::UnknownRelationship(relationship.to_owned())),
-    }
+    let mut known = fields.iter().filter_map(|field| field.relationship.as_deref());
+    let known = known.find(|known| known.eq_ignore_ascii_case(relationship))?;
+    Some(format!("{known}.{rest}"))
+}
+
+/// The fields that a pattern selects.
+fn of_pattern<'f>(pattern: &str, fields: &'f [ObjectField]) -> impl Iterator<Item = &'f ObjectField> {
+    fields.iter().filter(move |field| !field.by_name_only && matches(pattern, &field.name))
 }
 
 /// The names in the order in which they were remembered, then those that were not.
@@ -365,13 +391,32 @@ mod tests {
 
     #[test]
     fn what_an_object_does_not_have_is_an_error() {
-        let error =
+        let errors =
             |terms: &[&str]| FieldSelection::parse(terms).unwrap().select(&fields(), &[]).unwrap_err();
-        assert_eq!(error(&["Nmae"]), SelectionError::UnknownField("Nmae".to_owned()));
-        assert_eq!(error(&["Ownr.Name"]), SelectionError::UnknownRelationship("Ownr".to_owned()));
-        assert_eq!(error(&["Id", "*__x"]), SelectionError::NothingMatches("*__x".to_owned()));
-        assert_eq!(error(&["!*"]), SelectionError::Nothing);
-        assert_eq!(error(&["BillingAddress*"]), SelectionError::NothingMatches("BillingAddress*".to_owned()));
+        assert_eq!(errors(&["Nmae"]), [SelectionError::UnknownField("Nmae".to_owned())]);
+        assert_eq!(errors(&["Ownr.Name"]), [SelectionError::UnknownRelationship("Ownr".to_owned())]);
+        assert_eq!(errors(&["Id", "*__x"]), [SelectionError::NothingMatches("*__x".to_owned())]);
+        assert_eq!(errors(&["!*"]), [SelectionError::Nothing]);
+        assert_eq!(
+            errors(&["BillingAddress*"]),
+            [SelectionError::NothingMatches("BillingAddress*".to_owned())]
+        );
+    }
+
+    #[test]
+    fn all_terms_that_select_nothing_are_reported_once() {
+        let terms = ["Nmae", "Id", "Ownr.Name", "*__x", "Ownr.Email", "Zorblax", "!Name"];
+        let errors = FieldSelection::parse(&terms).unwrap().select(&fields(), &[]).unwrap_err();
+        let shown: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "no field \"Nmae\"",
+                "no relationship \"Ownr\"",
+                "no field that matches \"*__x\"",
+                "no field \"Zorblax\""
+            ]
+        );
     }
 
     #[test]
