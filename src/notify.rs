@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use tokio::runtime;
@@ -38,13 +39,34 @@ pub struct Notifier {
     runtime: runtime::Handle,
     clock: Arc<dyn Clock>,
     addresses: Mutex<Arc<Addresses>>,
-    /// Whether the last known run of each job and org failed.
-    failed: Mutex<HashMap<ExportKey, bool>>,
+    /// The last known run of each job and org.
+    last_runs: Mutex<HashMap<ExportKey, LastRun>>,
     /// The latest notification per job, org and channel; the next one waits for it.
     last: Mutex<HashMap<(ExportKey, Channel), JoinHandle<()>>>,
     /// Room for notifications that are waiting or being sent.
     queue: Arc<Semaphore>,
     deliveries: Arc<Semaphore>,
+}
+
+/// What the notification of a run's end needs to know of the run before.
+#[derive(Debug, Clone, Copy)]
+struct LastRun {
+    ended: Timestamp,
+    has_failed: bool,
+}
+
+impl LastRun {
+    /// `None` if the run does not say whether its job works.
+    fn of(report: &RunReport) -> Option<Self> {
+        let has_failed = match report.status {
+            RunStatus::Ok => false,
+            RunStatus::Failed => true,
+            RunStatus::Cancelled | RunStatus::Skipped | RunStatus::Missed | RunStatus::Unknown => {
+                return None;
+            }
+        };
+        Some(Self { ended: report.ended, has_failed })
+    }
 }
 
 /// Where a notification goes. The channels do not wait for each other.
@@ -88,7 +110,7 @@ impl Notifier {
             runtime: runtime::Handle::current(),
             clock,
             addresses: Mutex::new(Arc::new(Addresses::of(settings, jobs))),
-            failed: Mutex::default(),
+            last_runs: Mutex::default(),
             last: Mutex::default(),
             queue: Arc::new(Semaphore::new(MAX_DELIVERIES + MAX_WAITING)),
             deliveries: Arc::new(Semaphore::new(MAX_DELIVERIES)),
@@ -114,12 +136,13 @@ impl Notifier {
         addresses.webhook.is_some() && addresses.wants(NotifyEvent::Recovery)
     }
 
-    /// Records a run from the history. Call it with the newest run first.
+    /// Records a run from the history, unless a later one is known. Whoever did the run has sent its notifications.
     pub fn recall(&self, report: &RunReport) {
-        if let Some(has_failed) = has_failed(report.status).filter(|_| report.object.is_none())
-            && let Some(job) = report.job_key()
-        {
-            lock(&self.failed).entry(job).or_insert(has_failed);
+        let Some(run) = LastRun::of(report).filter(|_| report.object.is_none()) else { return };
+        let Some(job) = report.job_key() else { return };
+        let mut last_runs = lock(&self.last_runs);
+        if last_runs.get(&job).is_none_or(|known| known.ended < run.ended) {
+            last_runs.insert(job, run);
         }
     }
 
@@ -159,7 +182,7 @@ impl Notifier {
     fn ended(&self, report: &RunReport) {
         // The names come from the configuration.
         let Some(job) = report.job_key() else { return };
-        let Some(event) = self.event(&job, report.status) else { return };
+        let Some(event) = self.event(&job, report) else { return };
         let report = &*report.for_others();
         let addresses = self.addresses();
         let json = |written: serde_json::Result<String>| written.unwrap_or_default();
@@ -183,14 +206,11 @@ impl Notifier {
     }
 
     /// The event that a run's end means, given the run before it; `None` if it did not run.
-    fn event(&self, job: &ExportKey, status: RunStatus) -> Option<NotifyEvent> {
-        let mut failed = lock(&self.failed);
-        match status {
-            RunStatus::Failed => {
-                failed.insert(job.clone(), true);
-                Some(NotifyEvent::Failure)
-            }
-            RunStatus::Ok if failed.insert(job.clone(), false) == Some(true) => Some(NotifyEvent::Recovery),
+    fn event(&self, job: &ExportKey, report: &RunReport) -> Option<NotifyEvent> {
+        let before = LastRun::of(report).and_then(|run| lock(&self.last_runs).insert(job.clone(), run));
+        match report.status {
+            RunStatus::Failed => Some(NotifyEvent::Failure),
+            RunStatus::Ok if before.is_some_and(|before| before.has_failed) => Some(NotifyEvent::Recovery),
             RunStatus::Ok => Some(NotifyEvent::Success),
             RunStatus::Cancelled => Some(NotifyEvent::Cancelled),
             RunStatus::Skipped | RunStatus::Missed | RunStatus::Unknown => None,
@@ -259,15 +279,6 @@ impl Addresses {
             NotifyOn::Failure => event == NotifyEvent::Failure,
             NotifyOn::Recovery => event == NotifyEvent::Recovery,
         })
-    }
-}
-
-/// Whether a run with this status failed; `None` if the status does not say.
-fn has_failed(status: RunStatus) -> Option<bool> {
-    match status {
-        RunStatus::Ok => Some(false),
-        RunStatus::Failed => Some(true),
-        _ => None,
     }
 }
 

@@ -17,6 +17,7 @@ use sfexport::demo_org::{At, Fault, Options, Rule};
 use sfexport::report::{RunId, RunReport, RunStatus};
 use sfexport::state::State;
 use support::daemon::{Process, SOQL, ago, due, get, response, sample, wait_for};
+use support::ear::Ear;
 use support::{Deployment, live, options};
 
 const LISTEN: &str = "[status]\nlisten = \"127.0.0.1:0\"";
@@ -439,6 +440,30 @@ fn a_run_by_hand_is_shown_too() {
     );
     let metrics = get(daemon.status_port(), "/metrics").1;
     assert_eq!(sample(&metrics, "sfexport_runs_total{job=\"accounts\",org=\"default\",result=\"ok\"}"), 0.0);
+}
+
+#[test]
+fn a_repair_by_hand_is_reported_once() {
+    let ear = Ear::listen();
+    let at = Deployment::new(20);
+    at.configure(&format!("{LISTEN}\n[notify]\nwebhook = \"{}/hook\"\non = [\"every\"]", ear.url));
+    due(&at, "accounts", "retries = 1\nretry_after = \"9s\"");
+    // Five attempts of one run.
+    at.script(Rule::times(At::Page(1), 5, Fault::error(503, "SERVER_UNAVAILABLE", "maintenance")));
+    let mut daemon = Process::start(&at);
+    page_with(&daemon, "/", "<title>1 failing, 1 job");
+    at.run(["run", "accounts"]).ended(0);
+    page_with(&daemon, "/", "<title>1 job, none failing");
+    wait_for(|| (ear.heard().len() == 3).then_some(())).unwrap();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+    let events: Vec<_> = ear
+        .heard()
+        .iter()
+        .map(|(_, body)| serde_json::from_str::<serde_json::Value>(body).unwrap()["event"].clone())
+        .collect();
+    // The last one is the daemon's retry.
+    assert_eq!(events, ["failure", "recovery", "success"]);
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn recall_beside(daemon: &Daemon, stats: Arc<RunStats>, notifier: Arc<Notifier>)
                     }
                 });
             }
-            newest = learn_from_others(&state, &stats, newest);
+            newest = learn_from_others(&state, &stats, &notifier, newest);
         }
     });
     if let Err(failure) = started {
@@ -143,13 +143,19 @@ fn recall_beside(daemon: &Daemon, stats: Arc<RunStats>, notifier: Arc<Notifier>)
 }
 
 /// Learns from the runs that were added to the history after `newest`, which runs by hand are: gives the newest one now.
-fn learn_from_others(state: &State, stats: &RunStats, newest: Option<RunId>) -> Option<RunId> {
+fn learn_from_others(
+    state: &State,
+    stats: &RunStats,
+    notifier: &Notifier,
+    newest: Option<RunId>,
+) -> Option<RunId> {
     // What cannot be read now is read later, and the daemon's own runs are known without it.
     let Ok(history) = state.history() else { return newest };
     let unread = history.map_while(Result::ok).take_while(|report| Some(&report.run_id) != newest.as_ref());
     let mut now_newest = None;
     for report in unread.take(MAX_UNREAD) {
         now_newest.get_or_insert_with(|| report.run_id.clone());
+        notifier.recall(&report);
         stats.learn(&report);
     }
     now_newest.or(newest)
