@@ -54,7 +54,7 @@ pub(crate) use after::find_program;
 pub(crate) use describe::describe;
 pub(crate) use drift::compare as compare_columns;
 pub use error::RunError;
-pub(crate) use object::{Generated, Warning, generate as generate_query, unknown_object};
+pub(crate) use object::{Generated, Warning, columns_of_object, generate as generate_query, unknown_object};
 pub use once::Once;
 pub use pending::check as check_scratch_dir;
 pub use plan::{columns, described_columns};

@@ -14,7 +14,7 @@ mod without_literals;
 pub(crate) use columns::by_name as described_by_name;
 pub use columns::{
     ColumnError, ColumnNames, ColumnRules, Columns, Described, Entry, Layout, Level, Node, OutputColumn,
-    Rule, Table, ValueKind, snake,
+    Rule, Table, UnusedRules, ValueKind, snake,
 };
 pub(crate) use count::CountQuery;
 pub use lexer::{Span, Token, TokenKind, tokens};

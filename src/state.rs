@@ -17,6 +17,7 @@ use crate::config::Digests;
 use crate::job::{ExportKey, JobName, Location, ObjectName, RecoveryData};
 use crate::org::OrgName;
 use crate::report::RunReport;
+use crate::report::manifest::ManifestColumn;
 use crate::schedule::Mark;
 
 mod error;
@@ -41,6 +42,7 @@ const JOURNAL: &str = "journal";
 const MARKS: &str = "marks";
 const COLUMNS: &str = "columns";
 const FIELDS: &str = "fields";
+const FILE_COLUMNS: &str = "file_columns";
 const LOADED: &str = "loaded.json";
 
 /// The state directory.
@@ -56,6 +58,7 @@ const LOADED: &str = "loaded.json";
 /// marks/KEY.json        how far the job's schedule has come
 /// columns/KEY.json      the columns of the last successful run
 /// fields/KEY.json       the order of an object's fields, including removed ones
+/// file_columns/KEY.json the names and types of the columns in the file of a set's object
 /// loaded.json           the files that the daemon read its configuration from
 /// ```
 ///
@@ -134,7 +137,7 @@ impl State {
     pub fn create(&self) -> Result<(), StateError> {
         // Only the directory itself is private, since exports may be next to it.
         make_directory(&self.directory, 0o700)?;
-        for inner in ["locks", "locks/outputs", JOURNAL, MARKS, COLUMNS, FIELDS] {
+        for inner in ["locks", "locks/outputs", JOURNAL, MARKS, COLUMNS, FIELDS, FILE_COLUMNS] {
             make_directory(&self.directory.join(inner), 0o777)?;
         }
         Ok(())
@@ -512,13 +515,33 @@ impl State {
         self.keep_if_changed(FIELDS, lock, fields)
     }
 
+    /// The columns of the file that the key's last successful run wrote, for the manifest of a retry; `None` if they were
+    /// not recorded.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn file_columns_of(&self, key: &ExportKey) -> Result<Option<Vec<ManifestColumn>>, StateError> {
+        Ok(self.kept(FILE_COLUMNS, key)?.map(|(columns, _)| columns))
+    }
+
+    /// Records the columns of the file that a successful run wrote.
+    ///
+    /// # Errors
+    /// If they cannot be written; the previous ones stay.
+    pub fn set_file_columns(&self, lock: &JobLock, columns: &[ManifestColumn]) -> Result<(), StateError> {
+        self.keep_if_changed(FILE_COLUMNS, lock, columns)
+    }
+
     /// Columns and fields rarely change, so they are only written if they do.
-    fn keep_if_changed(&self, kind: &str, lock: &JobLock, names: &[String]) -> Result<(), StateError> {
-        let noted = self.kept::<Vec<String>>(kind, lock.key());
-        if noted.is_ok_and(|noted| noted.is_some_and(|(noted, _)| noted == names)) {
+    fn keep_if_changed<T>(&self, kind: &str, lock: &JobLock, content: &[T]) -> Result<(), StateError>
+    where
+        T: Serialize + DeserializeOwned + PartialEq,
+    {
+        let noted = self.kept::<Vec<T>>(kind, lock.key());
+        if noted.is_ok_and(|noted| noted.is_some_and(|(noted, _)| noted == content)) {
             return Ok(());
         }
-        self.keep(kind, lock.key(), names, When::Always)
+        self.keep(kind, lock.key(), content, When::Always)
     }
 
     /// Moves the job's document of version 0.1 to its new place: written there first, then removed here.

@@ -269,7 +269,9 @@ fn an_object_or_a_field_that_is_not_there_is_named_with_the_nearest() {
         (
             "Account",
             "fields = [\"Nmae\", \"Id\", \"Phnoe\"]",
-            &["write \"Name\" for \"Nmae\", \"Phone\" for \"Phnoe\" in `fields` of jobs/Account.toml:3, or give"],
+            &[
+                "write \"Name\" for \"Nmae\", \"Phone\" for \"Phnoe\" in `fields` of jobs/Account.toml:3, or give",
+            ],
         ),
         ("Account", "fields = [\"Id\", \"Owner.Nmae\"]", &["INVALID_FIELD", "\"Name\""]),
         ("Account", "fields = [\"Id\", \"*__x\"]", &["no field that matches \"*__x\""]),

@@ -824,6 +824,56 @@ fn a_manifest_has_the_columns_names_in_the_file() {
 }
 
 #[test]
+fn a_retrys_manifest_has_the_types_of_earlier_files() {
+    let at = Deployment::new(20);
+    at.configure("attempts = 1");
+    at.set(&["Account", "Contact"], "column_names = \"snake\"\nschedule = \"@hourly\"\nretry_after = \"1s\"");
+    settled(&at, "backup", "@hourly", ago(3));
+    at.script(Rule::once(query_of("contact"), Fault::error(503, "SERVER_UNAVAILABLE", "maintenance")));
+    let mut daemon = Process::start(&at);
+    let set =
+        wait_for(|| history(&at).into_iter().rev().find(|run| run.set.is_some() && run.exit_status == 0));
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    assert_eq!(set.unwrap().set.unwrap().carried_over, 1);
+    let columns = |manifest: &Value| manifest["files"][0]["columns"].clone();
+    let retried = columns(&at.manifest());
+    at.run(["run", "backup"]).ended(0);
+    assert_eq!(retried, columns(&at.manifest()));
+    assert_eq!(retried[0], json!({"name": "id", "type": "text"}));
+}
+
+#[test]
+fn a_misspelt_column_of_a_set_is_a_warning() {
+    let at = Deployment::new(20);
+    let rules =
+        "[columns]\nNmae = \"title\"\nLastName = \"surname\"\nZorblax = \"z\"\n[types]\nphnoe = \"text\"";
+    at.set(&["Account", "Contact"], rules);
+    let warned = |report: &Value| {
+        let warnings = report["warnings"].as_array().unwrap().iter();
+        warnings.map(|warning| warning.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let set = at.run(["run", "backup", "--json"]).ended(0).reports().pop().unwrap();
+    assert_eq!(
+        warned(&set),
+        [
+            "no exported object has a column \"Nmae\"; correct or remove it in [columns]",
+            "no exported object has a column \"Zorblax\"; correct or remove it in [columns]",
+            "no exported object has a column \"phnoe\"; correct or remove it in [types]",
+        ]
+    );
+    let checked = at.run(["check", "backup"]).ended(0).stdout().to_owned();
+    for (what, hint) in [
+        ("no object has a column \"Nmae\", which is in [columns]", "did you mean \"Name\"?"),
+        ("no object has a column \"Zorblax\", which is in [columns]", "correct or remove it in [columns]"),
+        ("no object has a column \"phnoe\", which is in [types]", "did you mean \"Phone\"?"),
+    ] {
+        assert!(checked.contains(what) && checked.contains(hint), "{what} is not in\n{checked}");
+    }
+    assert!(!checked.contains("surname"), "{checked}");
+}
+
+#[test]
 fn a_check_of_a_set_finds_what_would_fail() {
     let at = Deployment::new(20);
     at.set(&["Account", "*ontact"], "");

@@ -1,6 +1,6 @@
 //! Checks a set of objects: which objects a run would export now, and where to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -12,7 +12,9 @@ use crate::human::counted;
 use crate::job::output_path::collision;
 use crate::job::{IfExists, Job, LeftOutReason, ObjectName, ObjectSet, ObjectTerm, Selection};
 use crate::output::Output;
+use crate::salesforce::composite;
 use crate::salesforce::describe::ObjectSummary;
+use crate::soql::{Rule, UnusedRules};
 use crate::state::State;
 
 /// How many names are shown in a list.
@@ -46,6 +48,9 @@ impl Check<'_> {
                         tell(Step::failed(Name::Objects, failure));
                     }
                     self.objects_with_settings(job, set, &selection, reached, tell).await;
+                    for warning in rules_without_columns(job, &selection, reached).await {
+                        tell(warning);
+                    }
                     tell(self.last_cost(job, reached));
                     if let Some(failure) = self.colliding(job, &selection) {
                         tell(Step::failed(Name::Output, failure));
@@ -121,6 +126,41 @@ impl Check<'_> {
         );
         Some(Failure::new(Exit::Configuration, what).hint("exclude one of the objects"))
     }
+}
+
+/// A warning for each rule in `[columns]` and `[types]` whose column no object has: a set ignores what does not fit an
+/// object, and so a misspelt name. Nothing is asked if there are no rules.
+async fn rules_without_columns(job: &Job, selection: &Selection, reached: &Reached) -> Vec<Step> {
+    let mut unused = UnusedRules::of(&job.shape.columns);
+    if unused.is_empty() {
+        return Vec::new();
+    }
+    let username = &reached.client.org().username;
+    let mut known = BTreeSet::new();
+    // Descriptions are large, so there is never more than one batch of them.
+    for chosen in selection.chosen.chunks(composite::MAX_REQUESTS) {
+        let names: Vec<_> = chosen.iter().map(|chosen| chosen.name.as_str()).collect();
+        for (chosen, described) in chosen.iter().zip(reached.client.describe_objects(&names).await) {
+            let Some(job) = job.of_object(&chosen.name) else { continue };
+            let columns = match described {
+                Ok(described) => export::columns_of_object(&job, &described, username).ok().flatten(),
+                Err(_) => None,
+            };
+            // An object whose columns are unknown may have all of them.
+            let Some(columns) = columns else { return Vec::new() };
+            unused.remove(columns.names());
+            known.extend(columns.names().iter().cloned());
+        }
+    }
+    let warning = |(rule, name): (Rule, &str)| {
+        let what = format!("no object has a column \"{name}\", which is in [{}]", rule.table());
+        let hint = match similar(name, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("correct or remove it in [{}]", rule.table()),
+        };
+        Step::warned(Name::Columns, what, hint)
+    };
+    unused.iter().map(warning).collect()
 }
 
 /// The job of one object of a set.

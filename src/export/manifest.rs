@@ -42,7 +42,7 @@ pub(super) fn of_run(
 
 /// The files that a run published: the main one, then those of child queries.
 pub(super) fn files_of(report: &RunReport, object: Option<&str>, columns: &Columns) -> Vec<ManifestFile> {
-    let mut files = vec![main_file(report, object, typed(columns))];
+    let mut files = vec![main_file(report, object, columns_of(columns))];
     for (file, table) in report.files.iter().zip(columns.tables()) {
         files.push(ManifestFile {
             object: object.map(str::to_owned),
@@ -52,22 +52,22 @@ pub(super) fn files_of(report: &RunReport, object: Option<&str>, columns: &Colum
             bytes: file.bytes,
             sha256: file.sha256.clone(),
             run_id: report.run_id.clone(),
-            columns: typed(table.columns),
+            columns: columns_of(table.columns),
         });
     }
     files
 }
 
-fn typed(columns: &Columns) -> Vec<ManifestColumn> {
+/// The columns of a file.
+pub(super) fn columns_of(columns: &Columns) -> Vec<ManifestColumn> {
     let types = columns.types().iter().map(|of| of.map(|field_type| field_type.to_string()));
     let columns = columns.output_names().iter().zip(types);
     columns.map(|(name, column_type)| ManifestColumn { name: name.clone(), column_type }).collect()
 }
 
-/// The file that a run of an earlier attempt published for an object. Only the names of its columns are remembered.
-pub(super) fn file_of_earlier(report: &RunReport, columns: Vec<String>) -> ManifestFile {
-    let columns = columns.into_iter().map(|name| ManifestColumn { name, column_type: None });
-    main_file(report, report.object.as_deref(), columns.collect())
+/// The file that a run of an earlier attempt published for an object.
+pub(super) fn file_of_earlier(report: &RunReport, columns: Vec<ManifestColumn>) -> ManifestFile {
+    main_file(report, report.object.as_deref(), columns)
 }
 
 fn main_file(report: &RunReport, object: Option<&str>, columns: Vec<ManifestColumn>) -> ManifestFile {

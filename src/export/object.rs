@@ -1,6 +1,7 @@
 //! A job of an object → the job of the query that exports it now, generated from the org's description of the object.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
@@ -10,6 +11,7 @@ use crate::salesforce::fault::ErrorCode;
 use crate::soql::generate::{self, ObjectField, SelectionError};
 use crate::soql::{Columns, Described, Query, SyntaxError, ValueKind};
 
+use super::bug;
 use super::error::RunError;
 use super::plan::refused;
 use super::unknown_field::similar;
@@ -83,6 +85,20 @@ pub(super) fn of_description(
     let job = Job { source: Source::Soql(source), ..job.clone() };
     let warnings = unknown_exclusions(object, &fields, &job);
     Ok(Generated { job, fields: generate::remember(&names, remembered), warnings })
+}
+
+/// The columns of an object's export, if its description tells them.
+///
+/// # Errors
+/// As for a run, if they cannot be exported as the job says.
+pub(crate) fn columns_of_object(
+    job: &Job,
+    described: &ObjectDescription,
+    username: &str,
+) -> Result<Option<Arc<Columns>>, Failure> {
+    let Source::Object(object) = &job.source else { return Err(bug("an object's job without an object")) };
+    let generated = of_description(job, object, described, Vec::new(), username)?;
+    Ok(generated.job.source.columns().cloned())
 }
 
 /// A warning for each exclusion that names no field. The field that was meant would be exported.

@@ -30,7 +30,7 @@ use crate::report::{self, ChildFile, RunId, RunReport};
 use crate::salesforce::describe::ObjectDescription;
 use crate::salesforce::fault::Fault;
 use crate::soql::{Columns, Query};
-use crate::state::{JobLock, State};
+use crate::state::{JobLock, State, StateError};
 use crate::stop::Stop;
 
 /// How long a run that was stopped waits for its writer.
@@ -323,7 +323,14 @@ impl Steps<'_> {
         if let Some((state, lock)) = self.remembered
             && let Err(error) = blocking(|| {
                 state.set_columns(lock, &drift::noted(&self.job, columns))?;
-                self.fields.as_deref().map_or(Ok(()), |fields| state.set_fields(lock, fields))
+                if let Some(fields) = &self.fields {
+                    state.set_fields(lock, fields)?;
+                }
+                // A retry of the set lists the object in the manifest without exporting it again.
+                if self.job.object.is_some() {
+                    state.set_file_columns(lock, &manifest::columns_of(columns))?;
+                }
+                Ok::<_, StateError>(())
             })
         {
             report.warnings.push(Failure::from(error).what);

@@ -230,7 +230,7 @@ impl SetRun {
         }
         let of = selection.chosen.len() + holes.len() + selection.missing.len();
         let carried_over = earlier.exported_objects(selection.chosen.iter().map(|chosen| &chosen.name));
-        let mut work = Work::new(of, carried_over);
+        let mut work = Work::new(of, carried_over, &self.job.shape.columns);
         let gone = holes.iter().map(|name| (name, self.gone(name)));
         for (name, failure) in gone.chain(selection.missing.iter().map(|name| (name, self.missing(name)))) {
             blocking(|| self.failed(name, failure.into(), edges, &mut work));
@@ -250,6 +250,11 @@ impl SetRun {
                 .hint(format!("give {} read access to the objects, or correct `objects`", self.org.username))
                 .into());
         }
+        let unused = work.unused_rules().iter().map(|(rule, name)| {
+            let table = rule.table();
+            format!("no exported object has a column \"{name}\"; correct or remove it in [{table}]")
+        });
+        report.warnings.extend(unused);
         let Some(path) = manifest else { return Ok(()) };
         let org_id = client.organization_id().await;
         let manifest = work.into_manifest(report, org_id, edges.clock.now());

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{RunId, SkippedObject};
 
@@ -71,7 +71,7 @@ pub struct ManifestFile {
 }
 
 /// A column of an exported file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestColumn {
     /// Its name in the file.
     pub name: String,

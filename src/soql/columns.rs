@@ -3,7 +3,7 @@
 
 mod rules;
 
-pub use rules::{ColumnError, ColumnNames, ColumnRules, OutputColumn, Rule, snake};
+pub use rules::{ColumnError, ColumnNames, ColumnRules, OutputColumn, Rule, UnusedRules, snake};
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};

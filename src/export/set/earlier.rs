@@ -10,7 +10,7 @@ use crate::export::manifest::file_of_earlier;
 use crate::export::once::attempts;
 use crate::job::{ExportKey, ObjectName};
 use crate::output;
-use crate::report::manifest::ManifestFile;
+use crate::report::manifest::{ManifestColumn, ManifestFile};
 use crate::report::{RunReport, RunStatus};
 use crate::state::State;
 
@@ -29,6 +29,8 @@ pub(super) struct Earlier {
 pub(super) struct CarriedOver {
     pub(super) object: String,
     pub(super) file: ManifestFile,
+    /// The names of its columns in the query.
+    pub(super) columns: Vec<String>,
 }
 
 impl Earlier {
@@ -67,7 +69,13 @@ impl Earlier {
         }
         let key = ExportKey::new(run.job.name.clone(), run.org.name.clone()).of_object(name);
         let columns = state.columns_of(&key)?.unwrap_or_default();
-        let carried_over = CarriedOver { object: object.clone(), file: file_of_earlier(&report, columns) };
+        let of_file = match state.file_columns_of(&key)? {
+            Some(of_file) => of_file,
+            // It was exported by a version that did not record their types.
+            None => columns.iter().cloned().map(|name| ManifestColumn { name, column_type: None }).collect(),
+        };
+        let file = file_of_earlier(&report, of_file);
+        let carried_over = CarriedOver { object: object.clone(), file, columns };
         self.exported.insert(object, carried_over);
         Ok(())
     }

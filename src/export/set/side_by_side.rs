@@ -27,6 +27,7 @@ use crate::report::{FailedObject, RunId, RunReport, SkippedObject};
 use crate::salesforce::composite;
 use crate::salesforce::describe::ObjectDescription;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
+use crate::soql::{ColumnRules, UnusedRules};
 use crate::stop::Stop;
 use crate::threads;
 
@@ -288,7 +289,10 @@ impl SideBySide<'_> {
             blocking(|| self.run.failed(&name, error, self.edges, work));
             return None;
         };
-        let Outcome { report, error, .. } = outcome;
+        let Outcome { report, error, columns } = outcome;
+        if let Some(columns) = columns {
+            work.unused_rules.remove(columns.names());
+        }
         match error {
             Some(RunError::Fault(fault)) if is_skipped => {
                 let reason = reason(&fault);
@@ -396,6 +400,8 @@ pub(super) struct Work {
     settled: HashSet<String>,
     /// What to do about the object that failed last.
     hint: Option<String>,
+    /// The rules for columns that no exported object has.
+    unused_rules: UnusedRules,
     counts: Counts,
 }
 
@@ -413,8 +419,10 @@ struct Counts {
 }
 
 impl Work {
-    pub(super) fn new(of: usize, carried_over: Vec<CarriedOver>) -> Self {
+    pub(super) fn new(of: usize, carried_over: Vec<CarriedOver>, rules: &ColumnRules) -> Self {
         let settled = carried_over.iter().map(|carried| carried.object.clone()).collect();
+        let mut unused_rules = UnusedRules::of(rules);
+        carried_over.iter().for_each(|carried| unused_rules.remove(&carried.columns));
         Self {
             of,
             carried_over,
@@ -424,6 +432,7 @@ impl Work {
             files: Vec::new(),
             settled,
             hint: None,
+            unused_rules,
             counts: Counts::default(),
         }
     }
@@ -496,6 +505,11 @@ impl Work {
 
     pub(super) fn failed(&self) -> &[FailedObject] {
         &self.failed
+    }
+
+    /// The rules for columns that no exported object has.
+    pub(super) fn unused_rules(&self) -> &UnusedRules {
+        &self.unused_rules
     }
 
     /// What to do about the object that failed last.

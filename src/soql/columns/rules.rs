@@ -232,6 +232,36 @@ impl Columns {
     }
 }
 
+/// The rules of a set's job that no object's columns have needed so far.
+#[derive(Debug)]
+pub struct UnusedRules(Vec<(Rule, String)>);
+
+impl UnusedRules {
+    /// All rules for single columns.
+    #[must_use]
+    pub fn of(rules: &ColumnRules) -> Self {
+        let renames = rules.renames.iter().map(|(name, _)| (Rule::Name, name.clone()));
+        let types = rules.types.iter().map(|(name, _)| (Rule::Type, name.clone()));
+        Self(renames.chain(types).collect())
+    }
+
+    /// Whether all rules are used.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Removes the rules for these columns, whose names are those in the query.
+    pub fn remove(&mut self, columns: &[String]) {
+        self.0.retain(|(_, name)| !columns.iter().any(|column| column.eq_ignore_ascii_case(name)));
+    }
+
+    /// The table of each rule and the name in it.
+    pub fn iter(&self) -> impl Iterator<Item = (Rule, &str)> {
+        self.0.iter().map(|(rule, name)| (*rule, name.as_str()))
+    }
+}
+
 /// The application of rules to a query's columns and those of its child queries.
 struct Application<'r> {
     rules: &'r ColumnRules,
