@@ -44,7 +44,7 @@ impl Http {
         Self { settings, proxies: Proxies::of_environment(), clients, left_out }
     }
 
-    /// The most bytes that a response held in memory may have.
+    /// The largest size of a response that is held in memory, in bytes.
     #[must_use]
     pub fn page_cap(&self) -> u64 {
         self.settings.page_cap
@@ -108,7 +108,7 @@ impl Http {
             }
             Bounds::IdleTimeoutOnly => u64::MAX,
         };
-        // The path alone: the rest of the URL is the query.
+        // Only the path is shown, because the rest of the URL is the query.
         let path = target.path();
         tracing::debug!(host, path, "request");
         let response = match builder.send().await {

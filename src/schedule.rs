@@ -1,5 +1,5 @@
-//! Cron text and a time zone → timestamps. It owns the rules for daylight saving (gaps and folds); `agenda` decides
-//! what to do about missed and overlapping occurrences.
+//! Computes the timestamps of a cron expression in a time zone, with the rules for daylight saving (gaps and folds).
+//! `agenda` decides what to do about missed and overlapping occurrences.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use fields::Fields;
 
 pub use mark::{Begun, Mark, Started};
 
-/// When a job runs by itself: a five-field cron expression, or a macro, in a time zone.
+/// The schedule of a job: a cron expression with five fields, or a macro, in a time zone.
 ///
-/// A schedule whose hour field begins with `*` is an interval: it follows the real hours, so it skips what a
-/// spring gap leaves out and runs in both passes of an autumn fold. Every other is a fixed time: inside a gap
-/// it runs once, at the first timestamp after it, and in a fold it runs in the first pass only.
+/// A schedule whose hour field begins with `*` is an interval. It follows elapsed time, so it skips the hours of a spring
+/// gap and runs in both passes of an autumn fold. Any other schedule is a fixed time: inside a gap it runs once, at the
+/// first timestamp after the gap, and in a fold only in the first pass.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     text: String,
     timezone: TimeZone,
     fields: Fields,
-    /// Some kilobytes of sets, which the job and the agenda share.
+    /// A few kilobytes of sets, shared by the job and the agenda.
     civil_times: Arc<CivilTimes>,
 }
 
@@ -36,8 +36,8 @@ impl Schedule {
     /// `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually`.
     ///
     /// # Errors
-    /// Where the text is no five-field cron expression, and where it names only days that no month has; the
-    /// error names every field that is wrong, what was found there and what is allowed.
+    /// If the text is not a cron expression with five fields, or names only days that no month has. The error names each
+    /// wrong field, what it contains and what is allowed.
     pub fn parse(text: &str, timezone: TimeZone) -> Result<Self, ScheduleError> {
         let fields = Fields::parse(text)?;
         let civil_times = Arc::new(CivilTimes::new(&fields)?);
@@ -50,7 +50,7 @@ impl Schedule {
         &self.text
     }
 
-    /// The same in words, if there is a short way to say it: `every day at 02:00`.
+    /// The schedule in words, if a few are enough: `every day at 02:00`.
     #[must_use]
     pub fn in_words(&self) -> Option<String> {
         words::in_words(&self.fields)
@@ -62,22 +62,22 @@ impl Schedule {
         &self.timezone
     }
 
-    /// The first occurrence strictly after this timestamp. Years 1970 to 2100 have occurrences: before them the
-    /// answer is the first of 1970, after them `None`.
+    /// The first occurrence strictly after this timestamp. There are occurrences from 1970 to 2100: for an earlier timestamp
+    /// this is the first one of 1970, for a later one `None`.
     #[must_use]
     pub fn next_after(&self, timestamp: Timestamp) -> Option<Timestamp> {
         let timestamp = timestamp.max(BEFORE_THE_CALENDAR);
         if self.fields.is_interval() { self.next_interval(timestamp) } else { self.next_fixed(timestamp) }
     }
 
-    /// The occurrences after one timestamp up to and with another, in order.
+    /// The occurrences after one timestamp, up to and including another, in order.
     pub fn occurrences(&self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
         std::iter::successors(self.next_after(after), |timestamp| self.next_after(*timestamp))
             .take_while(move |timestamp| *timestamp <= until)
     }
 
-    /// The last occurrence after one timestamp up to and with another, found by bisection: it costs some dozens
-    /// of steps however many lie between.
+    /// The last occurrence after one timestamp, up to and including another. Bisection finds it in a few dozen steps, however
+    /// many there are.
     #[must_use]
     pub fn last_within(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
         let due = |timestamp| self.next_after(timestamp).filter(|next| *next <= until);
@@ -95,9 +95,8 @@ impl Schedule {
         Some(last)
     }
 
-    /// What tells this schedule from another that fires at other times: 16 hexadecimal digits made of the
-    /// fields' values and the zone's name. Spelling does not count (`0 2 * * 7` and `00 2 * * sun` agree), and
-    /// the value for one schedule stays the same from release to release.
+    /// Identifies the times of a schedule: 16 hexadecimal digits that depend on the values of the fields and the name of the
+    /// zone, but not on the spelling (`0 2 * * 7` and `00 2 * * sun` give the same). They are the same in each release.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let zone = jiff::fmt::temporal::DateTimePrinter::new()
@@ -112,7 +111,7 @@ impl Schedule {
         loop {
             civil = self.civil_times.next_after(civil)?;
             let reached = self.first_reached(civil)?;
-            // Not later where the timestamp is in a fold's second pass, and the civil time was in its first.
+            // It is not later if the timestamp is in the second pass of a fold, and the civil time was in the first.
             if reached > timestamp {
                 return Some(reached);
             }
@@ -126,7 +125,7 @@ impl Schedule {
                 offset.to_timestamp(civil).ok()
             }
             AmbiguousOffset::Gap { before, after } => {
-                // With the later offset the missing time falls before the gap, with the earlier one after it.
+                // The later offset puts the missing time before the gap, the earlier one after it.
                 let outside = after.to_timestamp(civil).ok()?;
                 let gap = self.timezone.following(outside).find(|transition| transition.offset() == after);
                 gap.map(|transition| transition.timestamp()).or_else(|| before.to_timestamp(civil).ok())
@@ -141,7 +140,7 @@ impl Schedule {
         loop {
             let next = offset.to_timestamp(self.civil_times.next_after(civil)?).ok()?;
             match transitions.next() {
-                // The clock is set before it shows that time: look again from where it is set to.
+                // The clock is set forward before it shows that time: continue from the time it is set to.
                 Some(transition) if transition.timestamp() <= next => {
                     offset = transition.offset();
                     civil = offset.to_datetime(transition.timestamp()) - SignedDuration::from_secs(1);
@@ -152,10 +151,10 @@ impl Schedule {
     }
 }
 
-/// Early enough that every zone's 1970 lies after it.
+/// Before the beginning of 1970 in every zone.
 const BEFORE_THE_CALENDAR: Timestamp = Timestamp::constant(-2 * 86_400, 0);
 
-/// FNV-1a, 64 bits. Ours, so that what is derived from it never changes with a library or a release.
+/// FNV-1a, 64 bits. It is written here, so fingerprints never change with a library or a release.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -188,7 +187,7 @@ impl fmt::Display for ScheduleError {
     }
 }
 
-/// A message of bounded length. It quotes the text of the user, which may be very long if it is not a schedule.
+/// Shortens a message. It quotes what the user wrote, which can be very long if it is not a schedule.
 fn shortened(text: &str) -> String {
     const MAX_CHARS: usize = 600;
     match text.char_indices().nth(MAX_CHARS) {
@@ -232,9 +231,9 @@ mod tests {
         assert_eq!(berlin("0,15,30 2 * * *", 2), ["03-29 03:00 +02:00", "03-30 02:00 +02:00"]);
         assert_eq!(berlin("*/15 2 * * *", 2), ["03-29 03:00 +02:00", "03-30 02:00 +02:00"]);
         assert_eq!(berlin("30 2,3 * * *", 2), ["03-29 03:00 +02:00", "03-29 03:30 +02:00"]);
-        // What falls due at that timestamp anyway is the same occurrence.
+        // An occurrence that is due at that timestamp anyway is the same one.
         assert_eq!(berlin("0 2,3 * * *", 2), ["03-29 03:00 +02:00", "03-30 02:00 +02:00"]);
-        // Midnight itself is missing.
+        // There is no midnight on that day.
         assert_eq!(
             next("@daily", "Asia/Beirut", "2026-03-28T12:00:00Z", 2),
             ["03-29 01:00 +03:00", "03-30 00:00 +03:00"]
@@ -243,12 +242,12 @@ mod tests {
             next("15 0 * * fri", "Africa/Cairo", "2026-04-18T12:00:00Z", 2),
             ["04-24 01:00 +03:00", "05-01 00:15 +03:00"]
         );
-        // Half an hour.
+        // The gap is half an hour.
         assert_eq!(
             next("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", 2),
             ["10-04 02:30 +11:00", "10-05 02:15 +11:00"]
         );
-        // A day: there was no 2011-12-30.
+        // The gap is a day: there was no 2011-12-30.
         assert_eq!(
             next("0 12 * * *", "Pacific/Apia", "2011-12-29T23:00:00Z", 2),
             ["12-31 00:00 +14:00", "12-31 12:00 +14:00"]

@@ -26,7 +26,7 @@ enum Gzip {
 /// What is wrong with a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// It has more bytes than are accepted after decompression.
+    /// It is larger than allowed after decompression.
     TooLarge,
     /// It ends within a member.
     Unfinished,
@@ -61,7 +61,7 @@ impl Body {
         self.bytes.drain(..part.start);
     }
 
-    /// Adds received bytes, up to `most` decompressed bytes in all.
+    /// Adds received bytes. At most `most` decompressed bytes are accepted in all.
     pub(super) fn take_in(&mut self, arrived: &[u8], most: u64) -> Result<(), Wrong> {
         match &mut self.gzip {
             Some(gzip) => unpack(gzip, arrived, &mut self.bytes, most),
@@ -170,7 +170,7 @@ mod tests {
     fn nothing_that_can_be_unpacked_is_held_back() {
         let (letters, packed) = letters();
         let mut body = Body::new(true);
-        // The eight bytes behind the last block are a sum and a length.
+        // The last eight bytes are a checksum and a length.
         body.take_in(&packed[..packed.len() - 8], ALL).unwrap();
         assert!(body.bytes() == letters);
         assert_eq!(body.end(), Err(Wrong::Unfinished));

@@ -14,7 +14,7 @@ use crate::fs::{ReadError, read_small};
 
 const BEGIN: &str = "-----BEGIN ";
 
-/// What a file holds.
+/// The content of a file.
 pub(super) struct Authorities {
     pub(super) certificates: Vec<Certificate>,
     /// A sentence for each certificate that was left out.
@@ -74,7 +74,7 @@ fn of_bytes(bytes: &[u8], path: &Path) -> Result<Authorities, Failure> {
     Err(Failure::new(Exit::Configuration, what).hint(hint))
 }
 
-/// What a file holds instead of certificates, and what to do about it.
+/// What a file contains instead of certificates, and what to do about it.
 struct Kind {
     what: &'static str,
     hint: &'static str,
@@ -127,7 +127,7 @@ fn text(bytes: &[u8]) -> Option<String> {
                 rest.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
             String::from_utf16_lossy(&units)
         }
-        // What is outside ASCII are names between the blocks, in any encoding.
+        // Between the blocks there may be names in any encoding.
         _ => String::from_utf8_lossy(bytes).into_owned(),
     };
     text.contains(BEGIN).then_some(text)
@@ -169,13 +169,13 @@ impl Block<'_> {
             return Err("its END line is missing");
         }
         let der = STANDARD.decode(&self.base64).map_err(|_| "it is not base64")?;
-        // OpenSSL's trusted certificates have more behind the certificate itself.
+        // In OpenSSL's trusted certificates, more data follows the certificate.
         let length = if self.label == "TRUSTED CERTIFICATE" { der_length(&der) } else { None };
         certificate(&der[..length.unwrap_or(der.len()).min(der.len())])
     }
 }
 
-/// The length of the DER element that the bytes begin with, its head included.
+/// The length of the DER element at the start, including its header.
 fn der_length(der: &[u8]) -> Option<usize> {
     match *der.get(1)? {
         short @ 0..=0x7f => Some(usize::from(short) + 2),
@@ -188,7 +188,8 @@ fn der_length(der: &[u8]) -> Option<usize> {
     }
 }
 
-/// A certificate that the TLS library takes as an authority's: it would refuse all of them because of one.
+/// A certificate that the TLS library accepts as an authority. It would refuse the whole list because of one that it does
+/// not accept.
 fn certificate(der: &[u8]) -> Result<Certificate, &'static str> {
     let mut store = RootCertStore::empty();
     store.add(CertificateDer::from(der)).map_err(|_| "it is not an X.509 certificate")?;

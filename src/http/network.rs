@@ -14,7 +14,7 @@ use crate::salesforce::fault::{Fault, FaultKind, refused_by_proxy};
 
 use super::proxy::Proxy;
 
-/// The system's look-up of names. Names below `localhost` are this machine and are never asked of a server.
+/// The system's name resolution. Names below `localhost` are this machine and are never sent to a server.
 pub(super) struct Resolver;
 
 impl Resolve for Resolver {
@@ -39,7 +39,7 @@ impl Resolve for Resolver {
 #[error("the name \"{0}\" cannot be resolved")]
 struct UnknownName(String);
 
-/// The fault of a request that brought no response from `host`, a host and its port.
+/// The fault of a request that got no response from `host`, a host and its port.
 pub(super) fn fault(host: &str, error: &reqwest::Error) -> Fault {
     let cause = Cause::of(error);
     let what = match &cause {
@@ -90,8 +90,8 @@ pub(super) fn may_be_the_tunnel(error: &reqwest::Error) -> bool {
     error.is_connect() && matches!(Cause::of(error), Cause::Other(_) | Cause::Closed)
 }
 
-/// The fault of a request that brought no response through a proxy. `status` is the proxy's own response to the request
-/// for a tunnel.
+/// The fault of a request that got no response through a proxy. `status` is the proxy's response to the request for a
+/// tunnel.
 pub(super) fn proxy_fault(host: &str, proxy: &Proxy, status: Option<u16>, error: &reqwest::Error) -> Fault {
     let shown = proxy.shown();
     let unreachable = |what: String, hint: &str| Fault::new(FaultKind::Unreachable, what).hint(hint);
@@ -181,7 +181,7 @@ impl<'e> Cause<'e> {
             };
         }
         let mut error = cause.downcast_ref::<io::Error>()?;
-        // What an I/O error wraps is not among its sources, and TLS errors are wrapped twice.
+        // The error inside an I/O error is not among its sources, and TLS errors are wrapped twice.
         loop {
             let Some(inner) = error.get_ref() else { return Some(Self::Io(error.kind(), error)) };
             if let Some(inner) = inner.downcast_ref::<rustls::Error>() {

@@ -320,7 +320,7 @@ mod tests {
             let fault = route(&[("HTTPS_PROXY", value)], ORG).unwrap_err();
             assert_eq!((fault.kind, fault.what.as_str()), (FaultKind::Configuration, what), "{value}");
             assert!(fault.hint.unwrap().contains(hint), "{value}");
-            // What it does not serve, it does not disturb.
+            // A proxy does not affect requests that do not use it.
             assert_eq!(route(&[("HTTPS_PROXY", value)], "http://127.0.0.1:80/").unwrap(), "-");
         }
     }

@@ -1,4 +1,4 @@
-//! The civil times of a schedule's fields, enumerated by the `cron` crate without a time zone.
+//! Lists the civil times of a schedule with the `cron` crate, without a time zone.
 
 use std::ops::RangeInclusive;
 
@@ -8,20 +8,20 @@ use jiff::civil;
 use super::ScheduleError;
 use super::fields::{Fields, ValueSet};
 
-/// An enumeration of civil times, minute by minute, from 1970 to 2100.
+/// The civil times of a schedule, to the minute, from 1970 to 2100.
 #[derive(Debug, Clone)]
 pub(super) struct CivilTimes {
     one: cron::Schedule,
-    /// Where days of month and days of week are alternatives: `one` has the first, this the second.
+    /// The days of the week, if days of the month and days of the week are alternatives. `one` then has the former.
     other: Option<cron::Schedule>,
 }
 
 impl CivilTimes {
     /// # Errors
-    /// Where there is no such time.
+    /// If there is no such time.
     pub(super) fn new(fields: &Fields) -> Result<Self, ScheduleError> {
         let days = list(fields.days_of_month, 1..=31, 0);
-        // 1 is Sunday there.
+        // The crate counts from 1 for Sunday.
         let weekdays = list(fields.days_of_week, 0..=6, 1);
         let times = if fields.either_day() {
             let (one, other) = (enumeration(fields, &days, "*")?, enumeration(fields, "*", &weekdays)?);
@@ -41,7 +41,7 @@ impl CivilTimes {
         }
     }
 
-    /// The first of them strictly after a civil time.
+    /// The first one strictly after a civil time.
     pub(super) fn next_after(&self, civil: civil::DateTime) -> Option<civil::DateTime> {
         let after = to_chrono(civil)?;
         let one = self.one.after(&after).next();
@@ -58,7 +58,7 @@ fn enumeration(fields: &Fields, days: &str, weekdays: &str) -> Result<cron::Sche
     let minutes = list(fields.minutes, 0..=59, 0);
     let hours = list(fields.hours, 0..=23, 0);
     let months = list(fields.months, 1..=12, 0);
-    // Seconds come first there, and both kinds of day must hold.
+    // In the crate, seconds come first, and both kinds of day must match.
     let text = format!("0 {minutes} {hours} {days} {months} {weekdays}");
     text.parse().map_err(|error| {
         ScheduleError::new(
@@ -68,7 +68,7 @@ fn enumeration(fields: &Fields, days: &str, weekdays: &str) -> Result<cron::Sche
     })
 }
 
-/// The values of a set as `cron` reads them, `*` for all.
+/// The values of a set in the syntax of `cron`; `*` for all.
 fn list(set: ValueSet, all: RangeInclusive<u8>, shift: u8) -> String {
     if all.clone().all(|value| set.contains(value)) {
         return "*".to_owned();
@@ -79,7 +79,7 @@ fn list(set: ValueSet, all: RangeInclusive<u8>, shift: u8) -> String {
 }
 
 fn to_chrono(civil: civil::DateTime) -> Option<DateTime<Utc>> {
-    // Without the fraction of a second: occurrences fall on whole ones.
+    // Occurrences are on whole seconds.
     let date = NaiveDate::from_ymd_opt(
         civil.year().into(),
         civil.month().unsigned_abs().into(),

@@ -1,4 +1,4 @@
-//! The text of a schedule → its minutes, hours, days and months, or what is wrong with it.
+//! Parses the text of a schedule into minutes, hours, days and months, or says what is wrong with it.
 
 use std::fmt;
 
@@ -59,12 +59,12 @@ impl Fields {
         self.interval
     }
 
-    /// Whether a day needs to match only one of day of month and day of week: if neither field begins with `*`.
+    /// Whether a day needs to match only one of day of month and day of week. That is so if neither field begins with `*`.
     pub(super) fn either_day(&self) -> bool {
         self.either_day
     }
 
-    /// A text that does not depend on how the times are spelled.
+    /// A text that does not depend on the spelling.
     pub(super) fn canonical(&self) -> String {
         let Self { minutes, hours, days_of_month, months, days_of_week, interval, either_day } = self;
         let kind = if *interval { "interval" } else { "fixed" };
@@ -150,8 +150,8 @@ fn wrong_count(words: &[&str]) -> ScheduleError {
         [shorter @ .., last] if words.len() == 6 && is_year(last) => {
             format!("remove the year: \"{}\"", shorter.join(" "))
         }
-        // Seconds come first in some crons. Fields of any other kind are not guessed: `0 2 * * * *` without its first
-        // field would run every hour.
+        // In some dialects of cron, seconds come first. Anything else is not guessed: `0 2 * * * *` without its first field
+        // would run every hour.
         [seconds, minute, hour, ..]
             if words.len() == 6 && [seconds, minute, hour].iter().all(|word| is_number(word)) =>
         {
@@ -222,7 +222,7 @@ impl Field {
         }
     }
 
-    /// A mistake whose hint is what the field may contain.
+    /// A mistake with a hint that says what the field may contain.
     fn mistake(self, what: String) -> FieldMistake {
         let hint = match self {
             Self::Minute => "write a minute, 0 to 59",
@@ -394,7 +394,7 @@ fn read_value(field: Field, text: &str) -> Result<u8, FieldMistake> {
     }
 }
 
-/// The mistake of a text that is neither a number nor a name of this field.
+/// The mistake of a value that is neither a number nor a name of this field.
 fn no_value(field: Field, text: &str, lower: &str) -> FieldMistake {
     let hinted = |what: String, hint: String| FieldMistake { what, hint };
     let unsupported = |what: &str| field.mistake(format!("\"{text}\": {what} is not supported"));
@@ -459,7 +459,7 @@ mod tests {
 
     #[test]
     fn five_fields_name_the_minutes_hours_and_days_that_unix_cron_says() {
-        // One field at a time, the others `*` or fixed.
+        // Only one field varies; the others are `*` or fixed.
         let minutes = [
             ("0", "0"),
             ("00", "0"),
@@ -720,7 +720,7 @@ mod tests {
             ),
             ("0 2 * January *", "month field: \"January\" is not a three-letter name", "write \"jan\""),
             ("0 2 * * Tues", "day-of-week field: \"Tues\" is not a three-letter name", "write \"tue\""),
-            // Extensions of other crons.
+            // Extensions of other dialects.
             ("0 2 ? * 1", "day-of-month field: \"?\" is not Unix cron", "write \"*\""),
             ("0 2 L * *", "day-of-month field: \"L\": the last day of a month or week is not supported", day),
             (
@@ -750,7 +750,7 @@ mod tests {
             ),
             ("H 2 * * *", "minute field: \"H\": a value chosen by chance is not supported", by_chance),
             ("0~30 2 * * *", "minute field: \"0~30\": a value chosen by chance is not supported", by_chance),
-            // Several at once.
+            // Several mistakes at once.
             (
                 "60 25 * * *",
                 "minute field: \"60\" is out of range; hour field: \"25\" is out of range",

@@ -1,24 +1,24 @@
-//! How far a schedule has come, to be remembered while nothing runs. `state` keeps it, and `agenda` acts on it.
+//! The progress of a schedule. `state` stores it, and `agenda` acts on it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Schedule;
 
-/// How far one job's schedule has come.
+/// The progress of the schedule of one job and org.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// The [`Schedule::fingerprint`] that it belongs to: an edited schedule begins anew.
+    /// The [`Schedule::fingerprint`] that it belongs to. An edited schedule starts over.
     pub fingerprint: String,
-    /// Every occurrence up to and with this timestamp is settled: it ran, or was passed over. All but `begun`.
+    /// Every occurrence up to and including this timestamp has run or was passed over, except `begun`.
     pub settled: Timestamp,
-    /// The occurrence whose run has begun and has not come to an end of its own.
+    /// The occurrence whose run has begun and has not finished by itself.
     #[serde(default)]
     pub begun: Option<Begun>,
-    /// The occurrences that were started, so a clock set back does not start them again.
+    /// The occurrences that were started, so they are not started again if the clock is set back.
     #[serde(default)]
     pub started: Started,
-    /// How many of the job's last runs, in a row, ended with the death of the process.
+    /// How many of the last runs in a row ended because their process died.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub died: u32,
 }
@@ -32,15 +32,15 @@ fn is_zero(count: &u32) -> bool {
 pub struct Begun {
     /// Its timestamp, before jitter.
     pub scheduled: Timestamp,
-    /// Which of its runs that was; 1 is the first. One that a signal cancelled is not counted.
+    /// The number of the run, from 1. A run that a signal cancelled is not counted.
     pub attempt: u32,
-    /// Whether that run has come to an end, and the occurrence waits for another one. If not, its process died.
+    /// Whether that run has ended, and the occurrence waits for the next one. Otherwise its process died.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
 }
 
-/// The occurrences that were started, as a few series without a hole, in order. Where there would be more than a
-/// few, the earliest holes are closed: what was passed over long ago counts as started.
+/// The occurrences that were started, as a few ranges without gaps, in order. If there were too many ranges, the earliest
+/// gaps are closed: what was passed over long ago counts as started.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Started(Vec<(Timestamp, Timestamp)>);
@@ -64,7 +64,7 @@ impl Started {
         Some(next)
     }
 
-    /// Notes one more.
+    /// Adds an occurrence.
     pub fn insert(&mut self, schedule: &Schedule, occurrence: Timestamp) {
         if self.contains(occurrence) {
             return;
@@ -75,8 +75,8 @@ impl Started {
             _ => self.0.insert(place, (occurrence, occurrence)),
         }
         if self.0.len() > Self::MAX_SERIES {
-            // The two earliest become one. Not the latest: a clock that was a year ahead for a minute leaves a
-            // series there, and all until then would count as started.
+            // The two earliest ranges become one. The latest must stay separate: a clock that was a year ahead for a minute
+            // leaves a range there, and everything before it would count as started.
             let (first, _) = self.0.remove(0);
             if let Some(earliest) = self.0.first_mut() {
                 earliest.0 = first;

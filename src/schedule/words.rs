@@ -1,4 +1,4 @@
-//! Common schedules in words. For the others, the cron text says more than words would.
+//! Says common schedules in words. For the others, the cron expression is clearer than words would be.
 
 use super::fields::{Fields, ValueSet};
 
@@ -19,10 +19,10 @@ const MONTHS: [&str; 12] = [
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-/// The most times of a day that are listed.
+/// How many times of a day are listed at most.
 const MAX_TIMES: usize = 4;
 
-/// `every day at 02:00`, `every 15 minutes, Monday to Friday`; `None` if there is no short way to say it.
+/// `every day at 02:00`, `every 15 minutes, Monday to Friday`; `None` if it takes more than a few words.
 pub(super) fn in_words(fields: &Fields) -> Option<String> {
     let times = times(fields)?;
     let days = days(fields)?;
@@ -102,7 +102,7 @@ fn days(fields: &Fields) -> Option<Option<String>> {
 
 /// `Monday to Friday`, `on Sundays`, `on Mondays and Thursdays`.
 fn days_of_week(days: &[u8]) -> String {
-    // Sunday ends the week that people speak of.
+    // People think of Sunday as the end of the week.
     let mut days: Vec<u8> = days.iter().map(|day| if *day == 0 { 7 } else { *day }).collect();
     days.sort_unstable();
     let name = |day: &u8| DAYS[usize::from(*day % 7)];
@@ -121,7 +121,7 @@ fn values(set: ValueSet, range: std::ops::RangeInclusive<u8>) -> Vec<u8> {
     range.filter(|value| set.contains(*value)).collect()
 }
 
-/// How far the values are apart, if they begin at 0 and stay so far apart from one round to the next.
+/// The step of the values, if they begin at 0 and the step continues from one round to the next.
 fn step(values: &[u8], round: u8) -> Option<u8> {
     let step = *values.get(1)?;
     let is_even = values.first() == Some(&0) && values.windows(2).all(|pair| pair[1] - pair[0] == step);

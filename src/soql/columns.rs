@@ -1,5 +1,5 @@
-//! A select list → the columns of its export, before any record is seen, and where in a record the value of each one
-//! is. The rules are those of the SOQL reference on field lists, aliases and grouped queries.
+//! Derives the columns of an export from the query's select list, before any record arrives, and says where in a record
+//! each value is. The rules are those of the SOQL reference for field lists, aliases and grouped queries.
 
 mod rules;
 
@@ -13,7 +13,7 @@ use crate::value::FieldType;
 
 use super::{Argument, Call, Item, Name, Path, Query, Source, Span, Statement, SyntaxError};
 
-/// The columns of an export: their names, in the select list's order and spelling, and the shape of a record.
+/// The columns of an export: their names, in the order and spelling of the select list, and the shape of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     names: Vec<String>,
@@ -21,40 +21,40 @@ pub struct Columns {
     output_names: Option<Vec<String>>,
     /// The type of each, if it is known.
     types: Vec<Option<FieldType>>,
-    /// What precedes the names in a job's rules: `Contacts.` for a child query.
+    /// The prefix of the names in a job's rules: `Contacts.` for a child query.
     prefix: String,
     shape: Level,
-    /// Of a child query: the shape of its records if they are of the object of this name, because then the name in
-    /// `Contact.LastName` is the object's own and no parent's. Same columns, other places.
+    /// Of a child query: the shape of its records if their object has this name. Then `Contact` in `Contact.LastName` is
+    /// the object itself, not a parent. The columns are the same, but their values are in other places.
     own_shapes: Vec<(String, Level)>,
     count_only: bool,
-    /// How many of the cells behind the columns' own stand for child queries with a table of their own.
+    /// How many cells follow those of the columns: one for each child query with a separate table.
     apart: usize,
 }
 
-/// What of a record's shape the query leaves open, and the export decides.
+/// The parts of a record's shape that the query leaves open and the export decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Layout {
-    /// Each child query is a table of its own, whose first column is the parent's Id; else it is one column.
+    /// Each child query is a separate table, whose first column is the parent's Id. Otherwise it is one column.
     pub child_tables: bool,
-    /// A compound field is its parts (`BillingAddress.city`); else it is one column.
+    /// A compound field becomes its parts (`BillingAddress.city`). Otherwise it is one column.
     pub compound_parts: bool,
 }
 
-/// A column of a query's result as the org describes it where no record is there to show it.
+/// A column of a query's result as the org describes it before there are records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
     /// Its key, in the schema's spelling, or its alias.
     pub name: String,
-    /// Whether it is no field: a function, or a child query.
+    /// Whether it is a function or a child query rather than a field.
     pub computed: bool,
     /// What its value is.
     pub kind: ValueKind,
-    /// What is behind it: the fields of a parent or of a child query.
+    /// The fields of a parent or of a child query.
     pub inner: Vec<Self>,
 }
 
-/// What the value of a described column is, as far as it matters to the columns.
+/// The kind of a described column's value, as far as it matters to the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValueKind {
     /// One value, of this type.
@@ -63,7 +63,7 @@ pub enum ValueKind {
     Address,
     /// A compound location.
     Location,
-    /// The org does not say, or says what is not known here.
+    /// The org does not say, or names a type that is unknown here.
     Unknown,
 }
 
@@ -77,8 +77,8 @@ impl ValueKind {
         }
     }
 
-    /// The keys of a compound value; empty if it is not one. Any of them may be missing: an org without state and
-    /// country picklists sends no codes, and old versions of the API no accuracy.
+    /// The keys of a compound value; empty if it is not one. Any of them may be missing: an org without state and country
+    /// picklists sends no codes, and old API versions send no accuracy.
     fn parts(self) -> &'static [&'static str] {
         match self {
             Self::Address => &[
@@ -99,7 +99,7 @@ impl ValueKind {
     }
 }
 
-/// A child query's table: what it is called, and what it holds.
+/// The table of a child query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Table<'c> {
     /// The child query's place in [`Statement::child_queries`].
@@ -109,20 +109,20 @@ pub struct Table<'c> {
 }
 
 impl Columns {
-    /// The columns of a query, a child query or a compound field being one column each.
+    /// The columns of a query. Each child query and each compound field is one column.
     ///
     /// # Errors
-    /// Where two columns would bear one name, where an alias stands that the org would refuse, and where the
-    /// columns cannot be known from the text (`FIELDS()`). The error shows the place.
+    /// If two columns would have the same name, if the org would refuse an alias, and if the text does not tell the
+    /// columns (`FIELDS()`). The error shows the place.
     pub fn of(query: &Query) -> Result<Self, SyntaxError> {
         Self::laid_out(query, Layout::default(), None)
     }
 
-    /// The columns of a query in a layout; `described` is what the org says of them, where it was asked.
+    /// The columns of a query in a layout. `described` is how the org describes them, if it was asked.
     ///
     /// # Errors
-    /// As [`Columns::of`]; where [`Columns::need_description`] says so and there is none, or where it leaves open
-    /// what must be known; and where a child query is to be a table, and Id is not selected beside it.
+    /// As [`Columns::of`]; if [`Columns::need_description`] is true and there is no description, or it is not detailed
+    /// enough; and if a child query becomes a table although the query does not select Id.
     pub fn laid_out(
         query: &Query,
         layout: Layout,
@@ -132,8 +132,8 @@ impl Columns {
         Self::of_statement(reading, &query.statement, &Role::Root)
     }
 
-    /// Whether the text alone does not tell the columns of a query, and the org must be asked: where it has
-    /// `FIELDS()`, and where the parts of compound fields are to be columns, which look like any other field.
+    /// Whether the org must be asked for the columns of a query, because the text does not tell them: if it has `FIELDS()`,
+    /// or if the parts of compound fields become columns, because compound fields look like any other field.
     #[must_use]
     pub fn need_description(query: &Query, layout: Layout) -> bool {
         fn need(statement: &Statement, layout: Layout) -> bool {
@@ -149,7 +149,7 @@ impl Columns {
 
     fn of_statement(reading: Reading<'_>, statement: &Statement, role: &Role) -> Result<Self, SyntaxError> {
         if statement.is_count() {
-            // The org answers with a number instead of records; the column is ours.
+            // The response has a number instead of records, so the name of the column is our choice.
             let (names, types) = (vec!["count".to_owned()], vec![Some(FieldType::Long)]);
             return Ok(Self { names, types, count_only: true, ..Self::empty() });
         }
@@ -163,7 +163,7 @@ impl Columns {
         for prefix in &prefixes {
             let mut builder = Builder::new(reading, statement, role);
             builder.own = Some((prefix, &columns));
-            // An error means two columns in one place, which the org refuses.
+            // An error means that two columns are in the same place, which the org refuses.
             if builder.items().is_err() {
                 continue;
             }
@@ -188,7 +188,7 @@ impl Columns {
         }
     }
 
-    /// Gives the child queries with a table of their own the cells behind the columns'.
+    /// Numbers the cells of the child queries with separate tables, after those of the columns.
     fn set_apart(&mut self) {
         let (mut cell, mut number) = (self.names.len(), 1);
         for entry in &mut self.shape.entries {
@@ -207,7 +207,7 @@ impl Columns {
         &self.names
     }
 
-    /// The columns' types, in the same order; `None` where neither the org nor the query's text says them.
+    /// The columns' types, in the same order; `None` if neither the org nor the text of the query tells.
     #[must_use]
     pub fn types(&self) -> &[Option<FieldType>] {
         &self.types
@@ -225,16 +225,16 @@ impl Columns {
         !self.own_shapes.is_empty()
     }
 
-    /// Where in a record of this object (its `attributes.type`) the values are. In a child query, the text of
-    /// `SELECT Contact.LastName` alone does not say whether `Contact` is the object itself or a parent.
+    /// Where in a record of this object (its `attributes.type`) the values are. In a child query, the text
+    /// `SELECT Contact.LastName` does not say whether `Contact` is the object itself or a parent.
     #[must_use]
     pub fn shape_of(&self, object: &[u8]) -> &Level {
         let own = self.own_shapes.iter().find(|(prefix, _)| is_object(object, prefix.as_bytes()));
         own.map_or(&self.shape, |(_, shape)| shape)
     }
 
-    /// Where in a record the values are, by what the org says of the columns: a name before a field that it does not
-    /// describe is the object's own, not a parent's.
+    /// Where in a record the values are according to the org's description: if it does not list the name before a field,
+    /// that name is the object itself, not a parent.
     #[must_use]
     pub fn shape_described(&self, described: Option<&[Described]>) -> &Level {
         let is_described = |name: &str| {
@@ -244,7 +244,7 @@ impl Columns {
         own.map_or(&self.shape, |(_, shape)| shape)
     }
 
-    /// Whether the result is no records but the number `totalSize`: `SELECT COUNT()`.
+    /// Whether the result is the number `totalSize` instead of records: `SELECT COUNT()`.
     #[must_use]
     pub fn is_count(&self) -> bool {
         self.count_only
@@ -256,14 +256,14 @@ impl Columns {
         self.shape.entries.iter().any(|entry| matches!(entry.node, Node::Children { .. }))
     }
 
-    /// How many cells a record has while it is read: the columns', and one for each child query with a table of
-    /// its own.
+    /// How many cells a record has while it is read: one for each column, and one for each child query with a separate
+    /// table.
     #[must_use]
     pub fn cells(&self) -> usize {
         self.names.len() + self.apart
     }
 
-    /// What a cell is called in a message.
+    /// The name of a cell in messages.
     #[must_use]
     pub fn cell_name(&self, cell: usize) -> &str {
         let apart = || {
@@ -289,7 +289,7 @@ impl Columns {
         })
     }
 
-    /// The tables of the child queries, each before those of its own child queries.
+    /// The tables of the child queries, each followed by those of the child queries in it.
     #[must_use]
     pub fn tables(&self) -> Vec<Table<'_>> {
         let mut tables = Vec::new();
@@ -312,7 +312,7 @@ impl Columns {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Level {
     entries: Vec<Entry>,
-    /// The places of the entries, sorted by [`cmp_keys`].
+    /// The indexes of the entries, sorted by [`cmp_keys`].
     sorted: Vec<usize>,
     columns: Vec<usize>,
     /// Sorted by [`cmp_keys`].
@@ -323,17 +323,16 @@ pub struct Level {
 }
 
 impl Level {
-    /// The keys, in the order of their first mention, which is the order that the org sends them in.
+    /// The keys in the order of their first mention, which is the order in which the org sends them.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The place of a key among the entries, whatever its case. In a packaging org a query may leave out the org's
-    /// own namespace, and the org sends it: `ns__Foo__c` for `Foo__c`.
+    /// The index of a key among the entries, whatever its case. In a packaging org, a query may leave out the org's own
+    /// namespace, but the org sends it: `ns__Foo__c` for `Foo__c`.
     ///
-    /// Takes a number of comparisons that grows with the logarithm of the number of entries: an org may send the keys of a
-    /// wide record in another order.
+    /// This is a binary search, because an org may send the keys of a wide record in another order.
     #[must_use]
     pub fn position(&self, key: &[u8]) -> Option<usize> {
         let place = |key| self.search(|entry| cmp_keys(entry.key.as_bytes(), key));
@@ -345,27 +344,27 @@ impl Level {
         found.ok().map(|at| self.sorted[at])
     }
 
-    /// Whether this is a compound value, whose parts are columns. Keys that are none of its parts mean nothing.
+    /// Whether this is a compound value whose parts are columns. Any other keys in it are ignored.
     #[must_use]
     pub fn is_compound(&self) -> bool {
         self.is_compound
     }
 
-    /// The columns whose values are in this object or deeper: those that are null when it is.
+    /// The columns whose values are in this object or deeper. They are null if it is null.
     #[must_use]
     pub fn columns(&self) -> &[usize] {
         &self.columns
     }
 
-    /// The column of an alias whose place is in a parent (`FORMAT(Opportunity.Amount) money`), if the org sends it
-    /// in the record itself.
+    /// The column of an alias that belongs into a parent (`FORMAT(Opportunity.Amount) money`), for an org that sends it in
+    /// the record itself.
     #[must_use]
     pub fn aliased_column(&self, key: &[u8]) -> Option<usize> {
         let found = self.aliases.binary_search_by(|(alias, _)| cmp_keys(alias.as_bytes(), key));
         found.ok().map(|at| self.aliases[at].1)
     }
 
-    /// Whether the org may send this one of its [`Level::columns`] in the record itself instead.
+    /// Whether the org may send this one of the [`Level::columns`] in the record itself instead.
     #[must_use]
     pub fn is_aliased(&self, column: usize) -> bool {
         self.aliased.binary_search(&column).is_ok()
@@ -405,8 +404,8 @@ fn cmp_keys(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().map(u8::to_ascii_lowercase).cmp(b.iter().map(u8::to_ascii_lowercase))
 }
 
-/// The described columns by their names in lower case, with and without the namespace, which a query may leave out. Of two
-/// with one name the first counts.
+/// The described columns by their names in lower case, with and without the namespace, which a query may leave out. If two
+/// have the same name, the first one counts.
 pub(crate) fn by_name(described: &[Described]) -> HashMap<String, &Described> {
     let lower = |name: &[u8]| String::from_utf8_lossy(name).to_ascii_lowercase();
     let mut by_name: HashMap<_, _> =
@@ -419,7 +418,7 @@ pub(crate) fn by_name(described: &[Described]) -> HashMap<String, &Described> {
     by_name
 }
 
-/// Whether a name that the org sends is the one that a query writes, which may leave the namespace out.
+/// Whether a name from the org is the one in the query, which may leave out the namespace.
 fn is_object(sent: &[u8], written: &[u8]) -> bool {
     let is_written = |name: &[u8]| name.eq_ignore_ascii_case(written);
     is_written(sent) || without_namespace(sent).is_some_and(is_written)
@@ -436,48 +435,48 @@ fn without_namespace(name: &[u8]) -> Option<&[u8]> {
 /// One key of an object in a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The key, in the query's spelling; the org answers in the schema's.
+    /// The key as the query spells it. The org spells it as in the schema.
     pub key: String,
-    /// What stands behind it.
+    /// Its value.
     pub node: Node,
-    /// Whether it may be missing: a field of a TYPEOF branch is, in the records of other types.
+    /// Whether it may be missing: a field of a TYPEOF branch is missing in records of other types.
     pub optional: bool,
 }
 
-/// What stands behind a key of a record.
+/// The value of a key of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
-    /// A column's value; an object where the field is a compound one.
+    /// A column's value; an object if it is a compound field.
     Value(usize),
     /// A parent record, or null.
     Parent(Level),
     /// The result of a child query, or null.
     Children {
-        /// The column; the cell behind the columns where it has a table of its own.
+        /// The column; with a separate table, the cell that follows the columns.
         column: usize,
         /// The child query's own columns.
         columns: Arc<Columns>,
-        /// How many tables further its own is than that of the query around it; `None` where it is a column.
+        /// The number of its table, counted from that of the enclosing query; `None` if it is a column.
         table: Option<usize>,
     },
 }
 
 impl Layout {
-    /// What it says of a child query: JSON in a column keeps compound values whole.
+    /// The layout for child queries. JSON in a column keeps compound values whole.
     fn of_children(self) -> Self {
         Self { compound_parts: self.compound_parts && self.child_tables, ..self }
     }
 }
 
-/// A query of more relationships is refused by the org, which takes 55: such a one need not be understood.
+/// The most relationships of a query that are looked at. The org accepts 55 and refuses the others.
 const MAX_RELATIONSHIPS: usize = 64;
 
-/// What the columns of every statement of a query are read with.
+/// What is the same for all statements of a query.
 #[derive(Clone, Copy)]
 struct Reading<'q> {
     text: &'q str,
     layout: Layout,
-    /// What the org says of the statement's columns.
+    /// The org's description of the statement's columns.
     described: Option<&'q [Described]>,
 }
 
@@ -486,20 +485,20 @@ enum Role {
     Root,
     /// A child query.
     Child {
-        /// What precedes its columns' names in a job's rules.
+        /// The prefix of its columns' names in a job's rules.
         prefix: String,
-        /// With a separate table, the name of the column of its parent's Id.
+        /// With a separate table, the name of the column for the parent's Id.
         parent_id: Option<String>,
     },
 }
 
-/// The place of a value: what its column is called, and where in a record it is.
+/// The name of a column, and where in a record its value is.
 struct Place<'p> {
     /// The segments of the column's name.
     names: Vec<&'p Name>,
-    /// How many of them are no part of a record: 1 where the first is the child object's own name.
+    /// How many of them are not keys of a record: 1 if the first one is the name of the child object itself.
     own: usize,
-    /// Whether the first may be that.
+    /// Whether the first one may be that name.
     unresolved: bool,
 }
 
@@ -527,7 +526,7 @@ struct Builder<'q> {
     statement: &'q Statement,
     grouped: bool,
     is_child: bool,
-    /// How many expressions without an alias there were: the next is `expr` and this number.
+    /// The number of expressions without an alias so far. The next one is named `expr` and this number.
     expressions: usize,
     columns: Columns,
     /// The columns' names, and the keys of every level by their dotted place, in lower case.
@@ -535,11 +534,11 @@ struct Builder<'q> {
     positions: HashMap<String, usize>,
     /// The described columns by name, in lower case.
     described: HashMap<String, &'q Described>,
-    /// Aliases that have their place in a parent, and their columns.
+    /// Aliases that belong into a parent, and their columns.
     aliases: Vec<(String, usize)>,
-    /// The names before fields that may be the child object's own.
+    /// The names before fields that may be the name of the child object.
     prefixes: Vec<String>,
-    /// The one of them that is taken to be so, and the columns without that, whose child queries are the same.
+    /// The one that is assumed to be, and the columns without this assumption, which have the same child queries.
     own: Option<(&'q str, &'q Columns)>,
 }
 
@@ -576,7 +575,7 @@ impl<'q> Builder<'q> {
 
     fn finish(self) -> Columns {
         let Self { mut columns, aliases, positions, .. } = self;
-        // What could be meant by something else is accepted in its own place only.
+        // A name that may mean something else is accepted only in its own place.
         let mut counts = HashMap::<_, usize>::new();
         for (alias, _) in &aliases {
             *counts.entry(alias.to_ascii_lowercase()).or_default() += 1;
@@ -629,7 +628,7 @@ impl<'q> Builder<'q> {
         }
     }
 
-    /// A path's own place: in a grouped query under its last segment, else at the end of its path.
+    /// Where the value of a path is: in a grouped query under its last segment, otherwise at the end of its path.
     fn place<'p>(&mut self, path: &'p Path) -> Place<'p>
     where
         'q: 'p,
@@ -640,7 +639,7 @@ impl<'q> Builder<'q> {
         }
         let first = names.first().map_or("", |name| name.as_str());
         let unresolved = self.is_child && is_whole && names.len() > 1;
-        // No object is called so, but every relationship of a custom field.
+        // Every relationship of a custom field is named like this, but no object.
         let unresolved = unresolved && !first.to_ascii_lowercase().ends_with("__r");
         let own = unresolved && self.own.is_some_and(|(own, _)| own.eq_ignore_ascii_case(first));
         let is_new = || !self.prefixes.iter().any(|known| known.eq_ignore_ascii_case(first));
@@ -650,8 +649,8 @@ impl<'q> Builder<'q> {
         Place { names, own: usize::from(own), unresolved }
     }
 
-    /// A field, of whose keys so many are `certain` to be in every record; its parts, if it is a compound field and
-    /// they are to be columns.
+    /// Adds a field, or its parts if it is a compound field and they become columns. The first `certain` of its keys are in
+    /// every record.
     fn add_field(&mut self, place: &Place<'_>, at: Span, certain: usize) -> Result<(), SyntaxError> {
         let value = self.described_value(place);
         if !self.reading.layout.compound_parts {
@@ -678,7 +677,7 @@ impl<'q> Builder<'q> {
         Ok(())
     }
 
-    /// The keys of a place as the org describes them: it does not describe the name of the object itself.
+    /// The keys as the org describes them: without the name of the object itself.
     fn described_keys<'p, 's>(&self, place: &'s Place<'p>) -> &'s [&'p Name] {
         let is_known = |name: &Name| self.described.contains_key(&name.as_str().to_ascii_lowercase());
         match place.names.split_first() {
@@ -687,7 +686,7 @@ impl<'q> Builder<'q> {
         }
     }
 
-    /// What the org says that a field's value is.
+    /// What the org says about a field's value.
     fn described_value(&self, place: &Place<'_>) -> ValueKind {
         let keys = self.described_keys(place);
         let mut found =
@@ -702,7 +701,7 @@ impl<'q> Builder<'q> {
         found.map_or(ValueKind::Unknown, |found| found.kind)
     }
 
-    /// What the org says of a field of a group, which it may describe under the name of its column or in its parent.
+    /// What the org says about a grouped field. It may be described under the name of its column or in its parent.
     fn grouped_value(&self, path: &Path, place: &Place<'_>) -> ValueKind {
         match self.described_value(place) {
             ValueKind::Unknown => {
@@ -713,7 +712,7 @@ impl<'q> Builder<'q> {
         }
     }
 
-    /// A function's value, which is under this name in the record itself.
+    /// Adds a function, whose value is in the record itself under this name.
     fn add_call(&mut self, call: &Call, name: &Name, at: Span) -> Result<(), SyntaxError> {
         let place = Place::of(name);
         let field_type = match type_of_call(call) {
@@ -723,7 +722,7 @@ impl<'q> Builder<'q> {
         self.add(&place, at, Kind::Value, field_type)
     }
 
-    /// `FIELDS()`: what the org describes and no other item asks for.
+    /// Adds the fields of `FIELDS()`: those that the org describes and no other item selects.
     fn fields(&mut self, call: &'q Call) -> Result<(), SyntaxError> {
         let at = call.name.span;
         let Some(described) = self.reading.described else {
@@ -736,7 +735,7 @@ impl<'q> Builder<'q> {
             claimed.extend(self.claimed_keys(item));
         }
         let several = statement.select.iter().filter(|item| is_fields_item(item)).count() > 1;
-        // Which of several FIELDS() a field belongs to, its name says: a custom one has two underscores in it.
+        // The name of a field tells to which of several FIELDS() it belongs: custom fields have two underscores.
         let custom = match call.arguments.as_slice() {
             [Argument::Path(path)] if several && path.last().eq_ignore_ascii_case("CUSTOM") => Some(true),
             [Argument::Path(path)] if several && path.last().eq_ignore_ascii_case("STANDARD") => Some(false),
@@ -756,7 +755,7 @@ impl<'q> Builder<'q> {
         names.iter().try_for_each(|name| self.add_field(&Place::of(name), at, 1))
     }
 
-    /// The described columns, in lower case, that an item asks for itself; none for `FIELDS()` and for expressions.
+    /// The described columns that an item selects by name, in lower case; none for `FIELDS()` and expressions.
     fn claimed_keys(&mut self, item: &'q Item) -> Vec<String> {
         let (path, alias) = match item {
             Item::Field { alias: Some(alias), .. } => (None, Some(alias)),
@@ -769,7 +768,7 @@ impl<'q> Builder<'q> {
         if let Some(path) = path {
             let place = self.place(path);
             let keys = self.described_keys(&place);
-            // An alias of a field of the record itself takes the field's place.
+            // The alias of a field of the record itself replaces the field.
             if alias.is_none() || keys.len() > 1 {
                 claimed.extend(keys.first().map(|key| key.as_str().to_ascii_lowercase()));
             }
@@ -790,7 +789,7 @@ impl<'q> Builder<'q> {
             .hint("write COUNT(Id)"));
         }
         match (alias, presented_field(call)) {
-            // A parent's field stays in its parent, under the alias.
+            // A field of a parent stays in the parent, under the alias.
             (Some(alias), Some(path)) if !self.grouped => {
                 let place = self.place(path).renamed(alias);
                 if place.keys().len() > 1 {
@@ -813,7 +812,7 @@ impl<'q> Builder<'q> {
         }
     }
 
-    /// The type of what toLabel, FORMAT and convertCurrency make of a field: text, unless the outermost converts an
+    /// The type of a field inside toLabel, FORMAT or convertCurrency: text, unless the outermost function converts an
     /// amount.
     fn presented_type(&self, call: &Call, place: &Place<'_>) -> Option<FieldType> {
         if call.name.eq_ignore_ascii_case("convertCurrency") {
@@ -856,7 +855,7 @@ impl<'q> Builder<'q> {
         self.add(&Place::of(name), name.span, Kind::Children(columns), Some(FieldType::Json))
     }
 
-    /// Whether an item puts the record's own Id into it, or may do so.
+    /// Whether an item selects the record's own Id, or may do so.
     fn gives_id(&self, item: &Item) -> bool {
         match item {
             Item::Field { path, alias: None } => {
@@ -894,7 +893,7 @@ impl<'q> Builder<'q> {
             let certain = place.keys().len();
             place.names.extend(&field.segments);
             self.add_field(&place, span(field), certain)?;
-            // The org describes one field; the others of that name may be of another type.
+            // The org describes only one field of that name; the others may have another type.
             if branches[&key(field)] > 1 && !is_system_field(field) && !self.reading.layout.compound_parts {
                 self.columns.types[before..].fill(None);
             }
@@ -922,7 +921,7 @@ impl<'q> Builder<'q> {
         }
         let column = self.columns.names.len();
         let keys = place.keys();
-        // Which keys may be missing from a record: those behind a TYPEOF's relationship.
+        // The keys below the relationship of a TYPEOF may be missing from a record.
         let (certain, optional) = match kind {
             Kind::Branch { certain } => (certain, certain < keys.len()),
             Kind::Part { certain } => (certain, true),
@@ -988,11 +987,11 @@ enum Kind {
     Value,
     /// A field as toLabel, FORMAT or convertCurrency present it.
     Presented,
-    /// A field of which only so many segments are in every record: a TYPEOF's relationship.
+    /// A field whose first segments, this many, are in every record: those of a TYPEOF's relationship.
     Branch {
         certain: usize,
     },
-    /// A part of such a field, which may be missing.
+    /// A part of a compound field, which may be missing.
     Part {
         certain: usize,
     },
@@ -1014,7 +1013,7 @@ fn is_system_field(field: &Path) -> bool {
     matches!(field.segments.as_slice(), [name] if NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)))
 }
 
-/// The type of a function's values, if the function alone decides it: MIN and MAX have that of their field.
+/// The type of a function's values, if it depends on the function alone. MIN and MAX have the type of their field.
 fn type_of_call(call: &Call) -> Option<FieldType> {
     const TYPES: [(&str, FieldType); 22] = [
         ("FORMAT", FieldType::Text),
@@ -1052,8 +1051,8 @@ fn is_fields_item(item: &Item) -> bool {
     matches!(item, Item::Function { call, .. } if is_fields(call))
 }
 
-/// The field that toLabel, FORMAT and convertCurrency, also one in another, present: its value comes back in the
-/// field's own place.
+/// The field inside toLabel, FORMAT and convertCurrency, which may be nested. Its value is where the field's value would
+/// be.
 fn presented_field(call: &Call) -> Option<&Path> {
     let presents =
         ["toLabel", "FORMAT", "convertCurrency"].iter().any(|name| call.name.eq_ignore_ascii_case(name));
@@ -1064,8 +1063,8 @@ fn presented_field(call: &Call) -> Option<&Path> {
     }
 }
 
-/// The names that may stand before a path without being part of a record: the root object's, its alias, and the
-/// aliases of paths (`FROM Contact c, c.Account a`).
+/// The names that may begin a path without being keys of a record: the root object, its alias, and the aliases of paths
+/// (`FROM Contact c, c.Account a`).
 pub(super) struct Roots<'q> {
     object: Option<&'q Name>,
     aliases: Vec<(&'q Name, Vec<&'q Name>)>,
@@ -1084,8 +1083,8 @@ impl<'q> Roots<'q> {
         roots
     }
 
-    /// A path's place in a record: without the root's name or alias, and with other aliases written out; and whether
-    /// it is the whole path as written.
+    /// Where in a record the value of a path is, without the name or alias of the root and with other aliases written out;
+    /// and whether that is the whole path as written.
     pub(super) fn place<'p>(&self, path: &'p Path) -> (Vec<&'p Name>, bool)
     where
         'q: 'p,
@@ -1246,7 +1245,7 @@ mod tests {
             ),
             ["Id", "Opportunity.money", "Account.Owner.t", "p"]
         );
-        // Of groups and of expressions there is no parent.
+        // Groups and expressions have no parent.
         assert_eq!(names("SELECT FORMAT(MIN(A.x)) m, SUM(A.y) s FROM B"), ["m", "s"]);
         assert_eq!(names("SELECT toLabel(A.x) l, COUNT(Id) n FROM B GROUP BY A.x"), ["l", "n"]);
         assert_eq!(names("SELECT DISTANCE(A.x, GEOLOCATION(1,2), 'km') d FROM B"), ["d"]);
@@ -1259,7 +1258,7 @@ mod tests {
         };
         assert_eq!(column("SELECT Id, FORMAT(A.x) Money FROM B", "money"), Some(1));
         assert_eq!(column("SELECT Id, FORMAT(A.x) Money FROM B", "x"), None);
-        // Another column's own key, a parent's, or that of two aliases.
+        // The key of another column, of a parent, or of two aliases.
         assert_eq!(column("SELECT Name, FORMAT(A.x) Name FROM B", "Name"), None);
         assert_eq!(column("SELECT Owner.Id, FORMAT(A.x) Owner FROM B", "Owner"), None);
         assert_eq!(column("SELECT FORMAT(A.x) m, FORMAT(C.x) m FROM B", "m"), None);
@@ -1271,7 +1270,7 @@ mod tests {
                     FROM Account.Contacts) FROM Account";
         for layout in [Layout::default(), FILES] {
             let columns = Columns::laid_out(&Query::parse(text).unwrap(), layout, None);
-            // Two columns of one name: the file begins with Account.Id.
+            // Two columns have the same name, because the file begins with Account.Id.
             let Ok(columns) = columns else { continue };
             let Node::Children { columns, .. } = &columns.shape().entries()[1].node else { panic!() };
             assert_eq!(
@@ -1361,7 +1360,7 @@ mod tests {
             }
             assert!(Columns::of(&Query::parse(&text).unwrap()).is_ok());
         }
-        // A few seconds; if the time grew with the square of the columns, many minutes.
+        // This takes a few seconds. If the time grew with the square of the columns, it would take many minutes.
         assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
     }
 
@@ -1503,7 +1502,7 @@ mod tests {
         let mut expected = vec![Some(Text); 11];
         (expected[5], expected[6]) = (Some(Double), Some(Double));
         assert_eq!(parts, (expected, vec![some(&[Text, Double, Double])]));
-        // What a function makes of a field is text, but for an amount in another currency.
+        // A field inside a function is text, except for an amount in another currency.
         let text = "SELECT toLabel(Size), FORMAT(Amount) a, convertCurrency(Amount), FORMAT(convertCurrency(Amount)) b \
                     FROM A";
         assert_eq!(types(text, Layout::default()).0, some(&[Text, Text, Double, Text]));
@@ -1512,12 +1511,12 @@ mod tests {
         let text = "SELECT Name, COUNT(Id) n, SUM(Amount), Born d FROM A GROUP BY Name, Born";
         let columns = laid_out(text, Layout::default(), &all).unwrap();
         assert_eq!(columns.types(), some(&[Text, Integer, Double, Date]));
-        // A function whose values have the same type whatever its field is need not be described.
+        // A function whose type does not depend on its field need not be described.
         let text = "SELECT COUNT(Id), MIN(Born) begun, FORMAT(MAX(Born)) ended, DAY_ONLY(Born) FROM A GROUP BY DAY_ONLY(Born)";
         let described = [computed(DateTime, "begun"), computed(DateTime, "ended")];
         let columns = laid_out(text, Layout::default(), &described).unwrap();
         assert_eq!(columns.types(), some(&[Long, DateTime, Text, Date]));
-        // A group's field may be described in its parent, and a name with the namespace that the query leaves out.
+        // A grouped field may be described in its parent, and with the namespace that the query leaves out.
         let owner = Described { inner: vec![typed(DateTime, "CreatedDate")], ..typed(Text, "Owner") };
         let custom = typed(Date, "ns__Born__c");
         let text = "SELECT Owner.CreatedDate, Owner.CreatedDate d, Born__c FROM A GROUP BY Owner.CreatedDate, Born__c";
@@ -1526,13 +1525,13 @@ mod tests {
         let inner = Described { inner: vec![custom], ..owner };
         let columns = laid_out("SELECT Owner.Born__c FROM A", Layout::default(), &[inner]).unwrap();
         assert_eq!(columns.types(), some(&[Date]));
-        // Of fields with one name in several branches of a TYPEOF, the org describes one.
+        // If several branches of a TYPEOF have a field of the same name, the org describes one of them.
         let text = "SELECT TYPEOF What WHEN A THEN Begun, CreatedDate, Size WHEN B THEN begun, CreatedDate END FROM T";
         let inner = vec![typed(DateTime, "Begun"), typed(DateTime, "CreatedDate"), typed(Integer, "Size")];
         let what = Described { inner, ..typed(Text, "What") };
         let columns = laid_out(text, Layout::default(), &[what]).unwrap();
         assert_eq!(columns.types(), [None, Some(DateTime), Some(Integer)]);
-        // Without the org's word only what the text says is known.
+        // Without a description, only what the text says is known.
         let columns = Columns::of(&Query::parse("SELECT Id, (SELECT Id FROM Bs) FROM A").unwrap()).unwrap();
         assert_eq!(columns.types(), [None, Some(Json)]);
         assert_eq!(Columns::of(&Query::parse("SELECT COUNT() FROM A").unwrap()).unwrap().types().len(), 1);
