@@ -42,10 +42,9 @@ impl ColumnRules {
         self.names != ColumnNames::AsWritten || !self.renames.is_empty()
     }
 
-    /// Whether a rule may be for no column.
+    /// Whether a rule is one of [`ColumnRules::optional`].
     fn is_optional(&self, rule: Rule, original: &str) -> bool {
-        let is_it = |(of, name): &(Rule, String)| *of == rule && name.eq_ignore_ascii_case(original);
-        self.is_for_several_objects || self.optional.iter().any(is_it)
+        self.optional.iter().any(|(of, name)| *of == rule && name.eq_ignore_ascii_case(original))
     }
 }
 
@@ -175,7 +174,9 @@ impl Columns {
         }
         let mut application = Application::of(rules);
         application.apply(&mut self, true)?;
-        application.all_used(&self)?;
+        if !rules.is_for_several_objects {
+            application.all_used(&self)?;
+        }
         Ok(self)
     }
 
@@ -237,12 +238,12 @@ impl Columns {
 pub struct UnusedRules(Vec<(Rule, String)>);
 
 impl UnusedRules {
-    /// All rules for single columns.
+    /// All rules for single columns that are not optional.
     #[must_use]
     pub fn of(rules: &ColumnRules) -> Self {
         let renames = rules.renames.iter().map(|(name, _)| (Rule::Name, name.clone()));
         let types = rules.types.iter().map(|(name, _)| (Rule::Type, name.clone()));
-        Self(renames.chain(types).collect())
+        Self(renames.chain(types).filter(|(rule, name)| !rules.is_optional(*rule, name)).collect())
     }
 
     /// Whether all rules are used.
@@ -297,15 +298,8 @@ impl<'r> Application<'r> {
             let keeps_name = self.rules.child_arrays_keep_names && columns.is_child_array(column);
             let rename = self.renames.get(&key).copied();
             // A default for columns does not fit what is not a column here.
-            let rename = rename.filter(|_| {
-                let is_column = is_file && !keeps_name;
-                is_column
-                    || !self
-                        .rules
-                        .optional
-                        .iter()
-                        .any(|(rule, name)| *rule == Rule::Name && name.eq_ignore_ascii_case(&key))
-            });
+            let rename =
+                rename.filter(|_| (is_file && !keeps_name) || !self.rules.is_optional(Rule::Name, &key));
             if rename.is_some() && !is_file {
                 let name = columns.qualified(column);
                 let is_json_lines = self.rules.child_arrays_keep_names;
