@@ -179,6 +179,9 @@ pub trait Sealed: Send {
     /// What a crash in the middle of a group's publishing would leave to be done for it; `None` if that is nothing.
     fn renaming(&self) -> Option<Renaming>;
 
+    /// What [`Sealed::confirm`] is going to return, but for the warnings.
+    fn contents(&self) -> Published;
+
     /// Whether [`Sealed::publish`] is going to work, as far as that can be known before.
     ///
     /// # Errors

@@ -303,6 +303,18 @@ impl State {
         self.rewrite(lock, &entries)
     }
 
+    /// Notes that the command after this published export has not succeeded yet. It takes the place of commands after
+    /// earlier exports.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn note_exported(&self, lock: &JobLock, report: &RunReport) -> Result<(), StateError> {
+        let mut entries = self.journal(lock)?.into_entries();
+        entries.retain(|entry| !matches!(entry, JournalEntry::After { .. }));
+        entries.push(JournalEntry::After { report: Box::new(report.clone()) });
+        self.rewrite(lock, &entries)
+    }
+
     /// Removes the records after everything is published, removed or discarded, except for the stages that `remain` and
     /// commands that are pending.
     ///

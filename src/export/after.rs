@@ -61,33 +61,31 @@ impl Commands<'_> {
             blocking(|| state.set_pending(lock, &[]))?;
             return Ok(Left::Export);
         };
-        let own = pending.iter().find(|exported| self.is_own(exported, report)).cloned();
-        let (mut failed, mut kept) = (None, Vec::new());
+        let (mut own, mut kept) = (None, Vec::new());
         while !pending.is_empty() {
             let exported = pending.remove(0);
-            match self.execute(after, &exported, report).await {
-                Ok(()) => {
+            let failure = match self.execute(after, &exported, report).await {
+                Ok(()) => None,
+                Err(RunError::Failed(failure)) => Some(failure),
+                Err(error) => return Err(error),
+            };
+            let is_own = self.is_own(&exported, report);
+            match &failure {
+                None => {
                     let left: Vec<_> = kept.iter().chain(&pending).cloned().collect();
                     blocking(|| state.set_pending(lock, &left))?;
                 }
-                Err(RunError::Failed(failure)) => {
-                    failed = Some(failure);
-                    kept.push(exported);
-                }
-                Err(error) => return Err(error),
+                Some(_) => kept.push(exported.clone()),
+            }
+            match failure {
+                failure if is_own => own = Some((exported, failure)),
+                Some(failure) => report.warnings.push(format!("of an earlier run: {}", failure.what)),
+                None => {}
             }
         }
-        match (own, failed) {
-            (Some(exported), failed) => {
-                adopt(exported, report);
-                failed.map_or(Ok(Left::Nothing), |failure| Err(failure.into()))
-            }
-            (None, Some(failure)) => {
-                report.warnings.push(format!("of an earlier run: {}", failure.what));
-                Ok(Left::Export)
-            }
-            (None, None) => Ok(Left::Export),
-        }
+        let Some((exported, failure)) = own else { return Ok(Left::Export) };
+        adopt(exported, report);
+        failure.map_or(Ok(Left::Nothing), |failure| Err(failure.into()))
     }
 
     /// Whether this export is that of the run's own occurrence, made by the same settings.
@@ -105,13 +103,18 @@ impl Commands<'_> {
     pub(super) async fn run(&self, report: &mut RunReport) -> Result<(), RunError> {
         let Some(after) = &self.job.after else { return Ok(()) };
         let exported = succeeded(report, self.clock.now());
-        // If it cannot be noted, it runs all the same.
+        let mut is_noted = true;
         if let Some((state, lock)) = self.remembered
             && let Err(error) = blocking(|| state.set_pending(lock, std::slice::from_ref(&exported)))
         {
+            // It runs all the same. If it fails, the next run learns of it from the note of the publish.
             report.warnings.push(Failure::from(error).what);
+            is_noted = false;
         }
-        self.execute(after, &exported, report).await?;
+        match self.execute(after, &exported, report).await {
+            Err(error) if !is_noted => return Err(RunError::PartlyPublished(error.into_failure())),
+            ended => ended?,
+        }
         if let Some((state, lock)) = self.remembered
             && let Err(error) = blocking(|| state.set_pending(lock, &[]))
         {

@@ -22,8 +22,9 @@ pub enum RunError {
     /// The reader of standard output stopped reading.
     #[error("the reader of standard output has gone")]
     ReaderGone,
-    /// Some of the run's files have appeared and others have not, or a power cut may still make it so. The job's
-    /// next run finishes or undoes it, so the journal must keep the entry.
+    /// Some of the run's files have appeared and others have not, or a power cut may still make it so; or all have, and
+    /// that their command failed could not be noted. The job's next run finishes what is left, so the journal must keep
+    /// its entries.
     #[error("{0}")]
     PartlyPublished(Failure),
     /// Anything else on this side: a file, the configuration, the query.

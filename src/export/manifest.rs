@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::blocking;
 use super::error::RunError;
 use super::locks::OutputLocks;
-use super::publish::{publish, stage};
+use super::publish::{publish, seal, stage};
 use crate::error::{Exit, Failure};
 use crate::job::{IfExists, Job};
 use crate::output::{self, Output, Published};
@@ -97,7 +97,8 @@ pub(super) async fn write(
 ) -> Result<Published, RunError> {
     let failed = |failure: Failure| failure.context("the manifest has not been written");
     let (staged, _locks) = blocking(|| written(job, run, path, manifest, remembered)).map_err(failed)?;
-    let published = publish(staged, remembered, after).await.map_err(|error| match error {
+    let sealed = seal(staged).await.map_err(failed)?;
+    let published = publish(sealed, remembered, after).await.map_err(|error| match error {
         RunError::Failed(failure) => failed(failure).into(),
         other => other,
     })?;

@@ -2,7 +2,7 @@
 
 use super::blocking;
 use super::error::RunError;
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::output::{self, Output, Reached, Sealed, Staged};
 use crate::report::{RunId, RunReport};
 use crate::state::{JobLock, JournalEntry, State};
@@ -10,7 +10,7 @@ use crate::state::{JobLock, JournalEntry, State};
 /// Opens the stages of a run, which are journaled before the first of them exists.
 ///
 /// # Errors
-/// [`Exit::Output`] if a stage cannot be journaled or opened.
+/// [`Exit::Output`](crate::error::Exit::Output) if a stage cannot be journaled or opened.
 pub(super) fn stage(
     outputs: &[Output],
     id: &RunId,
@@ -23,20 +23,25 @@ pub(super) fn stage(
     outputs.iter().map(|output| output.stage(id)).collect()
 }
 
-/// Flushes the files of a run and lets them appear together, in their order. Several files, and those that a command
-/// follows, are noted before the first appears: if the process dies then, the job's next run publishes the rest, and runs
-/// the command. `after` is what the command is told.
+/// Flushes the files of a run. They are complete then, and not visible yet.
+///
+/// # Errors
+/// [`Exit::Output`](crate::error::Exit::Output); the outputs are as they were.
+pub(super) async fn seal(group: Vec<Box<dyn Staged>>) -> Result<Vec<Box<dyn Sealed>>, Failure> {
+    let seal = move || group.into_iter().map(Staged::seal).collect();
+    tokio::task::spawn_blocking(seal).await.map_err(|error| super::bug(&error.to_string()))?
+}
+
+/// Lets the files of a run appear together, in their order. Several files, and those that a command follows, are noted
+/// before the first appears: if the process dies then, the job's next run publishes the rest, and runs the command. `after` is what the command is told.
 ///
 /// # Errors
 /// [`RunError::PartlyPublished`] if the note must stay; otherwise the outputs are as they were.
 pub(super) async fn publish(
-    group: Vec<Box<dyn Staged>>,
+    sealed: Vec<Box<dyn Sealed>>,
     remembered: Option<(&State, &JobLock)>,
     after: Option<RunReport>,
 ) -> Result<Vec<output::Published>, RunError> {
-    let bug = |error| Failure::new(Exit::General, format!("a bug in sfexport: {error}"));
-    let seal = move || group.into_iter().map(Staged::seal).collect::<Result<Vec<Box<dyn Sealed>>, _>>();
-    let sealed = tokio::task::spawn_blocking(seal).await.map_err(bug)??;
     let is_noted = sealed.len() > 1 || after.is_some();
     if let (Some((state, lock)), true) = (remembered, is_noted) {
         blocking(|| -> Result<(), Failure> {
@@ -46,7 +51,8 @@ pub(super) async fn publish(
             Ok(())
         })?;
     }
-    let published = tokio::task::spawn_blocking(|| output::publish(sealed)).await.map_err(bug)?;
+    let published = tokio::task::spawn_blocking(|| output::publish(sealed)).await;
+    let published = published.map_err(|error| super::bug(&error.to_string()))?;
     published.map_err(|unpublished| {
         let failure = match unpublished.reached {
             Reached::Some => unpublished.failure.context("not all of the run's files could be published"),

@@ -3,7 +3,7 @@
 
 use crate::error::Failure;
 use crate::output::{self, Swept};
-use crate::state::{JobLock, JournalEntry, State, StateError};
+use crate::state::{JobLock, State, StateError};
 
 use super::locks::OutputLocks;
 
@@ -36,7 +36,7 @@ pub(super) fn recover(
             );
         }
         if let Some(report) = after.filter(|_| is_published) {
-            state.note(job, &JournalEntry::After { report: Box::new(report.clone()) })?;
+            state.note_exported(job, report)?;
         }
         warnings.extend(done.missing.iter().map(|output| {
             format!(

@@ -13,7 +13,7 @@ use super::manifest::{self, files_of, of_run};
 use super::object::{Generated, Warning, generate, of_description};
 use super::pending::Spool;
 use super::plan::{Draft, Plan, described_columns, needs_description, not_described};
-use super::publish::{publish, stage};
+use super::publish::{publish, seal, stage};
 use super::transfer::rest::{self, TransferError};
 use super::unknown_field::explained;
 use super::writer::{Gate, WriterThread, Written};
@@ -127,17 +127,28 @@ pub(super) async fn carry_out(
     group.rotate_left(1);
     counts.rotate_left(1);
     report.records = counts.pop().unwrap_or_default();
+    let beside = match (&run.job.manifest, run.output.location()) {
+        (Manifest::Beside, Location::File(path)) => Some(manifest_beside(&path)),
+        _ => None,
+    };
     // A set runs its command itself.
     let has_command = run.job.after.is_some() && run.part.is_none();
-    let after = has_command.then(|| after::succeeded(report, edges.clock.now()));
-    let published = publish(group, remembered, after).await?;
+    let sealed = seal(group).await?;
+    // The command follows the last file, and is told of all of them.
+    let mut told = (has_command && beside.is_none()).then(|| after::succeeded(report, edges.clock.now()));
+    if let Some(told) = &mut told {
+        told.warnings.extend(drift.clone());
+        let contents = sealed.iter().map(|file| file.contents()).collect();
+        steps.report_files(contents, &counts, &plan, told)?;
+    }
+    let published = publish(sealed, remembered, told).await?;
     report.warnings.extend(drift);
     steps.report_files(published, &counts, &plan, report)?;
     steps.remember(&plan.columns, report);
-    if let (Manifest::Beside, Location::File(path)) = (&run.job.manifest, run.output.location()) {
+    if let Some(path) = beside {
         let manifest = steps.manifest(&run.job, &client, &plan.columns, edges.clock.now(), report).await;
-        let published =
-            manifest::write(&run.job, id, &manifest_beside(&path), manifest, remembered, None).await?;
+        let told = has_command.then(|| after::succeeded(report, edges.clock.now()));
+        let published = manifest::write(&run.job, id, &path, manifest, remembered, told).await?;
         report.warnings.extend(published.warnings);
     }
     Ok(Some(plan.columns))

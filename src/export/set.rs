@@ -259,8 +259,14 @@ impl SetRun {
         let org_id = client.organization_id().await;
         let manifest = work.into_manifest(report, org_id, edges.clock.now());
         let remembered = edges.state.as_ref().zip(lock);
-        report.path = Some(path.display().to_string());
-        let after = self.job.after.as_ref().map(|_| after::succeeded(report, edges.clock.now()));
+        let after = self.job.after.as_ref().map(|_| {
+            let mut told = after::succeeded(report, edges.clock.now());
+            told.path = Some(path.display().to_string());
+            if let Some(set) = &mut told.set {
+                set.manifest.clone_from(&told.path);
+            }
+            told
+        });
         let published = manifest::write(&self.job, &self.id, &path, manifest, remembered, after).await?;
         report.path = Some(published.location.to_string());
         report.warnings.extend(published.warnings);

@@ -347,6 +347,10 @@ impl Sealed for LocalSealed {
         Some(Renaming { stage, output, if_exists: self.output.if_exists })
     }
 
+    fn contents(&self) -> Published {
+        self.tally.published(self.output.location())
+    }
+
     fn check(&self) -> Result<(), Failure> {
         check_target(&self.output.path, self.output.if_exists)
     }
@@ -362,7 +366,7 @@ impl Sealed for LocalSealed {
             failure.context("the new export is in place, but may be lost in a power cut")
         })?;
         let warnings = std::mem::take(&mut self.warnings);
-        Ok(Published { warnings, ..self.tally.published(self.output.location()) })
+        Ok(Published { warnings, ..self.contents() })
     }
 
     fn leave(mut self: Box<Self>) {

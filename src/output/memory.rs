@@ -157,6 +157,10 @@ impl Sealed for MemoryStage {
         None
     }
 
+    fn contents(&self) -> Published {
+        self.tally.published(self.output.location())
+    }
+
     fn check(&self) -> Result<(), Failure> {
         self.output.check()
     }
@@ -176,7 +180,7 @@ impl Sealed for MemoryStage {
     }
 
     fn confirm(&mut self) -> Result<Published, Failure> {
-        Ok(self.tally.published(self.output.location()))
+        Ok(self.contents())
     }
 
     fn leave(mut self: Box<Self>) {

@@ -111,6 +111,10 @@ impl Sealed for Sent {
         None
     }
 
+    fn contents(&self) -> Published {
+        self.tally.published(Location::Stream)
+    }
+
     fn check(&self) -> Result<(), Failure> {
         Ok(())
     }
@@ -120,7 +124,7 @@ impl Sealed for Sent {
     }
 
     fn confirm(&mut self) -> Result<Published, Failure> {
-        Ok(self.tally.published(Location::Stream))
+        Ok(self.contents())
     }
 
     fn leave(self: Box<Self>) {}

@@ -327,6 +327,10 @@ impl Sealed for Unconfirmed {
         self.0.renaming()
     }
 
+    fn contents(&self) -> Published {
+        self.0.contents()
+    }
+
     fn check(&self) -> Result<(), Failure> {
         self.0.check()
     }
