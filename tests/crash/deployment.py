@@ -3,6 +3,7 @@
 import calendar
 import collections
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -199,6 +200,111 @@ class Deployment:
             promise(self.state() == self.state_of_success, f"in the state folder: {self.state()}")
             promise(not any("journal/" in path for path in self.state()), f"notes are left: {self.state()}")
             promise(len(self.history_is_whole()) == len(told) + 1, "the next run is not in the history")
+
+
+class WithCommand(Deployment):
+    """One whose job has a command after each export, and whose runs are attempts at one occurrence. The command notes
+    that it ran, and the report it got, where no crash and no power cut reaches. It fails while the file `broken` is
+    there."""
+
+    SCHEDULED = "2026-03-01T02:00:00Z"
+    SCRIPT = """\
+read -r report || exit 1
+rows=$(wc -l < "$1")
+echo "$rows $report" >> "$2/ran"
+test ! -e "$2/broken"
+"""
+
+    def __init__(self, binary, folder, org, job, outputs):
+        self.outside = folder.with_name(folder.name + ".outside")
+        self.outside.mkdir()
+        after = f'after = ["sh", "after.sh", "{{path}}", "{self.outside}"]\n'
+        attempt = ("run", "job", "--at", self.SCHEDULED, "--once", "--json")
+        super().__init__(binary, folder, org, job + after, outputs, attempt)
+        (folder / "after.sh").write_text(self.SCRIPT)
+
+    def has_run(self):
+        promise(self.run("run", "job").returncode == 0, "the first run failed")
+        self.former = {output: FORMER for output in self.outputs}
+        for output in self.outputs:
+            output.write_bytes(FORMER)
+
+    def has_failed(self):
+        """As after an attempt whose command failed."""
+        (self.outside / "broken").touch()
+        promise(self.run().returncode == 70, "the command of the first attempt did not fail")
+        (self.outside / "broken").unlink()
+        self.former = self.now()
+
+    def settle(self):
+        self.notes().unlink(missing_ok=True)
+        return super().settle()
+
+    def reset(self):
+        super().reset()
+        for left in ("ran", "broken"):
+            (self.outside / left).unlink(missing_ok=True)
+
+    def trace(self, decide=lambda number, call: None, arguments=None):
+        ended = super().trace(decide, arguments)
+        self.noted = self.notes().read_bytes() if self.notes().exists() else b""
+        return ended
+
+    def become(self, tree):
+        super().become(tree)
+        self.notes().write_bytes(self.noted)
+
+    def notes(self):
+        return self.outside / "ran"
+
+    def state(self):
+        """Without the locks of outputs, which mean nothing once their process is gone."""
+        return [name for name in super().state() if not name.startswith("state/locks/outputs/")]
+
+    def ran(self):
+        """How often the command ran after each export. What it was told must be true."""
+        runs, main = collections.Counter(), self.new[self.outputs[-1]]
+        expected = {
+            "path": str(self.outputs[-1]),
+            "status": "ok",
+            "exit_status": 0,
+            "scheduled": self.SCHEDULED,
+            "bytes": len(main),
+            "sha256": hashlib.sha256(main).hexdigest(),
+        }
+        for line in self.notes().read_text().splitlines() if self.notes().exists() else []:
+            rows, report = line.split(" ", 1)
+            report = json.loads(report)
+            promise(int(rows) == main.count(b"\n"), f"the output had {rows} lines when the command ran")
+            for key, value in expected.items():
+                promise(report[key] == value, f"the command was told that {key} is {report[key]!r}")
+            further = [file["path"] for file in report["files"]]
+            promise(further == [str(path) for path in self.outputs[:-1]], f"the command was told of {further}")
+            runs[report["run_id"]] += 1
+        return runs
+
+    def recovers(self):
+        """After a crash: the command runs after what was published, and after nothing else."""
+        self.holds_the_promise()
+        told = self.history_is_whole()
+        is_published, before = self.now() == self.new, self.ran()
+        promise(is_published or not before, "the command ran, and its export is gone")
+        again = self.run()
+        promise(again.returncode == 0, f"the next attempt ended {again.returncode}: {again.stderr.decode()}")
+        report = json.loads(again.stdout)
+        promise(self.now() == self.new, "the next attempt's export is not the new one")
+        promise(self.stages() == [], f"stages are left: {self.stages()}")
+        promise(self.state() == self.state_of_success, f"in the state folder: {self.state()}")
+        after = self.ran()
+        promise(after, "the command never ran")
+        if is_published and not before:
+            promise(report["api_calls"] == 0, "the command was pending, and the export was repeated")
+            promise(report["run_id"] not in after, "the command ran for an export of the retry")
+        is_skipped = report["status"] == "skipped"
+        promise(not is_skipped or before == after, "an attempt that is skipped ran the command")
+        promise(len(self.history_is_whole()) == len(told) + (not is_skipped), "the attempt is not in the history")
+        promise(json.loads(self.run().stdout)["status"] == "skipped", "everything is done, and is not skipped")
+        promise(self.ran() == after, "everything is done, and the command ran again")
 
 
 # 2020-01-01, and the runs of half a year from then on.

@@ -42,9 +42,10 @@ RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-TRACEME, CONT, GETREGS, SETREGS, SETOPTIONS = 0, 7, 12, 13, 0x4200
+TRACEME, CONT, GETREGS, SETREGS, SETOPTIONS, GETEVENTMSG = 0, 7, 12, 13, 0x4200, 0x4201
 OPTIONS = 0x02 | 0x04 | 0x08 | 0x10 | 0x80 | 0x100000  # forks, clones, execs, seccomp; and dies with its tracer
 SECCOMP_EVENT = 7
+NEW_TASK_EVENTS = (1, 2, 3)  # fork, vfork, clone
 WALL = 0x40000000
 # Places in user_regs_struct.
 RAX, ORIG_RAX, ARGUMENTS = 10, 15, (14, 13, 12, 7, 9, 8)
@@ -150,15 +151,16 @@ def _ptrace(request, tid, address, data):
 
 def _follow(leader, root, decide):
     calls, status, known, killed = [], None, {leader}, False
-    while True:
-        try:
-            tid, stop = os.waitpid(-leader, WALL)
-        except ChildProcessError:
-            return calls, status
+    # A command that the process starts has its own process group, and may outlive it: every thread is waited for.
+    alive = {leader}
+    while alive:
+        tid, stop = os.waitpid(-1, WALL)
         if not os.WIFSTOPPED(stop):
+            alive.discard(tid)
             if tid == leader:
                 status = 128 + os.WTERMSIG(stop) if os.WIFSIGNALED(stop) else os.WEXITSTATUS(stop)
             continue
+        alive.add(tid)
         sent = os.WSTOPSIG(stop)
         try:
             if stop >> 16 == SECCOMP_EVENT and not killed:
@@ -167,11 +169,20 @@ def _follow(leader, root, decide):
             elif stop >> 16 or (sent == signal.SIGSTOP and tid not in known):
                 # An event, or a thread that begins.
                 sent = 0
+                if stop >> 16 in NEW_TASK_EVENTS:
+                    alive.add(_new_task(tid))
             known.add(tid)
             _ptrace(CONT, tid, 0, sent)
         except ProcessLookupError:
             # Killed meanwhile, with the whole process.
             pass
+    return calls, status
+
+
+def _new_task(tid):
+    message = ctypes.c_ulong()
+    _ptrace(GETEVENTMSG, tid, 0, ctypes.addressof(message))
+    return message.value
 
 
 def _at_call(leader, tid, root, decide, calls):
