@@ -230,6 +230,9 @@ pub struct SetSummary {
     /// The objects that could not be exported, by name.
     #[serde(default)]
     pub failed: Vec<FailedObject>,
+    /// How many objects were left when the run ended early.
+    #[serde(default)]
+    pub not_tried: u64,
     /// The path of the manifest as shown to a person; none if the run wrote none.
     #[serde(default)]
     pub manifest: Option<String>,

@@ -51,6 +51,7 @@ fn past(at: &Deployment, hours: i64, failed: &[&str]) {
                 error: Some(format!("{object} is away")),
             })
             .collect(),
+        not_tried: 0,
         manifest: None,
     });
     state.append(&whole).unwrap();

@@ -133,7 +133,7 @@ fn every_object_is_exported_by_one_login() {
     assert_eq!(set["api_calls"], json!(at.queries().len()));
     assert_eq!(
         set["set"],
-        json!({"exported": objects.len(), "carried_over": 0, "skipped": [], "failed": [],
+        json!({"exported": objects.len(), "carried_over": 0, "skipped": [], "failed": [], "not_tried": 0,
             "manifest": at.path("exports/backup.manifest.json").to_str()})
     );
 }
@@ -520,6 +520,7 @@ fn a_network_that_dies_ends_the_set_after_one_object() {
     let reports = ended.reports();
     let set = of_set(&reports);
     assert_eq!((&set["set"]["exported"], names(&set["set"]["failed"]).len()), (&json!(2), 1));
+    assert_eq!(set["set"]["not_tried"], json!(objects - 3));
     // Two attempts for the object, two for the question whether the org responds, and none for the other objects.
     assert_eq!(at.queried_since(0).len(), 2 + 2);
     assert_eq!(probes(&at), 2);

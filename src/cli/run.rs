@@ -364,9 +364,11 @@ fn show(report: &RunReport, arguments: &RunArguments, form: Form) -> Exit {
     exit
 }
 
-/// The report of a set without the failure of its only failed object: [`ObjectLines`] has printed it just before.
+/// The report of a set without the failure of its only failed object: [`ObjectLines`] has printed it just before. A set
+/// that ended early still has to say so.
 fn without_repetition(report: &RunReport) -> Cow<'_, RunReport> {
-    match report.set.as_ref().map(|set| set.failed.as_slice()) {
+    let complete = report.set.as_ref().filter(|set| set.not_tried == 0);
+    match complete.map(|set| set.failed.as_slice()) {
         Some([object]) if object.exit_status == report.exit_status => {
             let error = Some(format!("1 object failed: {}", object.object));
             Cow::Owned(RunReport { error, hint: None, ..report.clone() })

@@ -30,7 +30,7 @@ use crate::key;
 use crate::monitor::Event;
 use crate::org::{Org, OrgName};
 use crate::output::Output;
-use crate::report::{FailedObject, RunId, RunReport, SetSummary, SkippedObject};
+use crate::report::{FailedObject, RunId, RunReport};
 use crate::salesforce::describe::ObjectSummary;
 use crate::salesforce::fault::{ErrorCode, Fault};
 use crate::state::JobLock;
@@ -521,16 +521,6 @@ pub(crate) fn holes<'r>(
         .collect();
     holes.sort();
     holes
-}
-
-/// A summary without objects.
-fn summary(
-    exported: u64,
-    carried_over: u64,
-    skipped: Vec<SkippedObject>,
-    failed: Vec<FailedObject>,
-) -> SetSummary {
-    SetSummary { exported, carried_over, skipped, failed, manifest: None }
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
+use super::SetRun;
 use super::earlier::{CarriedOver, Earlier};
 use super::refusal::{is_generated_alone, is_skipped, reason};
-use super::{SetRun, summary};
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
 use crate::export::error::RunError;
@@ -23,7 +23,7 @@ use crate::export::{Edges, OnRefusal, Outcome, Part, blocking, carry_through};
 use crate::job::{Chosen, ObjectName};
 use crate::monitor::Event;
 use crate::report::manifest::{Manifest, ManifestFile};
-use crate::report::{FailedObject, RunId, RunReport, SkippedObject};
+use crate::report::{FailedObject, RunId, RunReport, SetSummary, SkippedObject};
 use crate::salesforce::composite;
 use crate::salesforce::describe::ObjectDescription;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
@@ -533,7 +533,14 @@ impl Work {
         self.skipped.sort_by(|a, b| a.object.cmp(&b.object));
         self.failed.sort_by(|a, b| a.object.cmp(&b.object));
         let carried_over = self.carried_over.len() as u64;
-        report.set = Some(summary(self.exported, carried_over, self.skipped.clone(), self.failed.clone()));
+        report.set = Some(SetSummary {
+            exported: self.exported,
+            carried_over,
+            skipped: self.skipped.clone(),
+            failed: self.failed.clone(),
+            not_tried: self.of.saturating_sub(self.done()) as u64,
+            manifest: None,
+        });
     }
 
     /// The manifest of a set whose objects are all exported or skipped; its paths are absolute.
