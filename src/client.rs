@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Mutex;
+use tracing::field::{DisplayValue, display};
 
 use crate::export::{Edges, Promise, blocking};
 use crate::http::Response;
+use crate::job::JobName;
 use crate::key::SigningKey;
 use crate::monitor::Event;
 use crate::org::{ApiReserve, Org};
@@ -42,6 +44,8 @@ pub struct OrgClient {
     edges: Arc<Edges>,
     retry: RetryPolicy,
     run: Option<RunId>,
+    /// The job of `run`.
+    job: Option<JobName>,
     /// The run of the set that `run` is one object's export of.
     set: Option<RunId>,
     shared: Arc<Shared>,
@@ -79,7 +83,14 @@ impl OrgClient {
     #[must_use]
     pub fn new(org: Arc<Org>, key: Arc<SigningKey>, edges: Arc<Edges>, run: Option<RunId>) -> Self {
         let (shared, counts, granted, spare_buffers) = Default::default();
-        Self { org, key, retry: edges.retry, edges, run, set: None, shared, counts, granted, spare_buffers }
+        let (job, set, retry) = (None, None, edges.retry);
+        Self { org, key, retry, edges, run, job, set, shared, counts, granted, spare_buffers }
+    }
+
+    /// The same client, whose log lines name this job.
+    #[must_use]
+    pub fn for_job(self, job: JobName) -> Self {
+        Self { job: Some(job), ..self }
     }
 
     /// A client for the export of one object of this client's run: it shares the session, and counts its own requests.
@@ -93,6 +104,7 @@ impl OrgClient {
             edges: Arc::clone(&self.edges),
             retry: self.retry,
             run: Some(run),
+            job: self.job.clone(),
             set: self.run.clone(),
             shared: Arc::clone(&self.shared),
             counts,
@@ -269,7 +281,7 @@ impl OrgClient {
             Ok(Some(limit)) => self.set_api_limit(limit),
             Ok(None) => {}
             Err(fault) => {
-                tracing::info!(run_id = self.run_id(), fault = %fault, "the org does not report its API limits");
+                tracing::info!(job = self.job(), org = %self.org.name, run_id = self.run_id(), fault = %fault, "the org does not report its API limits");
             }
         }
     }
@@ -319,7 +331,7 @@ impl OrgClient {
             if fault.kind == FaultKind::QueryTooLong
                 && let Some(batch) = composite::instead_of(&call, &self.org.api_version)
             {
-                tracing::info!(run_id = self.run_id(), "the URL is too long; sending the query in a batch");
+                tracing::info!(job = self.job(), org = %self.org.name, run_id = self.run_id(), "the URL is too long; sending the query in a batch");
                 call = Cow::Owned(batch);
                 continue;
             }
@@ -413,7 +425,7 @@ impl OrgClient {
                  session too",
             ));
         }
-        tracing::warn!(run_id = self.run_id(), fault = %fault, "session lost; logging in again");
+        tracing::warn!(job = self.job(), org = %self.org.name, run_id = self.run_id(), fault = %fault, "session lost; logging in again");
         *current = None;
         Ok(())
     }
@@ -448,7 +460,7 @@ impl OrgClient {
             return Err(if attempt > 1 { fault.after(attempt) } else { fault });
         };
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(run_id = self.run_id(), attempt, wait_ms, fault = %fault, "request failed; trying again");
+        tracing::warn!(job = self.job(), org = %self.org.name, run_id = self.run_id(), attempt, wait_ms, fault = %fault, "request failed; trying again");
         let shown = fault.redacted.as_deref().unwrap_or(&fault.what);
         self.notice(&Event::Waiting { fault: shown, wait });
         self.counts.retries.fetch_add(1, Ordering::Relaxed);
@@ -559,6 +571,12 @@ impl OrgClient {
         if let Some(run) = run {
             self.edges.monitor.notice(run, event);
         }
+    }
+
+    /// The job of the run that this client serves, for a log line.
+    #[must_use]
+    pub(crate) fn job(&self) -> Option<DisplayValue<&JobName>> {
+        self.job.as_ref().map(display)
     }
 
     /// The id of the run that this client serves.

@@ -372,7 +372,8 @@ fn record(report: &mut RunReport, edges: &Edges, error: Option<&RunError>) {
 
 /// A failure to record the run does not change its export.
 fn not_noted(report: &mut RunReport, failure: Failure) {
-    tracing::error!(job = %report.job, error = %failure, "cannot write to the state directory");
+    let RunReport { job, org, run_id, .. } = report;
+    tracing::error!(%job, %org, %run_id, error = %failure, "cannot write to the state directory");
     report.warnings.push(failure.what);
 }
 

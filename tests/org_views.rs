@@ -1,4 +1,4 @@
-//! Runs in several orgs as people see them: the lines of `run`, `history`, and the metrics file.
+//! Runs in several orgs as people see them: the lines of `run`, `history`, the metrics file, notifications and the log.
 
 #![cfg(feature = "demo-org")]
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
@@ -7,10 +7,14 @@ mod support;
 
 use jiff::SignedDuration;
 use serde_json::Value;
+use sfexport::demo_org::{At, Fault, Options, Rule};
+use sfexport::job::ExportKey;
+use sfexport::org::OrgName;
 use sfexport::report::{RunId, RunReport, RunStatus};
 use sfexport::state::State;
-use support::Deployment;
-use support::daemon::ago;
+use support::daemon::{Process, SOQL, ago, history, name, settled_for, wait_for};
+use support::ear::Ear;
+use support::{Deployment, options};
 
 /// A deployment with the orgs `default` and `emea`, which are one embedded org, and a job in each.
 fn two_orgs() -> Deployment {
@@ -21,14 +25,15 @@ fn two_orgs() -> Deployment {
     at
 }
 
-/// Writes a history of the job `accounts`: a run in each of these orgs, the oldest first.
-fn past(at: &Deployment, orgs: &[&str]) {
+/// Writes a history of the job `accounts`: a run in each of these orgs, the oldest first, and whether it failed.
+fn past(at: &Deployment, orgs: &[&str], failed: &[&str]) {
     let state = State::open(&at.path("state")).unwrap();
     for (hours, org) in (1..=orgs.len()).rev().zip(orgs) {
         let started = ago(hours as i64);
         let mut report = RunReport::begun("accounts", org, RunId::new(started, hours as u64), started);
         report.ended = started + SignedDuration::from_secs(90);
-        (report.status, report.exit_status, report.records) = (RunStatus::Ok, 0, 20);
+        (report.status, report.exit_status) =
+            if failed.contains(org) { (RunStatus::Failed, 69) } else { (RunStatus::Ok, 0) };
         state.append(&report).unwrap();
     }
 }
@@ -87,13 +92,13 @@ fn the_only_failure_of_a_set_is_printed_once() {
 #[test]
 fn history_has_a_column_for_orgs_if_there_are_several() {
     let at = Deployment::new(20);
-    past(&at, &["default"]);
+    past(&at, &["default"], &[]);
     let heading = |at: &Deployment| {
         let said = at.run(["history"]).ended(0).stdout().to_owned();
         said.lines().next().unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(heading(&at), ["ENDED", "JOB", "RESULT", "RECORDS", "SIZE", "TOOK"]);
-    past(&at, &["emea"]);
+    past(&at, &["emea"], &[]);
     assert_eq!(heading(&at), ["ENDED", "JOB", "ORG", "RESULT", "RECORDS", "SIZE", "TOOK"]);
     let said = at.run(["history", "--wide"]).ended(0).stdout().to_owned();
     let rows: Vec<Vec<_>> =
@@ -105,7 +110,7 @@ fn history_has_a_column_for_orgs_if_there_are_several() {
 #[test]
 fn history_shows_the_runs_of_one_org() {
     let at = two_orgs();
-    past(&at, &["default", "emea", "gone", "emea"]);
+    past(&at, &["default", "emea", "gone", "emea"], &[]);
     let orgs = |arguments: &[&str]| {
         let said =
             at.run(["history", "--json"].iter().chain(arguments).copied()).ended(0).stdout().to_owned();
@@ -131,5 +136,54 @@ fn the_metrics_file_has_a_series_for_each_org() {
         "sfexport_logins_total{org=\"emea\"} 1\n",
     ] {
         assert!(metrics.contains(sample), "{sample} is not in:\n{metrics}");
+    }
+}
+
+#[test]
+fn a_recovery_is_that_of_the_job_in_its_org() {
+    let event_after = |orgs_that_failed: &[&str]| {
+        let ear = Ear::listen();
+        let at = two_orgs();
+        let hook = format!(
+            "{}[notify]\nwebhook = \"{}/hook\"\non = [\"every\"]",
+            at.org_table("orgs.emea"),
+            ear.url
+        );
+        at.configure(&hook);
+        past(&at, &["default", "emea"], orgs_that_failed);
+        at.run(["run", "accounts"]).ended(0);
+        let (_, body) = ear.heard().pop().unwrap();
+        serde_json::from_str::<Value>(&body).unwrap()["event"].as_str().unwrap().to_owned()
+    };
+    // The job is run in the default org.
+    assert_eq!(event_after(&["emea"]), "success");
+    assert_eq!(event_after(&["default"]), "recovery");
+}
+
+#[test]
+fn log_lines_of_a_daemons_run_name_the_job_and_its_org() {
+    let at = Deployment::with(Options { page_size: 10, ..options(50) });
+    at.configure(&at.org_table("orgs.emea"));
+    at.job("accounts", SOQL, "{org}/accounts.csv", "org = \"emea\"\nschedule = \"@hourly\"");
+    let key = ExportKey::new(name("accounts"), OrgName::parse("emea").unwrap());
+    settled_for(&at, &key, "@hourly", ago(3));
+    at.script(Rule::once(At::Page(1), Fault::error(503, "SERVER_UNAVAILABLE", "maintenance")));
+    at.script(Rule::once(At::Page(2), Fault::error(401, "INVALID_SESSION_ID", "Session expired or invalid")));
+    at.script(Rule::once(At::Page(3), Fault::error(400, "INVALID_QUERY_LOCATOR", "invalid query locator")));
+    let mut daemon = Process::spawn(&mut at.command(["daemon", "--log-format", "json"]));
+    wait_for(|| (!history(&at).is_empty()).then_some(())).unwrap();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+    let said = daemon.said();
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_run: Vec<_> = lines.iter().filter(|line| line["run_id"].is_string()).collect();
+    for message in ["run started", "request failed", "session lost", "starts over", "run ended"] {
+        assert!(
+            of_run.iter().any(|line| line["message"].as_str().unwrap().contains(message)),
+            "{message}: {said}"
+        );
+    }
+    for line in of_run {
+        assert_eq!([&line["job"], &line["org"]], ["accounts", "emea"], "{line}");
     }
 }

@@ -49,7 +49,7 @@ impl OrgClient {
                 }
                 Ok(None) => Ok(()),
                 Err(fault) if is_refusal(&fault) => {
-                    tracing::info!(run_id = self.run_id(), fault = %fault, "the org takes no batches; describing objects one by one");
+                    tracing::info!(job = self.job(), org = %self.org.name, run_id = self.run_id(), fault = %fault, "the org takes no batches; describing objects one by one");
                     self.shared.refuses_batches.store(true, Ordering::Relaxed);
                     Ok(())
                 }

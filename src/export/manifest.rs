@@ -121,7 +121,8 @@ fn written(
         locks.lock(state, output.lock_location().as_slice())?;
     }
     if let Err(failure) = output.sweep() {
-        tracing::warn!(run_id = %run, error = %failure, "cannot remove an old temporary file");
+        let (job, org) = (&job.name, &job.org);
+        tracing::warn!(%job, %org, run_id = %run, error = %failure, "cannot remove an old temporary file");
     }
     let json = json(manifest, path)?;
     let mut staged = stage(&[output], run, remembered)?;

@@ -16,22 +16,25 @@ pub(super) fn recover(
     warnings: &mut Vec<String>,
 ) -> Result<(), Failure> {
     let left = state.journal(job)?;
+    let key = job.key();
+    let object = key.object().map(ToString::to_string);
+    let object = object.as_deref();
     for (intent, after) in left.intents() {
         outputs.lock(state, &output::outputs_of(intent)?)?;
         let done = output::recover(intent)?;
         let is_published = done.overtaken.is_empty() && done.given_up.is_empty() && done.missing.is_empty();
         for output in done.published {
-            tracing::info!(job = %job.key(), path = %output, "finished an interrupted publish");
+            tracing::info!(job = %key.job(), org = %key.org(), object, path = %output, "finished an interrupted publish");
         }
         for output in done.overtaken {
             tracing::warn!(
-                job = %job.key(), path = %output,
+                job = %key.job(), org = %key.org(), object, path = %output,
                 "gave up an interrupted publish: a newer file has taken its place"
             );
         }
         for output in done.given_up {
             tracing::warn!(
-                job = %job.key(), path = %output,
+                job = %key.job(), org = %key.org(), object, path = %output,
                 "gave up an interrupted publish together with its other files"
             );
         }
@@ -53,7 +56,7 @@ pub(super) fn recover(
             Err(failure) => failure.what,
         };
         // It may lie where nobody gets any more; it stays noted, and keeps nobody from writing elsewhere.
-        tracing::warn!(job = %job.key(), error = what, "cannot remove an old temporary file");
+        tracing::warn!(job = %key.job(), org = %key.org(), object, error = what, "cannot remove an old temporary file");
     }
     if left.is_empty() { Ok(()) } else { Ok(forget(state, job)?) }
 }

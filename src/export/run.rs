@@ -62,7 +62,8 @@ pub(super) async fn carry_out(
         Some(part) => Arc::clone(&part.client),
         None => {
             let key = blocking(|| key::load(org))?;
-            Arc::new(OrgClient::new(Arc::clone(org), Arc::new(key), Arc::clone(edges), Some(id.clone())))
+            let client = OrgClient::new(Arc::clone(org), Arc::new(key), Arc::clone(edges), Some(id.clone()));
+            Arc::new(client.for_job(steps.job.name.clone()))
         }
     };
     let mut interrupt = Interrupt::of(stop, edges, steps.job.timeout);
@@ -252,7 +253,8 @@ impl Steps<'_> {
         for output in outputs.iter().filter(|_| extent == Extent::Whole) {
             // What a dead run left takes room, but keeps nobody from writing next to it.
             if let Err(failure) = output.sweep() {
-                tracing::warn!(run_id = %self.id, error = %failure, "cannot remove an old temporary file");
+                let (job, org) = (&self.job.name, &self.job.org);
+                tracing::warn!(%job, %org, run_id = %self.id, error = %failure, "cannot remove an old temporary file");
             }
         }
         outputs.iter().try_for_each(Output::check)

@@ -163,7 +163,8 @@ impl SetRun {
 
     fn client(&self, edges: &Arc<Edges>, run: RunId) -> Result<OrgClient, RunError> {
         let key = blocking(|| key::load(&self.org))?;
-        Ok(OrgClient::new(Arc::clone(&self.org), Arc::new(key), Arc::clone(edges), Some(run)))
+        let client = OrgClient::new(Arc::clone(&self.org), Arc::new(key), Arc::clone(edges), Some(run));
+        Ok(client.for_job(self.job.name.clone()))
     }
 
     /// Exports one object of the set, under the lock of the whole.

@@ -42,7 +42,7 @@ async fn deleted_since(client: &OrgClient, job: &Job, begun: Option<Timestamp>) 
         match client.count(true, &soql).await {
             Ok(rows) => {
                 tracing::info!(
-                    run_id = client.run_id(),
+                    job = client.job(), org = %client.org().name, run_id = client.run_id(),
                     rows,
                     "counted the rows deleted since the query began"
                 );
@@ -51,7 +51,7 @@ async fn deleted_since(client: &OrgClient, job: &Job, begun: Option<Timestamp>) 
             // The object does not have the field, or not this one.
             Err(fault) if fault.code == Some(ErrorCode::InvalidField) => {}
             Err(fault) => {
-                tracing::warn!(run_id = client.run_id(), fault = %fault, "the deleted rows cannot be counted");
+                tracing::warn!(job = client.job(), org = %client.org().name, run_id = client.run_id(), fault = %fault, "the deleted rows cannot be counted");
                 break;
             }
         }
@@ -64,11 +64,11 @@ async fn count_again(client: &OrgClient, job: &Job) -> Finding {
     let Some(soql) = job.query().and_then(Query::count_of_all) else { return Finding::Unknown };
     match client.count(job.all_rows, &soql).await {
         Ok(records) => {
-            tracing::info!(run_id = client.run_id(), records, "counted the records again");
+            tracing::info!(job = client.job(), org = %client.org().name, run_id = client.run_id(), records, "counted the records again");
             Finding::Counted(records)
         }
         Err(fault) => {
-            tracing::warn!(run_id = client.run_id(), fault = %fault, "the records cannot be counted again");
+            tracing::warn!(job = client.job(), org = %client.org().name, run_id = client.run_id(), fault = %fault, "the records cannot be counted again");
             Finding::Unknown
         }
     }

@@ -107,7 +107,7 @@ async fn start_over(
         _ => return Err(TransferError::Writer),
     }
     client.notice(&Event::Restarted { fault: &fault.what });
-    tracing::warn!(run_id = client.run_id(), fault = %fault, "the query starts over");
+    tracing::warn!(job = client.job(), org = %client.org().name, run_id = client.run_id(), fault = %fault, "the query starts over");
     Ok(())
 }
 
