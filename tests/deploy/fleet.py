@@ -58,6 +58,10 @@ class Fleet:
                     f'soql = "SELECT Id, Name FROM {object}"\noutput = "{{org}}/{job}/{{datetime:%Y%m%dT%H%M}}.csv"\n'
                     f'org = "{org}"\ntimezone = "UTC"\n'
                 )
+        # This command fails the first two times, and notes each time.
+        self.commands = volumes.paths["/state"].parent / "commands"
+        with open(jobs / "contacts_latam.toml", "a") as file:
+            file.write(f"after = ['sh', '-c', 'echo $0 >>{self.commands}; test $(wc -l <{self.commands}) -gt 2', '{{path}}']\n")
         self.logs = volumes.paths["/state"].parent / "logs"
         self.logs.mkdir()
 
@@ -168,9 +172,12 @@ def retries(fleet):
     killed.released.set()
     drained.released.set()
     ended = (job.statuses(), condition, job.failed())
-    expect(ended == ([[69, 0], [75, 65], [137, 0], [143, 75, 0]], "Failed", [1]), f"pods, condition and failed indexes: {ended}")
+    expect(ended == ([[75, 70, 0], [75, 65], [137, 0], [143, 75, 0]], "Failed", [1]), f"pods, condition and failed indexes: {ended}")
     expect(job.indexes[3].failures == 1, f"the drained pod counts: {job.indexes[3].failures} failures")
     expect(fleet.exported(stamp) == EVERY_EXPORT - {"default/accounts"}, f"exports {fleet.exported(stamp)}")
+    commands = fleet.commands.read_text().splitlines()
+    path = fleet.volumes.paths["/exports"] / "latam" / "contacts" / f"{stamp}.csv"
+    expect(commands == [str(path)] * 3, f"the command after latam's contacts ran for {commands}")
     # Two attempts of a request in each run of the busy org's.
     again = {"latam/Account": 2, "anz/Contact": 2, "default/Account": 1, "uat/Account": 2, "uat/Contact": 2}
     again |= {as_query(one): 1 for one in interrupted}
@@ -178,7 +185,8 @@ def retries(fleet):
     expect(len(fleet.doors["prod"].requests) == prod, "a retry asked an org again whose exports were done")
     fleet.as_counted_by_the_org()
     told(
-        f"Indexed Job: pods ended with {job.statuses()}; index 1 failed for good, a pod was killed, one was drained; "
+        f"Indexed Job: pods ended with {job.statuses()}; index 1 failed for good, a pod was killed, one was drained, a command "
+        f"after an export failed; "
         f"{sum(again.values())} of {fleet.queries().total()} queries were repeats, each of something that had failed"
     )
 
