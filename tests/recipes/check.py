@@ -21,6 +21,7 @@ import sqlglot
 import sqlglot.expressions as sql
 
 from servers import BINARY, CLIENT_ID, ENVIRONMENT, Org, Postgres, expect, passed, shell
+from stores import S3, Azure, GoogleCloud, stand_in
 
 ROOT = pathlib.Path(sys.argv[1])
 PAGES = ROOT / "docs" / "recipes"
@@ -73,6 +74,15 @@ def files_of_all_pages():
 
 # Pages that show commands, but no files.
 WITHOUT_FILES = {"rotate-certificate.md"}
+# Where the recipes keep what `after` runs.
+SERVER = "/srv/sfexport"
+
+
+def with_after(directory, job, block):
+    """The same job with a page's line for `after`, whose files are in this directory."""
+    expect(block.startswith("after = "), f"the page does not show after, but\n{block}")
+    path = directory / "jobs" / f"{job}.toml"
+    path.write_text(path.read_text() + block.replace(SERVER, str(directory)))
 
 
 def reader(org, directory, page):
@@ -168,6 +178,16 @@ def in_duckdb(org, work):
     counted = {}
     for row in rows:
         counted[row["Owner.Name"]] = counted.get(row["Owner.Name"], 0) + 1
+    # The same by `after`: once more into the same file, and into a new one.
+    (after,) = page.unnamed("toml")
+    with_after(directory, "accounts", after)
+    for _ in range(2):
+        shell("sfexport run accounts", directory)
+        with duckdb.connect("crm.duckdb") as database:
+            database.sql("SET TimeZone = 'UTC'")
+            same("DuckDB, after", wanted, database.sql("SELECT * FROM accounts").to_arrow_table().to_pylist())
+        (directory / "crm.duckdb").unlink()
+    shell("./load_duckdb", directory)
     # A value that is not of its column's type changes nothing.
     path = directory / "exports" / "accounts.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("+0000", "?", 1), encoding="utf-8")
@@ -303,7 +323,52 @@ def for_bigquery(org, work):
     (create,) = parsed(page.files()["bigquery_accounts.sql"], "bigquery")
     named = {column.parts[0].name for column in create.find_all(sql.Column)}
     expect(named == set(columns), f"BigQuery: the query names {named}")
+    # There is no BigQuery here, but commands that accept what bq and gcloud do.
+    (directory / "bin").mkdir()
+    stand_in(directory / "bin" / "bq", BQ)
+    stand_in(directory / "bin" / "gcloud", RECORDED)
+    (after,) = page.unnamed("toml")
+    with_after(directory, "accounts_jsonl", after)
+    shell("sfexport run accounts_jsonl", directory, {"PATH": f"{directory}/bin:{ENVIRONMENT['PATH']}"})
+    calls = [json.loads(line) for line in (directory / "calls").read_text().splitlines()]
+    exported = str(directory / "exports" / "accounts.jsonl")
+    shown = [line.split(" < ") for line in load.splitlines()[1:]]
+    wanted = [[word.replace("exports/accounts.jsonl", exported) for word in words.split()] for words, *_ in shown]
+    expect([call["words"] for call in calls] == wanted, f"BigQuery: after runs {calls}, the page shows {wanted}")
+    scripts = [(directory / script.strip()).read_text() for _, *rest in shown for script in rest]
+    expect([call["input"] for call in calls if call["input"]] == scripts, f"BigQuery: {calls}")
+    for script in scripts:
+        parsed(script, "bigquery")
     passed(f"BigQuery: {len(records)} records have the columns of the table; the SQL parses and names its fields")
+
+
+# Commands that keep how they were called.
+RECORDED = """
+import json, os, pathlib, sys
+script = sys.stdin.read() if sys.argv[1:2] == ["query"] else ""
+with open(pathlib.Path(__file__).parent.parent / "calls", "a") as file:
+    file.write(json.dumps({"words": [os.path.basename(sys.argv[0]), *sys.argv[1:]], "input": script}) + "\\n")
+"""
+BQ = """
+import argparse
+parser = argparse.ArgumentParser("bq", allow_abbrev=False)
+commands = parser.add_subparsers(required=True)
+load = commands.add_parser("load", allow_abbrev=False)
+load.add_argument("--source_format", choices=["CSV", "NEWLINE_DELIMITED_JSON", "PARQUET"])
+load.add_argument("table")
+load.add_argument("source")
+query = commands.add_parser("query", allow_abbrev=False)
+query.add_argument("--use_legacy_sql", choices=["false"])
+query.add_argument("--dataset_id")
+parser.parse_args()
+""" + RECORDED
+SNOW = """
+import argparse
+parser = argparse.ArgumentParser("snow", allow_abbrev=False)
+sql = parser.add_subparsers(required=True).add_parser("sql", allow_abbrev=False)
+sql.add_argument("-f", "--filename", type=argparse.FileType(), required=True)
+parser.parse_args()
+""" + RECORDED
 
 
 def for_snowflake(org, work):
@@ -321,6 +386,13 @@ def for_snowflake(org, work):
     kinds = [type(statement).__name__ for statement in load]
     expect(kinds == ["Create", "Create", "Put", "Copy", "Insert"], f"Snowflake: snowflake_load.sql is {kinds}")
     expect(load[3].this.name == "accounts_new", f"Snowflake: the load goes into {load[3].this}")
+    (directory / "bin").mkdir()
+    stand_in(directory / "bin" / "snow", SNOW)
+    (after,) = page.unnamed("toml")
+    with_after(directory, "accounts", after)
+    shell("sfexport run accounts", directory, {"PATH": f"{directory}/bin:{ENVIRONMENT['PATH']}"})
+    called = [json.loads(line)["words"] for line in (directory / "calls").read_text().splitlines()]
+    expect(called == [["snow", "sql", "-f", str(directory / "snowflake_load.sql")]], f"Snowflake: after runs {called}")
     passed(f"Snowflake: the SQL parses; its table has the {len(columns)} columns of the file in their order")
 
 
@@ -381,7 +453,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         self.received.append((self.path, json.loads(body) if body else None))
-        self.send_response(200)
+        self.send_response(404 if self.path == "/gone" else 200)
         self.end_headers()
 
     def log_message(self, *_):
@@ -396,7 +468,7 @@ def notifications(org, work):
     here = f"http://127.0.0.1:{server.server_port}"
     job, settings = directory / "jobs" / "accounts.toml", directory / "sfexport.toml"
     settings.write_text(settings.read_text().replace("https://hooks.slack.com", f"{here}/slack"))
-    (ping,) = (block for block in page.unnamed("toml") if "ping_url" in block)
+    slack, teams, ping = page.unnamed("toml")
     job.write_text(job.read_text() + ping.replace("https://hc-ping.com", f"{here}/ping"))
     good = job.read_text()
     bad = good.replace("Id, Name", "Id, Nope")
@@ -414,6 +486,17 @@ def notifications(org, work):
     expect(set(message) == set(shown) and message["event"] == shown["event"], f"the webhook gets {message}")
     begins = re.match(r"accounts \(default\) failed with status ", shown["text"])
     expect(begins and message["text"].startswith(begins[0]), f"the webhook's text is {message['text']}")
+    Receiver.received.clear()
+    job.write_text(good.replace("ping_url", "#ping_url").replace('"accounts.csv"', '"a<b>&c/accounts.csv"'))
+    settings.write_text(org.configuration())
+    posts(directory, here, slack, teams)
+    (teams_command, command) = page.unnamed("sh")
+    job.write_text(bad.replace("ping_url", "#ping_url"))
+    shell(teams_command, directory, {"TEAMS_WEBHOOK": f"{here}/teams"}, status=65)
+    ((_, sent),) = Receiver.received
+    text = card_text(sent)
+    expect("exit status 65" in text and "Nope" in text, f"the card's text is {text}")
+    Receiver.received.clear()
     server.shutdown()
 
     # A mail command that keeps what it is given.
@@ -424,7 +507,6 @@ def notifications(org, work):
     sent = directory / "sent"
     settings.write_text(org.configuration())
     job.write_text(good.replace("ping_url", "#ping_url"))
-    (command,) = page.unnamed("sh")
     # The script gets `--all`: the other recipes' jobs run too.
     shell(command, directory, env)
     shell("./page-or-wait", directory, env)
@@ -445,6 +527,94 @@ def notifications(org, work):
     passed("notifications: webhook and pings as the page shows them; mail after a failure, with the exit status kept")
 
 
+def uploads(org, work):
+    page = Page("upload.md")
+    directory = reader(org, work / "upload", page)
+    bin = directory / "bin"
+    bin.mkdir()
+    job = directory / "jobs" / "accounts.toml"
+    plain = job.read_text()
+    *blocks, of_set = page.unnamed("toml")
+    tools = []
+    for block, start in zip(blocks, (S3, GoogleCloud, Azure), strict=True):
+        target = start(work / start.__name__, bin)
+        env = target.env | {"PATH": f"{bin}:{ENVIRONMENT['PATH']}"}
+        try:
+            job.write_text(plain)
+            with_after(directory, "accounts", target.local(block))
+            # Twice, as on two nights.
+            for _ in range(2):
+                shell("sfexport run accounts", directory, env)
+            exported = (directory / "exports" / "accounts.csv").read_bytes()
+            expect(len(exported) > 100_000, f"{target.tool}: only {len(exported)} bytes")
+            uploaded = target.get("salesforce/default/accounts.csv")
+            expect(uploaded == exported, f"{target.tool}: {len(uploaded)} bytes instead of {len(exported)}")
+            tools.append(target.tool)
+            if start is S3:
+                # An upload that fails: the export stands.
+                job.write_text(job.read_text().replace("my-bucket", "no-such-bucket"))
+                shell("sfexport run accounts", directory, env, status=70)
+                of_a_set(directory, target, of_set, env)
+        finally:
+            target.stop()
+    passed(f"uploads by {', '.join(tools)}: the same bytes arrive; all files of a set, then its manifest; 70 if there is no bucket")
+
+
+def of_a_set(directory, store, block, env):
+    """The upload of a set's files, and then of its manifest."""
+    job = directory / "jobs" / "backup.toml"
+    job.write_text('objects = ["Account", "Contact"]\noutput = "backup/{object}.csv"\n')
+    with_after(directory, "backup", block)
+    shell("sfexport run backup", directory, env)
+    backup = directory / "exports" / "backup"
+    for name in ("Account.csv", "Contact.csv", "backup.manifest.json"):
+        expect(store.get(f"salesforce/default/backup/{name}") == (backup / name).read_bytes(), f"the uploaded {name} differs")
+    # Without one of the files, the manifest is not uploaded.
+    (backup / "Account.csv").unlink()
+    before = store.get("salesforce/default/backup/backup.manifest.json")
+    (backup / "backup.manifest.json").write_bytes(before + b"\n")
+    command = "./upload_set exports/backup/backup.manifest.json s3://my-bucket/salesforce/default/backup"
+    shell(f"! {command}", directory, env)
+    after = store.get("salesforce/default/backup/backup.manifest.json")
+    expect(after == before, "the manifest is uploaded without one of its files")
+
+
+def posts(directory, here, slack, teams):
+    """What `after` posts to Slack and Teams."""
+    job = directory / "jobs" / "accounts.toml"
+    plain = job.read_text()
+    path = directory / "exports" / "a<b>&c" / "accounts.csv"
+    with_after(directory, "accounts", slack)
+    shell("sfexport run accounts", directory, {"SLACK_WEBHOOK": f"{here}/slack"})
+    records = len(rows_of(path))
+    ((_, sent),) = Receiver.received
+    shown = str(path).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    expect(sent == {"text": f"accounts (default): {records} records in {shown}"}, f"Slack gets {sent}")
+    Receiver.received.clear()
+    job.write_text(plain)
+    with_after(directory, "accounts", teams)
+    shell("sfexport run accounts", directory, {"TEAMS_WEBHOOK": f"{here}/teams"})
+    ((_, sent),) = Receiver.received
+    expect(card_text(sent) == f"accounts (default) is exported: {path}", f"Teams gets {sent}")
+    Receiver.received.clear()
+    # A server that refuses the message.
+    shell("sfexport run accounts", directory, {"TEAMS_WEBHOOK": f"{here}/gone"}, status=70)
+    Receiver.received.clear()
+    job.write_text(plain)
+
+
+def card_text(message):
+    """The text of a message with one Adaptive Card, which is what a Workflows webhook accepts."""
+    expect(set(message) == {"type", "attachments"} and message["type"] == "message", f"the message is {message}")
+    (attachment,) = message["attachments"]
+    expect(attachment["contentType"] == "application/vnd.microsoft.card.adaptive", f"the attachment is {attachment}")
+    card = attachment["content"]
+    expect(card["type"] == "AdaptiveCard" and re.fullmatch(r"1\.[0-5]", card["version"]), f"the card is {card}")
+    (block,) = card["body"]
+    expect(block["type"] == "TextBlock" and block["wrap"] is True, f"the card's body is {block}")
+    return block["text"]
+
+
 def load_after_export(org, work):
     page = Page("README.md")
     directory = reader(org, work / "nightly", page)
@@ -457,6 +627,12 @@ def load_after_export(org, work):
     job.write_text('soql = "SELECT Id FROM Account"\noutput = "accounts.csv"\n')
     shell("./nightly", directory)
     expect((directory / "loaded").exists(), "no load after an export")
+    (directory / "loaded").unlink()
+    (after,) = page.unnamed("toml")
+    with_after(directory, "accounts", after)
+    (directory / "load").write_text(f"#!/bin/sh\ntouch {directory}/loaded\n")
+    shell("sfexport run accounts", directory)
+    expect((directory / "loaded").exists(), "after did not load")
     passed("load after the export: only if it succeeded, with its exit status otherwise")
 
 
@@ -470,7 +646,9 @@ def main():
         org = Org(work / "org")
         org.start()
         try:
-            for recipe in (in_duckdb, in_data_frames, in_postgres, for_bigquery, for_snowflake, many_objects, load_after_export):
+            for recipe in (
+                in_duckdb, in_data_frames, in_postgres, for_bigquery, for_snowflake, uploads, many_objects, load_after_export
+            ):
                 recipe(org, work)
             rotation(org, work)
             notifications(org, work)
