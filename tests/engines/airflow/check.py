@@ -75,18 +75,17 @@ class Fleet:
             )
         self.settings = directory / "sfexport.toml"
         self.settings.write_text("\n".join(tables))
-        for org in ORGS:
-            for name, soql in JOBS.items():
-                (directory / "jobs" / f"{name}_{org}.toml").write_text(
-                    f'soql = "{soql}"\norg = "{org}"\noutput = "{{org}}/{name}-{{datetime}}.csv"\ntimezone = "UTC"\n'
-                )
+        for name, soql in JOBS.items():
+            (directory / "jobs" / f"{name}.toml").write_text(
+                f'soql = "{soql}"\norgs = ["*"]\noutput = "{{org}}/{name}-{{datetime}}.csv"\ntimezone = "UTC"\n'
+            )
 
     def attempts(self, at, org):
         """What the history has of an org's exports for a time, oldest first: the job and its exit status."""
         said = shell(f"'{BINARY}' --config '{self.settings}' history --json --limit 1000", self.directory)
         reports = [json.loads(line) for line in said.splitlines()]
         wanted = [r for r in reports if r["org"] == org and r["scheduled"] and moment(r["scheduled"]) == at]
-        return [(r["job"].removesuffix(f"_{org}"), r["exit_status"]) for r in reversed(wanted)]
+        return [(r["job"], r["exit_status"]) for r in reversed(wanted)]
 
     def files(self, at, org):
         return sorted(path.name for path in self.exports.glob(f"{org}/*-{at:%Y%m%dT%H%M%S}*.csv"))
@@ -281,7 +280,7 @@ def most_at_once(tasks):
 def in_trouble(airflow, fleet):
     """A manual run in which one shard has to try again, one cannot succeed, and two are killed."""
     # Another process exports contacts from anz.
-    (lock,) = fleet.state.glob("**/contacts_anz@anz.lock")
+    (lock,) = fleet.state.glob("**/contacts@anz.lock")
     held = open(lock, "r+")
     fcntl.flock(held, fcntl.LOCK_EX)
     # A version that emea's org does not know: 78.
