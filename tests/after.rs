@@ -185,7 +185,7 @@ fn a_pending_command_is_dropped_with_the_key() {
 #[test]
 fn a_command_whose_run_was_killed_runs_again() {
     let at = Deployment::new(20);
-    job(&at, "echo \"$4\" >> ran; test -e second || { echo $$ > pid; touch started; sleep 60; }", "");
+    job(&at, "echo \"$4\" >> ran; test -e second || { echo $$ > pid; touch started; exec sleep 60; }", "");
     let mut first = started(&at);
     first.kill().unwrap();
     first.wait().unwrap();
@@ -198,13 +198,13 @@ fn a_command_whose_run_was_killed_runs_again() {
     // What the dead run started is not this run's to end.
     let left = at.text("pid");
     assert!(is_alive(&left));
-    Command::new("kill").args(["-KILL", &format!("-{}", left.trim())]).status().unwrap();
+    Command::new("kill").args(["-KILL", left.trim()]).status().unwrap();
 }
 
 #[test]
 fn a_signal_ends_the_command_and_leaves_it_pending() {
     let at = Deployment::new(20);
-    job(&at, "echo \"$4\" >> ran; test -e second || { echo $$ > pid; touch started; sleep 60; }", "");
+    job(&at, "echo \"$4\" >> ran; test -e second || { echo $$ > pid; touch started; exec sleep 60; }", "");
     let mut first = started(&at);
     Command::new("kill").args(["-TERM", &first.id().to_string()]).status().unwrap();
     assert_eq!(first.wait().unwrap().code(), Some(143));
