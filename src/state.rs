@@ -287,6 +287,14 @@ impl State {
         Ok(self.journal(lock)?.pending().cloned().collect())
     }
 
+    /// Whether a command of the job and org has not succeeded yet, for reading only: a run may be changing it.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn has_pending(&self, key: &ExportKey) -> Result<bool, StateError> {
+        Ok(self.entries(key)?.0.known().pending().next().is_some())
+    }
+
     /// Replaces what is noted of commands: from now on these have not succeeded yet, oldest first.
     ///
     /// # Errors

@@ -168,6 +168,21 @@ fn other_settings_or_another_time_export_again() {
 }
 
 #[test]
+fn a_job_whose_command_is_pending_is_not_skipped() {
+    let at = Deployment::new(20);
+    job(&at, NOTE, "");
+    once(&at).ended(0);
+    // Exported again for the same time, and this command fails.
+    at.write("broken", "");
+    at.run(["run", "accounts", "--at", TIME]).ended(70);
+    fs::remove_file(at.path("broken")).unwrap();
+    let requests = at.org().requests().len();
+    let third = once(&at).ended(0);
+    assert_eq!(third.reports()[0]["status"], "ok");
+    assert_eq!((at.org().requests().len(), ran(&at).len()), (requests, 3));
+}
+
+#[test]
 fn a_pending_command_is_dropped_with_the_key() {
     let at = Deployment::new(20);
     job(&at, NOTE, "");

@@ -73,7 +73,7 @@ impl Row {
 const ACCOUNTS: &str = "SELECT Id, Name FROM Account";
 
 fn rows() -> Vec<Row> {
-    [queries(), outputs(), files(), orgs()].into_iter().flatten().collect()
+    [queries(), outputs(), files(), orgs(), fleets()].into_iter().flatten().collect()
 }
 
 fn queries() -> Vec<Row> {
@@ -344,6 +344,38 @@ fn orgs() -> Vec<Row> {
             let refusal = Fault::error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.");
             at.script(Rule::always(At::Containing("/services/data/".to_owned()), refusal));
         }),
+    ]
+}
+
+fn fleets() -> Vec<Row> {
+    let job = |name, more| Row::job(name, 78, ACCOUNTS, "{org}/a.csv", more);
+    let defaults = |name, text: &'static str| {
+        Row::new(name, 78, move |at| {
+            at.configure(text);
+            at.job("a", ACCOUNTS, "a.csv", "");
+        })
+    };
+    vec![
+        job("an org that does not exist, of several", "orgs = [\"default\", \"emea\"]"),
+        job("a pattern that matches no org", "orgs = [\"emea_*\"]"),
+        job("an org and several orgs", "orgs = [\"*\"]\norg = \"default\""),
+        job("one ping for several orgs", "orgs = [\"*\"]\nping_url = \"https://hc-ping.example/a\""),
+        Row::job("one output for several orgs", 78, ACCOUNTS, "a.csv", "orgs = [\"*\"]"),
+        job("a command without its arguments", "after = \"upload {path}\""),
+        job("a field that a command does not have", "after = [\"upload\", \"{file}\"]"),
+        defaults("a default that says what to export", "[defaults]\nsoql = \"SELECT Id FROM Account\""),
+        defaults("a default with a mistake", "[defaults]\ntimezone = \"Europe/Berln\""),
+        Row::new("a default that does not fit a set", 78, |at| {
+            at.configure("[defaults]\noutput = \"{job}.csv\"");
+            at.write("jobs/a.toml", "objects = [\"Account\"]\n");
+        }),
+        Row::new("a command with the path of no manifest", 78, |at| {
+            let text = "objects = [\"Account\"]\noutput = \"{object}.csv\"\nmanifest = false\nafter = [\"cp\", \"{path}\", \"/x\"]\n";
+            at.write("jobs/a.toml", text);
+        }),
+        Row::new("a reserve of nothing", 78, |_| {}).variable("SFEXPORT_ORG__API_RESERVE", "0"),
+        Row::new("an id that is not an org's", 78, |_| {})
+            .variable("SFEXPORT_ORG__ORG_ID", "005xx0000001gPL"),
     ]
 }
 

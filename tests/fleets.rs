@@ -122,3 +122,16 @@ fn a_changed_default_takes_effect_on_reload() {
     });
     assert!(left.is_some(), "{:?}", at.names_below("state"));
 }
+
+#[test]
+fn a_job_is_described_for_one_of_its_orgs() {
+    let at = fleet();
+    let org_of = |arguments: &[&str]| {
+        let described = at.run([&["describe", "accounts", "--json"], arguments].concat()).ended(0);
+        let described: serde_json::Value = serde_json::from_str(described.stdout()).unwrap();
+        let path = described["files"][0]["path"].as_str().unwrap().to_owned();
+        (described["org"].as_str().unwrap().to_owned(), path.split('/').rev().nth(1).unwrap().to_owned())
+    };
+    assert_eq!(org_of(&[]), ("default".to_owned(), "default".to_owned()));
+    assert_eq!(org_of(&["--org", "uat"]), ("uat".to_owned(), "uat".to_owned()));
+}

@@ -177,7 +177,7 @@ fn one_object_that_fails_and_one_skipped_stop_no_other() {
     let ended = at.run(["run", "backup", "--json"]).ended(69).says(&[
         "backup: Contact skipped: MALFORMED_QUERY: Implementation restriction: Contact requires a filter",
         "error: backup: Task: the org cannot respond now: SERVER_UNAVAILABLE: maintenance",
-        "error: backup: 1 of ",
+        "error: backup: 1 object failed: Task",
     ]);
     let reports = ended.reports();
     let set = of_set(&reports);
@@ -567,7 +567,8 @@ fn a_set_whose_network_died_is_completed_by_a_retry() {
 fn an_object_that_breaks_its_connection_stops_no_other() {
     let (at, objects) = one_by_one("");
     at.script(Rule::always(query_of("contact"), Fault::Close));
-    let ended = at.run(["run", "backup", "--json"]).ended(69).says(&["error: backup: 1 of "]);
+    let ended =
+        at.run(["run", "backup", "--json"]).ended(69).says(&["error: backup: 1 object failed: Contact"]);
     let reports = ended.reports();
     let set = of_set(&reports);
     assert_eq!(names(&set["set"]["failed"]), ["Contact"]);

@@ -30,8 +30,8 @@ use crate::job::output_path::{FIELDS, TemplateError};
 use crate::job::path_text;
 use crate::job::{
     After, CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName,
-    Numbers, ObjectSet, ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape, SoqlSource,
-    Source, SourceError,
+    Manifest, Numbers, ObjectSet, ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape,
+    SoqlSource, Source, SourceError,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
@@ -426,6 +426,7 @@ impl Reading {
         let output = self.output(file, section, context);
         let output = output.and_then(|output| self.object_field(file, section, output, exported.as_ref()));
         let manifest = self.manifest(file, section, exported.as_ref(), output.as_ref());
+        let after = self.after(file, section, manifest.as_ref());
         self.org_fields(file, section, output.as_ref(), manifest.as_ref());
         let timezone = self.timezone(file, section);
         let schedule = self.schedule(file, section, timezone.as_ref());
@@ -488,7 +489,7 @@ impl Reading {
                 retry_after: typed.retry_after,
             },
             ping_url: typed.ping_url.clone(),
-            after: self.after(file, section),
+            after,
         })
     }
 
@@ -766,7 +767,12 @@ impl Reading {
     }
 
     /// The command to run after each export.
-    fn after(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<After> {
+    fn after(
+        &mut self,
+        file: &TextFile,
+        section: &Section<RawJob>,
+        manifest: Option<&Manifest>,
+    ) -> Option<After> {
         let typed = &section.typed;
         if !section.is_written("after") && section.is_own("after_timeout") {
             let problem = Problem::new(
@@ -776,6 +782,14 @@ impl Reading {
             self.warnings.push(section.mistake("after_timeout", &file.whole(), problem));
         }
         let command = typed.after.clone()?;
+        if typed.objects.is_some()
+            && manifest == Some(&Manifest::None)
+            && command.iter().any(|argument| argument.contains("{path}"))
+        {
+            let what = "{path} is the manifest of a set, and manifest = false writes none";
+            let hint = "remove `manifest = false`, or {path} from `after`";
+            self.mistake(file, section, "after", Problem::new(what, hint));
+        }
         Some(After { command, timeout: typed.after_timeout })
     }
 

@@ -57,11 +57,17 @@ impl Once {
         Self { state, occurrence, object, seen: Mutex::default() }
     }
 
-    /// The report of the attempt that exported the job, marked as skipped. `None` if there is none, or if what it exported
-    /// is no longer what the job says.
+    /// The report of the attempt that exported the job, marked as skipped. `None` if there is none, if what it exported is
+    /// no longer what the job says, or if a command is pending.
     ///
-    /// A history that cannot be read keeps nothing from being exported.
+    /// A history or a journal that cannot be read keeps nothing from being exported.
     pub(crate) fn exported(&self, job: &Job, now: Timestamp) -> Option<RunReport> {
+        if job.after.is_some()
+            && self.object.is_none()
+            && self.state.has_pending(&job.job_key()).unwrap_or(true)
+        {
+            return None;
+        }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = self.read(&mut seen, now) {
             tracing::error!(%error, "cannot read the history, and skips nothing");
