@@ -9,7 +9,7 @@ use tokio::task::{self, JoinSet};
 
 use crate::config::Config;
 use crate::error::{Exit, Failure};
-use crate::export::{Edges, Extent, Once, Outcome, SlotLimits, Start, Task};
+use crate::export::{Edges, Extent, Once, Outcome, SlotLimits, Start, Task, not_started};
 use crate::job::{Job, ObjectName};
 use crate::org::{Org, OrgName};
 use crate::report::RunReport;
@@ -40,8 +40,8 @@ struct Waiting {
 /// Runs the jobs of a batch, and gives every report as its run ends. A run that fails stops no other.
 ///
 /// # Errors
-/// [`Exit::Configuration`] or [`Exit::Output`] if a job's output cannot be determined: then nothing runs.
-/// [`Exit::General`] if a run panicked, after the others have ended.
+/// [`Exit::Usage`] if a job does not have the object that is asked for: then nothing runs. [`Exit::General`] if a run
+/// panicked, after the others have ended.
 pub async fn run(
     batch: Batch,
     config: &Config,
@@ -59,7 +59,14 @@ pub async fn run(
             continue;
         }
         let org = Arc::new(config.org(Some(job.org.as_str()))?.clone());
-        let task = Task::of_job(&job, &org, edges.clock.as_ref(), &start)?;
+        let task = match Task::of_job(&job, &org, edges.clock.as_ref(), &start) {
+            Ok(task) => task,
+            Err(failure) if failure.exit == Exit::Usage => return Err(failure),
+            Err(failure) => {
+                ended(not_started(&job, batch.at, batch.extent, failure, edges));
+                continue;
+            }
+        };
         waiting.push(Waiting { task, org, is_set: job.set().is_some() });
     }
     let mut runs = JoinSet::new();

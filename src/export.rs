@@ -237,7 +237,7 @@ async fn carry_through(run: &mut Run, edges: &Arc<Edges>, stop: &Stop, once: Opt
     let clock = &edges.clock;
     let begun = clock.elapsed();
     let job = Arc::clone(&run.job);
-    let is_heard = run.part.as_ref().is_none_or(|part| !part.is_reported_by_set);
+    let mut is_heard = run.part.as_ref().is_none_or(|part| !part.is_reported_by_set);
     let mut report = RunReport::begun(job.name.as_str(), run.org.name.as_str(), run.id.clone(), clock.now());
     report.object = job.object.as_ref().map(ToString::to_string);
     report.settings = edges.state.is_some().then(|| job.digest());
@@ -250,6 +250,8 @@ async fn carry_through(run: &mut Run, edges: &Arc<Edges>, stop: &Stop, once: Opt
     {
         return Outcome::skipped(exported, report.warnings);
     }
+    // Another process exports the same occurrence: its end is the one to hear of.
+    is_heard &= once.is_none() || !matches!(locked, Err(RunError::AlreadyRunning(_)));
     if is_heard {
         edges.monitor.notice(&report.run_id, &Event::Began { job: &job.job_key() });
     }
@@ -334,6 +336,26 @@ async fn describe_again(run: &mut Run, stop: &Stop) -> bool {
         Err(_) => return false,
     }
     true
+}
+
+/// Reports a run that could not start.
+pub(crate) fn not_started(
+    job: &Job,
+    scheduled: Option<Timestamp>,
+    extent: Extent,
+    failure: Failure,
+    edges: &Edges,
+) -> RunReport {
+    let now = edges.clock.now();
+    let id = RunId::new(now, edges.clock.random());
+    let mut report = RunReport::begun(job.name.as_str(), job.org.as_str(), id, now);
+    report.scheduled = scheduled;
+    end(&mut report, Some(&failure.into()));
+    if extent == Extent::Whole {
+        blocking(|| record(&mut report, edges, None));
+    }
+    edges.monitor.notice(&report.run_id, &Event::Ended { report: &report });
+    report
 }
 
 /// Writes into the report how its run ended.

@@ -179,9 +179,11 @@ impl Job {
     /// versions of sfexport.
     #[must_use]
     pub fn digest(&self) -> String {
-        let Self { source, all_rows, count_check, output, format, shape, .. } = self;
+        let Self { source, all_rows, count_check, output, manifest, format, shape, timezone, .. } = self;
+        let zone = timezone.iana_name();
         let mut hasher = DefaultHasher::new();
-        format!("{source:?} {all_rows} {count_check:?} {output:?} {format:?} {shape:?}").hash(&mut hasher);
+        let files = format!("{output:?} {manifest:?} {zone:?}");
+        format!("{source:?} {all_rows} {count_check:?} {files} {format:?} {shape:?}").hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
 

@@ -287,12 +287,14 @@ impl State {
         Ok(self.journal(lock)?.pending().cloned().collect())
     }
 
-    /// Whether a command of the job and org has not succeeded yet, for reading only: a run may be changing it.
+    /// Whether a command of the job and org has not succeeded yet after an export for this time. For reading only: a run may
+    /// be changing it.
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn has_pending(&self, key: &ExportKey) -> Result<bool, StateError> {
-        Ok(self.entries(key)?.0.known().pending().next().is_some())
+    pub fn has_pending(&self, key: &ExportKey, scheduled: Timestamp) -> Result<bool, StateError> {
+        let journal = self.entries(key)?.0.known();
+        Ok(journal.pending().any(|report| report.scheduled == Some(scheduled)))
     }
 
     /// Replaces what is noted of commands: from now on these have not succeeded yet, oldest first.

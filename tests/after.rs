@@ -132,7 +132,10 @@ fn the_next_run_first_runs_the_command_that_is_pending() {
     // It fails again, and the new export takes its place.
     let second = by_hand(&at).ended(70);
     let warnings = second.reports()[0]["warnings"].to_string();
-    assert!(warnings.contains("of an earlier run: the export stands"), "{warnings}");
+    assert!(
+        warnings.contains("the command after an earlier export failed again: it ended with exit status 3"),
+        "{warnings}"
+    );
     let second = run_id(&second);
     fs::remove_file(at.path("broken")).unwrap();
     let third = by_hand(&at).ended(0);
@@ -180,6 +183,19 @@ fn a_job_whose_command_is_pending_is_not_skipped() {
     let third = once(&at).ended(0);
     assert_eq!(third.reports()[0]["status"], "ok");
     assert_eq!((at.org().requests().len(), ran(&at).len()), (requests, 3));
+}
+
+#[test]
+fn a_command_pending_for_another_time_repeats_no_export() {
+    let at = Deployment::new(20);
+    job(&at, NOTE, "");
+    once(&at).ended(0);
+    at.write("broken", "");
+    at.run(["run", "accounts", "--at", "2026-03-02T02:00:00Z", "--once"]).ended(70);
+    fs::remove_file(at.path("broken")).unwrap();
+    let requests = at.org().requests().len();
+    assert_eq!(once(&at).ended(0).reports()[0]["status"], "skipped");
+    assert_eq!((at.org().requests().len(), ran(&at).len()), (requests, 2));
 }
 
 #[test]
@@ -275,7 +291,7 @@ fn a_command_that_cannot_be_started_is_named() {
         at.job("accounts", SOQL, "{job}.csv", &format!("after = [{program:?}]"));
         let what = format!("\"{shown}\" cannot be started: {why}");
         by_hand(&at).ended(70).says(&[&what, "hint: correct the program in `after`"]);
-        let check = at.run(["check", "accounts"]).ended(70);
+        let check = at.run(["check", "accounts"]).ended(78);
         assert!(check.stdout().contains(&what), "{}", check.stdout());
     }
     at.job("accounts", SOQL, "{job}.csv", "after = [\"sh\", \"-c\", \"kill -9 $$\"]");

@@ -369,6 +369,10 @@ fn fleets() -> Vec<Row> {
             at.configure("[defaults]\noutput = \"{job}.csv\"");
             at.write("jobs/a.toml", "objects = [\"Account\"]\n");
         }),
+        Row::new("a directory in the place of a manifest", 73, |at| {
+            at.job("a", "SELECT Id FROM Account", "a.csv", "manifest = true");
+            fs::create_dir_all(at.path("exports/a.manifest.json")).unwrap();
+        }),
         Row::new("a command with the path of no manifest", 78, |at| {
             let text = "objects = [\"Account\"]\noutput = \"{object}.csv\"\nmanifest = false\nafter = [\"cp\", \"{path}\", \"/x\"]\n";
             at.write("jobs/a.toml", text);

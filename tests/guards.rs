@@ -83,14 +83,14 @@ fn an_export_that_needs_the_reserve_ends_at_its_first_page() {
     for header in [UsageHeader::Org, UsageHeader::OrgAndApp] {
         let at = with_left(cost - 1, header);
         let said = format!(
-            "the export needs {} more API requests, but {} of {} are used and api_reserve leaves 1,000 for others",
+            "the export needs {} more API requests, but {} of {} are used and api_reserve keeps 1,000 for others",
             cost - 2,
             USED + 2,
             thousands(USED + cost - 1 + RESERVE)
         );
         at.run(["run", "accounts"]).ended(75).says(&[
             &said,
-            "hint: run it again when fewer requests of the last 24 hours count, or lower api_reserve in [org]",
+            "hint: run it again once enough of the last 24 hours' requests have expired, or lower api_reserve in [org]",
         ]);
         assert_eq!(at.text("exports/accounts.csv"), FORMER);
         assert_eq!(at.queries().len(), 2, "the usage and the first page");
@@ -123,7 +123,7 @@ fn an_org_in_its_reserve_is_asked_for_no_record() {
 fn limits_alone_are_enough_to_decide() {
     let cost = known_cost();
     let at = with_left(cost - 2, UsageHeader::Absent);
-    at.run(["run", "accounts"]).ended(75).says(&["api_reserve leaves 1,000 for others"]);
+    at.run(["run", "accounts"]).ended(75).says(&["api_reserve keeps 1,000 for others"]);
     assert_eq!(at.text("exports/accounts.csv"), FORMER);
 }
 
@@ -168,7 +168,7 @@ fn a_query_that_starts_over_is_decided_again() {
     at.script(
         Rule::once(pages(), Fault::All(vec![Fault::UseApiCalls(known_cost()), Fault::LostLocator])).after(2),
     );
-    at.run(["run", "accounts"]).ended(75).says(&["api_reserve leaves 1,000 for others"]);
+    at.run(["run", "accounts"]).ended(75).says(&["api_reserve keeps 1,000 for others"]);
     assert_eq!(at.text("exports/accounts.csv"), FORMER);
 }
 

@@ -44,7 +44,7 @@ fn lines_of_runs_name_the_org_if_there_are_several() {
     let outcome = at.run(["run", "--all"]).ended(65);
     assert!(outcome.stderr.contains("error: contacts (emea): the org refused"), "{}", outcome.stderr);
     let outcome = at.run(["run", "contacts"]).ended(65);
-    assert!(outcome.stderr.contains("error: contacts: the org refused"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("error: contacts (emea): the org refused"), "{}", outcome.stderr);
     let Some(outcome) = at.on_terminal(&["run", "--all"], "", &[]) else { return };
     let screen = outcome.ended(65).stdout().to_owned();
     for shown in ["accounts (default)  ", "contacts (emea)  logging in", " accounts (default): 19 records"] {

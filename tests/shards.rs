@@ -7,6 +7,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -303,7 +304,7 @@ fn only_the_same_occurrence_is_exported_once() {
     once(&at, -2, &["accounts"]).ended(0);
     once(&at, -2, &["accounts"]).ended(0);
     queries(6, "what is to come has not been exported yet");
-    std::fs::remove_dir_all(at.path("state")).unwrap();
+    fs::remove_dir_all(at.path("state")).unwrap();
     once(&at, 1, &["accounts"]).ended(0);
     queries(7, "without state");
 }
@@ -397,7 +398,7 @@ fn a_set_without_its_manifest_gets_it_from_a_retry() {
     // A directory is where the manifest goes.
     at.write("exports/backup.manifest.json/x", "");
     once(&at, 1, &["backup"]).ended(73);
-    std::fs::remove_dir_all(at.path("exports/backup.manifest.json")).unwrap();
+    fs::remove_dir_all(at.path("exports/backup.manifest.json")).unwrap();
     let queries = || at.queries().iter().filter(|query| query.path().ends_with("/query")).count();
     assert_eq!(queries(), 2);
     once(&at, 1, &["backup"]).ended(0);
@@ -429,4 +430,38 @@ fn once_needs_the_time_that_it_is_for() {
     at.run(["run", "--all", "--once"])
         .ended(2)
         .says(&["--once has no effect without --at\n  hint: add --at"]);
+}
+
+#[test]
+fn a_job_that_cannot_start_stops_no_other() {
+    let at = Deployment::new(20);
+    at.job("a", "SELECT Id FROM Account", "a.csv", "follow_links = true");
+    at.job("b", "SELECT Id FROM Account", "b.csv", "");
+    fs::create_dir_all(at.path("exports")).unwrap();
+    std::os::unix::fs::symlink("nowhere/x.csv", at.path("exports/a.csv")).unwrap();
+    let ended = at.run(["run", "--all", "--json"]).ended(73);
+    let statuses: Vec<_> = ended.reports().iter().map(|report| report["exit_status"].clone()).collect();
+    assert_eq!(statuses, [73, 0]);
+    assert!(at.path("exports/b.csv").is_file());
+    let reports: Vec<_> = history(&at).into_iter().map(|report| (report.job, report.exit_status)).collect();
+    assert_eq!(reports, [("a".to_owned(), 73), ("b".to_owned(), 0)]);
+}
+
+#[test]
+fn a_job_that_another_attempt_exports_alarms_nobody() {
+    let at = Deployment::new(20);
+    let ear = Ear::listen();
+    at.configure(&format!("[notify]\nwebhook = \"{}/hook\"", ear.url));
+    let ping = format!("ping_url = \"{}/ping\"", ear.url);
+    at.job("a", "SELECT Id FROM Account", "a.csv", &ping);
+    let key = ExportKey::new(JobName::parse("a").unwrap(), OrgName::default_org());
+    let held = sfexport::state::State::open(&at.path("state")).unwrap().lock_job(&key).unwrap();
+    let arguments = ["run", "a", "--at", "2026-03-01T02:00:00Z", "--once"];
+    at.run(arguments).ended(75);
+    assert_eq!(ear.heard(), []);
+    drop(held);
+    at.run(arguments).ended(0);
+    let paths: Vec<_> =
+        ear.heard().into_iter().map(|(path, _)| path).filter(|path| path != "/hook").collect();
+    assert_eq!(paths, ["/ping/start", "/ping"]);
 }

@@ -20,7 +20,7 @@ use crate::retry::Attempts;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
 use crate::salesforce::{explain, query};
 use crate::soql::{Columns, CountQuery, Described, Query};
-use crate::state::State;
+use crate::state::{State, StateError};
 
 /// The number of occurrences of a schedule in the result.
 const OCCURRENCES: usize = 5;
@@ -195,25 +195,26 @@ impl Check<'_> {
         let pages = records.div_ceil(u64::from(self.edges.batch_size)).max(1);
         // The query of an object is generated from a description.
         let calls = pages + u64::from(is_generated);
-        let what = format!("{}, in at least {}", number(records), counted(calls, "API call"));
-        affordable(what, calls, reached).fact("records", records).fact("api_calls", calls)
+        let mut what = format!("{}, in at least {}", number(records), counted(calls, "API call"));
+        // How many records a page holds is up to the org.
+        let last =
+            self.last_run(job, |report| report.api_calls > 0).ok().flatten().map(|report| report.api_calls);
+        if let Some(last) = last.filter(|last| *last > calls) {
+            what.push_str(&format!("; the last run took {}", number(last)));
+        }
+        affordable(what, last.map_or(calls, |last| last.max(calls)), reached)
+            .fact("records", records)
+            .fact("api_calls", calls)
     }
 
     /// What the last run of a set cost, because counting the records of all its objects would cost as much as a small
     /// export.
     pub(super) fn last_cost(&self, job: &Job, reached: &Reached) -> Step {
-        let history = State::at(&self.config.settings.state_dir).and_then(|state| state.history());
-        let history = match history {
-            Ok(history) => history,
+        let is_complete = |report: &RunReport| report.set.as_ref().is_some_and(|set| set.carried_over == 0);
+        let last = match self.last_run(job, is_complete) {
+            Ok(last) => last,
             Err(error) => return Step::failed(Name::Records, error.into()),
         };
-        let key = job.job_key();
-        let last = history.filter_map(Result::ok).find(|report| {
-            report.status == RunStatus::Ok
-                && report.object.is_none()
-                && report.set.as_ref().is_some_and(|set| set.carried_over == 0)
-                && report.job_key().as_ref() == Some(&key)
-        });
         let Some(RunReport { records, api_calls, ended, .. }) = last else {
             return Step::skipped(Name::Records, "known after the first complete run");
         };
@@ -223,6 +224,22 @@ impl Check<'_> {
             .fact("records", records)
             .fact("api_calls", api_calls)
             .fact("ended", ended.to_string())
+    }
+
+    /// The last successful run of the job as a whole that is as wanted.
+    fn last_run(
+        &self,
+        job: &Job,
+        is_wanted: impl Fn(&RunReport) -> bool,
+    ) -> Result<Option<RunReport>, StateError> {
+        let history = State::at(&self.config.settings.state_dir)?.history()?;
+        let key = job.job_key();
+        Ok(history.filter_map(Result::ok).find(|report| {
+            report.status == RunStatus::Ok
+                && report.object.is_none()
+                && is_wanted(report)
+                && report.job_key().as_ref() == Some(&key)
+        }))
     }
 
     async fn count(&self, job: &Job, reached: &Reached, count: &CountQuery) -> Result<u64, Fault> {
@@ -239,6 +256,7 @@ impl Check<'_> {
         let group = Output::of_job(job, &path).and_then(|output| output.group(&job.child_files()));
         let probed = group.and_then(|group| {
             group.iter().try_for_each(|output| output.probe(&id))?;
+            self.manifest(job).map_err(|failure| failure.context("the manifest could not be written"))?;
             Ok(group)
         });
         let group = match probed {
@@ -339,7 +357,10 @@ fn after(job: &Job) -> Option<Step> {
             .fact("program", path.display().to_string()),
         Err(error) => {
             let what = format!("\"{program}\" cannot be started: {}", io_text(&error));
-            Step::failed(Name::After, Failure::new(Exit::After, what).hint("correct the program in `after`"))
+            Step::failed(
+                Name::After,
+                Failure::new(Exit::Configuration, what).hint("correct the program in `after`"),
+            )
         }
     })
 }

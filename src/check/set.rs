@@ -101,7 +101,7 @@ impl Check<'_> {
     }
 
     /// Whether the manifest can be written.
-    fn manifest(&self, job: &Job) -> Result<(), Failure> {
+    pub(super) fn manifest(&self, job: &Job) -> Result<(), Failure> {
         let (path, id) = self.filled_in(job, |fields| {
             job.manifest_path(fields)
                 .map_err(|error| Failure::new(Exit::Configuration, format!("the manifest's path {error}")))

@@ -151,7 +151,11 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
             remark(context.common.log_format, &format!("shard {shard} has nothing to export"));
         }
     }
-    print::set_names_orgs(jobs.iter().any(|job| Some(&job.org) != jobs.first().map(|first| &first.org)));
+    print::set_names_orgs(config.orgs.len() > 1);
+    if occurrence.is_some_and(|at| at > Timestamp::now()) {
+        let what = "--at is in the future: --once skips nothing, because no earlier attempt can have that time's data";
+        print::warning(context.common.log_format, None, what);
+    }
     let state = State::open(&config.settings.state_dir)?;
     let once = occurrence.map(|at| Arc::new(Once::new(state.clone(), at, arguments.object.clone())));
     let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };

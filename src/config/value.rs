@@ -225,7 +225,7 @@ const EMPTY: &str = "the value is empty";
 /// Reads a program and its arguments. A program with a slash in its name is a path, which starts at `base`.
 fn command(raw: &Raw<'_>, base: &Path) -> Result<Value, Problem> {
     if let Raw::Toml(DeValue::String(line), _) = raw {
-        // Only a shell could divide a line with quotes.
+        // Only a shell could split a line with quotes.
         let hint = match line.contains(['"', '\'', '\\', '$', '|', '>', '<', '&', ';']) {
             true => {
                 "write a list of the program and its arguments, as in [\"upload\", \"{path}\"]".to_owned()
@@ -235,7 +235,10 @@ fn command(raw: &Raw<'_>, base: &Path) -> Result<Value, Problem> {
                 format!("write a list: [{}]", words.join(", "))
             }
         };
-        return Err(Problem::new(format!("{} is one text, and no shell divides it", raw.shown()), hint));
+        return Err(Problem::new(
+            format!("{} is a single string, and no shell splits it", raw.shown()),
+            hint,
+        ));
     }
     let words = words(raw)?;
     let Some(program) = words.first() else {

@@ -79,7 +79,12 @@ impl Commands<'_> {
             }
             match failure {
                 failure if is_own => own = Some((exported, failure)),
-                Some(failure) => report.warnings.push(format!("of an earlier run: {}", failure.what)),
+                Some(_) => {
+                    let how =
+                        report.after.last().and_then(|command| command.error.as_deref()).unwrap_or_default();
+                    let what = format!("the command after an earlier export failed again: it {how}");
+                    report.warnings.push(what);
+                }
                 None => {}
             }
         }
@@ -178,10 +183,15 @@ fn failed(program: &str, how: &str, output: &str, ended: &process::How) -> Failu
     let what = format!("the export stands, but the command after it failed: \"{}\" {how}", plain(program));
     let last: Option<String> = output.lines().next_back().map(|line| line.chars().take(MAX_LINE).collect());
     let hint = match ended {
-        process::How::NotStarted(_) => "correct the program in `after`; a retry repeats only the command",
-        process::How::TimedOut => "set a longer after_timeout; a retry repeats only the command",
+        process::How::NotStarted(_) => {
+            "correct the program in `after`; retries of the daemon and of `run --once` repeat only the command"
+        }
+        process::How::TimedOut => {
+            "set a longer after_timeout; retries of the daemon and of `run --once` repeat only the command"
+        }
         process::How::Exited(_) | process::How::Stopped(_) => {
-            "read the command's output in the log, and correct it or `after`; a retry repeats only the command"
+            "read the command's output in the log, and correct it or `after`; retries of the daemon and of `run --once` repeat \
+             only the command"
         }
     };
     let failure = Failure::new(Exit::After, what.clone()).hint(hint);

@@ -105,6 +105,20 @@ pub(super) async fn write(
     published.into_iter().next().ok_or_else(|| super::bug("no manifest was published").into())
 }
 
+/// Finds out whether the manifest can be written, as far as that can be known before.
+///
+/// # Errors
+/// [`Exit::Output`].
+pub(super) fn check(job: &Job, path: &Path) -> Result<(), Failure> {
+    let checked = output(job, path).and_then(|output| output.check());
+    checked.map_err(|failure| failure.context("the manifest could not be written"))
+}
+
+/// The manifest's place. A retry writes it again, whatever is done with existing exports.
+fn output(job: &Job, path: &Path) -> Result<Output, Failure> {
+    Output::of_job(&Job { if_exists: IfExists::Replace, ..job.clone() }, path)
+}
+
 /// A stage that holds the manifest, and the lock on its place.
 fn written(
     job: &Job,
@@ -113,9 +127,7 @@ fn written(
     manifest: Manifest,
     remembered: Option<(&State, &JobLock)>,
 ) -> Result<(Vec<Box<dyn output::Staged>>, OutputLocks), Failure> {
-    // A retry writes it again, whatever is done with existing exports.
-    let job = Job { if_exists: IfExists::Replace, ..job.clone() };
-    let output = Output::of_job(&job, path)?;
+    let output = output(job, path)?;
     let mut locks = OutputLocks::default();
     if let Some((state, _)) = remembered {
         locks.lock(state, output.lock_location().as_slice())?;

@@ -58,13 +58,13 @@ impl Once {
     }
 
     /// The report of the attempt that exported the job, marked as skipped. `None` if there is none, if what it exported is
-    /// no longer what the job says, or if a command is pending.
+    /// no longer what the job says, or if its command is pending.
     ///
     /// A history or a journal that cannot be read keeps nothing from being exported.
     pub(crate) fn exported(&self, job: &Job, now: Timestamp) -> Option<RunReport> {
         if job.after.is_some()
             && self.object.is_none()
-            && self.state.has_pending(&job.job_key()).unwrap_or(true)
+            && self.state.has_pending(&job.job_key(), self.occurrence).unwrap_or(true)
         {
             return None;
         }

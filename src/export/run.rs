@@ -57,7 +57,14 @@ pub(super) async fn carry_out(
     // The drift is reported at the end: a run that fails leaves the file and its columns as they were, and the next one
     // warns again.
     let (mut draft, mut drift) = steps.draft(org, report)?;
-    blocking(|| steps.prepare(&outputs, extent))?;
+    let beside = match (&run.job.manifest, run.output.location()) {
+        (Manifest::Beside, Location::File(path)) => Some(manifest_beside(&path)),
+        _ => None,
+    };
+    blocking(|| {
+        steps.prepare(&outputs, extent)?;
+        beside.as_deref().map_or(Ok(()), |path| manifest::check(&run.job, path))
+    })?;
     let client = match part {
         Some(part) => Arc::clone(&part.client),
         None => {
@@ -128,10 +135,6 @@ pub(super) async fn carry_out(
     group.rotate_left(1);
     counts.rotate_left(1);
     report.records = counts.pop().unwrap_or_default();
-    let beside = match (&run.job.manifest, run.output.location()) {
-        (Manifest::Beside, Location::File(path)) => Some(manifest_beside(&path)),
-        _ => None,
-    };
     // A set runs its command itself.
     let has_command = run.job.after.is_some() && run.part.is_none();
     let sealed = seal(group).await?;

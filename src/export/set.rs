@@ -92,7 +92,10 @@ impl SetRun {
         {
             return Outcome::skipped(exported, report.warnings);
         }
-        if only.is_none() {
+        // If another process exports the same occurrence, its end is the one to hear of.
+        let is_heard = only.is_none()
+            && (self.start.once.is_none() || !matches!(locked, Err(RunError::AlreadyRunning(_))));
+        if is_heard {
             edges.monitor.notice(&self.id, &Event::Began { job: &job.key() });
         }
         let (lock, ended) = match locked {
@@ -122,7 +125,7 @@ impl SetRun {
         }
         drop(lock);
         log_summary(&report, log_seconds(clock.elapsed().saturating_sub(begun)));
-        if only.is_none() {
+        if is_heard {
             edges.monitor.notice(&self.id, &Event::Ended { report: &report });
         }
         Outcome { report, error, columns: None }

@@ -70,10 +70,10 @@ impl Shard {
                     "the number of shards is missing",
                     "add it, as in auto/8 for the tasks 0 to 7",
                 ),
-                _ => ShardError::new("it is not a shard", FORM),
+                _ => ShardError::new("it is not of the form I/N", FORM),
             });
         };
-        let count = number(count).ok_or_else(|| ShardError::new("it is not a shard", FORM))?;
+        let count = number(count).ok_or_else(|| ShardError::new("it is not of the form I/N", FORM))?;
         if count == 0 {
             return Err(ShardError::new("there must be at least one shard", FORM));
         }
@@ -88,7 +88,7 @@ impl Shard {
         if index == "auto" {
             return Self::of_task(count, variable);
         }
-        let index = number(index).ok_or_else(|| ShardError::new("it is not a shard", FORM))?;
+        let index = number(index).ok_or_else(|| ShardError::new("it is not of the form I/N", FORM))?;
         Self::new(index, count).ok_or_else(|| {
             ShardError::new(
                 format!("there is no shard {index} of {count}"),
@@ -246,7 +246,7 @@ mod tests {
         }
         assert_eq!(parse("007/010", &[]).as_deref(), Ok("7/10"));
         for text in ["", "3", "/", "/4", "1/", "a/4", "-1/4", "+1/4", "1/4/2", " 1/4", "1.0/4", "AUTO/4"] {
-            assert_eq!(parse(text, &[]).unwrap_err(), "it is not a shard", "{text}");
+            assert_eq!(parse(text, &[]).unwrap_err(), "it is not of the form I/N", "{text}");
         }
         for (text, what) in [
             ("4/4", "there is no shard 4 of 4"),

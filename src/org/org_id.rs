@@ -71,7 +71,7 @@ pub enum OrgIdError {
     #[error("is not the id of an org, which begins with 00D")]
     OfSomethingElse,
     /// Its suffix contradicts the case of its letters.
-    #[error("has a misspelled letter: its last three characters do not fit the case of the others")]
+    #[error("is misspelled: its last three characters do not match the others")]
     WrongSuffix,
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn admit(
         promised => format!(", {} are promised to other exports", number(promised)),
     };
     let what = format!(
-        "the export needs {}, but {} of {} are used{promised} and api_reserve leaves {} for others",
+        "the export needs {}, but {} of {} are used{promised} and api_reserve keeps {} for others",
         counted(needed, "more API request"),
         number(used),
         number(allowed),
@@ -89,7 +89,7 @@ pub(crate) fn admit(
         )
     } else {
         format!(
-            "run it again when fewer requests of the last 24 hours count, or lower api_reserve in {table}"
+            "run it again once enough of the last 24 hours' requests have expired, or lower api_reserve in {table}"
         )
     };
     Err(Fault::new(FaultKind::Limit, what).hint(hint))
@@ -148,7 +148,7 @@ mod tests {
         };
         assert_eq!(
             refused(0, 51).what,
-            "the export needs 51 more API requests, but 12,950 of 15,000 are used and api_reserve leaves 3,000 for \
+            "the export needs 51 more API requests, but 12,950 of 15,000 are used and api_reserve keeps 3,000 for \
              others"
         );
         assert!(
