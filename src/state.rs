@@ -279,7 +279,7 @@ impl State {
         Ok(found)
     }
 
-    /// What the commands are told that have not succeeded yet, oldest first.
+    /// The reports for commands that have not succeeded yet, oldest first.
     ///
     /// # Errors
     /// As for [`State::journal`].

@@ -45,7 +45,7 @@ fn run_id(outcome: &Outcome) -> String {
     outcome.reports()[0]["run_id"].as_str().unwrap().to_owned()
 }
 
-/// A run that goes on until its command does `touch started`.
+/// Starts a run, and waits until its command has done `touch started`.
 fn started(at: &Deployment) -> Child {
     let mut command = at.command(["run", "accounts", "--at", TIME, "--once"]);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -1,5 +1,5 @@
 //! The command after an export (`after`) when much else goes wrong: a crash between the record of a publish and its end,
-//! commands that misbehave, a state directory that disappears, and a daemon that is told something meanwhile.
+//! commands that misbehave, a state directory that disappears, and signals to a daemon.
 
 #![cfg(feature = "demo-org")]
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]

@@ -278,7 +278,7 @@ fn command(raw: &Raw<'_>, base: &Path) -> Result<Value, Problem> {
     }
     let mut words: Vec<_> = words.into_iter().map(str::to_owned).collect();
     if let Some(program) = words.first_mut().filter(|program| is_relative(program)) {
-        // A brace in the directory's name is no field.
+        // Braces in the directory's name are not fields.
         let base = base.display().to_string().replace('{', "{{").replace('}', "}}");
         let path: PathBuf = Path::new(&base).join(&*program).components().collect();
         *program = path.display().to_string();

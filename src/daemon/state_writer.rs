@@ -23,7 +23,7 @@ const MAX_BACKLOG: usize = 1_000;
 /// How long a report waits for somebody who has locked the history. Marks, and so starts, wait behind it.
 const HISTORY_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Marks to be written by job and org; `None` stands for one that is to be removed.
+/// Marks to write, by job and org; `None` removes the mark.
 pub(super) type Marks = BTreeMap<ExportKey, Option<Mark>>;
 
 /// What is written together.

@@ -83,7 +83,7 @@ fn main_file(report: &RunReport, object: Option<&str>, columns: Vec<ManifestColu
     }
 }
 
-/// Writes a manifest. `job` is whose it is, and `after` what the command is told that follows it.
+/// Writes the manifest of `job`. `after` is the report for the command that runs after it.
 ///
 /// # Errors
 /// [`Exit::Output`]; the previous one is then as it was.

@@ -33,7 +33,8 @@ pub(super) async fn seal(group: Vec<Box<dyn Staged>>) -> Result<Vec<Box<dyn Seal
 }
 
 /// Lets the files of a run appear together, in their order. Several files, and those that a command follows, are noted
-/// before the first appears: if the process dies then, the job's next run publishes the rest, and runs the command. `after` is what the command is told.
+/// before the first appears: if the process dies then, the job's next run publishes the rest and runs the command. `after` is
+/// the report for the command.
 ///
 /// # Errors
 /// [`RunError::PartlyPublished`] if the note must stay; otherwise the outputs are as they were.

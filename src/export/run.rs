@@ -138,7 +138,7 @@ pub(super) async fn carry_out(
     // A set runs its command itself.
     let has_command = run.job.after.is_some() && run.part.is_none();
     let sealed = seal(group).await?;
-    // The command follows the last file, and is told of all of them.
+    // The command runs after the last file, and its report lists all of them.
     let mut told = (has_command && beside.is_none()).then(|| after::succeeded(report, edges.clock.now()));
     if let Some(told) = &mut told {
         told.warnings.extend(drift.clone());

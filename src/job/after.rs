@@ -33,7 +33,7 @@ pub struct AfterFields<'a> {
 pub const AFTER_FIELDS: [&str; 4] = ["path", "job", "org", "run_id"];
 
 impl After {
-    /// The program and its arguments with their fields filled in. `{{` and `}}` stand for braces.
+    /// Expands the fields in the program and its arguments. `{{` and `}}` are literal braces.
     #[must_use]
     pub fn expand(&self, fields: &AfterFields<'_>) -> Vec<OsString> {
         let expanded = |text: &String| {

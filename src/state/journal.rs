@@ -24,13 +24,13 @@ pub enum JournalEntry {
     Publish {
         /// How to finish publishing.
         intent: RecoveryData,
-        /// What the command is told that runs once they are published; `None` if there is no command.
+        /// The report for the command that runs once they are published; `None` if there is no command.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Box<RunReport>>,
     },
     /// A command that has not succeeded yet. Its export is published.
     After {
-        /// What the command is told.
+        /// The report for the command.
         report: Box<RunReport>,
     },
 }
@@ -63,7 +63,7 @@ impl Journal {
         self.entries.is_empty()
     }
 
-    /// The publishes to finish before any stage is removed, each with what the command after it is told.
+    /// The publishes to finish before any stage is removed, each with the report for its command.
     pub fn intents(&self) -> impl Iterator<Item = (&RecoveryData, Option<&RunReport>)> {
         self.entries.iter().filter_map(|entry| match entry {
             JournalEntry::Publish { intent, after } => Some((intent, after.as_deref())),
@@ -71,7 +71,7 @@ impl Journal {
         })
     }
 
-    /// What the commands are told that have not succeeded yet, oldest first.
+    /// The reports for commands that have not succeeded yet, oldest first.
     pub fn pending(&self) -> impl Iterator<Item = &RunReport> {
         self.entries.iter().filter_map(|entry| match entry {
             JournalEntry::After { report } => Some(report.as_ref()),

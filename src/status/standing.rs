@@ -1,4 +1,4 @@
-//! How a job stands in one org: whether it fails, runs or is overdue, and the cells that every page shows of it.
+//! The state of a job in one org: whether it is failing, running or overdue, and the table cells that every page shows.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

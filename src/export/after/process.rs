@@ -1,4 +1,4 @@
-//! The command's process: started in a group of its own, given the report, limited in time and output, and awaited.
+//! Runs the command: in its own process group, with the report on standard input, and with limits on time and output.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -2,7 +2,7 @@
 //!
 //! Salesforce quotes every value, so a row in that dialect is read in one go. A row with a value that is not quoted, as
 //! something on the way may have written it, is left to `csv-core`. A row that is cut short (the last one has a line break
-//! too), has another number of values than there are columns, or goes on after a closing quote is a fault, never a guess.
+//! too), has another number of values than there are columns, or has text after a closing quote is a fault, never a guess.
 
 use std::io::{self, Read};
 
@@ -193,7 +193,7 @@ impl<R: Read> ResultsReader<R> {
                 b'\r' if behind + 1 >= end => return Row::Incomplete,
                 b',' => return Row::Broken("has more values than there are columns"),
                 b'\n' | b'\r' => return Row::Broken("has fewer values than there are columns"),
-                _ => return Row::Broken("goes on after a closing quote"),
+                _ => return Row::Broken("has text after a closing quote"),
             };
         }
         Row::Incomplete
@@ -554,7 +554,7 @@ mod tests {
             ("2\n", "has fewer values than there are columns"),
             ("\"2\",\"b\",\"c\"\n", "has more values than there are columns"),
             ("2,b,c\n", "has more values than there are columns"),
-            ("\"2\",\"b\"c\n", "goes on after a closing quote"),
+            ("\"2\",\"b\"c\n", "has text after a closing quote"),
             ("\"2\",\"b", "is cut short"),
             ("\"2\",", "is cut short"),
             ("\"2", "is cut short"),
