@@ -526,8 +526,18 @@ fn the_log_of_a_daemon_in_trouble() {
     reload("cannot read jobs_dir");
     fs::rename(at.path("away"), at.path("jobs")).unwrap();
     account_job(&at, "a.csv", "");
+    // What a daemon writes about its configuration is flushed a moment later, which nothing shows.
+    let flushed = |is_written: &dyn Fn() -> bool| {
+        wait_for(|| is_written().then_some(())).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    let loaded = || fs::metadata(at.path("state/loaded.json")).and_then(|file| file.modified()).ok();
+    let before = loaded();
     reload("nothing to do");
     daemon.says("configuration reloaded");
+    // The job has no schedule any more, so its mark is removed: before its directory is.
+    let marks = || fs::read_dir(at.path("state/marks")).unwrap().count();
+    flushed(&|| marks() == 0 && loaded() > before);
     // The daemon looks for its directory at an event, once a second at most; a look at its status is one.
     let port = daemon.status_port();
     let look = || {
@@ -540,6 +550,7 @@ fn the_log_of_a_daemon_in_trouble() {
     fs::remove_dir_all(at.path("state")).unwrap();
     look();
     daemon.says("has been recreated");
+    flushed(&|| loaded().is_some());
     fs::rename(at.path("state"), at.path("old")).unwrap();
     let held = sfexport::state::State::open(&at.path("state")).unwrap().lock_daemon().unwrap();
     look();

@@ -124,7 +124,11 @@ impl Store for LocalStore {
     fn delete(&self, name: &str) -> Result<(), StateError> {
         let path = self.location(name);
         match fs::remove_file(&path) {
-            Ok(()) => flush_directory_of(&path),
+            Ok(()) => match flush_directory_of(&path) {
+                // Somebody has removed the directory meanwhile, and the document with it.
+                Err(error) if error.is_missing() => Ok(()),
+                flushed => flushed,
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(StateError::io("cannot remove", &path)(error)),
         }
