@@ -9,7 +9,7 @@ use tokio::task::{self, JoinSet};
 
 use crate::config::Config;
 use crate::error::{Exit, Failure};
-use crate::export::{Edges, Extent, Once, Outcome, SlotLimits, Start, Task, not_started};
+use crate::export::{Edges, Extent, Once, Outcome, SlotLimits, Start, Task, report_not_started};
 use crate::job::{Job, ObjectName};
 use crate::org::{Org, OrgName};
 use crate::report::RunReport;
@@ -50,10 +50,10 @@ pub async fn run(
     mut ended: impl FnMut(RunReport),
 ) -> Result<(), Failure> {
     edges.slots.set_limits(SlotLimits::new(config.settings.daemon.max_concurrent_runs, config.orgs.values()));
-    let start =
-        Start { at: batch.at, extent: batch.extent, object: batch.object, resumes: false, once: batch.once };
+    let Batch { jobs, at, extent, object, once } = batch;
+    let start = Start { at, extent, object, resumes: once.is_some(), once };
     let mut waiting = Vec::new();
-    for job in batch.jobs {
+    for job in jobs {
         if let Some(report) = start.exported(&job, edges.clock.as_ref()) {
             ended(report);
             continue;
@@ -63,7 +63,7 @@ pub async fn run(
             Ok(task) => task,
             Err(failure) if failure.exit == Exit::Usage => return Err(failure),
             Err(failure) => {
-                ended(not_started(&job, batch.at, batch.extent, failure, edges));
+                ended(report_not_started(&job, at, extent, failure, edges));
                 continue;
             }
         };

@@ -4,6 +4,8 @@ mod job;
 mod org;
 pub(crate) mod set;
 
+pub use job::LastRuns;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -171,6 +173,8 @@ pub struct Check<'c> {
     pub offline: bool,
     /// The edges. Each request is sent once, so temporary problems show up.
     pub edges: Arc<Edges>,
+    /// What the history tells of the jobs' last runs, once a step has asked.
+    pub last_runs: LastRuns,
 }
 
 /// Receives each step when it ends.

@@ -20,7 +20,7 @@ use tokio::task::{self, JoinError, JoinSet};
 use crate::agenda::{Action, Agenda, Event, JobSnapshot, PassedOver};
 use crate::clock::{Clock, log_seconds};
 use crate::error::{Exit, Failure};
-use crate::export::{Edges, Extent, SlotLimits, Slots, Start, Task};
+use crate::export::{Edges, Extent, SlotLimits, Slots, Start, Task, not_started};
 use crate::job::ExportKey;
 use crate::monitor::{self, Monitor};
 use crate::report::{RunId, RunReport, RunStatus};
@@ -561,14 +561,8 @@ impl Daemon {
             }
         };
         let run = run.map_err(|failure| {
-            let run_id = RunId::new(started, self.clock.random());
-            let mut report = RunReport::begun(key.job().as_str(), key.org().as_str(), run_id, started);
-            report.scheduled = Some(scheduled);
-            report.exit_status = failure.exit.code();
-            report.error = Some(failure.what.clone());
-            report.error_redacted = failure.redacted.clone();
-            report.hint = failure.hint.clone();
-            (failure, Box::new(report))
+            let error = failure.clone().into();
+            (failure, Box::new(not_started(key, Some(scheduled), &error, self.clock.as_ref())))
         })?;
         let run_id = run.id().clone();
         tracing::info!(job = %key.job(), org = %key.org(), %run_id, %scheduled, attempt, "run started");

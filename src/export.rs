@@ -37,8 +37,8 @@ use crate::clock::{Clock, log_seconds};
 use crate::config;
 use crate::error::{Exit, Failure};
 use crate::http::Http;
-use crate::job::Job;
 use crate::job::output_path::Fields;
+use crate::job::{ExportKey, Job};
 use crate::monitor::{Event, Monitor};
 use crate::org::Org;
 use crate::output::Output;
@@ -65,7 +65,7 @@ pub(crate) use task::check_object;
 pub use task::{Start, Task};
 pub(crate) use unknown_field::{explained, similar};
 
-use after::{Commands, Left};
+use after::Commands;
 use locks::Locks;
 
 /// The world as a run sees it, shared by all runs of a process.
@@ -315,12 +315,7 @@ async fn with_commands(
     let remembered = edges.state.as_ref().zip(locks.map(|locks| &locks.job));
     let clock = edges.clock.as_ref();
     let commands = Commands { job: &run.job, resumes: run.resumes, remembered, clock, stop };
-    if commands.catch_up(report).await? == Left::Nothing {
-        return Ok(None);
-    }
-    let columns = run::carry_out(run, edges, stop, locks, report).await?;
-    commands.run(report).await?;
-    Ok(columns)
+    commands.around(report, async |report| run::carry_out(run, edges, stop, locks, report).await).await
 }
 
 /// Asks for a new description of a set's object, which has changed since it was described. Whether there is one.
@@ -338,19 +333,30 @@ async fn describe_again(run: &mut Run, stop: &Stop) -> bool {
     true
 }
 
-/// Reports a run that could not start.
+/// The report of a run that could not start. It is neither recorded nor heard of yet.
 pub(crate) fn not_started(
+    job: &ExportKey,
+    scheduled: Option<Timestamp>,
+    error: &RunError,
+    clock: &dyn Clock,
+) -> RunReport {
+    let now = clock.now();
+    let id = RunId::new(now, clock.random());
+    let mut report = RunReport::begun(job.job().as_str(), job.org().as_str(), id, now);
+    report.scheduled = scheduled;
+    end(&mut report, Some(error));
+    report
+}
+
+/// Records that a run could not start, and lets it be heard of.
+pub(crate) fn report_not_started(
     job: &Job,
     scheduled: Option<Timestamp>,
     extent: Extent,
     failure: Failure,
     edges: &Edges,
 ) -> RunReport {
-    let now = edges.clock.now();
-    let id = RunId::new(now, edges.clock.random());
-    let mut report = RunReport::begun(job.name.as_str(), job.org.as_str(), id, now);
-    report.scheduled = scheduled;
-    end(&mut report, Some(&failure.into()));
+    let mut report = not_started(&job.job_key(), scheduled, &failure.into(), edges.clock.as_ref());
     if extent == Extent::Whole {
         blocking(|| record(&mut report, edges, None));
     }

@@ -11,35 +11,12 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use sfexport::demo_org::{At, Fault, Rule};
+use support::command::{TIME, by_hand, job, once, ran};
 use support::daemon::{Process, SOQL, due, get, history, wait_for};
 use support::{Deployment, Outcome, live};
 
-/// The scheduled time of most runs here.
-const TIME: &str = "2026-03-01T02:00:00Z";
-
-/// A job whose command is this shell script, with `{path} {job} {org} {run_id}` as `$1` to `$4`.
-fn job(at: &Deployment, script: &str, more: &str) {
-    at.write("after.sh", script);
-    let command = "after = [\"sh\", \"after.sh\", \"{path}\", \"{job}\", \"{org}\", \"{run_id}\"]";
-    at.job("accounts", SOQL, "{job}.csv", &format!("{command}\n{more}"));
-}
-
 /// A script that notes the run and succeeds, unless there is a file `broken`.
 const NOTE: &str = "echo \"$4\" >> ran; test ! -e broken || { echo 'no bucket' >&2; exit 3; }";
-
-fn once(at: &Deployment) -> Outcome {
-    at.run(["run", "accounts", "--at", TIME, "--once", "--json"])
-}
-
-fn by_hand(at: &Deployment) -> Outcome {
-    at.run(["run", "accounts", "--json"])
-}
-
-/// The runs whose command ran, in order.
-fn ran(at: &Deployment) -> Vec<String> {
-    let notes = fs::read_to_string(at.path("ran")).unwrap_or_default();
-    notes.lines().map(str::to_owned).collect()
-}
 
 fn run_id(outcome: &Outcome) -> String {
     outcome.reports()[0]["run_id"].as_str().unwrap().to_owned()

@@ -13,38 +13,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use support::command::{by_hand, job, once, ran};
 use support::daemon::{Process, SOQL, due, history, wait_for};
-use support::{Deployment, Outcome, secret_in};
-
-/// The scheduled time of the runs here.
-const TIME: &str = "2026-03-01T02:00:00Z";
+use support::{Deployment, secret_in};
 
 /// The record of the job's unfinished runs.
 const JOURNAL: &str = "state/journal/accounts@default.json";
 
-/// A job whose command is this shell script, with `{path}` and `{run_id}` as `$1` and `$2`.
-fn job(at: &Deployment, script: &str, more: &str) {
-    at.write("after.sh", script);
-    let command = "after = [\"sh\", \"after.sh\", \"{path}\", \"{run_id}\"]";
-    at.job("accounts", SOQL, "{job}.csv", &format!("{command}\n{more}"));
-}
-
 /// A script that records the run.
-const NOTE: &str = "echo \"$2\" >> ran";
-
-fn once(at: &Deployment) -> Outcome {
-    at.run(["run", "accounts", "--at", TIME, "--once", "--json"])
-}
-
-fn by_hand(at: &Deployment) -> Outcome {
-    at.run(["run", "accounts", "--json"])
-}
-
-/// The runs whose command ran, in order.
-fn ran(at: &Deployment) -> Vec<String> {
-    let notes = fs::read_to_string(at.path("ran")).unwrap_or_default();
-    notes.lines().map(str::to_owned).collect()
-}
+const NOTE: &str = "echo \"$4\" >> ran";
 
 /// The journal of a run that died.
 fn journal(at: &Deployment, entries: &Value) {
@@ -145,7 +122,7 @@ fn an_export_that_never_appeared_is_followed_by_no_command() {
 #[test]
 fn the_own_command_succeeds_whatever_becomes_of_an_earlier_one() {
     let at = Deployment::new(20);
-    job(&at, "echo \"$2\" >> ran; test \"$2\" != 20260228T020000Z-0000dead", "");
+    job(&at, "echo \"$4\" >> ran; test \"$4\" != 20260228T020000Z-0000dead", "");
     let own = recorded(&at, DEAD);
     let mut earlier = own.clone();
     (earlier["run_id"], earlier["scheduled"]) = (EARLIER.into(), "2026-02-28T02:00:00Z".into());
@@ -175,7 +152,7 @@ fn a_record_that_cannot_be_read_starts_no_command() {
 #[test]
 fn the_command_of_a_job_with_a_manifest_waits_for_it() {
     let at = Deployment::new(20);
-    job(&at, "test -f \"${1%.csv}.manifest.json\" && echo \"$2\" >> ran", "manifest = true");
+    job(&at, "test -f \"${1%.csv}.manifest.json\" && echo \"$4\" >> ran", "manifest = true");
     fs::create_dir_all(at.path("exports/accounts.manifest.json")).unwrap();
     once(&at).ended(73).says(&["the manifest could not be written", "is a directory"]);
     // That is known before the org is asked.
@@ -248,7 +225,7 @@ fn a_program_that_is_nowhere_in_path_is_named() {
 #[test]
 fn a_state_directory_deleted_by_the_command_costs_nothing() {
     let at = Deployment::new(20);
-    job(&at, "rm -rf state; echo \"$2\" >> ran", "");
+    job(&at, "rm -rf state; echo \"$4\" >> ran", "");
     let report = by_hand(&at).ended(0).reports().remove(0);
     let runs: Vec<_> = history(&at).iter().map(|report| report.run_id.to_string()).collect();
     assert_eq!(runs, [report["run_id"].as_str().unwrap()]);

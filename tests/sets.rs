@@ -112,6 +112,17 @@ fn query_of(object: &str) -> At {
     At::Soql(format!("from {object}"))
 }
 
+/// The first two runs of a daemon's set.
+fn two_runs(at: &Deployment) -> Vec<RunReport> {
+    let mut daemon = Process::start(at);
+    let sets =
+        || history(at).into_iter().filter(|run| run.object.is_none() && run.status.has_run()).collect();
+    let runs = wait_for(|| Some(sets()).filter(|sets: &Vec<_>| sets.len() == 2)).unwrap();
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    runs
+}
+
 #[test]
 fn every_object_is_exported_by_one_login() {
     let at = Deployment::new(300);
@@ -354,12 +365,7 @@ fn a_retry_of_the_daemon_exports_only_what_failed() {
     settled(&at, "backup", "@hourly", ago(3));
     at.org().refuse_queries("Contact", 400, "MALFORMED_QUERY", RESTRICTED);
     at.script(Rule::once(query_of("task"), Fault::error(503, "SERVER_UNAVAILABLE", "maintenance")));
-    let mut daemon = Process::start(&at);
-    let sets =
-        || history(&at).into_iter().filter(|run| run.object.is_none() && run.status.has_run()).collect();
-    let runs: Vec<RunReport> = wait_for(|| Some(sets()).filter(|sets: &Vec<_>| sets.len() == 2)).unwrap();
-    daemon.signal("TERM");
-    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    let runs = two_runs(&at);
     let objects = at.data().objects().len() as u64;
     let (first, second) = (runs[0].set.as_ref().unwrap(), runs[1].set.as_ref().unwrap());
     assert_eq!((runs[0].exit_status, first.exported, first.failed.len()), (69, objects - 2, 1));
@@ -549,12 +555,7 @@ fn a_set_whose_network_died_is_completed_by_a_retry() {
     let (at, objects) = one_by_one("schedule = \"@hourly\"\nretry_after = \"1s\"");
     settled(&at, "backup", "@hourly", ago(3));
     at.script(behind_two_objects(4, Fault::Close, objects));
-    let mut daemon = Process::start(&at);
-    let sets =
-        || history(&at).into_iter().filter(|run| run.object.is_none() && run.status.has_run()).collect();
-    let runs: Vec<RunReport> = wait_for(|| Some(sets()).filter(|sets: &Vec<_>| sets.len() == 2)).unwrap();
-    daemon.signal("TERM");
-    assert_eq!(daemon.ended(), 0, "{}", daemon.said());
+    let runs = two_runs(&at);
     let (first, second) = (runs[0].set.as_ref().unwrap(), runs[1].set.as_ref().unwrap());
     assert_eq!((runs[0].exit_status, first.exported, first.failed.len()), (69, 2, 1));
     assert_eq!((runs[1].exit_status, second.carried_over, second.exported), (0, 2, objects as u64 - 2));

@@ -1,6 +1,8 @@
 //! The steps for a job: columns, query, number of records, output, schedule. None of their requests returns a record.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,14 +15,14 @@ use crate::error::{Exit, Failure, io_text, plain};
 use crate::export::{self, Generated, RunError, Warning};
 use crate::human::{counted, number};
 use crate::job::output_path::Fields;
-use crate::job::{IfExists, Job, ObjectSource, Source};
+use crate::job::{ExportKey, IfExists, Job, ObjectSource, Source};
 use crate::output::{Caution, Output};
 use crate::report::{RunId, RunReport, RunStatus};
 use crate::retry::Attempts;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
 use crate::salesforce::{explain, query};
 use crate::soql::{Columns, CountQuery, Described, Query};
-use crate::state::{State, StateError};
+use crate::state::State;
 
 /// The number of occurrences of a schedule in the result.
 const OCCURRENCES: usize = 5;
@@ -197,8 +199,7 @@ impl Check<'_> {
         let calls = pages + u64::from(is_generated);
         let mut what = format!("{}, in at least {}", number(records), counted(calls, "API call"));
         // How many records a page holds is up to the org.
-        let last =
-            self.last_run(job, |report| report.api_calls > 0).ok().flatten().map(|report| report.api_calls);
+        let last = self.last_run(job).ok().flatten().map(|run| run.api_calls);
         if let Some(last) = last.filter(|last| *last > calls) {
             what.push_str(&format!("; the last run took {}", number(last)));
         }
@@ -210,12 +211,11 @@ impl Check<'_> {
     /// What the last run of a set cost, because counting the records of all its objects would cost as much as a small
     /// export.
     pub(super) fn last_cost(&self, job: &Job, reached: &Reached) -> Step {
-        let is_complete = |report: &RunReport| report.set.as_ref().is_some_and(|set| set.carried_over == 0);
-        let last = match self.last_run(job, is_complete) {
+        let last = match self.last_run(job) {
             Ok(last) => last,
-            Err(error) => return Step::failed(Name::Records, error.into()),
+            Err(failure) => return Step::failed(Name::Records, failure),
         };
-        let Some(RunReport { records, api_calls, ended, .. }) = last else {
+        let Some(LastRun { records, api_calls, ended }) = last else {
             return Step::skipped(Name::Records, "known after the first complete run");
         };
         let what =
@@ -226,20 +226,20 @@ impl Check<'_> {
             .fact("ended", ended.to_string())
     }
 
-    /// The last successful run of the job as a whole that is as wanted.
-    fn last_run(
-        &self,
-        job: &Job,
-        is_wanted: impl Fn(&RunReport) -> bool,
-    ) -> Result<Option<RunReport>, StateError> {
-        let history = State::at(&self.config.settings.state_dir)?.history()?;
-        let key = job.job_key();
-        Ok(history.filter_map(Result::ok).find(|report| {
-            report.status == RunStatus::Ok
-                && report.object.is_none()
-                && is_wanted(report)
-                && report.job_key().as_ref() == Some(&key)
-        }))
+    /// The last run that exported all of the job. The history is read once for all jobs.
+    fn last_run(&self, job: &Job) -> Result<Option<LastRun>, Failure> {
+        let last_runs = self.last_runs.0.get_or_init(|| {
+            let history = State::at(&self.config.settings.state_dir)?.history()?;
+            let mut last_runs = HashMap::new();
+            for report in history.filter_map(Result::ok).filter(is_whole) {
+                if let Some(key) = report.job_key() {
+                    let RunReport { records, api_calls, ended, .. } = report;
+                    last_runs.entry(key).or_insert(LastRun { records, api_calls, ended });
+                }
+            }
+            Ok(last_runs)
+        });
+        last_runs.as_ref().map(|last_runs| last_runs.get(&job.job_key()).copied()).map_err(Clone::clone)
     }
 
     async fn count(&self, job: &Job, reached: &Reached, count: &CountQuery) -> Result<u64, Fault> {
@@ -305,6 +305,26 @@ impl Check<'_> {
         let filled_in = fill(&fields)?;
         Ok((filled_in, id))
     }
+}
+
+/// The last runs that exported all of their jobs, by job and org, or why the history cannot be read.
+#[derive(Debug, Default)]
+pub struct LastRuns(OnceLock<Result<HashMap<ExportKey, LastRun>, Failure>>);
+
+/// What a run cost.
+#[derive(Debug, Clone, Copy)]
+struct LastRun {
+    records: u64,
+    api_calls: u64,
+    ended: Timestamp,
+}
+
+/// Whether the run exported all of its job: an earlier attempt did none of it.
+fn is_whole(report: &RunReport) -> bool {
+    report.status == RunStatus::Ok
+        && report.object.is_none()
+        && report.api_calls > 0
+        && report.set.as_ref().is_none_or(|set| set.carried_over == 0)
 }
 
 /// What a run costs, and whether the org has so many API requests left.

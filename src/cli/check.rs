@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::print::{self, Colour};
 use super::{Context, complete, human};
-use crate::check::{Check, Name, Outcome, Step};
+use crate::check::{Check, LastRuns, Name, Outcome, Step};
 use crate::config::{self, Config, Selection};
 use crate::error::{Exit, Failure, plain, plain_lines};
 use crate::job::ObjectName;
@@ -50,6 +50,7 @@ pub(super) async fn check(arguments: &CheckArguments, context: &Context) -> Resu
         object: arguments.object.as_ref(),
         offline: arguments.offline,
         edges,
+        last_runs: LastRuns::default(),
     };
     let mut tell = |step| shown.step(step);
     let exit = context.unless_stopped(check.run(&mut tell)).await?;

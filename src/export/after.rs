@@ -34,7 +34,7 @@ pub(super) struct Commands<'r> {
 
 /// What is left to do once the commands of earlier runs have been run.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Left {
+enum Left {
     /// The export.
     Export,
     /// Nothing: an earlier attempt made the occurrence's export, and the report is that attempt's.
@@ -42,12 +42,30 @@ pub(super) enum Left {
 }
 
 impl Commands<'_> {
+    /// Runs the commands that are pending, exports unless the export of an earlier attempt stands, and runs the command of
+    /// the new export.
+    ///
+    /// # Errors
+    /// The first of these steps that fails.
+    pub(super) async fn around<T: Default>(
+        &self,
+        report: &mut RunReport,
+        export: impl AsyncFnOnce(&mut RunReport) -> Result<T, RunError>,
+    ) -> Result<T, RunError> {
+        if self.catch_up(report).await? == Left::Nothing {
+            return Ok(T::default());
+        }
+        let exported = export(report).await?;
+        self.run(report).await?;
+        Ok(exported)
+    }
+
     /// Runs the commands that are pending, oldest first.
     ///
     /// # Errors
     /// If the command of this occurrence's own export fails again, or the run is stopped. One that belongs to another
     /// export is a warning: this run's export takes its place.
-    pub(super) async fn catch_up(&self, report: &mut RunReport) -> Result<Left, RunError> {
+    async fn catch_up(&self, report: &mut RunReport) -> Result<Left, RunError> {
         let Some((state, lock)) = self.remembered else { return Ok(Left::Export) };
         let mut pending: Vec<RunReport> = blocking(|| state.pending(lock))?;
         if pending.is_empty() {
@@ -105,7 +123,7 @@ impl Commands<'_> {
     ///
     /// # Errors
     /// If it fails, or the run is stopped. It stays pending then.
-    pub(super) async fn run(&self, report: &mut RunReport) -> Result<(), RunError> {
+    async fn run(&self, report: &mut RunReport) -> Result<(), RunError> {
         let Some(after) = &self.job.after else { return Ok(()) };
         let exported = succeeded(report, self.clock.now());
         let mut is_noted = true;

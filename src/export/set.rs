@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::after::{self, Commands, Left};
+use super::after::{self, Commands};
 use super::error::RunError;
 use super::locks::{OutputLocks, lock_job};
 use super::run::{Interrupt, ask_for_usage};
@@ -144,16 +144,12 @@ impl SetRun {
         }
         let commands = Commands {
             job: &self.job,
-            resumes: self.start.resumes || self.start.once.is_some(),
+            resumes: self.start.resumes,
             remembered: edges.state.as_ref().zip(lock),
             clock: edges.clock.as_ref(),
             stop,
         };
-        if commands.catch_up(report).await? == Left::Nothing {
-            return Ok(());
-        }
-        self.all(edges, stop, lock, report).await?;
-        commands.run(report).await
+        commands.around(report, async |report| self.all(edges, stop, lock, report).await).await
     }
 
     /// Locks the job as a whole, and finishes what an earlier run left of its manifest.
@@ -392,13 +388,9 @@ impl SetRun {
 
     /// Reports that an object failed before its export began.
     fn failed(&self, object: &ObjectName, error: RunError, edges: &Edges, work: &mut Work) {
-        let now = edges.clock.now();
-        let id = RunId::new(now, edges.clock.random());
-        let mut report = RunReport::begun(self.job.name.as_str(), self.org.name.as_str(), id, now);
+        let mut report = super::not_started(&self.job.job_key(), self.start.at, &error, edges.clock.as_ref());
         report.object = Some(object.to_string());
-        report.scheduled = self.start.at;
         report.format = Some(self.job.format.as_str().to_owned());
-        end(&mut report, Some(&error));
         record(&mut report, edges, Some(&error));
         work.ended(&report, Vec::new());
         self.notice(&report, edges, work);

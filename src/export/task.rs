@@ -59,7 +59,7 @@ impl Task {
         }
         if job.set().is_none() {
             let mut run = Run::of_job(job, org, clock, start.at, start.extent)?;
-            run.resumes = start.resumes || start.once.is_some();
+            run.resumes = start.resumes;
             return Ok(Self::Single(Box::new(run), start.once.clone()));
         }
         Ok(Self::Set(Box::new(SetRun::begun(job, org, clock, start.clone()))))

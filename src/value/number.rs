@@ -33,6 +33,27 @@ impl fmt::Display for ExponentOutOfRange {
 
 impl std::error::Error for ExponentOutOfRange {}
 
+/// The place behind the number at `at`, by the grammar of JSON (RFC 8259, section 6). `None` if there is none, or if it has
+/// `max_digits` digits in a row.
+#[inline]
+pub(crate) fn end_of_number(bytes: &[u8], at: usize, max_digits: usize) -> Option<usize> {
+    let digits = |from: usize| {
+        let digits = bytes.get(from..)?.iter().take(max_digits).take_while(|byte| byte.is_ascii_digit());
+        let count = digits.count();
+        (count > 0 && count < max_digits).then_some(from + count)
+    };
+    let whole = if bytes.get(at) == Some(&b'-') { at + 1 } else { at };
+    let mut end = if bytes.get(whole) == Some(&b'0') { whole + 1 } else { digits(whole)? };
+    if bytes.get(end) == Some(&b'.') {
+        end = digits(end + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(end) {
+        let signed = matches!(bytes.get(end + 1), Some(b'+' | b'-'));
+        end = digits(end + 1 + usize::from(signed))?;
+    }
+    Some(end)
+}
+
 /// Appends a JSON number with its exponent written out, exactly: the same decimal value, digit for digit.
 /// A number without an exponent is appended as it is. A mantissa with a point keeps one, so that a column of
 /// doubles looks alike whatever their size: `1.6147805824397E13` gives `16147805824397.0`, `1E3` gives `1000`.

@@ -21,6 +21,7 @@ import kubernetes_validate
 import yaml
 
 import fleet
+from org import Org
 from said import expect, told
 
 ROOT, BINARY = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
@@ -41,37 +42,6 @@ def run(*command, env=None, status=0, **more):
         f"{command} ended with {ended.returncode}, not {status}:\n{ended.stdout}{ended.stderr}",
     )
     return ended.stdout
-
-
-class Org:
-    """`sfexport demo --serve`, and what a configuration needs to log in there."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        log = folder.with_suffix(".log")
-        with open(log, "w") as out:
-            command = [BINARY, "demo", "--serve", "--records", "3000", "--dir", folder]
-            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=PATH)
-        for _ in range(300):
-            if "The org runs" in log.read_text():
-                break
-            time.sleep(0.1)
-        else:
-            sys.exit(f"tests/deploy: the org did not start:\n{log.read_text()}")
-        text = (folder / "sfexport.toml").read_text()
-        self.login = {name: re.search(rf'^{name} *= *"(.*)"$', text, re.M)[1] for name in ("login_url", "client_id")}
-        self.key = folder / "server.key"
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(10)
-
-    def pointed_at(self, text):
-        """A configuration of the documentation, with this org's URL and client id in place of its own."""
-        for name, value in self.login.items():
-            text, found = re.subn(rf'(?m)^(\s*{name}\s*=\s*)"[^"]*"', rf'\g<1>"{value}"', text)
-            expect(found == 1, f"{found} lines {name} in:\n{text}")
-        return text
 
 
 def records(path):
@@ -599,7 +569,7 @@ def main():
         network_policies(files)
         memory(files)
         systemd(folder)
-        org = Org(folder / "org")
+        org = Org(folder / "org", BINARY, PATH)
         try:
             cron_job(files, sharded, org, folder)
             deployment(files, org, folder)

@@ -17,6 +17,7 @@ ROOT, BINARY = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 sys.path.insert(0, str(ROOT / "tests" / "deploy"))
 
 from doors import BUSY, Door, Stall, first
+from org import Org
 
 FILES = ROOT / "docs" / "deploy" / "slurm"
 PATH = "/usr/sbin:/usr/local/bin:/usr/bin:/bin"
@@ -174,30 +175,12 @@ def kill(pid):
         os.kill(pid, signal.SIGKILL)
 
 
-class Org:
-    """`sfexport demo --serve`."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        log = folder.with_suffix(".log")
-        with open(log, "w") as out:
-            command = [BINARY, "demo", "--serve", "--records", "3000", "--dir", folder]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env={"PATH": PATH})
-        until(lambda: "The org runs" in log.read_text(), "for the org")
-        text = (folder / "sfexport.toml").read_text()
-        self.url, self.client_id = (re.search(rf'^{name} *= *"(.*)"$', text, re.M)[1] for name in ("login_url", "client_id"))
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(10)
-
-
 def deployment(folder, org, doors):
     """The configuration, and the shipped script with this directory's paths."""
     (folder / "jobs").mkdir(parents=True)
     tables = "".join(
-        f'[{"org" if name == "default" else "orgs." + name}]\nlogin_url = "{door.url}"\nclient_id = "{org.client_id}"\n'
-        f'username = "integration@example.com"\nkey_file = "{org.folder}/server.key"\naudience = "https://login.salesforce.com"\n'
+        f'[{"org" if name == "default" else "orgs." + name}]\nlogin_url = "{door.url}"\nclient_id = "{org.login["client_id"]}"\n'
+        f'username = "integration@example.com"\nkey_file = "{org.key}"\naudience = "https://login.salesforce.com"\n'
         for name, door in doors.items()
     )
     (folder / "sfexport.toml").write_text(tables + '[http]\nattempts = 2\nwait_min = "10ms"\nbatch_size = 500\n')
@@ -303,9 +286,9 @@ def main():
         (folder / "bin").mkdir()
         (folder / "bin" / "sfexport").symlink_to(BINARY)
         with contextlib.ExitStack() as stack:
-            org = Org(folder / "org")
+            org = Org(folder / "org", BINARY, {"PATH": PATH})
             stack.callback(org.stop)
-            doors = {name: Door(org.url) for name in ORGS}
+            doors = {name: Door(org.login["login_url"]) for name in ORGS}
             for door in doors.values():
                 stack.callback(door.close)
             deployment(folder / "deployment", org, doors)

@@ -17,6 +17,7 @@ use sfexport::demo_org::{DataSet, DemoOrg, Options, Request, Row, Rule, Value};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+pub(crate) mod command;
 pub(crate) mod daemon;
 pub(crate) mod ear;
 mod skip;

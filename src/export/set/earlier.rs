@@ -40,7 +40,7 @@ impl Earlier {
         let remembered = state.exported_objects(&run.job.key())?;
         let names = remembered.iter().map(|name| name.as_str().to_ascii_lowercase()).collect();
         let mut earlier = Self { remembered, names, ..Self::default() };
-        if run.start.resumes || run.start.once.is_some() {
+        if run.start.resumes {
             earlier.look_for_attempts(run, edges, state)?;
         }
         Ok(earlier)

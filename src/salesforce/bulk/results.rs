@@ -12,6 +12,7 @@ use crate::record::{CellKind, Record};
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::swar::{BLOCK, below, control, equal, first, repeated};
 use crate::value::FieldType;
+use crate::value::number::end_of_number;
 
 /// How many bytes are read at once. A row that is longer is given more room.
 const READ_BYTES: usize = 128 * 1024;
@@ -345,29 +346,9 @@ impl Kind {
     }
 }
 
-/// Whether this is a number by the grammar of JSON (RFC 8259, section 6).
+/// Whether this is a number by the grammar of JSON.
 fn is_number(text: &[u8]) -> bool {
-    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let text = text.strip_prefix(b"-").unwrap_or(text);
-    let whole = digits(text);
-    if whole == 0 || (whole > 1 && text[0] == b'0') {
-        return false;
-    }
-    let mut rest = &text[whole..];
-    if let Some(fraction) = rest.strip_prefix(b".") {
-        let count = digits(fraction);
-        if count == 0 {
-            return false;
-        }
-        rest = &fraction[count..];
-    }
-    if let [b'e' | b'E', exponent @ ..] = rest {
-        let exponent =
-            exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-")).unwrap_or(exponent);
-        let count = digits(exponent);
-        return count > 0 && count == exponent.len();
-    }
-    rest.is_empty()
+    end_of_number(text, 0, usize::MAX) == Some(text.len())
 }
 
 /// How many bytes of a whole number remain without a fraction of zeros; `None` if it has no such fraction.

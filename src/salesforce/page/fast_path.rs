@@ -9,7 +9,7 @@ use crate::salesforce::swar::{BLOCK, below, control, equal, first, repeated};
 use crate::soql::{Level, Node};
 use crate::value::FieldType;
 use crate::value::datetime::write_rfc3339;
-use crate::value::number::write_plain;
+use crate::value::number::{end_of_number, write_plain};
 
 /// How deep a compound value may be.
 const MAX_DEPTH: usize = 4;
@@ -247,21 +247,7 @@ fn nested(bytes: &[u8], at: usize, depth: usize) -> Option<usize> {
 
 /// The place behind a number.
 fn number(bytes: &[u8], at: usize) -> Option<usize> {
-    let digits = |from: usize| {
-        let count =
-            bytes.get(from..)?.iter().take(MAX_NUMBER_BYTES).take_while(|byte| byte.is_ascii_digit()).count();
-        (count > 0 && count < MAX_NUMBER_BYTES).then_some(from + count)
-    };
-    let whole = if bytes.get(at) == Some(&b'-') { at + 1 } else { at };
-    let mut end = if bytes.get(whole) == Some(&b'0') { whole + 1 } else { digits(whole)? };
-    if bytes.get(end) == Some(&b'.') {
-        end = digits(end + 1)?;
-    }
-    if let Some(b'e' | b'E') = bytes.get(end) {
-        let signed = matches!(bytes.get(end + 1), Some(b'+' | b'-'));
-        end = digits(end + 1 + usize::from(signed))?;
-    }
-    Some(end)
+    end_of_number(bytes, at, MAX_NUMBER_BYTES)
 }
 
 /// Copies the rest of a string, unescaped; gives the place behind its quote, and whether nothing in it was escaped
