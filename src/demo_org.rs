@@ -1,6 +1,7 @@
 //! The embedded org: a Salesforce look-alike on loopback for `demo`, for tests and for rehearsals. It checks logins,
 //! runs queries on a made-up data set, and fails on request. It refuses what it does not understand.
 
+mod bulk;
 mod catalog;
 mod column_metadata;
 mod condition;
@@ -21,6 +22,7 @@ mod schema;
 mod script;
 mod wire;
 
+pub use bulk::{BulkJob, BulkOptions, Fate};
 pub use catalog::Catalog;
 pub use data::{Address, DataSet, RecordId, Row, TODAY, Value};
 pub use fault::{At, Fault, Framing, Hook, Rule};
@@ -80,6 +82,8 @@ pub struct Options {
     /// Whether all pages of a query are made before the first is sent, and kept for the next time it is asked,
     /// so a benchmark measures the client alone. This takes as much memory as the responses.
     pub prerender: bool,
+    /// How query jobs of Bulk API 2.0 are carried out.
+    pub bulk: BulkOptions,
 }
 
 impl Default for Options {
@@ -100,6 +104,7 @@ impl Default for Options {
             api_calls: (18, 15_000),
             usage_header: UsageHeader::Org,
             prerender: false,
+            bulk: BulkOptions::default(),
         }
     }
 }
@@ -166,7 +171,29 @@ impl DemoOrg {
     /// # Errors
     /// What the service says of a query that it refuses: its code, a colon, its message.
     pub fn bulk_results(&self, soql: &str) -> Result<Vec<u8>, String> {
-        query::csv(&self.org, soql, false).map_err(|refusal| format!("{}: {}", refusal.code, refusal.message))
+        bulk::results(&self.org.data, soql, false, &self.org.options.bulk)
+            .map_err(|refusal| format!("{}: {}", refusal.code, refusal.message))
+    }
+
+    /// The query jobs that exist, in the order of their creation.
+    #[must_use]
+    pub fn bulk_jobs(&self) -> Vec<BulkJob> {
+        let shown = |job: Arc<bulk::Job>| BulkJob {
+            id: job.id.to_string(),
+            object: job.object().name.to_owned(),
+            state: job.state(&self.org.options.bulk).as_str().to_owned(),
+        };
+        self.org.jobs.all().into_iter().map(shown).collect()
+    }
+
+    /// Aborts a query job, as somebody else might; `false` if there is none or it is over.
+    pub fn abort_bulk_job(&self, id: &str) -> bool {
+        self.org.jobs.find(id).is_some_and(|job| job.meet(Fate::IsAborted, &self.org.options.bulk))
+    }
+
+    /// Deletes a query job, as somebody else might; `false` if there is none.
+    pub fn delete_bulk_job(&self, id: &str) -> bool {
+        self.org.jobs.delete(id)
     }
 
     /// Every request since it started, in the order of their arrival.
@@ -228,6 +255,14 @@ impl DemoOrg {
     /// If there is no such object.
     pub fn refuse_queries(&self, object: &str, status: u16, code: &str, message: &str) {
         self.org.data.catalog.refuse(object, status, code, message);
+    }
+
+    /// Makes Bulk API 2.0 refuse an object's queries with `INVALIDENTITY`; REST takes them as before.
+    ///
+    /// # Panics
+    /// If there is no such object.
+    pub fn refuse_in_bulk(&self, object: &str) {
+        self.org.data.catalog.refuse_in_bulk(object);
     }
 
     /// Undoes all changes to an object's fields, its visibility and its queries.
@@ -308,6 +343,7 @@ struct Org {
     data: DataSet,
     requests: Mutex<Vec<Request>>,
     script: script::Script,
+    jobs: bulk::Jobs,
     api_calls: AtomicU64,
     sessions: Mutex<HashSet<String>>,
     cursors: Mutex<HashMap<String, Arc<query::Cursor>>>,
@@ -333,6 +369,7 @@ impl Org {
             data: DataSet::with_username(options.catalog, options.records, options.username.clone()),
             requests: Mutex::default(),
             script: script::Script::default(),
+            jobs: bulk::Jobs::new(&options.bulk),
             api_calls: AtomicU64::new(options.api_calls.0),
             sessions: Mutex::default(),
             cursors: Mutex::default(),

@@ -94,6 +94,10 @@ impl Objects {
         self.edit(object, |object| object.quirks.refuses = Refuses::Everything(said));
     }
 
+    pub(super) fn refuse_in_bulk(&self, object: &str) {
+        self.edit(object, |object| object.quirks.in_bulk = false);
+    }
+
     pub(super) fn hide(&self, object: &str) {
         self.change(object, |listed| listed.now = None);
     }

@@ -477,6 +477,11 @@ impl RecordId {
         Self { prefix: bytes, index: index as u32 }
     }
 
+    /// Which of the ids with its prefix it is.
+    pub(super) fn index(self) -> usize {
+        self.index as usize
+    }
+
     /// Reads 15 characters, or 18 whose suffix fits; `None` if they are not an id of this org.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Request;
+use super::bulk::Fate;
 use super::data::RecordId;
 
 /// One scripted fault: which requests it meets, how many of them, and what happens to them.
@@ -63,6 +64,18 @@ pub enum At {
     /// and its further pages, but neither the further pages of its child queries nor the question for its
     /// columns. `count()` finds what a client counts with.
     Soql(String),
+    /// The n-th creation of a query job and those after it.
+    BulkCreate(usize),
+    /// The n-th question for a query job's state and those after it.
+    BulkPoll(usize),
+    /// The n-th request for a page of a query job's result and those after it.
+    BulkResults(usize),
+    /// The n-th request for links to the pages of a result (`resultPages`) and those after it.
+    BulkPages(usize),
+    /// The n-th request to abort a query job and those after it.
+    BulkAbort(usize),
+    /// The n-th request to delete a query job and those after it.
+    BulkDelete(usize),
     /// Every request whose path and query string, as they were sent, contain this text.
     Containing(String),
 }
@@ -145,27 +158,30 @@ pub enum Fault {
     /// Other clients of the org use up so many API calls before the request is looked at.
     UseApiCalls(u64),
 
-    /// `totalSize` is this number; -1 says that the org does not count.
+    /// `totalSize` is this number; -1 says that the org does not count. Of a query job, its `numberRecordsProcessed`.
     TotalSize(i64),
-    /// The query ends after so many of its rows: the page that reaches them says `done: true`. To be scripted
-    /// for all pages of the query.
+    /// The query ends after so many of its rows: the page that reaches them says `done: true`, or `Sforce-Locator: null`
+    /// in a query job's result. To be scripted for all pages of the query.
     StopAfter(usize),
-    /// `done` is true, although records are missing, and there is no `nextRecordsUrl`.
+    /// `done` is true, although records are missing, and there is no `nextRecordsUrl`. In a query job's result,
+    /// `Sforce-Locator` is `null`.
     DoneEarly,
-    /// `done` is false although there is no `nextRecordsUrl`.
+    /// `done` is false although there is no `nextRecordsUrl`. A query job's result lacks the header `Sforce-Locator`.
     NoNextUrl,
-    /// `nextRecordsUrl` of a further page is that page's own; a first page is left right.
+    /// `nextRecordsUrl` of a further page is that page's own; a first page is left right. In a query job's result,
+    /// `Sforce-Locator` is that of the page itself, also of the first.
     RepeatedLocator,
-    /// `done` is false and `nextRecordsUrl` is this text, which leads nowhere.
+    /// `done` is false and `nextRecordsUrl` is this text, which leads nowhere. In a query job's result, `Sforce-Locator`
+    /// is this text.
     NextUrl(String),
     /// `nextRecordsUrl` has this text for its locator, an offset behind it, and leads to the right page if it
-    /// is requested with these very characters.
+    /// is requested with these very characters. So does the `Sforce-Locator` of a query job's result.
     Locator(String),
     /// The page has no records, `done` is false, and `nextRecordsUrl` counts up: scripted for all pages of a
-    /// query, it never ends.
+    /// query or of a query job's result, it never ends.
     EmptyPages,
     /// The page has the query's first records once more, `done` is false, and `nextRecordsUrl` counts up:
-    /// scripted for all pages of a query, it never ends.
+    /// scripted for all pages of a query or of a query job's result, it never ends.
     RepeatedPages,
     /// `records` is null.
     NullRecords,
@@ -187,6 +203,15 @@ pub enum Fault {
     /// So many further columns, `Extra000001__c` and so on, texts with the value `x`: in describe, in the
     /// columns of a query, and in the records, wherever it is scripted for.
     ExtraColumns(usize),
+
+    /// Something happens to the query job before a request about it is looked at; at its creation, right after it.
+    Job(Fate),
+    /// A page of a query job's result ends so many rows early. Neither its headers nor its framing tell.
+    MissingRows(usize),
+    /// A page of a query job's result has its first rows, so many, once more at its end. Its headers do not tell.
+    DoubledRows(usize),
+    /// `Sforce-NumberOfRecords` of a page is off by so many.
+    NumberOfRecords(i64),
 
     /// These fields are missing from the object's describe, as field-level security hides them.
     HiddenFields(Vec<&'static str>),

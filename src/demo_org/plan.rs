@@ -50,6 +50,16 @@ pub(super) enum Content {
     Child(&'static Object, &'static str, Arc<Plan>),
 }
 
+/// A column of a result without nesting.
+#[derive(Debug)]
+pub(super) struct Flat {
+    /// As the query spells it: `account.name` for `Account.Name`.
+    pub(super) name: String,
+    pub(super) chain: Chain,
+    /// Whether it is formatted.
+    pub(super) formatted: bool,
+}
+
 /// Where names are looked up: an object, and what its aliases stand for.
 #[derive(Debug)]
 pub(super) struct Scope {
@@ -328,6 +338,42 @@ impl<'q> Planner<'q> {
         self.chain(scope, &segments, place(path))
     }
 
+    /// The columns of a query's result where records do not nest, in the order of the SELECT. Child queries and TYPEOF
+    /// have none.
+    pub(super) fn flat(data: &'q DataSet, text: &'q str, plan: &Plan) -> Result<Vec<Flat>, Refusal> {
+        let text = text.trim();
+        let planner = Planner { data, query: text, all_rows: false, nested: false };
+        let query = Query::parse(text).map_err(|error| Refusal::syntax(text, &error))?;
+        let scope = planner.scope(&query.statement, plan.object)?;
+        let mut flat = Vec::new();
+        for item in &query.statement.select {
+            match item {
+                Item::Field { path, .. } => {
+                    let chain = planner.path(&scope, path)?;
+                    flat.push(Flat { name: typed(&scope, &chain, path), chain, formatted: false });
+                }
+                Item::Function { call, .. } if call.name.eq_ignore_ascii_case("FIELDS") => {
+                    for field in planner.listed(call, &scope, plan.limit)? {
+                        let (hops, path) = (Vec::new(), field.name.to_owned());
+                        let chain = Chain { hops, end: End::Field(field), path: path.clone() };
+                        flat.push(Flat { name: path, chain, formatted: false });
+                    }
+                }
+                Item::Function { call, alias } => {
+                    let (chain, formatted) = planner.shown(&scope, call)?;
+                    let mut name = chain.path.clone();
+                    if let Some(alias) = alias {
+                        name.truncate(name.len() - chain.key().len());
+                        name.push_str(alias.as_str());
+                    }
+                    flat.push(Flat { name, chain, formatted });
+                }
+                Item::Child(_) | Item::TypeOf { .. } => {}
+            }
+        }
+        Ok(flat)
+    }
+
     fn columns(
         &self,
         statement: &Statement,
@@ -348,7 +394,9 @@ impl<'q> Planner<'q> {
                     self.insert(&mut columns, &chain.hops, named(chain.end), place(path))?;
                 }
                 Item::Function { call, .. } if call.name.eq_ignore_ascii_case("FIELDS") => {
-                    self.fields(&mut columns, call, scope, limit)?;
+                    for field in self.listed(call, scope, limit)? {
+                        self.insert(&mut columns, &[], named(End::Field(field)), call.name.span.start)?;
+                    }
                 }
                 Item::Function { call, alias } => {
                     let at = call.name.span.start;
@@ -398,13 +446,13 @@ impl<'q> Planner<'q> {
         if fits { Ok((chain, formatted)) } else { Err(Refusal::unexpected(self.query, at)) }
     }
 
-    fn fields(
+    /// The fields that `FIELDS()` stands for.
+    fn listed(
         &self,
-        columns: &mut Vec<Column>,
         call: &Call,
         scope: &Scope,
         limit: Option<usize>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<&'static Field>, Refusal> {
         let at = call.name.span.start;
         let which = match call.arguments.as_slice() {
             [Argument::Path(path)] if path.segments.len() == 1 => path.last().to_ascii_uppercase(),
@@ -420,10 +468,7 @@ impl<'q> Planner<'q> {
             let reason = "The SOQL FIELDS function must have a LIMIT of at most 200";
             return Err(Refusal::new("MALFORMED_QUERY", reason));
         }
-        for field in scope.object.fields.iter().filter(|field| takes(field)) {
-            self.insert(columns, &[], named(End::Field(field)), at)?;
-        }
-        Ok(())
+        Ok(scope.object.fields.iter().filter(|field| takes(field)).collect())
     }
 
     fn child(&self, child: &Statement, scope: &Scope, level: usize) -> Result<Column, Refusal> {
@@ -579,6 +624,15 @@ fn named(end: End) -> Column {
 /// The relationship's name of a reference.
 pub(super) fn relationship(field: &Field) -> &'static str {
     field.reference.as_ref().map_or("", |reference| reference.relationship)
+}
+
+/// A path as the query spells it, with what an alias stands for and without the name of the root.
+fn typed(scope: &Scope, chain: &Chain, path: &Path) -> String {
+    let segments: Vec<&str> = path.segments.iter().map(Name::as_str).collect();
+    let (_, rest) = scope.begin(&segments);
+    let behind_alias = chain.hops.len() + 1 - rest.len();
+    let hops = chain.hops[..behind_alias].iter().map(|hop| relationship(hop));
+    hops.chain(rest.iter().copied()).collect::<Vec<_>>().join(".")
 }
 
 fn place(path: &Path) -> usize {

@@ -18,7 +18,7 @@ use super::group::{Group, Groups};
 use super::plan::{Column, Content, Plan, Planner, Shape};
 use super::refusal::Refusal;
 use super::render::json::{self, Rows};
-use super::render::{csv, formatted, push};
+use super::render::{formatted, push};
 use super::routes::parameters;
 use super::schema::{Counting, Kind, Object};
 use super::{Org, Request, lock};
@@ -211,18 +211,6 @@ fn records(
     }
     let more = at < total || distortion.repeated_pages;
     (out, sent, more.then_some(offset + at - start))
-}
-
-/// The result of a query as Bulk API 2.0 sends it, on one page.
-pub(super) fn csv(org: &Org, text: &str, all_rows: bool) -> Result<Vec<u8>, Refusal> {
-    let plan = Planner::plan(&org.data, text, all_rows)?;
-    let columns = csv::Columns::of(&plan)?;
-    let mut out = Vec::new();
-    columns.header(&mut out);
-    for row in select(&org.data, &plan, all_rows).rows(&org.data, plan.object) {
-        columns.record(&mut out, row);
-    }
-    Ok(out)
 }
 
 /// A child result, as JSON, and how many records it holds; `None` where there are no children.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::fault::Fault;
 use super::refusal::{self, Refusal};
 use super::render::json;
-use super::wire::{Delivery, Response};
+use super::wire::{Delivery, Response, is_bodiless};
 use super::{Org, Request, UsageHeader};
 
 /// What a resource sends back, before it is compressed and framed.
@@ -51,6 +51,27 @@ impl Reply {
     /// A page that was rendered and compressed before.
     pub(super) fn ready_page(body: Bytes) -> Self {
         Self { is_page: true, ready: Some(body), ..Self::json(Vec::new()) }
+    }
+
+    /// A page of a query job's result.
+    pub(super) fn csv(body: Vec<u8>) -> Self {
+        Self { content_type: "text/csv;charset=UTF-8", ..Self::page(body) }
+    }
+
+    /// A page of a result that was rendered and compressed before.
+    pub(super) fn ready_csv(body: Bytes) -> Self {
+        Self { ready: Some(body), ..Self::csv(Vec::new()) }
+    }
+
+    /// Nothing but success.
+    pub(super) fn no_content() -> Self {
+        Self { status: 204, ..Self::json(Vec::new()) }
+    }
+
+    /// The same, with one more header.
+    pub(super) fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// A page of HTML or a bare word, as the endpoints outside the API send.
@@ -113,7 +134,7 @@ impl Reply {
 
     /// Pretty print, compression, and the headers that every response has.
     pub(super) fn finish(self, org: &Org, request: &Request) -> Response {
-        let compress = accepts_gzip(request) && self.status != 304;
+        let compress = accepts_gzip(request) && !is_bodiless(self.status);
         let mut headers = common_headers(org, self.content_type);
         let is_replaced = |name: &str| self.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
         headers.retain(|(name, _)| !is_replaced(name));

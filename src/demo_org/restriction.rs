@@ -15,6 +15,19 @@ pub(super) fn check_object(object: &Object) -> Result<(), Refusal> {
     Err(Refusal::new("INVALID_TYPE_FOR_OPERATION", message))
 }
 
+/// Refuses a plan that Bulk API 2.0 does not take, besides what CSV cannot hold.
+pub(super) fn check_bulk(plan: &Plan) -> Result<(), Refusal> {
+    if !plan.object.quirks.in_bulk {
+        let message = format!("Entity '{}' is not supported by the Bulk API.", plan.object.name);
+        return Err(Refusal::new("INVALIDENTITY", message));
+    }
+    if plan.offset > 0 {
+        // The words are a guess.
+        return Err(Refusal::new("API_ERROR", "OFFSET not supported in Bulk Query"));
+    }
+    Ok(())
+}
+
 /// Refuses a plan that its object does not accept.
 pub(super) fn check(plan: &Plan) -> Result<(), Refusal> {
     let refused = match plan.object.quirks.refuses {

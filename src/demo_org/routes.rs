@@ -4,6 +4,7 @@
 mod composite;
 mod describe;
 mod identity;
+mod jobs;
 mod limits;
 mod query;
 mod replication;
@@ -111,6 +112,10 @@ fn versioned(org: &Org, request: &Request, faults: &[Fault], version: &str, rest
         ["queryAll"] => read_only(request, || query::first_page(org, request, faults, version, true)),
         ["query" | "queryAll", locator @ ..] => {
             read_only(request, || query::next_page(org, request, faults, version, &locator.join("/")))
+        }
+        ["jobs", "query", rest @ ..] => {
+            let version = (version, number.unwrap_or_default());
+            jobs::jobs(&jobs::Asking { org, request, faults, version }, rest)
         }
         // Each since the version that introduced it.
         ["composite"] if number >= Some(38) => composite::composite(org, request),

@@ -31,6 +31,8 @@ pub(super) struct Quirks {
     pub(super) deprecated: bool,
     pub(super) refuses: Refuses,
     pub(super) counting: Counting,
+    /// Whether Bulk API 2.0 takes its queries.
+    pub(super) in_bulk: bool,
 }
 
 impl Quirks {
@@ -41,6 +43,7 @@ impl Quirks {
         deprecated: false,
         refuses: Refuses::Nothing,
         counting: Counting::Right,
+        in_bulk: true,
     };
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::bulk::{self, Call};
 use super::fault::{At, Fault, Rule};
 use super::query::{self, Requested};
 use super::{Org, Request, lock};
@@ -19,6 +20,8 @@ struct Counts {
     logins: usize,
     pages: usize,
     child_pages: usize,
+    /// Of requests about query jobs, by the order of [`Call`].
+    calls: [usize; 7],
 }
 
 /// What kind of request this is; with its number among those of its kind, from 1.
@@ -28,6 +31,8 @@ enum Kind {
     /// With the text of its query, where that is known and the request is for records.
     Page(usize, Option<Arc<str>>),
     ChildPage(usize),
+    /// About a query job.
+    Bulk(Call, usize),
     Other,
 }
 
@@ -67,7 +72,13 @@ impl Counted<'_> {
         match (at, &self.kind) {
             (At::Login(first), Kind::Login(n))
             | (At::Page(first), Kind::Page(n, _))
-            | (At::ChildPage(first), Kind::ChildPage(n)) => n >= first,
+            | (At::ChildPage(first), Kind::ChildPage(n))
+            | (At::BulkCreate(first), Kind::Bulk(Call::Create, n))
+            | (At::BulkPoll(first), Kind::Bulk(Call::Poll, n))
+            | (At::BulkResults(first), Kind::Bulk(Call::Results, n))
+            | (At::BulkPages(first), Kind::Bulk(Call::Pages, n))
+            | (At::BulkAbort(first), Kind::Bulk(Call::Abort, n))
+            | (At::BulkDelete(first), Kind::Bulk(Call::Delete, n)) => n >= first,
             (At::Soql(text), Kind::Page(_, Some(soql))) => {
                 soql.to_ascii_lowercase().contains(&text.to_ascii_lowercase())
             }
@@ -86,6 +97,9 @@ impl Counts {
         let path = request.path().trim_end_matches('/');
         if path == "/services/oauth2/token" {
             return Kind::Login(next(&mut self.logins));
+        }
+        if let Some(call) = bulk::call(request) {
+            return Kind::Bulk(call, next(&mut self.calls[call as usize]));
         }
         match query::requested(org, request) {
             None => Kind::Other,

@@ -190,8 +190,7 @@ async fn write(stream: &mut TcpStream, response: Response, head_only: bool) -> i
     for (name, value) in &headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    // A response that says that nothing has changed has no body, not even an empty one.
-    if status == 304 {
+    if is_bodiless(status) {
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await?;
         return Ok(true);
@@ -243,6 +242,11 @@ async fn write(stream: &mut TcpStream, response: Response, head_only: bool) -> i
     Ok(delivery.framing != Framing::UntilClose)
 }
 
+/// Whether a response has no body, not even an empty one.
+pub(super) fn is_bodiless(status: u16) -> bool {
+    matches!(status, 204 | 304)
+}
+
 /// Waits for the client to give up; the connection ends with it.
 async fn until_closed(stream: &mut TcpStream) -> io::Result<bool> {
     let mut ignored = [0; 1024];
@@ -289,6 +293,7 @@ impl Pace {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        204 => "No Content",
         300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Found",
@@ -303,7 +308,9 @@ fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
         407 => "Proxy Authentication Required",
+        409 => "Conflict",
         410 => "Gone",
+        412 => "Precondition Failed",
         414 => "URI Too Long",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",

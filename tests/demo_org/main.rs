@@ -3,6 +3,7 @@
 #![cfg(feature = "demo-org")]
 #![expect(clippy::unwrap_used, reason = "a test's functions fail by panicking")]
 
+mod bulk;
 mod catalog;
 mod client;
 mod conversations;
@@ -858,7 +859,7 @@ async fn bulk_results_are_quoted_csv_with_dotted_paths() {
         |id: &str| row(id).parent("Owner").unwrap().value("Name").unwrap().as_str().unwrap().to_owned();
     let found = csv("select Name, owner.name, id from Account limit 3").unwrap();
     let expected = format!(
-        "\"Name\",\"Owner.Name\",\"Id\"\n\"plain text 0\",\"{}\",\"001Dm0000000000IAA\"\n\"comma, comma 1\",\"{}\",\
+        "\"Name\",\"owner.name\",\"id\"\n\"plain text 0\",\"{}\",\"001Dm0000000000IAA\"\n\"comma, comma 1\",\"{}\",\
          \"001Dm0000000001IAA\"\n\"two \"\"quoted\"\" words 2\",\"{}\",\"001Dm0000000002IAA\"\n",
         owner("001Dm0000000000IAA"),
         owner("001Dm0000000001IAA"),

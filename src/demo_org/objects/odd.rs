@@ -28,6 +28,13 @@ const fn unqueryable(name: &'static str, fields: &'static [Field]) -> Object {
     object
 }
 
+/// A table of a picklist's values, which Bulk API 2.0 does not take.
+const fn not_in_bulk(name: &'static str, prefix: &'static str) -> Object {
+    let mut object = odd(name, prefix, few, VALUES);
+    object.quirks.in_bulk = false;
+    object
+}
+
 /// The prefix of objects whose records have no ids of their own: every id is `000000000000000AAA`.
 pub(super) const NO_PREFIX: &str = "000";
 
@@ -87,6 +94,8 @@ pub(super) static ALL: &[Object] = &[
     unqueryable("AccountChangeEvent", EVENT),
     unqueryable("ActivityHistory", &[Field::new("Id", Kind::Id, zero_id)]),
     unqueryable("AggregateResult", &[Field::new("Id", Kind::Id, zero_id)]),
+    not_in_bulk("OrderStatus", "0W1"),
+    not_in_bulk("TaskStatus", "01T"),
     odd(
         "AppDefinition",
         NO_PREFIX,
@@ -179,6 +188,15 @@ pub(super) static ALL: &[Object] = &[
             Field::new("SystemModstamp", Kind::Datetime, modified_date),
         ],
     ),
+];
+
+/// The fields of a picklist's values.
+const VALUES: &[Field] = &[
+    Field::new("Id", Kind::Id, id),
+    Field::new("MasterLabel", Kind::Text, durable_id),
+    Field::new("SortOrder", Kind::Int, |row| Value::Int(row.index as i64 + 1)),
+    Field::new("IsDefault", Kind::Boolean, |row| Value::Bool(row.index == 0)),
+    Field::new("SystemModstamp", Kind::Datetime, modified_date),
 ];
 
 /// The fields of an event.

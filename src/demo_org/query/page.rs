@@ -85,10 +85,10 @@ impl Page {
 /// What scripted faults change about the records of a page, and about which of them it holds.
 #[derive(Debug)]
 pub(in crate::demo_org) struct Distortion<'f> {
-    pub(super) stop_after: usize,
-    pub(super) empty_pages: bool,
+    pub(in crate::demo_org) stop_after: usize,
+    pub(in crate::demo_org) empty_pages: bool,
     pub(super) repeated_pages: bool,
-    pub(super) locator: Option<&'f str>,
+    pub(in crate::demo_org) locator: Option<&'f str>,
     pub(in crate::demo_org) reversed_keys: bool,
     pub(in crate::demo_org) null_addresses: bool,
     /// The least length of a text in bytes.
@@ -129,7 +129,7 @@ impl<'f> Distortion<'f> {
     }
 
     /// Whether its pages have no end.
-    pub(super) fn is_endless(&self) -> bool {
+    pub(in crate::demo_org) fn is_endless(&self) -> bool {
         self.empty_pages || self.repeated_pages
     }
 

@@ -1,103 +1,109 @@
-//! CSV as Bulk API 2.0 sends it: header and values quoted, commas, LF, dotted paths for parents, null as `""`,
-//! doubles as in JSON, timestamps with `Z`. And which plans it refuses.
+//! CSV as Bulk API 2.0 sends it: header and values quoted, dotted paths for parents, null as `""`, doubles as in JSON,
+//! timestamps with `Z`. And which queries it refuses for what they select.
 
 use super::{date, datetime, double, formatted, push};
-use crate::demo_org::condition::{Chain, End};
-use crate::demo_org::data::{Row, Value};
-use crate::demo_org::plan::{Column, Content, Plan, Shape, relationship};
+use crate::demo_org::condition::End;
+use crate::demo_org::data::{DataSet, Row, Value};
+use crate::demo_org::plan::{Column, Content, Flat, Plan, Planner, Shape};
 use crate::demo_org::refusal::Refusal;
 use crate::demo_org::schema::{Field, Kind};
 
-/// The columns of a result in CSV.
-#[derive(Debug)]
-pub(in crate::demo_org) struct Columns(Vec<FlatColumn>);
-
-#[derive(Debug)]
-struct FlatColumn {
-    name: String,
-    chain: Chain,
-    formatted: bool,
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::demo_org) struct Style {
+    pub(in crate::demo_org) delimiter: u8,
+    pub(in crate::demo_org) line_end: &'static str,
+    /// Whether some whole numbers are written as `3.0`.
+    pub(in crate::demo_org) whole_as_doubles: bool,
+    /// The least length of a text in bytes.
+    pub(in crate::demo_org) long_texts: usize,
 }
 
+/// The columns of a result in CSV.
+#[derive(Debug)]
+pub(in crate::demo_org) struct Columns(Vec<Flat>);
+
 impl Columns {
-    /// The columns of a plan, or what the service says of one that Bulk API 2.0 does not take.
-    pub(in crate::demo_org) fn of(plan: &Plan) -> Result<Self, Refusal> {
+    /// The columns of a query, or what the service says of one whose results it cannot write as CSV.
+    pub(in crate::demo_org) fn of(data: &DataSet, soql: &str, plan: &Plan) -> Result<Self, Refusal> {
         let Shape::Records(columns) = &plan.shape else {
             return Err(refused("Aggregate Relationships not supported in Bulk Query"));
         };
-        let mut flat = Self(Vec::new());
-        flat.add(&[], columns)?;
-        Ok(flat)
+        check(columns)?;
+        Ok(Self(Planner::flat(data, soql, plan)?))
     }
 
-    fn add(&mut self, hops: &[&'static Field], columns: &[Column]) -> Result<(), Refusal> {
-        for column in columns {
-            match &column.content {
-                Content::Own(end, formatted) => {
-                    match end {
-                        End::Field(Field { kind: Kind::Address | Kind::Location, .. }) => {
-                            return Err(refused("Selecting compound data not supported in Bulk Query"));
-                        }
-                        // The first version's words; those of Bulk API 2.0 are not known.
-                        End::Field(Field { kind: Kind::Base64, .. }) => {
-                            return Err(refused("Binary field not supported"));
-                        }
-                        _ => {}
-                    }
-                    let name = path(hops, &column.key);
-                    let chain = Chain { hops: hops.to_vec(), end: *end, path: name.clone() };
-                    self.0.push(FlatColumn { name, chain, formatted: *formatted });
-                }
-                Content::Parent(reference, inner) => {
-                    let hops: Vec<_> = hops.iter().copied().chain([*reference]).collect();
-                    self.add(&hops, inner)?;
-                }
-                Content::Child(..) => {
-                    let message =
-                        "Aggregate Relationships not supported in Bulk V2 Query with CSV content type";
-                    return Err(refused(message));
-                }
-                Content::TypeOf(..) => return Err(refused("TYPEOF not supported in Bulk Query")),
-            }
-        }
-        Ok(())
+    /// The same in alphabetical order, as versions before 50.0 have them.
+    pub(in crate::demo_org) fn sorted(mut self) -> Self {
+        self.0.sort_by_key(|column| column.name.to_ascii_lowercase());
+        self
     }
 
     /// Appends the header, which begins every page of a result.
-    pub(in crate::demo_org) fn header(&self, out: &mut Vec<u8>) {
-        line(out, &self.0, |out, column| quoted(out, &column.name));
+    pub(in crate::demo_org) fn header(&self, out: &mut Vec<u8>, style: Style) {
+        line(out, &self.0, style, |out, column| quoted(out, &column.name));
     }
 
     /// Appends a record.
-    pub(in crate::demo_org) fn record(&self, out: &mut Vec<u8>, row: Row<'_>) {
-        line(out, &self.0, |out, column| {
+    pub(in crate::demo_org) fn record(&self, out: &mut Vec<u8>, row: Row<'_>, style: Style) {
+        line(out, &self.0, style, |out, column| {
             let value = column.chain.value(row);
             let value = if column.formatted { formatted(value, column.chain.kind()) } else { value };
+            let from = out.len();
             cell(out, &value);
+            match value {
+                Value::Int(_) if style.whole_as_doubles && is_double(row) => out.extend_from_slice(b".0"),
+                Value::Text(_) if out.len() - from < style.long_texts => {
+                    out.resize(from + style.long_texts, b'x');
+                }
+                _ => {}
+            }
         });
     }
+}
+
+/// Whether the integers of a row are written as doubles: those of every fourth, or so.
+fn is_double(row: Row<'_>) -> bool {
+    row.pick(301, 4) == 0
+}
+
+/// Refuses what CSV does not hold.
+fn check(columns: &[Column]) -> Result<(), Refusal> {
+    for column in columns {
+        match &column.content {
+            Content::Own(End::Field(Field { kind: Kind::Address | Kind::Location, .. }), _) => {
+                return Err(refused("Selecting compound data not supported in Bulk Query"));
+            }
+            // The first version's words; those of Bulk API 2.0 are not known.
+            Content::Own(End::Field(Field { kind: Kind::Base64, .. }), _) => {
+                return Err(refused("Binary field not supported"));
+            }
+            Content::Own(..) => {}
+            Content::Parent(_, inner) => check(inner)?,
+            Content::Child(..) => {
+                let message = "Aggregate Relationships not supported in Bulk V2 Query with CSV content type";
+                return Err(refused(message));
+            }
+            Content::TypeOf(..) => return Err(refused("TYPEOF not supported in Bulk Query")),
+        }
+    }
+    Ok(())
 }
 
 fn refused(message: &str) -> Refusal {
     Refusal::new("API_ERROR", message)
 }
 
-fn path(hops: &[&'static Field], key: &str) -> String {
-    let mut path: Vec<&str> = hops.iter().map(|hop| relationship(hop)).collect();
-    path.push(key);
-    path.join(".")
-}
-
-fn line(out: &mut Vec<u8>, columns: &[FlatColumn], cell: impl Fn(&mut Vec<u8>, &FlatColumn)) {
+fn line(out: &mut Vec<u8>, columns: &[Flat], style: Style, cell: impl Fn(&mut Vec<u8>, &Flat)) {
     for (n, column) in columns.iter().enumerate() {
         if n > 0 {
-            out.push(b',');
+            out.push(style.delimiter);
         }
         out.push(b'"');
         cell(out, column);
         out.push(b'"');
     }
-    out.push(b'\n');
+    out.extend_from_slice(style.line_end.as_bytes());
 }
 
 /// Appends the text of a cell, without its outer quotes.

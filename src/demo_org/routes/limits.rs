@@ -5,14 +5,12 @@ use std::sync::atomic::Ordering;
 use crate::demo_org::Org;
 use crate::demo_org::render::push;
 
-/// The limits besides API calls, all unused: the entries that clients are known to read, and some of the others.
-const UNUSED: [(&str, u64); 14] = [
+/// The limits besides API calls and query jobs, all unused: the entries that clients are known to read, and some of the others.
+const UNUSED: [(&str, u64); 12] = [
     ("ConcurrentAsyncGetReportInstances", 200),
     ("ConcurrentSyncReportRuns", 20),
     ("DailyAsyncApexExecutions", 250_000),
     ("DailyBulkApiBatches", 15_000),
-    ("DailyBulkV2QueryFileStorageMB", 976_562),
-    ("DailyBulkV2QueryJobs", 10_000),
     ("DailyGenericStreamingApiEvents", 10_000),
     ("DailyStreamingApiEvents", 10_000),
     ("DataStorageMB", 5),
@@ -29,6 +27,12 @@ pub(super) fn limits(org: &Org) -> Vec<u8> {
     let remaining = allowed.saturating_sub(org.api_calls.load(Ordering::Relaxed));
     let mut entries: Vec<_> = UNUSED.map(|(name, max)| (name, max, max)).into();
     entries.push(("DailyApiRequests", allowed, remaining));
+    let bulk = &org.options.bulk;
+    let (_, jobs) = bulk.daily_jobs;
+    entries.push(("DailyBulkV2QueryJobs", jobs, jobs.saturating_sub(org.jobs.made())));
+    let (_, kilobytes) = bulk.daily_kilobytes;
+    let left = kilobytes.saturating_sub(org.jobs.kilobytes());
+    entries.push(("DailyBulkV2QueryFileStorageMB", kilobytes / 1024, left / 1024));
     entries.sort_unstable();
     let mut out = b"{".to_vec();
     for (n, (name, max, remaining)) in entries.into_iter().enumerate() {
