@@ -14,6 +14,7 @@ use crate::schedule::Schedule;
 use crate::soql::{ColumnRules, Layout, Query};
 
 mod after;
+mod api;
 mod export_key;
 mod location;
 mod object_set;
@@ -26,6 +27,7 @@ pub(crate) mod stage_name;
 
 pub use after::{AFTER_FIELDS, After, AfterFields};
 pub(crate) use after::{AfterError, check as check_after};
+pub use api::{Api, ApiChoice, BulkSettings};
 pub use export_key::{ExportKey, ObjectName};
 pub use location::Location;
 pub use object_set::{
@@ -100,6 +102,10 @@ pub struct Job {
     pub all_rows: bool,
     /// What happens if another number of records arrives than the org counted.
     pub count_check: CountCheck,
+    /// Which API it asks for.
+    pub api: ApiChoice,
+    /// How it uses Bulk API 2.0.
+    pub bulk: BulkSettings,
     /// Where the export goes, with its template fields.
     pub output: OutputTemplate,
     /// Where the list of what was exported goes.
@@ -179,11 +185,12 @@ impl Job {
     /// versions of sfexport.
     #[must_use]
     pub fn digest(&self) -> String {
-        let Self { source, all_rows, count_check, output, manifest, format, shape, timezone, .. } = self;
+        let Self { source, all_rows, count_check, api, output, manifest, format, shape, timezone, .. } = self;
         let zone = timezone.iana_name();
         let mut hasher = DefaultHasher::new();
         let files = format!("{output:?} {manifest:?} {zone:?}");
-        format!("{source:?} {all_rows} {count_check:?} {files} {format:?} {shape:?}").hash(&mut hasher);
+        format!("{source:?} {all_rows} {count_check:?} {api:?} {files} {format:?} {shape:?}")
+            .hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
 

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::job::{ExportKey, JobName};
+use crate::job::{Api, ExportKey, JobName};
 use crate::org::OrgName;
 
 pub mod manifest;
@@ -55,6 +55,15 @@ pub struct RunReport {
     /// The query without its literals; none if the run ended before it was known.
     #[serde(default)]
     pub soql: Option<String>,
+    /// The API that sent the records; none if the run ended before that was decided.
+    #[serde(default, deserialize_with = "known_api")]
+    pub api: Option<Api>,
+    /// Why it was this API, as a clause: "1,000 calls by REST, and bulk.from_calls is 25".
+    #[serde(default)]
+    pub api_reason: Option<String>,
+    /// The id of the query job, if Bulk API 2.0 was used.
+    #[serde(default)]
+    pub bulk_job: Option<String>,
     /// Records written.
     #[serde(default)]
     pub records: u64,
@@ -136,6 +145,9 @@ impl RunReport {
             path: None,
             format: None,
             soql: None,
+            api: None,
+            api_reason: None,
+            bulk_job: None,
             records: 0,
             total: None,
             count: None,
@@ -181,6 +193,12 @@ impl RunReport {
             }
         }
     }
+}
+
+/// Reads the name of an API; none if a later version wrote one that this version does not know.
+fn known_api<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Api>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    Ok([Api::Rest, Api::Bulk].into_iter().find(|api| Some(api.as_str()) == name.as_deref()))
 }
 
 /// What a command after an export did.
@@ -433,7 +451,7 @@ mod tests {
             concat!(
                 r#"{"job":"accounts","run_id":"20261122T010000Z-00000001","org":"emea","object":null,"scheduled":null,"#,
                 r#""started":"2026-11-22T01:00:00Z","ended":"2026-11-22T01:00:00Z","status":"failed","#,
-                r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"soql":null,"records":0,"total":null,"count":null,"deleted_meanwhile":0,"#,
+                r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"soql":null,"api":null,"api_reason":null,"bulk_job":null,"records":0,"total":null,"count":null,"deleted_meanwhile":0,"#,
                 r#""bytes":0,"sha256":null,"columns":[],"files":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
                 r#""restarts":0,"api_limit":null,"warnings":[],"set":null,"settings":null,"after":[]}"#,
             )
@@ -465,11 +483,12 @@ mod tests {
     fn a_report_of_a_later_version_is_read_for_what_is_known() {
         let report: RunReport = serde_json::from_str(
             r#"{"job":"a","run_id":"x","org":"default","started":"2026-11-22T01:00:00Z","colour":"blue",
-                "ended":"2026-11-22T01:00:05.5Z","status":"postponed","exit_status":0,
+                "ended":"2026-11-22T01:00:05.5Z","status":"postponed","exit_status":0,"api":"graphql",
                 "api_limit":{"used":18,"allowed":15000,"window":"24h"}}"#,
         )
         .unwrap();
         assert_eq!(report.status, RunStatus::Unknown);
+        assert_eq!(report.api, None);
         assert_eq!(report.records, 0);
         assert_eq!(report.api_limit.unwrap().allowed, 15_000);
         assert_eq!(report.ended.as_millisecond(), 1_795_309_205_500);

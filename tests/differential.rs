@@ -24,8 +24,8 @@ use sfexport::demo_org::{At, DataSet, DemoOrg, Fault, Kind, Object, Options, Row
 use sfexport::export::{Edges, Extent, Run, Slots, export};
 use sfexport::http::Http;
 use sfexport::job::{
-    Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest, Numbers,
-    OutputTemplate, Policy, Shape, SoqlSource, Source,
+    ApiChoice, BulkSettings, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job,
+    JobName, Manifest, Numbers, OutputTemplate, Policy, Shape, SoqlSource, Source,
 };
 use sfexport::monitor::Silent;
 use sfexport::org::{KeySource, Org, OrgName};
@@ -224,6 +224,8 @@ impl World {
             if_exists: IfExists::Replace,
             file_mode: None,
             count_check: CountCheck::Explain,
+            api: ApiChoice::Rest,
+            bulk: BulkSettings::default(),
             follow_links: false,
             schedule: None,
             timezone: jiff::tz::TimeZone::UTC,

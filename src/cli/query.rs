@@ -12,8 +12,8 @@ use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
-    Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest, Numbers,
-    OutputTemplate, Policy, Shape, SoqlSource, Source, output_path, path_text,
+    ApiChoice, BulkSettings, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job,
+    JobName, Manifest, Numbers, OutputTemplate, Policy, Shape, SoqlSource, Source, output_path, path_text,
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
@@ -38,6 +38,9 @@ pub(super) struct QueryArguments {
     /// What to do if the number of records is not what the org counted
     #[arg(long, value_enum, value_name = "CHECK", default_value = "explain")]
     count_check: CountCheckArgument,
+    /// Which API sends the records
+    #[arg(long, value_enum, value_name = "API", default_value = "auto")]
+    api: ApiArgument,
     /// Replaces the option of all commands, which does not apply to -o
     #[arg(long, hide = true)]
     output_root: Option<String>,
@@ -61,6 +64,16 @@ enum CountCheckArgument {
     Strict,
     /// Publish what arrived, with a warning
     Warn,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ApiArgument {
+    /// REST for small results and for queries that Bulk refuses, Bulk for the others
+    Auto,
+    /// The REST API
+    Rest,
+    /// Bulk API 2.0
+    Bulk,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -117,6 +130,12 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
             CountCheckArgument::Strict => CountCheck::Strict,
             CountCheckArgument::Warn => CountCheck::Warn,
         },
+        api: match arguments.api {
+            ApiArgument::Auto => ApiChoice::Auto,
+            ApiArgument::Rest => ApiChoice::Rest,
+            ApiArgument::Bulk => ApiChoice::Bulk,
+        },
+        bulk: BulkSettings::default(),
         output: OutputTemplate::fixed(&path),
         format,
         shape,

@@ -29,9 +29,9 @@ use crate::error::io_text;
 use crate::job::output_path::{FIELDS, TemplateError};
 use crate::job::path_text;
 use crate::job::{
-    After, CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job, JobName,
-    Manifest, Numbers, ObjectSet, ObjectSource, OutputTemplate, Overlap, Policy, QueryOrigin, Shape,
-    SoqlSource, Source, SourceError,
+    After, ApiChoice, BulkSettings, CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format,
+    IfExists, Job, JobName, Manifest, Numbers, ObjectSet, ObjectSource, OutputTemplate, Overlap, Policy,
+    QueryOrigin, Shape, SoqlSource, Source, SourceError,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
@@ -243,6 +243,8 @@ struct RawJob {
     all_rows: bool,
     #[serde(with = "CountCheckWritten")]
     count_check: CountCheck,
+    #[serde(with = "ApiChoiceWritten")]
+    api: ApiChoice,
     numbers: Option<String>,
     #[serde(with = "DatetimesWritten")]
     datetimes: Datetimes,
@@ -279,6 +281,7 @@ struct RawJob {
     #[serde(deserialize_with = "nanoseconds")]
     after_timeout: Duration,
     csv: CsvWritten,
+    bulk: BulkWritten,
 }
 
 #[derive(Deserialize)]
@@ -293,6 +296,17 @@ struct CsvWritten {
     formula_guard: bool,
 }
 
+#[derive(Deserialize)]
+struct BulkWritten {
+    from_calls: u64,
+    #[serde(default)]
+    max_records: Option<u64>,
+    parallel: usize,
+    #[serde(deserialize_with = "nanoseconds")]
+    job_timeout: Duration,
+    rest_max_calls: u64,
+}
+
 // The spellings of the domain's enums. The compiler checks that they are complete.
 #[derive(Deserialize)]
 #[serde(remote = "CountCheck", rename_all = "snake_case")]
@@ -300,6 +314,14 @@ enum CountCheckWritten {
     Explain,
     Strict,
     Warn,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "ApiChoice", rename_all = "snake_case")]
+enum ApiChoiceWritten {
+    Auto,
+    Rest,
+    Bulk,
 }
 
 #[derive(Deserialize)]
@@ -471,6 +493,8 @@ impl Reading {
             query_origin: self.query_origin.take(),
             all_rows: typed.all_rows,
             count_check: typed.count_check,
+            api: typed.api,
+            bulk: bulk_settings(&typed.bulk),
             output: output?,
             format,
             shape,
@@ -872,6 +896,12 @@ impl Reading {
             }
         }
     }
+}
+
+/// The settings of `[bulk]`.
+fn bulk_settings(written: &BulkWritten) -> BulkSettings {
+    let BulkWritten { from_calls, max_records, parallel, job_timeout, rest_max_calls } = *written;
+    BulkSettings { from_calls, max_records, parallel, job_timeout, rest_max_calls }
 }
 
 /// The value of `schedule` that removes a default.

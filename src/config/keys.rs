@@ -210,6 +210,7 @@ pub(crate) fn synonym(table: Table, name: &str) -> Option<&'static str> {
         (Table::Job, "command" | "hook" | "on_success" | "post_run" | "exec" | "run_after") => "after",
         (Table::Job, "retry" | "max_retries") => "retries",
         (Table::Job, "retry_delay" | "retry_wait") => "retry_after",
+        (Table::Job, "api_type" | "use_bulk" | "bulk_api" | "transport") => "api",
         (Table::Job, "include_deleted" | "query_all" | "queryall" | "all") => "all_rows",
         (Table::Settings, "output_dir" | "out_dir" | "export_dir" | "exports" | "outputs") => "output_root",
         (Table::Settings, "job_dir" | "jobs") => "jobs_dir",
@@ -318,6 +319,7 @@ static KEYS: &[Key] = keys! {
         "timeout" Duration(1), Otherwise("none"), "How long a run may take in all.";
         "all_rows" Flag, Is("false"), "Whether deleted and archived rows are exported too (queryAll).";
         "count_check" Choice(&["explain", "strict", "warn"]), Is("explain"), "What happens if the number of records is not what the org counted: `explain` finds out why and fails if it cannot, `strict` fails at once, `warn` publishes what arrived, with a warning.";
+        "api" Choice(&["auto", "rest", "bulk"]), Is("auto"), "The API that sends the records: `rest`, `bulk` (Bulk API 2.0), or `auto`, which decides by the size of the result.";
         "numbers" Choice(&["plain", "as_sent"]), Otherwise("`plain` for CSV, `as_sent` for JSON Lines"), "How numbers are written: `plain` without exponents, `as_sent` exactly as the org sends them.";
         "datetimes" Choice(&["as_sent", "rfc3339"]), Is("as_sent"), "How datetimes are written: `as_sent` as the REST API sends them (`2026-05-01T07:25:37.000+0000`), `rfc3339` in UTC (`2026-05-01T07:25:37.000Z`).";
         "column_names" Choice(&["as_written", "snake"]), Is("as_written"), "How columns are named: `as_written` as in the query (`Account.Name`), `snake` in lower case with `_` between words (`account_name`).";
@@ -346,6 +348,11 @@ static KEYS: &[Key] = keys! {
         "csv.header" Flag, Is("true"), "Whether the first row names the columns.";
         "csv.bom" Flag, Is("false"), "Whether the file begins with a byte order mark.";
         "csv.formula_guard" Flag, Is("false"), "Whether text that a spreadsheet would run as a formula gets a leading `'`.";
+        "bulk.from_calls" Whole(2, u64::MAX), Is("25"), "`auto` uses Bulk API 2.0 for results that would take at least this many calls by REST.";
+        "bulk.max_records" Whole(2_000, 1_000_000), Otherwise("the org decides"), "How many records the org is asked to put on a page of a Bulk result. It does not limit the export.";
+        "bulk.parallel" Whole(1, 5), Is("4"), "How many pages of a Bulk result are downloaded at the same time.";
+        "bulk.job_timeout" Duration(1), Is("6h"), "How long the org may take to complete a query job.";
+        "bulk.rest_max_calls" Whole(0, u64::MAX), Is("2000"), "The most calls that `auto` makes by REST for a large result that Bulk cannot send.";
     }
     Object {
         "fields" Words, Otherwise("[\"*\"]"), "The fields of the object, as with `object`.";
