@@ -9,9 +9,9 @@ use sfexport::encode::csv::Csv;
 use sfexport::encode::jsonl::Jsonl;
 use sfexport::job::{CsvDialect, Numbers};
 use sfexport::record::{JsonForm, Record};
-use sfexport::salesforce::bulk::results::{ResultColumn, ResultsReader};
+use sfexport::salesforce::bulk::results::ResultsReader;
 use sfexport::salesforce::page::PageReader;
-use sfexport::soql::{Columns, Query};
+use sfexport::soql::{BulkColumn, Columns, Query};
 
 #[path = "../tests/support/pages.rs"]
 mod pages;
@@ -79,8 +79,7 @@ fn result_to_file(criterion: &mut Criterion) {
     let result = result(&columns);
     let mut group = criterion.benchmark_group("Bulk result, 20 fields, 2000 records");
     group.throughput(Throughput::BytesDecimal(result.len() as u64));
-    let sent: Vec<_> =
-        columns.names().iter().map(|name| ResultColumn { name: name.clone(), field_type: None }).collect();
+    let sent: Vec<_> = columns.names().iter().map(|name| BulkColumn::new(name, None)).collect();
     let (mut record, mut out) = (Record::default(), Vec::new());
     let mut csv = Csv::new(CsvDialect::default(), Numbers::Plain, columns.names().to_vec());
     group.bench_function("result to CSV", |bench| {

@@ -2,7 +2,7 @@
 
 use crate::job::{Datetimes, Format, Shape};
 use crate::record::{CellKind, JsonForm, Record, Target, ValueError};
-use crate::soql::Columns;
+use crate::soql::{Columns, JsonShape};
 use crate::value::FieldType;
 use crate::value::datetime::{NotADateTime, write_rfc3339};
 
@@ -46,12 +46,33 @@ impl Encoder {
         }
     }
 
+    /// The encoder of a file with these columns, of records that come as cells in the order of
+    /// [`BulkQuery::columns`](crate::soql::BulkQuery). `json` is how a line of JSON is put together; without it, a line is
+    /// a flat object.
+    #[must_use]
+    pub fn of_cells(format: Format, shape: &Shape, columns: &Columns, json: Option<JsonShape>) -> Self {
+        match (Self::new(format, shape, columns), json) {
+            (Self::Jsonl(jsonl), Some(json)) => Self::Jsonl(jsonl.put_together(&json)),
+            (Self::Jsonl(jsonl), None) => Self::Jsonl(jsonl.flat()),
+            (csv @ Self::Csv(_), _) => csv,
+        }
+    }
+
+    /// The byte that a reader of cells watches for; see [`CellText::clean`](crate::record::CellText::clean).
+    #[must_use]
+    pub fn watch(&self) -> Option<u8> {
+        match self {
+            Self::Csv(csv) => csv.watch(),
+            Self::Jsonl(_) => Some(Jsonl::WATCH),
+        }
+    }
+
     /// Where the next record is to be read to; [`Encoder::record`] follows, with the same record and output.
     #[inline]
     pub fn target<'t>(&self, record: &'t mut Record, out: &'t mut Vec<u8>) -> Target<'t> {
         match self {
             Self::Csv(csv) => Target::Cells { record, watch: csv.watch(), form: csv.form() },
-            Self::Jsonl(jsonl) if jsonl.is_flat() => {
+            Self::Jsonl(jsonl) if jsonl.takes_cells() => {
                 Target::Cells { record, watch: Some(Jsonl::WATCH), form: jsonl.form() }
             }
             Self::Jsonl(jsonl) => Target::Json { record, form: jsonl.form(), out },

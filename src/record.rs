@@ -224,11 +224,22 @@ impl Record {
 
     /// The same with what an encoder needs to know.
     pub fn cell_texts(&self) -> impl ExactSizeIterator<Item = CellText<'_>> {
-        self.cells.iter().map(|cell| match *cell {
+        self.cells.iter().map(|cell| self.text_of(cell))
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn cell_text(&self, column: usize) -> CellText<'_> {
+        self.text_of(self.cells.get(column).unwrap_or(&None))
+    }
+
+    #[inline]
+    fn text_of(&self, cell: &Option<Cell>) -> CellText<'_> {
+        match *cell {
             Some(Cell { start, end, kind, clean }) => {
                 CellText { kind, text: &self.bytes[start..end], clean, from: &self.bytes[start..] }
             }
             None => CellText { kind: CellKind::Null, text: &[], clean: false, from: &[] },
-        })
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! The select list and FROM are parsed in full, because the columns come from them. Clauses after FROM are kept as
 //! tokens, because only the org can judge them. The text is sent to the org unchanged.
 
+mod bulk;
 mod columns;
 mod count;
 pub mod generate;
@@ -11,6 +12,7 @@ mod parser;
 mod print;
 mod without_literals;
 
+pub use bulk::{BulkColumn, BulkObstacle, BulkQuery, JsonEntry, JsonShape, JsonValue};
 pub(crate) use columns::by_name as described_by_name;
 pub use columns::{
     ColumnError, ColumnNames, ColumnRules, Columns, Described, Entry, Layout, Level, Node, OutputColumn,

@@ -69,7 +69,7 @@ pub enum ValueKind {
 
 impl ValueKind {
     /// The type of a column of such values.
-    fn field_type(self) -> Option<FieldType> {
+    pub(super) fn field_type(self) -> Option<FieldType> {
         match self {
             Self::Plain(field_type) => Some(field_type),
             Self::Address | Self::Location => Some(FieldType::Json),
@@ -419,7 +419,7 @@ pub(crate) fn by_name(described: &[Described]) -> HashMap<String, &Described> {
 }
 
 /// Whether a name from the org is the one in the query, which may leave out the namespace.
-fn is_object(sent: &[u8], written: &[u8]) -> bool {
+pub(super) fn is_object(sent: &[u8], written: &[u8]) -> bool {
     let is_written = |name: &[u8]| name.eq_ignore_ascii_case(written);
     is_written(sent) || without_namespace(sent).is_some_and(is_written)
 }

@@ -4,6 +4,7 @@
 //! something on the way may have written it, is left to `csv-core`. A row that is cut short (the last one has a line break
 //! too), has another number of values than there are columns, or has text after a closing quote is a fault, never a guess.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
@@ -11,14 +12,18 @@ use csv_core::{ReadRecordResult, ReaderBuilder};
 use crate::record::{CellKind, Record};
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::swar::{BLOCK, below, control, equal, first, repeated};
+use crate::soql::BulkColumn;
 use crate::value::FieldType;
-use crate::value::number::end_of_number;
+use crate::value::number::{end_of_number, write_plain};
 
 /// How many bytes are read at once. A row that is longer is given more room.
 const READ_BYTES: usize = 128 * 1024;
 
 /// A datetime as Bulk API 2.0 sends it, `2026-05-01T07:25:37.000Z`.
 const DATETIME_BYTES: usize = 24;
+
+/// A double has at most 17 digits, a point, two signs and an exponent of three digits.
+const MAX_WHOLE_BYTES: usize = 32;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 
@@ -31,15 +36,6 @@ pub enum ResultsError {
     /// What was received cannot be read back.
     #[error(transparent)]
     Read(#[from] io::Error),
-}
-
-/// A column as a query job's result has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResultColumn {
-    /// Its name in the header, in any case: `Account.Name`.
-    pub name: String,
-    /// The type of its values, if it is known.
-    pub field_type: Option<FieldType>,
 }
 
 /// Reads a page's rows one after the other.
@@ -56,10 +52,18 @@ pub struct ResultsReader<R> {
     /// Up to where the data is known to be UTF-8.
     checked: usize,
     is_at_end: bool,
-    kinds: Vec<Kind>,
+    /// The columns in the order of the result.
+    columns: Vec<Column>,
     rows: u64,
     watch: Option<u8>,
     slow: Slow,
+}
+
+/// A column of the result: the cell that its values fill, and what they become.
+#[derive(Debug, Clone, Copy)]
+struct Column {
+    cell: usize,
+    kind: Kind,
 }
 
 /// What a column's values become.
@@ -98,12 +102,13 @@ enum Row {
 }
 
 impl<R: Read> ResultsReader<R> {
-    /// Reads a page's header, which must name these columns in their order. `watch` is a byte to look out for in text;
-    /// see [`CellText::clean`](crate::record::CellText::clean).
+    /// Reads a page's header, which must name each of these columns once, in any order: before version 50 the API sends
+    /// them in alphabetical order. Records have their cells in the order of `columns`. `watch` is a byte to watch for in
+    /// text; see [`CellText::clean`](crate::record::CellText::clean).
     ///
     /// # Errors
-    /// If the header is not that of these columns, or cannot be read.
-    pub fn open(source: R, columns: &[ResultColumn], watch: Option<u8>) -> Result<Self, ResultsError> {
+    /// If the header does not name these columns, or cannot be read.
+    pub fn open(source: R, columns: &[BulkColumn], watch: Option<u8>) -> Result<Self, ResultsError> {
         let mut reader = Self {
             source,
             buffer: vec![0; READ_BYTES + BLOCK],
@@ -111,13 +116,12 @@ impl<R: Read> ResultsReader<R> {
             end: 0,
             checked: 0,
             is_at_end: false,
-            kinds: vec![Kind::Text; columns.len()],
+            columns: (0..columns.len()).map(|cell| Column { cell, kind: Kind::Text }).collect(),
             rows: 0,
             watch,
             slow: Slow::default(),
         };
-        reader.header(columns)?;
-        reader.kinds = columns.iter().map(|column| Kind::from(column.field_type)).collect();
+        reader.columns = reader.header(columns)?;
         reader.rows = 0;
         Ok(reader)
     }
@@ -138,12 +142,12 @@ impl<R: Read> ResultsReader<R> {
             if self.start == self.end && !self.refill()? {
                 return Ok(false);
             }
-            record.clear(self.kinds.len());
+            record.clear(self.columns.len());
             let row = match self.quoted(record) {
                 Row::Unquoted => {
-                    record.clear(self.kinds.len());
+                    record.clear(self.columns.len());
                     let data = &self.buffer[self.start..self.end];
-                    self.slow.row(data, self.start, self.is_at_end, &self.kinds, record)
+                    self.slow.row(data, self.start, self.is_at_end, &self.columns, record)
                 }
                 row => row,
             };
@@ -165,9 +169,9 @@ impl<R: Read> ResultsReader<R> {
     fn quoted(&self, record: &mut Record) -> Row {
         let (bytes, end) = (self.buffer.as_slice(), self.end);
         let watched = Watched { word: repeated(self.watch.unwrap_or_default()), any: self.watch.is_some() };
-        let last = self.kinds.len() - 1;
+        let last = self.columns.len() - 1;
         let mut at = self.start;
-        for (column, kind) in self.kinds.iter().enumerate() {
+        for (place, column) in self.columns.iter().enumerate() {
             match bytes[at] {
                 b'"' => {}
                 _ if at >= end => return Row::Incomplete,
@@ -176,20 +180,20 @@ impl<R: Read> ResultsReader<R> {
             let mut behind = None;
             if bytes[at + 1] == b'"' && bytes[at + 2] != b'"' {
                 behind = Some(at + 2);
-                record.fill(column, CellKind::Null, |_| {});
+                record.fill(column.cell, CellKind::Null, |_| {});
             } else {
-                record.fill_as(column, |cell| {
+                record.fill_as(column.cell, |cell| {
                     let start = cell.len();
-                    let (place, clean) = value(bytes, at + 1, end, cell, watched)?;
-                    behind = Some(place);
-                    Some((kind.of(cell, start), clean))
+                    let (end, clean) = value(bytes, at + 1, end, cell, watched)?;
+                    behind = Some(end);
+                    Some((column.kind.of(cell, start), clean))
                 });
             }
             let Some(behind) = behind else { return Row::Incomplete };
             at = match bytes[behind] {
-                b',' if column < last => behind + 1,
-                b'\n' if column == last => return Row::Read(behind + 1),
-                b'\r' if column == last && bytes[behind + 1] == b'\n' => return Row::Read(behind + 2),
+                b',' if place < last => behind + 1,
+                b'\n' if place == last => return Row::Read(behind + 1),
+                b'\r' if place == last && bytes[behind + 1] == b'\n' => return Row::Read(behind + 2),
                 _ if behind >= end => return Row::Incomplete,
                 b'\r' if behind + 1 >= end => return Row::Incomplete,
                 b',' => return Row::Broken("has more values than there are columns"),
@@ -241,7 +245,7 @@ impl<R: Read> ResultsReader<R> {
         Ok(())
     }
 
-    fn header(&mut self, columns: &[ResultColumn]) -> Result<(), ResultsError> {
+    fn header(&mut self, columns: &[BulkColumn]) -> Result<Vec<Column>, ResultsError> {
         self.refill()?;
         if self.buffer[..self.end].starts_with(BYTE_ORDER_MARK) {
             self.start = BYTE_ORDER_MARK.len();
@@ -250,17 +254,7 @@ impl<R: Read> ResultsReader<R> {
         if columns.is_empty() || !self.read(&mut header)? {
             return Err(truncated("the result has no header".to_owned()).into());
         }
-        for (column, (_, sent)) in columns.iter().zip(header.cells()) {
-            if !sent.eq_ignore_ascii_case(column.name.as_bytes()) {
-                let what = format!(
-                    "the result has a column {:?} in the place of {:?}",
-                    String::from_utf8_lossy(sent),
-                    column.name
-                );
-                return Err(Fault::new(FaultKind::InvalidResponse, what).into());
-            }
-        }
-        Ok(())
+        Ok(named(&header, columns)?)
     }
 
     #[cold]
@@ -270,6 +264,28 @@ impl<R: Read> ResultsReader<R> {
             rows => format!("the row after row {rows} of the result {why}"),
         })
     }
+}
+
+/// The columns that a header names, in its order.
+fn named(header: &Record, columns: &[BulkColumn]) -> Result<Vec<Column>, Fault> {
+    let lower = |name: &[u8]| String::from_utf8_lossy(name).to_ascii_lowercase();
+    let by_name: HashMap<_, _> =
+        columns.iter().enumerate().map(|(cell, column)| (lower(column.name.as_bytes()), cell)).collect();
+    let mut is_named = vec![false; columns.len()];
+    let refused = |sent: &[u8], what: &str| {
+        let name = String::from_utf8_lossy(sent);
+        Fault::new(FaultKind::InvalidResponse, format!("the result has the column {name:?}{what}"))
+    };
+    let column = |(_, sent): (CellKind, &[u8])| {
+        let other = || columns.iter().position(|column| column.is_named(sent));
+        let cell = by_name.get(&lower(sent)).copied().or_else(other);
+        let cell = cell.ok_or_else(|| refused(sent, ", which the query did not ask for"))?;
+        if std::mem::replace(&mut is_named[cell], true) {
+            return Err(refused(sent, " twice"));
+        }
+        Ok(Column { cell, kind: Kind::from(columns[cell].field_type) })
+    };
+    header.cells().map(column).collect()
 }
 
 #[cold]
@@ -329,9 +345,7 @@ impl Kind {
             Self::Boolean if matches!(&cell[start..], b"true" | b"false") => CellKind::Boolean,
             Self::Number if is_number(&cell[start..]) => CellKind::Number,
             Self::Whole if is_number(&cell[start..]) => {
-                if let Some(digits) = whole(&cell[start..]) {
-                    cell.truncate(start + digits);
-                }
+                make_whole(cell, start);
                 CellKind::Number
             }
             Self::DateTime => {
@@ -351,10 +365,32 @@ fn is_number(text: &[u8]) -> bool {
     end_of_number(text, 0, usize::MAX) == Some(text.len())
 }
 
-/// How many bytes of a whole number remain without a fraction of zeros; `None` if it has no such fraction.
-fn whole(number: &[u8]) -> Option<usize> {
-    let point = number.iter().position(|byte| *byte == b'.')?;
-    number[point + 1..].iter().all(|byte| *byte == b'0').then_some(point)
+/// Writes the number from `start` on as a whole one is written, if it is whole: `3` for `3.0`, `10000000` for `1.0E7`.
+#[inline]
+fn make_whole(cell: &mut Vec<u8>, start: usize) {
+    let mut bytes = cell[start..].iter();
+    match bytes.position(|byte| !byte.is_ascii_digit() && *byte != b'-') {
+        Some(point) if bytes.all(|byte| *byte == b'0') => cell.truncate(start + point),
+        Some(_) => without_exponent(cell, start),
+        None => {}
+    }
+}
+
+#[cold]
+fn without_exponent(cell: &mut Vec<u8>, start: usize) {
+    let mut copy = [0; MAX_WHOLE_BYTES];
+    let length = cell.len() - start;
+    let Some(number) = copy.get_mut(..length) else { return };
+    number.copy_from_slice(&cell[start..]);
+    cell.truncate(start);
+    let is_plain = write_plain(number, cell).is_ok();
+    let digits =
+        cell[start..].iter().position(|byte| *byte == b'.').map_or(cell.len(), |point| start + point);
+    let is_whole = is_plain && cell[digits..].iter().skip(1).all(|byte| *byte == b'0');
+    cell.truncate(if is_whole { digits } else { start });
+    if !is_whole {
+        cell.extend_from_slice(number);
+    }
 }
 
 /// Reads rows in any dialect of CSV that has commas and double quotes.
@@ -372,13 +408,13 @@ impl Slow {
         data: &[u8],
         offset: usize,
         is_at_end: bool,
-        kinds: &[Kind],
+        columns: &[Column],
         record: &mut Record,
     ) -> Row {
         // No value grows by being read.
         self.text.resize(data.len().max(1), 0);
         // One more shows that there are too many.
-        self.ends.resize(kinds.len() + 1, 0);
+        self.ends.resize(columns.len() + 1, 0);
         let mut reader = ReaderBuilder::new().build();
         let (result, read, _, count) = reader.read_record(data, &mut self.text, &mut self.ends);
         match result {
@@ -386,10 +422,10 @@ impl Slow {
             ReadRecordResult::Record if read == data.len() && data.ends_with(b"\r") && !is_at_end => {
                 return Row::Incomplete;
             }
-            ReadRecordResult::Record if count < kinds.len() => {
+            ReadRecordResult::Record if count < columns.len() => {
                 return Row::Broken("has fewer values than there are columns");
             }
-            ReadRecordResult::Record if count == kinds.len() => {}
+            ReadRecordResult::Record if count == columns.len() => {}
             // Without a line break, nobody knows whether the last value is there to its end.
             ReadRecordResult::InputEmpty | ReadRecordResult::OutputFull | ReadRecordResult::End => {
                 return Row::Incomplete;
@@ -399,13 +435,13 @@ impl Slow {
             }
         }
         let mut start = 0;
-        for (column, (kind, end)) in kinds.iter().zip(&self.ends).enumerate() {
+        for (column, end) in columns.iter().zip(&self.ends) {
             let text = &self.text[start..*end];
             start = *end;
-            record.fill_as(column, |cell| {
+            record.fill_as(column.cell, |cell| {
                 let begin = cell.len();
                 cell.extend_from_slice(text);
-                Some((if text.is_empty() { CellKind::Null } else { kind.of(cell, begin) }, false))
+                Some((if text.is_empty() { CellKind::Null } else { column.kind.of(cell, begin) }, false))
             });
         }
         let is_crlf = data[..read].ends_with(b"\r") && data.get(read) == Some(&b'\n');
@@ -433,17 +469,13 @@ mod tests {
         }
     }
 
-    fn columns(columns: &[(&str, Option<FieldType>)]) -> Vec<ResultColumn> {
-        let column = |(name, field_type): &(&str, _)| ResultColumn {
-            name: (*name).to_owned(),
-            field_type: *field_type,
-        };
-        columns.iter().map(column).collect()
+    fn columns(columns: &[(&str, Option<FieldType>)]) -> Vec<BulkColumn> {
+        columns.iter().map(|(name, field_type)| BulkColumn::new(*name, *field_type)).collect()
     }
 
     type Cells = Vec<(CellKind, String)>;
 
-    fn read(csv: &[u8], columns: &[ResultColumn]) -> Result<Vec<Cells>, ResultsError> {
+    fn read(csv: &[u8], columns: &[BulkColumn]) -> Result<Vec<Cells>, ResultsError> {
         let mut reader = ResultsReader::open(csv, columns, Some(b','))?;
         let (mut rows, mut record) = (Vec::new(), Record::default());
         while reader.read(&mut record)? {
@@ -509,6 +541,59 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_lose_exponent_and_fraction_if_whole() {
+        for (sent, expected) in [
+            ("3", "3"),
+            ("3.0", "3"),
+            ("-3.000", "-3"),
+            ("1.0E7", "10000000"),
+            ("1.2345678E7", "12345678"),
+            ("-2.147483648E9", "-2147483648"),
+            ("5E2", "500"),
+            ("3.5", "3.5"),
+            ("1.25E1", "1.25E1"),
+            ("1E999", "1E999"),
+            ("1.00000000000000000000000000000000000000E2", "1.00000000000000000000000000000000000000E2"),
+        ] {
+            let mut cell = format!("before{sent}").into_bytes();
+            assert_eq!(Kind::Whole.of(&mut cell, 6), Number);
+            assert_eq!(String::from_utf8(cell).unwrap(), format!("before{expected}"), "{sent}");
+            let mut cell = sent.as_bytes().to_vec();
+            assert_eq!((Kind::Number.of(&mut cell, 0), cell.as_slice()), (Number, sent.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_header_names_each_column_once_in_any_order() {
+        let names = [
+            BulkColumn::new("Id", None),
+            BulkColumn { written: Some("a.Name".to_owned()), ..BulkColumn::new("Account.Name", None) },
+            BulkColumn::new("Rank__c", Some(FieldType::Integer)),
+        ];
+        let row = vec![cell(Text, "1"), cell(Text, "Acme"), cell(Number, "3")];
+        for csv in [
+            "\"id\",\"account.NAME\",\"Rank__c\"\n\"1\",\"Acme\",\"3.0\"\n",
+            "\"A.Name\",\"Id\",\"ns__Rank__c\"\n\"Acme\",\"1\",\"3.0\"\n",
+            "Rank__c,Id,Account.Name\n3.0,1,Acme\n",
+        ] {
+            assert_eq!(read(csv.as_bytes(), &names).unwrap(), std::slice::from_ref(&row), "{csv}");
+        }
+        for (header, why) in [
+            ("Id,Id,Rank__c", "the result has the column \"Id\" twice"),
+            ("Id,a.Name,Account.Name", "the result has the column \"Account.Name\" twice"),
+            ("Id,Name,Rank__c", "the result has the column \"Name\", which the query did not ask for"),
+            ("Id,,Rank__c", "the result has the column \"\", which the query did not ask for"),
+        ] {
+            let Err(ResultsError::Fault(fault)) = read(format!("{header}\n").as_bytes(), &names) else {
+                panic!()
+            };
+            assert_eq!((fault.kind, fault.what.as_str()), (FaultKind::InvalidResponse, why));
+        }
+        let narrow = read(b"\"Id\",\"Account.Name\"\n", &names).unwrap_err().to_string();
+        assert_eq!(narrow, "the first row of the result has fewer values than there are columns");
+    }
+
+    #[test]
     fn a_row_without_quotes_is_read_as_well() {
         let names = columns(&[("Id", None), ("Count__c", Some(FieldType::Long)), ("Name", None)]);
         let csv = "Id,Count__c,Name\n001,7.0,\n\"002\",\"8\",\"b\"\n003,,\"a,\"\"c\"\"\nd\"\r\n";
@@ -560,7 +645,7 @@ mod tests {
         );
         let other = fault("\"Id\",\"Nme\"\n", &names);
         assert_eq!(other.0, FaultKind::InvalidResponse);
-        assert_eq!(other.1, "the result has a column \"Nme\" in the place of \"Name\"");
+        assert_eq!(other.1, "the result has the column \"Nme\", which the query did not ask for");
         let ResultsError::Fault(fault) = read(b"\"Id\"\n\"\xff\"\n", &columns(&names[..1])).unwrap_err()
         else {
             panic!()
