@@ -69,7 +69,7 @@ print(with_simple_salesforce.token(session).json()["access_token"])')
 sfexport() {
     local row=$1
     shift
-    measure "$row" "$built/sfexport" --config "$work/org/sfexport.toml" --log-level error query "$@"
+    measure "$row" "$built/sfexport" --config "$work/org/sfexport.toml" --log-level error query --api rest "$@"
 }
 
 # The rows of a table: a client's name as it is shown, then its row.

@@ -8,7 +8,7 @@ scratch=/dev/shm
 org_options="--objects ${OBJECTS:-400} --records ${RECORDS:-200}"
 . "$(dirname "$0")/embedded_org.sh"
 
-printf 'objects = ["Obj*"]\noutput = "{object}.csv"\n' >jobs/backup.toml
+printf 'objects = ["Obj*"]\noutput = "{object}.csv"\napi = "rest"\n' >jobs/backup.toml
 for run in $(seq "$runs"); do
     rm -rf exports state
     /usr/bin/time -f '%e %M %U %S' -o time.txt \

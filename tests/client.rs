@@ -295,7 +295,7 @@ fn with_login_url(url: &str, more: &str) -> Deployment {
     let at = Deployment::new(10);
     at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "");
     let table = at.org_table("org").replace(at.org().url(), url);
-    at.write("sfexport.toml", format!("{table}{}\n{more}", support::NO_WAITS));
+    at.write("sfexport.toml", format!("{table}{}{}\n{more}", support::ON_REST, support::NO_WAITS));
     at
 }
 

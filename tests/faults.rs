@@ -314,9 +314,10 @@ fn configuration(directory: &Path) -> Config {
     write(
         "sfexport.toml",
         &format!(
-            "[org]\nclient_id = \"{}\"\nusername = \"{}\"\nlogin_url = \"http://127.0.0.1:1\"\n",
+            "[org]\nclient_id = \"{}\"\nusername = \"{}\"\nlogin_url = \"http://127.0.0.1:1\"\n{}",
             support::CLIENT_ID,
-            support::USERNAME
+            support::USERNAME,
+            support::ON_REST
         ),
     );
     // A literal that no failure may repeat.

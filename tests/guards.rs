@@ -34,7 +34,8 @@ fn reserve(at: &Deployment, api_reserve: &str) {
 
 /// Writes further keys into the org's table.
 fn org_keys(at: &Deployment, keys: &str) {
-    at.write("sfexport.toml", format!("{}{keys}{}\n", at.org_table("org"), support::NO_WAITS));
+    let text = format!("{}{keys}{}\n{}", at.org_table("org"), support::NO_WAITS, support::ON_REST);
+    at.write("sfexport.toml", text);
 }
 
 /// The requests that the job takes: the question for the usage, and its pages.

@@ -27,6 +27,8 @@ key_file  = "{key}"
 [http]
 attempts = 1
 batch_size = 200
+[defaults]
+api = "rest"
 """
 
 

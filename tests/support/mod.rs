@@ -109,9 +109,11 @@ impl Deployment {
         deployment
     }
 
-    /// Writes the shared file: the org, no waits between attempts, and further text behind them.
+    /// Writes the shared file: the org, no waits between attempts, further text, and [`ON_REST`] unless that text has
+    /// defaults itself.
     pub(crate) fn configure(&self, more: &str) {
-        self.write("sfexport.toml", format!("{}\n{NO_WAITS}\n{more}\n", self.org_table("org")));
+        let defaults = if more.contains("[defaults") { "" } else { ON_REST };
+        self.write("sfexport.toml", format!("{}\n{NO_WAITS}\n{more}\n{defaults}", self.org_table("org")));
     }
 
     /// The org's table under this name.
@@ -175,10 +177,13 @@ impl Deployment {
         String::from_utf8(self.read(below)).unwrap()
     }
 
-    /// The binary with these arguments in the directory, and nothing of the test's own environment but the path.
+    /// The binary with these arguments in the directory, and nothing of the test's own environment but the path. A
+    /// `query` uses REST unless it says otherwise, as [`ON_REST`] has it for jobs.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sfexport"));
-        command.env_clear().current_dir(self.directory.path()).args(arguments).stdin(Stdio::null());
+        let arguments: Vec<_> = arguments.into_iter().map(|a| a.as_ref().to_owned()).collect();
+        command.env_clear().current_dir(self.directory.path()).args(&arguments).stdin(Stdio::null());
+        command.args(rest_query(&arguments));
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
@@ -206,7 +211,10 @@ impl Deployment {
         redirected: &str,
         variables: &[(&str, &str)],
     ) -> Option<Outcome> {
-        let words = std::iter::once(env!("CARGO_BIN_EXE_sfexport")).chain(arguments.iter().copied());
+        let arguments: Vec<_> = arguments.iter().map(|word| OsStr::new(word).to_owned()).collect();
+        let binary = OsStr::new(env!("CARGO_BIN_EXE_sfexport")).to_owned();
+        let words = std::iter::once(&binary).chain(&arguments).map(|word| word.to_str().unwrap());
+        let words = words.chain(rest_query(&arguments));
         let words: Vec<_> = words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
         let line = format!("stty cols 100 rows 30; {} {redirected}", words.join(" "));
         let mut command = Command::new("script");
@@ -331,6 +339,16 @@ pub(crate) fn secret_in(text: &str) -> Option<String> {
     let key = key_pair().key.lines().filter(|line| line.len() > 40);
     let mut known = key.chain(["eyJ", "Bearer "]);
     known.find(|known| text.contains(known)).map(str::to_owned)
+}
+
+/// What keeps exports on REST, so the requests of a test do not depend on the number of its records. A job's own `api`
+/// overrides it.
+pub(crate) const ON_REST: &str = "[defaults]\napi = \"rest\"\n";
+
+/// The option that does the same for `query`, if it is one that does not say which API to use.
+fn rest_query(arguments: &[std::ffi::OsString]) -> Option<&'static str> {
+    let says = |argument: &std::ffi::OsString| argument.as_encoded_bytes().starts_with(b"--api");
+    (arguments.first()? == "query" && !arguments.iter().any(says)).then_some("--api=rest")
 }
 
 /// A matter of the tests' time alone.
