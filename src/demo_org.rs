@@ -188,7 +188,7 @@ impl DemoOrg {
 
     /// Aborts a query job, as somebody else might; `false` if there is none or it is over.
     pub fn abort_bulk_job(&self, id: &str) -> bool {
-        self.org.jobs.find(id).is_some_and(|job| job.meet(Fate::IsAborted, &self.org.options.bulk))
+        self.org.jobs.find(id).is_some_and(|job| job.abort(&self.org.options.bulk))
     }
 
     /// Deletes a query job, as somebody else might; `false` if there is none.

@@ -1,8 +1,11 @@
-//! Query jobs of Bulk API 2.0: what each was asked, what became of it, and the pages of its result. `routes::jobs`
-//! speaks HTTP, `render::csv` writes the rows.
+//! Query jobs of Bulk API 2.0: what each was asked, what became of it, and the rows of its result. `page` cuts those into
+//! pages, `routes::jobs` speaks HTTP, `render::csv` writes the rows.
+
+mod page;
+
+pub(super) use page::{Page, locator_of, plain_locator, read_locator};
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -330,31 +333,26 @@ impl Job {
         if state == State::UploadComplete { State::InProgress } else { state }
     }
 
-    /// Lets something happen to it; nothing happens any more to a job that is over.
-    pub(super) fn meet(&self, fate: Fate, options: &BulkOptions) -> bool {
-        let mut progress = lock(&self.progress);
-        if self.state_of(&progress, options).is_final() {
-            return false;
+    /// Aborts it; `false` if it is over.
+    pub(super) fn abort(&self, options: &BulkOptions) -> bool {
+        let is_running = !self.state(options).is_final();
+        if is_running {
+            self.suffer(Fate::IsAborted);
         }
+        is_running
+    }
+
+    /// Lets something happen to it, even if it is over.
+    pub(super) fn suffer(&self, fate: Fate) {
+        let mut progress = lock(&self.progress);
         progress.end = Some(fate);
         progress.changed = Timestamp::now();
-        true
     }
 
     /// When its state last changed, and how many milliseconds its work took.
     pub(super) fn times(&self) -> (Timestamp, u128) {
         let progress = lock(&self.progress);
         (progress.changed, progress.took.unwrap_or_default().as_millis())
-    }
-
-    /// The page that begins with row `from`: where it ends, and whether there are rows behind it.
-    pub(super) fn page(&self, from: usize, most: usize) -> (Range<usize>, bool) {
-        let end = match self.chunk_rows {
-            Some(rows) => self.chunk_end(from, rows),
-            None => self.len(),
-        };
-        let end = end.min(from.saturating_add(most.max(1))).max(from);
-        (from..end, end < self.len())
     }
 
     /// How many rows the first chunk sent has: the last one by id, which may be short.
@@ -365,8 +363,9 @@ impl Job {
         }
     }
 
-    /// Where the chunk ends that has the row at `from` of the result.
-    fn chunk_end(&self, from: usize, rows: usize) -> usize {
+    /// Where the chunk ends that has the row at `from` of the result; where there are no chunks, the result.
+    fn chunk_end(&self, from: usize) -> usize {
+        let Some(rows) = self.chunk_rows else { return self.len() };
         let first = self.first_chunk(rows);
         if from < first { first } else { first + ((from - first) / rows + 1) * rows }
     }
@@ -376,7 +375,7 @@ impl Job {
         let n = match self.chunk_rows {
             None => at,
             Some(rows) => {
-                let (end, first) = (self.chunk_end(at, rows), self.first_chunk(rows));
+                let (end, first) = (self.chunk_end(at), self.first_chunk(rows));
                 let begin = if at < first { 0 } else { end - rows };
                 self.len() - end + (at - begin)
             }

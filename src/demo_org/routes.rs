@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 
 use percent_encoding::percent_decode;
 
+use super::bulk;
 use super::fault::{Fault, Framing};
 use super::reply::Reply;
 use super::wire::{Delivery, Response};
@@ -145,6 +146,11 @@ fn read_only(request: &Request, reply: impl FnOnce() -> Reply) -> Reply {
 }
 
 fn has_session(org: &Org, request: &Request) -> bool {
+    // Some clients of the Bulk API send its first version's header to the second, too.
+    let of_bulk = request.header("x-sfdc-session").filter(|_| bulk::call(request).is_some());
+    if of_bulk.is_some_and(|token| lock(&org.sessions).contains(token.trim_start_matches("Bearer ").trim())) {
+        return true;
+    }
     request.header("authorization").and_then(|value| value.split_once(' ')).is_some_and(|(scheme, token)| {
         (scheme.eq_ignore_ascii_case("Bearer") || scheme.eq_ignore_ascii_case("OAuth"))
             && lock(&org.sessions).contains(token.trim())

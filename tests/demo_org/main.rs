@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's functions fail by panicking")]
 
 mod bulk;
+mod bulk_clients;
+mod bulk_faults;
 mod catalog;
 mod client;
 mod conversations;

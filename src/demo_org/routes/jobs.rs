@@ -1,12 +1,10 @@
 //! `/jobs/query`: query jobs of Bulk API 2.0 and their results.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::parameters;
-use crate::demo_org::bulk::{Asked, Fate, Job, State};
+use crate::demo_org::bulk::{Asked, Fate, Job, Page, State, locator_of, plain_locator, read_locator};
 use crate::demo_org::data::RecordId;
 use crate::demo_org::fault::Fault;
 use crate::demo_org::query::Distortion;
@@ -127,7 +125,7 @@ impl Asking<'_> {
                     self.org.jobs.delete(id);
                 }
                 Fault::Job(fate) => {
-                    job.meet(fate.clone(), &self.org.options.bulk);
+                    job.suffer(fate.clone());
                 }
                 _ => {}
             }
@@ -207,7 +205,7 @@ impl Asking<'_> {
             return Reply::refused(Refusal::new("INVALIDJOB", message));
         }
         let options = &self.org.options.bulk;
-        if !job.meet(Fate::IsAborted, options) {
+        if !job.abort(options) {
             let state = job.state(options).as_str();
             let message = format!("Aborting already {state} Job not allowed");
             return Reply::refused(Refusal::new("INVALIDJOBSTATE", message));
@@ -260,7 +258,7 @@ impl Asking<'_> {
         };
         let most = asked.min(self.org.options.bulk.page_rows);
         let mut page = Page::of(job, own, most);
-        page.distort(self, job, (own, &distortion));
+        page.distort(self.org, job, own, self.faults);
         let reply = self.text(job, &page, &distortion);
         let mut reply = reply.with_header("Sforce-NumberOfRecords", &page.told.to_string());
         if let Some(locator) = page.locator {
@@ -287,7 +285,7 @@ impl Asking<'_> {
             return Reply::csv(job.text(data, page.rows.iter().cloned().flatten(), style));
         }
         let compressed = accepts_gzip(self.request);
-        let key = rendering(job, page, compressed);
+        let key = page.rendering(job, compressed);
         if let Some(ready) = lock(&org.rendered).get(&key).cloned() {
             return Reply::ready_csv(ready);
         }
@@ -342,88 +340,6 @@ impl Asking<'_> {
             None => body.extend_from_slice(br#"],"nextRecordsUrl":null,"done":true}"#),
         }
         Ok(Reply::json(body))
-    }
-}
-
-/// A page of a result.
-struct Page {
-    /// The places of its rows.
-    rows: Vec<std::ops::Range<usize>>,
-    /// Where the next one begins.
-    next: Option<usize>,
-    /// How many rows its header says that it has.
-    told: i64,
-    /// What its header says of the next one; `None` for no such header.
-    locator: Option<String>,
-}
-
-impl Page {
-    fn of(job: &Job, from: usize, most: usize) -> Self {
-        let (rows, more) = job.page(from.min(job.len()), most);
-        let next = more.then_some(rows.end);
-        let locator = next.map_or_else(|| "null".to_owned(), |next| locator_of(job, next));
-        Self { told: rows.len() as i64, next, locator: Some(locator), rows: vec![rows] }
-    }
-
-    /// What scripted faults change about it.
-    fn distort(&mut self, asking: &Asking<'_>, job: &Job, (own, distortion): (usize, &Distortion<'_>)) {
-        let first = self.rows[0].clone();
-        if distortion.is_endless() {
-            let (again, _) = job.page(0, first.len().max(1));
-            let rows = if distortion.empty_pages { own..own } else { again };
-            self.told = rows.len() as i64;
-            self.rows = vec![rows];
-            self.locator = Some(locator_of(job, own + 1));
-        } else if first.end >= distortion.stop_after {
-            let rows = first.start..distortion.stop_after.max(first.start);
-            self.told = rows.len() as i64;
-            self.rows = vec![rows];
-            self.locator = Some("null".to_owned());
-        }
-        if let (Some(text), Some(next)) = (distortion.locator, self.next) {
-            let sent = format!("{text}-{next}");
-            lock(&asking.org.aliases).insert(sent.clone(), locator_of(job, next));
-            self.locator = Some(sent);
-        }
-        for fault in asking.faults {
-            let rows = self.rows[0].clone();
-            match fault {
-                Fault::MissingRows(missing) => {
-                    self.rows[0] = rows.start..rows.end.saturating_sub(*missing).max(rows.start);
-                }
-                Fault::DoubledRows(doubled) => {
-                    self.rows.push(rows.start..rows.end.min(rows.start + doubled));
-                }
-                Fault::NumberOfRecords(off) => self.told += off,
-                Fault::NoNextUrl => self.locator = None,
-                Fault::DoneEarly => self.locator = Some("null".to_owned()),
-                Fault::NextUrl(text) => self.locator = Some(text.clone()),
-                Fault::RepeatedLocator => self.locator = Some(locator_of(job, own)),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// What the bytes of a page depend on: not on the job, so another run of the same query finds them.
-fn rendering(job: &Job, page: &Page, compressed: bool) -> String {
-    let Asked { soql, all_rows, version: (version, _), style, .. } = &job.asked;
-    format!("bulk {compressed} {version} {all_rows} {style:?} {:?} {soql}", page.rows)
-}
-
-/// The locator of the page that begins at a place of a result: base64 without padding, as the service has them.
-fn locator_of(job: &Job, place: usize) -> String {
-    if job.is_chunked() {
-        return STANDARD_NO_PAD.encode(format!("0:{}:1", RecordId::new("0Ga", place)));
-    }
-    STANDARD_NO_PAD.encode(place.to_string())
-}
-
-fn read_locator(locator: &str) -> Option<usize> {
-    let text = String::from_utf8(STANDARD_NO_PAD.decode(locator).ok()?).ok()?;
-    match text.strip_prefix("0:").and_then(|rest| rest.strip_suffix(":1")) {
-        Some(id) => RecordId::parse(id).map(RecordId::index),
-        None => text.parse().ok(),
     }
 }
 
@@ -495,7 +411,7 @@ fn list(org: &Org, request: &Request) -> Reply {
     let next = if done {
         "null".to_owned()
     } else {
-        format!("\"{}?queryLocator={}\"", request.path(), STANDARD_NO_PAD.encode(end.to_string()))
+        format!("\"{}?queryLocator={}\"", request.path(), plain_locator(end))
     };
     let records = entries.get(from..end).unwrap_or_default().join(",");
     Reply::json(format!(r#"{{"done":{done},"records":[{records}],"nextRecordsUrl":{next}}}"#).into_bytes())
