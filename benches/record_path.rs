@@ -1,5 +1,5 @@
-//! The record path on one core: a page's bytes → CSV, and → JSON Lines; a Bulk result's CSV → CSV, beside `csv-core` and
-//! the `csv` crate's writer; and a query's text → its columns.
+//! The record path on one core: a page's bytes → CSV, and → JSON Lines; a Bulk result's CSV → CSV, compared with
+//! `csv-core` and the `csv` crate's writer, and → JSON Lines; and a query's text → its columns.
 
 use std::hint::black_box;
 
@@ -11,7 +11,7 @@ use sfexport::job::{CsvDialect, Numbers};
 use sfexport::record::{JsonForm, Record};
 use sfexport::salesforce::bulk::results::ResultsReader;
 use sfexport::salesforce::page::PageReader;
-use sfexport::soql::{BulkColumn, Columns, Query};
+use sfexport::soql::{BulkQuery, Columns, Query};
 
 #[path = "../tests/support/pages.rs"]
 mod pages;
@@ -56,39 +56,60 @@ fn page_to_file(criterion: &mut Criterion) {
     }
 }
 
-/// The wide page's records as a Bulk result has them: every value in quotes.
-fn result(columns: &Columns) -> Vec<u8> {
+/// The wide page's records as a Bulk result has them: every value in quotes. What is added behind the columns is the Ids of
+/// `Owner` and `Parent`.
+fn result(columns: &Columns, bulk: &BulkQuery) -> Vec<u8> {
     let page = pages::wide(2_000);
     let mut reader = PageReader::open(&page, columns).expect("a page");
     let (mut record, mut out) = (Record::default(), Vec::new());
     let mut csv = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
-    csv.write_record(columns.names()).expect("a header");
+    csv.write_record(bulk.columns.iter().map(|column| &column.name)).expect("a header");
     let mut encoder = Encoder::Csv(Csv::new(CsvDialect::default(), Numbers::Plain, columns.names().to_vec()));
     while reader
         .read(encoder.target(&mut record, &mut out), &mut |_| unreachable!("no children"))
         .expect("a record")
     {
         encoder.record(&record, &mut out).expect("a row");
-        csv.write_record(record.cells().map(|(_, text)| text)).expect("a row");
+        let cells: Vec<_> = record.cells().map(|(_, text)| text).collect();
+        let added = bulk.columns.len() - cells.len();
+        let parent = if cells.last().is_some_and(|name| name.is_empty()) { "" } else { "001Wz00000430000" };
+        let ids = ["005Wz0000000001", parent].into_iter().take(added).map(str::as_bytes);
+        csv.write_record(cells.into_iter().chain(ids)).expect("a row");
     }
     csv.into_inner().expect("no error while writing to memory")
 }
 
 fn result_to_file(criterion: &mut Criterion) {
     let columns = columns(pages::WIDE);
-    let result = result(&columns);
+    let query = Query::parse(pages::WIDE).expect("a query");
+    let bulk = |nested| BulkQuery::of(&query, &columns, None, nested).expect("a query that Bulk takes");
+    let (flat, nested) = (bulk(false), bulk(true));
+    let result_with_ids = result(&columns, &nested);
+    let result = result(&columns, &flat);
     let mut group = criterion.benchmark_group("Bulk result, 20 fields, 2000 records");
     group.throughput(Throughput::BytesDecimal(result.len() as u64));
-    let sent: Vec<_> = columns.names().iter().map(|name| BulkColumn::new(name, None)).collect();
     let (mut record, mut out) = (Record::default(), Vec::new());
     let mut csv = Csv::new(CsvDialect::default(), Numbers::Plain, columns.names().to_vec());
     group.bench_function("result to CSV", |bench| {
         bench.iter(|| {
             out.clear();
-            let mut reader =
-                ResultsReader::open(black_box(result.as_slice()), &sent, Some(b',')).expect("a header");
+            let mut reader = ResultsReader::open(black_box(result.as_slice()), &flat.columns, Some(b','))
+                .expect("a header");
             while reader.read(&mut record).expect("a row") {
                 csv.record(&record, &mut out).expect("a row");
+            }
+            black_box(out.len())
+        });
+    });
+    let json = nested.json.as_ref().expect("a shape");
+    let mut jsonl = Jsonl::new(JsonForm::AS_SENT, columns.names().to_vec()).put_together(json);
+    group.bench_function("result to JSON Lines", |bench| {
+        bench.iter(|| {
+            out.clear();
+            let result = black_box(result_with_ids.as_slice());
+            let mut reader = ResultsReader::open(result, &nested.columns, Some(b'\\')).expect("a header");
+            while reader.read(&mut record).expect("a row") {
+                jsonl.record(&record, &mut out).expect("a line");
             }
             black_box(out.len())
         });

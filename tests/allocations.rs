@@ -1,4 +1,4 @@
-//! In the steady state a record costs no allocation: ten times the records of a page make not one more.
+//! In the steady state a record costs no allocation: a page or a result with ten times the records needs no more of them.
 
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
@@ -8,8 +8,9 @@ use sfexport::encode::csv::Csv;
 use sfexport::encode::jsonl::Jsonl;
 use sfexport::job::{Children, Compound, CsvDialect, Datetimes, Format, Numbers, Shape};
 use sfexport::record::{JsonForm, Record};
+use sfexport::salesforce::bulk::results::ResultsReader;
 use sfexport::salesforce::page::PageReader;
-use sfexport::soql::{ColumnNames, ColumnRules, Columns, Query};
+use sfexport::soql::{BulkColumn, BulkQuery, ColumnNames, ColumnRules, Columns, Query};
 use sfexport::value::FieldType;
 
 #[path = "support/pages.rs"]
@@ -17,6 +18,19 @@ mod pages;
 
 /// What a page may cost, whatever it holds: the room to unescape a string.
 const A_PAGE: u64 = 4;
+
+fn shape(numbers: Numbers, datetimes: Datetimes, columns: ColumnRules) -> Shape {
+    Shape {
+        numbers,
+        datetimes,
+        columns,
+        children: Children::Json,
+        compound: Compound::Json,
+        columns_pinned: false,
+        attributes: false,
+        csv: CsvDialect::default(),
+    }
+}
 
 struct Path {
     columns: Columns,
@@ -44,16 +58,7 @@ impl Path {
             ..ColumnRules::default()
         };
         let columns = Columns::of(&Query::parse(pages::WIDE).unwrap()).unwrap().with_rules(&rules).unwrap();
-        let shape = Shape {
-            numbers: Numbers::AsSent,
-            datetimes: Datetimes::Rfc3339,
-            columns: rules,
-            children: Children::Json,
-            compound: Compound::Json,
-            columns_pinned: false,
-            attributes: false,
-            csv: CsvDialect::default(),
-        };
+        let shape = shape(Numbers::AsSent, Datetimes::Rfc3339, rules);
         let encoder = Encoder::new(format, &shape, &columns);
         Self { columns, record: Record::default(), encoder, out: Vec::new() }
     }
@@ -128,6 +133,80 @@ fn long_text_costs_no_allocation_either() {
     assert_flat(pages::long_text, |page| rows.encode(page));
     let mut lines = Path::jsonl(pages::LONG_TEXT, Numbers::AsSent);
     assert_flat(pages::long_text, |page| lines.encode(page));
+}
+
+/// What opening a Bulk result may cost: its buffer, its header, the columns by name.
+const A_RESULT: u64 = 100;
+
+/// Twenty columns and the Ids of two parents, as a Bulk result has them: quotes and line breaks in texts, whole numbers with
+/// a fraction or an exponent, a parent that is null.
+fn result(names: &[BulkColumn], records: usize) -> Vec<u8> {
+    let mut csv = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
+    csv.write_record(names.iter().map(|column| &column.name)).unwrap();
+    for n in 0..records {
+        let employees = if n % 2 == 0 { format!("{n}.0") } else { format!("1.{n}E7") };
+        let parent = if n % 3 == 0 { ["", ""] } else { ["Holding \"H\" AG", "001Wz0000000001"] };
+        csv.write_record(names.iter().map(|column| match column.name.as_str() {
+            "AnnualRevenue" => "1.6147805824397E13",
+            "NumberOfEmployees" => &employees,
+            "IsDeleted" => "false",
+            "CreatedDate" | "LastModifiedDate" => "2026-05-01T07:25:37.000Z",
+            "BillingStreet" => "1 Market Street\r\nSuite 400, \\ \"rear\"",
+            "Description" => "",
+            "Parent.Name" => parent[0],
+            "Parent.Id" => parent[1],
+            _ => "a value",
+        }))
+        .unwrap();
+    }
+    csv.into_inner().unwrap()
+}
+
+#[test]
+fn a_row_of_a_bulk_result_costs_no_allocation() {
+    let types = [
+        ("AnnualRevenue", FieldType::Double),
+        ("NumberOfEmployees", FieldType::Integer),
+        ("IsDeleted", FieldType::Boolean),
+        ("CreatedDate", FieldType::DateTime),
+        ("LastModifiedDate", FieldType::DateTime),
+    ];
+    let query = Query::parse(pages::WIDE).unwrap();
+    for (format, names, nested) in [
+        (Format::Csv, ColumnNames::AsWritten, false),
+        (Format::Jsonl, ColumnNames::Snake, false),
+        (Format::Jsonl, ColumnNames::AsWritten, true),
+    ] {
+        for (numbers, datetimes) in
+            [(Numbers::Plain, Datetimes::AsSent), (Numbers::AsSent, Datetimes::Rfc3339)]
+        {
+            let types = types.map(|(name, field_type)| (name.to_owned(), field_type)).to_vec();
+            let shape = shape(numbers, datetimes, ColumnRules { names, types, ..ColumnRules::default() });
+            let columns = Columns::of(&query).unwrap().with_rules(&shape.columns).unwrap();
+            let bulk = BulkQuery::of(&query, &columns, None, nested).unwrap();
+            let mut encoder = Encoder::of_cells(format, &shape, &columns, bulk.json.clone());
+            let (mut record, mut out) = (Record::default(), Vec::new());
+            let mut cost = |records| {
+                let result = result(&bulk.columns, records);
+                out.clear();
+                let mut count = 0;
+                let cost = measure(|| {
+                    let mut reader =
+                        ResultsReader::open(result.as_slice(), &bulk.columns, encoder.watch()).unwrap();
+                    while reader.read(&mut record).unwrap() {
+                        encoder.record(&record, &mut out).unwrap();
+                        count += 1;
+                    }
+                });
+                assert_eq!(count, records);
+                cost.count_total
+            };
+            cost(200);
+            let (few, many) = (cost(20), cost(200));
+            assert_eq!(few, many, "180 rows more cost {} allocations", many.abs_diff(few));
+            assert!(many <= A_RESULT, "a result costs {many} allocations");
+        }
+    }
 }
 
 /// Records of 200 fields whose keys come in reverse order.
