@@ -108,6 +108,13 @@ pub struct Org {
 }
 
 impl Org {
+    /// Whether its API version has the query jobs of Bulk API 2.0.
+    #[must_use]
+    pub fn has_bulk(&self) -> bool {
+        const SINCE: f64 = 47.0;
+        self.api_version.parse::<f64>().is_ok_and(|version| version >= SINCE)
+    }
+
     /// Whether its login host is this machine.
     #[must_use]
     pub fn logs_in_on_loopback(&self) -> bool {

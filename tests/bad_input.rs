@@ -745,3 +745,20 @@ fn a_port_without_tls_is_not_a_closed_one() {
     assert!(step["what"].as_str().unwrap().contains("does not speak TLS"), "{step}");
     assert!(step["hint"].as_str().unwrap().contains("443"), "{step}");
 }
+
+#[test]
+fn a_query_that_bulk_refuses_is_not_sent_to_it() {
+    let at = Deployment::new(1);
+    let soql = "SELECT Id, (SELECT Id FROM Contacts) FROM Account";
+    let ended = at.run(["query", soql, "-o", "a.csv", "--api", "bulk"]).ended(65);
+    ended.says(&[
+        "Bulk API 2.0 cannot export this query, because the query has a child query",
+        "use --api auto or --api rest",
+    ]);
+    assert_eq!((at.logins().len(), at.path("a.csv").exists()), (0, false));
+    let old = at.org_table("org").replace("key_file", "api_version = \"46.0\"\nkey_file");
+    at.write("sfexport.toml", old);
+    let ended = at.run(["query", "SELECT Id FROM Account", "-o", "a.csv", "--api", "bulk"]).ended(78);
+    ended.says(&["Bulk API 2.0 is not part of API version \"46.0\"", "use --api auto or --api rest"]);
+    assert_eq!(at.logins().len(), 0);
+}

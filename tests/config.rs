@@ -12,7 +12,8 @@ use secrecy::ExposeSecret;
 use sfexport::config::{self, Config, FlagValue, NotifyOn, Selection, Sources, Table, Unwritten};
 use sfexport::error::Failure;
 use sfexport::job::{
-    CatchUp, Children, Compound, CountCheck, Format, IfExists, Manifest, Numbers, ObjectName, Overlap,
+    ApiChoice, BulkSettings, CatchUp, Children, Compound, CountCheck, Format, IfExists, Manifest, Numbers,
+    ObjectName, Overlap,
 };
 use sfexport::org::{ApiReserve, KeySource, OrgName, PasswordSource};
 
@@ -854,6 +855,87 @@ fn attributes_and_new_names_give_way_to_a_job() {
     );
     assert_eq!(attributes("columns.Name = \"n\"", "output = \"a.jsonl\"\nattributes = true"), (true, false));
     assert_eq!(attributes("column_names = \"snake\"", "output = \"a.csv\""), (false, true));
+}
+
+#[test]
+fn a_default_of_bulk_gives_way_where_bulk_is_impossible() {
+    let old = EMEA.replace("orgs.emea", "orgs.old") + "api_version = '46.0'\n";
+    let project = Project::with(&format!(
+        "{ORG}{EMEA}{old}[defaults]\napi = \"bulk\"\nattributes = true\n[defaults.bulk]\nparallel = 2\n"
+    ));
+    let soql =
+        |soql: &str, more: &str| format!("soql = \"{soql}\"\noutput = \"{{org}}/{{job}}.csv\"\n{more}");
+    let plain = "SELECT Id FROM Account";
+    let lines = "soql = \"SELECT Id FROM Account\"\noutput = \"{job}.jsonl\"\n";
+    let project = project
+        .job("children", &soql("SELECT Id, (SELECT Id FROM Contacts) FROM Account", ""))
+        .job("grouped", &soql("SELECT Name FROM Account GROUP BY Name", "api = \"auto\"\n"))
+        .job("lines", lines)
+        .job("lines_by_bulk", &format!("{lines}api = \"bulk\"\n"))
+        .job("ordered", &soql("SELECT Id FROM Account ORDER BY Id", ""))
+        .job("plain", &soql(plain, "orgs = [\"*\"]\n"))
+        .job("rest", &soql(plain, "api = \"rest\"\n"));
+    let jobs = project.all().jobs;
+    let found: Vec<_> = jobs
+        .iter()
+        .map(|job| (job.name.as_str(), job.org.as_str(), job.api.as_str(), job.shape.attributes))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("children", "default", "auto", false),
+            ("grouped", "default", "auto", false),
+            ("lines", "default", "auto", true),
+            ("lines_by_bulk", "default", "bulk", false),
+            ("ordered", "default", "bulk", false),
+            ("plain", "default", "bulk", false),
+            ("plain", "emea", "bulk", false),
+            ("plain", "old", "auto", false),
+            ("rest", "default", "rest", false),
+        ]
+    );
+    assert!(jobs.iter().all(|job| job.bulk.parallel == 2));
+    assert_eq!(project.shown(&project.all().warnings), [] as [String; 0]);
+}
+
+#[test]
+fn a_job_decides_how_it_uses_bulk() {
+    let project = Project::with(ORG)
+        .job("a", JOB)
+        .job(
+            "b",
+            &format!(
+                "{JOB}api = \"bulk\"\n[bulk]\nmax_records = 100_000\nparallel = 1\njob_timeout = \"30m\"\n"
+            ),
+        )
+        .job("c", &format!("{JOB}[bulk]\nfrom_calls = 2\nrest_max_calls = 0\n"));
+    let jobs = project.all().jobs;
+    let seen: Vec<_> = jobs
+        .iter()
+        .map(|job| {
+            let BulkSettings { from_calls, max_records, parallel, job_timeout, rest_max_calls } = job.bulk;
+            (job.api, from_calls, max_records, parallel, job_timeout.as_secs(), rest_max_calls)
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (ApiChoice::Auto, 25, None, 4, 21_600, 2_000),
+            (ApiChoice::Bulk, 25, Some(100_000), 1, 1_800, 2_000),
+            (ApiChoice::Auto, 2, None, 4, 21_600, 0),
+        ]
+    );
+    assert_eq!(jobs[0].bulk, BulkSettings::default());
+    // The order of the rows, and a few values, differ by API; how Bulk is used changes nothing in the file.
+    let same =
+        |more: &str| format!("soql = \"SELECT Id FROM Account\"\noutput = \"{{run_id}}.csv\"\n{more}\n");
+    let project = Project::with(ORG)
+        .job("a", &same(""))
+        .job("b", &same("bulk.parallel = 1\nbulk.from_calls = 100"))
+        .job("c", &same("api = \"rest\""));
+    let digests: Vec<_> = project.all().jobs.iter().map(|job| job.digest()).collect();
+    assert_eq!(digests[0], digests[1]);
+    assert_ne!(digests[0], digests[2]);
 }
 
 #[test]

@@ -279,6 +279,60 @@ fn mistakes_in_fleets_read_well() {
     insta::assert_snapshot!("fleets", text);
 }
 
+#[test]
+fn mistakes_about_apis_read_well() {
+    let job = |soql: &str, lines: &str| format!("soql = \"{soql}\"\noutput = \"{{job}}.csv\"\n{lines}\n");
+    let of = |lines: &str| job("SELECT Id FROM Account", lines);
+    let bulk = |soql: &str| job(soql, "api = \"bulk\"");
+    let at = Deployment::new(1);
+    let old = at.org_table("orgs.old").replace("key_file", "api_version = \"46.0\"\nkey_file");
+    at.configure(&old);
+    let lines = [
+        of("api = \"bulk2\""),
+        of("api = \"soap\""),
+        of("api = 2"),
+        of("use_bulk = true"),
+        of(
+            "[bulk]\nfrom_calls = 1\nmax_records = 200\nparallel = 8\njob_timeout = 3600\nrest_max_calls = \"many\"",
+        ),
+        of(
+            "[bulk]\nfrom_call = 20\nmax_records = 2000000\nparallel = 0\njob_timeout = \"0s\"\nrest_max_calls = -1",
+        ),
+        of("bulk = true"),
+        of("parallel = 2"),
+        bulk("SELECT Id, (SELECT Id FROM Contacts) FROM Account"),
+        bulk("SELECT COUNT() FROM Account"),
+        bulk("SELECT Name FROM Account GROUP BY Name"),
+        bulk("SELECT Id FROM Account LIMIT 5 OFFSET 10"),
+        bulk("SELECT TYPEOF What WHEN Account THEN Name END FROM Event"),
+        bulk("SELECT toLabel(Type) FROM Account"),
+        bulk("SELECT FIELDS(ALL) FROM Account LIMIT 200"),
+        of("format = \"jsonl\"\napi = \"bulk\"\nattributes = true").replace("{job}.csv", "{job}.jsonl"),
+        of("api = \"bulk\"\norg = \"old\""),
+    ];
+    jobs_with(&at, &lines.each_ref().map(String::as_str));
+    let set = Deployment::new(1);
+    jobs_with(
+        &set,
+        &[
+            "objects = [\"Account\"]\noutput = \"{object}.csv\"\n[objects_with.Account]\napi = \"bulk\"\n",
+            "objects = [\"Account\"]\noutput = \"x/{object}.csv\"\n[objects_with.Account.bulk]\nparallel = 2\n",
+        ],
+    );
+    let warnings = Deployment::new(1);
+    jobs_with(
+        &warnings,
+        &[
+            &of("api = \"rest\"\n[bulk]\nfrom_calls = 30\nparallel = 2"),
+            &of("api = \"bulk\"\n[bulk]\nfrom_calls = 30\nparallel = 2\nrest_max_calls = 10"),
+            &of("api = \"auto\"\n[bulk]\nfrom_calls = 30\nparallel = 2\nrest_max_calls = 10"),
+        ],
+    );
+    let text =
+        [checked("jobs", &at, &[]), checked("sets", &set, &[]), checked("warnings", &warnings, &[])].concat();
+    insta::assert_snapshot!("apis", text);
+}
+
 /// A block of PEM with this label.
 fn block(label: &str, content: &str) -> String {
     format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n")

@@ -17,7 +17,7 @@ use crate::job::{
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
-use crate::soql::{ColumnRules, Query, SyntaxError};
+use crate::soql::{BulkObstacle, ColumnRules, Query, SyntaxError};
 
 #[derive(Debug, Args)]
 pub(super) struct QueryArguments {
@@ -66,7 +66,7 @@ enum CountCheckArgument {
     Warn,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum ApiArgument {
     /// REST for small results and for queries that Bulk refuses, Bulk for the others
     Auto,
@@ -103,12 +103,25 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         attributes: false,
         csv: CsvDialect::default(),
     };
+    let obstacle = query.bulk_obstacle().filter(BulkObstacle::is_refused);
+    if let (ApiArgument::Bulk, Some(obstacle)) = (arguments.api, obstacle) {
+        let what = format!("Bulk API 2.0 cannot export this query, because {obstacle}");
+        return Err(Failure::new(Exit::Query, what).hint("use --api auto or --api rest"));
+    }
     let source = SoqlSource::new(query, shape.layout(format), &shape.columns).map_err(|error| {
         let failure = Failure::new(Exit::Query, error.to_string());
         Failure { hint: error.hint(), ..failure }
     })?;
     let mut config = config::load(&context.sources()?, &Selection::NoJobs)?;
     let org = Arc::new(config.org(arguments.org.as_deref())?.clone());
+    if arguments.api == ApiArgument::Bulk && !org.has_bulk() {
+        let table = org.name.table();
+        let what = format!(
+            "Bulk API 2.0 is not part of API version \"{}\", the `api_version` of {table}",
+            org.api_version
+        );
+        return Err(Failure::new(Exit::Configuration, what).hint("use --api auto or --api rest"));
+    }
     let (output, path) = if streamed {
         (Output::stream(std::io::stdout()), working_dir()?.join("-"))
     } else {

@@ -1,5 +1,6 @@
 //! Reads the job files into jobs or lists of mistakes, and finds jobs that share an output.
 
+mod bulk;
 mod clashes;
 mod defaults;
 mod object;
@@ -419,8 +420,10 @@ impl Reading {
         let orgs = self.orgs(&file, &section, context);
         let Some(job) = self.resolve(name, &file, [&defaults, &layer], &section, context) else { return };
         let origin = section.origin("output").unwrap_or_else(|| file.whole());
-        self.jobs =
-            orgs.unwrap_or_default().into_iter().map(|org| (of_org(&job, org), origin.clone())).collect();
+        for org in orgs.unwrap_or_default() {
+            let api = self.api_in(&file, &section, context, (job.api, &org));
+            self.jobs.push((Job { api, ..of_org(&job, org) }, origin.clone()));
+        }
     }
 
     fn mistake(
@@ -453,6 +456,7 @@ impl Reading {
         let timezone = self.timezone(file, section);
         let schedule = self.schedule(file, section, timezone.as_ref());
         let csv = self.csv(file, section);
+        let api = self.api(file, section, exported.as_ref(), format);
         if let Some(format) = format {
             self.format_rules(file, section, format);
         }
@@ -493,7 +497,7 @@ impl Reading {
             query_origin: self.query_origin.take(),
             all_rows: typed.all_rows,
             count_check: typed.count_check,
-            api: typed.api,
+            api,
             bulk: bulk_settings(&typed.bulk),
             output: output?,
             format,

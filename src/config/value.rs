@@ -107,7 +107,10 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Prob
                 Some(number) if (min..=max).contains(&number) => Ok(number.into()),
                 _ => {
                     let what = if is_whole(raw) { "is out of range" } else { "is not a whole number" };
-                    let hint = format!("write a number in the range {}", range(min, max));
+                    let hint = match max {
+                        u64::MAX => format!("write {}", range(min, max)),
+                        max => format!("write a number in the range {}", range(min, max)),
+                    };
                     Err(Problem::new(format!("{} {what}", shown()), hint))
                 }
             }

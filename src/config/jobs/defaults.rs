@@ -94,7 +94,7 @@ pub(super) fn fitting(defaults: &Layer, job: &Layer) -> Layer {
         "format" => named(defaults) == format,
         "children" => !is_jsonl && !is_set,
         "compound" | "csv" => !is_jsonl,
-        "attributes" => !is_csv && !renames,
+        "attributes" => !is_csv && !renames && job.text("api") != Some("bulk"),
         "column_names" | "columns" => !(is_jsonl && job.is_true("attributes")),
         "fields" | "where" => job.has("object"),
         "manifest" => is_set || defaults.text("manifest").is_none(),
