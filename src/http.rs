@@ -305,16 +305,9 @@ impl Response {
     /// [`FaultKind::Truncated`] if the body ends too early or cannot be unpacked, [`FaultKind::Unreachable`] if it
     /// stops arriving, [`FaultKind::InvalidResponse`] if it is larger than `page_cap`.
     pub async fn more(&mut self) -> Result<bool, Fault> {
-        let chunk = self.response.chunk().await.map_err(|error| {
-            if error.is_timeout() {
-                let what = format!("\"{}\" stopped sending in the middle of a response", self.host);
-                Fault::new(FaultKind::Unreachable, what)
-            } else {
-                self.truncated(&network::reason(&error))
-            }
-        })?;
+        let chunk = self.chunk().await?;
         let taken = match &chunk {
-            Some(chunk) => self.body.take_in(chunk, self.cap),
+            Some(chunk) => self.body.take_in(chunk.as_ref(), self.cap),
             None => self.body.end(),
         };
         taken.map_err(|wrong| match wrong {
@@ -327,6 +320,36 @@ impl Response {
             Wrong::Damaged => self.truncated("it cannot be decompressed"),
         })?;
         Ok(chunk.is_some())
+    }
+
+    /// Waits for more of the body, and appends it to `bytes` as it was sent; `false` at its end. Not to be mixed with
+    /// [`Response::more`].
+    ///
+    /// # Errors
+    /// [`FaultKind::Truncated`] if the body ends too early, [`FaultKind::Unreachable`] if it stops arriving.
+    pub async fn more_as_sent(&mut self, bytes: &mut Vec<u8>) -> Result<bool, Fault> {
+        let chunk = self.chunk().await?;
+        if let Some(chunk) = &chunk {
+            bytes.extend_from_slice(chunk.as_ref());
+        }
+        Ok(chunk.is_some())
+    }
+
+    /// Whether the body is sent as gzip.
+    #[must_use]
+    pub fn is_gzip(&self) -> bool {
+        self.body.is_gzip()
+    }
+
+    async fn chunk(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, Fault> {
+        self.response.chunk().await.map_err(|error| {
+            if error.is_timeout() {
+                let what = format!("\"{}\" stopped sending in the middle of a response", self.host);
+                Fault::new(FaultKind::Unreachable, what)
+            } else {
+                self.truncated(&network::reason(&error))
+            }
+        })
     }
 
     fn truncated(&self, why: &str) -> Fault {

@@ -45,6 +45,10 @@ impl Body {
         self.bytes = buffer;
     }
 
+    pub(super) fn is_gzip(&self) -> bool {
+        self.gzip.is_some()
+    }
+
     /// The decompressed bytes that have arrived.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -77,6 +77,10 @@ pub enum ErrorCode {
     SessionNotForApi,
     /// `QUERY_TIMEOUT`.
     QueryTimeout,
+    /// `LIMIT_EXCEEDED`: the query jobs of a day, or the size of their results.
+    BulkLimitExceeded,
+    /// `JOB_NOT_COMPLETE`: a query job has no result yet.
+    JobNotComplete,
     /// `UNSUPPORTED_API_VERSION`, `GONE`.
     UnsupportedApiVersion,
     /// `INVALID_FIELD`.
@@ -96,7 +100,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// The code of an error; `None` if it has none.
-    fn of(code: &str, message: &str) -> Option<Self> {
+    pub(super) fn of(code: &str, message: &str) -> Option<Self> {
         Some(match code {
             "" => return None,
             "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED" => Self::ApiDisabled,
@@ -107,6 +111,8 @@ impl ErrorCode {
                 Self::SessionNotForApi
             }
             "QUERY_TIMEOUT" => Self::QueryTimeout,
+            "LIMIT_EXCEEDED" => Self::BulkLimitExceeded,
+            "JOB_NOT_COMPLETE" => Self::JobNotComplete,
             "UNSUPPORTED_API_VERSION" | "GONE" => Self::UnsupportedApiVersion,
             "NOT_FOUND" => Self::NotFound,
             "INVALID_FIELD" => Self::InvalidField,
@@ -144,8 +150,8 @@ impl Fault {
             FaultKind::SessionExpired
             | FaultKind::SessionRejected
             | FaultKind::LoginRefused
-            | FaultKind::AnotherOrg
-            | FaultKind::Limit => true,
+            | FaultKind::AnotherOrg => true,
+            FaultKind::Limit => self.code != Some(ErrorCode::BulkLimitExceeded),
             FaultKind::Configuration => self.code != Some(ErrorCode::NotFound),
             _ => false,
         }
@@ -244,6 +250,14 @@ pub fn read(head: &Head, body: &[u8], subject: &str, api_version: &str) -> Fault
         }
         (_, Some(ErrorCode::RequestLimitExceeded)) => fault(FaultKind::Limit, "the org's daily API requests are used up")
             .hint("wait: the limit covers the last 24 hours; Setup > Company Information shows the usage"),
+        (_, Some(ErrorCode::BulkLimitExceeded)) => {
+            fault(FaultKind::Limit, "the org has reached a limit").hint(
+                "wait: the limits on query jobs cover the last 24 hours; or set api = \"rest\", which has others",
+            )
+        }
+        (_, Some(ErrorCode::JobNotComplete)) => {
+            fault(FaultKind::Unavailable, "the org has not completed the query job")
+        }
         (_, Some(ErrorCode::ApiDisabled)) => fault(FaultKind::SessionRejected, "the user may not use the API")
             .hint("give the user's profile or a permission set \"API Enabled\"; some editions have no API"),
         (410, _) | (_, Some(ErrorCode::UnsupportedApiVersion)) => {
