@@ -1,8 +1,9 @@
 //! One org as everything here speaks to it, `export`, `check`, `whoami` and `token`: a session that is granted once
 //! and renewed when it is lost, calls that are sent again as the retry policy says, and what was counted of them.
-//! `descriptions` asks for many objects at once.
+//! `descriptions` asks for many objects at once, `query_jobs` speaks Bulk API 2.0.
 
 mod descriptions;
+mod query_jobs;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -169,8 +170,8 @@ impl OrgClient {
         Ok(response)
     }
 
-    /// The same, but the body is still on its way: for one that is too large to be held, as a Bulk result is. If its
-    /// body breaks, [`OrgClient::wait_after`] tells whether to make the call again.
+    /// The same, but the body is still on its way: for one that is too large to be held. If its body breaks,
+    /// [`OrgClient::wait_after`] tells whether to make the call again.
     ///
     /// # Errors
     /// As [`OrgClient::call`].

@@ -18,6 +18,7 @@ use crate::job::{ExportKey, JobName, Location, ObjectName, RecoveryData};
 use crate::org::OrgName;
 use crate::report::RunReport;
 use crate::report::manifest::ManifestColumn;
+use crate::salesforce::bulk::job::QueryJob;
 use crate::schedule::Mark;
 
 mod error;
@@ -27,15 +28,18 @@ mod legacy;
 mod lock;
 mod names;
 mod owner;
+mod refusals;
 mod store;
 
 pub use error::{LockError, LockTarget, StateError};
 pub use history::{History, HistoryEnd};
 pub use journal::{Journal, JournalEntry};
 pub use lock::Lock;
+pub use refusals::BulkRefusal;
 
 use journal::RawEntries;
 use lock::Mode;
+use refusals::REFUSALS;
 use store::{Document, LocalStore, Store, Version, When, hash};
 
 const JOURNAL: &str = "journal";
@@ -44,6 +48,7 @@ const COLUMNS: &str = "columns";
 const FIELDS: &str = "fields";
 const FILE_COLUMNS: &str = "file_columns";
 const LOADED: &str = "loaded.json";
+const LAST_API: &str = "last_api";
 
 /// The state directory.
 ///
@@ -59,6 +64,8 @@ const LOADED: &str = "loaded.json";
 /// columns/KEY.json      the columns of the last successful run
 /// fields/KEY.json       the order of an object's fields, including removed ones
 /// file_columns/KEY.json the names and types of the columns in the file of a set's object
+/// last_api/KEY.json     the API of the last successful run, if it was Bulk API 2.0
+/// bulk_refusals/ORG.json what Bulk API 2.0 refused lately
 /// loaded.json           the files that the daemon read its configuration from
 /// ```
 ///
@@ -137,7 +144,9 @@ impl State {
     pub fn create(&self) -> Result<(), StateError> {
         // Only the directory itself is private, since exports may be next to it.
         make_directory(&self.directory, 0o700)?;
-        for inner in ["locks", "locks/outputs", JOURNAL, MARKS, COLUMNS, FIELDS, FILE_COLUMNS] {
+        for inner in
+            ["locks", "locks/outputs", JOURNAL, MARKS, COLUMNS, FIELDS, FILE_COLUMNS, LAST_API, REFUSALS]
+        {
             make_directory(&self.directory.join(inner), 0o777)?;
         }
         Ok(())
@@ -325,8 +334,22 @@ impl State {
         self.rewrite(lock, &entries)
     }
 
-    /// Removes the records after everything is published, removed or discarded, except for the stages that `remain` and
-    /// commands that are pending.
+    /// Replaces what is noted of query jobs in the org: from now on these may still be there.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn set_query_jobs(&self, lock: &JobLock, jobs: &[QueryJob]) -> Result<(), StateError> {
+        let mut entries: Vec<_> = self.journal(lock)?.into_entries();
+        entries.retain(|entry| !matches!(entry, JournalEntry::QueryJob { .. }));
+        entries.extend(jobs.iter().map(|QueryJob { id, api_version }| JournalEntry::QueryJob {
+            id: Some(id.clone()),
+            api_version: api_version.clone(),
+        }));
+        self.rewrite(lock, &entries)
+    }
+
+    /// Removes the records after everything is published, removed or discarded, except for the stages that `remain`,
+    /// commands that are pending and query jobs that may still be in the org.
     ///
     /// # Errors
     /// If the journal cannot be removed or written.
@@ -335,8 +358,10 @@ impl State {
         let journal = self.entries(lock.key())?.0.all(&path)?;
         let stages: Vec<_> = journal.stages().filter(|stage| remain(stage)).cloned().collect();
         let stages = (!stages.is_empty()).then_some(JournalEntry::Stages { stages });
-        let pending =
-            journal.into_entries().into_iter().filter(|entry| matches!(entry, JournalEntry::After { .. }));
+        let stays = |entry: &JournalEntry| {
+            matches!(entry, JournalEntry::After { .. } | JournalEntry::QueryJob { .. })
+        };
+        let pending = journal.into_entries().into_iter().filter(stays);
         self.rewrite(lock, &stages.into_iter().chain(pending).collect::<Vec<_>>())
     }
 
@@ -552,6 +577,25 @@ impl State {
     /// If they cannot be written; the previous ones stay.
     pub fn set_file_columns(&self, lock: &JobLock, columns: &[ManifestColumn]) -> Result<(), StateError> {
         self.keep_if_changed(FILE_COLUMNS, lock, columns)
+    }
+
+    /// Whether the key's last successful run used Bulk API 2.0.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn used_bulk(&self, key: &ExportKey) -> Result<bool, StateError> {
+        Ok(self.kept::<Vec<String>>(LAST_API, key)?.is_some_and(|(api, _)| api == ["bulk"]))
+    }
+
+    /// Records whether a successful run used Bulk API 2.0.
+    ///
+    /// # Errors
+    /// If it cannot be written; what was recorded before stays.
+    pub fn set_used_bulk(&self, lock: &JobLock, used_bulk: bool) -> Result<(), StateError> {
+        if used_bulk {
+            return self.keep_if_changed(LAST_API, lock, &["bulk".to_owned()]);
+        }
+        self.store.delete(&names::document(LAST_API, lock.key()))
     }
 
     /// Columns and fields rarely change, so they are only written if they do.

@@ -24,6 +24,11 @@ impl File {
         Self { encoder, staged, records: 0, pending: 0, bytes: 0 }
     }
 
+    /// Encodes the records that follow in this way; the file is empty.
+    pub(super) fn set_encoder(&mut self, encoder: Encoder) {
+        self.encoder = encoder;
+    }
+
     /// Where the next record is to be read to; `rows` are the file's pending rows.
     #[inline]
     pub(super) fn target<'t>(&self, record: &'t mut Record, rows: &'t mut Vec<u8>) -> Target<'t> {
@@ -84,6 +89,11 @@ impl File {
     /// The number of the next record, from 1.
     pub(super) fn number(&self) -> u64 {
         self.records + self.pending + 1
+    }
+
+    /// How many records are in it.
+    pub(super) fn records(&self) -> u64 {
+        self.records
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -1,14 +1,12 @@
 //! The encoded rows of the page that is being read, held until the page is accepted or rejected. So whatever follows
 //! (a compressor, an upload, a stream) only ever gets rows that stay.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
 
 use super::error::RunError;
-use crate::error::{Exit, Failure};
-use crate::report::RunId;
+use super::scratch::Scratch;
+use crate::error::Failure;
 
 /// How much of a page's rows is kept in memory, in bytes, over all files.
 const MAX_HELD_BYTES: usize = 8 << 20;
@@ -26,8 +24,8 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Room for the rows of so many files.
-    pub(super) fn new(files: usize, spool: Spool) -> Self {
-        Self { held: vec![Vec::new(); files], spool }
+    pub(super) fn new(files: usize, scratch: Scratch) -> Self {
+        Self { held: vec![Vec::new(); files], spool: Spool::new(scratch) }
     }
 
     /// Where the next row of a file is appended; [`Pending::settle`] follows.
@@ -72,28 +70,26 @@ impl Pending {
     }
 }
 
-/// Where rows are kept that are too many for memory: an unlinked file, which takes no room longer than the run.
-pub(super) struct Spool {
-    directory: PathBuf,
-    run: RunId,
+/// Where rows are kept that are too many for memory.
+struct Spool {
+    scratch: Scratch,
     file: Option<fs::File>,
     /// Whose bytes the file holds, one after the other: the number of the output file, and how many.
     parts: Vec<(usize, u64)>,
 }
 
 impl Spool {
-    /// The spool of a run, in `directory`, which is made when it is needed.
-    pub(super) fn new(directory: PathBuf, run: RunId) -> Self {
-        Self { directory, run, file: None, parts: Vec::new() }
+    fn new(scratch: Scratch) -> Self {
+        Self { scratch, file: None, parts: Vec::new() }
     }
 
     /// Moves rows into the file.
     fn take(&mut self, held: &mut [Vec<u8>]) -> Result<(), Failure> {
-        let Self { directory, run, file, parts } = self;
+        let Self { scratch, file, parts } = self;
         let mut write = || {
             let file = match file {
                 Some(file) => file,
-                None => file.insert(open(directory, run)?),
+                None => file.insert(scratch.file()?),
             };
             for (number, rows) in held.iter_mut().enumerate().filter(|(_, rows)| !rows.is_empty()) {
                 file.write_all(rows)?;
@@ -104,7 +100,7 @@ impl Spool {
             }
             Ok(())
         };
-        write().map_err(|error: io::Error| failure("cannot hold the rows of a page in", directory, &error))
+        write().map_err(|error: io::Error| scratch.failure("cannot hold the rows of a page in", &error))
     }
 
     fn release(
@@ -112,8 +108,9 @@ impl Spool {
         take: &mut impl FnMut(usize, &[u8]) -> Result<(), RunError>,
     ) -> Result<(), RunError> {
         let Some(mut file) = self.file.take() else { return Ok(()) };
+        let scratch = &self.scratch;
         let unreadable =
-            |error: io::Error| failure("cannot read back the rows of a page from", &self.directory, &error);
+            |error: io::Error| scratch.failure("cannot read back the rows of a page from", &error);
         file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
         let mut buffer = vec![0; READ_BYTES];
         for (number, length) in self.parts.drain(..) {
@@ -135,43 +132,19 @@ impl Spool {
     }
 }
 
-/// Opens an unlinked file in `directory`. It has a name for a moment only, and is empty then.
-fn open(directory: &Path, run: &RunId) -> io::Result<fs::File> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let path = directory.join(format!(".{run}.spool"));
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-    fs::remove_file(&path)?;
-    Ok(file)
-}
-
-/// Whether rows could be held in `directory`, which is made if it is missing.
-///
-/// # Errors
-/// [`Exit::Output`] with scratch_dir in it.
-pub fn check(directory: &Path, run: &RunId) -> Result<(), Failure> {
-    open(directory, run).map(drop).map_err(|error| failure("cannot make a file in", directory, &error))
-}
-
-fn failure(doing: &str, directory: &Path, error: &io::Error) -> Failure {
-    let failure = Failure::of_file(Exit::Output, format!("{doing} scratch_dir,"), directory, error);
-    if failure.exit != Exit::Output {
-        return failure;
-    }
-    failure.hint(format!(
-        "make room in {} and let this user write there, or set scratch_dir (SFEXPORT_SCRATCH_DIR) to another directory",
-        directory.display()
-    ))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use jiff::Timestamp;
 
     use super::*;
+    use crate::error::Exit;
+    use crate::report::RunId;
 
     fn pending(directory: &Path, files: usize) -> Pending {
         let run = RunId::new(Timestamp::from_second(1_795_309_200).unwrap(), 1);
-        Pending::new(files, Spool::new(directory.to_owned(), run))
+        Pending::new(files, Scratch::new(directory.to_owned(), run))
     }
 
     fn released(pending: &mut Pending, files: usize) -> Vec<Vec<u8>> {

@@ -17,6 +17,10 @@ use crate::soql::{ColumnError, Columns, Described};
 pub(super) struct Plan {
     /// The call that asks for the query's first page.
     pub(super) first: Call<'static>,
+    /// The call that describes the query's columns.
+    pub(super) description: Call<'static>,
+    /// Whether the query is as somebody wrote it, rather than generated in the schema's spelling.
+    pub(super) is_written: bool,
     /// The columns of its files.
     pub(super) columns: Arc<Columns>,
 }
@@ -49,9 +53,10 @@ impl Draft {
     }
 
     /// The plan, with the columns that the org has described, if it was asked.
-    pub(super) fn complete(self, described: Option<Arc<Columns>>) -> Option<Plan> {
+    pub(super) fn complete(self, described: Option<Arc<Columns>>, is_written: bool) -> Option<Plan> {
         let columns = described.or(self.columns)?;
-        Some(Plan { first: self.first, columns })
+        let Self { first, description, .. } = self;
+        Some(Plan { first, description, is_written, columns })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The steps of a run behind its locks: plan, log in, describe, stage, transfer, publish, remember.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,17 +11,17 @@ use super::error::{RunError, Stopped};
 use super::locks::Locks;
 use super::manifest::{self, files_of, of_run};
 use super::object::{Generated, Warning, generate, of_description};
-use super::pending::Spool;
 use super::plan::{Draft, Plan, described_columns, needs_description, not_described};
 use super::publish::{publish, seal, stage};
-use super::transfer::rest::{self, TransferError};
+use super::scratch::Scratch;
+use super::transfer::{QueryJobs, Rule, SharedRule, Transfer, TransferError, Verdict};
 use super::unknown_field::explained;
 use super::writer::{Gate, WriterThread, Written};
 use super::{Edges, Extent, OnRefusal, Run, blocking, bug, drift};
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
 use crate::job::output_path::manifest_beside;
-use crate::job::{Job, Location, Manifest, Source};
+use crate::job::{Api, Job, Location, Manifest, Source};
 use crate::key;
 use crate::monitor::Event;
 use crate::org::Org;
@@ -99,16 +99,32 @@ pub(super) async fn carry_out(
         drift = steps.look_for_drift(&columns, report)?;
         described = Some(columns);
     }
-    let plan = draft.complete(described).ok_or_else(|| bug("a plan without columns"))?;
+    let plan =
+        draft.complete(described, steps.fields.is_none()).ok_or_else(|| bug("a plan without columns"))?;
 
+    let query_jobs = QueryJobs::new(&client, remembered);
+    let tidied: Result<_, RunError> = interrupt.unless(query_jobs.remove_earlier()).await;
+    report.warnings.extend(tidied?);
     let stages = blocking(|| stage(&outputs, id, remembered))?;
-    let spool = Spool::new(edges.scratch_dir.clone(), id.clone());
-    let gate: Gate = {
-        let client = Arc::clone(&client);
-        Box::new(move |calls| client.grant(calls))
+    let scratch = Scratch::new(edges.scratch_dir.clone(), id.clone());
+    let rule = SharedRule::new(Rule::Any.into());
+    let gate = gate(&client, &rule);
+    let columns = Arc::clone(&plan.columns);
+    let mut writer = WriterThread::start(&steps.job, columns, stages, scratch.clone(), gate)?;
+    let transfer = Transfer {
+        client: &client,
+        job: &steps.job,
+        plan: &plan,
+        clock: edges.clock.as_ref(),
+        slots: &edges.slots,
+        scratch: &scratch,
+        query_jobs: &query_jobs,
+        remembered,
+        rule: &rule,
     };
-    let mut writer = WriterThread::start(&steps.job, Arc::clone(&plan.columns), stages, spool, gate)?;
-    let transferred = interrupt.unless(rest::transfer(&client, &steps.job, &plan, &mut writer, report)).await;
+    let transferred = interrupt.unless(transfer.carry_out(&mut writer, report)).await;
+    query_jobs.remove_all(matches!(transferred, Err(TransferError::Stopped(_)))).await;
+    report.warnings.extend(query_jobs.unanswered());
     let written = steps.end_writer(writer, transferred).await;
     // Of an object that a set may do without the org's own words are enough.
     let written = match part {
@@ -117,8 +133,6 @@ pub(super) async fn carry_out(
     };
     client.report(report);
     let (written, verified) = written?;
-    report.total = written.total;
-    report.pages = written.pages;
     verified.note(report);
     if part.as_ref().is_none_or(|part| !part.is_reported_by_set) {
         report.warnings.extend(client.unguarded_reserve());
@@ -156,6 +170,21 @@ pub(super) async fn carry_out(
         report.warnings.extend(published.warnings);
     }
     Ok(Some(plan.columns))
+}
+
+/// What decides at the first page by REST: the rule that the transfer has set, then the org's reserve.
+fn gate(client: &Arc<OrgClient>, rule: &SharedRule) -> Gate {
+    let (client, rule) = (Arc::clone(client), Arc::clone(rule));
+    Box::new(move |first| {
+        let rule = *rule.lock().unwrap_or_else(PoisonError::into_inner);
+        match rule.judge(first) {
+            Verdict::Go => match client.grant(first.calls - 1) {
+                Ok(()) => Verdict::Go,
+                Err(fault) => Verdict::Refuse(fault),
+            },
+            other => other,
+        }
+    })
 }
 
 /// What the steps of a run share.
@@ -284,7 +313,8 @@ impl Steps<'_> {
             Err(TransferError::Writer) => {
                 Err(ended.err().unwrap_or_else(|| bug("the writer ended before the transfer").into()))
             }
-            Err(TransferError::Fault(fault)) => Err(fault.into()),
+            Err(TransferError::Fault(fault) | TransferError::Value(fault)) => Err(fault.into()),
+            Err(TransferError::Failed(failure)) => Err(failure.into()),
             Err(TransferError::Stopped(failure)) => Err(RunError::Stopped(failure)),
         }
     }
@@ -339,6 +369,7 @@ impl Steps<'_> {
         if let Some((state, lock)) = self.remembered
             && let Err(error) = blocking(|| {
                 state.set_columns(lock, &drift::noted(&self.job, columns))?;
+                state.set_used_bulk(lock, report.api == Some(Api::Bulk))?;
                 if let Some(fields) = &self.fields {
                     state.set_fields(lock, fields)?;
                 }

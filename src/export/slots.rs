@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::org::{Org, OrgName};
 
@@ -27,6 +27,8 @@ struct Room {
     taken: usize,
     taken_of: BTreeMap<OrgName, usize>,
     promised_of: BTreeMap<OrgName, u64>,
+    /// Result pages that are being downloaded, and who waits for one to be done.
+    downloads_of: BTreeMap<OrgName, (usize, Arc<Notify>)>,
     waiting: VecDeque<(OrgName, oneshot::Sender<Slot>)>,
 }
 
@@ -92,6 +94,23 @@ impl Slots {
         }
     }
 
+    /// Waits until fewer than `limit` result pages of an org are being downloaded, and counts one more.
+    pub(super) async fn download(&self, org: &OrgName, limit: usize) -> DownloadSlot {
+        loop {
+            let changed = {
+                let mut room = self.room();
+                let (taken, changed) = room.downloads_of.entry(org.clone()).or_default();
+                if *taken < limit.max(1) {
+                    *taken += 1;
+                    return DownloadSlot { slots: self.clone(), org: org.clone() };
+                }
+                // From here on no end of a download is missed.
+                Arc::clone(changed).notified_owned()
+            };
+            changed.await;
+        }
+    }
+
     /// Promises so many API requests of an org, if `decide` agrees when it learns how many are promised already.
     ///
     /// # Errors
@@ -117,6 +136,22 @@ impl Slots {
 
     fn room(&self) -> MutexGuard<'_, Room> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The download of a result page, counted until it is dropped.
+#[derive(Debug)]
+pub(super) struct DownloadSlot {
+    slots: Slots,
+    org: OrgName,
+}
+
+impl Drop for DownloadSlot {
+    fn drop(&mut self) {
+        if let Some((taken, changed)) = self.slots.room().downloads_of.get_mut(&self.org) {
+            *taken = taken.saturating_sub(1);
+            changed.notify_waiters();
+        }
     }
 }
 

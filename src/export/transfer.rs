@@ -1,4 +1,272 @@
-//! How the records of a query arrive: page by page over REST.
+//! How the records of a query arrive: page by page over REST, or by a query job of Bulk API 2.0. `route` decides which, and
+//! the steps that follow a decision are taken here.
 
+mod bulk;
 mod count;
-pub(super) mod rest;
+mod rest;
+mod route;
+
+use std::sync::Arc;
+
+use super::counting::{Counting, Verified};
+use super::error::Stopped;
+use super::plan::{Plan, described_columns};
+use super::scratch::Scratch;
+use super::slots::Slots;
+use super::writer::{Command, Reply, Reset, WriterThread};
+use super::{blocking, bug};
+use crate::client::OrgClient;
+use crate::clock::Clock;
+use crate::error::Failure;
+use crate::job::{Api, Format, Job};
+use crate::monitor::Event;
+use crate::report::RunReport;
+use crate::salesforce::fault::{Fault, FaultKind};
+use crate::soql::{BulkObstacle, BulkQuery};
+use crate::state::{BulkRefusal, JobLock, State};
+
+pub(super) use bulk::{QueryJobs, ResultPage};
+pub(super) use route::{FirstPage, Rule, Verdict};
+
+use route::{Known, Obstacle, Route};
+
+/// Why a transfer ended before its end.
+pub(super) enum TransferError {
+    /// The org or the network, beyond what is tried again.
+    Fault(Fault),
+    /// A value that the output cannot hold; nothing changes that.
+    Value(Fault),
+    /// The run was ended from outside.
+    Stopped(Failure),
+    /// Something on this side.
+    Failed(Failure),
+    /// The writer's thread has ended, and knows why.
+    Writer,
+}
+
+impl From<Fault> for TransferError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Stopped> for TransferError {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped.0)
+    }
+}
+
+/// What a transfer works with.
+pub(super) struct Transfer<'t> {
+    pub(super) client: &'t Arc<OrgClient>,
+    pub(super) job: &'t Job,
+    pub(super) plan: &'t Plan,
+    pub(super) clock: &'t dyn Clock,
+    pub(super) slots: &'t Slots,
+    pub(super) scratch: &'t Scratch,
+    pub(super) query_jobs: &'t QueryJobs<'t>,
+    /// What the run may remember; `None` for a query without a job.
+    pub(super) remembered: Option<(&'t State, &'t JobLock)>,
+    /// What the writer does with the first page by REST.
+    pub(super) rule: &'t SharedRule,
+}
+
+/// The rule for the first page by REST, which the writer's thread applies.
+pub(super) type SharedRule = Arc<std::sync::Mutex<Rule>>;
+
+/// How a way through one API ended.
+enum Way {
+    /// The result is written.
+    Complete(Verified),
+    /// The first page by REST has shown that Bulk is the better way.
+    Switch(FirstPage),
+    /// REST failed in a way that Bulk may not.
+    TryBulk(Fault),
+    /// Bulk did not take the query.
+    Refused(Fault),
+    /// The route has changed.
+    Again,
+}
+
+impl Transfer<'_> {
+    /// Brings the whole result to the writer and counts it. Which API is used is in the report, of a transfer that fails too.
+    pub(super) async fn carry_out(
+        &self,
+        writer: &mut WriterThread,
+        report: &mut RunReport,
+    ) -> Result<Verified, TransferError> {
+        let mut route = self.route()?;
+        let mut counting = Counting::new(self.job.count_check);
+        let mut total = None;
+        let verified = loop {
+            report.api = Some(route.api);
+            report.api_reason = Some(route.reason.clone());
+            let ended = match route.api {
+                Api::Rest => self.by_rest(&route, &mut counting, writer, report).await?,
+                Api::Bulk => self.by_bulk(&mut route, total, writer, report).await?,
+            };
+            match ended {
+                Way::Complete(verified) => break verified,
+                Way::Switch(first) => {
+                    total = Some(first.total);
+                    route.switch(first);
+                }
+                Way::TryBulk(fault) => {
+                    reset(self.client, writer, Reset::Same, fault.clone()).await?;
+                    report.restarts += 1;
+                    route.switch_after(fault);
+                }
+                Way::Again => {}
+                Way::Refused(fault) => {
+                    self.note_refusal(&fault);
+                    route.fall_back(fault, self.job)?;
+                    reset_quietly(writer, Reset::Rest).await?;
+                }
+            }
+        };
+        match writer.ask(Command::Finish).await {
+            Some(Reply::Finished) => Ok(verified),
+            _ => Err(TransferError::Writer),
+        }
+    }
+
+    /// The way that the run begins with.
+    fn route(&self) -> Result<Route, TransferError> {
+        let query = self.job.query();
+        let obstacle = query.and_then(|query| query.bulk_obstacle()).map(of_query).or_else(|| {
+            let keeps_attributes = self.job.format == Format::Jsonl && self.job.shape.attributes;
+            keeps_attributes.then(|| Obstacle { reason: "attributes is true".to_owned(), is_refused: true })
+        });
+        let remembered = || {
+            let (state, lock) = self.remembered?;
+            let (object, text) = self.refused_as()?;
+            let org = &self.client.org().name;
+            let refusal = state.bulk_refusal(org, &object, &text, self.clock.now()).unwrap_or_else(|error| {
+                tracing::warn!(%error, "cannot read what Bulk refused");
+                None
+            });
+            // Without the note the run only decides as at the first time.
+            Some((refusal.map(|refusal| refusal.reason), state.used_bulk(lock.key()).unwrap_or_default()))
+        };
+        let (refusal, used_bulk) = blocking(remembered).unwrap_or_default();
+        let known = Known {
+            job: self.job,
+            api_version: &self.client.org().api_version,
+            obstacle,
+            refusal,
+            used_bulk,
+        };
+        Ok(Route::of(&known)?)
+    }
+
+    async fn by_rest(
+        &self,
+        route: &Route,
+        counting: &mut Counting,
+        writer: &mut WriterThread,
+        report: &mut RunReport,
+    ) -> Result<Way, TransferError> {
+        *self.rule.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = route.rule;
+        match rest::transfer(self, route.may_use_bulk(), counting, writer, report).await {
+            Err(TransferError::Fault(fault))
+                if fault.kind == FaultKind::QueryTimeout && route.may_use_bulk() =>
+            {
+                Ok(Way::TryBulk(fault))
+            }
+            ended => ended,
+        }
+    }
+
+    async fn by_bulk(
+        &self,
+        route: &mut Route,
+        total: Option<u64>,
+        writer: &mut WriterThread,
+        report: &mut RunReport,
+    ) -> Result<Way, TransferError> {
+        let query = match self.bulk_query().await? {
+            Ok(query) => Arc::new(query),
+            Err(obstacle) => {
+                route.keep_to_rest(obstacle.to_string(), self.job.api)?;
+                reset_quietly(writer, Reset::Rest).await?;
+                return Ok(Way::Again);
+            }
+        };
+        reset_quietly(writer, Reset::Bulk(Arc::clone(&query))).await?;
+        let ended = bulk::transfer(self, &query, total, writer, report).await;
+        report.bulk_job = self.query_jobs.last();
+        Ok(match ended? {
+            bulk::Ended::Complete(verified) => Way::Complete(verified),
+            bulk::Ended::Refused(fault) => Way::Refused(fault),
+        })
+    }
+
+    /// The query as Bulk is asked for it; asks the org for the types of its columns if they are not known.
+    async fn bulk_query(&self) -> Result<Result<BulkQuery, BulkObstacle>, TransferError> {
+        let Some(query) = self.job.query() else {
+            return Err(TransferError::Failed(bug("a job without its query")));
+        };
+        let is_nested = self.job.format == Format::Jsonl && !self.job.shape.columns.rename();
+        let columns = &self.plan.columns;
+        if columns.untyped().is_none() && !(is_nested && self.plan.is_written) {
+            return Ok(BulkQuery::of(query, columns, None, is_nested));
+        }
+        let described = self.client.description(&self.plan.description).await?;
+        let typed = blocking(|| described_columns(self.job, &described)).map_err(TransferError::Failed)?;
+        Ok(BulkQuery::of(query, &typed, Some(&described), is_nested))
+    }
+
+    /// The object and the query that a refusal is remembered by.
+    fn refused_as(&self) -> Option<(String, String)> {
+        let query = self.job.query()?;
+        Some((query.statement.from.first()?.path.last().to_owned(), query.text.clone()))
+    }
+
+    /// Remembers that Bulk does not take the query, so it is not asked in vain tomorrow.
+    fn note_refusal(&self, fault: &Fault) {
+        if !route::is_lasting(fault) {
+            return;
+        }
+        let (Some((state, _)), Some((object, text))) = (self.remembered, self.refused_as()) else { return };
+        let query = (!route::is_about_the_object(fault)).then_some(text.as_str());
+        let reason = fault.redacted.as_deref().unwrap_or(&fault.what).to_owned();
+        let refusal = BulkRefusal::new(&object, query, self.clock.now(), reason);
+        if let Err(error) = blocking(|| state.note_bulk_refusal(&self.client.org().name, &refusal)) {
+            let client = self.client;
+            tracing::warn!(job = client.job(), org = %client.org().name, run_id = client.run_id(), %error, "cannot remember that Bulk refused the query");
+        }
+    }
+}
+
+fn of_query(obstacle: BulkObstacle) -> Obstacle {
+    Obstacle { reason: obstacle.to_string(), is_refused: obstacle.is_refused() }
+}
+
+/// Empties the output for another pass, which this fault is the reason for.
+async fn reset(
+    client: &OrgClient,
+    writer: &mut WriterThread,
+    to: Reset,
+    fault: Fault,
+) -> Result<(), TransferError> {
+    match writer.ask(Command::Restart(to)).await {
+        Some(Reply::Restarted) => {}
+        Some(Reply::CannotRestart) => {
+            let fault = fault.and("some of the output has already been sent");
+            return Err(fault.hint("write to a file instead of standard output").into());
+        }
+        _ => return Err(TransferError::Writer),
+    }
+    client.notice(&Event::Restarted { fault: &fault.what });
+    tracing::warn!(job = client.job(), org = %client.org().name, run_id = client.run_id(), fault = %fault, "the query starts over");
+    Ok(())
+}
+
+/// Prepares the writer for the other API, before a row is written.
+async fn reset_quietly(writer: &mut WriterThread, to: Reset) -> Result<(), TransferError> {
+    match writer.ask(Command::Restart(to)).await {
+        Some(Reply::Restarted) => Ok(()),
+        Some(Reply::CannotRestart) => Err(TransferError::Failed(bug("rows before the API was chosen"))),
+        _ => Err(TransferError::Writer),
+    }
+}

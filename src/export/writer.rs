@@ -3,24 +3,29 @@
 //! A page's rows are held in [`pending`](super::pending) until it has been read to its end and counted. So a page that
 //! turns out to be truncated can be asked for again without a trace, even if the output is a stream.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use flate2::read::MultiGzDecoder;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::bug;
 use super::error::RunError;
 use super::file::File;
-use super::pending::{Pending, Spool};
+use super::pending::Pending;
+use super::scratch::Scratch;
+use super::transfer::{FirstPage, ResultPage, Verdict};
 use crate::encode::Encoder;
 use crate::error::{Exit, Failure, plain};
 use crate::job::Job;
 use crate::output::{self, Staged};
-use crate::record::{Record, ValueError};
+use crate::record::{Record, Target, ValueError};
+use crate::salesforce::bulk::results::{ResultsError, ResultsReader};
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::page::{self, FetchChildren, Head, PageReader};
 use crate::salesforce::query::{Count, QueryLocator};
-use crate::soql::Columns;
+use crate::soql::{BulkQuery, Columns};
 use crate::threads;
 
 /// What the writer is to do.
@@ -29,10 +34,22 @@ pub(super) enum Command {
     Page(Vec<u8>),
     /// The page of children that was asked for.
     Children(Result<Vec<u8>, Fault>),
+    /// Read and write this page of a query job's result.
+    Result(ResultPage),
     /// Start over with an empty output.
-    Restart,
+    Restart(Reset),
     /// End the files: the result is complete.
     Finish,
+}
+
+/// What comes after a restart.
+pub(super) enum Reset {
+    /// The same as before.
+    Same,
+    /// Pages by REST.
+    Rest,
+    /// Result pages of this query by Bulk.
+    Bulk(Arc<BulkQuery>),
 }
 
 /// What the writer replies: once to each command but [`Command::Children`], which continues the page.
@@ -46,6 +63,8 @@ pub(super) enum Reply {
         /// Whether another answer to the same request may do.
         again: bool,
     },
+    /// The first page is better not followed by more; nothing of it was written.
+    Switch(FirstPage),
     /// The page of children is needed before the page can be written.
     NeedChildren(QueryLocator),
     /// The output is empty again.
@@ -56,8 +75,9 @@ pub(super) enum Reply {
     Finished,
 }
 
-/// Decides at the first page of a result whether the requests for its further pages may be made.
-pub(super) type Gate = Box<dyn Fn(u64) -> Result<(), Fault> + Send>;
+/// Decides at the first page of a result by REST whether the requests for its further pages may be made, and whether they
+/// should.
+pub(super) type Gate = Box<dyn Fn(FirstPage) -> Verdict + Send>;
 
 /// What is known behind a page that was written.
 pub(super) struct Accepted {
@@ -76,8 +96,6 @@ pub(super) struct Accepted {
 pub(super) struct Written {
     /// The stage of each file and how many records it holds; the main one first.
     pub(super) files: Vec<(Box<dyn Staged>, u64)>,
-    pub(super) total: Option<u64>,
-    pub(super) pages: u64,
     pub(super) lone_surrogates: u64,
 }
 
@@ -91,15 +109,15 @@ pub(super) struct WriterThread {
 impl WriterThread {
     /// `stages`: the output's own, then those of the columns' tables.
     pub(super) fn start(
-        job: &Job,
+        job: &Arc<Job>,
         columns: Arc<Columns>,
         stages: Vec<Box<dyn Staged>>,
-        spool: Spool,
+        scratch: Scratch,
         gate: Gate,
     ) -> Result<Self, Failure> {
         let (commands, told) = channel(1);
         let (answers, replies) = channel(1);
-        let writer = Writer::new(job, columns, stages, spool, gate);
+        let writer = Writer::new(job, columns, stages, scratch, gate);
         let thread = threads::spawn("writer", move || writer.work(told, &answers))?;
         Ok(Self { commands, replies, thread })
     }
@@ -127,28 +145,41 @@ impl WriterThread {
 }
 
 struct Writer {
+    job: Arc<Job>,
     columns: Arc<Columns>,
+    /// The query whose result comes by Bulk, if it does.
+    bulk: Option<Arc<BulkQuery>>,
     /// The main file, then those of the child queries.
     files: Vec<File>,
     pending: Pending,
     record: Record,
     /// Whether what precedes the first record has been written.
     begun: bool,
+    scratch: Scratch,
     count: Count,
     gate: Gate,
     lone_surrogates: u64,
 }
 
 impl Writer {
-    fn new(job: &Job, columns: Arc<Columns>, stages: Vec<Box<dyn Staged>>, spool: Spool, gate: Gate) -> Self {
+    fn new(
+        job: &Arc<Job>,
+        columns: Arc<Columns>,
+        stages: Vec<Box<dyn Staged>>,
+        scratch: Scratch,
+        gate: Gate,
+    ) -> Self {
         let tables = columns.tables();
         let tables = std::iter::once(columns.as_ref()).chain(tables.iter().map(|table| table.columns));
         let encoders = tables.map(|columns| Encoder::new(job.format, &job.shape, columns));
         let files: Vec<_> =
             encoders.zip(stages).map(|(encoder, staged)| File::new(encoder, staged)).collect();
         Self {
+            job: Arc::clone(job),
             columns,
-            pending: Pending::new(files.len(), spool),
+            bulk: None,
+            pending: Pending::new(files.len(), scratch.clone()),
+            scratch,
             files,
             record: Record::default(),
             begun: false,
@@ -162,11 +193,10 @@ impl Writer {
         while let Some(command) = told.blocking_recv() {
             let reply = match command {
                 Command::Page(page) => self.page(page, &mut told, answers)?,
-                Command::Restart if !self.can_restart() => Reply::CannotRestart,
-                Command::Restart => {
-                    self.files.iter_mut().try_for_each(File::restart)?;
-                    (self.begun, self.lone_surrogates) = (false, 0);
-                    self.count.start_over();
+                Command::Result(page) => self.result(page)?,
+                Command::Restart(_) if !self.can_restart() => Reply::CannotRestart,
+                Command::Restart(reset) => {
+                    self.restart(reset)?;
                     Reply::Restarted
                 }
                 Command::Finish => {
@@ -182,8 +212,6 @@ impl Writer {
         }
         Ok(Written {
             files: self.files.into_iter().map(File::into_staged).collect(),
-            total: self.count.total(),
-            pages: self.count.pages(),
             lone_surrogates: self.lone_surrogates,
         })
     }
@@ -206,9 +234,12 @@ impl Writer {
         let (head, lone_surrogates) = match read {
             Ok(read) => read,
             Err(Unread::Run(error)) => return Err(error),
+            Err(Unread::Switch(first)) => {
+                self.discard();
+                return Ok(Reply::Switch(first));
+            }
             Err(Unread::Fault(fault)) => {
-                self.pending.discard();
-                self.files.iter_mut().for_each(File::discard);
+                self.discard();
                 let again = fault.kind == FaultKind::Truncated && !fetching_failed;
                 return Ok(Reply::Rejected { fault, again });
             }
@@ -219,6 +250,87 @@ impl Writer {
         let bytes = self.files.iter().map(File::bytes).sum();
         let can_restart = self.can_restart();
         Ok(Reply::Accepted(Accepted { page, next: head.next, records, total, bytes, can_restart }))
+    }
+
+    /// Empties the output.
+    fn restart(&mut self, reset: Reset) -> Result<(), RunError> {
+        self.files.iter_mut().try_for_each(File::restart)?;
+        (self.begun, self.lone_surrogates) = (false, 0);
+        self.count.start_over();
+        let Job { format, shape, .. } = &*self.job;
+        let encoder = match &reset {
+            Reset::Same => return Ok(()),
+            Reset::Rest => Encoder::new(*format, shape, &self.columns),
+            Reset::Bulk(query) => Encoder::of_cells(*format, shape, &self.columns, query.json.clone()),
+        };
+        self.bulk = match reset {
+            Reset::Bulk(query) => Some(query),
+            Reset::Same | Reset::Rest => None,
+        };
+        // Bulk takes no child queries, so there is one file whenever the API is open.
+        if let [main] = self.files.as_mut_slice() {
+            main.set_encoder(encoder);
+        }
+        Ok(())
+    }
+
+    /// Drops the rows of a page.
+    fn discard(&mut self) {
+        self.pending.discard();
+        self.files.iter_mut().for_each(File::discard);
+    }
+
+    /// Encodes a page of a query job's result, to its end, and writes its rows if they are as many as the org says.
+    fn result(&mut self, page: ResultPage) -> Result<Reply, RunError> {
+        let expected = page.head.records;
+        let fault = match self.read_result(page) {
+            Ok(rows) if rows == expected => {
+                self.accept()?;
+                let records = self.files.first().map(File::records).unwrap_or_default();
+                let bytes = self.files.iter().map(File::bytes).sum();
+                let can_restart = self.can_restart();
+                let (page, next, total) = (Vec::new(), None, None);
+                return Ok(Reply::Accepted(Accepted { page, next, records, total, bytes, can_restart }));
+            }
+            Ok(rows) => {
+                let what = format!(
+                    "a page of the query job's result has {rows} rows, and the org announced {expected}"
+                );
+                Fault::new(FaultKind::Truncated, what)
+            }
+            Err(UnreadResult::Run(error)) => return Err(error),
+            Err(UnreadResult::Value(fault)) => {
+                self.discard();
+                return Ok(Reply::Rejected { fault, again: false });
+            }
+            Err(UnreadResult::Fault(fault)) => fault,
+        };
+        self.discard();
+        Ok(Reply::Rejected { fault, again: true })
+    }
+
+    fn read_result(&mut self, page: ResultPage) -> Result<u64, UnreadResult> {
+        let (Some(query), [file]) = (&self.bulk, self.files.as_mut_slice()) else {
+            return Err(UnreadResult::Run(bug("a query job's result that was not asked for").into()));
+        };
+        let source: Box<dyn Read> = match page.is_gzip {
+            true => Box::new(MultiGzDecoder::new(page.file)),
+            false => Box::new(page.file),
+        };
+        let Self { record, pending, columns, .. } = self;
+        let watch = match file.target(record, pending.rows(0)) {
+            Target::Cells { watch, .. } => watch,
+            Target::Json { .. } => None,
+        };
+        let scratch = &self.scratch;
+        let unread = |error| UnreadResult::of(error, scratch);
+        let mut reader = ResultsReader::open(source, &query.columns, watch).map_err(unread)?;
+        while reader.read(record).map_err(unread)? {
+            file.record(record, pending.rows(0))
+                .map_err(|error| UnreadResult::Value(value_fault(&error, columns, record, file)))?;
+            pending.settle().map_err(|failure| UnreadResult::Run(failure.into()))?;
+        }
+        Ok(reader.rows())
     }
 
     /// Whether what was written can be taken back.
@@ -237,9 +349,13 @@ impl Writer {
         self.count.accept(page.head(), records)?;
         // Before a row of it is written: an output that is a stream cannot take it back.
         if self.count.pages() == 1
-            && let Some(calls) = calls_left(page.head(), records)
+            && let Some(first) = first_page(page.head(), records)
         {
-            (self.gate)(calls)?;
+            match (self.gate)(first) {
+                Verdict::Go => {}
+                Verdict::Switch => return Err(Unread::Switch(first)),
+                Verdict::Refuse(fault) => return Err(fault.into()),
+            }
         }
         Ok((page.head().clone(), page.lone_surrogates()))
     }
@@ -255,12 +371,13 @@ impl Writer {
     }
 }
 
-/// How many further requests a result takes that begins with a page of so many records; `None` if it takes none, or if the
-/// org does not say how many records there are.
-fn calls_left(first: &Head, records: u64) -> Option<u64> {
-    first.next.as_ref()?;
-    let left = first.total_size?.saturating_sub(records);
-    (records > 0).then(|| left.div_ceil(records).max(1))
+/// What the first page of a result shows, if further ones follow it; `None` if the org does not say how many records there
+/// are.
+fn first_page(head: &Head, records: u64) -> Option<FirstPage> {
+    head.next.as_ref()?;
+    let total = head.total_size?;
+    let left = total.saturating_sub(records);
+    (records > 0).then(|| FirstPage { total, calls: 1 + left.div_ceil(records).max(1) })
 }
 
 fn one_file(
@@ -308,8 +425,37 @@ fn several_files(
     }
 }
 
+/// Why a page of a query job's result was not read to its end.
+enum UnreadResult {
+    /// What was sent; another response to the same request may do.
+    Fault(Fault),
+    /// A value in it that the output cannot hold.
+    Value(Fault),
+    /// Something on this side.
+    Run(RunError),
+}
+
+impl UnreadResult {
+    #[cold]
+    fn of(error: ResultsError, scratch: &Scratch) -> Self {
+        match error {
+            ResultsError::Fault(fault) => Self::Fault(fault),
+            // An error of the system has a number, and one of the decompression has none.
+            ResultsError::Read(error) if error.raw_os_error().is_some() => {
+                Self::Run(scratch.failure("cannot read back a page of the result from", &error).into())
+            }
+            ResultsError::Read(_) => {
+                let what = "a page of the query job's result was cut short: it cannot be decompressed";
+                Self::Fault(Fault::new(FaultKind::Truncated, what))
+            }
+        }
+    }
+}
+
 /// Why a page was not read to its end.
 enum Unread {
+    /// The result is better read by Bulk.
+    Switch(FirstPage),
     /// What was sent.
     Fault(Fault),
     /// Something on this side.

@@ -28,6 +28,14 @@ pub enum JournalEntry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Box<RunReport>>,
     },
+    /// A query job in the org, which is removed once it has served.
+    QueryJob {
+        /// The API version that it is asked for by.
+        api_version: String,
+        /// Its id; `None` until the org has given it one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+    },
     /// A command that has not succeeded yet. Its export is published.
     After {
         /// The report for the command.
@@ -67,7 +75,7 @@ impl Journal {
     pub fn intents(&self) -> impl Iterator<Item = (&RecoveryData, Option<&RunReport>)> {
         self.entries.iter().filter_map(|entry| match entry {
             JournalEntry::Publish { intent, after } => Some((intent, after.as_deref())),
-            JournalEntry::Stages { .. } | JournalEntry::After { .. } => None,
+            _ => None,
         })
     }
 
@@ -75,7 +83,15 @@ impl Journal {
     pub fn pending(&self) -> impl Iterator<Item = &RunReport> {
         self.entries.iter().filter_map(|entry| match entry {
             JournalEntry::After { report } => Some(report.as_ref()),
-            JournalEntry::Stages { .. } | JournalEntry::Publish { .. } => None,
+            _ => None,
+        })
+    }
+
+    /// The query jobs that may still be in the org: the API version of each, and its id if it is known.
+    pub fn query_jobs(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.entries.iter().filter_map(|entry| match entry {
+            JournalEntry::QueryJob { api_version, id } => Some((api_version.as_str(), id.as_deref())),
+            _ => None,
         })
     }
 
@@ -83,7 +99,7 @@ impl Journal {
     pub fn stages(&self) -> impl Iterator<Item = &RecoveryData> {
         self.entries.iter().flat_map(|entry| match entry {
             JournalEntry::Stages { stages } => stages.as_slice(),
-            JournalEntry::Publish { .. } | JournalEntry::After { .. } => &[],
+            _ => &[],
         })
     }
 }

@@ -7,14 +7,12 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::super::counting::{Counting, Decision, Pass, Verified};
-use super::super::error::Stopped;
+use super::super::counting::{Counting, Decision, Pass};
 use super::super::plan::Plan;
-use super::super::writer::{Accepted, Command, Reply, WriterThread};
+use super::super::writer::{Accepted, Command, Reply, Reset, WriterThread};
 use super::count::judge;
+use super::{FirstPage, Transfer, TransferError, Way, reset};
 use crate::client::OrgClient;
-use crate::error::Failure;
-use crate::job::Job;
 use crate::monitor::Event;
 use crate::report::RunReport;
 use crate::retry::Attempts;
@@ -26,50 +24,32 @@ use crate::salesforce::query::{self, QueryLocator};
 /// How often the query may begin again because its locator is gone.
 const LOCATOR_RESTARTS: u64 = 2;
 
-/// Why a transfer ended before its end.
-pub(in crate::export) enum TransferError {
-    /// The org or the network, beyond what is tried again.
-    Fault(Fault),
-    /// The run was ended from outside.
-    Stopped(Failure),
-    /// The writer's thread has ended, and knows why.
-    Writer,
-}
-
-impl From<Fault> for TransferError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl From<Stopped> for TransferError {
-    fn from(stopped: Stopped) -> Self {
-        Self::Stopped(stopped.0)
-    }
-}
-
-/// Brings the whole result to the writer and counts it. Starts the query over if that may help. The report has the pages
-/// of the last pass and the restarts, of a transfer that fails too.
-pub(in crate::export) async fn transfer(
-    client: &Arc<OrgClient>,
-    job: &Job,
-    plan: &Plan,
+/// Brings the whole result to the writer and counts it. Starts the query over if that may help, or leaves it to Bulk if the
+/// run may use that. The report has the pages of the last pass and the restarts, of a transfer that fails too.
+pub(super) async fn transfer(
+    transfer: &Transfer<'_>,
+    may_use_bulk: bool,
+    counting: &mut Counting,
     writer: &mut WriterThread,
     report: &mut RunReport,
-) -> Result<Verified, TransferError> {
-    let mut counting = Counting::new(job.count_check);
+) -> Result<Way, TransferError> {
+    let &Transfer { client, job, plan, .. } = transfer;
     let mut locator_restarts = 0;
-    let verified = loop {
+    loop {
         // Before the query is sent: what is deleted from now on may be missing from its pages.
         let begun = client.date();
-        let (decision, ended) = match pass(client, plan, writer, &mut report.pages).await {
-            Ok(pass) => (judge(client, job, &counting, pass, begun).await, Some(pass.records)),
+        let (decision, ended) = match pass(client, plan, may_use_bulk, writer, &mut report.pages).await {
+            Ok(Passed::Switch(first)) => return Ok(Way::Switch(first)),
+            Ok(Passed::Whole(pass)) => {
+                report.total = pass.total;
+                (judge(client, job, counting, pass, begun).await, Some(pass.records))
+            }
             Err(TransferError::Fault(fault)) => match fault.kind {
                 FaultKind::Miscount => (counting.after_miscount(fault), None),
                 FaultKind::LocatorExpired if locator_restarts < LOCATOR_RESTARTS => {
                     locator_restarts += 1;
                     report.restarts += 1;
-                    start_over(client, writer, fault).await?;
+                    reset(client, writer, Reset::Same, fault).await?;
                     continue;
                 }
                 _ => return Err(fault.into()),
@@ -77,47 +57,36 @@ pub(in crate::export) async fn transfer(
             Err(ended) => return Err(ended),
         };
         match decision {
-            Decision::Complete(verified) => break verified,
+            Decision::Complete(verified) => return Ok(Way::Complete(verified)),
             Decision::StartOver(fault) => {
                 counting.start_over(ended);
+                if may_use_bulk {
+                    return Ok(Way::TryBulk(fault));
+                }
                 report.restarts += 1;
-                start_over(client, writer, fault).await?;
+                reset(client, writer, Reset::Same, fault).await?;
             }
             Decision::Incomplete(fault) => return Err(fault.into()),
         }
-    };
-    match writer.ask(Command::Finish).await {
-        Some(Reply::Finished) => Ok(verified),
-        _ => Err(TransferError::Writer),
     }
 }
 
-/// Empties the output for another pass, which this fault is the reason for.
-async fn start_over(
-    client: &OrgClient,
-    writer: &mut WriterThread,
-    fault: Fault,
-) -> Result<(), TransferError> {
-    match writer.ask(Command::Restart).await {
-        Some(Reply::Restarted) => {}
-        Some(Reply::CannotRestart) => {
-            let fault = fault.and("some of the output has already been sent");
-            return Err(fault.hint("write to a file instead of standard output").into());
-        }
-        _ => return Err(TransferError::Writer),
-    }
-    client.notice(&Event::Restarted { fault: &fault.what });
-    tracing::warn!(job = client.job(), org = %client.org().name, run_id = client.run_id(), fault = %fault, "the query starts over");
-    Ok(())
+/// How a pass ended.
+enum Passed {
+    /// It came to the result's end.
+    Whole(Pass),
+    /// The first page has shown that Bulk is the better way; nothing is written.
+    Switch(FirstPage),
 }
 
 /// Goes through the result once, and counts its pages.
 async fn pass(
     client: &Arc<OrgClient>,
     plan: &Plan,
+    may_switch: bool,
     writer: &mut WriterThread,
     pages: &mut u64,
-) -> Result<Pass, TransferError> {
+) -> Result<Passed, TransferError> {
     // The locators of child queries may expire when a further page of parents is asked for.
     let ahead = !plan.columns.has_children();
     *pages = 0;
@@ -126,24 +95,34 @@ async fn pass(
     loop {
         // The head may say nothing of a next page, or say it too late; then what was read says it.
         let following = match current.next().await {
-            Some(locator) if ahead && client.may_ask_ahead() => {
+            // A result that is left to Bulk needs no second page.
+            Some(locator) if ahead && client.may_ask_ahead() && !(may_switch && *pages == 0) => {
                 Some((Fetch::start(client, query::next_page(&locator)), locator))
             }
             _ => None,
         };
         let (page, attempts) = current.page().await?;
-        let accepted = write(client, &current.call, page, attempts, writer).await?;
+        let accepted = match write(client, &current.call, page, attempts, writer).await? {
+            Write::Accepted(accepted) => accepted,
+            Write::Switch(first) => return Ok(Passed::Switch(first)),
+        };
         client.accepted();
         *pages += 1;
         let Accepted { page, next, records, total, bytes, can_restart } = accepted;
         client.give_back(page);
         client.notice(&Event::Progress { records, total, bytes });
         current = match (next, following) {
-            (None, _) => return Ok(Pass::new(records, total, can_restart)),
+            (None, _) => return Ok(Passed::Whole(Pass::new(records, total, can_restart))),
             (Some(next), Some((following, locator))) if locator == next => following,
             (Some(next), _) => Fetch::start(client, query::next_page(&next)),
         };
     }
+}
+
+/// What became of a page.
+enum Write {
+    Accepted(Accepted),
+    Switch(FirstPage),
 }
 
 /// Gives a page to the writer, fetches what it needs for it, and asks for the page again where it was cut: the tries
@@ -154,12 +133,13 @@ async fn write(
     page: Vec<u8>,
     mut attempts: Attempts,
     writer: &mut WriterThread,
-) -> Result<Accepted, TransferError> {
+) -> Result<Write, TransferError> {
     let mut attempts_of_children: HashMap<QueryLocator, Attempts> = HashMap::new();
     let mut command = Command::Page(page);
     loop {
         command = match writer.ask(command).await {
-            Some(Reply::Accepted(accepted)) => return Ok(accepted),
+            Some(Reply::Accepted(accepted)) => return Ok(Write::Accepted(accepted)),
+            Some(Reply::Switch(first)) => return Ok(Write::Switch(first)),
             Some(Reply::NeedChildren(locator)) => {
                 let call = query::next_page(&locator);
                 let attempts = attempts_of_children.entry(locator).or_default();

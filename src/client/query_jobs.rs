@@ -1,0 +1,128 @@
+//! Requests of Bulk API 2.0: a query job is created once, its result is received while it is written to a file, and what a
+//! job costs is promised before it begins.
+
+use super::OrgClient;
+use crate::export::blocking;
+use crate::http::Response;
+use crate::retry::Attempts;
+use crate::salesforce::bulk::job::{self, JobStatus, PageList, QueryJob};
+use crate::salesforce::call::Call;
+use crate::salesforce::fault::{Fault, FaultKind};
+
+impl OrgClient {
+    /// Creates a query job. Each request that the org receives creates one: `unanswered` counts those whose response did not
+    /// arrive, and whose jobs, if there are any, nobody knows.
+    ///
+    /// # Errors
+    /// As [`OrgClient::call`].
+    pub(crate) async fn create_query_job(
+        &self,
+        all_rows: bool,
+        soql: &str,
+        unanswered: &mut u32,
+    ) -> Result<QueryJob, Fault> {
+        let version = &self.org.api_version;
+        let call = job::create(version, all_rows, soql);
+        let mut attempts = Attempts::default();
+        loop {
+            let session = self.session().await?;
+            self.admit_unless_granted(&call)?;
+            let created = match self.open_once(&session, &call).await {
+                Ok(mut response) => match response.read().await {
+                    Ok(()) => QueryJob::created(response.body(), version),
+                    Err(fault) => Err(fault),
+                },
+                Err(fault) => Err(fault),
+            };
+            let fault = match created {
+                Ok(job) => {
+                    self.accepted();
+                    return Ok(job);
+                }
+                Err(fault) => fault,
+            };
+            let is_unanswered = matches!(
+                fault.kind,
+                FaultKind::Unreachable | FaultKind::Truncated | FaultKind::InvalidResponse
+            );
+            *unanswered += u32::from(is_unanswered);
+            self.recover(&session, fault, &mut attempts).await?;
+        }
+    }
+
+    /// How far a query job is.
+    ///
+    /// # Errors
+    /// As [`OrgClient::call`].
+    pub(crate) async fn query_job_status(&self, job: &QueryJob) -> Result<JobStatus, Fault> {
+        self.read_granted(&job.status(), JobStatus::read).await
+    }
+
+    /// A list of the pages of a query job's result, asked for by a call of [`QueryJob::page_list`].
+    ///
+    /// # Errors
+    /// As [`OrgClient::call`].
+    pub(crate) async fn result_page_list(&self, call: &Call<'_>) -> Result<PageList, Fault> {
+        self.read_granted(call, PageList::read).await
+    }
+
+    /// Asks for a page of a query job's result, whose body is still on its way. If it breaks,
+    /// [`OrgClient::wait_after`] tells whether to ask again.
+    ///
+    /// # Errors
+    /// As [`OrgClient::call`].
+    pub(crate) async fn open_result_page(
+        &self,
+        call: &Call<'_>,
+        attempts: &mut Attempts,
+    ) -> Result<Response, Fault> {
+        loop {
+            let session = self.session().await?;
+            self.admit_unless_granted(call)?;
+            match self.open_once(&session, call).await {
+                Ok(response) => {
+                    self.accepted();
+                    return Ok(response);
+                }
+                Err(fault) => self.recover(&session, fault, attempts).await?,
+            }
+        }
+    }
+
+    /// Makes a call once, whatever the reserve: to remove what this side has made.
+    ///
+    /// # Errors
+    /// Whatever is not a response of success.
+    pub(crate) async fn tidy(&self, call: &Call<'_>) -> Result<(), Fault> {
+        let session = self.session().await?;
+        self.open_once(&session, call).await.map(drop)
+    }
+
+    async fn read_granted<T>(
+        &self,
+        call: &Call<'_>,
+        read: impl Fn(&[u8]) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut attempts = Attempts::default();
+        loop {
+            self.admit_unless_granted(call)?;
+            let response = self.call_into(None, true, call, &mut attempts, &mut |_| true).await?;
+            self.accepted();
+            match blocking(|| read(response.body())) {
+                Err(fault) if fault.kind == FaultKind::Truncated => {
+                    self.wait_after(fault, &mut attempts).await?;
+                }
+                read => return read,
+            }
+        }
+    }
+
+    /// Looks at the org's reserve, unless the request is one of those that were promised.
+    fn admit_unless_granted(&self, call: &Call<'_>) -> Result<(), Fault> {
+        match self.granted().as_mut() {
+            Some(promise) => promise.made(),
+            None => return self.admit(call),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! Bulk API 2.0 from outside: when a run uses it, what it falls back to, and what is left of its query jobs however it ends.
+//! The file has exactly the org's rows, or the previous one is untouched, and no query job stays in the org unnoted.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+mod support;
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use sfexport::demo_org::{At, BulkOptions, Fate, Fault, Options, Rule};
+use support::daemon::wait_for;
+use support::{Deployment, assert_same, csv, live};
+
+const FORMER: &[u8] = b"Id,Name\nthe previous export\n";
+const FIELDS: [&str; 4] = ["Id", "Name", "CreatedDate", "AnnualRevenue"];
+const SOQL: &str = "SELECT Id, Name, CreatedDate, AnnualRevenue FROM Account";
+
+/// An org of 49 accounts in pages of ten by REST and of twenty by Bulk, and the job `accounts`, which takes five calls by
+/// REST.
+fn deployment(more: &str) -> Deployment {
+    of_query(SOQL, more)
+}
+
+fn of_query(soql: &str, more: &str) -> Deployment {
+    with_polls(0, soql, more)
+}
+
+/// The same, whose query jobs run until they have been asked for so many times.
+fn with_polls(polls: usize, soql: &str, more: &str) -> Deployment {
+    let bulk = BulkOptions { polls, page_rows: 20, ..BulkOptions::default() };
+    let at = Deployment::with(Options { page_size: 10, bulk, ..support::options(50) });
+    at.job("accounts", soql, "accounts.csv", more);
+    at.write("exports/accounts.csv", FORMER);
+    at
+}
+
+const LOW: &str = "api = \"auto\"\n[bulk]\nfrom_calls = 5";
+const ALWAYS: &str = "api = \"bulk\"";
+
+/// Runs the job, and looks at what must hold whatever happens: a failed run leaves the previous file, a successful one has
+/// every row, and the org has no query job any more.
+#[track_caller]
+fn report(at: &Deployment, status: i32) -> Value {
+    let report = at.run(["run", "accounts", "--json"]).ended(status).reports().remove(0);
+    let file = at.read("exports/accounts.csv");
+    if status == 0 {
+        assert_same(&file, &csv(&FIELDS, &live(at.data(), "Account")));
+        assert_eq!((&report["records"], &report["count"]), (&49.into(), &"equal".into()), "{report}");
+    } else {
+        assert_same(&file, FORMER);
+    }
+    assert_eq!(at.org().bulk_jobs(), [], "query jobs are left");
+    report
+}
+
+fn creations(at: &Deployment) -> usize {
+    let is_creation = |request: &sfexport::demo_org::Request| request.method == "POST";
+    at.queries()
+        .iter()
+        .filter(|request| is_creation(request) && request.path().ends_with("/jobs/query"))
+        .count()
+}
+
+fn pages_by_rest(at: &Deployment) -> usize {
+    let is_page = |target: &str| {
+        target.contains("/query") && !target.contains("/jobs/") && !target.contains("columns=true")
+    };
+    at.queries().iter().filter(|request| is_page(&request.target)).count()
+}
+
+#[test]
+fn a_large_result_is_left_to_bulk_after_one_page() {
+    let at = deployment(LOW);
+    let report = report(&at, 0);
+    assert_eq!(report["api"], "bulk");
+    assert_eq!(report["api_reason"], "49 records take 5 calls by REST");
+    assert_eq!((&report["pages"], &report["total"]), (&3.into(), &49.into()), "{report}");
+    assert!(report["bulk_job"].as_str().unwrap().starts_with("750"), "{report}");
+    assert_eq!((pages_by_rest(&at), creations(&at)), (1, 1));
+    assert_eq!(report["api_calls"].as_u64().unwrap(), at.queries().len() as u64);
+}
+
+#[test]
+fn a_smaller_result_stays_with_rest() {
+    let at = deployment("api = \"auto\"\n[bulk]\nfrom_calls = 6");
+    let report = report(&at, 0);
+    assert_eq!((&report["api"], creations(&at), pages_by_rest(&at)), (&"rest".into(), 0, 5), "{report}");
+    assert_eq!(report["api_reason"], "it takes fewer than 6 calls by REST");
+}
+
+#[test]
+fn a_result_near_the_limit_keeps_its_api() {
+    let at = deployment(LOW);
+    assert_eq!(report(&at, 0)["api"], "bulk");
+    // Five calls are at most a fifth below six.
+    for (from_calls, api) in [(6, "bulk"), (7, "rest"), (6, "rest"), (5, "bulk")] {
+        at.job(
+            "accounts",
+            SOQL,
+            "accounts.csv",
+            &format!("api = \"auto\"\n[bulk]\nfrom_calls = {from_calls}"),
+        );
+        assert_eq!(report(&at, 0)["api"], api, "from {from_calls} calls on");
+    }
+}
+
+#[test]
+fn what_bulk_does_not_take_is_not_asked_of_it() {
+    for (rest, reason) in [(" ORDER BY Id", "ORDER BY"), (" LIMIT 50", "LIMIT"), (" OFFSET 0", "OFFSET")] {
+        let at = of_query(&format!("{SOQL}{rest}"), LOW);
+        let report = report(&at, 0);
+        assert_eq!((&report["api"], creations(&at)), (&"rest".into(), 0), "{rest}");
+        assert!(report["api_reason"].as_str().unwrap().contains(reason), "{report}");
+    }
+}
+
+#[test]
+fn a_job_that_wants_bulk_asks_for_no_page_by_rest() {
+    let at = deployment(ALWAYS);
+    let report = report(&at, 0);
+    assert_eq!((&report["api"], &report["api_reason"]), (&"bulk".into(), &"api is \"bulk\"".into()));
+    assert_eq!((pages_by_rest(&at), creations(&at)), (0, 1));
+}
+
+#[test]
+fn an_object_that_bulk_refuses_is_remembered_for_rest() {
+    let at = deployment(LOW);
+    at.org().refuse_in_bulk("Account");
+    let first = report(&at, 0);
+    assert_eq!((&first["api"], creations(&at)), (&"rest".into(), 1), "{first}");
+    let second = report(&at, 0);
+    assert_eq!((&second["api"], creations(&at)), (&"rest".into(), 1), "{second}");
+    let reason = second["api_reason"].as_str().unwrap();
+    assert!(reason.starts_with("Bulk refused it within the last week: ") && reason.contains("INVALIDENTITY"));
+}
+
+#[test]
+fn a_limit_or_a_failed_job_is_not_remembered() {
+    let limit = "Max bulk v2 query jobs (10000) per 24 hrs has been reached (10021)";
+    for rule in [
+        Rule::once(At::BulkCreate(1), Fault::error(400, "LIMIT_EXCEEDED", limit)),
+        Rule::once(At::BulkPoll(1), Fault::Job(Fate::Fails(None))),
+        Rule::once(
+            At::BulkPoll(1),
+            Fault::Job(Fate::Fails(Some("InternalServerError : Retried more than 15 times".into()))),
+        ),
+    ] {
+        let at = with_polls(1, SOQL, LOW);
+        at.script(rule);
+        assert_eq!((report(&at, 0)["api"].as_str(), creations(&at)), (Some("rest"), 1));
+        assert_eq!((report(&at, 0)["api"].as_str(), creations(&at)), (Some("bulk"), 2));
+    }
+}
+
+#[test]
+fn a_fallback_that_takes_too_many_calls_waits_for_later() {
+    let at = deployment("api = \"auto\"\n[bulk]\nfrom_calls = 5\nrest_max_calls = 4");
+    at.org().refuse_in_bulk("Account");
+    let report = report(&at, 75);
+    let error = report["error"].as_str().unwrap();
+    assert!(error.contains("5 calls") && error.contains("rest_max_calls is 4"), "{report}");
+}
+
+#[test]
+fn a_job_that_wants_bulk_fails_as_the_org_says() {
+    let failed = |message: &str| Rule::once(At::BulkPoll(1), Fault::Job(Fate::Fails(Some(message.into()))));
+    let limit = Fault::error(
+        400,
+        "LIMIT_EXCEEDED",
+        "Max bulk v2 query jobs (10000) per 24 hrs has been reached (10021)",
+    );
+    for (rule, status) in [
+        (Rule::always(At::BulkCreate(1), limit), 75),
+        (failed("InvalidBatch : Failed to process query: INVALID_FIELD: No such column 'Nme'"), 65),
+        (failed("InternalServerError : Retried more than 15 times"), 69),
+    ] {
+        let at = with_polls(1, SOQL, ALWAYS);
+        at.script(rule);
+        let report = report(&at, status);
+        assert_eq!((&report["api"], pages_by_rest(&at)), (&"bulk".into(), 0), "{report}");
+    }
+}
+
+#[test]
+fn a_query_that_takes_too_long_by_rest_is_tried_by_bulk() {
+    let timeout = || Fault::error(400, "QUERY_TIMEOUT", "Your query request was running for too long.");
+    let at = deployment("api = \"auto\"");
+    at.script(Rule::always(At::Soql("from account".into()), timeout()));
+    let first = report(&at, 0);
+    assert_eq!((&first["api"], creations(&at)), (&"bulk".into(), 1), "{first}");
+    // If Bulk refuses too, the error of REST is the one to show.
+    at.org().refuse_in_bulk("Account");
+    at.write("exports/accounts.csv", FORMER);
+    let second = report(&at, 65);
+    assert!(second["error"].as_str().unwrap().contains("QUERY_TIMEOUT"), "{second}");
+}
+
+#[test]
+fn a_result_that_does_not_add_up_by_rest_is_read_by_bulk() {
+    let at = deployment("api = \"auto\"");
+    at.script(Rule::always(At::Soql("select id, name, c".into()), Fault::StopAfter(40)));
+    let report = report(&at, 0);
+    assert_eq!(
+        (&report["api"], &report["restarts"], creations(&at)),
+        (&"bulk".into(), &1.into(), 1),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_run_that_is_stopped_removes_its_query_job() {
+    let at = with_polls(1, SOQL, ALWAYS);
+    at.script(Rule::once(At::BulkCreate(1), Fault::Job(Fate::NeverEnds)));
+    let child =
+        at.command(["run", "accounts"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for(|| (!at.org().bulk_jobs().is_empty()).then_some(())).unwrap();
+    let sent = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    at.outcome(child.wait_with_output().unwrap()).ended(143);
+    assert_eq!(at.org().bulk_jobs(), []);
+    assert_same(&at.read("exports/accounts.csv"), FORMER);
+}
+
+#[test]
+fn a_killed_run_leaves_its_query_job_to_the_next() {
+    let at = with_polls(1, SOQL, ALWAYS);
+    at.script(Rule::once(At::BulkCreate(1), Fault::Job(Fate::NeverEnds)));
+    let mut child =
+        at.command(["run", "accounts"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // The second request about the job shows that its id is known.
+    wait_for(|| at.queries().iter().any(|request| request.path().contains("/jobs/query/750")).then_some(()))
+        .unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(at.org().bulk_jobs().len(), 1);
+    report(&at, 0);
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_ended() {
+    let at = with_polls(1, SOQL, "api = \"bulk\"\n[bulk]\njob_timeout = \"2s\"");
+    at.script(Rule::always(At::BulkCreate(1), Fault::Job(Fate::NeverEnds)));
+    let report = report(&at, 69);
+    assert!(report["error"].as_str().unwrap().contains("bulk.job_timeout"), "{report}");
+}
+
+#[test]
+fn a_query_is_streamed_from_bulk() {
+    let at = deployment("api = \"auto\"");
+    let outcome = at.run(["query", SOQL, "-o", "-", "--api", "bulk"]).ended(0);
+    assert_same(&outcome.stdout, &csv(&FIELDS, &live(at.data(), "Account")));
+    assert_eq!(at.org().bulk_jobs(), []);
+}
