@@ -10,10 +10,11 @@ import pathlib
 import re
 import sys
 
-# Of what the org lists, the objects that people keep records in; with a compound or a base64 field: Airbyte reads the
-# others by Bulk API 2.0, which the embedded org does not have.
+# Of what the org lists, the objects that people keep records in. Airbyte reads those with a compound or a base64 field by
+# REST, the others by Bulk API 2.0.
 PLAIN = ["Account", "Attachment", "Contact", "Opportunity", "Organization", "Profile", "Task", "User", "Warehouse__c"]
 BY_REST = ["Account", "Attachment", "Contact", "Warehouse__c"]
+BY_BULK = ["Opportunity", "Organization", "Profile", "Task", "User"]
 
 
 def select_tap(catalog):
@@ -27,7 +28,7 @@ def select_tap(catalog):
 
 def select_airbyte(messages):
     catalog = next(message["catalog"] for message in messages if message["type"] == "CATALOG")
-    streams = [stream for stream in catalog["streams"] if stream["name"] in BY_REST]
+    streams = [stream for stream in catalog["streams"] if stream["name"] in BY_REST + BY_BULK]
     modes = {"sync_mode": "full_refresh", "destination_sync_mode": "overwrite"}
     return {"streams": [{"stream": stream} | modes for stream in streams]}
 
@@ -90,6 +91,30 @@ def without_nulls(row):
     return {name: value for name, value in row.items() if value is not None}
 
 
+def of_airbyte_by_bulk(rows, expected):
+    """An integer that the org sends as `3.0`, as real ones do, stays the text "3.0"."""
+    whole = {name for row in expected for name, value in row.items() if type(value) is int}
+
+    def one(name, value):
+        is_text_of_integer = name in whole and isinstance(value, str) and value.endswith(".0")
+        return int(float(value)) if is_text_of_integer else value
+
+    return [{name: one(name, value) for name, value in without_nulls(row).items()} for row in rows]
+
+
+def as_airbyte_reads_bulk(row):
+    """Bulk API 2.0 has no empty texts and another form of date-times. Airbyte deletes NULs, makes every line break a line
+    feed, and takes the texts "null" and "N/A" and a lone line break for no value."""
+
+    def one(value):
+        if not isinstance(value, str):
+            return value
+        value = value.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+        return re.sub(r"^(\d{4}-\d\d-\d\dT[\d:.]{12})\+0000$", r"\1Z", value)
+
+    return {name: one(value) for name, value in row.items() if value not in (None, "", "null", "N/A", "\r")}
+
+
 def of_sfdmu(path, data):
     """Numbers have passed through a double of JavaScript's, and come in its spelling."""
 
@@ -139,6 +164,9 @@ def compared(data, got):
         for row in rows:
             row.pop("attributes")
         yield "airbyte", name, rows, [without_nulls(row) for row in data[name]]
+    for name in BY_BULK:
+        expected = [as_airbyte_reads_bulk(row) for row in data[name]]
+        yield "airbyte, Bulk", name, of_airbyte_by_bulk(airbyte.get(name, []), expected), expected
     for name, rows in of_sfdmu(got / "sfdmu", data).items():
         live = [row for row in data[name] if not row["IsDeleted"]]
         yield "sfdmu", name, rows, [as_sfdmu_writes(row, rows[0].keys()) for row in live]
