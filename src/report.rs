@@ -58,7 +58,7 @@ pub struct RunReport {
     /// The API that sent the records; none if the run ended before that was decided.
     #[serde(default, deserialize_with = "known_api")]
     pub api: Option<Api>,
-    /// Why it was this API, as a clause: "1,000 calls by REST, and bulk.from_calls is 25".
+    /// Why it was this API, as a clause: "2,000,000 records take 1,000 calls by REST".
     #[serde(default)]
     pub api_reason: Option<String>,
     /// The id of the query job, if Bulk API 2.0 was used.

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use super::{Context, complete, human, print, table};
 use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
+use crate::job::Api;
 use crate::org::OrgName;
 use crate::report::RunReport;
 use crate::soql::generate::matches;
@@ -189,8 +190,8 @@ fn result(report: &RunReport) -> String {
     }
 }
 
-const WIDE_HEADINGS: [&str; 7] =
-    ["ENDED (UTC)", "IN THE JOB'S ZONE", "JOB", "RESULT", "RECORDS", "TOOK", "WHAT"];
+const WIDE_HEADINGS: [&str; 8] =
+    ["ENDED (UTC)", "IN THE JOB'S ZONE", "JOB", "RESULT", "RECORDS", "TOOK", "API", "WHAT"];
 
 fn wide_row(report: &RunReport, timezone: Option<&TimeZone>) -> Vec<String> {
     let what = report.error.as_deref().or(report.path.as_deref()).unwrap_or_default();
@@ -206,6 +207,7 @@ fn wide_row(report: &RunReport, timezone: Option<&TimeZone>) -> Vec<String> {
         result(report),
         records,
         took,
+        report.api.map_or("-", Api::as_str).to_owned(),
         table::on_one_line(what),
     ]
 }

@@ -62,6 +62,8 @@ struct Line<'a> {
     enabled: bool,
     /// As written, with its template fields.
     output: &'a str,
+    /// The API that it asks for: `auto`, `rest` or `bulk`.
+    api: &'a str,
     /// The limit of the org, if it has one.
     max_concurrent_runs: Option<usize>,
     /// The number of its shard, with `--shards`.
@@ -239,6 +241,7 @@ fn line<'a>(
         org: job.org.as_str(),
         enabled: job.enabled,
         output: job.output.text(),
+        api: job.api.as_str(),
         max_concurrent_runs: None,
         shard: None,
         schedule: job.schedule.as_ref().map(|schedule| schedule.text()),

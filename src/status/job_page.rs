@@ -13,7 +13,7 @@ use super::run_stats::{JobRuns, OrgTraffic, RunStats};
 use super::standing::{Standing, progress, took, zone_name};
 use crate::error::{plain, plain_lines};
 use crate::human;
-use crate::job::{CatchUp, Format, Job, Overlap, Source};
+use crate::job::{Api, ApiChoice, CatchUp, Format, Job, Overlap, Source};
 use crate::report::RunStatus;
 use crate::soql::{Query, without_literals};
 
@@ -159,6 +159,7 @@ fn facts(standing: &Standing<'_>, job: &Job, org: Option<&OrgTraffic>, now: Time
             (fact("Output", html! {
                 code { (plain(job.output.text())) } (second_line(format_name(job.format)))
             }))
+            (fact("API", api_choice(job)))
             (fact("Org", html! {
                 (job.org)
                 @if let Some(limit) = org.and_then(|org| org.api_limit) {
@@ -177,6 +178,28 @@ fn format_name(format: Format) -> &'static str {
     match format {
         Format::Csv => "CSV",
         Format::Jsonl => "JSON Lines",
+    }
+}
+
+/// Which API the job asks for.
+fn api_choice(job: &Job) -> Markup {
+    let from_calls = human::counted(job.bulk.from_calls, "call");
+    html! {
+        @match job.api {
+            ApiChoice::Auto => {
+                "REST or Bulk API 2.0"
+                (second_line(&format!("Bulk for results of {from_calls} or more by REST, if it takes the query")))
+            },
+            ApiChoice::Rest => { (api_name(Api::Rest)) },
+            ApiChoice::Bulk => { (api_name(Api::Bulk)) },
+        }
+    }
+}
+
+fn api_name(api: Api) -> &'static str {
+    match api {
+        Api::Rest => "REST",
+        Api::Bulk => "Bulk API 2.0",
     }
 }
 
@@ -300,7 +323,10 @@ fn past_run(run: &PastRun, timezone: &TimeZone, now: Timestamp) -> [Markup; 7] {
             @if let Some(note) = &run.count_note { (second_line(note)) }
         },
         html! { (size) },
-        html! { @if run.status.has_run() { (human::number(run.api_calls)) } },
+        html! {
+            @if run.status.has_run() { (human::number(run.api_calls)) }
+            @if let Some(api) = run.api { (second_line(api_name(api))) }
+        },
         html! {
             (message(run.error.as_deref(), run.hint.as_deref()))
             @for warning in &run.warnings {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::Snapshot;
 use super::run_history::PastRun;
 use super::run_stats::{ANSWERS, JobRuns, RESULTS, RunStats};
-use crate::job::ExportKey;
+use crate::job::{Api, ExportKey};
 
 /// The metrics of a snapshot.
 #[must_use]
@@ -103,6 +103,15 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
         "gauge",
         "Requests of the last run that count against the org's daily limit; NaN if there was none.",
         &|_, job| last(job, &|report| report.api_calls as f64),
+    );
+    by_job(
+        "last_run_bulk",
+        "gauge",
+        "Whether Bulk API 2.0 sent the records of the last run; NaN if there was none, or if it is not known.",
+        &|_, job| {
+            let api = job.last.as_deref().and_then(|run| run.api);
+            api.map_or(f64::NAN, |api| f64::from(u8::from(api == Api::Bulk)))
+        },
     );
     text.family(
         "last_run_objects",

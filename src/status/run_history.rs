@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::error::{plain, plain_lines};
 use crate::human;
+use crate::job::Api;
 use crate::report::{FailedObject, RunId, RunReport, RunStatus, SetSummary};
 
 /// The most characters that are kept of an error. Whoever wants all of it finds it in the history.
@@ -45,6 +46,8 @@ pub(super) struct PastRun {
     pub(super) bytes: u64,
     /// Requests that count against the org's daily limit.
     pub(super) api_calls: u64,
+    /// The API that sent the records, if it is known.
+    pub(super) api: Option<Api>,
     /// What became of the objects of a set.
     pub(super) set: Option<PastSet>,
 }
@@ -115,6 +118,7 @@ impl From<&RunReport> for PastRun {
             total: report.total,
             count_note: human::count_note(report),
             api_calls: report.api_calls,
+            api: report.api,
             bytes: report.files.iter().fold(report.bytes, |sum, file| sum.saturating_add(file.bytes)),
             set: report.set.as_ref().map(PastSet::from),
         }

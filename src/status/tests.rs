@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::page;
 use super::{RunStats, Snapshot, metrics};
+use super::{job_page, page};
 use crate::agenda::JobSnapshot;
 use crate::clock::System;
 use crate::config::{self, Selection, Sources};
 use crate::daemon::Reading;
-use crate::job::{Job, JobName};
+use crate::job::{Api, ApiChoice, Job, JobName};
 use crate::monitor::{Event, Monitor as _};
 use crate::org::OrgName;
 use crate::report::{ApiLimit, RunId, RunReport, RunStatus};
@@ -181,6 +181,46 @@ fn a_job_of_one_org_has_no_page_of_orgs() {
 }
 
 #[test]
+fn the_api_of_the_last_runs_is_shown() {
+    let fleet = Fleet::new(&names(&["a", "b", "c"]), &names(&["default"]));
+    for (job, minutes, api) in [("a", 20, Api::Rest), ("a", 10, Api::Bulk), ("b", 10, Api::Rest)] {
+        let started = now() - SignedDuration::from_mins(minutes);
+        let begun = RunReport::begun(job, "default", RunId::new(started, 1), started);
+        let report =
+            RunReport { api: Some(api), status: RunStatus::Ok, exit_status: 0, api_calls: 7, ..begun };
+        fleet.stats.notice(&report.run_id, &Event::Ended { report: &report });
+    }
+    let metrics = metrics::text(&fleet.stats, &fleet.snapshot);
+    let values: Vec<_> =
+        metrics.lines().filter_map(|line| line.strip_prefix("sfexport_last_run_bulk{job=")).collect();
+    assert_eq!(
+        values,
+        ["\"a\",org=\"default\"} 1", "\"b\",org=\"default\"} 0", "\"c\",org=\"default\"} NaN"]
+    );
+    let page = |api: ApiChoice| {
+        let job = Job { name: JobName::parse("a").unwrap(), api, ..job() };
+        job_page::html(&fleet.stats, &fleet.snapshot, &job).unwrap()
+    };
+    let fact = |page: &str| {
+        let fact = page.split("<dt>API</dt>").nth(1).unwrap().split("</div>").next().unwrap();
+        fact.replace("<small>", " | ").split(['<', '>']).step_by(2).collect::<String>()
+    };
+    let auto = page(ApiChoice::Auto);
+    assert_eq!(
+        fact(&auto),
+        "REST or Bulk API 2.0 | Bulk for results of 25 calls or more by REST, if it takes the query"
+    );
+    assert_eq!(
+        (fact(&page(ApiChoice::Rest)), fact(&page(ApiChoice::Bulk))),
+        ("REST".into(), "Bulk API 2.0".into())
+    );
+    let runs = auto.split("<h2>Last runs</h2>").nth(1).unwrap();
+    let notes = runs.split("<small>").skip(1).map(|cell| cell.split("</small>").next().unwrap());
+    let apis: Vec<_> = notes.filter(|note| !note.ends_with(" ago")).collect();
+    assert_eq!(apis, ["Bulk API 2.0", "REST"]);
+}
+
+#[test]
 fn many_jobs_that_need_no_attention_share_a_row() {
     let fleet = Fleet::of(40, 30);
     for (org, minutes) in [("org_003", 70), ("org_004", 90)] {
@@ -253,7 +293,7 @@ fn ten_thousand_pairs_fit_a_page_and_the_metrics() {
     let metrics = metrics::text(&fleet.stats, &fleet.snapshot);
     let samples = metrics.lines().filter(|line| !line.starts_with('#'));
     let of_pair = |line: &&str| line.contains("job=\"job-007\",org=\"org_009\"");
-    assert_eq!(samples.clone().filter(of_pair).count(), 18);
+    assert_eq!(samples.clone().filter(of_pair).count(), 19);
     assert_eq!(samples.filter(|line| line.contains("{org=\"org_009\"")).count(), 10);
 }
 
