@@ -6,8 +6,8 @@ use std::fmt;
 
 use super::columns::{Roots, is_object};
 use super::{
-    Argument, Call, ClauseKind, Columns, Described, Item, Level, Node, Path, Query, Statement, ValueKind,
-    described_by_name, tokens,
+    Argument, Call, ClauseKind, Columns, Described, Item, Level, Name, Node, Path, Query, Statement,
+    ValueKind, described_by_name, tokens,
 };
 use crate::value::FieldType;
 
@@ -285,7 +285,7 @@ fn with_fields<'f>(query: &Query, fields: impl Iterator<Item = &'f String>) -> S
 struct Writing<'q> {
     /// By the names of their columns in lower case.
     paths: HashMap<String, &'q Path>,
-    /// What a path from the root may begin with: its alias.
+    /// What a path from the root may begin with: its alias or its name.
     root: Option<&'q str>,
 }
 
@@ -301,8 +301,8 @@ impl<'q> Writing<'q> {
             Item::Field { path, .. } => Some((name(path), path)),
             _ => None,
         });
-        let root = from.first().and_then(|root| root.alias.as_ref()).map(|alias| alias.as_str());
-        Self { paths: paths.collect(), root }
+        let root = from.first().and_then(|root| root.alias.as_ref().or_else(|| root.path.segments.last()));
+        Self { paths: paths.collect(), root: root.map(Name::as_str) }
     }
 
     /// A column's name as the query writes it, if that is another one.
@@ -373,6 +373,8 @@ impl Building<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::{ColumnRules, Layout};
     use super::*;
 
@@ -505,6 +507,28 @@ mod tests {
             let names: Vec<_> = nested.columns.iter().map(|column| column.name.as_str()).collect();
             assert_eq!(names[flat.columns.len()..], *added, "{text}");
             assert_eq!(nested.columns[..flat.columns.len()], flat.columns);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_query_asks_for_the_columns_it_promises(
+            paths in prop::collection::vec("(Id|a|b|c|o)(\\.(a|b|o|x)){0,3}", 1..6),
+            from in prop::sample::select(vec!["a", "Q", "Q a", "Q c, c.b o", "Q c, c.a.b o", "a, a.b.x o", "a o"]),
+            rest in prop::sample::select(vec!["", "\nWHERE a = 'x FROM y'", " LIMIT 3"]),
+        ) {
+            let text = format!("SELECT {} FROM {from}{rest}", paths.join(" ,\t"));
+            let query = query(&text);
+            // Random paths may clash.
+            let Ok(columns) = Columns::of(&query) else { return Ok(()) };
+            let bulk = BulkQuery::of(&query, &columns, None, true).unwrap();
+            let asked = Columns::of(&self::query(&bulk.soql)).unwrap();
+            let promised: Vec<_> = bulk.columns.iter().map(|column| column.name.clone()).collect();
+            prop_assert_eq!(asked.names(), promised, "{}", bulk.soql);
+            let added: Vec<_> = bulk.columns[columns.names().len()..].iter().collect();
+            let added: String =
+                added.iter().map(|column| format!(", {}", column.written.as_ref().unwrap_or(&column.name))).collect();
+            prop_assert_eq!(bulk.soql.replacen(&added, "", 1), text);
         }
     }
 
