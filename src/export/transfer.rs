@@ -88,6 +88,16 @@ enum Way {
     Again,
 }
 
+/// Why there is no query for Bulk.
+enum Unfit {
+    /// Bulk does not take it, as its columns show.
+    Obstacle(BulkObstacle),
+    /// The org does not describe it, so the types of its columns are not known.
+    NotDescribed(Fault),
+    /// The transfer has ended.
+    Ended(TransferError),
+}
+
 impl Transfer<'_> {
     /// Brings the whole result to the writer and counts it. Which API is used is in the report, of a transfer that fails too.
     pub(super) async fn carry_out(
@@ -135,7 +145,7 @@ impl Transfer<'_> {
         let query = self.job.query();
         let obstacle = query.and_then(|query| query.bulk_obstacle()).map(of_query).or_else(|| {
             let keeps_attributes = self.job.format == Format::Jsonl && self.job.shape.attributes;
-            keeps_attributes.then(|| Obstacle { reason: "attributes is true".to_owned(), is_refused: true })
+            keeps_attributes.then(|| of_query(BulkObstacle::Attributes))
         });
         let remembered = || {
             let (state, lock) = self.remembered?;
@@ -184,13 +194,17 @@ impl Transfer<'_> {
         writer: &mut WriterThread,
         report: &mut RunReport,
     ) -> Result<Way, TransferError> {
-        let query = match self.bulk_query().await? {
+        let query = match self.bulk_query().await {
             Ok(query) => Arc::new(query),
-            Err(obstacle) => {
+            Err(Unfit::Obstacle(obstacle)) => {
                 route.keep_to_rest(obstacle.to_string(), self.job.api)?;
-                reset_quietly(writer, Reset::Rest).await?;
                 return Ok(Way::Again);
             }
+            Err(Unfit::NotDescribed(fault)) => {
+                route.fall_back(fault, self.job)?;
+                return Ok(Way::Again);
+            }
+            Err(Unfit::Ended(ended)) => return Err(ended),
         };
         reset_quietly(writer, Reset::Bulk(Arc::clone(&query))).await?;
         let ended = bulk::transfer(self, &query, total, writer, report).await;
@@ -202,18 +216,21 @@ impl Transfer<'_> {
     }
 
     /// The query as Bulk is asked for it; asks the org for the types of its columns if they are not known.
-    async fn bulk_query(&self) -> Result<Result<BulkQuery, BulkObstacle>, TransferError> {
-        let Some(query) = self.job.query() else {
-            return Err(TransferError::Failed(bug("a job without its query")));
-        };
+    async fn bulk_query(&self) -> Result<BulkQuery, Unfit> {
+        let failed = |failure| Unfit::Ended(TransferError::Failed(failure));
+        let query = self.job.query().ok_or_else(|| failed(bug("a job without its query")))?;
         let is_nested = self.job.format == Format::Jsonl && !self.job.shape.columns.rename();
         let columns = &self.plan.columns;
         if columns.untyped().is_none() && !(is_nested && self.plan.is_written) {
-            return Ok(BulkQuery::of(query, columns, None, is_nested));
+            return BulkQuery::of(query, columns, None, is_nested).map_err(Unfit::Obstacle);
         }
-        let described = self.client.description(&self.plan.description).await?;
-        let typed = blocking(|| described_columns(self.job, &described)).map_err(TransferError::Failed)?;
-        Ok(BulkQuery::of(query, &typed, Some(&described), is_nested))
+        let described =
+            self.client.description(&self.plan.description).await.map_err(|fault| match fault.kind {
+                FaultKind::QueryRefused => Unfit::NotDescribed(fault),
+                _ => Unfit::Ended(fault.into()),
+            })?;
+        let typed = blocking(|| described_columns(self.job, &described)).map_err(failed)?;
+        BulkQuery::of(query, &typed, Some(&described), is_nested).map_err(Unfit::Obstacle)
     }
 
     /// The object and the query that a refusal is remembered by.

@@ -92,6 +92,7 @@ fn is_refusal(fault: &Fault) -> bool {
         FaultKind::QueryRefused | FaultKind::QueryTooLong => true,
         FaultKind::Limit => fault.code == Some(ErrorCode::BulkLimitExceeded),
         FaultKind::Configuration => fault.code == Some(ErrorCode::NotFound),
+        FaultKind::SessionRejected => fault.code == Some(ErrorCode::ApiDisabled),
         _ => false,
     }
 }
