@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use sfexport::demo_org::{At, BulkOptions, Fate, Fault, Options, Rule};
-use support::daemon::wait_for;
+use support::daemon::{self, wait_for};
 use support::{Deployment, assert_same, csv, live};
 
 const FORMER: &[u8] = b"Id,Name\nthe previous export\n";
@@ -252,4 +252,28 @@ fn a_query_is_streamed_from_bulk() {
     let outcome = at.run(["query", SOQL, "-o", "-", "--api", "bulk"]).ended(0);
     assert_same(&outcome.stdout, &csv(&FIELDS, &live(at.data(), "Account")));
     assert_eq!(at.org().bulk_jobs(), []);
+}
+
+#[test]
+fn each_object_of_a_set_takes_the_api_that_suits_it() {
+    let at = deployment("");
+    std::fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
+    at.write(
+        "jobs/backup.toml",
+        "objects = [\"Account\", \"Contact\", \"User\"]\noutput = \"{object}.jsonl\"\napi = \"auto\"\n\
+         [bulk]\nfrom_calls = 4\n",
+    );
+    at.org().refuse_in_bulk("Contact");
+    at.run(["run", "backup"]).ended(0);
+    assert_eq!(at.org().bulk_jobs(), []);
+    let history = daemon::history(&at);
+    let api = |object: &str| {
+        let report = history.iter().find(|report| report.object.as_deref() == Some(object)).unwrap();
+        assert_eq!(report.records as usize, live(at.data(), object).len(), "{object}");
+        (report.api.unwrap().to_string(), report.bulk_job.is_some())
+    };
+    assert_eq!(api("Account"), ("bulk".to_owned(), true));
+    assert_eq!(api("Contact"), ("rest".to_owned(), false));
+    assert_eq!(api("User"), ("rest".to_owned(), false));
+    assert_eq!(creations(&at), 2);
 }
