@@ -18,15 +18,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sfexport::clock::System;
+use sfexport::clock::{Clock, Sleep, System};
 use sfexport::config;
 use sfexport::demo_org::{At, BulkOptions, DataSet, DemoOrg, Fault, Kind, Object, Options, Row, Rule, Value};
 use sfexport::encode::Encoder;
 use sfexport::export::{Edges, Extent, Run, Slots, export};
 use sfexport::http::Http;
 use sfexport::job::{
-    ApiChoice, BulkSettings, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job,
-    JobName, Manifest, Numbers, OutputTemplate, Policy, Shape, SoqlSource, Source,
+    Api, ApiChoice, BulkSettings, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists,
+    Job, JobName, Manifest, Numbers, OutputTemplate, Policy, Shape, SoqlSource, Source,
 };
 use sfexport::monitor::Silent;
 use sfexport::org::{KeySource, Org, OrgName};
@@ -46,9 +46,16 @@ const QUERIES: usize = 130;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_export_is_what_the_data_set_says() {
     let mut compared = BTreeMap::<&str, usize>::new();
-    let mut with_utc = 0;
+    let (mut with_utc, mut by_bulk) = (0, 0);
     for (seed, page_size) in [(1, 1), (2, 3), (3, 2000)] {
-        let world = World::new(Options { page_size, ..options(60) }).await;
+        // More or fewer rows on a page than in a chunk.
+        let bulk = BulkOptions {
+            polls: 0,
+            chunk_rows: Some(13),
+            page_rows: 7 * page_size,
+            ..BulkOptions::default()
+        };
+        let world = World::new(Options { page_size, bulk, ..options(60) }).await;
         let mut random = Random(seed);
         for number in 0..QUERIES {
             let case = Case::generate(&mut random, world.org.data());
@@ -58,9 +65,21 @@ async fn every_export_is_what_the_data_set_says() {
                 with_utc += 1;
             }
             let directory = world.directory.path().join(number.to_string());
-            let report = world.export(&case, &directory).await;
+            let report = world.export(&case, ApiChoice::Rest, &directory).await;
             assert_eq!(report.exit_status, 0, "{}\n{:?} {:?}", case.soql, report.error, report.hint);
             assert_eq!(report.records as usize, case.records(world.org.data()), "{}", case.soql);
+            if case.bulk_query(world.org.data()).is_ok() {
+                let directory = world.directory.path().join(format!("{number} by Bulk"));
+                let report = world.export(&case, ApiChoice::Bulk, &directory).await;
+                assert_eq!(report.exit_status, 0, "{}\n{:?} {:?}", case.soql, report.error, report.hint);
+                assert_eq!(report.api, Some(Api::Bulk));
+                for (name, expected) in &files {
+                    let found = std::fs::read(directory.join(name)).unwrap();
+                    let expected = without_empty_strings(expected);
+                    eprintln_on_panic(&case, name, || assert_rows(&case, &found, &expected));
+                }
+                by_bulk += 1;
+            }
             let mut found: Vec<_> = std::fs::read_dir(&directory)
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -81,7 +100,8 @@ async fn every_export_is_what_the_data_set_says() {
         }
     }
     let all: usize = compared.values().sum();
-    println!("{all} queries: {compared:?}");
+    println!("{all} queries: {compared:?}; {by_bulk} of them by Bulk as well");
+    assert!(by_bulk >= 40, "{by_bulk} by Bulk");
     assert!(all >= 200 && compared.len() >= 6, "{compared:?}");
     assert!(with_utc >= 100, "{with_utc} with datetimes in UTC");
     assert!(compared.values().all(|count| *count >= 10), "{compared:?}");
@@ -100,12 +120,7 @@ async fn a_bulk_result_becomes_what_the_data_set_says() {
         let mut random = Random(seed);
         for _ in 0..BULK_QUERIES {
             let case = Case::for_bulk(&mut random, org.data());
-            let query = Query::parse(&case.soql).unwrap();
-            let described = case.described(org.data());
-            let layout = case.shape().layout(case.format);
-            let columns = Columns::laid_out(&query, layout, Some(&described)).unwrap();
-            let nested = case.format == Format::Jsonl;
-            let bulk = match BulkQuery::of(&query, &columns, Some(&described), nested) {
+            let (bulk, columns) = match case.bulk_query(org.data()) {
                 Ok(bulk) => bulk,
                 Err(obstacle) => {
                     if let BulkObstacle::Compound(_) | BulkObstacle::Base64(_) = obstacle {
@@ -223,15 +238,36 @@ async fn the_bytes_are_the_same_in_whatever_pieces_the_pages_come() {
         world.org.script(rule);
         let case = Case { format: Format::Jsonl, ..Case::of("pieces", soql.to_owned(), &mut random) };
         let directory = world.directory.path().join(number.to_string());
-        let report = world.export(&case, &directory).await;
+        let report = world.export(&case, ApiChoice::Rest, &directory).await;
         assert_eq!(report.exit_status, 0, "{piece}: {:?}", report.error);
         let found = std::fs::read(directory.join("export.jsonl")).unwrap();
         assert_same(&found, bytes.get_or_insert_with(|| found.clone()));
     }
     let case = Case { format: Format::Jsonl, ..Case::of("whole", soql.to_owned(), &mut random) };
     let directory = world.directory.path().join("whole");
-    assert_eq!(world.export(&case, &directory).await.exit_status, 0);
+    assert_eq!(world.export(&case, ApiChoice::Rest, &directory).await.exit_status, 0);
     assert_same(&std::fs::read(directory.join("export.jsonl")).unwrap(), &bytes.unwrap());
+}
+
+/// The computer's clocks, but for waits, which are a hundredth as long: a query job is first looked at after a second.
+struct Hurried(System);
+
+impl Clock for Hurried {
+    fn now(&self) -> jiff::Timestamp {
+        self.0.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, wait: Duration) -> Sleep<'_> {
+        Box::pin(async move { self.0.sleep(wait / 100).await })
+    }
+
+    fn random(&self) -> u64 {
+        self.0.random()
+    }
 }
 
 /// An org, and what exports from it.
@@ -258,7 +294,7 @@ impl World {
         let retry = RetryPolicy { attempts: 3, wait_min: Duration::ZERO, wait_max: Duration::ZERO };
         let edges = Edges {
             http: Http::new(http),
-            clock: Arc::new(System::new()),
+            clock: Arc::new(Hurried(System::new())),
             monitor: Arc::new(Silent),
             retry,
             batch_size: 2000,
@@ -273,7 +309,7 @@ impl World {
         }
     }
 
-    async fn export(&self, case: &Case, directory: &Path) -> RunReport {
+    async fn export(&self, case: &Case, api: ApiChoice, directory: &Path) -> RunReport {
         let ending = if case.format == Format::Csv { "csv" } else { "jsonl" };
         let path: PathBuf = directory.join(format!("export.{ending}"));
         let org = Org {
@@ -310,7 +346,7 @@ impl World {
             if_exists: IfExists::Replace,
             file_mode: None,
             count_check: CountCheck::Explain,
-            api: ApiChoice::Rest,
+            api,
             bulk: BulkSettings::default(),
             follow_links: false,
             schedule: None,
@@ -494,6 +530,18 @@ impl Case {
             }
         }
         described
+    }
+
+    /// The query as Bulk gets it, and the columns of its file.
+    fn bulk_query(&self, data: &DataSet) -> Result<(BulkQuery, Columns), BulkObstacle> {
+        let query = Query::parse(&self.soql).unwrap();
+        if let Some(obstacle) = query.bulk_obstacle().filter(BulkObstacle::is_refused) {
+            return Err(obstacle);
+        }
+        let described = self.described(data);
+        let columns = Columns::laid_out(&query, self.shape().layout(self.format), Some(&described)).unwrap();
+        let is_nested = self.format == Format::Jsonl;
+        Ok((BulkQuery::of(&query, &columns, Some(&described), is_nested)?, columns))
     }
 
     /// Whether the query gives its rows an order.

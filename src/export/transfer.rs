@@ -221,14 +221,20 @@ impl Transfer<'_> {
         let query = self.job.query().ok_or_else(|| failed(bug("a job without its query")))?;
         let is_nested = self.job.format == Format::Jsonl && !self.job.shape.columns.rename();
         let columns = &self.plan.columns;
-        if columns.untyped().is_none() && !(is_nested && self.plan.is_written) {
-            return BulkQuery::of(query, columns, None, is_nested).map_err(Unfit::Obstacle);
+        let is_typed = columns.untyped().is_none();
+        // A type that the job sets says nothing about how the org sends the values.
+        let is_typed_by_org = is_typed && self.job.shape.columns.types.is_empty();
+        let has_orgs_keys = !(is_nested && self.plan.is_written);
+        let undescribed = || BulkQuery::of(query, columns, None, is_nested).map_err(Unfit::Obstacle);
+        if is_typed_by_org && has_orgs_keys {
+            return undescribed();
         }
-        let described =
-            self.client.description(&self.plan.description).await.map_err(|fault| match fault.kind {
-                FaultKind::QueryRefused => Unfit::NotDescribed(fault),
-                _ => Unfit::Ended(fault.into()),
-            })?;
+        let described = match self.client.description(&self.plan.description).await {
+            Ok(described) => described,
+            Err(fault) if fault.kind != FaultKind::QueryRefused => return Err(Unfit::Ended(fault.into())),
+            Err(_) if is_typed && has_orgs_keys => return undescribed(),
+            Err(fault) => return Err(Unfit::NotDescribed(fault)),
+        };
         let typed = blocking(|| described_columns(self.job, &described)).map_err(failed)?;
         BulkQuery::of(query, &typed, Some(&described), is_nested).map_err(Unfit::Obstacle)
     }
