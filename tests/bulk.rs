@@ -117,6 +117,19 @@ fn what_bulk_does_not_take_is_not_asked_of_it() {
 }
 
 #[test]
+fn what_only_the_org_knows_bulk_not_to_take_stays_with_rest() {
+    let at = of_query("SELECT Id, BillingAddress FROM Account", "api = \"rest\"");
+    at.run(["run", "accounts"]).ended(0);
+    let expected = at.read("exports/accounts.csv");
+    at.job("accounts", "SELECT Id, BillingAddress FROM Account", "accounts.csv", LOW);
+    let report = at.run(["run", "accounts", "--json"]).ended(0).reports().remove(0);
+    assert_eq!((&report["api"], creations(&at)), (&"rest".into(), 0), "{report}");
+    assert_eq!(report["api_reason"], "BillingAddress is a compound field");
+    assert_eq!((&report["restarts"], pages_by_rest(&at)), (&0.into(), 5 + 1 + 5), "{report}");
+    assert_same(&at.read("exports/accounts.csv"), &expected);
+}
+
+#[test]
 fn a_job_that_wants_bulk_asks_for_no_page_by_rest() {
     let at = deployment(ALWAYS);
     let report = report(&at, 0);

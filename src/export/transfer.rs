@@ -84,7 +84,7 @@ enum Way {
     TryBulk(Fault),
     /// Bulk did not take the query.
     Refused(Fault),
-    /// The route has changed.
+    /// Bulk was not asked, and REST takes over again.
     Again,
 }
 
@@ -126,7 +126,7 @@ impl Transfer<'_> {
                     report.restarts += 1;
                     route.switch_after(fault);
                 }
-                Way::Again => {}
+                Way::Again => reset_quietly(writer, Reset::Rest).await?,
                 Way::Refused(fault) => {
                     self.note_refusal(&fault);
                     route.fall_back(fault, self.job)?;

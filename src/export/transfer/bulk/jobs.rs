@@ -79,7 +79,7 @@ impl<'r> QueryJobs<'r> {
         self.remove_left(REMOVAL_TIMEOUT).await;
         self.note()?;
         Ok((unnamed > 0).then(|| {
-            "an earlier run died while it created a query job; if the org has created it, it expires in 7 days".to_owned()
+            "an earlier run ended while it created a query job; if the org has created it, it expires in 7 days".to_owned()
         }))
     }
 
