@@ -1,5 +1,6 @@
 //! `check` tests everything that a run depends on, step by step, without exporting anything. `cli` prints the steps.
 
+mod api;
 mod job;
 mod org;
 pub(crate) mod set;
@@ -74,6 +75,8 @@ pub enum Name {
     Query,
     /// The number of records.
     Records,
+    /// The API that a run would use.
+    Api,
     /// The output can be written.
     Output,
     /// The command after an export can be started.
@@ -101,6 +104,7 @@ impl Name {
             Self::Columns => "columns",
             Self::Query => "query",
             Self::Records => "records",
+            Self::Api => "API",
             Self::Output => "output",
             Self::After => "after",
             Self::Schedule => "schedule",

@@ -64,6 +64,7 @@ pub(crate) use set::{gone, holes};
 pub use slots::{Promise, Slot, SlotLimits, Slots};
 pub(crate) use task::check_object;
 pub use task::{Start, Task};
+pub(crate) use transfer::{Expected, Forecast, expected};
 pub(crate) use unknown_field::{explained, similar};
 
 use after::Commands;

@@ -88,6 +88,7 @@ fn check_tries_every_step_and_asks_for_no_record() {
             passed("accounts", "columns"),
             passed("accounts", "query"),
             passed("accounts", "records"),
+            passed("accounts", "api"),
             passed("accounts", "output"),
             passed("accounts", "schedule"),
         ]

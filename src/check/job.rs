@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -12,10 +12,10 @@ use super::org::Reached;
 use super::set::job_of_object;
 use super::{Check, Name, Outcome, Step, Teller};
 use crate::error::{Exit, Failure, io_text, plain};
-use crate::export::{self, Generated, RunError, Warning};
+use crate::export::{self, Forecast, Generated, RunError, Warning};
 use crate::human::{counted, number};
 use crate::job::output_path::Fields;
-use crate::job::{ExportKey, IfExists, Job, ObjectSource, Source};
+use crate::job::{Api, ExportKey, IfExists, Job, ObjectSource, Source};
 use crate::output::{Caution, Output};
 use crate::report::{RunId, RunReport, RunStatus};
 use crate::retry::Attempts;
@@ -69,9 +69,15 @@ impl Check<'_> {
         org: Option<&Reached>,
         tell: Teller<'_>,
     ) {
-        tell(self.columns(job, org).await);
+        let (step, columns) = self.columns(job, org).await;
+        tell(step);
         match org {
-            Some(org) => self.query(job, is_generated, org, tell).await,
+            Some(org) => {
+                let size = self.query(job, is_generated, org, tell).await;
+                if let Some(size) = size {
+                    self.records_and_api(job, is_generated, (columns.as_deref(), size), org, tell);
+                }
+            }
             None if self.offline => {}
             None => tell(Step::skipped(Name::Query, "not checked, because there is no login")),
         }
@@ -90,7 +96,7 @@ impl Check<'_> {
     }
 
     /// The columns, from the query's text or, if that is not enough, from the org's description.
-    async fn columns(&self, job: &Job, org: Option<&Reached>) -> Step {
+    async fn columns(&self, job: &Job, org: Option<&Reached>) -> (Step, Option<Arc<Columns>>) {
         let columns = match (export::columns(job), org) {
             (Ok(columns), Some(reached)) if export::needs_description(job, columns.as_deref()) => {
                 match self.described(job, reached).await {
@@ -102,12 +108,14 @@ impl Check<'_> {
                 }
             }
             (Ok(Some(columns)), _) => Ok(columns),
-            (Ok(None), _) => return Step::skipped(Name::Columns, "not known without asking the org"),
+            (Ok(None), _) => {
+                return (Step::skipped(Name::Columns, "not known without asking the org"), None);
+            }
             (Err(failure), _) => Err(failure),
         };
         let columns = match columns {
             Ok(columns) => columns,
-            Err(failure) => return Step::failed(Name::Columns, failure),
+            Err(failure) => return (Step::failed(Name::Columns, failure), None),
         };
         let names = columns.output_names();
         let what = format!("{}: {}", names.len(), plain(&names.join(", ")));
@@ -116,7 +124,7 @@ impl Check<'_> {
             Ok(Some(drift)) => Step::new(Name::Columns, Outcome::Warned, format!("{what}; {drift}")),
             Err(failure) => Step::failed(Name::Columns, failure),
         };
-        step.fact("columns", names)
+        (step.fact("columns", names), Some(columns))
     }
 
     /// How the columns differ from those of the last successful run. If they are pinned, a run would fail.
@@ -131,8 +139,15 @@ impl Check<'_> {
         reached.client.description(&call).await
     }
 
-    /// Whether the org would run the query. A generated query is shown.
-    async fn query(&self, job: &Job, is_generated: bool, reached: &Reached, tell: Teller<'_>) {
+    /// Whether the org would run the query, and how many records that is; `None` if it would not. A generated query is
+    /// shown.
+    async fn query(
+        &self,
+        job: &Job,
+        is_generated: bool,
+        reached: &Reached,
+        tell: Teller<'_>,
+    ) -> Option<Size> {
         let shown = |what: &str| match is_generated {
             true => format!("{what}\n{}", plain(text(job))),
             false => what.to_owned(),
@@ -165,10 +180,16 @@ impl Check<'_> {
             Err(fault) => {
                 let fault = export::explained(&reached.client, job, fault).await;
                 tell(Step::failed(Name::Query, fault.into_failure()));
-                return;
+                return None;
             }
         }
-        tell(self.records(job, is_generated, reached, estimate).await);
+        let Some(count) = job.query().and_then(Query::count) else {
+            return Some(Size::Estimated(estimate, "the query itself groups or counts".to_owned()));
+        };
+        Some(match self.count(job, reached, &count).await {
+            Ok(records) => Size::Counted(records),
+            Err(fault) => Size::Estimated(estimate, format!("SELECT COUNT() failed: {fault}")),
+        })
     }
 
     async fn plan(&self, job: &Job, reached: &Reached) -> Result<Option<explain::Plan>, Fault> {
@@ -178,34 +199,47 @@ impl Check<'_> {
         Ok(explain::read(response.body()))
     }
 
-    /// The number of records of a run, counted by the org if the query allows that.
-    async fn records(&self, job: &Job, is_generated: bool, reached: &Reached, estimate: Option<u64>) -> Step {
-        let about = |why: &str| match estimate {
-            Some(estimate) => {
-                Step::passed(Name::Records, format!("about {}, estimated because {why}", number(estimate)))
-                    .fact("estimate", estimate)
+    /// The number of records of a run, what they cost, and the API that would send them.
+    fn records_and_api(
+        &self,
+        job: &Job,
+        is_generated: bool,
+        (columns, size): (Option<&Columns>, Size),
+        reached: &Reached,
+        tell: Teller<'_>,
+    ) {
+        let last = self.last_run(job).ok().flatten();
+        let page_records = page_records(last.as_ref(), u64::from(self.edges.batch_size));
+        let used_bulk = |last: &&LastRun| last.api == Some(Api::Bulk) && last.settings == Some(job.digest());
+        let last_by_bulk = last.as_ref().filter(used_bulk).map(|last| last.records);
+        let forecast = size.records().map(|records| Forecast { records, page_records, last_by_bulk });
+        let (api_step, expected) = self.api(job, columns, forecast, reached);
+        tell(match size {
+            Size::Counted(records) => {
+                // The query of an object is generated from a description.
+                let pages =
+                    records.div_ceil(u64::from(self.edges.batch_size)).max(1) + u64::from(is_generated);
+                let by_bulk = expected.as_ref().and_then(|expected| expected.bulk_calls);
+                let (words, calls) = by_bulk.map_or(("at least", pages), |calls| ("about", calls));
+                let mut what = format!("{}, in {words} {}", number(records), counted(calls, "API call"));
+                // How many records a page holds is up to the org. Another API costs something else.
+                let api = expected.as_ref().and_then(|expected| expected.api);
+                let last = last.filter(|last| last.api.is_none_or(|last| Some(last) == api));
+                let last = last.map(|last| last.api_calls);
+                if let Some(last) = last.filter(|last| *last > calls) {
+                    what.push_str(&format!("; the last run took {}", number(last)));
+                }
+                affordable(what, last.map_or(calls, |last| last.max(calls)), reached)
+                    .fact("records", records)
+                    .fact("api_calls", calls)
             }
-            None => Step::skipped(Name::Records, format!("not counted, because {why}")),
-        };
-        let Some(count) = job.query().and_then(Query::count) else {
-            return about("the query itself groups or counts");
-        };
-        let records = match self.count(job, reached, &count).await {
-            Ok(records) => records,
-            Err(fault) => return about(&format!("SELECT COUNT() failed: {fault}")),
-        };
-        let pages = records.div_ceil(u64::from(self.edges.batch_size)).max(1);
-        // The query of an object is generated from a description.
-        let calls = pages + u64::from(is_generated);
-        let mut what = format!("{}, in at least {}", number(records), counted(calls, "API call"));
-        // How many records a page holds is up to the org.
-        let last = self.last_run(job).ok().flatten().map(|run| run.api_calls);
-        if let Some(last) = last.filter(|last| *last > calls) {
-            what.push_str(&format!("; the last run took {}", number(last)));
-        }
-        affordable(what, last.map_or(calls, |last| last.max(calls)), reached)
-            .fact("records", records)
-            .fact("api_calls", calls)
+            Size::Estimated(Some(estimate), why) => {
+                let what = format!("about {}, estimated because {why}", number(estimate));
+                Step::passed(Name::Records, what).fact("estimate", estimate)
+            }
+            Size::Estimated(None, why) => Step::skipped(Name::Records, format!("not counted, because {why}")),
+        });
+        tell(api_step);
     }
 
     /// What the last run of a set cost, because counting the records of all its objects would cost as much as a small
@@ -215,7 +249,7 @@ impl Check<'_> {
             Ok(last) => last,
             Err(failure) => return Step::failed(Name::Records, failure),
         };
-        let Some(LastRun { records, api_calls, ended }) = last else {
+        let Some(LastRun { records, api_calls, ended, .. }) = last else {
             return Step::skipped(Name::Records, "known after the first complete run");
         };
         let what =
@@ -233,13 +267,20 @@ impl Check<'_> {
             let mut last_runs = HashMap::new();
             for report in history.filter_map(Result::ok).filter(is_whole) {
                 if let Some(key) = report.job_key() {
-                    let RunReport { records, api_calls, ended, .. } = report;
-                    last_runs.entry(key).or_insert(LastRun { records, api_calls, ended });
+                    let RunReport { records, pages, api, api_calls, ended, settings, .. } = report;
+                    last_runs.entry(key).or_insert(LastRun {
+                        records,
+                        pages,
+                        api,
+                        api_calls,
+                        ended,
+                        settings,
+                    });
                 }
             }
             Ok(last_runs)
         });
-        last_runs.as_ref().map(|last_runs| last_runs.get(&job.job_key()).copied()).map_err(Clone::clone)
+        last_runs.as_ref().map(|last_runs| last_runs.get(&job.job_key()).cloned()).map_err(Clone::clone)
     }
 
     async fn count(&self, job: &Job, reached: &Reached, count: &CountQuery) -> Result<u64, Fault> {
@@ -312,11 +353,40 @@ impl Check<'_> {
 pub struct LastRuns(OnceLock<Result<HashMap<ExportKey, LastRun>, Failure>>);
 
 /// What a run cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct LastRun {
     records: u64,
+    pages: u64,
+    api: Option<Api>,
     api_calls: u64,
     ended: Timestamp,
+    settings: Option<String>,
+}
+
+/// How many records a run would have.
+enum Size {
+    /// As the org counts them.
+    Counted(u64),
+    /// As the org estimates them, if it does, and why it does not count them.
+    Estimated(Option<u64>, String),
+}
+
+impl Size {
+    fn records(&self) -> Option<u64> {
+        match self {
+            Self::Counted(records) => Some(*records),
+            Self::Estimated(records, _) => *records,
+        }
+    }
+}
+
+/// How many records the org puts on a page by REST: as many as it is asked for, unless the pages of the last run were more
+/// than that takes.
+fn page_records(last: Option<&LastRun>, batch_size: u64) -> u64 {
+    let is_telling = |last: &&LastRun| {
+        last.api == Some(Api::Rest) && last.pages > last.records.div_ceil(batch_size).max(1)
+    };
+    last.filter(is_telling).map_or(batch_size, |last| last.records.div_ceil(last.pages).max(1))
 }
 
 /// Whether the run exported all of its job: an earlier attempt did none of it.
@@ -421,6 +491,24 @@ mod tests {
     use super::*;
     use crate::salesforce::fault;
     use crate::salesforce::response::Head;
+
+    #[test]
+    fn the_last_run_shows_how_many_records_fit_on_a_page() {
+        let records_of = |records, pages, api| {
+            let last =
+                LastRun { records, pages, api, api_calls: 0, ended: Timestamp::UNIX_EPOCH, settings: None };
+            page_records(Some(&last), 2_000)
+        };
+        assert_eq!(page_records(None, 2_000), 2_000);
+        assert_eq!(records_of(4_900, 25, Some(Api::Rest)), 196);
+        // As many pages as full ones would be.
+        assert_eq!(records_of(300, 1, Some(Api::Rest)), 2_000);
+        assert_eq!(records_of(2_001, 2, Some(Api::Rest)), 2_000);
+        // Pages of Bulk say nothing about REST.
+        assert_eq!(records_of(60_000, 100, Some(Api::Bulk)), 2_000);
+        assert_eq!(records_of(60_000, 100, None), 2_000);
+        assert_eq!(records_of(0, 2, Some(Api::Rest)), 1);
+    }
 
     #[test]
     fn only_errors_in_the_query_refuse_it() {

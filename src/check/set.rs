@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
+use super::api::api_of_set;
 use super::org::Reached;
 use super::{Check, Name, Outcome, Step, Teller};
 use crate::error::{Exit, Failure, plain};
@@ -52,6 +53,7 @@ impl Check<'_> {
                         tell(warning);
                     }
                     tell(self.last_cost(job, reached));
+                    tell(api_of_set(job));
                     if let Some(failure) = self.colliding(job, &selection) {
                         tell(Step::failed(Name::Output, failure));
                         return;

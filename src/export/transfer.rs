@@ -3,10 +3,13 @@
 
 mod bulk;
 mod count;
+mod expected;
 mod rest;
 mod route;
 
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use super::counting::{Counting, Verified};
 use super::error::Stopped;
@@ -18,14 +21,16 @@ use super::{blocking, bug};
 use crate::client::OrgClient;
 use crate::clock::Clock;
 use crate::error::Failure;
-use crate::job::{Api, Format, Job};
+use crate::job::{Api, ExportKey, Format, Job};
 use crate::monitor::Event;
+use crate::org::Org;
 use crate::report::RunReport;
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::soql::{BulkObstacle, BulkQuery};
 use crate::state::{BulkRefusal, JobLock, State};
 
 pub(super) use bulk::{QueryJobs, ResultPage};
+pub(crate) use expected::{Expected, Forecast, expected};
 pub(super) use route::{FirstPage, Rule, Verdict};
 
 use route::{Known, Obstacle, Route};
@@ -142,27 +147,16 @@ impl Transfer<'_> {
 
     /// The way that the run begins with.
     fn route(&self) -> Result<Route, TransferError> {
-        let query = self.job.query();
-        let obstacle = query.and_then(|query| query.bulk_obstacle()).map(of_query).or_else(|| {
-            let keeps_attributes = self.job.format == Format::Jsonl && self.job.shape.attributes;
-            keeps_attributes.then(|| of_query(BulkObstacle::Attributes))
-        });
+        let org = self.client.org();
         let remembered = || {
             let (state, lock) = self.remembered?;
-            let (object, text) = self.refused_as()?;
-            let org = &self.client.org().name;
-            let refusal = state.bulk_refusal(org, &object, &text, self.clock.now()).unwrap_or_else(|error| {
-                tracing::warn!(%error, "cannot read what Bulk refused");
-                None
-            });
-            // Without the note the run only decides as at the first time.
-            Some((refusal.map(|refusal| refusal.reason), state.used_bulk(lock.key()).unwrap_or_default()))
+            remembered(self.job, org, (state, lock.key()), self.clock.now())
         };
         let (refusal, used_bulk) = blocking(remembered).unwrap_or_default();
         let known = Known {
             job: self.job,
-            api_version: &self.client.org().api_version,
-            obstacle,
+            api_version: &org.api_version,
+            obstacle: obstacle(self.job),
             refusal,
             used_bulk,
         };
@@ -219,7 +213,7 @@ impl Transfer<'_> {
     async fn bulk_query(&self) -> Result<BulkQuery, Unfit> {
         let failed = |failure| Unfit::Ended(TransferError::Failed(failure));
         let query = self.job.query().ok_or_else(|| failed(bug("a job without its query")))?;
-        let is_nested = self.job.format == Format::Jsonl && !self.job.shape.columns.rename();
+        let is_nested = is_nested(self.job);
         let columns = &self.plan.columns;
         let is_typed = columns.untyped().is_none();
         // A type that the job sets says nothing about how the org sends the values.
@@ -239,18 +233,14 @@ impl Transfer<'_> {
         BulkQuery::of(query, &typed, Some(&described), is_nested).map_err(Unfit::Obstacle)
     }
 
-    /// The object and the query that a refusal is remembered by.
-    fn refused_as(&self) -> Option<(String, String)> {
-        let query = self.job.query()?;
-        Some((query.statement.from.first()?.path.last().to_owned(), query.text.clone()))
-    }
-
     /// Remembers that Bulk does not take the query, so it is not asked in vain tomorrow.
     fn note_refusal(&self, fault: &Fault) {
         if !route::is_lasting(fault) {
             return;
         }
-        let (Some((state, _)), Some((object, text))) = (self.remembered, self.refused_as()) else { return };
+        let (Some((state, _)), Some((object, text))) = (self.remembered, refused_as(self.job)) else {
+            return;
+        };
         let query = (!route::is_about_the_object(fault)).then_some(text.as_str());
         let reason = fault.redacted.as_deref().unwrap_or(&fault.what).to_owned();
         let refusal = BulkRefusal::new(&object, query, self.clock.now(), reason);
@@ -261,8 +251,44 @@ impl Transfer<'_> {
     }
 }
 
+/// Why Bulk does not take the job's query, or takes it badly, as far as the job alone tells.
+fn obstacle(job: &Job) -> Option<Obstacle> {
+    job.query().and_then(|query| query.bulk_obstacle()).map(of_query).or_else(|| {
+        let keeps_attributes = job.format == Format::Jsonl && job.shape.attributes;
+        keeps_attributes.then(|| of_query(BulkObstacle::Attributes))
+    })
+}
+
 fn of_query(obstacle: BulkObstacle) -> Obstacle {
     Obstacle { reason: obstacle.to_string(), is_refused: obstacle.is_refused() }
+}
+
+/// Whether parents are objects within the records, so a null parent must be told from null fields.
+fn is_nested(job: &Job) -> bool {
+    job.format == Format::Jsonl && !job.shape.columns.rename()
+}
+
+/// Why Bulk refused the job's query in the last week, and whether the last successful run used Bulk; `None` for an object
+/// before its query is generated.
+fn remembered(
+    job: &Job,
+    org: &Org,
+    (state, key): (&State, &ExportKey),
+    now: Timestamp,
+) -> Option<(Option<String>, bool)> {
+    let (object, text) = refused_as(job)?;
+    let refusal = state.bulk_refusal(&org.name, &object, &text, now).unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot read what Bulk refused");
+        None
+    });
+    // Without the note the run only decides as at the first time.
+    Some((refusal.map(|refusal| refusal.reason), state.used_bulk(key).unwrap_or_default()))
+}
+
+/// The object and the query that a refusal is remembered by.
+fn refused_as(job: &Job) -> Option<(String, String)> {
+    let query = job.query()?;
+    Some((query.statement.from.first()?.path.last().to_owned(), query.text.clone()))
 }
 
 /// Empties the output for another pass, which this fault is the reason for.

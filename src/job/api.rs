@@ -48,6 +48,15 @@ impl Api {
             Self::Bulk => "bulk",
         }
     }
+
+    /// Its name, as Salesforce spells it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Rest => "REST",
+            Self::Bulk => "Bulk API 2.0",
+        }
+    }
 }
 
 impl fmt::Display for Api {

@@ -190,16 +190,9 @@ fn api_choice(job: &Job) -> Markup {
                 "REST or Bulk API 2.0"
                 (second_line(&format!("Bulk for results of {from_calls} or more by REST, if it takes the query")))
             },
-            ApiChoice::Rest => { (api_name(Api::Rest)) },
-            ApiChoice::Bulk => { (api_name(Api::Bulk)) },
+            ApiChoice::Rest => { (Api::Rest.title()) },
+            ApiChoice::Bulk => { (Api::Bulk.title()) },
         }
-    }
-}
-
-fn api_name(api: Api) -> &'static str {
-    match api {
-        Api::Rest => "REST",
-        Api::Bulk => "Bulk API 2.0",
     }
 }
 
@@ -325,7 +318,7 @@ fn past_run(run: &PastRun, timezone: &TimeZone, now: Timestamp) -> [Markup; 7] {
         html! { (size) },
         html! {
             @if run.status.has_run() { (human::number(run.api_calls)) }
-            @if let Some(api) = run.api { (second_line(api_name(api))) }
+            @if let Some(api) = run.api { (second_line(api.title())) }
         },
         html! {
             (message(run.error.as_deref(), run.hint.as_deref()))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::super::counting::{Pass, Verified};
 use super::super::writer::{Command, Reply, Reset, WriterThread};
 use super::{Transfer, TransferError, reset};
-use crate::job::CountCheck;
+use crate::job::{BulkSettings, CountCheck};
 use crate::monitor::Event;
 use crate::report::RunReport;
 use crate::salesforce::bulk::job::{JobState, QueryJob};
@@ -57,9 +57,7 @@ pub(super) async fn transfer(
     let client = transfer.client;
     let run = BulkRun { transfer };
     client.begin_result();
-    let pages =
-        total.unwrap_or_default().div_ceil(transfer.job.bulk.max_records.unwrap_or(USUAL_PAGE_RECORDS));
-    client.grant(pages + USUAL_POLLS)?;
+    client.grant(usual_calls(total, &transfer.job.bulk))?;
     let mut may_repeat_job = true;
     loop {
         let job = match transfer.query_jobs.create(transfer.job.all_rows, &query.soql).await {
@@ -83,6 +81,12 @@ pub(super) async fn transfer(
             Err(ended) => return Err(ended),
         }
     }
+}
+
+/// About how many API requests a result of so many records takes, from the query job on.
+pub(super) fn usual_calls(records: Option<u64>, settings: &BulkSettings) -> u64 {
+    let pages = records.unwrap_or_default().div_ceil(settings.max_records.unwrap_or(USUAL_PAGE_RECORDS));
+    pages + USUAL_POLLS
 }
 
 /// Whether the org does not take the query as a job, so REST may take it: it refuses the object or the query, has no Bulk

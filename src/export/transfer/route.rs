@@ -146,6 +146,11 @@ impl Route {
         self.turn_to_bulk(reason, None);
     }
 
+    /// The last run, with so many records, has shown the same.
+    pub(in crate::export) fn stay_with_bulk(&mut self, last: u64) {
+        self.turn_to_bulk(format!("the last run used it for {}", counted(last, "record")), None);
+    }
+
     /// REST failed in a way that Bulk may not.
     pub(in crate::export) fn switch_after(&mut self, fault: Fault) {
         let reason = format!("REST failed: {}", fault.redacted.as_deref().unwrap_or(&fault.what));

@@ -1,0 +1,61 @@
+//! The step that says which API a run would use, and why. It sends no request.
+
+use super::org::Reached;
+use super::{Check, Name, Outcome, Step};
+use crate::error::{Exit, plain};
+use crate::export::{self, Expected, Forecast};
+use crate::job::{Api, ApiChoice, Job};
+use crate::soql::Columns;
+use crate::state::State;
+
+impl Check<'_> {
+    /// Which API a run would use, as a step and for the cost of the run.
+    pub(super) fn api(
+        &self,
+        job: &Job,
+        columns: Option<&Columns>,
+        forecast: Option<Forecast>,
+        reached: &Reached,
+    ) -> (Step, Option<Expected>) {
+        let expected = State::at(&self.config.settings.state_dir).map_err(Into::into).and_then(|state| {
+            let org = reached.client.org();
+            export::expected((job, org), columns, forecast, &state, self.edges.clock.now())
+        });
+        let expected = match expected {
+            Ok(expected) => expected,
+            Err(failure) if failure.exit == Exit::TryLater => {
+                let what = format!("{}, so the run would end with status 75", failure.what);
+                let step = Step { hint: failure.hint, ..Step::new(Name::Api, Outcome::Warned, what) };
+                return (step.fact("choice", job.api.as_str()), None);
+            }
+            Err(failure) => return (Step::failed(Name::Api, failure), None),
+        };
+        let what = match expected.api {
+            Some(api) => format!("{}, because {}", api.title(), plain(&expected.reason)),
+            None => by_the_first_page("decides"),
+        };
+        let step = Step::passed(Name::Api, what)
+            .fact("choice", job.api.as_str())
+            .fact("api", expected.api.map(|api| api.as_str()))
+            .fact("reason", expected.api.map(|_| expected.reason.as_str()));
+        (step, Some(expected))
+    }
+}
+
+/// The same for a set, whose objects may use different APIs.
+pub(super) fn api_of_set(job: &Job) -> Step {
+    let what = match job.api {
+        ApiChoice::Auto => by_the_first_page("of each object decides"),
+        ApiChoice::Rest => of_choice(Api::Rest),
+        ApiChoice::Bulk => of_choice(Api::Bulk),
+    };
+    Step::passed(Name::Api, what).fact("choice", job.api.as_str())
+}
+
+fn of_choice(api: Api) -> String {
+    format!("{} for each object, because api is \"{api}\"", api.title())
+}
+
+fn by_the_first_page(decides: &str) -> String {
+    format!("REST or Bulk API 2.0: the first page {decides}")
+}

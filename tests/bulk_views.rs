@@ -1,0 +1,141 @@
+//! What a user sees of the choice between REST and Bulk API 2.0, through the binary: the step of `check`, and the views of
+//! past runs.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+mod support;
+
+use serde_json::{Value, json};
+use sfexport::demo_org::{BulkOptions, Options};
+use support::Deployment;
+
+const SOQL: &str = "SELECT Id, Name FROM Account";
+
+/// An org of 49 accounts, whose pages have ten by REST.
+fn deployment() -> Deployment {
+    let bulk = BulkOptions { polls: 0, page_rows: 20, ..BulkOptions::default() };
+    Deployment::with(Options { page_size: 10, bulk, ..support::options(50) })
+}
+
+/// Writes the job `accounts`, which uses Bulk from five calls on.
+fn auto(at: &Deployment, soql: &str) {
+    at.job("accounts", soql, "accounts.csv", "api = \"auto\"\n[bulk]\nfrom_calls = 5");
+}
+
+/// The step of `check` about the API, and the requests that the check sent to the org.
+fn checked(at: &Deployment, status: i32) -> (Value, usize) {
+    let before = at.queries().len();
+    let steps = at.run(["check", "accounts", "--json"]).ended(status).reports();
+    let step = steps.into_iter().find(|step| step["step"] == "api").unwrap();
+    (step, at.queries().len() - before)
+}
+
+#[track_caller]
+fn says(at: &Deployment, what: &str) -> Value {
+    let (step, _) = checked(at, 0);
+    assert_eq!((&step["outcome"], &step["what"]), (&"passed".into(), &what.into()), "{step}");
+    step["facts"].clone()
+}
+
+#[test]
+fn check_names_the_api_of_the_next_run_and_why() {
+    let at = deployment();
+    auto(&at, SOQL);
+    let facts = says(&at, "REST, because it takes fewer than 5 calls by REST");
+    assert_eq!(
+        facts,
+        json!({"choice": "auto", "api": "rest", "reason": "it takes fewer than 5 calls by REST"})
+    );
+    // A run by REST sees that a page has ten records only.
+    at.job("accounts", SOQL, "accounts.csv", "api = \"rest\"");
+    says(&at, "REST, because api is \"rest\"");
+    at.run(["run", "accounts"]).ended(0);
+    auto(&at, SOQL);
+    let facts = says(&at, "Bulk API 2.0, because 49 records take 5 calls by REST");
+    assert_eq!(facts, json!({"choice": "auto", "api": "bulk", "reason": "49 records take 5 calls by REST"}));
+    // The next run does what the check said, and has seen itself what the pages are like.
+    let report = at.run(["run", "accounts", "--json"]).ended(0).reports().remove(0);
+    assert_eq!((&report["api"], &report["api_reason"]), (&facts["api"], &facts["reason"]));
+    says(&at, "Bulk API 2.0, because the last run used it for 49 records");
+    at.job("accounts", SOQL, "accounts.csv", "api = \"bulk\"");
+    says(&at, "Bulk API 2.0, because api is \"bulk\"");
+    auto(&at, "SELECT Id, (SELECT Id FROM Contacts) FROM Account");
+    says(&at, "REST, because the query has a child query");
+    auto(&at, "SELECT Id, Name FROM Account ORDER BY Name");
+    says(&at, "REST, because the query has ORDER BY");
+}
+
+#[test]
+fn check_asks_nothing_more_to_name_the_api() {
+    let at = deployment();
+    at.job("accounts", SOQL, "accounts.csv", "api = \"rest\"");
+    let (_, by_rest) = checked(&at, 0);
+    at.job("accounts", SOQL, "accounts.csv", "api = \"bulk\"");
+    let (_, by_bulk) = checked(&at, 0);
+    assert_eq!(by_rest, by_bulk);
+    // The limits, the plan and the count.
+    assert_eq!(by_rest, 3);
+    assert_eq!(at.org().bulk_jobs(), []);
+}
+
+#[test]
+fn check_remembers_what_bulk_refused() {
+    let at = deployment();
+    auto(&at, SOQL);
+    at.org().refuse_in_bulk("Account");
+    let report = at.run(["run", "accounts", "--json"]).ended(0).reports().remove(0);
+    assert_eq!(report["api"], "rest", "{report}");
+    let facts = says(
+        &at,
+        "REST, because Bulk refused it within the last week: the org refused the query job: INVALIDENTITY: Entity 'Account' is not supported by the Bulk API.",
+    );
+    assert_eq!(facts["api"], "rest");
+    at.job("accounts", SOQL, "accounts.csv", "api = \"auto\"\n[bulk]\nfrom_calls = 5\nrest_max_calls = 4");
+    let (step, _) = checked(&at, 0);
+    assert_eq!(step["outcome"], "warned", "{step}");
+    let what = "the result takes 5 calls by REST, and bulk.rest_max_calls is 4";
+    assert!(step["what"].as_str().unwrap().starts_with(what), "{step}");
+    assert!(step["what"].as_str().unwrap().ends_with("so the run would end with status 75"), "{step}");
+    at.run(["run", "accounts"]).ended(75).says(&[what]);
+}
+
+#[test]
+fn check_finds_columns_that_bulk_refuses() {
+    let at = deployment();
+    let object = |api: &str| {
+        let text =
+            format!("object = \"Account\"\nfields = [\"Id\", \"BillingAddress\"]\noutput = \"a.csv\"\n");
+        at.write("jobs/accounts.toml", format!("{text}api = \"{api}\"\n[bulk]\nfrom_calls = 2\n"));
+    };
+    object("bulk");
+    let (step, _) = checked(&at, 65);
+    assert_eq!(
+        (&step["what"], &step["hint"]),
+        (
+            &"Bulk API 2.0 cannot export this: BillingAddress is a compound field".into(),
+            &"set api = \"auto\" or \"rest\"".into()
+        ),
+        "{step}"
+    );
+    at.run(["run", "accounts"]).ended(65).says(&["BillingAddress is a compound field"]);
+}
+
+#[test]
+fn past_runs_show_their_api() {
+    let at = deployment();
+    at.job("accounts", SOQL, "accounts.csv", "api = \"bulk\"");
+    at.run(["run", "accounts"]).ended(0);
+    at.job("accounts", SOQL, "accounts.csv", "api = \"rest\"");
+    at.run(["run", "accounts"]).ended(0);
+    at.job("accounts", "SELECT Nme FROM Account", "accounts.csv", "api = \"rest\"");
+    at.run(["run", "accounts"]).ended(65);
+    let wide = at.run(["history", "--wide"]).ended(0);
+    let table: Vec<_> = wide.stdout().lines().collect();
+    let column = table[0].find("API").unwrap();
+    let apis: Vec<_> =
+        table[1..].iter().map(|line| line[column..].split_whitespace().next().unwrap()).collect();
+    assert_eq!(apis, ["rest", "rest", "bulk"]);
+    let jobs = at.run(["jobs", "--json"]).ended(0).reports();
+    assert_eq!((&jobs[0]["api"], &jobs[0]["last"]["api"]), (&"rest".into(), &"rest".into()));
+}
