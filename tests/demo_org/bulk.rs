@@ -735,3 +735,28 @@ async fn the_list_has_jobs_of_all_kinds() {
     let second = json_of(get(&org, &token, &format!("{next}&jobType=V2Query")).await).await;
     assert_eq!((&second["done"], second["records"].as_array().unwrap().len()), (&json!(true), 2));
 }
+
+#[tokio::test]
+async fn each_connection_has_the_whole_rate_to_itself() {
+    const RATE: u64 = 60_000;
+    let org =
+        DemoOrg::start(Options { bytes_per_second: Some(RATE), ..at_once(1500, 50_000) }).await.unwrap();
+    let token = login(&org).await;
+    let job = created(&org, &token, "SELECT Id FROM Account").await;
+    let begun = std::time::Instant::now();
+    let downloads: Vec<_> = (0..8)
+        .map(|_| {
+            let request = client().get(format!("{}{job}/results", org.url()));
+            let request = request.header("Authorization", format!("Bearer {token}"));
+            tokio::spawn(async move { request.send().await.unwrap().bytes().await.unwrap().len() })
+        })
+        .collect();
+    let mut bytes = 0;
+    for download in downloads {
+        bytes += download.await.unwrap();
+    }
+    let together = begun.elapsed().as_secs_f64();
+    let in_turn = bytes as f64 / RATE as f64;
+    // Eight at once take as long as one.
+    assert!((in_turn / 8.0 * 0.9..in_turn / 2.0).contains(&together), "{together} s, {in_turn} s in turn");
+}
