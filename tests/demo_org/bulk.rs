@@ -56,6 +56,7 @@ pub(crate) async fn every_row(org: &DemoOrg, token: &str, job: &str, parameters:
         let found = cells(&text, b',');
         assert_eq!(found.len() - 1, records);
         rows.extend(found.into_iter().skip(1));
+        assert!(rows.len() < 10_000, "the pages do not end");
         locator = next;
     }
     rows
@@ -518,6 +519,7 @@ async fn chunked_results_come_in_an_order_of_their_own() {
         let (text, next, records) = page(&org, &token, &format!("{job}/results{from}")).await;
         found.extend(cells(&text, b',').into_iter().skip(1).flatten());
         sizes.push(records);
+        assert!(sizes.len() < 20, "the pages do not end");
         locator = next;
         assert!(!locator.contains('='), "{locator}");
     }
@@ -547,6 +549,7 @@ async fn result_pages_link_to_every_page() {
             let answer = json_of(get(&org, &token, &target).await).await;
             let found = answer["resultPages"].as_array().unwrap();
             sizes.push(found.len());
+            assert!(sizes.len() < 20, "the links do not end");
             urls.extend(found.iter().map(|link| link["resultUrl"].as_str().unwrap().to_owned()));
             match answer["nextRecordsUrl"].as_str() {
                 Some(next) => target = next.to_owned(),
