@@ -2,7 +2,8 @@
 # sfexport beside jsforce, simple-salesforce and curl, in one run against the same embedded org, whose pages are
 # rendered before the clock starts: wall, CPU and peak memory of each process, and the ratios that were promised.
 # Prints what docs/internals/performance.md shows; takes about three minutes. usage: benches/compare.sh [PART...], of the parts
-# speed, slow, memory and start; all without one. ROUNDS=3: each row is the median of so many.
+# speed, slow, memory and start, which run if none is named, and bulk: results by Bulk API 2.0, next to simple-salesforce and
+# Salesforce's CLI, which takes ten minutes more, 5 GB of memory and 8 GB of disk. ROUNDS=3: each row is the median of so many.
 # Needs what tests/clients/run needs, and curl and GNU time; the clients are installed below target/clients.
 
 PROFILE=${PROFILE:-release}
@@ -66,10 +67,12 @@ print(with_simple_salesforce.token(session).json()["access_token"])')
     done
 }
 
+# sfexport ROW ARGUMENT...: a query by the API that `api` names.
+api=rest
 sfexport() {
     local row=$1
     shift
-    measure "$row" "$built/sfexport" --config "$work/org/sfexport.toml" --log-level error query --api rest "$@"
+    measure "$row" "$built/sfexport" --config "$work/org/sfexport.toml" --log-level error query --api "$api" "$@"
 }
 
 # The rows of a table: a client's name as it is shown, then its row.
@@ -92,6 +95,15 @@ declare -A shown=(
     [jsonl_plain]="sfexport, JSON Lines, gzip = false"
     [jsforce]="jsforce, stream('csv')"
     [simple]="simple-salesforce, csv.writer"
+    [bulk_csv]="sfexport, CSV"
+    [bulk_csv_plain]="sfexport, CSV, gzip = false"
+    [bulk_jsonl]="sfexport, JSON Lines"
+    [bulk_jsonl_plain]="sfexport, JSON Lines, gzip = false"
+    [bulk_simple]="simple-salesforce, then csv"
+    [bulk_simple_plain]="simple-salesforce, then csv, no gzip"
+    [bulk_cli]="sf data export bulk"
+    [parallel_1]="parallel = 1"
+    [parallel_4]="parallel = 4"
 )
 
 # clients PREFIX SOQL: every client once, a row each.
@@ -230,6 +242,91 @@ memory() {
 # peak ROW: the largest memory of a row.
 peak() {
     sort -n -k 3,3 "$bench/rows/$1" | tail -n 1 | cut -d ' ' -f 3
+}
+
+# One client after the other exports the same result by a query job, which is complete at the first poll.
+bulk() {
+    local records=2000000 soql api=bulk form gzip row
+    soql=$(query $records)
+    install_salesforce_cli
+    serve 2100000 --prerender
+    HOME=$cli_home "$cli" org login jwt --username "$ORG_USERNAME" --client-id "$ORG_CLIENT_ID" \
+        --jwt-key-file "$ORG_KEY_FILE" --instance-url "$ORG_URL" --set-default >/dev/null
+    warm_sfexport "$soql"
+    for _ in $(seq "$rounds"); do
+        sfexport bulk_csv "$soql" -o "$bench/csv.csv"
+        SFEXPORT_HTTP__GZIP=false sfexport bulk_csv_plain "$soql" -o "$bench/plain.csv"
+    done
+    cmp "$bench/csv.csv" "$bench/plain.csv"
+    rm "$bench/plain.csv"
+    # Its query has columns more, so the org renders other pages.
+    for row in warm bulk_jsonl; do
+        SFEXPORT_HTTP__IDLE_TIMEOUT=10m sfexport $row "$soql" -o "$bench/jsonl.jsonl"
+        SFEXPORT_HTTP__IDLE_TIMEOUT=10m SFEXPORT_HTTP__GZIP=false sfexport "${row}_plain" "$soql" -o "$bench/jsonl.jsonl"
+    done
+    rm "$bench/jsonl.jsonl"
+    same_rows $records "$bench/csv.csv"
+    for gzip in "" _plain; do
+        measure "bulk_simple$gzip" env PYTHONPATH="$here" "$work/python/bin/python" \
+            "$root/benches/simple_salesforce_bulk_to_csv.py" "$soql" "$bench/simple.csv" ${gzip:+identity}
+        same_rows $records "$bench/simple.csv"
+        rm "$bench/simple.csv"
+    done
+    measure bulk_cli env HOME="$cli_home" "$cli" data export bulk --api-version 62.0 --result-format csv --wait 30 \
+        --output-file "$bench/cli.csv" --query "$soql"
+    same_rows $records "$bench/cli.csv"
+    rm "$bench/cli.csv" "$bench/csv.csv"
+    echo
+    echo "By Bulk API 2.0: $records records in 40 pages; the median of $rounds, once for JSON Lines and the others"
+    table $records bulk_{csv,csv_plain,jsonl,jsonl_plain,simple,simple_plain,cli}
+    echo
+    echo "CPU of sfexport / simple-salesforce's:      $(ratio "$(of bulk_csv_plain 2)" "$(of bulk_simple_plain 2)")" \
+        "without gzip (promised: at most 0.17), $(ratio "$(of bulk_csv 2)" "$(of bulk_simple 2)") with gzip (at most 0.20)"
+    echo "CPU of sfexport / sf's:                     $(ratio "$(of bulk_csv 2)" "$(of bulk_cli 2)"), with gzip = false" \
+        "$(ratio "$(of bulk_csv_plain 2)" "$(of bulk_cli 2)") (promised: at most 1)"
+    echo "peak memory of sfexport, MiB:               $(for form in csv csv_plain jsonl jsonl_plain; do
+        printf '%.1f ' "$(peak bulk_$form)"
+    done)(promised: at most 32)"
+    parallel
+}
+
+# An org whose connections are slow: several pages at once.
+parallel() {
+    local records=1000000 parallel row
+    serve 1050000 --prerender --bytes-per-second 20000000
+    for parallel in 1 4; do
+        cat >"$work/org/jobs/parallel_$parallel.toml" <<END
+soql = "$(query $records)"
+output = "{job}.csv"
+api = "bulk"
+
+[bulk]
+parallel = $parallel
+END
+    done
+    for row in warm parallel_1 parallel_4; do
+        SFEXPORT_HTTP__GZIP=false SFEXPORT_HTTP__IDLE_TIMEOUT=10m measure $row "$built/sfexport" \
+            --config "$work/org/sfexport.toml" --log-level error run "${row/warm/parallel_4}"
+    done
+    rm "$work"/org/exports/parallel_*.csv
+    echo
+    echo "By Bulk API 2.0 from an org that sends 20 MB/s a connection: $records records in 20 pages, gzip = false; once"
+    table $records parallel_1 parallel_4
+    echo
+    echo "wall of parallel = 4 / parallel = 1:        $(ratio "$(of parallel_4 1)" "$(of parallel_1 1)") (promised: at most 0.35)"
+}
+
+# same_rows RECORDS FILE: the file has a header, and the Id of an account in so many rows.
+same_rows() {
+    "$work/python/bin/python" - "$@" <<'END'
+import csv, sys
+with open(sys.argv[2], newline="") as rows:
+    reader = csv.reader(rows)
+    next(reader)
+    found = sum(1 for row in reader if len(row) == 20 and row[0].startswith("001"))
+if found != int(sys.argv[1]):
+    sys.exit(f"{sys.argv[2]} has {found} records where {sys.argv[1]} are expected")
+END
 }
 
 start() {

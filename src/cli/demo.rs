@@ -11,7 +11,7 @@ use super::run::shown_failure;
 use super::{Context, human, print, working_dir};
 use crate::batch::{self, Batch};
 use crate::config::{self, Selection, Sources};
-use crate::demo_org::{Catalog, DemoOrg, Options};
+use crate::demo_org::{BulkOptions, Catalog, DemoOrg, Options};
 use crate::error::{Exit, Failure, io_text};
 use crate::export::Extent;
 use crate::key::{self, KeyBits, KeyRequest, Subject};
@@ -47,7 +47,7 @@ pub(super) struct DemoArguments {
     /// Serve this many small objects instead of the usual ones, with --records rows each: for benchmarks
     #[arg(long, hide = true)]
     objects: Option<usize>,
-    /// Make a query's pages before the first is sent, and keep them: for benchmarks
+    /// Make a query's pages before the first is sent, keep them, and complete query jobs at once: for benchmarks
     #[arg(long, hide = true)]
     prerender: bool,
 }
@@ -88,6 +88,8 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
         think: Duration::from_millis(arguments.think),
         bytes_per_second: arguments.bytes_per_second,
         prerender: arguments.prerender,
+        // A benchmark does not wait for jobs either.
+        bulk: BulkOptions { polls: usize::from(!arguments.prerender), ..BulkOptions::default() },
         ..Options::default()
     };
     let org = DemoOrg::start(options).await.map_err(|error| {

@@ -55,6 +55,21 @@ install_clients() {
     fi
 }
 
+# Salesforce's CLI (300 MB), below target/clients. Sets `cli`, the program, and `cli_home`, the home directory that it must
+# be given: it neither reads nor changes your own configuration.
+cli_version=2.150.6
+install_salesforce_cli() {
+    node22
+    cli=$work/salesforce-cli/node_modules/.bin/sf
+    cli_home=$work/salesforce-cli/home
+    export NODE_NO_WARNINGS=1 SF_DISABLE_TELEMETRY=true SF_AUTOUPDATE_DISABLE=true SF_SKIP_NEW_VERSION_CHECK=true
+    if [ "$(HOME=$cli_home "$cli" --version 2>/dev/null | cut -d ' ' -f 1)" != "@salesforce/cli/$cli_version" ]; then
+        mkdir -p "$work/salesforce-cli"
+        npm install --prefix "$work/salesforce-cli" "${npm_options[@]}" --no-package-lock \
+            "@salesforce/cli@$cli_version" >&2
+    fi
+}
+
 # serve RECORDS [FLAG...]: an embedded org on a free port, in place of an earlier one. Sets ORG_URL, ORG_CLIENT_ID,
 # ORG_USERNAME and ORG_KEY_FILE.
 serve() {
