@@ -3,15 +3,13 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::client::OrgClient;
-use crate::error::Failure;
-use crate::export::blocking;
 use crate::export::scratch::Scratch;
 use crate::export::slots::{DownloadSlot, Slots};
 use crate::export::transfer::TransferError;
@@ -257,21 +255,38 @@ impl Downloads {
     }
 
     async fn receive(&self, response: &mut Response) -> Result<File, TransferError> {
-        let unwritten =
-            |error| -> Failure { self.scratch.failure("cannot hold a page of the result in", &error) };
-        let mut file = blocking(|| self.scratch.file()).map_err(unwritten).map_err(TransferError::Failed)?;
+        let scratch = self.scratch.clone();
+        let mut file = self.on_disk(move || scratch.file()).await?;
         let mut bytes = Vec::with_capacity(WRITE_BYTES);
         loop {
             let goes_on = response.more_as_sent(&mut bytes).await?;
             if bytes.len() >= WRITE_BYTES || !goes_on {
-                blocking(|| file.write_all(&bytes)).map_err(unwritten).map_err(TransferError::Failed)?;
-                bytes.clear();
+                let write = move || {
+                    file.write_all(&bytes)?;
+                    if !goes_on {
+                        file.seek(SeekFrom::Start(0))?;
+                    }
+                    bytes.clear();
+                    Ok((file, bytes))
+                };
+                (file, bytes) = self.on_disk(write).await?;
             }
             if !goes_on {
-                let rewound = blocking(|| file.seek(SeekFrom::Start(0)));
-                rewound.map_err(unwritten).map_err(TransferError::Failed)?;
                 return Ok(file);
             }
         }
+    }
+
+    /// Lets another thread wait for the disk. One that handed the network on to others while it waits would be replaced by
+    /// dozens, and each keeps the memory of the responses that it has read.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, TransferError> {
+        let done =
+            tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        done.map_err(|error| {
+            TransferError::Failed(self.scratch.failure("cannot hold a page of the result in", &error))
+        })
     }
 }
