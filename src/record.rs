@@ -1,5 +1,7 @@
 //! One record on its way from a response to a file, reused for every record of a run.
 
+use std::ops::Range;
+
 use crate::job::{Datetimes, Numbers};
 use crate::soql::Columns;
 use crate::value::datetime::NotADateTime;
@@ -9,6 +11,8 @@ use crate::value::number::ExponentOutOfRange;
 #[derive(Debug, Default)]
 pub struct Record {
     bytes: Vec<u8>,
+    /// The row as it was sent, if cells are parts of it.
+    row: Vec<u8>,
     cells: Vec<Option<Cell>>,
     copied: bool,
 }
@@ -19,6 +23,8 @@ struct Cell {
     end: usize,
     kind: CellKind,
     clean: bool,
+    /// Whether it is a part of the row instead of `bytes`.
+    in_row: bool,
 }
 
 /// A cell as its encoder sees it.
@@ -162,7 +168,7 @@ impl Record {
         let Some(cell @ None) = self.cells.get_mut(column) else { return false };
         let start = self.bytes.len();
         write(&mut self.bytes);
-        *cell = Some(Cell { start, end: self.bytes.len(), kind, clean: false });
+        *cell = Some(Cell { start, end: self.bytes.len(), kind, clean: false, in_row: false });
         true
     }
 
@@ -171,7 +177,7 @@ impl Record {
         let Some(cell @ None) = self.cells.get_mut(column) else { return false };
         let start = self.bytes.len();
         let Some(clean) = write(&mut self.bytes) else { return false };
-        *cell = Some(Cell { start, end: self.bytes.len(), kind: CellKind::Text, clean });
+        *cell = Some(Cell { start, end: self.bytes.len(), kind: CellKind::Text, clean, in_row: false });
         true
     }
 
@@ -184,8 +190,24 @@ impl Record {
         let Some(cell @ None) = self.cells.get_mut(column) else { return false };
         let start = self.bytes.len();
         let Some((kind, clean)) = write(&mut self.bytes) else { return false };
-        *cell = Some(Cell { start, end: self.bytes.len(), kind, clean });
+        *cell = Some(Cell { start, end: self.bytes.len(), kind, clean, in_row: false });
         true
+    }
+
+    /// Fills a cell, which must be empty, with a part of the row that [`Record::set_row`] sets afterwards: many cells that are
+    /// written as they were sent cost one copy.
+    #[inline]
+    pub fn fill_from_row(&mut self, column: usize, kind: CellKind, part: Range<usize>, clean: bool) {
+        if let Some(cell) = self.cells.get_mut(column) {
+            *cell = Some(Cell { start: part.start, end: part.end, kind, clean, in_row: true });
+        }
+    }
+
+    /// Sets the row that cells are parts of.
+    #[inline]
+    pub fn set_row(&mut self, row: &[u8]) {
+        self.row.clear();
+        self.row.extend_from_slice(row);
     }
 
     /// Marks the record as copied into the output.
@@ -236,8 +258,9 @@ impl Record {
     #[inline]
     fn text_of(&self, cell: &Option<Cell>) -> CellText<'_> {
         match *cell {
-            Some(Cell { start, end, kind, clean }) => {
-                CellText { kind, text: &self.bytes[start..end], clean, from: &self.bytes[start..] }
+            Some(Cell { start, end, kind, clean, in_row }) => {
+                let bytes = if in_row { &self.row } else { &self.bytes };
+                CellText { kind, text: &bytes[start..end], clean, from: &bytes[start..] }
             }
             None => CellText { kind: CellKind::Null, text: &[], clean: false, from: &[] },
         }

@@ -177,23 +177,15 @@ impl<R: Read> ResultsReader<R> {
                 _ if at >= end => return Row::Incomplete,
                 _ => return Row::Unquoted,
             }
-            let mut behind = None;
-            if bytes[at + 1] == b'"' && bytes[at + 2] != b'"' {
-                behind = Some(at + 2);
-                record.fill(column.cell, CellKind::Null, |_| {});
-            } else {
-                record.fill_as(column.cell, |cell| {
-                    let start = cell.len();
-                    let (end, clean) = value(bytes, at + 1, end, cell, watched)?;
-                    behind = Some(end);
-                    Some((column.kind.of(cell, start), clean))
-                });
-            }
-            let Some(behind) = behind else { return Row::Incomplete };
+            let Some(value) = Value::find(bytes, at + 1, end, watched) else { return Row::Incomplete };
+            column.fill(record, &bytes[at + 1..value.behind - 1], at + 1 - self.start, &value);
+            let behind = value.behind;
             at = match bytes[behind] {
                 b',' if place < last => behind + 1,
-                b'\n' if place == last => return Row::Read(behind + 1),
-                b'\r' if place == last && bytes[behind + 1] == b'\n' => return Row::Read(behind + 2),
+                b'\n' if place == last => return self.read_to(behind + 1, record),
+                b'\r' if place == last && bytes[behind + 1] == b'\n' => {
+                    return self.read_to(behind + 2, record);
+                }
                 _ if behind >= end => return Row::Incomplete,
                 b'\r' if behind + 1 >= end => return Row::Incomplete,
                 b',' => return Row::Broken("has more values than there are columns"),
@@ -202,6 +194,13 @@ impl<R: Read> ResultsReader<R> {
             };
         }
         Row::Incomplete
+    }
+
+    /// The row ends before this place.
+    #[inline]
+    fn read_to(&self, behind: usize, record: &mut Record) -> Row {
+        record.set_row(&self.buffer[self.start..behind]);
+        Row::Read(behind)
     }
 
     /// Reads more behind what has not been used; returns whether anything came.
@@ -300,40 +299,77 @@ struct Watched {
     any: bool,
 }
 
-/// Appends the value whose first byte is at `at`. Gives the place behind its closing quote, and whether the value holds
-/// neither a quote, nor a control character, nor the watched byte; `None` if it does not end in the data.
-#[inline]
-fn value(
-    bytes: &[u8],
-    mut at: usize,
-    end: usize,
-    out: &mut Vec<u8>,
-    watched: Watched,
-) -> Option<(usize, bool)> {
-    let mut clean = watched.any;
-    while at < end {
-        // Moving a whole block is faster than moving some of its bytes; behind the data there is a block of zeros.
-        let block = bytes[at..].first_chunk::<BLOCK>()?;
-        out.extend_from_slice(block);
-        let word = u64::from_le_bytes(*block);
-        let (quotes, others) = (equal(word, repeated(b'"')), control(word) | equal(word, watched.word));
-        if quotes == 0 {
-            clean &= others == 0;
-            at += BLOCK;
-            continue;
+/// A value in quotes.
+struct Value {
+    /// The place behind its closing quote.
+    behind: usize,
+    /// Whether it holds quotes, each of them twice.
+    has_quotes: bool,
+    /// Whether it holds neither a quote, nor a control character, nor the watched byte.
+    clean: bool,
+}
+
+impl Value {
+    /// The value whose first byte is at `at`; `None` if it does not end in the data.
+    #[inline]
+    fn find(bytes: &[u8], mut at: usize, end: usize, watched: Watched) -> Option<Self> {
+        let (mut clean, mut has_quotes) = (watched.any, false);
+        while at < end {
+            // Behind the data there is a block of zeros.
+            let word = u64::from_le_bytes(*bytes[at..].first_chunk::<BLOCK>()?);
+            let (quotes, others) = (equal(word, repeated(b'"')), control(word) | equal(word, watched.word));
+            if quotes == 0 {
+                clean &= others == 0;
+                at += BLOCK;
+                continue;
+            }
+            clean &= others & below(quotes) == 0;
+            at += first(quotes) + 1;
+            if bytes[at] != b'"' {
+                return Some(Self { behind: at, has_quotes, clean });
+            }
+            (clean, has_quotes) = (false, true);
+            at += 1;
         }
-        clean &= others & below(quotes) == 0;
-        let ordinary = first(quotes);
-        out.truncate(out.len() - (BLOCK - ordinary));
-        at += ordinary + 1;
-        if bytes[at] != b'"' {
-            return Some((at, clean));
-        }
-        out.push(b'"');
-        clean = false;
-        at += 1;
+        None
     }
-    None
+}
+
+impl Column {
+    /// Fills the cell with a value, which is `sent` in quotes, `at` bytes behind the row's beginning.
+    #[inline]
+    fn fill(self, record: &mut Record, sent: &[u8], at: usize, value: &Value) {
+        let kind = match self.kind {
+            _ if sent.is_empty() => Some(CellKind::Null),
+            _ if value.has_quotes => None,
+            Kind::Text => Some(CellKind::Text),
+            Kind::Boolean if matches!(sent, b"true" | b"false") => Some(CellKind::Boolean),
+            Kind::Number if is_number(sent) => Some(CellKind::Number),
+            Kind::Boolean | Kind::Number => Some(CellKind::Text),
+            Kind::Whole | Kind::DateTime => None,
+        };
+        match kind {
+            Some(kind) => record.fill_from_row(self.cell, kind, at..at + sent.len(), value.clean),
+            None => {
+                record.fill_as(self.cell, |cell| {
+                    let start = cell.len();
+                    append(sent, value.has_quotes, cell);
+                    Some((self.kind.of(cell, start), value.clean))
+                });
+            }
+        }
+    }
+}
+
+/// Appends a value, with each of its quotes once.
+#[inline]
+fn append(sent: &[u8], has_quotes: bool, out: &mut Vec<u8>) {
+    let mut rest = sent;
+    while has_quotes && let Some(at) = memchr::memchr(b'"', rest) {
+        out.extend_from_slice(&rest[..=at]);
+        rest = &rest[at + 2..];
+    }
+    out.extend_from_slice(rest);
 }
 
 impl Kind {
