@@ -105,7 +105,7 @@ fn check_finds_columns_that_bulk_refuses() {
     let at = deployment();
     let object = |api: &str| {
         let text =
-            format!("object = \"Account\"\nfields = [\"Id\", \"BillingAddress\"]\noutput = \"a.csv\"\n");
+            "object = \"Account\"\nfields = [\"Id\", \"BillingAddress\"]\noutput = \"a.csv\"\n".to_owned();
         at.write("jobs/accounts.toml", format!("{text}api = \"{api}\"\n[bulk]\nfrom_calls = 2\n"));
     };
     object("bulk");
