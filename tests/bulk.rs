@@ -6,12 +6,14 @@
 
 mod support;
 
-use std::process::Stdio;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use sfexport::demo_org::{At, BulkOptions, Fate, Fault, Options, Rule};
 use support::daemon::{self, wait_for};
-use support::{Deployment, assert_same, csv, live};
+use support::{Deployment, Outcome, assert_same, csv, live};
 
 const FORMER: &[u8] = b"Id,Name\nthe previous export\n";
 const FIELDS: [&str; 4] = ["Id", "Name", "CreatedDate", "AnnualRevenue"];
@@ -229,7 +231,7 @@ fn a_run_that_is_stopped_removes_its_query_job() {
     let child =
         at.command(["run", "accounts"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for(|| (!at.org().bulk_jobs().is_empty()).then_some(())).unwrap();
-    let sent = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
     assert!(sent.unwrap().success());
     at.outcome(child.wait_with_output().unwrap()).ended(143);
     assert_eq!(at.org().bulk_jobs(), []);
@@ -270,7 +272,7 @@ fn a_query_is_streamed_from_bulk() {
 #[test]
 fn each_object_of_a_set_takes_the_api_that_suits_it() {
     let at = deployment("");
-    std::fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
+    fs::remove_file(at.path("jobs/accounts.toml")).unwrap();
     at.write(
         "jobs/backup.toml",
         "objects = [\"Account\", \"Contact\", \"User\"]\noutput = \"{object}.jsonl\"\napi = \"auto\"\n\
@@ -289,4 +291,137 @@ fn each_object_of_a_set_takes_the_api_that_suits_it() {
     assert_eq!(api("Contact"), ("rest".to_owned(), false));
     assert_eq!(api("User"), ("rest".to_owned(), false));
     assert_eq!(creations(&at), 2);
+}
+
+/// An org of 49 accounts in pages of five, and the job `accounts`, which uses Bulk.
+fn of_small_pages(more: &str) -> Deployment {
+    let bulk = BulkOptions { polls: 0, page_rows: 5, ..BulkOptions::default() };
+    let at = Deployment::with(Options { bulk, ..support::options(50) });
+    let more = format!("api = \"bulk\"\n{more}");
+    at.job("accounts", "SELECT Id, Name FROM Account", "accounts.csv", &more);
+    at.write("exports/accounts.csv", FORMER);
+    at
+}
+
+fn whole(at: &Deployment) -> Vec<u8> {
+    csv(&["Id", "Name"], &live(at.data(), "Account"))
+}
+
+fn spawn(at: &Deployment) -> Child {
+    at.command(["run", "accounts", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Sends SIGTERM, and waits for the end.
+#[track_caller]
+fn stopped(at: &Deployment, child: Child) -> Outcome {
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    let outcome = at.outcome(child.wait_with_output().unwrap()).ended(143);
+    assert_same(&at.read("exports/accounts.csv"), FORMER);
+    outcome
+}
+
+fn downloads(at: &Deployment) -> usize {
+    at.queries().iter().filter(|request| request.path().ends_with("/results")).count()
+}
+
+#[test]
+fn as_many_pages_are_fetched_at_once_as_the_job_says() {
+    for parallel in [1, 3] {
+        let at = of_small_pages(&format!("[bulk]\nparallel = {parallel}"));
+        // The head of each page names the next one, and no page comes to its end.
+        at.script(Rule::always(At::BulkResults(1), Fault::HalfOpen { after: Some(20) }));
+        let child = spawn(&at);
+        wait_for(|| (downloads(&at) >= parallel).then_some(())).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(downloads(&at), parallel);
+        stopped(&at, child);
+        assert_eq!(at.org().bulk_jobs(), []);
+    }
+}
+
+#[test]
+fn a_run_stopped_before_its_job_has_an_id_says_so() {
+    let at = of_small_pages("");
+    at.script(Rule::once(At::BulkCreate(1), Fault::Late(Duration::from_secs(60))));
+    let child = spawn(&at);
+    wait_for(|| (!at.org().bulk_jobs().is_empty()).then_some(())).unwrap();
+    let outcome = stopped(&at, child);
+    let report = outcome.reports().remove(0);
+    assert!(report["warnings"][0].as_str().unwrap().contains("had no response"), "{report}");
+    // Nobody knows its id, and the next run says so too.
+    let next = at.run(["run", "accounts", "--json"]).ended(0).reports().remove(0);
+    assert!(next["warnings"][0].as_str().unwrap().contains("while it created a query job"), "{next}");
+    let third = at.run(["run", "accounts", "--json"]).ended(0).reports().remove(0);
+    assert_eq!(third["warnings"], serde_json::json!([]));
+    assert_eq!(at.org().bulk_jobs().len(), 1);
+}
+
+#[test]
+fn the_timeout_of_a_run_ends_its_query_job_and_its_downloads() {
+    for rule in [
+        Rule::always(At::BulkCreate(1), Fault::Job(Fate::NeverEnds)),
+        // A page that goes on and on.
+        Rule::always(At::BulkResults(1), Fault::Drip { bytes: 1, pause: Duration::from_millis(50) }),
+    ] {
+        let at = of_small_pages("timeout = \"3s\"");
+        at.script(rule);
+        let outcome = at.run(["run", "accounts"]).ended(69).says(&["took longer than its timeout of 3s"]);
+        assert_same(&at.read("exports/accounts.csv"), FORMER);
+        assert_eq!(at.org().bulk_jobs(), [], "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_stream_takes_a_page_again_but_never_starts_over() {
+    let query = ["query", "SELECT Id, Name FROM Account", "-o", "-", "--api", "bulk"];
+    let at = of_small_pages("");
+    at.script(Rule::once(At::BulkResults(2), Fault::MissingRows(2)));
+    assert_same(&at.run(query).ended(0).stdout, &whole(&at));
+    let third = At::Containing("/results?locator=MTA".to_owned());
+    at.script(Rule::once(third, Fault::NoNextUrl));
+    let outcome = at.run(query).ended(74).says(&["Sforce-Locator", "write to a file"]);
+    // The pages before it have been sent.
+    let sent = outcome.stdout.len();
+    assert_same(&outcome.stdout, &whole(&at)[..sent]);
+    assert!(sent > 0 && sent < whole(&at).len(), "{sent} bytes");
+    assert_eq!(at.org().bulk_jobs(), []);
+}
+
+#[test]
+fn no_query_job_is_made_for_a_file_that_must_not_be_replaced() {
+    let at = of_small_pages("if_exists = \"fail\"");
+    at.run(["run", "accounts"]).ended(73).says(&["accounts.csv"]);
+    assert!(at.queries().iter().all(|request| !request.path().contains("/jobs/")));
+    assert_same(&at.read("exports/accounts.csv"), FORMER);
+    fs::remove_file(at.path("exports/accounts.csv")).unwrap();
+    at.run(["run", "accounts"]).ended(0);
+    assert_same(&at.read("exports/accounts.csv"), &whole(&at));
+}
+
+#[test]
+fn a_full_scratch_disk_ends_the_run_and_its_query_job() {
+    let at = of_small_pages("");
+    at.configure("gzip = false");
+    let scratch = at.path("scratch");
+    fs::create_dir(&scratch).unwrap();
+    at.write("sfexport.toml", format!("scratch_dir = \"scratch\"\n{}", at.text("sfexport.toml")));
+    at.script(Rule::always(At::BulkResults(1), Fault::LongTexts(600_000)));
+    let plain = at.command(["run", "accounts"]);
+    let mut command = Command::new("unshare");
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.current_dir(plain.get_current_dir().unwrap()).stdin(Stdio::null());
+    // A file system of one megabyte, in namespaces of its own.
+    let mounted = "mount -t tmpfs -o size=1m tmpfs scratch || exit 99; exec \"$@\"";
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]);
+    let output = command.arg(plain.get_program()).args(["run", "accounts"]).output().unwrap();
+    if output.status.code() == Some(99) || String::from_utf8_lossy(&output.stderr).contains("unshare: ") {
+        support::skip("no file system can be mounted in a namespace here");
+        return;
+    }
+    let expected =
+        format!("cannot hold a page of the result in scratch_dir, {}: No space left", scratch.display());
+    at.outcome(output).ended(73).says(&[&expected, "SFEXPORT_SCRATCH_DIR"]);
+    assert_same(&at.read("exports/accounts.csv"), FORMER);
+    assert_eq!(at.org().bulk_jobs(), []);
 }

@@ -41,11 +41,7 @@ impl OrgClient {
                 }
                 Err(fault) => fault,
             };
-            let is_unanswered = matches!(
-                fault.kind,
-                FaultKind::Unreachable | FaultKind::Truncated | FaultKind::InvalidResponse
-            );
-            *unanswered += u32::from(is_unanswered);
+            *unanswered += u32::from(may_have_created(&fault));
             self.recover(&session, fault, &mut attempts).await?;
         }
     }
@@ -89,13 +85,25 @@ impl OrgClient {
         }
     }
 
-    /// Makes a call once, whatever the reserve: to remove what this side has made.
+    /// Makes a call once, whatever the reserve, and again with a new session if the org no longer accepts this one: to remove
+    /// what this side has made.
     ///
     /// # Errors
     /// Whatever is not a response of success.
     pub(crate) async fn tidy(&self, call: &Call<'_>) -> Result<(), Fault> {
-        let session = self.session().await?;
-        self.open_once(&session, call).await.map(drop)
+        loop {
+            let session = self.session().await?;
+            match self.open_once(&session, call).await {
+                Ok(_) => {
+                    self.accepted();
+                    return Ok(());
+                }
+                Err(fault) if fault.kind == FaultKind::SessionExpired => {
+                    self.forget(&session, fault).await?;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
     }
 
     async fn read_granted<T>(
@@ -124,5 +132,15 @@ impl OrgClient {
             None => return self.admit(call),
         }
         Ok(())
+    }
+}
+
+/// Whether the org may have received the creation that met this fault. Without a code of Salesforce's, something on the way
+/// has responded, and nobody knows what became of the request.
+fn may_have_created(fault: &Fault) -> bool {
+    match fault.kind {
+        FaultKind::Unreachable | FaultKind::Truncated | FaultKind::InvalidResponse => true,
+        FaultKind::Unavailable => fault.code.is_none(),
+        _ => false,
     }
 }

@@ -81,6 +81,8 @@ pub enum ErrorCode {
     BulkLimitExceeded,
     /// `JOB_NOT_COMPLETE`: a query job has no result yet.
     JobNotComplete,
+    /// `TXN_SECURITY_METERING_ERROR`: the org's transaction security policies took too long to decide.
+    SecurityTimeout,
     /// `UNSUPPORTED_API_VERSION`, `GONE`.
     UnsupportedApiVersion,
     /// `INVALID_FIELD`.
@@ -113,6 +115,7 @@ impl ErrorCode {
             "QUERY_TIMEOUT" => Self::QueryTimeout,
             "LIMIT_EXCEEDED" => Self::BulkLimitExceeded,
             "JOB_NOT_COMPLETE" => Self::JobNotComplete,
+            "TXN_SECURITY_METERING_ERROR" => Self::SecurityTimeout,
             "UNSUPPORTED_API_VERSION" | "GONE" => Self::UnsupportedApiVersion,
             "NOT_FOUND" => Self::NotFound,
             "INVALID_FIELD" => Self::InvalidField,
@@ -257,6 +260,11 @@ pub fn read(head: &Head, body: &[u8], subject: &str, api_version: &str) -> Fault
         }
         (_, Some(ErrorCode::JobNotComplete)) => {
             fault(FaultKind::Unavailable, "the org has not completed the query job")
+        }
+        (_, Some(ErrorCode::SecurityTimeout)) => {
+            fault(FaultKind::Unavailable, "the org cannot respond now").hint(
+                "give the user the permission \"Exempt from Transaction Security\", or simplify the policies under Setup > Transaction Security Policies",
+            )
         }
         (_, Some(ErrorCode::ApiDisabled)) => fault(FaultKind::SessionRejected, "the user may not use the API")
             .hint("give the user's profile or a permission set \"API Enabled\"; some editions have no API"),

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.request
 
 from tracer import trace
 
@@ -310,6 +311,50 @@ test ! -e "$2/broken"
         promise(len(self.history_is_whole()) == len(told) + (not is_skipped), "the attempt is not in the history")
         promise(json.loads(self.run().stdout)["status"] == "skipped", "everything is done, and is not skipped")
         promise(self.ran() == after, "everything is done, and the command ran again")
+
+
+class ByBulk(Deployment):
+    """One whose run that is killed exports by a query job of Bulk API 2.0. The run after it uses REST, which is faster, and
+    must remove from the org what is noted."""
+
+    def __init__(self, binary, folder, org, job, outputs):
+        super().__init__(binary, folder, org, job, outputs)
+        configuration = (folder / "sfexport.toml").read_text()
+        (folder / "bulk.toml").write_text(configuration.replace('api = "rest"', 'api = "bulk"'))
+        # Jobs of others, and those that the org has created and whose ids no run has received.
+        self.unknown = self.query_jobs()
+
+    def trace(self, decide=lambda number, call: None, arguments=None):
+        return super().trace(decide, arguments or ("--config", "bulk.toml", "run", "job"))
+
+    def start(self, *arguments):
+        return super().start(*(arguments or ("--config", "bulk.toml", "run", "job")))
+
+    def state(self):
+        """Without the API that the last run used, which differs here on purpose, and without scratch files that a kill left
+        with their names: they are empty."""
+        empty = {str(path.relative_to(self.folder)) for path in self.folder.rglob("*.spool") if path.stat().st_size == 0}
+        return [name for name in super().state() if name not in empty and not name.startswith("state/last_api")]
+
+    def query_jobs(self):
+        """The ids of all query jobs in the org."""
+        shown = self.run("token", "--shell")
+        promise(shown.returncode == 0, f"token ended {shown.returncode}: {shown.stderr.decode()}")
+        settings = dict(re.findall(r"(SF_\w+)='?([^'\n]*)'?", shown.stdout.decode()))
+        address = f"{settings['SF_INSTANCE_URL']}/services/data/v62.0/jobs/query"
+        request = urllib.request.Request(address, headers={"Authorization": f"Bearer {settings['SF_ACCESS_TOKEN']}"})
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return {job["id"] for job in json.load(response)["records"]}
+
+    def recovers(self):
+        journal = self.folder / "state/journal/job@default.json"
+        noted = journal.read_text() if journal.exists() else ""
+        super().recovers()
+        left = self.query_jobs() - self.unknown
+        # A job may stay only if the process died before it knew the id.
+        allowed = 1 if '"query_job"' in noted and not re.search(r"\b750\w{15}\b", noted) else 0
+        promise(len(left) <= allowed, f"query jobs are left: {left}; noted was {noted}")
+        self.unknown |= left
 
 
 # 2020-01-01, and the runs of half a year from then on.

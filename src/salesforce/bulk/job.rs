@@ -73,13 +73,13 @@ impl QueryJob {
     /// Reads the response to [`create`].
     ///
     /// # Errors
-    /// [`FaultKind::InvalidResponse`] if it has no id, or one that cannot be part of a path.
+    /// [`FaultKind::Truncated`] if it is not complete JSON; [`FaultKind::InvalidResponse`] if it has no id, or one that cannot
+    /// be part of a path.
     pub fn created(body: &[u8], api_version: &str) -> Result<Self, Fault> {
-        #[derive(Deserialize)]
-        struct Created {
-            id: String,
-        }
-        let id = serde_json::from_slice::<Created>(body).ok().map(|created| created.id);
+        let created: serde_json::Value = serde_json::from_slice(body).map_err(|_| {
+            Fault::new(FaultKind::Truncated, "the org's response to the new query job is not complete")
+        })?;
+        let id = created.get("id").and_then(serde_json::Value::as_str).map(str::to_owned);
         let is_plain = |id: &String| {
             (1..=MAX_TOKEN_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
         };
@@ -357,7 +357,18 @@ mod tests {
         for wrong in ["", "750/../x", "750?", "750%2F", "75\\u0000"] {
             assert_eq!(id(wrong).unwrap_err().kind, FaultKind::InvalidResponse, "{wrong}");
         }
-        assert_eq!(QueryJob::created(b"[]", "62.0").unwrap_err().kind, FaultKind::InvalidResponse);
+        for wrong in ["[]", r#"{"id":750}"#, "{}"] {
+            let fault = QueryJob::created(wrong.as_bytes(), "62.0").unwrap_err();
+            assert_eq!(fault.kind, FaultKind::InvalidResponse, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_creation_whose_response_is_cut_can_be_repeated() {
+        for cut in ["", "{", r#"{"id":"750ak000009A"#] {
+            let fault = QueryJob::created(cut.as_bytes(), "62.0").unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Truncated, "{cut}");
+        }
     }
 
     #[test]

@@ -32,8 +32,10 @@ struct Made {
     left: Vec<Left>,
     /// The last one.
     last: Option<String>,
-    /// How many requests for a job had no response.
+    /// How many requests for a job had no response from the org.
     unanswered: u32,
+    /// Whether one is on its way. It stays so if the run is stopped before the response.
+    is_being_made: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -90,9 +92,11 @@ impl<'r> QueryJobs<'r> {
     pub(super) async fn create(&self, all_rows: bool, soql: &str) -> Result<QueryJob, TransferError> {
         self.note_intent().map_err(TransferError::Failed)?;
         let mut unanswered = 0;
+        self.made().is_being_made = true;
         let created = self.client.create_query_job(all_rows, soql, &mut unanswered).await;
         {
             let mut made = self.made();
+            made.is_being_made = false;
             made.unanswered += unanswered;
             if let Ok(job) = &created {
                 made.last = Some(job.id.clone());
@@ -170,13 +174,14 @@ impl<'r> QueryJobs<'r> {
 
     /// The warning about requests for a job that had no response.
     pub(in crate::export) fn unanswered(&self) -> Option<String> {
-        match self.made().unanswered {
+        let made = self.made();
+        match made.unanswered + u32::from(made.is_being_made) {
             0 => None,
             1 => Some(
-                "a request for a query job had no response; if the org has created the job, it expires in 7 days".to_owned(),
+                "a request for a query job had no response from the org; if it has created the job, the job expires in 7 days".to_owned(),
             ),
             requests => Some(format!(
-                "{requests} requests for a query job had no response; jobs that the org has created for them expire in 7 days"
+                "{requests} requests for a query job had no response from the org; if it has created the jobs, they expire in 7 days"
             )),
         }
     }
