@@ -5,7 +5,7 @@
 //! being started holds a copy of every lock. Signals, time-outs and full disks are in `bulk.rs`.
 
 #![cfg(feature = "demo-org")]
-#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test ends where something is missing")]
 
 mod support;
 
