@@ -278,7 +278,7 @@ fn remembered(
 ) -> Option<(Option<String>, bool)> {
     let (object, text) = refused_as(job)?;
     let refusal = state.bulk_refusal(&org.name, &object, &text, now).unwrap_or_else(|error| {
-        tracing::warn!(%error, "cannot read what Bulk refused");
+        tracing::info!(%error, "cannot read what Bulk refused");
         None
     });
     // Without the note the run only decides as at the first time.
