@@ -1,15 +1,17 @@
 //! The encoded rows of the page that is being read, held until the page is accepted or rejected. So whatever follows
 //! (a compressor, an upload, a stream) only ever gets rows that stay.
 
-use std::fs;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 
 use super::error::RunError;
-use super::scratch::Scratch;
+use super::scratch::{Scratch, ScratchFile};
 use crate::error::Failure;
 
 /// How much of a page's rows is kept in memory, in bytes, over all files.
 const MAX_HELD_BYTES: usize = 8 << 20;
+
+/// The same for a page of a query job's result, while others are being downloaded.
+const MAX_HELD_BYTES_OF_RESULT: usize = 4 << 20;
 
 /// How much is read back from the spool file at once, in bytes.
 const READ_BYTES: usize = 256 << 10;
@@ -20,12 +22,18 @@ pub(super) struct Pending {
     held: Vec<Vec<u8>>,
     /// Those that came before them.
     spool: Spool,
+    most: usize,
 }
 
 impl Pending {
     /// Room for the rows of so many files.
     pub(super) fn new(files: usize, scratch: Scratch) -> Self {
-        Self { held: vec![Vec::new(); files], spool: Spool::new(scratch) }
+        Self { held: vec![Vec::new(); files], spool: Spool::new(scratch), most: MAX_HELD_BYTES }
+    }
+
+    /// Keeps room for downloads: the pages that follow are those of a query job's result, or else pages by REST.
+    pub(super) fn leave_room(&mut self, for_downloads: bool) {
+        self.most = if for_downloads { MAX_HELD_BYTES_OF_RESULT } else { MAX_HELD_BYTES };
     }
 
     /// Where the next row of a file is appended; [`Pending::settle`] follows.
@@ -41,7 +49,7 @@ impl Pending {
     #[inline]
     pub(super) fn settle(&mut self) -> Result<(), Failure> {
         let held: usize = self.held.iter().map(Vec::len).sum();
-        if held > MAX_HELD_BYTES { self.spool.take(&mut self.held) } else { Ok(()) }
+        if held > self.most { self.spool.take(&mut self.held) } else { Ok(()) }
     }
 
     /// Drops the rows: the page was rejected.
@@ -73,7 +81,7 @@ impl Pending {
 /// Where rows are kept that are too many for memory.
 struct Spool {
     scratch: Scratch,
-    file: Option<fs::File>,
+    file: Option<ScratchFile>,
     /// Whose bytes the file holds, one after the other: the number of the output file, and how many.
     parts: Vec<(usize, u64)>,
 }
@@ -111,7 +119,7 @@ impl Spool {
         let scratch = &self.scratch;
         let unreadable =
             |error: io::Error| scratch.failure("cannot read back the rows of a page from", &error);
-        file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+        file.rewind().map_err(unreadable)?;
         let mut buffer = vec![0; READ_BYTES];
         for (number, length) in self.parts.drain(..) {
             let mut left = length;
@@ -134,6 +142,7 @@ impl Spool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use jiff::Timestamp;

@@ -263,6 +263,7 @@ impl Writer {
             Reset::Rest => Encoder::new(*format, shape, &self.columns),
             Reset::Bulk(query) => Encoder::of_cells(*format, shape, &self.columns, query.json.clone()),
         };
+        self.pending.leave_room(matches!(reset, Reset::Bulk(_)));
         self.bulk = match reset {
             Reset::Bulk(query) => Some(query),
             Reset::Same | Reset::Rest => None,

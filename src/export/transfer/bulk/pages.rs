@@ -2,15 +2,14 @@
 //! is sent, compressed or not, so the org is never kept waiting for a disk that is slower than the network.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::client::OrgClient;
-use crate::export::scratch::Scratch;
+use crate::export::scratch::{Scratch, ScratchFile};
 use crate::export::slots::{DownloadSlot, Slots};
 use crate::export::transfer::TransferError;
 use crate::http::Response;
@@ -28,7 +27,7 @@ const WRITE_BYTES: usize = 256 << 10;
 /// A result page in a scratch file.
 pub(in crate::export) struct ResultPage {
     /// At its beginning.
-    pub(in crate::export) file: File,
+    pub(in crate::export) file: ScratchFile,
     /// Whether it is compressed.
     pub(in crate::export) is_gzip: bool,
     /// What the org says of it.
@@ -254,7 +253,7 @@ impl Downloads {
         }
     }
 
-    async fn receive(&self, response: &mut Response) -> Result<File, TransferError> {
+    async fn receive(&self, response: &mut Response) -> Result<ScratchFile, TransferError> {
         let scratch = self.scratch.clone();
         let mut file = self.on_disk(move || scratch.file()).await?;
         let mut bytes = Vec::with_capacity(WRITE_BYTES);
@@ -264,7 +263,7 @@ impl Downloads {
                 let write = move || {
                     file.write_all(&bytes)?;
                     if !goes_on {
-                        file.seek(SeekFrom::Start(0))?;
+                        file.rewind()?;
                     }
                     bytes.clear();
                     Ok((file, bytes))
