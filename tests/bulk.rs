@@ -361,7 +361,7 @@ fn a_run_stopped_before_its_job_has_an_id_says_so() {
 fn the_timeout_of_a_run_ends_its_query_job_and_its_downloads() {
     for rule in [
         Rule::always(At::BulkCreate(1), Fault::Job(Fate::NeverEnds)),
-        // A page that goes on and on.
+        // A page that never ends.
         Rule::always(At::BulkResults(1), Fault::Drip { bytes: 1, pause: Duration::from_millis(50) }),
     ] {
         let at = of_small_pages("timeout = \"3s\"");
@@ -411,7 +411,7 @@ fn a_full_scratch_disk_ends_the_run_and_its_query_job() {
     let mut command = Command::new("unshare");
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.current_dir(plain.get_current_dir().unwrap()).stdin(Stdio::null());
-    // A file system of one megabyte, in namespaces of its own.
+    // A file system of one megabyte, in separate namespaces.
     let mounted = "mount -t tmpfs -o size=1m tmpfs scratch || exit 99; exec \"$@\"";
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]);
     let output = command.arg(plain.get_program()).args(["run", "accounts"]).output().unwrap();

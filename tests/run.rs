@@ -734,7 +734,7 @@ fn a_full_scratch_disk_is_named_and_the_former_file_stays() {
     let mut command = Command::new("unshare");
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.current_dir(plain.get_current_dir().unwrap()).stdin(Stdio::null());
-    // A file system of one megabyte, in namespaces of its own.
+    // A file system of one megabyte, in separate namespaces.
     let mounted = "mount -t tmpfs -o size=1m tmpfs scratch || exit 99; exec \"$@\"";
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]);
     command.arg(plain.get_program()).args(["run", "users"]);

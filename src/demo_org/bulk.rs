@@ -303,7 +303,7 @@ impl Job {
         self.chunk_rows.is_some()
     }
 
-    /// Its state, for somebody who asks without polling.
+    /// Its state, without counting as a poll.
     pub(super) fn state(&self, options: &BulkOptions) -> State {
         self.state_of(&lock(&self.progress), options)
     }

@@ -446,7 +446,7 @@ impl<'q> Planner<'q> {
         if fits { Ok((chain, formatted)) } else { Err(Refusal::unexpected(self.query, at)) }
     }
 
-    /// The fields that `FIELDS()` stands for.
+    /// The fields selected by `FIELDS()`.
     fn listed(
         &self,
         call: &Call,
@@ -626,7 +626,7 @@ pub(super) fn relationship(field: &Field) -> &'static str {
     field.reference.as_ref().map_or("", |reference| reference.relationship)
 }
 
-/// A path as the query spells it, with what an alias stands for and without the name of the root.
+/// A path in the query's spelling, with aliases resolved and without the name of the root.
 fn typed(scope: &Scope, chain: &Chain, path: &Path) -> String {
     let segments: Vec<&str> = path.segments.iter().map(Name::as_str).collect();
     let (_, rest) = scope.begin(&segments);

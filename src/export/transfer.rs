@@ -263,7 +263,7 @@ fn of_query(obstacle: BulkObstacle) -> Obstacle {
     Obstacle { reason: obstacle.to_string(), is_refused: obstacle.is_refused() }
 }
 
-/// Whether parents are objects within the records, so a null parent must be told from null fields.
+/// Whether records contain their parents as objects, so a null parent differs from a parent with null fields.
 fn is_nested(job: &Job) -> bool {
     job.format == Format::Jsonl && !job.shape.columns.rename()
 }

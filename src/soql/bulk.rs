@@ -28,8 +28,8 @@ pub enum BulkObstacle {
     TypeOf,
     /// Its select list has this function: `toLabel`, `FORMAT`, `DISTANCE`.
     Function(String),
-    /// Its select list has `FIELDS(ALL)` or `FIELDS(CUSTOM)`, which stand for a set of fields that the API does not know
-    /// beforehand. It takes `FIELDS(STANDARD)`.
+    /// Its select list has `FIELDS(ALL)` or `FIELDS(CUSTOM)`, whose fields the API does not know in advance. It accepts
+    /// `FIELDS(STANDARD)`.
     Fields(String),
     /// This column holds JSON objects: addresses, locations.
     Compound(String),
@@ -320,7 +320,7 @@ impl<'q> Writing<'q> {
             let parent = path.segments.len().checked_sub(behind).filter(|length| *length > 0)?;
             Some(path.segments[..parent].iter().map(|name| name.as_str()).collect::<Vec<_>>())
         });
-        // An alias may stand for several relationships: `FROM Contact c, c.Account.Owner o`.
+        // An alias may cover several relationships: `FROM Contact c, c.Account.Owner o`.
         let path =
             written.unwrap_or_else(|| self.root.into_iter().chain(place[..depth].iter().copied()).collect());
         format!("{}.Id", path.join("."))

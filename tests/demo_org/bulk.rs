@@ -62,7 +62,7 @@ pub(crate) async fn every_row(org: &DemoOrg, token: &str, job: &str, parameters:
     rows
 }
 
-/// Rows and cells by a CSV reader of its own, header included.
+/// Rows and cells read by an independent CSV reader, header included.
 pub(crate) fn cells(text: &str, delimiter: u8) -> Vec<Vec<String>> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(text.as_bytes());

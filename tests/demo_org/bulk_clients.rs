@@ -251,7 +251,7 @@ async fn force_reads_every_row_and_deletes_its_job() {
     let client = Client::of(&org, "55.0", &[("Accept", "text/csv")]).await;
     let token: Vec<_> = client.headers.iter().filter(|(name, _)| *name == "Authorization").cloned().collect();
     let token = token[0].1.trim_start_matches("Bearer ").to_owned();
-    // Its session is in a header of its own.
+    // Its session is in a separate header.
     let client =
         Client { headers: vec![("X-Sfdc-Session", token), ("Accept", "text/csv".to_owned())], ..client };
     let body = json!({"operation": "query", "query": soql("")});

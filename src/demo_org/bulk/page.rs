@@ -106,7 +106,7 @@ pub(in crate::demo_org) fn plain_locator(place: usize) -> String {
     STANDARD_NO_PAD.encode(place.to_string())
 }
 
-/// The place that a locator of [`locator_of`] stands for.
+/// The place encoded in a locator from [`locator_of`].
 pub(in crate::demo_org) fn read_locator(locator: &str) -> Option<usize> {
     let text = String::from_utf8(STANDARD_NO_PAD.decode(locator).ok()?).ok()?;
     match text.strip_prefix("0:").and_then(|rest| rest.strip_suffix(":1")) {

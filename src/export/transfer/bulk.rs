@@ -249,7 +249,7 @@ impl BulkRun<'_> {
     }
 }
 
-/// The fault of a result that goes on without records.
+/// The fault of a result with too many empty pages.
 fn endless() -> Fault {
     let what = format!("the query job's result has {} pages in a row without a record", MAX_EMPTY_PAGES + 1);
     Fault::new(FaultKind::InvalidResponse, what)
@@ -263,7 +263,7 @@ fn miscount(records: u64, expected: u64) -> Fault {
     )
 }
 
-/// The fault of a job that is no longer there. Another one may live longer.
+/// The fault of a job that no longer exists. A new one may succeed.
 fn gone(what: &str) -> Fault {
     Fault::new(FaultKind::LocatorExpired, what)
         .hint("find out who ends the query jobs of this user: Setup > Bulk Data Load Jobs lists them")

@@ -182,7 +182,7 @@ async fn fetch(
     client.page(call, attempts, &mut peek).await
 }
 
-/// A page on its way, by a task of its own that ends when this is dropped.
+/// A page being downloaded by a separate task, which ends when this is dropped.
 struct Fetch {
     call: Call<'static>,
     next: Option<oneshot::Receiver<QueryLocator>>,

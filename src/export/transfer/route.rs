@@ -1,5 +1,4 @@
-//! Which API a run uses, and why. Pure: it is told what is known, and decides. The steps that follow a decision are those of
-//! `transfer`.
+//! Which API a run uses, and why. Pure: it decides from what the caller knows, and `transfer` acts on the decision.
 
 use crate::human::{counted, number};
 use crate::job::{Api, ApiChoice, BulkSettings, Job};

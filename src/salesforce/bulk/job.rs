@@ -16,7 +16,7 @@ const LISTS_PAGES_SINCE: f64 = 58.0;
 /// The longest id or locator that is accepted, in bytes. Real ones have 18 and about 40.
 const MAX_TOKEN_BYTES: usize = 1_024;
 
-/// What the last page of a result has in place of a locator.
+/// What the last page of a result has instead of a locator.
 const NO_MORE: &str = "null";
 
 /// Whether an API version has query jobs.

@@ -46,7 +46,7 @@ pub(super) struct Downloads {
     pub(super) max_records: Option<u64>,
 }
 
-/// A page on its way, by a task of its own that ends when this is dropped.
+/// A page being downloaded by a separate task, which ends when this is dropped.
 pub(super) struct Download {
     pub(super) call: Call<'static>,
     task: JoinHandle<Result<(ResultPage, Attempts), TransferError>>,
