@@ -67,9 +67,11 @@ fuzz_target!(|data: &[u8]| {
 
     let said: Value = serde_json::from_slice(body).unwrap_or_default();
     let token = said["access_token"].as_str().filter(|token| token.len() > 11);
-    // The token alone, in no other value of the response.
+    // The token alone, in no other value of the response and in nothing that messages say anyway.
     let token = token.filter(|token| {
-        said.to_string().matches(*token).count() == 1 && !"identity_url instance_url".contains(*token)
+        let is_elsewhere =
+            ["identity_url instance_url", &ORG.login_url].iter().any(|text| text.contains(*token));
+        said.to_string().matches(*token).count() == 1 && !is_elsewhere
     });
     match token::read(&head, body, &ORG) {
         Ok(session) => {
