@@ -178,7 +178,7 @@ impl OrgClient {
     pub async fn open(&self, call: &Call<'_>, attempts: &mut Attempts) -> Result<Response, Fault> {
         loop {
             let session = self.session().await?;
-            self.admit(call)?;
+            self.admit_unless_granted(call)?;
             match self.open_once(&session, call).await {
                 Ok(response) => return Ok(response),
                 Err(fault) => self.recover(&session, fault, attempts).await?,
@@ -262,6 +262,15 @@ impl OrgClient {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The same, but one of the requests that were granted is let through.
+    fn admit_unless_granted(&self, call: &Call<'_>) -> Result<(), Fault> {
+        match self.granted().as_mut() {
+            Some(promise) => promise.made(),
+            None => return self.admit(call),
+        }
+        Ok(())
     }
 
     fn is_granted(&self) -> bool {

@@ -72,17 +72,9 @@ impl OrgClient {
         call: &Call<'_>,
         attempts: &mut Attempts,
     ) -> Result<Response, Fault> {
-        loop {
-            let session = self.session().await?;
-            self.admit_unless_granted(call)?;
-            match self.open_once(&session, call).await {
-                Ok(response) => {
-                    self.accepted();
-                    return Ok(response);
-                }
-                Err(fault) => self.recover(&session, fault, attempts).await?,
-            }
-        }
+        let response = self.open(call, attempts).await?;
+        self.accepted();
+        Ok(response)
     }
 
     /// Makes a call once, whatever the reserve, and again with a new session if the org no longer accepts this one: to remove
@@ -123,15 +115,6 @@ impl OrgClient {
                 read => return read,
             }
         }
-    }
-
-    /// Looks at the org's reserve, unless the request is one of those that were promised.
-    fn admit_unless_granted(&self, call: &Call<'_>) -> Result<(), Fault> {
-        match self.granted().as_mut() {
-            Some(promise) => promise.made(),
-            None => return self.admit(call),
-        }
-        Ok(())
     }
 }
 

@@ -146,21 +146,9 @@ impl Transfer<'_> {
     }
 
     /// The way that the run begins with.
-    fn route(&self) -> Result<Route, TransferError> {
-        let org = self.client.org();
-        let remembered = || {
-            let (state, lock) = self.remembered?;
-            remembered(self.job, org, (state, lock.key()), self.clock.now())
-        };
-        let (refusal, used_bulk) = blocking(remembered).unwrap_or_default();
-        let known = Known {
-            job: self.job,
-            api_version: &org.api_version,
-            obstacle: obstacle(self.job),
-            refusal,
-            used_bulk,
-        };
-        Ok(Route::of(&known)?)
+    fn route(&self) -> Result<Route, Fault> {
+        let remembered = self.remembered.map(|(state, lock)| (state, lock.key()));
+        blocking(|| route(self.job, self.client.org(), remembered, self.clock.now()))
     }
 
     async fn by_rest(
@@ -249,6 +237,16 @@ impl Transfer<'_> {
             tracing::warn!(job = client.job(), org = %client.org().name, run_id = client.run_id(), %error, "cannot remember that Bulk refused the query");
         }
     }
+}
+
+/// The way that a run of the job begins with, by what is remembered of earlier ones.
+///
+/// # Errors
+/// As [`Route::of`].
+fn route(job: &Job, org: &Org, state: Option<(&State, &ExportKey)>, now: Timestamp) -> Result<Route, Fault> {
+    let remembered = state.and_then(|state| remembered(job, org, state, now));
+    let (refusal, used_bulk) = remembered.unwrap_or_default();
+    Route::of(&Known { job, org, obstacle: obstacle(job), refusal, used_bulk })
 }
 
 /// Why Bulk does not take the job's query, or takes it badly, as far as the job alone tells.

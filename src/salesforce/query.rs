@@ -148,13 +148,13 @@ impl fmt::Display for QueryLocator {
 
 /// How many pages in a row may have no record, although they name a next one. Without a bound an org that counts its
 /// locators up would be asked for ever, and the day's API requests would be gone.
-pub(super) const MAX_EMPTY_PAGES: u32 = 10;
+pub(crate) const MAX_EMPTY_PAGES: u32 = 10;
 
 /// How many records a page has at most.
 const MAX_PAGE_RECORDS: u64 = 2_000;
 
 /// The fault of a result that goes on without records.
-pub(super) fn endless() -> Fault {
+pub(crate) fn endless() -> Fault {
     Fault::new(
         FaultKind::InvalidResponse,
         format!(

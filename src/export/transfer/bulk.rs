@@ -15,6 +15,7 @@ use crate::monitor::Event;
 use crate::report::RunReport;
 use crate::salesforce::bulk::job::{JobState, QueryJob};
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
+use crate::salesforce::query::{MAX_EMPTY_PAGES, endless};
 use crate::soql::BulkQuery;
 
 pub(in crate::export) use jobs::QueryJobs;
@@ -35,9 +36,6 @@ const USUAL_PAGE_RECORDS: u64 = 50_000;
 /// How many times a job is asked how far it is, for the same estimate.
 const USUAL_POLLS: u64 = 20;
 
-/// How many pages in a row may have no record.
-const MAX_EMPTY_PAGES: u32 = 10;
-
 /// How a transfer by Bulk ended, unless it ended the run.
 pub(super) enum Ended {
     /// The result is written.
@@ -55,7 +53,6 @@ pub(super) async fn transfer(
     report: &mut RunReport,
 ) -> Result<Ended, TransferError> {
     let client = transfer.client;
-    let run = BulkRun { transfer };
     client.begin_result();
     client.grant(usual_calls(total, &transfer.job.bulk))?;
     let mut may_repeat_job = true;
@@ -65,14 +62,14 @@ pub(super) async fn transfer(
             Err(TransferError::Fault(fault)) if is_refusal(&fault) => return Ok(Ended::Refused(fault)),
             Err(ended) => return Err(ended),
         };
-        let ended = match run.wait(&job).await? {
-            Waited::Complete(records) => run.result(&job, records, writer, report).await,
+        let ended = match transfer.wait(&job).await? {
+            Waited::Complete(records) => transfer.result(&job, records, writer, report).await,
             Waited::Failed(fault) => return Ok(Ended::Refused(fault)),
             Waited::Gone(fault) => Err(fault.into()),
         };
         match ended {
             Ok(verified) => return Ok(Ended::Complete(verified)),
-            Err(TransferError::Fault(fault)) if may_repeat_job && run.is_worth_repeating(&fault) => {
+            Err(TransferError::Fault(fault)) if may_repeat_job && transfer.is_worth_repeating(&fault) => {
                 may_repeat_job = false;
                 report.restarts += 1;
                 reset(client, writer, Reset::Same, fault).await?;
@@ -111,16 +108,12 @@ enum Waited {
     Gone(Fault),
 }
 
-struct BulkRun<'t> {
-    transfer: &'t Transfer<'t>,
-}
-
-impl BulkRun<'_> {
+impl Transfer<'_> {
     /// Waits until a job has ended.
     async fn wait(&self, job: &QueryJob) -> Result<Waited, TransferError> {
-        let Transfer { client, clock, query_jobs, .. } = self.transfer;
+        let Self { client, clock, query_jobs, .. } = self;
         let begun = clock.elapsed();
-        let timeout = self.transfer.job.bulk.job_timeout;
+        let timeout = self.job.bulk.job_timeout;
         let mut wait = POLL_MIN;
         loop {
             clock.sleep(wait.min(timeout)).await;
@@ -177,7 +170,7 @@ impl BulkRun<'_> {
         match self.download(job, records, writer, report).await {
             Err(TransferError::Fault(fault)) if self.is_worth_repeating(&fault) => {
                 report.restarts += 1;
-                reset(self.transfer.client, writer, Reset::Same, fault).await?;
+                reset(self.client, writer, Reset::Same, fault).await?;
                 self.download(job, records, writer, report).await
             }
             ended => ended,
@@ -186,7 +179,7 @@ impl BulkRun<'_> {
 
     /// Whether another download, or another job, may do what this one did not.
     fn is_worth_repeating(&self, fault: &Fault) -> bool {
-        self.transfer.job.count_check != CountCheck::Strict
+        self.job.count_check != CountCheck::Strict
             && matches!(
                 fault.kind,
                 FaultKind::Truncated
@@ -203,8 +196,8 @@ impl BulkRun<'_> {
         writer: &mut WriterThread,
         report: &mut RunReport,
     ) -> Result<Verified, TransferError> {
-        let &Transfer { client, slots, scratch, .. } = self.transfer;
-        let settings = &self.transfer.job.bulk;
+        let &Self { client, slots, scratch, .. } = self;
+        let settings = &self.job.bulk;
         let downloads = Downloads {
             client: Arc::clone(client),
             slots: slots.clone(),
@@ -241,18 +234,12 @@ impl BulkRun<'_> {
             client.notice(&Event::Progress { records, total: Some(expected), bytes: accepted.bytes });
         }
         report.total = Some(expected);
-        match (records == expected, self.transfer.job.count_check) {
+        match (records == expected, self.job.count_check) {
             (true, _) => Ok(Verified::Equal),
             (false, CountCheck::Warn) => Ok(Verified::Differs(Pass::new(records, Some(expected), true))),
             (false, CountCheck::Explain | CountCheck::Strict) => Err(miscount(records, expected).into()),
         }
     }
-}
-
-/// The fault of a result with too many empty pages.
-fn endless() -> Fault {
-    let what = format!("the query job's result has {} pages in a row without a record", MAX_EMPTY_PAGES + 1);
-    Fault::new(FaultKind::InvalidResponse, what)
 }
 
 fn miscount(records: u64, expected: u64) -> Fault {

@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 
 use super::bulk::usual_calls;
-use super::route::{FirstPage, Known, Route, Verdict};
-use super::{BulkQuery, is_nested, obstacle, remembered};
+use super::route::{FirstPage, Verdict};
+use super::{BulkQuery, is_nested, route};
 use crate::error::Failure;
 use crate::job::{Api, Job};
 use crate::org::Org;
@@ -47,9 +47,7 @@ pub(crate) fn expected(
     state: &State,
     now: Timestamp,
 ) -> Result<Expected, Failure> {
-    let (refusal, used_bulk) = remembered(job, org, (state, &job.key()), now).unwrap_or_default();
-    let known = Known { job, api_version: &org.api_version, obstacle: obstacle(job), refusal, used_bulk };
-    let mut route = Route::of(&known).map_err(|fault| fault.into_failure())?;
+    let mut route = route(job, org, Some((state, &job.key())), now).map_err(|fault| fault.into_failure())?;
     let first = forecast.map(|Forecast { records, page_records, .. }| FirstPage {
         total: records,
         calls: records.div_ceil(page_records.max(1)).max(1),

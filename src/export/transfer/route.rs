@@ -2,7 +2,7 @@
 
 use crate::human::{counted, number};
 use crate::job::{Api, ApiChoice, BulkSettings, Job};
-use crate::salesforce::bulk::job;
+use crate::org::Org;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
 
 /// What the first page of a result by REST shows.
@@ -60,7 +60,7 @@ impl Rule {
 /// What is known of a job before it runs.
 pub(in crate::export) struct Known<'k> {
     pub(in crate::export) job: &'k Job,
-    pub(in crate::export) api_version: &'k str,
+    pub(in crate::export) org: &'k Org,
     /// Why Bulk does not take the query, or takes it badly, as its text and its columns tell.
     pub(in crate::export) obstacle: Option<Obstacle>,
     /// Why Bulk refused it in the last week.
@@ -102,18 +102,15 @@ impl Route {
         let BulkSettings { from_calls, rest_max_calls, .. } = known.job.bulk;
         let rest =
             |reason: String, rule| Self { api: Api::Rest, reason, rule, may_use_bulk: false, failed: None };
-        let obstacle = if job::is_offered(known.api_version) {
+        let obstacle = if known.org.has_bulk() {
             known.obstacle.clone()
         } else {
-            let reason = format!("API version \"{}\" has no Bulk API 2.0", known.api_version);
+            let reason = format!("API version \"{}\" has no Bulk API 2.0", known.org.api_version);
             Some(Obstacle { reason, is_refused: true })
         };
         match (known.job.api, obstacle) {
             (ApiChoice::Rest, _) => Ok(rest("api is \"rest\"".to_owned(), Rule::Any)),
-            (ApiChoice::Bulk, Some(Obstacle { reason, is_refused: true })) => {
-                let what = format!("Bulk API 2.0 cannot export this: {reason}");
-                Err(Fault::new(FaultKind::QueryRefused, what).hint("set api = \"auto\" or \"rest\""))
-            }
+            (ApiChoice::Bulk, Some(Obstacle { reason, is_refused: true })) => Err(not_exportable(&reason)),
             (ApiChoice::Bulk, _) => {
                 let reason = "api is \"bulk\"".to_owned();
                 Ok(Self { api: Api::Bulk, ..rest(reason, Rule::Any) })
@@ -164,10 +161,8 @@ impl Route {
 
     /// Bulk does not take the query after all, which its described columns show.
     pub(in crate::export) fn keep_to_rest(&mut self, reason: String, choice: ApiChoice) -> Result<(), Fault> {
-        self.back_to_rest(reason.clone(), Rule::Any, choice, || {
-            let what = format!("Bulk API 2.0 cannot export this: {reason}");
-            Fault::new(FaultKind::QueryRefused, what).hint("set api = \"auto\" or \"rest\"")
-        })
+        let fault = not_exportable(&reason);
+        self.back_to_rest(reason, Rule::Any, choice, fault)
     }
 
     /// Bulk refused or failed; REST takes over, if the job lets it.
@@ -176,7 +171,7 @@ impl Route {
     /// The fault that the run ends with if it does not, or if REST has failed before.
     pub(in crate::export) fn fall_back(&mut self, fault: Fault, job: &Job) -> Result<(), Fault> {
         let reason = fault.redacted.as_deref().unwrap_or(&fault.what).to_owned();
-        self.back_to_rest(reason, Rule::AtMost(job.bulk.rest_max_calls), job.api, || fault)
+        self.back_to_rest(reason, Rule::AtMost(job.bulk.rest_max_calls), job.api, fault)
     }
 
     fn back_to_rest(
@@ -184,17 +179,23 @@ impl Route {
         reason: String,
         rule: Rule,
         choice: ApiChoice,
-        refused: impl FnOnce() -> Fault,
+        refused: Fault,
     ) -> Result<(), Fault> {
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
         if choice == ApiChoice::Bulk {
-            return Err(refused());
+            return Err(refused);
         }
         (self.api, self.reason, self.rule, self.may_use_bulk) = (Api::Rest, reason, rule, false);
         Ok(())
     }
+}
+
+/// The fault of a job that demands Bulk, which cannot export it.
+fn not_exportable(reason: &str) -> Fault {
+    let what = format!("Bulk API 2.0 cannot export this: {reason}");
+    Fault::new(FaultKind::QueryRefused, what).hint("set api = \"auto\" or \"rest\"")
 }
 
 /// From how many calls on a result is left to Bulk. A result whose last run used Bulk stays there a little below, so that it

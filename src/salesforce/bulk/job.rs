@@ -7,9 +7,6 @@ use crate::salesforce::call::{Call, Payload};
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind, words};
 use crate::salesforce::response::Head;
 
-/// The first API version with query jobs.
-const SINCE: f64 = 47.0;
-
 /// The first API version that lists the pages of a result.
 const LISTS_PAGES_SINCE: f64 = 58.0;
 
@@ -19,20 +16,10 @@ const MAX_TOKEN_BYTES: usize = 1_024;
 /// What the last page of a result has instead of a locator.
 const NO_MORE: &str = "null";
 
-/// Whether an API version has query jobs.
-#[must_use]
-pub fn is_offered(api_version: &str) -> bool {
-    is_since(SINCE, api_version)
-}
-
 /// Whether an API version lists the pages of a result, so that several can be fetched at once.
 #[must_use]
 pub fn lists_pages(api_version: &str) -> bool {
-    is_since(LISTS_PAGES_SINCE, api_version)
-}
-
-fn is_since(first: f64, api_version: &str) -> bool {
-    api_version.parse::<f64>().is_ok_and(|version| version >= first)
+    api_version.parse::<f64>().is_ok_and(|version| version >= LISTS_PAGES_SINCE)
 }
 
 /// The call that creates a job. It is not idempotent: each one that the org receives creates a job.
