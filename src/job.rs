@@ -16,6 +16,7 @@ use crate::soql::{ColumnRules, Layout, Query};
 mod after;
 mod api;
 mod export_key;
+mod incremental;
 mod location;
 mod object_set;
 pub mod output_path;
@@ -29,6 +30,7 @@ pub use after::{AFTER_FIELDS, After, AfterFields};
 pub(crate) use after::{AfterError, check as check_after};
 pub use api::{Api, ApiChoice, BulkSettings};
 pub use export_key::{ExportKey, ObjectName};
+pub use incremental::{Deletes, EmptyRuns, ExportKind, Incremental};
 pub use location::Location;
 pub use object_set::{
     Chosen, Inclusion, LeftOut, LeftOutReason, ObjectFacts, ObjectSet, ObjectSettings, ObjectTerm, Selection,
@@ -106,6 +108,8 @@ pub struct Job {
     pub api: ApiChoice,
     /// How it uses Bulk API 2.0.
     pub bulk: BulkSettings,
+    /// What its runs export of it; `None`: all of it each time.
+    pub incremental: Option<Incremental>,
     /// Where the export goes, with its template fields.
     pub output: OutputTemplate,
     /// Where the list of what was exported goes.

@@ -7,7 +7,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::job::{Api, ExportKey, JobName};
+use crate::job::{Api, ExportKey, ExportKind, JobName};
 use crate::org::OrgName;
 
 pub mod manifest;
@@ -55,6 +55,26 @@ pub struct RunReport {
     /// The query without its literals; none if the run ended before it was known.
     #[serde(default)]
     pub soql: Option<String>,
+    /// Whether it was a full export or one of changes, if the job is incremental; none if the run ended before that was
+    /// decided.
+    #[serde(default, deserialize_with = "known_kind")]
+    pub kind: Option<ExportKind>,
+    /// Why it was a full one, as a clause: "this is the first run".
+    #[serde(default)]
+    pub kind_reason: Option<String>,
+    /// The mark that changes were exported from.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    /// The new mark of an incremental export: every record whose stamp is at most this has been delivered. None if the mark
+    /// stayed where it was.
+    #[serde(default)]
+    pub mark: Option<Timestamp>,
+    /// How many deleted records an incremental export lists by their Ids; none if it does not list them.
+    #[serde(default)]
+    pub deleted: Option<u64>,
+    /// Whether those are all that were deleted since the last full export; none if they are not listed.
+    #[serde(default)]
+    pub deletes_complete: Option<bool>,
     /// The API that sent the records; none if the run ended before that was decided.
     #[serde(default, deserialize_with = "known_api")]
     pub api: Option<Api>,
@@ -145,6 +165,12 @@ impl RunReport {
             path: None,
             format: None,
             soql: None,
+            kind: None,
+            kind_reason: None,
+            since: None,
+            mark: None,
+            deleted: None,
+            deletes_complete: None,
             api: None,
             api_reason: None,
             bulk_job: None,
@@ -199,6 +225,13 @@ impl RunReport {
 fn known_api<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Api>, D::Error> {
     let name = Option::<String>::deserialize(deserializer)?;
     Ok([Api::Rest, Api::Bulk].into_iter().find(|api| Some(api.as_str()) == name.as_deref()))
+}
+
+/// Reads the kind of an incremental export; none if a later version wrote one that this version does not know.
+fn known_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ExportKind>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    let known = [ExportKind::Full, ExportKind::Changes];
+    Ok(known.into_iter().find(|kind| Some(kind.as_str()) == name.as_deref()))
 }
 
 /// What a command after an export did.

@@ -30,12 +30,14 @@ mod names;
 mod owner;
 mod refusals;
 mod store;
+mod watermarks;
 
 pub use error::{LockError, LockTarget, StateError};
 pub use history::{History, HistoryEnd};
 pub use journal::{Journal, JournalEntry};
 pub use lock::Lock;
 pub use refusals::BulkRefusal;
+pub use watermarks::Watermark;
 
 use journal::RawEntries;
 use lock::Mode;

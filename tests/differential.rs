@@ -355,6 +355,7 @@ impl World {
             policy: Policy::default(),
             ping_url: None,
             after: None,
+            incremental: None,
         };
         let output = LocalFile::new(&path, IfExists::Replace, None).unwrap();
         let run = Run {

@@ -161,6 +161,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         policy: Policy::default(),
         ping_url: None,
         after: None,
+        incremental: None,
     };
     // A query has no state directory for rows.
     config.settings.scratch_dir.get_or_insert_with(|| scratch_dir(&path, streamed));

@@ -499,6 +499,7 @@ impl Reading {
             count_check: typed.count_check,
             api,
             bulk: bulk_settings(&typed.bulk),
+            incremental: None,
             output: output?,
             format,
             shape,
