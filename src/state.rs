@@ -1,5 +1,5 @@
-//! State between runs: locks, journals of unfinished runs, schedule marks, columns and the history. `export` and `daemon`
-//! decide what to do with it. Nothing here touches an output.
+//! State between runs: locks, journals of unfinished runs, schedule marks, columns, watermarks and the history. `export` and
+//! `daemon` decide what to do with it. Nothing here touches an output.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -34,7 +34,7 @@ mod watermarks;
 
 pub use error::{LockError, LockTarget, StateError};
 pub use history::{History, HistoryEnd};
-pub use journal::{Journal, JournalEntry};
+pub use journal::{Intent, Journal, JournalEntry};
 pub use lock::Lock;
 pub use refusals::BulkRefusal;
 pub use watermarks::Watermark;
@@ -43,6 +43,7 @@ use journal::RawEntries;
 use lock::Mode;
 use refusals::REFUSALS;
 use store::{Document, LocalStore, Store, Version, When, hash};
+use watermarks::WATERMARKS;
 
 const JOURNAL: &str = "journal";
 const MARKS: &str = "marks";
@@ -65,6 +66,7 @@ const LAST_API: &str = "last_api";
 /// marks/KEY.json        how far the job's schedule has come
 /// columns/KEY.json      the columns of the last successful run
 /// fields/KEY.json       the order of an object's fields, including removed ones
+/// watermarks/KEY.json   how far an incremental export has come
 /// file_columns/KEY.json the names and types of the columns in the file of a set's object
 /// last_api/KEY.json     the API of the last successful run, if it was Bulk API 2.0
 /// bulk_refusals/ORG.json what Bulk API 2.0 refused lately
@@ -146,10 +148,10 @@ impl State {
     pub fn create(&self) -> Result<(), StateError> {
         // Only the directory itself is private, since exports may be next to it.
         make_directory(&self.directory, 0o700)?;
-        for inner in
-            ["locks", "locks/outputs", JOURNAL, MARKS, COLUMNS, FIELDS, FILE_COLUMNS, LAST_API, REFUSALS]
-        {
-            make_directory(&self.directory.join(inner), 0o777)?;
+        make_directory(&self.directory.join("locks"), 0o777)?;
+        make_directory(&self.directory.join("locks/outputs"), 0o777)?;
+        for kind in [JOURNAL, MARKS, COLUMNS, FIELDS, WATERMARKS, FILE_COLUMNS, LAST_API, REFUSALS] {
+            make_directory(&self.directory.join(kind), 0o777)?;
         }
         Ok(())
     }
@@ -276,7 +278,7 @@ impl State {
             let kept: Option<Kept<RawEntries>> = self.read(&name).ok().flatten().map(|(kept, _)| kept);
             let Some((kept, key)) = kept.and_then(|kept| kept.key().map(|key| (kept, key))) else { continue };
             if key != *own.key() {
-                found.extend(kept.content.known().intents().map(|(intent, _)| (key.clone(), intent.clone())));
+                found.extend(kept.content.known().intents().map(|intent| (key.clone(), intent.data.clone())));
             }
         }
         for name in self.store.list(legacy::UNFINISHED)? {
@@ -285,7 +287,7 @@ impl State {
             let journal = Journal::new(left.map(legacy::Unfinished::into_entries).unwrap_or_default());
             // Version 0.1 did not record the org. The files are the same whichever run converts it.
             let key = ExportKey::new(job, own.key().org().clone());
-            found.extend(journal.intents().map(|(intent, _)| (key.clone(), intent.clone())));
+            found.extend(journal.intents().map(|intent| (key.clone(), intent.data.clone())));
         }
         Ok(found)
     }

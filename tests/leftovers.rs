@@ -15,7 +15,7 @@ use sfexport::job::{ExportKey, IfExists, JobName, Location, RecoveryData};
 use sfexport::org::OrgName;
 use sfexport::output::{LocalFile, Output, Sealed, intent};
 use sfexport::report::RunId;
-use sfexport::state::{JobLock, JournalEntry, State};
+use sfexport::state::{JobLock, JournalEntry, State, Watermark};
 use support::{Deployment, assert_same, csv, live};
 
 const SOQL: &str = "SELECT Id, Name FROM Account";
@@ -35,6 +35,16 @@ fn output(at: &Deployment, path: &str) -> Output {
 
 /// Writes these outputs to their stages and journals the intent to publish them, as a run of `job` does.
 fn intended(at: &Deployment, job: &str, outputs: &[Output]) -> Vec<Box<dyn Sealed>> {
+    intended_until(at, job, outputs, None)
+}
+
+/// The same as an incremental run that moves the mark.
+fn intended_until(
+    at: &Deployment,
+    job: &str,
+    outputs: &[Output],
+    watermark: Option<Watermark>,
+) -> Vec<Box<dyn Sealed>> {
     let run = RunId::parse("20261122T010000Z-1f2e3d4c").unwrap();
     let (state, lock) = (state(at), lock(at, job));
     let stages: Vec<_> = outputs.iter().flat_map(|output| output.stages(&run)).collect();
@@ -46,7 +56,8 @@ fn intended(at: &Deployment, job: &str, outputs: &[Output]) -> Vec<Box<dyn Seale
     };
     let sealed: Vec<_> = outputs.iter().map(seal).collect();
     let intent = intent(&sealed).unwrap().unwrap();
-    state.note(&lock, &JournalEntry::Publish { intent, after: None }).unwrap();
+    let watermark = watermark.map(Box::new);
+    state.note(&lock, &JournalEntry::Publish { intent, after: None, watermark }).unwrap();
     sealed
 }
 
@@ -82,6 +93,44 @@ fn a_query_removes_no_stage_that_a_job_is_to_publish() {
     at.run(["run", "accounts", "--dry-run"]).ended(0).says(&["finished an interrupted publish"]);
     assert_eq!(at.text("exports/accounts.csv"), COMPLETE);
     assert_eq!(notes(&at), [""; 0]);
+}
+
+#[test]
+fn a_mark_moves_with_an_interrupted_publish_or_not_at_all() {
+    let at = Deployment::new(20);
+    at.job("accounts", SOQL, "moved.csv", "");
+    let key = ExportKey::new(JobName::parse("accounts").unwrap(), OrgName::default_org());
+    let watermark = |mark: &str| Watermark {
+        mark: mark.parse().unwrap(),
+        deletes_mark: None,
+        field: "SystemModstamp".to_owned(),
+        org_id: "00D000000000001EAA".to_owned(),
+        fingerprint: "1f2e".to_owned(),
+        columns: vec!["Id".to_owned()],
+        full_started: mark.parse().unwrap(),
+        org_ahead_seconds: 0,
+        deletes_complete: true,
+    };
+    let interrupted =
+        |name: &str, mark: &str| intended_until(&at, "accounts", &[output(&at, name)], Some(watermark(mark)));
+    let mark = |expected: &str| {
+        at.run(["run", "accounts", "--dry-run"]).ended(0);
+        assert_eq!(state(&at).watermark_of(&key).unwrap(), Some(watermark(expected)));
+        assert_eq!(notes(&at), [""; 0]);
+    };
+
+    interrupted("exports/first.csv", "2026-11-22T01:00:00Z").into_iter().for_each(Sealed::leave);
+    mark("2026-11-22T01:00:00Z");
+    assert_eq!(at.text("exports/first.csv"), COMPLETE);
+
+    // The process died after the file was in place, before the mark was.
+    sfexport::output::publish(interrupted("exports/second.csv", "2026-11-22T02:00:00Z")).unwrap();
+    mark("2026-11-22T02:00:00Z");
+
+    // What was to be published is gone.
+    interrupted("exports/third.csv", "2026-11-22T03:00:00Z").into_iter().for_each(Sealed::leave);
+    fs::remove_file(at.path("exports/.third.csv.20261122T010000Z-1f2e3d4c.partial")).unwrap();
+    mark("2026-11-22T02:00:00Z");
 }
 
 #[test]

@@ -47,7 +47,8 @@ pub(super) async fn publish(
     if let (Some((state, lock)), true) = (remembered, is_noted) {
         blocking(|| -> Result<(), Failure> {
             if let Some(intent) = output::intent(&sealed)? {
-                state.note(lock, &JournalEntry::Publish { intent, after: after.map(Box::new) })?;
+                let after = after.map(Box::new);
+                state.note(lock, &JournalEntry::Publish { intent, after, watermark: None })?;
             }
             Ok(())
         })?;

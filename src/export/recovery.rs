@@ -1,5 +1,5 @@
-//! What dead runs left behind: a half-done publish is completed and a stage removed, under the locks of the job and
-//! its outputs. `output` knows how to do that to a file, `state` where it is recorded.
+//! What dead runs left behind: an interrupted publish is completed and a stage removed, under the locks of the job and its
+//! outputs. `output` knows how to do that to a file, `state` where it is recorded.
 
 use crate::error::Failure;
 use crate::output::{self, Swept};
@@ -7,8 +7,8 @@ use crate::state::{JobLock, State, StateError};
 
 use super::locks::OutputLocks;
 
-/// Brings what was noted of the job's earlier runs to its end, and locks the outputs that this needs: they may be
-/// others than the job's own by now, and another job's. What can be mended by nobody any more is said in `warnings`.
+/// Finishes what was noted of the job's earlier runs, and locks the outputs that this needs: by now they may not be the
+/// job's own any more, but another job's. What cannot be repaired is added to `warnings`.
 pub(super) fn recover(
     state: &State,
     job: &JobLock,
@@ -19,9 +19,9 @@ pub(super) fn recover(
     let key = job.key();
     let object = key.object().map(ToString::to_string);
     let object = object.as_deref();
-    for (intent, after) in left.intents() {
-        outputs.lock(state, &output::outputs_of(intent)?)?;
-        let done = output::recover(intent)?;
+    for intent in left.intents() {
+        outputs.lock(state, &output::outputs_of(intent.data)?)?;
+        let done = output::recover(intent.data)?;
         let is_published = done.overtaken.is_empty() && done.given_up.is_empty() && done.missing.is_empty();
         for output in done.published {
             tracing::info!(job = %key.job(), org = %key.org(), object, path = %output, "finished an interrupted publish");
@@ -38,8 +38,10 @@ pub(super) fn recover(
                 "gave up an interrupted publish together with its other files"
             );
         }
-        if let Some(report) = after.filter(|_| is_published) {
-            state.note_exported(job, report)?;
+        if is_published {
+            // The intent is forgotten last, so all of this is repeated if the process dies here.
+            intent.watermark.map_or(Ok(()), |watermark| state.set_watermark(job, watermark))?;
+            intent.after.map_or(Ok(()), |report| state.note_exported(job, report))?;
         }
         warnings.extend(done.missing.iter().map(|output| {
             format!(
@@ -55,13 +57,13 @@ pub(super) fn recover(
             Ok(Swept::Live) => "a thread of an earlier run still holds it".to_owned(),
             Err(failure) => failure.what,
         };
-        // It may lie where nobody gets any more; it stays noted, and keeps nobody from writing elsewhere.
+        // It may be out of reach by now. It stays noted, and does not keep a run from writing elsewhere.
         tracing::warn!(job = %key.job(), org = %key.org(), object, error = what, "cannot remove an old temporary file");
     }
     if left.is_empty() { Ok(()) } else { Ok(forget(state, job)?) }
 }
 
-/// Forgets what was noted of the job's runs, but for the stages that could not be removed, and pending commands.
+/// Forgets what was noted of the job's runs, except for stages that could not be removed and pending commands.
 pub(super) fn forget(state: &State, job: &JobLock) -> Result<(), StateError> {
     state.clear(job, output::may_remain)
 }

@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::error::{Exit, Failure, io_text};
 use crate::fs::is_unsupported;
 use crate::job::{ExportKey, Location};
+use crate::org::OrgName;
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
@@ -121,6 +122,16 @@ pub enum StateError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// The same of a watermark.
+    #[error("cannot read the watermark of {key} in {}: {source}", path.display())]
+    DamagedWatermark {
+        /// The export.
+        key: ExportKey,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// It is a directory, a pipe or a device instead of a file.
     #[error("cannot read {}: it is not a regular file", path.display())]
     NotAFile {
@@ -188,6 +199,11 @@ impl From<StateError> for Failure {
             StateError::Lock(error) => error.into(),
             StateError::Damaged { .. } => Self::new(Exit::Output, what)
                 .hint("remove it to start again; it was damaged, or written by a later version"),
+            StateError::DamagedWatermark { key, .. } => Self::new(Exit::Output, what).hint(format!(
+                "use the version that wrote it, or export everything again in the next run with \
+                 `sfexport watermark {}`",
+                reset_arguments(&key)
+            )),
             StateError::NotAFile { .. } | StateError::TooLarge { .. } => {
                 Self::new(Exit::Output, what).hint("move it away; sfexport did not write it")
             }
@@ -203,6 +219,18 @@ impl From<StateError> for Failure {
             }
         }
     }
+}
+
+/// The arguments of `sfexport watermark` that reset the watermark of this export.
+fn reset_arguments(key: &ExportKey) -> String {
+    let mut arguments = key.job().to_string();
+    if *key.org() != OrgName::default_org() {
+        arguments = format!("{arguments} --org {}", key.org());
+    }
+    if let Some(object) = key.object() {
+        arguments = format!("{arguments} --object {object}");
+    }
+    format!("{arguments} --reset")
 }
 
 /// What a person reads when the file system refuses something in the state directory.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::StateError;
+use super::watermarks::Watermark;
 use crate::job::RecoveryData;
 use crate::report::RunReport;
 
@@ -27,6 +28,9 @@ pub enum JournalEntry {
         /// The report for the command that runs once they are published; `None` if there is no command.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Box<RunReport>>,
+        /// How far an incremental export has come once they are published; `None` if that does not move.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        watermark: Option<Box<Watermark>>,
     },
     /// A query job in the org, which is removed once it has served.
     QueryJob {
@@ -41,6 +45,17 @@ pub enum JournalEntry {
         /// The report for the command.
         report: Box<RunReport>,
     },
+}
+
+/// A publish that a run began and may not have finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intent<'a> {
+    /// How to finish it.
+    pub data: &'a RecoveryData,
+    /// The report for the command that runs once it is finished.
+    pub after: Option<&'a RunReport>,
+    /// How far the export has come once it is finished.
+    pub watermark: Option<&'a Watermark>,
 }
 
 /// What earlier runs, whose processes have died, did not finish.
@@ -71,10 +86,12 @@ impl Journal {
         self.entries.is_empty()
     }
 
-    /// The publishes to finish before any stage is removed, each with the report for its command.
-    pub fn intents(&self) -> impl Iterator<Item = (&RecoveryData, Option<&RunReport>)> {
+    /// The publishes to finish before any stage is removed.
+    pub fn intents(&self) -> impl Iterator<Item = Intent<'_>> {
         self.entries.iter().filter_map(|entry| match entry {
-            JournalEntry::Publish { intent, after } => Some((intent, after.as_deref())),
+            JournalEntry::Publish { intent, after, watermark } => {
+                Some(Intent { data: intent, after: after.as_deref(), watermark: watermark.as_deref() })
+            }
             _ => None,
         })
     }
@@ -142,7 +159,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::error::StateError;
-    use super::{JournalEntry, RawEntries, RecoveryData};
+    use super::{Intent, JournalEntry, RawEntries, RecoveryData};
 
     fn raw(entries: serde_json::Value) -> RawEntries {
         serde_json::from_value(entries).unwrap()
@@ -155,7 +172,11 @@ mod tests {
         let mut written = RawEntries::default();
         for entry in [
             JournalEntry::Stages { stages: vec![RecoveryData::new(json!({"path": "/x/.s.partial"}))] },
-            JournalEntry::Publish { intent: RecoveryData::new(json!({"if_exists": "fail"})), after: None },
+            JournalEntry::Publish {
+                intent: RecoveryData::new(json!({"if_exists": "fail"})),
+                after: None,
+                watermark: None,
+            },
         ] {
             written.add(&entry).unwrap();
             written.add(&entry).unwrap();
@@ -164,15 +185,21 @@ mod tests {
         let read = written.all(Path::new("x")).unwrap();
         assert_eq!(read.stages().collect::<Vec<_>>(), [&RecoveryData::new(json!({"path": "/x/.s.partial"}))]);
         let intent = RecoveryData::new(json!({"if_exists": "fail"}));
-        assert_eq!(read.intents().collect::<Vec<_>>(), [(&intent, None)]);
+        let unfinished = Intent { data: &intent, after: None, watermark: None };
+        assert_eq!(read.intents().collect::<Vec<_>>(), [unfinished]);
     }
 
     #[test]
     fn entries_and_fields_of_later_versions_are_refused() {
         let known = json!({"kind": "stages", "stages": []});
+        let later_watermark = json!({
+            "mark": "2026-11-22T01:00:00Z", "field": "SystemModstamp", "org_id": "00D", "fingerprint": "1",
+            "columns": ["Id"], "full_started": "2026-11-22T01:00:00Z", "slices": [],
+        });
         for (later, unknown) in [
             (json!({"kind": "bulk_job", "id": "750"}), "bulk_job"),
-            (json!({"kind": "publish", "intent": {}, "watermark": "2026"}), "publish"),
+            (json!({"kind": "publish", "intent": {}, "bodies": []}), "publish"),
+            (json!({"kind": "publish", "intent": {}, "watermark": later_watermark}), "publish"),
             (json!({"stages": []}), ""),
             (json!("words"), ""),
         ] {

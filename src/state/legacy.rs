@@ -36,9 +36,11 @@ impl Unfinished {
     pub(super) fn into_entries(self) -> Vec<JournalEntry> {
         let stages = self.stages.into_iter().map(RecoveryData::new).collect::<Vec<_>>();
         let stages = (!stages.is_empty()).then_some(JournalEntry::Stages { stages });
-        let intent = self
-            .intent
-            .map(|intent| JournalEntry::Publish { intent: RecoveryData::new(intent), after: None });
+        let intent = self.intent.map(|intent| JournalEntry::Publish {
+            intent: RecoveryData::new(intent),
+            after: None,
+            watermark: None,
+        });
         stages.into_iter().chain(intent).collect()
     }
 }

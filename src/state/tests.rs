@@ -34,6 +34,10 @@ fn stage(path: &str) -> RecoveryData {
     RecoveryData::new(json!({ "path": path }))
 }
 
+fn bare_intent(data: &RecoveryData) -> Intent<'_> {
+    Intent { data, after: None, watermark: None }
+}
+
 fn open(dir: &TempDir) -> State {
     State::open(&dir.path().join("state")).unwrap()
 }
@@ -238,7 +242,7 @@ fn what_0_1_left_of_a_run_is_carried_over_once() {
         let lock = state.lock_job(&key("accounts")).unwrap();
         let journal = state.journal(&lock).unwrap();
         assert_eq!(journal.stages().collect::<Vec<_>>(), [&stage("/x/.s.partial")]);
-        assert_eq!(journal.intents().collect::<Vec<_>>(), [(&intent, None)]);
+        assert_eq!(journal.intents().collect::<Vec<_>>(), [bare_intent(&intent)]);
         assert_eq!(state.intents_of_others(&lock).unwrap(), []);
         // As after a crash between the two steps of carrying it over.
         fs::write(unfinished.join("accounts.json"), left.to_string()).unwrap();
@@ -257,13 +261,15 @@ fn what_a_dead_run_noted_is_found_by_the_next_one_until_it_is_cleared() {
         for stage in &stages {
             state.note(&lock, &JournalEntry::Stages { stages: vec![stage.clone()] }).unwrap();
         }
-        state.note(&lock, &JournalEntry::Publish { intent: intent.clone(), after: None }).unwrap();
+        state
+            .note(&lock, &JournalEntry::Publish { intent: intent.clone(), after: None, watermark: None })
+            .unwrap();
     }
     let state = open(&dir);
     let lock = state.lock_job(&key("accounts")).unwrap();
     let found = state.journal(&lock).unwrap();
     assert!(found.stages().eq(&stages));
-    assert!(found.intents().eq([(&intent, None)]));
+    assert!(found.intents().eq([bare_intent(&intent)]));
     let other = state.lock_job(&key("contacts")).unwrap();
     assert!(state.journal(&other).unwrap().is_empty());
     assert_eq!(state.intents_of_others(&other).unwrap(), [(key("accounts"), intent)]);

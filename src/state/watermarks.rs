@@ -1,10 +1,23 @@
-//! How far an incremental export has come: every record whose stamp is at most the mark has been delivered.
+//! How far an incremental export has come: every record whose stamp is at most the mark has been delivered. A mark that
+//! cannot be read ends a run: without it the run could only guess what to export.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What is known of an incremental export after its last successful run.
+use super::error::StateError;
+use super::journal::JournalEntry;
+use super::store::When;
+use super::{JobLock, Kept, State, names};
+use crate::job::ExportKey;
+
+pub(super) const WATERMARKS: &str = "watermarks";
+
+/// What is known of an incremental export after its last successful run. A version that meets a field it does not know
+/// rejects the watermark, so a field that changes what the others mean can be added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Watermark {
     /// Every record whose stamp is at most this has been delivered in its latest version.
     pub mark: Timestamp,
@@ -31,4 +44,231 @@ pub struct Watermark {
 
 fn complete() -> bool {
     true
+}
+
+impl State {
+    /// How far the key's export has come; `None` before its first successful run, and after a reset.
+    ///
+    /// # Errors
+    /// If it cannot be read. [`StateError::DamagedWatermark`] tells how to start again.
+    pub fn watermark_of(&self, key: &ExportKey) -> Result<Option<Watermark>, StateError> {
+        match self.kept(WATERMARKS, key) {
+            Ok(kept) => Ok(kept.map(|(watermark, _)| watermark)),
+            Err(StateError::Damaged { path, source }) => {
+                Err(StateError::DamagedWatermark { key: key.clone(), path, source })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How far each incremental export has come, by key, and why others could not be read.
+    pub fn watermarks(&self) -> (BTreeMap<ExportKey, Watermark>, Vec<StateError>) {
+        let (mut watermarks, mut unread) = (BTreeMap::new(), Vec::new());
+        let names = match self.store.list(WATERMARKS) {
+            Ok(names) => names,
+            Err(error) => return (watermarks, vec![error]),
+        };
+        for name in names.iter().filter(|name| name.ends_with(".json")) {
+            match self.read::<Kept<Watermark>>(name) {
+                Ok(Some((kept, _))) => match kept.key() {
+                    Some(key) if names::document(WATERMARKS, &key) == *name => {
+                        watermarks.insert(key, kept.content);
+                    }
+                    found => unread.push(StateError::Misplaced {
+                        path: self.store.location(name),
+                        found: found.map_or(kept.job, |found| found.to_string()),
+                        expected: name.trim_end_matches(".json").to_owned(),
+                    }),
+                },
+                Ok(None) => {}
+                Err(error) => unread.push(error),
+            }
+        }
+        (watermarks, unread)
+    }
+
+    /// Records how far the key's export has come. It is on disk when the call returns.
+    ///
+    /// # Errors
+    /// If it cannot be written; the previous watermark stays.
+    pub fn set_watermark(&self, lock: &JobLock, watermark: &Watermark) -> Result<(), StateError> {
+        self.keep(WATERMARKS, lock.key(), watermark, When::Always)
+    }
+
+    /// Removes the watermark, if there is one.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove_watermark(&self, lock: &JobLock) -> Result<(), StateError> {
+        self.store.delete(&names::document(WATERMARKS, lock.key()))
+    }
+
+    /// Makes publishes that are not finished leave the watermark where it is when they are: somebody is about to move it by
+    /// hand. Their records come again then, at worst.
+    ///
+    /// # Errors
+    /// If the journal cannot be read or written.
+    pub fn release_watermark(&self, lock: &JobLock) -> Result<(), StateError> {
+        let mut entries = self.journal(lock)?.into_entries();
+        let mut is_held = false;
+        for entry in &mut entries {
+            if let JournalEntry::Publish { watermark, .. } = entry {
+                is_held |= watermark.take().is_some();
+            }
+        }
+        if is_held { self.rewrite(lock, &entries) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+    use tempfile::TempDir;
+
+    use super::{State, StateError, Watermark};
+    use crate::error::{Exit, Failure};
+    use crate::job::{ExportKey, JobName, ObjectName, RecoveryData};
+    use crate::org::OrgName;
+    use crate::state::{Intent, JournalEntry};
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn key(job: &str) -> ExportKey {
+        ExportKey::new(JobName(job.to_owned()), OrgName::default_org())
+    }
+
+    fn of_object(object: &str) -> ExportKey {
+        key("backup").of_object(ObjectName::parse(object).unwrap())
+    }
+
+    fn watermark(mark: &str) -> Watermark {
+        Watermark {
+            mark: at(mark),
+            deletes_mark: Some(at("2026-11-22T00:44:00Z")),
+            field: "SystemModstamp".to_owned(),
+            org_id: "00D000000000001EAA".to_owned(),
+            fingerprint: "1f2e".to_owned(),
+            columns: vec!["Id".to_owned(), "Name".to_owned()],
+            full_started: at("2026-11-20T01:00:00Z"),
+            org_ahead_seconds: -3,
+            deletes_complete: false,
+        }
+    }
+
+    fn open(dir: &TempDir) -> State {
+        State::open(&dir.path().join("state")).unwrap()
+    }
+
+    fn file(dir: &TempDir) -> std::path::PathBuf {
+        dir.path().join("state/watermarks/accounts@default.json")
+    }
+
+    fn edit(path: &Path, edit: impl FnOnce(&mut Value)) {
+        let mut document: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        edit(&mut document);
+        fs::write(path, document.to_string()).unwrap();
+    }
+
+    #[test]
+    fn a_watermark_stays_until_it_is_moved_or_removed() {
+        let dir = TempDir::new().unwrap();
+        let state = open(&dir);
+        let lock = state.lock_job(&key("accounts")).unwrap();
+        assert_eq!(state.watermark_of(lock.key()).unwrap(), None);
+        for mark in ["2026-11-22T00:45:00Z", "2026-11-21T00:45:00.5Z"] {
+            state.set_watermark(&lock, &watermark(mark)).unwrap();
+            assert_eq!(open(&dir).watermark_of(lock.key()).unwrap(), Some(watermark(mark)));
+        }
+        assert_eq!(state.watermark_of(&key("contacts")).unwrap(), None);
+        state.remove_watermark(&lock).unwrap();
+        state.remove_watermark(&lock).unwrap();
+        assert_eq!(state.watermark_of(lock.key()).unwrap(), None);
+    }
+
+    #[test]
+    fn an_older_watermark_is_read_and_a_later_one_rejected() {
+        let dir = TempDir::new().unwrap();
+        let state = open(&dir);
+        let lock = state.lock_job(&key("accounts")).unwrap();
+        state.set_watermark(&lock, &watermark("2026-11-22T00:45:00Z")).unwrap();
+        edit(&file(&dir), |document| {
+            let content = document["content"].as_object_mut().unwrap();
+            for optional in ["deletes_mark", "org_ahead_seconds", "deletes_complete"] {
+                content.remove(optional).unwrap();
+            }
+        });
+        let read = state.watermark_of(lock.key()).unwrap().unwrap();
+        assert_eq!((read.deletes_mark, read.org_ahead_seconds, read.deletes_complete), (None, 0, true));
+        edit(&file(&dir), |document| document["content"]["slices"] = json!([]));
+        let error = state.watermark_of(lock.key()).unwrap_err();
+        assert!(matches!(error, StateError::DamagedWatermark { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_damaged_watermark_is_neither_guessed_nor_forgotten() {
+        let dir = TempDir::new().unwrap();
+        let state = open(&dir);
+        let lock = state.lock_job(&key("accounts")).unwrap();
+        for damage in ["", "{", "{\"job\":\"accounts\",\"org\":\"default\",\"content\":{}}", "null"] {
+            fs::write(file(&dir), damage).unwrap();
+            let failure = Failure::from(state.watermark_of(lock.key()).unwrap_err());
+            assert_eq!(failure.exit, Exit::Output, "{damage:?}");
+            assert!(failure.hint.unwrap().contains("sfexport watermark accounts --reset"), "{damage:?}");
+            assert_eq!(fs::read_to_string(file(&dir)).unwrap(), damage);
+            let (read, unread) = state.watermarks();
+            assert_eq!((read.len(), unread.len()), (0, 1), "{damage:?}");
+        }
+        state.remove_watermark(&lock).unwrap();
+        assert_eq!(state.watermark_of(lock.key()).unwrap(), None);
+    }
+
+    #[test]
+    fn watermarks_are_listed_by_job_org_and_object() {
+        let dir = TempDir::new().unwrap();
+        let state = open(&dir);
+        let long = key(&"n".repeat(250));
+        let keys = [key("accounts"), of_object("Account"), of_object("Contact"), long];
+        for key in &keys {
+            let lock = state.lock_job(key).unwrap();
+            state.set_watermark(&lock, &watermark("2026-11-22T00:45:00Z")).unwrap();
+        }
+        let mut expected = keys.to_vec();
+        expected.sort();
+        let (found, unread) = state.watermarks();
+        assert_eq!(found.into_keys().collect::<Vec<_>>(), expected);
+        assert!(unread.is_empty());
+        fs::copy(file(&dir), dir.path().join("state/watermarks/copied@default.json")).unwrap();
+        let (found, unread) = state.watermarks();
+        assert_eq!(found.len(), 4);
+        assert!(matches!(unread.as_slice(), [StateError::Misplaced { .. }]), "{unread:?}");
+        assert!(State::at(&dir.path().join("nowhere")).unwrap().watermarks().0.is_empty());
+    }
+
+    #[test]
+    fn a_mark_moved_by_hand_is_not_moved_back_by_a_publish() {
+        let dir = TempDir::new().unwrap();
+        let state = open(&dir);
+        let lock = state.lock_job(&key("accounts")).unwrap();
+        let intent = RecoveryData::new(json!({"if_exists": "fail"}));
+        let mark = watermark("2026-11-22T00:45:00Z");
+        let publish = JournalEntry::Publish {
+            intent: intent.clone(),
+            after: None,
+            watermark: Some(Box::new(mark.clone())),
+        };
+        state.note(&lock, &publish).unwrap();
+        let unfinished = Intent { data: &intent, after: None, watermark: Some(&mark) };
+        assert!(state.journal(&lock).unwrap().intents().eq([unfinished]));
+        for _ in 0..2 {
+            state.release_watermark(&lock).unwrap();
+            let journal = state.journal(&lock).unwrap();
+            assert!(journal.intents().eq([Intent { watermark: None, ..unfinished }]));
+        }
+    }
 }
