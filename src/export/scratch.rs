@@ -1,5 +1,5 @@
 //! Files in `scratch_dir` for what is too large for memory: the rows of a page, and the pages of a query job's result. They
-//! have no name, so they take no room longer than the run, however it ends.
+//! have no names, so their space is free again when the run ends, however it ends.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -21,19 +21,19 @@ pub(super) struct Scratch {
     run: RunId,
     /// How many files were made.
     made: Arc<AtomicU64>,
-    /// Files that have served. Writing them again is cheaper for the system than to find room for new ones.
+    /// Files that are no longer needed. Writing them again costs the system less than finding room for new ones.
     spare: Spare,
 }
 
 type Spare = Arc<Mutex<Vec<fs::File>>>;
 
 impl Scratch {
-    /// Those of a run in `directory`, which is made when the first file is.
+    /// Those of a run in `directory`, which is created with the first file.
     pub(super) fn new(directory: PathBuf, run: RunId) -> Self {
         Self { directory, run, made: Arc::default(), spare: Arc::default() }
     }
 
-    /// An empty file, to be written, rewound and read back.
+    /// An empty file to write, rewind and read back.
     pub(super) fn file(&self) -> io::Result<ScratchFile> {
         let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
         let file = match spare {
@@ -109,16 +109,58 @@ impl Drop for ScratchFile {
     }
 }
 
-/// Opens a file that has its name for a moment only, while it is empty.
+/// Opens a new file without a name in `directory`, which is created if it is missing. Where the file system always wants a
+/// name, as NFS does, the file has `name` until it is open.
 fn open(directory: &Path, name: &str) -> io::Result<fs::File> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let path = directory.join(name);
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-    fs::remove_file(&path)?;
-    Ok(file)
+    // Whatever prevents a file without a name: if it prevents one with a name too, that error is the one to report.
+    unnamed(directory).or_else(|_| named(directory, name))
 }
 
-/// Whether files could be made in `directory`, which is made if it is missing.
+fn unnamed(directory: &Path) -> io::Result<fs::File> {
+    #[cfg(target_os = "linux")]
+    {
+        let without_name = rustix::fs::OFlags::TMPFILE.bits().cast_signed();
+        OpenOptions::new().read(true).write(true).custom_flags(without_name).mode(0o600).open(directory)
+    }
+    #[cfg(not(target_os = "linux"))]
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+/// Opens a file that loses its name while it is empty, after removing those that a killed process left with their names.
+fn named(directory: &Path, name: &str) -> io::Result<fs::File> {
+    sweep(directory);
+    let path = directory.join(name);
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    match fs::remove_file(&path) {
+        // Another run's sweep came first.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(file),
+    }
+}
+
+/// Removes the names of scratch files. A file of a run that is still alive needs its name no more than one of a run that was
+/// killed. What cannot be removed is empty, and does no harm.
+fn sweep(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let is_empty_file = || entry.metadata().is_ok_and(|found| found.is_file() && found.len() == 0);
+        if entry.file_name().to_str().is_some_and(is_scratch_name) && is_empty_file() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether this is a name that [`Scratch::file`] or [`check`] gives: `.RUNID-0.spool`, `.RUNID.spool`.
+fn is_scratch_name(name: &str) -> bool {
+    let Some(stem) = name.strip_prefix('.').and_then(|name| name.strip_suffix(".spool")) else {
+        return false;
+    };
+    let (run, number) = stem.split_at_checked(RunId::LEN).unwrap_or((stem, ""));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    RunId::parse(run).is_some() && (number.is_empty() || number.strip_prefix('-').is_some_and(is_number))
+}
+
+/// Whether files can be made in `directory`, which is created if it is missing.
 ///
 /// # Errors
 /// [`Exit::Output`] with scratch_dir in it.
@@ -141,9 +183,57 @@ fn failure(doing: &str, directory: &Path, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use jiff::Timestamp;
 
     use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<_> = fs::read_dir(directory).unwrap().map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_has_no_name_while_it_is_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = ".20261128T010000Z-0000000a-0.spool";
+        for make in [open, named] {
+            let mut file = make(directory.path(), name).unwrap();
+            file.write_all(b"a row").unwrap();
+            file.rewind().unwrap();
+            assert_eq!(io::read_to_string(&file).unwrap(), "a row");
+            assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
+            assert_eq!(names(directory.path()), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn names_that_a_killed_run_left_are_swept() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+        write(".20261128T010000Z-0000000a-0.spool", "");
+        write(".20261128T010000Z-0000000a-17.spool", "");
+        write(".20261128T010000Z-0000000b.spool", "");
+        let others = [
+            ".20261128T010000Z-0000000a-.spool",
+            ".20261128T010000Z-0000000a-x.spool",
+            ".20261128T010000Z-0000000a0.spool",
+            ".20261128T010000Z-0000000g-0.spool",
+            "20261128T010000Z-0000000a-0.spool",
+            "a.csv",
+        ];
+        others.iter().for_each(|name| write(name, ""));
+        // Scratch files are empty for as long as they have names.
+        write(".20261128T010000Z-0000000c-0.spool", "text");
+        drop(named(directory.path(), ".20261128T010000Z-0000000d-0.spool").unwrap());
+        let mut kept = others.to_vec();
+        kept.push(".20261128T010000Z-0000000c-0.spool");
+        kept.sort_unstable();
+        assert_eq!(names(directory.path()), kept);
+    }
 
     #[test]
     fn a_file_that_is_used_again_has_nothing_of_its_earlier_use() {

@@ -331,10 +331,12 @@ class ByBulk(Deployment):
         return super().start(*(arguments or ("--config", "bulk.toml", "run", "job")))
 
     def state(self):
-        """Without the API that the last run used, which differs here on purpose, and without scratch files that a kill left
-        with their names: they are empty."""
-        empty = {str(path.relative_to(self.folder)) for path in self.folder.rglob("*.spool") if path.stat().st_size == 0}
-        return [name for name in super().state() if name not in empty and not name.startswith("state/last_api")]
+        """Without the API that the last run used, which differs here on purpose."""
+        return [name for name in super().state() if not name.startswith("state/last_api")]
+
+    def named_scratch_files(self):
+        """The scratch files that have names: path and size."""
+        return {path.name: path.stat().st_size for path in self.folder.rglob("*.spool")}
 
     def query_jobs(self):
         """The ids of all query jobs in the org."""

@@ -38,6 +38,8 @@ NAMES = {number: name for name, (number, _, _) in CALLS.items()}
 NEW_NAMES = {"rename": 1, "renameat2": 3, "link": 1, "linkat": 3}
 
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+# How /proc shows a file that was made without a name: by its inode, which is another in each run.
+UNNAMED = re.compile(r"/#\d+ \(deleted\)$")
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
@@ -85,10 +87,18 @@ class Call:
     def creates(self):
         return self.name == "openat" and self.arguments[2] & os.O_CREAT != 0
 
+    def opens_unnamed(self):
+        """Whether it makes a file without a name, in the directory that is its path."""
+        return self.name == "openat" and self.arguments[2] & os.O_TMPFILE == os.O_TMPFILE
+
+    def is_on_scratch(self):
+        """Whether it is about a scratch file, with or without a name."""
+        return self.opens_unnamed() or UNNAMED.search(self.path) is not None or ".spool" in self.path
+
     def __str__(self):
         paths = [path for path in (self.path, self.new_path) if path is not None]
-        shown = " -> ".join(os.path.relpath(path, self.root) for path in paths)
-        return f"{self.name} {RUN_ID.sub('RUNID', shown)}"
+        shown = " -> ".join(UNNAMED.sub("/a file without a name", os.path.relpath(path, self.root)) for path in paths)
+        return f"{self.name}{' unnamed in' * self.opens_unnamed()} {RUN_ID.sub('RUNID', shown)}"
 
 
 class Ended:
