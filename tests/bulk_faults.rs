@@ -38,6 +38,7 @@ const FORMER: &[u8] = b"Id,Name\nthe previous export\n";
 const FIELDS: [&str; 3] = ["Id", "Name", "Site"];
 /// Of 31 accounts one is deleted: pages of 8, 8, 8 and 6 records by either API.
 const RECORDS: usize = 31;
+const LIVE: usize = RECORDS - 1;
 const PAGE: usize = 8;
 /// The attempts of every request in the matrix.
 const ATTEMPTS: u32 = 3;
@@ -525,6 +526,14 @@ fn what_the_org_says_of_a_query_job_ends_as_documented() {
     }
     add("-1 records, once", &count(1, -1), Whole, Whole);
     add("-1 records, always", &count(usize::MAX, -1), Failed(74), Failed(74));
+    let uncounted = |times| {
+        let fault =
+            Fault::Replace { what: format!("\"numberRecordsProcessed\":{LIVE},"), with: String::new() };
+        // The first response says that it runs, and counts none yet.
+        [Rule::times(Step::Poll.at(), times, fault).after(1)]
+    };
+    add("a complete job without a count, once", &uncounted(1), Failed(74), Failed(74));
+    add("a complete job without a count, always", &uncounted(usize::MAX), Failed(74), Failed(74));
 
     for step in PAGES {
         let mut both = |name: &str, fault: Fault, once: End, always: End| {
