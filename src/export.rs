@@ -425,6 +425,7 @@ fn log_summary(report: &RunReport, seconds: f64) {
         deleted_meanwhile = (deleted_meanwhile > 0).then_some(deleted_meanwhile),
         bytes,
         pages,
+        api = report.api.map(|api| api.as_str()),
         api_calls,
         logins,
         retries,
