@@ -33,12 +33,13 @@ async fn every_resource_that_is_listed_answers() {
     let identity = format!("{}/id/{}/{}", org.url(), org.organization_id(), org.user_id());
     assert_eq!(resources["identity"], identity);
     let names: Vec<_> = resources.keys().map(String::as_str).collect();
-    assert_eq!(names, ["composite", "identity", "limits", "query", "queryAll", "sobjects"]);
+    assert_eq!(names, ["composite", "identity", "jobs", "limits", "query", "queryAll", "sobjects"]);
     for (name, url) in &resources {
         let target = url.as_str().unwrap().trim_start_matches(org.url());
         let status = get(&org, &token, target).await.status().as_u16();
-        // Queries want a text, composite wants a POST.
+        // Queries need a text, composite needs a POST, and jobs are of a kind.
         let expected = match name.as_str() {
+            "jobs" => 404,
             "query" | "queryAll" => 400,
             "composite" => 405,
             _ => 200,

@@ -33,7 +33,7 @@ pub(super) fn resources(org: &Org, version: &str) -> Vec<u8> {
     let (organization, user) = (org.organization_id(), org.user_id());
     let mut out = Vec::new();
     push(&mut out, format_args!(r#"{{"identity":"{}/id/{organization}/{user}""#, org.url));
-    for name in ["composite", "limits", "query", "queryAll", "sobjects"] {
+    for name in ["composite", "jobs", "limits", "query", "queryAll", "sobjects"] {
         push(&mut out, format_args!(r#","{name}":"/services/data/v{version}/{name}""#));
     }
     out.push(b'}');
