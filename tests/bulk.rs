@@ -89,7 +89,7 @@ fn a_smaller_result_stays_with_rest() {
     let at = deployment("api = \"auto\"\n[bulk]\nfrom_calls = 6");
     let report = report(&at, 0);
     assert_eq!((&report["api"], creations(&at), pages_by_rest(&at)), (&"rest".into(), 0, 5), "{report}");
-    assert_eq!(report["api_reason"], "it takes fewer than 6 calls by REST");
+    assert_eq!(report["api_reason"], "it takes fewer than 6 API calls");
 }
 
 #[test]

@@ -42,11 +42,8 @@ fn says(at: &Deployment, what: &str) -> Value {
 fn check_names_the_api_of_the_next_run_and_why() {
     let at = deployment();
     auto(&at, SOQL);
-    let facts = says(&at, "REST, because it takes fewer than 5 calls by REST");
-    assert_eq!(
-        facts,
-        json!({"choice": "auto", "api": "rest", "reason": "it takes fewer than 5 calls by REST"})
-    );
+    let facts = says(&at, "REST, because it takes fewer than 5 API calls");
+    assert_eq!(facts, json!({"choice": "auto", "api": "rest", "reason": "it takes fewer than 5 API calls"}));
     // A run by REST sees that a page has ten records only.
     at.job("accounts", SOQL, "accounts.csv", "api = \"rest\"");
     says(&at, "REST, because api is \"rest\"");

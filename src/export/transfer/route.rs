@@ -123,7 +123,7 @@ impl Route {
                 }
                 None => {
                     let threshold = threshold(from_calls, known.used_bulk);
-                    let reason = format!("it takes fewer than {} by REST", counted(threshold, "call"));
+                    let reason = format!("it takes fewer than {}", counted(threshold, "API call"));
                     Self { may_use_bulk: true, ..rest(reason, Rule::BulkFrom(threshold)) }
                 }
             }),
