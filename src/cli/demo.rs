@@ -35,6 +35,12 @@ pub(super) struct DemoArguments {
     /// A certificate from keygen: the org also accepts logins with its key, as after an upload in Setup
     #[arg(long, requires = "serve", value_name = "FILE")]
     certificate: Option<PathBuf>,
+    /// How many records a page of a Bulk API 2.0 result has at most
+    #[arg(long, requires = "serve", value_name = "N", value_parser = at_least_one())]
+    bulk_page: Option<u64>,
+    /// Split query jobs into chunks of this many records, which come in another order than by REST
+    #[arg(long, requires = "serve", value_name = "N", value_parser = at_least_one())]
+    bulk_chunk: Option<u64>,
     /// How long each request takes, in milliseconds: for benchmarks
     #[arg(long, default_value_t = 0, hide = true)]
     latency: u64,
@@ -50,6 +56,25 @@ pub(super) struct DemoArguments {
     /// Make a query's pages before the first is sent, keep them, and complete query jobs at once: for benchmarks
     #[arg(long, hide = true)]
     prerender: bool,
+}
+
+/// A page or a chunk without records would never end.
+fn at_least_one() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..)
+}
+
+impl DemoArguments {
+    fn bulk(&self) -> BulkOptions {
+        let usual = BulkOptions::default();
+        let records = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        BulkOptions {
+            // A benchmark does not wait for query jobs.
+            polls: usize::from(!self.prerender),
+            page_rows: self.bulk_page.map_or(usual.page_rows, records),
+            chunk_rows: self.bulk_chunk.map(records),
+            ..usual
+        }
+    }
 }
 
 /// The first line of a configuration that this command writes.
@@ -88,8 +113,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
         think: Duration::from_millis(arguments.think),
         bytes_per_second: arguments.bytes_per_second,
         prerender: arguments.prerender,
-        // A benchmark does not wait for jobs either.
-        bulk: BulkOptions { polls: usize::from(!arguments.prerender), ..BulkOptions::default() },
+        bulk: arguments.bulk(),
         ..Options::default()
     };
     let org = DemoOrg::start(options).await.map_err(|error| {
