@@ -1,9 +1,12 @@
-//! One org as everything here speaks to it, `export`, `check`, `whoami` and `token`: a session that is granted once
-//! and renewed when it is lost, calls that are sent again as the retry policy says, and what was counted of them.
-//! `descriptions` asks for many objects at once, `query_jobs` speaks Bulk API 2.0.
+//! One org, as `export`, `check`, `whoami` and `token` use it: a session that is granted once and renewed when it is lost,
+//! calls that are repeated as the retry policy says, and counts of them. `descriptions` asks for many objects at once,
+//! `query_jobs` uses Bulk API 2.0, `replication` asks for the clock and for deleted records.
 
 mod descriptions;
 mod query_jobs;
+mod replication;
+
+pub use replication::{Deleted, OrgTime};
 
 use std::borrow::Cow;
 use std::sync::Arc;

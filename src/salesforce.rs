@@ -14,6 +14,7 @@ mod json;
 pub mod limits;
 pub mod page;
 pub mod query;
+pub mod replication;
 pub mod response;
 mod swar;
 pub mod token;

@@ -8,6 +8,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -611,4 +612,152 @@ fn an_org_that_stops_responding_fails_all_descriptions() {
     let described = at.block_on(client.describe_objects(&names));
     assert!(described.iter().all(|described| described.as_ref().unwrap_err().kind == FaultKind::Limit));
     assert_eq!(describes(&at), (1, 0));
+}
+
+/// The response of an instance with this date, as it sends its API versions.
+fn versions(date: &str) -> (String, String, Vec<u8>) {
+    let (status, headers, body) =
+        ok("[{\"label\":\"Winter '25\",\"url\":\"/services/data/v62.0\",\"version\":\"62.0\"}]");
+    (status, format!("{headers}{date}"), body)
+}
+
+#[tokio::test]
+async fn the_orgs_clock_is_the_date_of_its_instance() {
+    let server = Server::start(|_, _| versions("Date: Sun, 22 Nov 2026 02:00:00 GMT\r\n"));
+    let client = server.client();
+    let time = client.org_time().await.unwrap();
+    assert_eq!(time.org, "2026-11-22T02:00:00Z".parse().unwrap());
+    assert_eq!(time.ahead(), time.org.duration_since(time.own));
+    let targets: Vec<_> = server.calls().into_iter().map(|request| request.target).collect();
+    assert_eq!(targets, ["/services/data"], "which is free");
+}
+
+#[tokio::test]
+async fn an_instance_without_a_clock_is_not_given_another() {
+    for (date, says) in
+        [("", "its response has no date"), ("Date: soon\r\n", "its response has the date \"soon\"")]
+    {
+        let server = Server::start(move |_, _| versions(date));
+        let fault = server.client().org_time().await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::InvalidResponse);
+        assert!(fault.what.ends_with(says) && fault.hint.unwrap().contains("Date header"), "{}", fault.what);
+    }
+}
+
+/// A log of deletes: one record in each minute from 01:00 to 01:59, whole from and until these minutes. A window with more
+/// than `most` is refused.
+fn log(most: usize, whole: Range<u32>) -> impl Fn(usize, &Received) -> (String, String, Vec<u8>) {
+    move |_, request| {
+        let minute = |name: &str| -> u32 {
+            let (_, rest) = request.target.split_once(&format!("{name}=2026-11-22T01%3A")).unwrap();
+            assert!(rest[2..].starts_with("%3A00%2B00%3A00"), "{rest}");
+            rest[..2].parse().unwrap()
+        };
+        let (start, end) = (minute("start"), minute("end"));
+        let refused = |code: &str| {
+            let body = format!("[{{\"message\":\"refused\",\"errorCode\":\"{code}\"}}]");
+            ("400 Bad Request".to_owned(), String::new(), body.into_bytes())
+        };
+        match (end - start) as usize {
+            0 | 1 => return refused("INVALID_REPLICATION_DATE"),
+            records if records > most => return refused("EXCEEDED_ID_LIMIT"),
+            _ => {}
+        }
+        let date = |minute: u32| format!("2026-11-22T01:{minute:02}:00.000+0000");
+        let records = (start..end).map(|minute| {
+            serde_json::json!({"id": format!("001000000000{minute:03}AAA"), "deletedDate": date(minute)})
+        });
+        let body = serde_json::json!({
+            "deletedRecords": records.collect::<Vec<_>>(),
+            "earliestDateAvailable": date(whole.start),
+            "latestDateCovered": date(end.min(whole.end)),
+        });
+        ok(body.to_string())
+    }
+}
+
+fn at(time: &str) -> jiff::Timestamp {
+    format!("2026-11-22T{time}Z").parse().unwrap()
+}
+
+/// The windows that were asked for, as in `10-20`.
+fn windows(server: &Server) -> Vec<String> {
+    let minute = |target: &str, name: &str| {
+        target.split_once(&format!("{name}=2026-11-22T01%3A")).unwrap().1[..2].to_owned()
+    };
+    let window = |target: &str| format!("{}-{}", minute(target, "start"), minute(target, "end"));
+    server.calls().iter().map(|request| window(&request.target)).collect()
+}
+
+#[tokio::test]
+async fn deletes_are_asked_for_in_whole_minutes() {
+    let server = Server::start(log(600, 0..59));
+    let client = server.client();
+    let deleted = client.deleted_since("Account", at("01:10:30"), at("01:20:59")).await.unwrap();
+    assert_eq!(windows(&server), ["10-20"]);
+    assert!(server.calls()[0].target.starts_with("/services/data/v62.0/sobjects/Account/deleted/?start="));
+    let dates: Vec<_> = deleted.records.iter().map(|record| record.deleted_at).collect();
+    assert_eq!(dates, (10..20).map(|minute| at(&format!("01:{minute}:00"))).collect::<Vec<_>>());
+    assert_eq!((deleted.covered, deleted.is_complete), (at("01:20:00"), true));
+    // Less than the org takes is not asked for, and comes next time.
+    let deleted = client.deleted_since("Account", at("01:10:30"), at("01:11:59")).await.unwrap();
+    assert!(deleted.records.is_empty() && deleted.is_complete);
+    assert_eq!((deleted.covered, windows(&server).len()), (at("01:10:30"), 1));
+}
+
+#[tokio::test]
+async fn too_many_deletes_are_asked_for_by_halves() {
+    let server = Server::start(log(5, 0..59));
+    let deleted = server.client().deleted_since("Account", at("01:10:00"), at("01:22:00")).await.unwrap();
+    assert_eq!(windows(&server), ["10-22", "10-16", "10-13", "13-16", "16-22", "16-19", "19-22"]);
+    assert_eq!(deleted.records.len(), 12);
+    assert_eq!((deleted.covered, deleted.is_complete), (at("01:22:00"), true));
+    // Where halves would be too short, the deletes of those minutes cannot be known.
+    let server = Server::start(log(2, 0..59));
+    let deleted = server.client().deleted_since("Account", at("01:10:00"), at("01:15:00")).await.unwrap();
+    assert_eq!(windows(&server), ["10-15", "10-12", "12-15"]);
+    assert_eq!((deleted.records.len(), deleted.covered), (2, at("01:15:00")));
+    assert!(!deleted.is_complete);
+}
+
+#[tokio::test]
+async fn a_log_is_read_up_to_where_it_is_whole() {
+    let server = Server::start(log(5, 0..13));
+    let deleted = server.client().deleted_since("Account", at("01:10:00"), at("01:20:00")).await.unwrap();
+    assert_eq!(windows(&server), ["10-20", "10-15"], "the second half comes next time");
+    assert_eq!((deleted.covered, deleted.is_complete), (at("01:13:00"), true));
+    // One that ends before the start says nothing new.
+    let server = Server::start(log(600, 0..5));
+    let deleted = server.client().deleted_since("Account", at("01:10:00"), at("01:20:00")).await.unwrap();
+    assert_eq!((deleted.covered, deleted.is_complete), (at("01:10:00"), true));
+}
+
+#[tokio::test]
+async fn a_purged_log_is_not_taken_for_a_whole_one() {
+    let server = Server::start(log(600, 11..59));
+    let client = server.client();
+    for (start, is_complete) in [("01:11:00", true), ("01:10:59", false), ("01:11:30", true)] {
+        let deleted = client.deleted_since("Account", at(start), at("01:20:00")).await.unwrap();
+        assert_eq!(deleted.is_complete, is_complete, "{start}");
+    }
+    let server = Server::start(|_, _| {
+        let body = "[{\"message\":\"startDate before org replication enabled date\",\
+                    \"errorCode\":\"INVALID_REPLICATION_DATE\"}]";
+        ("400 Bad Request".to_owned(), String::new(), body.into())
+    });
+    let deleted = server.client().deleted_since("Account", at("01:10:00"), at("01:20:00")).await.unwrap();
+    assert!(!deleted.is_complete && deleted.records.is_empty());
+    assert_eq!(deleted.covered, at("01:10:00"));
+}
+
+#[tokio::test]
+async fn a_log_that_is_cut_is_asked_for_again() {
+    let whole = log(600, 0..59);
+    let server = Server::start(move |call, request| {
+        let (status, headers, mut body) = whole(call, request);
+        body.truncate(if call == 1 { 100 } else { usize::MAX });
+        (status, headers, body)
+    });
+    let deleted = server.client().deleted_since("Account", at("01:10:00"), at("01:20:00")).await.unwrap();
+    assert_eq!((deleted.records.len(), server.calls().len()), (10, 2));
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sfexport::org::{KeySource, Org, OrgName};
 use sfexport::salesforce::fault::{self, Fault};
 use sfexport::salesforce::response::Head;
-use sfexport::salesforce::{column_metadata, explain, identity, limits, token, versions};
+use sfexport::salesforce::{column_metadata, explain, identity, limits, replication, token, versions};
 
 /// The most bytes of the org's own words that are worth showing, and of ours around them.
 const LONGEST: usize = 8_000;
@@ -93,6 +93,15 @@ fuzz_target!(|data: &[u8]| {
 
     if let Err(fault) = column_metadata::read(body) {
         is_fit(&fault);
+    }
+    match replication::read_deleted(body) {
+        Ok(page) => {
+            for record in page.records.iter() {
+                assert!(record.id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{}", record.id);
+                assert_eq!(record.deleted_date.parse(), Ok(record.deleted_at));
+            }
+        }
+        Err(fault) => is_fit(&fault),
     }
     let _ = explain::read(body);
     let _ = identity::read(body);

@@ -79,6 +79,10 @@ pub enum ErrorCode {
     QueryTimeout,
     /// `LIMIT_EXCEEDED`: the query jobs of a day, or the size of their results.
     BulkLimitExceeded,
+    /// `EXCEEDED_ID_LIMIT`: too many records were deleted in a window of the log of deletes.
+    ExceededIdLimit,
+    /// `INVALID_REPLICATION_DATE`: a window that the org's log of deletes does not reach back to.
+    InvalidReplicationDate,
     /// `JOB_NOT_COMPLETE`: a query job has no result yet.
     JobNotComplete,
     /// `TXN_SECURITY_METERING_ERROR`: the org's transaction security policies took too long to decide.
@@ -114,6 +118,8 @@ impl ErrorCode {
             }
             "QUERY_TIMEOUT" => Self::QueryTimeout,
             "LIMIT_EXCEEDED" => Self::BulkLimitExceeded,
+            "EXCEEDED_ID_LIMIT" => Self::ExceededIdLimit,
+            "INVALID_REPLICATION_DATE" => Self::InvalidReplicationDate,
             "JOB_NOT_COMPLETE" => Self::JobNotComplete,
             "TXN_SECURITY_METERING_ERROR" => Self::SecurityTimeout,
             "UNSUPPORTED_API_VERSION" | "GONE" => Self::UnsupportedApiVersion,
