@@ -23,6 +23,7 @@ mod shell;
 mod stderr;
 mod table;
 mod token;
+mod watermark;
 mod whoami;
 
 use std::io::{self, IsTerminal};
@@ -157,6 +158,8 @@ enum Command {
     Fields(objects::FieldsArguments),
     /// Show the columns of an export and their types, or the SQL that loads it
     Describe(describe::DescribeArguments),
+    /// Show how far an incremental export has come, or move its mark
+    Watermark(watermark::WatermarkArguments),
     /// Show the user, org, instance and scopes of the login
     Whoami(whoami::WhoamiArguments),
     /// Print an access token for other tools
@@ -265,6 +268,7 @@ async fn act(arguments: Arguments, stop: Stop) -> Result<Exit, Failure> {
         Command::Objects(arguments) => objects::objects(&arguments, &context).await,
         Command::Fields(arguments) => objects::fields(&arguments, &context).await,
         Command::Describe(arguments) => describe::describe(&arguments, &context).await,
+        Command::Watermark(arguments) => watermark::watermark(&arguments, &context).await,
         Command::Whoami(arguments) => whoami::whoami(&arguments, &context).await,
         Command::Token(arguments) => token::token(&arguments, &context).await,
         Command::Keygen(arguments) => keygen::keygen(&arguments),

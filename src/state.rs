@@ -37,7 +37,7 @@ pub use history::{History, HistoryEnd};
 pub use journal::{Intent, Journal, JournalEntry};
 pub use lock::Lock;
 pub use refusals::BulkRefusal;
-pub use watermarks::Watermark;
+pub use watermarks::{JobMark, Watermark};
 
 use journal::RawEntries;
 use lock::Mode;
@@ -525,7 +525,12 @@ impl State {
     /// # Errors
     /// If what is noted of them cannot be listed.
     pub fn exported_objects(&self, set: &ExportKey) -> Result<Vec<ObjectName>, StateError> {
-        let prefix = format!("{}@", names::document(COLUMNS, set).trim_end_matches(".json"));
+        self.objects_with(COLUMNS, set)
+    }
+
+    /// The objects of a set that have a document of this kind, in alphabetical order.
+    fn objects_with(&self, kind: &str, set: &ExportKey) -> Result<Vec<ObjectName>, StateError> {
+        let prefix = format!("{}@", names::document(kind, set).trim_end_matches(".json"));
         let object_of = |name: &String| -> Option<ObjectName> {
             if !names::is_cut(name) {
                 let object = name.strip_prefix(&prefix)?.strip_suffix(".json")?;
@@ -537,7 +542,7 @@ impl State {
             let is_of_set = key.job() == set.job() && key.org() == set.org();
             key.object().filter(|_| is_of_set).cloned()
         };
-        let mut objects: Vec<_> = self.store.list(COLUMNS)?.iter().filter_map(object_of).collect();
+        let mut objects: Vec<_> = self.store.list(kind)?.iter().filter_map(object_of).collect();
         objects.sort();
         Ok(objects)
     }

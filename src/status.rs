@@ -5,6 +5,7 @@ mod connections;
 mod host;
 mod html;
 mod job_page;
+mod marks;
 pub mod metrics;
 mod overview;
 pub mod page;
@@ -14,6 +15,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,8 +43,10 @@ use crate::daemon::{Handle, Reading};
 use crate::error::io_text;
 use crate::job::{ExportKey, Job, JobName};
 use crate::org::OrgName;
+use crate::state::JobMark;
 
 use connections::{Connections, HeadArrived};
+use marks::Marks;
 
 pub use run_stats::RunStats;
 
@@ -70,11 +74,17 @@ pub struct Snapshot {
     pub jobs: Vec<JobSnapshot>,
     /// How the configuration was last read.
     pub reading: Reading,
+    /// How far the incremental jobs have come; `None` of those that have no mark yet.
+    pub marks: BTreeMap<ExportKey, Option<JobMark>>,
     /// Whether no further run starts.
     pub stopping: bool,
 }
 
 impl Snapshot {
+    fn mark(&self, key: &ExportKey) -> Option<&JobMark> {
+        self.marks.get(key)?.as_ref()
+    }
+
     fn job(&self, key: &ExportKey) -> Option<&JobSnapshot> {
         let place = self.jobs.binary_search_by(|job| job.job.cmp(key)).ok()?;
         self.jobs.get(place)
@@ -93,7 +103,7 @@ pub async fn serve(listener: TcpListener, stats: Arc<RunStats>, daemon: Handle) 
         .route("/metrics", get(metrics_page))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .with_state(AppState { stats, daemon });
+        .with_state(AppState { stats, daemon, marks: Marks::default() });
     let mut connections = Connections::default();
     loop {
         match listener.accept().await {
@@ -138,6 +148,7 @@ async fn answer(stream: TcpStream, router: Router, clock: Arc<dyn Clock>, head_a
 struct AppState {
     stats: Arc<RunStats>,
     daemon: Handle,
+    marks: Marks,
 }
 
 impl AppState {
@@ -149,6 +160,7 @@ impl AppState {
         Ok(Snapshot {
             now: clock.now(),
             jobs: jobs.ok_or_else(silent)?,
+            marks: self.marks.of(self.daemon.config(), clock).await,
             reading: self.daemon.reading(),
             stopping: self.daemon.is_stopping(),
         })

@@ -10,7 +10,7 @@ use support::Deployment;
 use support::daemon::{Process, due, get, sample, wait_for};
 use support::steady::steady;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "run",
     "query",
     "jobs",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 17] = [
     "objects",
     "fields",
     "describe",
+    "watermark",
     "whoami",
     "token",
     "keygen",

@@ -144,6 +144,13 @@ fn show(reports: &[RunReport], zones: &HashMap<String, TimeZone>, wide: bool, ha
     if has_several_orgs {
         headings.insert(after_job, "ORG".to_owned());
     }
+    let has_marks = reports.iter().any(|report| report.kind.is_some());
+    if has_marks {
+        headings.insert(after_job + usize::from(has_several_orgs), "KIND".to_owned());
+        if wide {
+            headings.insert(headings.len() - 1, "MARK (UTC)".to_owned());
+        }
+    }
     let mut rows = vec![headings];
     let local = TimeZone::system();
     rows.extend(reports.iter().map(|report| {
@@ -153,6 +160,13 @@ fn show(reports: &[RunReport], zones: &HashMap<String, TimeZone>, wide: bool, ha
         };
         if has_several_orgs {
             row.insert(after_job, report.org.clone());
+        }
+        if has_marks {
+            let kind = report.kind.map_or_else(|| "-".to_owned(), |kind| kind.to_string());
+            row.insert(after_job + usize::from(has_several_orgs), kind);
+            if wide {
+                row.insert(row.len() - 1, report.mark.map_or_else(|| "-".to_owned(), utc));
+            }
         }
         row
     }));

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::history::{in_zone, utc};
+use super::watermark::behind_text;
 use super::{Context, human, print, table};
 use crate::agenda::JobSnapshot;
 use crate::config::{self, Difference, Digests, Mistakes, Selection};
@@ -76,6 +77,10 @@ struct Line<'a> {
     next_in_zone: Option<String>,
     /// Whether the running daemon has loaded the current files; `None` if no daemon is running.
     loaded: Option<bool>,
+    /// How far an incremental job has come, of a set the object that is furthest behind; `None` without a mark.
+    mark: Option<Timestamp>,
+    /// How far that is behind the org's clock.
+    behind_seconds: Option<i64>,
     last: Option<&'a RunReport>,
 }
 
@@ -103,6 +108,10 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
     for error in unread {
         print::warning(context.common.log_format, None, &error.to_string());
     }
+    let (watermarks, unread) = config.watermarks(&state);
+    for error in unread {
+        print::warning(context.common.log_format, None, &error.to_string());
+    }
     let last = last_runs(&state, &config)?;
     // If the lock cannot be read, it is unknown whether a daemon is running.
     let has_daemon = state.has_daemon().ok();
@@ -118,16 +127,29 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
     if shards.is_some() {
         headings.insert(after_names, "SHARD".to_owned());
     }
+    let has_marks = !watermarks.is_empty();
+    if has_marks {
+        headings.insert(headings.len() - 1, "BEHIND".to_owned());
+    }
     let mut rows = vec![headings];
     let mut notes = Vec::new();
     // Both are sorted by name and org.
     for (job, snapshot) in config.jobs.values().zip(&snapshots) {
         let last = last.get(&job.job_key());
+        let mark = watermarks.get(&job.job_key()).and_then(Option::as_ref);
         if arguments.json {
             let loaded = changes.as_ref().map(|changes| changes.is_loaded(job.name.as_str()));
             let max_concurrent_runs = config.orgs.get(&job.org).and_then(|org| org.max_concurrent_runs);
             let shard = shards.map(|shards| shards.shard_of(job));
-            let line = Line { max_concurrent_runs, shard, ..line(job, snapshot, loaded, last) };
+            let behind_seconds = mark.map(|mark| mark.behind(now).as_secs());
+            let mark = mark.map(|mark| mark.mark);
+            let line = Line {
+                max_concurrent_runs,
+                shard,
+                mark,
+                behind_seconds,
+                ..line(job, snapshot, loaded, last)
+            };
             let line = serde_json::to_string(&line);
             print::line(line.map_err(|error| Failure::new(Exit::General, error.to_string()))?);
         } else {
@@ -138,6 +160,12 @@ pub(super) fn jobs(arguments: &JobsArguments, context: &Context) -> Result<Exit,
             };
             if let Some(shards) = shards {
                 row.insert(after_names, shards.shard_of(job).to_string());
+            }
+            if has_marks {
+                row.insert(
+                    row.len() - 1,
+                    mark.map_or_else(|| "-".to_owned(), |mark| behind_text(mark.behind(now))),
+                );
             }
             rows.push(row);
         }
@@ -249,6 +277,8 @@ fn line<'a>(
         next: snapshot.next,
         next_in_zone: snapshot.next.map(|next| in_zone(next, &job.timezone)),
         loaded,
+        mark: None,
+        behind_seconds: None,
         last,
     }
 }

@@ -88,7 +88,7 @@ impl RunArguments {
 }
 
 /// Reads a timestamp. The error names the missing part.
-fn timestamp(text: &str) -> Result<Timestamp, String> {
+pub(super) fn timestamp(text: &str) -> Result<Timestamp, String> {
     const FORM: &str = "write it as in 2026-11-22T02:00:00+01:00";
     if let Ok(timestamp) = text.parse() {
         return Ok(timestamp);
@@ -222,9 +222,14 @@ fn write_metrics(path: &Path, stats: &RunStats, config: Config, state: &State) -
     let now = Timestamp::now();
     let config = LoadedConfig::new(config);
     let (marks, _) = config.marks(state);
+    let (watermarks, unread) = config.watermarks(state);
+    for error in unread {
+        tracing::warn!(%error, "cannot read how far a job has come");
+    }
     let snapshot = Snapshot {
         now,
         jobs: config.snapshots(marks, now),
+        marks: watermarks,
         reading: Reading { taken: now, refused: None },
         stopping: false,
     };

@@ -12,7 +12,7 @@ use crate::config::{Config, Digests, Settings};
 use crate::job::{ExportKey, Job};
 use crate::org::{Org, OrgName};
 use crate::schedule::Mark;
-use crate::state::{State, StateError};
+use crate::state::{JobMark, State, StateError};
 
 /// The jobs, orgs and settings of one reading of the configuration.
 #[derive(Debug)]
@@ -63,6 +63,21 @@ impl LoadedConfig {
     #[must_use]
     pub fn marks(&self, state: &State) -> (BTreeMap<ExportKey, Mark>, Vec<StateError>) {
         state.marks(self.jobs.keys())
+    }
+
+    /// How far its incremental jobs have come, and why some of the marks could not be read. Every incremental job is there,
+    /// with `None` if it has no mark yet or if that cannot be read.
+    #[must_use]
+    pub fn watermarks(&self, state: &State) -> (BTreeMap<ExportKey, Option<JobMark>>, Vec<StateError>) {
+        let (mut marks, mut unread) = (BTreeMap::new(), Vec::new());
+        for (key, job) in self.jobs.iter().filter(|(_, job)| job.incremental.is_some()) {
+            let mark = state.job_mark(job).unwrap_or_else(|error| {
+                unread.push(error);
+                None
+            });
+            marks.insert(key.clone(), mark);
+        }
+        (marks, unread)
     }
 
     /// How the jobs of a daemon that started now would stand, by name and org.

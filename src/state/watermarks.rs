@@ -1,16 +1,14 @@
 //! How far an incremental export has come: every record whose stamp is at most the mark has been delivered. A mark that
 //! cannot be read ends a run: without it the run could only guess what to export.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::error::StateError;
 use super::journal::JournalEntry;
 use super::store::When;
-use super::{JobLock, Kept, State, names};
-use crate::job::ExportKey;
+use super::{JobLock, State, names};
+use crate::job::{ExportKey, Job, ObjectName};
 
 pub(super) const WATERMARKS: &str = "watermarks";
 
@@ -46,6 +44,55 @@ fn complete() -> bool {
     true
 }
 
+impl Watermark {
+    /// How far the mark is behind the org's clock, which is told from this machine's.
+    #[must_use]
+    pub fn behind(&self, now: Timestamp) -> SignedDuration {
+        behind(self.mark, self.org_ahead_seconds, now)
+    }
+}
+
+fn behind(mark: Timestamp, org_ahead_seconds: i64, now: Timestamp) -> SignedDuration {
+    now.duration_since(mark).saturating_add(SignedDuration::from_secs(org_ahead_seconds))
+}
+
+/// How far a job has come; of a set, the object that is furthest behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobMark {
+    /// The mark.
+    pub mark: Timestamp,
+    /// The object that it is of, if the job is a set.
+    pub object: Option<ObjectName>,
+    /// How many objects have a mark.
+    pub objects: usize,
+    /// Whether all deletes since the last full run have been reported, of every object.
+    pub deletes_complete: bool,
+    org_ahead_seconds: i64,
+}
+
+impl JobMark {
+    fn new(watermark: &Watermark, object: Option<ObjectName>) -> Self {
+        let &Watermark { mark, org_ahead_seconds, deletes_complete, .. } = watermark;
+        Self { mark, object, objects: 1, deletes_complete, org_ahead_seconds }
+    }
+
+    /// The same with one more object.
+    fn with(self, other: Self) -> Self {
+        let objects = self.objects + other.objects;
+        let deletes_complete = self.deletes_complete && other.deletes_complete;
+        // Which is further behind does not depend on the time.
+        let now = Timestamp::UNIX_EPOCH;
+        let furthest = if other.behind(now) > self.behind(now) { other } else { self };
+        Self { objects, deletes_complete, ..furthest }
+    }
+
+    /// How far the mark is behind the org's clock, which is told from this machine's.
+    #[must_use]
+    pub fn behind(&self, now: Timestamp) -> SignedDuration {
+        behind(self.mark, self.org_ahead_seconds, now)
+    }
+}
+
 impl State {
     /// How far the key's export has come; `None` before its first successful run, and after a reset.
     ///
@@ -61,30 +108,43 @@ impl State {
         }
     }
 
-    /// How far each incremental export has come, by key, and why others could not be read.
-    pub fn watermarks(&self) -> (BTreeMap<ExportKey, Watermark>, Vec<StateError>) {
-        let (mut watermarks, mut unread) = (BTreeMap::new(), Vec::new());
-        let names = match self.store.list(WATERMARKS) {
-            Ok(names) => names,
-            Err(error) => return (watermarks, vec![error]),
-        };
-        for name in names.iter().filter(|name| name.ends_with(".json")) {
-            match self.read::<Kept<Watermark>>(name) {
-                Ok(Some((kept, _))) => match kept.key() {
-                    Some(key) if names::document(WATERMARKS, &key) == *name => {
-                        watermarks.insert(key, kept.content);
-                    }
-                    found => unread.push(StateError::Misplaced {
-                        path: self.store.location(name),
-                        found: found.map_or(kept.job, |found| found.to_string()),
-                        expected: name.trim_end_matches(".json").to_owned(),
-                    }),
-                },
-                Ok(None) => {}
-                Err(error) => unread.push(error),
-            }
+    /// The objects of a set that have a watermark, in alphabetical order.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub fn marked_objects(&self, set: &ExportKey) -> Result<Vec<ObjectName>, StateError> {
+        self.objects_with(WATERMARKS, set)
+    }
+
+    /// How far a job has come; of a set, the object that is furthest behind. `None` if the job is not incremental, or has no
+    /// mark yet.
+    ///
+    /// # Errors
+    /// If a watermark cannot be read.
+    pub fn job_mark(&self, job: &Job) -> Result<Option<JobMark>, StateError> {
+        if job.incremental.is_none() {
+            return Ok(None);
         }
-        (watermarks, unread)
+        let key = job.key();
+        let Some(set) = job.set() else {
+            let watermark = self.watermark_of(&key)?;
+            return Ok(watermark.as_ref().map(|watermark| JobMark::new(watermark, None)));
+        };
+        let mut furthest: Option<JobMark> = None;
+        let mut objects = self.marked_objects(&key)?;
+        // The mark of an object that is no longer exported stays where it is.
+        objects.retain(|object| set.includes(object.as_str()).is_some());
+        for object in objects {
+            let Some(watermark) = self.watermark_of(&key.clone().of_object(object.clone()))? else {
+                continue;
+            };
+            let mark = JobMark::new(&watermark, Some(object));
+            furthest = Some(match furthest {
+                Some(known) => known.with(mark),
+                None => mark,
+            });
+        }
+        Ok(furthest)
     }
 
     /// Records how far the key's export has come. It is on disk when the call returns.
@@ -129,7 +189,7 @@ mod tests {
     use serde_json::{Value, json};
     use tempfile::TempDir;
 
-    use super::{State, StateError, Watermark};
+    use super::{JobMark, State, StateError, Watermark};
     use crate::error::{Exit, Failure};
     use crate::job::{ExportKey, JobName, ObjectName, RecoveryData};
     use crate::org::OrgName;
@@ -221,33 +281,54 @@ mod tests {
             assert_eq!(failure.exit, Exit::Output, "{damage:?}");
             assert!(failure.hint.unwrap().contains("sfexport watermark accounts --reset"), "{damage:?}");
             assert_eq!(fs::read_to_string(file(&dir)).unwrap(), damage);
-            let (read, unread) = state.watermarks();
-            assert_eq!((read.len(), unread.len()), (0, 1), "{damage:?}");
         }
         state.remove_watermark(&lock).unwrap();
         assert_eq!(state.watermark_of(lock.key()).unwrap(), None);
     }
 
     #[test]
-    fn watermarks_are_listed_by_job_org_and_object() {
+    fn the_marked_objects_of_a_set_are_listed_damaged_ones_too() {
         let dir = TempDir::new().unwrap();
         let state = open(&dir);
-        let long = key(&"n".repeat(250));
-        let keys = [key("accounts"), of_object("Account"), of_object("Contact"), long];
-        for key in &keys {
-            let lock = state.lock_job(key).unwrap();
+        let long = "n".repeat(250);
+        for key in [key("accounts"), of_object("Contact"), of_object("Account"), of_object(&long)] {
+            let lock = state.lock_job(&key).unwrap();
             state.set_watermark(&lock, &watermark("2026-11-22T00:45:00Z")).unwrap();
         }
-        let mut expected = keys.to_vec();
-        expected.sort();
-        let (found, unread) = state.watermarks();
-        assert_eq!(found.into_keys().collect::<Vec<_>>(), expected);
-        assert!(unread.is_empty());
-        fs::copy(file(&dir), dir.path().join("state/watermarks/copied@default.json")).unwrap();
-        let (found, unread) = state.watermarks();
-        assert_eq!(found.len(), 4);
-        assert!(matches!(unread.as_slice(), [StateError::Misplaced { .. }]), "{unread:?}");
-        assert!(State::at(&dir.path().join("nowhere")).unwrap().watermarks().0.is_empty());
+        fs::write(dir.path().join("state/watermarks/backup@default@Contact.json"), "{").unwrap();
+        let objects = state.marked_objects(&key("backup")).unwrap();
+        assert_eq!(objects.iter().map(ObjectName::as_str).collect::<Vec<_>>(), ["Account", "Contact", &long]);
+        assert_eq!(state.marked_objects(&key("accounts")).unwrap(), []);
+        assert_eq!(
+            State::at(&dir.path().join("nowhere")).unwrap().marked_objects(&key("backup")).unwrap(),
+            []
+        );
+    }
+
+    #[test]
+    fn a_mark_is_behind_the_orgs_clock_not_this_machines() {
+        let now = at("2026-11-22T01:00:00Z");
+        let watermark = |ahead| Watermark { org_ahead_seconds: ahead, ..watermark("2026-11-22T00:45:00Z") };
+        assert_eq!(watermark(0).behind(now).as_secs(), 900);
+        assert_eq!(watermark(60).behind(now).as_secs(), 960);
+        assert_eq!(watermark(-1_000).behind(now).as_secs(), -100);
+        assert_eq!(watermark(i64::MAX).behind(now).as_secs(), i64::MAX);
+    }
+
+    #[test]
+    fn a_set_is_as_far_as_its_furthest_object_behind() {
+        let object = |name: &str| Some(ObjectName::parse(name).unwrap());
+        let mark = |mark: &str, ahead, complete, name| {
+            let watermark =
+                Watermark { org_ahead_seconds: ahead, deletes_complete: complete, ..watermark(mark) };
+            JobMark::new(&watermark, object(name))
+        };
+        let all = mark("2026-11-22T00:45:00Z", 0, true, "Account")
+            // Behind by a minute more, because its org is an hour ahead.
+            .with(mark("2026-11-22T01:44:00Z", 3_600, true, "Contact"))
+            .with(mark("2026-11-22T00:46:00Z", 0, false, "Task"));
+        assert_eq!((all.object.clone(), all.objects, all.deletes_complete), (object("Contact"), 3, false));
+        assert_eq!(all.behind(at("2026-11-22T01:00:00Z")).as_secs(), 960);
     }
 
     #[test]

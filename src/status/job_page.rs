@@ -10,7 +10,7 @@ use super::html::{Column, document, message, records, result, second_line, table
 use super::page::links_of;
 use super::run_history::{MAX_OBJECTS, PastRun, PastSet, clipped};
 use super::run_stats::{JobRuns, OrgTraffic, RunStats};
-use super::standing::{Standing, progress, took, zone_name};
+use super::standing::{Standing, behind, progress, took, zone_name};
 use crate::error::{plain, plain_lines};
 use crate::human;
 use crate::job::{Api, ApiChoice, CatchUp, Format, Job, Overlap, Source};
@@ -32,7 +32,8 @@ pub(super) fn html(stats: &RunStats, snapshot: &Snapshot, job: &Job) -> Option<S
     let (name, key) = (job.name.as_str(), job.job_key());
     let job_runs = runs.jobs.get(&key)?;
     let running = runs.running.values().find(|run| run.job == key);
-    let standing = Standing { key: &key, job: job_runs, agenda: snapshot.job(&key), running };
+    let (agenda, mark) = (snapshot.job(&key), snapshot.mark(&key));
+    let standing = Standing { key: &key, job: job_runs, agenda, running, mark };
     let state = state(&standing);
     let has_more_orgs = runs.orgs_of(&job.name) > 1;
     let title = if has_more_orgs { format!("{name} ({})", job.org) } else { name.to_owned() };
@@ -156,6 +157,9 @@ fn facts(standing: &Standing<'_>, job: &Job, org: Option<&OrgTraffic>, now: Time
                 Some(success) => time_and_distance(success, timezone, now),
                 None => html! { span.soft { "none yet" } },
             }))
+            @if job.incremental.is_some() {
+                (fact("Mark", mark(standing, timezone, now)))
+            }
             (fact("Output", html! {
                 code { (plain(job.output.text())) } (second_line(format_name(job.format)))
             }))
@@ -170,6 +174,25 @@ fn facts(standing: &Standing<'_>, job: &Job, org: Option<&OrgTraffic>, now: Time
                     )))
                 }
             }))
+        }
+    }
+}
+
+/// How far an incremental export has come.
+fn mark(standing: &Standing<'_>, timezone: &TimeZone, now: Timestamp) -> Markup {
+    html! {
+        @match standing.mark {
+            Some(mark) => {
+                (time(mark.mark, timezone))
+                (second_line(&behind(mark, now)))
+                @if let Some(object) = mark.object.as_ref().filter(|_| mark.objects > 1) {
+                    (second_line(&format!("{object}, the furthest behind of {} objects", mark.objects)))
+                }
+                @if !mark.deletes_complete {
+                    small.late { "some deletes since the last full run are not reported" }
+                }
+            },
+            None => span.soft { "none yet" },
         }
     }
 }
@@ -302,7 +325,10 @@ fn past_run(run: &PastRun, timezone: &TimeZone, now: Timestamp) -> [Markup; 7] {
     let when = if run.status.has_run() { run.started } else { run.scheduled.unwrap_or(run.ended) };
     let size = if run.bytes > 0 { human::bytes(run.bytes) } else { String::new() };
     [
-        time_and_distance(when, timezone, now),
+        html! {
+            (time_and_distance(when, timezone, now))
+            @if let Some(kind) = run.kind { (second_line(&format!("{kind} export"))) }
+        },
         html! {
             (result(run))
             @if run.exit_status != 0 && run.status.has_run() {

@@ -114,6 +114,15 @@ pub fn text(stats: &RunStats, snapshot: &Snapshot) -> String {
         },
     );
     text.family(
+        "watermark_behind_seconds",
+        "gauge",
+        "How far an incremental export is behind the org's clock, of a set the object that is furthest; NaN without a mark.",
+    );
+    for (key, mark) in snapshot.marks.iter().filter(|(key, _)| runs.jobs.contains_key(key)) {
+        let behind = mark.as_ref().map_or(f64::NAN, |mark| mark.behind(snapshot.now).as_secs_f64());
+        text.sample("watermark_behind_seconds", &labels(key), behind);
+    }
+    text.family(
         "last_run_objects",
         "gauge",
         "Objects of a set by what the last run did with them; NaN where there was none.",

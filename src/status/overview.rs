@@ -14,7 +14,7 @@ use super::html::{
 use super::page::jobs_and_orgs;
 use super::run_history::{PastRun, clipped};
 use super::run_stats::{Running, Runs};
-use super::standing::{Standing, progress, schedule, took};
+use super::standing::{Standing, behind, progress, schedule, took};
 use crate::human;
 use crate::job::{ExportKey, JobName};
 use crate::org::OrgName;
@@ -100,7 +100,8 @@ impl<'a> Overview<'a> {
         }
         for (key, job) in runs.jobs.iter().filter(|(key, _)| scope.includes(key)) {
             let running = running_of.get(key).copied();
-            let standing = Standing { key, job, agenda: snapshot.job(key), running };
+            let (agenda, mark) = (snapshot.job(key), snapshot.mark(key));
+            let standing = Standing { key, job, agenda, running, mark };
             overview.pairs += 1;
             if let Some(run) = standing.failure() {
                 overview.failing.push((standing, run));
@@ -268,7 +269,10 @@ impl<'a> Overview<'a> {
             let last = standing.job.last_of_all();
             [
                 self.name_of(standing.key),
-                standing.last_run(self.now),
+                html! {
+                    (standing.last_run(self.now))
+                    @if let Some(mark) = standing.mark { (second_line(&behind(mark, self.now))) }
+                },
                 html! {
                     (last.map(records).unwrap_or_default())
                     @if let Some(set) = last.and_then(|run| run.set.as_ref()) { (second_line(&set.in_words())) }

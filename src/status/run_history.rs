@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::error::{plain, plain_lines};
 use crate::human;
-use crate::job::Api;
+use crate::job::{Api, ExportKind};
 use crate::report::{FailedObject, RunId, RunReport, RunStatus, SetSummary};
 
 /// The most characters that are kept of an error. Whoever wants all of it finds it in the history.
@@ -48,6 +48,8 @@ pub(super) struct PastRun {
     pub(super) api_calls: u64,
     /// The API that sent the records, if it is known.
     pub(super) api: Option<Api>,
+    /// What an incremental run exported.
+    pub(super) kind: Option<ExportKind>,
     /// What became of the objects of a set.
     pub(super) set: Option<PastSet>,
 }
@@ -119,6 +121,7 @@ impl From<&RunReport> for PastRun {
             count_note: human::count_note(report),
             api_calls: report.api_calls,
             api: report.api,
+            kind: report.kind,
             bytes: report.files.iter().fold(report.bytes, |sum, file| sum.saturating_add(file.bytes)),
             set: report.set.as_ref().map(PastSet::from),
         }

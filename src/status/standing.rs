@@ -1,5 +1,7 @@
 //! The state of a job in one org: whether it is failing, running or overdue, and the table cells that every page shows.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
@@ -11,6 +13,7 @@ use crate::agenda::{JobSnapshot, ON_TIME};
 use crate::human;
 use crate::job::ExportKey;
 use crate::report::RunStatus;
+use crate::state::JobMark;
 
 /// A job in one org, and how it stands.
 pub(super) struct Standing<'a> {
@@ -18,6 +21,8 @@ pub(super) struct Standing<'a> {
     pub(super) job: &'a JobRuns,
     pub(super) agenda: Option<&'a JobSnapshot>,
     pub(super) running: Option<&'a Running>,
+    /// How far it has come, if it is incremental and has a mark.
+    pub(super) mark: Option<&'a JobMark>,
 }
 
 impl<'a> Standing<'a> {
@@ -98,6 +103,14 @@ pub(super) fn progress(run: &Running) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// `15 min behind the org`: how far an incremental export has come.
+pub(super) fn behind(mark: &JobMark, now: Timestamp) -> String {
+    match Duration::try_from(mark.behind(now)) {
+        Ok(behind) => format!("{} behind the org", human::rough(behind)),
+        Err(_) => "ahead of the org's clock".to_owned(),
     }
 }
 

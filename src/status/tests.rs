@@ -1,5 +1,6 @@
 //! The pages and metrics of jobs that run in several orgs, up to fleets of thousands of pairs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -61,7 +62,10 @@ impl Fleet {
             .collect();
         jobs.sort_by(|a, b| a.job.cmp(&b.job));
         let reading = Reading { taken: now(), refused: None };
-        Self { stats, snapshot: Snapshot { now: now(), jobs, reading, stopping: false } }
+        Self {
+            stats,
+            snapshot: Snapshot { now: now(), jobs, reading, marks: BTreeMap::new(), stopping: false },
+        }
     }
 
     /// So many jobs in so many orgs.
