@@ -23,6 +23,7 @@ mod scratch;
 mod set;
 mod slots;
 mod task;
+mod tracking;
 mod transfer;
 mod unknown_field;
 mod writer;
@@ -64,6 +65,8 @@ pub(crate) use set::{gone, holes};
 pub use slots::{Promise, Slot, SlotLimits, Slots};
 pub(crate) use task::check_object;
 pub use task::{Start, Task};
+#[allow(unused_imports, reason = "runs follow changes by it")]
+pub(crate) use tracking::{Tracking, tracking};
 pub(crate) use transfer::{Expected, Forecast, expected};
 pub(crate) use unknown_field::{explained, similar};
 
@@ -176,6 +179,7 @@ impl Run {
             run_id: id.as_str(),
             timestamp: at.unwrap_or(now),
             timezone: &job.timezone,
+            window: None,
         };
         let output = Output::of_job(job, &output_path(job, &fields)?)?;
         let (job, org) = (Arc::clone(job), Arc::clone(org));

@@ -30,7 +30,7 @@ pub use after::{AFTER_FIELDS, After, AfterFields};
 pub(crate) use after::{AfterError, check as check_after};
 pub use api::{Api, ApiChoice, BulkSettings};
 pub use export_key::{ExportKey, ObjectName};
-pub use incremental::{Deletes, EmptyRuns, ExportKind, Incremental};
+pub use incremental::{Deletes, EmptyRuns, ExportKind, Incremental, is_fixed_stamp};
 pub use location::Location;
 pub use object_set::{
     Chosen, Inclusion, LeftOut, LeftOutReason, ObjectFacts, ObjectSet, ObjectSettings, ObjectTerm, Selection,
@@ -100,7 +100,8 @@ pub struct Job {
     pub object: Option<ObjectName>,
     /// Where its text was written; `None` for a query without a file.
     pub query_origin: Option<QueryOrigin>,
-    /// Whether deleted and archived rows are asked for too (`queryAll`).
+    /// Whether deleted and archived rows are asked for too (`queryAll`), as they always are if they are the deletes of an
+    /// incremental export.
     pub all_rows: bool,
     /// What happens if another number of records arrives than the org counted.
     pub count_check: CountCheck,

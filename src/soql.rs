@@ -10,6 +10,7 @@ mod lexer;
 mod mentions;
 mod parser;
 mod print;
+mod window;
 mod without_literals;
 
 pub use bulk::{BulkColumn, BulkObstacle, BulkQuery, JsonEntry, JsonShape, JsonValue};
@@ -20,6 +21,7 @@ pub use columns::{
 };
 pub(crate) use count::CountQuery;
 pub use lexer::{Span, Token, TokenKind, tokens};
+pub use window::{IncrementalObstacle, Window};
 
 use std::fmt;
 

@@ -12,8 +12,8 @@ use secrecy::ExposeSecret;
 use sfexport::config::{self, Config, FlagValue, NotifyOn, Selection, Sources, Table, Unwritten};
 use sfexport::error::Failure;
 use sfexport::job::{
-    ApiChoice, BulkSettings, CatchUp, Children, Compound, CountCheck, Format, IfExists, Manifest, Numbers,
-    ObjectName, Overlap,
+    ApiChoice, BulkSettings, CatchUp, Children, Compound, CountCheck, Deletes, EmptyRuns, Format, IfExists,
+    Manifest, Numbers, ObjectName, Overlap,
 };
 use sfexport::org::{ApiReserve, KeySource, OrgName, PasswordSource};
 
@@ -30,6 +30,10 @@ const ORG: &str =
 const EMEA: &str = "[orgs.emea]\nclient_id = 'a'\nusername = 'b@example.com'\nkey_file = 'c'\n";
 /// A job that lacks nothing, in two lines.
 const JOB: &str = "soql = \"SELECT Id FROM Account\"\noutput = \"{job}.csv\"\n";
+
+/// A job that can be incremental with every value of `deletes`.
+const INCREMENTAL_JOB: &str =
+    "soql = \"SELECT Id, SystemModstamp, IsDeleted FROM Account\"\noutput = \"{job}/{kind}-{mark}.csv\"\n";
 
 impl Project {
     fn empty() -> Self {
@@ -292,6 +296,7 @@ fn every_choice_of_a_key_is_accepted() {
             let head = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
             // The extension says the same as the format.
             let job = if *word == "jsonl" { JOB.replace(".csv", ".jsonl") } else { JOB.to_owned() };
+            let job = if table == "incremental" { INCREMENTAL_JOB.to_owned() } else { job };
             Project::with(ORG).job("a", &format!("{job}{head}{name} = \"{word}\"\n")).all();
         }
     }
@@ -936,6 +941,113 @@ fn a_job_decides_how_it_uses_bulk() {
     let digests: Vec<_> = project.all().jobs.iter().map(|job| job.digest()).collect();
     assert_eq!(digests[0], digests[1]);
     assert_ne!(digests[0], digests[2]);
+}
+
+#[test]
+fn a_job_decides_how_it_is_incremental() {
+    let written = "[incremental]\nfield = \"CreatedDate\"\nlag = \"1h\"\ndeletes = \"none\"\nfull = \"0 3 * * 0\"\nempty = \"skip\"\n";
+    let config = Project::with(ORG)
+        .job("a", JOB)
+        .job("b", &format!("{INCREMENTAL_JOB}[incremental]\n"))
+        .job("c", &format!("{INCREMENTAL_JOB}timezone = \"Europe/Berlin\"\n{written}"))
+        .job("d", &format!("{INCREMENTAL_JOB}incremental.full = \"none\"\n"))
+        .job("e", &format!("{JOB}incremental = false\n"))
+        .job("f", "objects = [\"*\"]\noutput = \"{object}/{kind}-{run_id}.csv\"\n[incremental]\n")
+        .job("g", "object = \"Account\"\noutput = \"{kind}/{mark:%Y}/{mark:%H%M%S}.csv\"\n[incremental]\n")
+        .all();
+    assert_eq!(config.warnings.len(), 0, "{:?}", config.warnings);
+    let found: Vec<_> = config.jobs.iter().map(|job| job.incremental.as_ref()).collect();
+    assert!(found[0].is_none() && found[4].is_none());
+    let defaults = found[1].unwrap();
+    assert_eq!((defaults.field.as_deref(), defaults.lag), (None, Duration::from_secs(900)));
+    assert_eq!((defaults.deletes, defaults.empty), (Deletes::Rows, EmptyRuns::Publish));
+    assert!(defaults.full.is_none() && found[3].unwrap().full.is_none());
+    let own = found[2].unwrap();
+    assert_eq!((own.field.as_deref(), own.lag), (Some("CreatedDate"), Duration::from_secs(3600)));
+    assert_eq!((own.deletes, own.empty), (Deletes::None, EmptyRuns::Skip));
+    let full = own.full.as_ref().unwrap();
+    assert_eq!((full.text(), full.timezone().iana_name()), ("0 3 * * 0", Some("Europe/Berlin")));
+    assert!(found[5].is_some() && found[6].is_some());
+}
+
+#[test]
+fn a_default_makes_jobs_incremental_unless_they_say_no() {
+    let project = Project::with(&format!(
+        "{ORG}[defaults]\noutput = \"{{job}}/{{kind}}-{{mark}}.csv\"\n[defaults.incremental]\nlag = \"20m\"\nfull = \"@weekly\"\n"
+    ))
+    .job("a", "object = \"Account\"\n[incremental]\nlag = \"30m\"\n")
+    .job("b", "object = \"Account\"\n")
+    .job("c", "soql = \"SELECT COUNT() FROM Account\"\noutput = \"c.csv\"\nincremental = false\n");
+    let jobs = project.all().jobs;
+    let found = jobs
+        .iter()
+        .map(|job| job.incremental.as_ref().map(|found| (found.lag.as_secs(), found.full.is_some())));
+    assert_eq!(found.collect::<Vec<_>>(), [Some((1800, true)), Some((1200, true)), None]);
+    // A job that a default does not fit is a mistake: its next export would otherwise be of another kind than expected.
+    let project = project
+        .job("d", "soql = \"SELECT Id FROM Account LIMIT 5\"\n")
+        .job("e", "object = \"Account\"\noutput = \"e.csv\"\n")
+        .job("f", "soql = \"SELECT Id FROM Account\"\n");
+    assert_eq!(
+        project.mistakes(),
+        [
+            "jobs/d.toml: incremental: this job cannot be exported incrementally, because the query has LIMIT (set at \
+             sfexport.toml:7); remove LIMIT, or set incremental = false",
+            "jobs/e.toml:2: output: \"e.csv\" lacks the field {kind}, and the job is incremental; tell full exports from \
+             changes, as in \"{job}/{kind}-{mark}.csv\", or set incremental = false",
+            "jobs/f.toml: incremental: the query does not select IsDeleted, so deleted records would look like others (set at \
+             sfexport.toml:7); add IsDeleted to the query, or set deletes = \"ids\" or \"none\" in `[incremental]`",
+        ]
+    );
+}
+
+#[test]
+fn what_a_query_lacks_depends_on_how_deletes_are_reported() {
+    for (columns, table, lacks) in [
+        ("Id, IsDeleted", "", None),
+        ("IsDeleted, Name", "", Some("Id")),
+        ("Id, Name", "", Some("IsDeleted")),
+        ("FIELDS(STANDARD)", "", None),
+        ("FIELDS(STANDARD)", "deletes = \"ids\"", None),
+        ("Id, Name", "deletes = \"none\"", None),
+        ("Id, Name", "deletes = \"ids\"", Some("SystemModstamp")),
+        ("Id, LastModifiedDate", "deletes = \"ids\"", None),
+        ("Id, LastModifiedDate", "deletes = \"ids\"\nfield = \"SystemModstamp\"", Some("SystemModstamp")),
+        ("Id, systemModStamp", "deletes = \"ids\"\nfield = \"SystemModstamp\"", None),
+        // Records that never change are never merged.
+        ("UserId", "deletes = \"none\"\nfield = \"LoginTime\"", None),
+        ("UserId", "deletes = \"none\"\nfield = \"LastModifiedDate\"", Some("Id")),
+    ] {
+        let text = format!(
+            "soql = \"SELECT {columns} FROM X\"\noutput = \"{{kind}}-{{mark}}.csv\"\n[incremental]\n{table}\n"
+        );
+        let found = Project::with(ORG).job("a", &text).load(&Selection::All);
+        let found = found.err().map(|mistakes| mistakes.as_slice()[0].what.clone());
+        let expected = lacks.map(|column| format!("the query does not select {column}, "));
+        match (found, expected) {
+            (Some(found), Some(expected)) => assert!(found.starts_with(&expected), "{found}"),
+            (found, expected) => assert_eq!(found, expected, "{text}"),
+        }
+    }
+}
+
+#[test]
+fn an_incremental_output_differs_between_scheduled_runs() {
+    for (schedule, output, is_good) in [
+        ("0 * * * *", "{kind}-{mark:%Y-%m-%d}.csv", false),
+        ("0 * * * *", "{kind}-{mark:%Y-%m-%dT%H}.csv", true),
+        ("0 * * * *", "{kind}-{mark:%Y-%m-%d}-{run_id}.csv", true),
+        ("0 * * * *", "{kind}-{mark:%Y-%m-%d}-{time}.csv", true),
+        ("0 2 * * *", "{kind}-{mark:%Y-%m-%d}.csv", true),
+        ("0 2 * * *", "{kind}-{mark:%H}.csv", false),
+        ("0 0,12 * * *", "{kind}-{mark:%Y-%m-%d}.csv", false),
+        ("0 9-17 * * 1", "{kind}-{mark:%Y-%m-%d}.csv", false),
+    ] {
+        let text =
+            format!("object = \"A\"\noutput = \"{output}\"\nschedule = \"{schedule}\"\n[incremental]\n");
+        let found = Project::with(ORG).job("a", &text).load(&Selection::All);
+        assert_eq!(found.is_ok(), is_good, "{schedule} {output}");
+    }
 }
 
 #[test]
@@ -1686,6 +1798,7 @@ fn the_manifest_of_a_set_has_its_place() {
             run_id: "r",
             timestamp: "2003-02-01T00:00:00Z".parse().unwrap(),
             timezone: &job.timezone,
+            window: None,
         };
         let found = job.manifest_path(&fields).unwrap();
         assert_eq!(found, expected.map(|path| project.path("exports").join(path)), "{manifest}");
@@ -1856,7 +1969,7 @@ fn the_path_and_the_fields_of_an_output_are_checked() {
         (
             "{record}.csv",
             "\"{record}.csv\" has the unknown field {record}; choose one of {job} {org} {object} {run_id} \
-             {date} {time} {datetime}",
+             {date} {time} {datetime} {kind} {mark}",
         ),
         (
             "{object}.csv",

@@ -401,3 +401,56 @@ fn refused_keys_and_certificates_read_well() {
     let variables = [("SFEXPORT_ORGS__GOOD__KEY", "server.key")];
     insta::assert_snapshot!("keys", checked("keys", &at, &variables));
 }
+
+#[test]
+fn mistakes_about_incremental_exports_read_well() {
+    const OUTPUT: &str = "{job}/{kind}-{mark}.csv";
+    let job = |soql: &str, table: &str| {
+        format!("soql = \"{soql}\"\noutput = \"{OUTPUT}\"\n[incremental]\n{table}\n")
+    };
+    let object =
+        |output: &str, lines: &str| format!("object = \"Account\"\noutput = \"{output}\"\n{lines}\n");
+    let at = Deployment::new(1);
+    let lines = [
+        object(OUTPUT, "incremental = true"),
+        object(OUTPUT, "incremental = \"SystemModstamp\""),
+        object(OUTPUT, "cursor_field = \"SystemModstamp\""),
+        object(OUTPUT, "lag = \"15m\""),
+        object(OUTPUT, "[incremental]\nfeild = \"X\"\nlag = 15\ndeletes = \"hard\"\nfull = \"61 * * * *\"\nempty = true"),
+        object(OUTPUT, "[incremental]\nfield = \"Owner.SystemModstamp\""),
+        object(OUTPUT, ""),
+        object("{job}-{mark}.csv", ""),
+        object("{job}.csv", "[incremental]"),
+        object("{job}-{kind}-{date}.csv", "[incremental]"),
+        object("{kind}-{mark:%Y-%m}.csv", "schedule = \"@daily\"\n[incremental]"),
+        object(OUTPUT, "all_rows = true\n[incremental]\ndeletes = \"ids\""),
+        "objects = [\"*\"]\noutput = \"{object}.csv\"\n[incremental]\n".to_owned(),
+        "objects = [\"*\"]\noutput = \"{object}/{kind}-{mark}.csv\"\nmanifest = \"{mark}.json\"\n[incremental]\n"
+            .to_owned(),
+        job("SELECT Id, IsDeleted, (SELECT Id FROM Contacts) FROM Account", ""),
+        job("SELECT COUNT() FROM Account", ""),
+        job("SELECT Name, MAX(SystemModstamp) FROM Account GROUP BY Name", ""),
+        job("SELECT Id, IsDeleted FROM Account LIMIT 5", ""),
+        job("SELECT Id, IsDeleted FROM Account OFFSET 5", ""),
+        job("SELECT Name FROM Account", ""),
+        job("SELECT Id, Name FROM Account", "deletes = \"ids\""),
+        job("SELECT Id, SystemModstamp FROM Account", "deletes = \"ids\"\nfield = \"LastModifiedDate\""),
+    ];
+    jobs_with(&at, &lines.each_ref().map(String::as_str));
+    let warnings = Deployment::new(1);
+    jobs_with(
+        &warnings,
+        &[
+            &object(
+                "a/{kind}-{mark}.csv",
+                "all_rows = true\nif_exists = \"replace\"\n[incremental]\nlag = \"30s\"",
+            ),
+            &object(
+                "b/{kind}-{mark}.csv",
+                "if_exists = \"fail\"\n[incremental]\nlag = \"0s\"\ndeletes = \"none\"",
+            ),
+        ],
+    );
+    let text = [checked("jobs", &at, &[]), checked("warnings", &warnings, &[])].concat();
+    insta::assert_snapshot!("incremental", text);
+}

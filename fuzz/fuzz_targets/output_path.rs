@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
 use sfexport::job::output_path::{Fields, OutputTemplate, beside};
-use sfexport::job::{JobName, ObjectName};
+use sfexport::job::{ExportKind, JobName, ObjectName};
 use sfexport::org::OrgName;
 
 static ZONES: LazyLock<Vec<TimeZone>> = LazyLock::new(|| {
@@ -23,6 +23,9 @@ static ZONES: LazyLock<Vec<TimeZone>> = LazyLock::new(|| {
 
 /// The object that replaces `{object}`.
 static OBJECT: LazyLock<ObjectName> = LazyLock::new(|| ObjectName::parse("Account").expect("a name"));
+
+/// The kind that replaces `{kind}`.
+const KIND: ExportKind = ExportKind::Changes;
 
 /// Each as it may be written, and as it is meant.
 const ROOTS: [(&str, &str); 4] = [
@@ -49,6 +52,7 @@ fuzz_target!(|data: &[u8]| {
         run_id,
         timestamp: Timestamp::from_second(second.into()).expect("a timestamp"),
         timezone: &ZONES[usize::from(*zone) % ZONES.len()],
+        window: Some((KIND, Timestamp::from_second(second.into()).expect("a timestamp"))),
     };
     let (root, plain_root) = ROOTS[usize::from(*root) % ROOTS.len()];
     let own_run_id = !run_id.is_empty() && run_id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -99,6 +103,7 @@ fn plainly(template: &str, fields: &Fields<'_>) -> Option<String> {
         ("{org}", fields.org.as_str()),
         ("{run_id}", fields.run_id),
         ("{object}", OBJECT.as_str()),
+        ("{kind}", KIND.as_str()),
     ];
     let (mut text, mut rest) = (String::new(), template);
     while let Some(c) = rest.chars().next() {

@@ -15,7 +15,7 @@ use crate::error::{Exit, Failure, io_text, plain};
 use crate::export::{self, Forecast, Generated, RunError, Warning};
 use crate::human::{counted, number};
 use crate::job::output_path::Fields;
-use crate::job::{Api, ExportKey, IfExists, Job, ObjectSource, Source};
+use crate::job::{Api, ExportKey, ExportKind, IfExists, Job, ObjectSource, Source};
 use crate::output::{Caution, Output};
 use crate::report::{RunId, RunReport, RunStatus};
 use crate::retry::Attempts;
@@ -342,6 +342,7 @@ impl Check<'_> {
             run_id: id.as_str(),
             timestamp: now,
             timezone: &job.timezone,
+            window: job.incremental.as_ref().map(|_| (ExportKind::Full, now)),
         };
         let filled_in = fill(&fields)?;
         Ok((filled_in, id))

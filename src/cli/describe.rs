@@ -12,7 +12,7 @@ use crate::ddl::{self, Column, Export, Target};
 use crate::error::{Exit, Failure, plain};
 use crate::export::{self, RunError};
 use crate::job::output_path::Fields;
-use crate::job::{Format, Job, ObjectName};
+use crate::job::{ExportKind, Format, Job, ObjectName};
 use crate::key;
 use crate::output::Output;
 use crate::state::State;
@@ -127,8 +127,14 @@ pub(super) async fn describe(arguments: &DescribeArguments, context: &Context) -
     let remembered = State::at(&config.settings.state_dir)?.fields_of(&job.key())?;
     let described = context.unless_stopped(export::describe(&client, &job, remembered)).await?;
     let (job, mut described) = described.map_err(RunError::into_failure)?;
-    let fields =
-        Fields { job: &job.name, org: &job.org, run_id: RUN_ID, timestamp: now, timezone: &job.timezone };
+    let fields = Fields {
+        job: &job.name,
+        org: &job.org,
+        run_id: RUN_ID,
+        timestamp: now,
+        timezone: &job.timezone,
+        window: job.incremental.as_ref().map(|_| (ExportKind::Full, now)),
+    };
     let path = job.output.expand(&fields).map_err(|error| {
         Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
     })?;

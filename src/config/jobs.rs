@@ -3,6 +3,7 @@
 mod bulk;
 mod clashes;
 mod defaults;
+mod incremental;
 mod object;
 mod objects;
 mod orgs;
@@ -31,8 +32,8 @@ use crate::job::output_path::{FIELDS, TemplateError};
 use crate::job::path_text;
 use crate::job::{
     After, ApiChoice, BulkSettings, CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format,
-    IfExists, Job, JobName, Manifest, Numbers, ObjectSet, ObjectSource, OutputTemplate, Overlap, Policy,
-    QueryOrigin, Shape, SoqlSource, Source, SourceError,
+    IfExists, Incremental, Job, JobName, Manifest, Numbers, ObjectSet, ObjectSource, OutputTemplate, Overlap,
+    Policy, QueryOrigin, Shape, SoqlSource, Source, SourceError,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
@@ -283,6 +284,7 @@ struct RawJob {
     after_timeout: Duration,
     csv: CsvWritten,
     bulk: BulkWritten,
+    incremental: incremental::IncrementalWritten,
 }
 
 #[derive(Deserialize)]
@@ -454,7 +456,12 @@ impl Reading {
         let after = self.after(file, section, manifest.as_ref());
         self.org_fields(file, section, output.as_ref(), manifest.as_ref());
         let timezone = self.timezone(file, section);
+        let incremental =
+            self.incremental(file, section, exported.as_ref(), output.as_ref(), timezone.as_ref());
         let schedule = self.schedule(file, section, timezone.as_ref());
+        if let (Some(output), Some(schedule)) = (&output, &schedule) {
+            self.marks_differ(file, section, output, schedule);
+        }
         let csv = self.csv(file, section);
         let api = self.api(file, section, exported.as_ref(), format);
         if let Some(format) = format {
@@ -481,7 +488,7 @@ impl Reading {
         let source = match exported? {
             Exported::Query(query) => self.soql_source(file, section, query, &shape, format)?,
             Exported::Object(object) => {
-                self.check_columns_of(file, section, &object, &shape, format)?;
+                self.check_columns_of(file, section, &object, &shape, (format, incremental.as_ref()))?;
                 Source::Object(object)
             }
             Exported::Objects(set) => Source::Objects(set),
@@ -495,11 +502,11 @@ impl Reading {
             object: None,
             manifest: manifest?,
             query_origin: self.query_origin.take(),
-            all_rows: typed.all_rows,
+            all_rows: typed.all_rows || incremental.as_ref().is_some_and(Incremental::includes_deleted),
             count_check: typed.count_check,
             api,
             bulk: bulk_settings(&typed.bulk),
-            incremental: None,
+            incremental,
             output: output?,
             format,
             shape,

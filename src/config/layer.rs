@@ -498,7 +498,10 @@ impl<'a> FileReader<'a> {
             } else if let Some(key) = keys::find(kind, &own) {
                 let written = self.file.text.get(value.span()).unwrap_or_default();
                 let raw = Raw::Toml(value.get_ref(), written);
-                self.layer.add(path, key, &raw, origin, &self.file.directory, self.mistakes);
+                self.layer.add(path.clone(), key, &raw, origin, &self.file.directory, self.mistakes);
+                if let (Kind::TableOrFalse, DeValue::Table(table)) = (key.kind, value.get_ref()) {
+                    self.table(table, kind, &format!("{path}."), &format!("{own}."));
+                }
             } else if !keys::children(kind, &format!("{own}.")).is_empty() {
                 if let Some(table) = self.expect_table(&path, name, value) {
                     self.table(table, kind, &format!("{path}."), &format!("{own}."));

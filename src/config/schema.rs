@@ -86,6 +86,12 @@ fn object(table: Table, prefix: &str) -> Value {
     for name in keys::children(table, prefix) {
         let path = format!("{prefix}{name}");
         let property = match keys::find(table, &path) {
+            Some(key) if key.kind == Kind::TableOrFalse => {
+                let mut either = property(key);
+                let table = object(table, &format!("{path}."));
+                insert(&mut either, "anyOf", json!([{"const": false}, table]));
+                either
+            }
             Some(key) => property(key),
             None => object(table, &format!("{path}.")),
         };
@@ -135,6 +141,8 @@ fn value(kind: Kind) -> Value {
         Kind::Whole(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::Flag => json!({"type": "boolean"}),
         Kind::FlagOrText => json!({"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": "\\S"}]}),
+        // Its keys are added by the caller.
+        Kind::TableOrFalse => json!({}),
         Kind::Mode => json!({"type": "string", "pattern": "^0?[0-7]{3}$"}),
         Kind::Choice(choices) => json!({"enum": choices}),
         Kind::Choices(choices) => json!({"anyOf": [

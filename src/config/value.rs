@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use figment::value::Value;
+use figment::value::{Dict, Value};
 use jiff::{Span, SpanRelativeTo};
 use toml::de::DeValue;
 
@@ -133,6 +133,20 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Prob
                 Problem::new(format!("{} is not a path", shown()), "write true, false or a path")
             }),
         },
+        Kind::TableOrFalse => {
+            let is_table = match raw {
+                Raw::Toml(DeValue::Table(_), _) => true,
+                Raw::Toml(DeValue::Boolean(false), _) => false,
+                _ => {
+                    let what = format!("{} is neither a table nor false", shown());
+                    return Err(Problem::new(
+                        what,
+                        "write the key as a table, in brackets on a separate line",
+                    ));
+                }
+            };
+            Ok(Dict::from([(IS_TABLE.to_owned(), is_table.into())]).into())
+        }
         Kind::Choice(choices) => {
             let text = text(raw)?;
             choice(text, choices).map(Into::into)
@@ -217,6 +231,9 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Prob
         }
     }
 }
+
+/// The key that says whether a table is there, in the value of a [`Kind::TableOrFalse`].
+pub(crate) const IS_TABLE: &str = "is_table";
 
 /// The URL of a job and an org.
 pub(crate) fn ping_url(template: &str, job: &str, org: &str) -> String {

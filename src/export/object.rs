@@ -14,6 +14,7 @@ use crate::soql::{Columns, Described, Query, SyntaxError, ValueKind};
 use super::bug;
 use super::error::RunError;
 use super::plan::refused;
+use super::tracking::{Tracking, tracking};
 use super::unknown_field::similar;
 
 /// How many mistakes in a list of fields a message shows.
@@ -27,6 +28,9 @@ pub(crate) struct Generated {
     pub(crate) fields: Vec<String>,
     /// What is odd about the job, although it can run.
     pub(crate) warnings: Vec<Warning>,
+    /// How the object's changes are found, if the job is incremental.
+    #[allow(dead_code, reason = "runs follow changes by it")]
+    pub(crate) tracking: Option<Tracking>,
 }
 
 /// What is odd, and what to do about it.
@@ -68,9 +72,11 @@ pub(super) fn of_description(
     username: &str,
 ) -> Result<Generated, Failure> {
     let fields: Vec<_> = described.fields.iter().map(field).collect();
+    let tracking = tracking(job, described, username)?;
+    let required = tracking.as_ref().map(Tracking::required).unwrap_or_default();
     let names = object
         .fields
-        .select(&fields, &remembered)
+        .select(&fields, &remembered, &required)
         .map_err(|error| unselectable(&error, described, job, username))?;
     let text = generate::query(&described.name, &names, object.condition.as_deref());
     let unexportable = |error: SyntaxError| {
@@ -83,8 +89,9 @@ pub(super) fn of_description(
         error => refused(error),
     })?;
     let job = Job { source: Source::Soql(source), ..job.clone() };
-    let warnings = unknown_exclusions(object, &fields, &job);
-    Ok(Generated { job, fields: generate::remember(&names, remembered), warnings })
+    let mut warnings = unknown_exclusions(object, &fields, &job);
+    warnings.extend(tracking.as_ref().and_then(|tracking| tracking.warning(&job, &described.name)));
+    Ok(Generated { job, fields: generate::remember(&names, remembered), warnings, tracking })
 }
 
 /// The columns of an object's export, if its description tells them.

@@ -259,7 +259,7 @@ impl Steps<'_> {
     }
 
     /// Continues with the generated query, and returns the warnings about the job.
-    fn take(&mut self, Generated { job, fields, warnings }: Generated) -> Vec<String> {
+    fn take(&mut self, Generated { job, fields, warnings, .. }: Generated) -> Vec<String> {
         self.job = Arc::new(job);
         self.fields = Some(fields);
         warnings.into_iter().map(|Warning { what, hint }| format!("{what}; {hint}")).collect()

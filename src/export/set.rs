@@ -331,6 +331,7 @@ impl SetRun {
             run_id: self.id.as_str(),
             timestamp: self.timestamp,
             timezone: &self.job.timezone,
+            window: None,
         }
     }
 

@@ -261,6 +261,7 @@ mod tests {
             name: (*name).to_owned(),
             label: String::new(),
             calculated: false,
+            filterable: true,
             field_type: "string".to_owned(),
             soap_type: "xsd:string".to_owned(),
             deprecated_and_hidden: false,
@@ -274,6 +275,7 @@ mod tests {
         };
         ObjectDescription {
             name: name.to_owned(),
+            replicateable: true,
             fields: fields.iter().map(field).collect(),
             child_relationships: children.iter().map(child).collect(),
         }

@@ -23,6 +23,34 @@ pub struct Incremental {
     pub empty: EmptyRuns,
 }
 
+impl Incremental {
+    /// The fields that an object may have for this, the best first.
+    pub const STAMPS: [&str; 4] = ["SystemModstamp", "LastModifiedDate", "CreatedDate", "LoginTime"];
+
+    /// The fields that an object's export may have in addition to those that the job selects.
+    #[must_use]
+    pub fn added_columns(&self) -> Vec<&str> {
+        let stamps = match &self.field {
+            Some(field) => vec![field.as_str()],
+            None => Self::STAMPS.to_vec(),
+        };
+        let is_deleted = self.includes_deleted().then_some("IsDeleted");
+        ["Id"].into_iter().chain(stamps).chain(is_deleted).collect()
+    }
+
+    /// Whether a run asks for deleted and archived records too (queryAll), whatever the job's `all_rows` says.
+    #[must_use]
+    pub fn includes_deleted(&self) -> bool {
+        self.deletes == Deletes::Rows
+    }
+}
+
+/// Whether a field never changes after its record was created, so the stamps of records that have been exported never move.
+#[must_use]
+pub fn is_fixed_stamp(field: &str) -> bool {
+    ["CreatedDate", "LoginTime"].iter().any(|fixed| field.eq_ignore_ascii_case(fixed))
+}
+
 /// How an incremental export reports deleted records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Deletes {

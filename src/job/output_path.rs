@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::error::{code_point, is_invisible};
-use crate::job::{JobName, ObjectName, path_text, stage_name};
+use crate::job::{ExportKind, JobName, ObjectName, path_text, stage_name};
 use crate::org::OrgName;
 
 mod dates;
@@ -36,6 +36,8 @@ pub struct Fields<'a> {
     pub timestamp: Timestamp,
     /// The zone that it is written in.
     pub timezone: &'a TimeZone,
+    /// `{kind}` and `{mark}` of an incremental export; `None` if it is not one, or before they are known.
+    pub window: Option<(ExportKind, Timestamp)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +50,21 @@ enum Piece {
     Object,
     /// A strftime format.
     Instant(String),
+    /// Whether an incremental export is a full one.
+    Kind,
+    /// A strftime format of an incremental export's new mark, in UTC.
+    Mark(String),
+}
+
+impl Piece {
+    /// Whether it may differ between the objects of one run of a set.
+    fn is_of_one_object(&self) -> bool {
+        matches!(self, Self::Object | Self::Kind | Self::Mark(_))
+    }
 }
 
 /// The names of the fields, as a user may write them.
-pub const FIELDS: [&str; 7] = ["job", "org", "object", "run_id", "date", "time", "datetime"];
+pub const FIELDS: [&str; 9] = ["job", "org", "object", "run_id", "date", "time", "datetime", "kind", "mark"];
 
 impl OutputTemplate {
     /// Reads a template; a relative one is taken from `root`, the directory that no expansion may leave.
@@ -68,15 +81,16 @@ impl OutputTemplate {
         let template = Self { text: text.to_owned(), root: clean(root), pieces: pieces(text)? };
         // Every rule that does not hang on the run is seen here, before a run is ever due. The last second of
         // a year with two-digit month, day and hour makes each format as long as it gets.
+        let timestamp = Timestamp::from_second(4_102_444_799).unwrap_or_default();
         let sample = Fields {
             job: &JobName("job".to_owned()),
             org: &OrgName::default_org(),
             run_id: "20991231T235959Z-00000000",
-            timestamp: Timestamp::from_second(4_102_444_799).unwrap_or_default(),
+            timestamp,
             timezone: &TimeZone::UTC,
+            window: Some((ExportKind::Changes, timestamp)),
         };
-        // The longest name that an org gives a custom object, with a namespace.
-        template.of_name(&"o".repeat(60)).expand(&sample)?;
+        template.of_any_object().expand(&sample)?;
         Ok(template)
     }
 
@@ -92,10 +106,33 @@ impl OutputTemplate {
         self.pieces.contains(&Piece::Org)
     }
 
+    /// Whether the path depends on the run.
+    #[must_use]
+    pub fn has_run_id(&self) -> bool {
+        self.pieces.contains(&Piece::RunId)
+    }
+
+    /// Whether the path depends on whether an incremental export is a full one.
+    #[must_use]
+    pub fn has_kind(&self) -> bool {
+        self.pieces.contains(&Piece::Kind)
+    }
+
+    /// Whether the path depends on an incremental export's new mark.
+    #[must_use]
+    pub fn has_mark(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Mark(_)))
+    }
+
     /// The template of one object of a set.
     #[must_use]
     pub fn of_object(&self, object: &ObjectName) -> Self {
         self.of_name(object.as_str())
+    }
+
+    /// The template of an object with the longest name that an org gives one, with a namespace.
+    pub(crate) fn of_any_object(&self) -> Self {
+        self.of_name(&"o".repeat(60))
     }
 
     fn of_name(&self, object: &str) -> Self {
@@ -149,18 +186,31 @@ impl OutputTemplate {
                     ));
                 }
                 Piece::Instant(format) => text.push_str(&written(&zoned, format)?),
+                Piece::Kind | Piece::Mark(_) => {
+                    let Some((kind, mark)) = fields.window else {
+                        return Err(TemplateError::new(
+                            "has the field {kind} or {mark}, which only an incremental export fills in",
+                        ));
+                    };
+                    match piece {
+                        Piece::Mark(format) => {
+                            text.push_str(&written(&mark.to_zoned(TimeZone::UTC), format)?);
+                        }
+                        _ => text.push_str(kind.as_str()),
+                    }
+                }
             }
         }
         Ok(text)
     }
 
     /// The path of a file called `name` in the deepest directory that the outputs of all objects share, whatever
-    /// objects there are.
+    /// objects there are, and whether they are exported in full.
     ///
     /// # Errors
     /// As for [`OutputTemplate::expand`].
     pub fn beside_objects(&self, name: &str, fields: &Fields<'_>) -> Result<PathBuf, TemplateError> {
-        let before = self.pieces.iter().take_while(|piece| **piece != Piece::Object).cloned().collect();
+        let before = self.pieces.iter().take_while(|piece| !piece.is_of_one_object()).cloned().collect();
         let text = Self { pieces: before, ..self.clone() }.filled_in(fields)?;
         let directory = text.rfind('/').map_or("", |end| &text[..=end]);
         self.below_root(&format!("{directory}{name}"))
@@ -339,12 +389,14 @@ fn field(text: &str) -> Result<Piece, TemplateError> {
         "date" => "%Y-%m-%d",
         "time" => "%H%M%S",
         "datetime" => "%Y%m%dT%H%M%S%z",
+        "mark" => "%Y%m%dT%H%M%SZ",
         _ => {
             let piece = match name {
                 "job" => Piece::Job,
                 "org" => Piece::Org,
                 "run_id" => Piece::RunId,
                 "object" => Piece::Object,
+                "kind" => Piece::Kind,
                 _ => {
                     let hint = dates::meant_field(text);
                     return Err(TemplateError {
@@ -357,7 +409,7 @@ fn field(text: &str) -> Result<Piece, TemplateError> {
             return match format {
                 None => Ok(piece),
                 Some(_) => Err(TemplateError::new(format!("gives {{{name}}} a format"))
-                    .hint("only {date}, {time} and {datetime} take one")),
+                    .hint("only {date}, {time}, {datetime} and {mark} take one")),
             };
         }
     };
@@ -368,8 +420,10 @@ fn field(text: &str) -> Result<Piece, TemplateError> {
             Err(TemplateError::new(format!("has the date format \"{format}\", which has no %"))
                 .hint(dates::meant(name, format)))
         }
-        Some(format) => Ok(Piece::Instant(format.to_owned())),
-        None => Ok(Piece::Instant(default.to_owned())),
+        format => {
+            let format = format.unwrap_or(default).to_owned();
+            Ok(if name == "mark" { Piece::Mark(format) } else { Piece::Instant(format) })
+        }
     }
 }
 
@@ -417,6 +471,7 @@ mod tests {
             run_id: "r1",
             timestamp: "2026-11-22T01:00:00Z".parse().unwrap(),
             timezone: &timezone,
+            window: None,
         };
         parse(text)?.expand(&fields)
     }
@@ -453,6 +508,7 @@ mod tests {
             run_id: "r1",
             timestamp: "2026-11-22T01:00:00Z".parse().unwrap(),
             timezone: &TimeZone::UTC,
+            window: None,
         };
         for (template, expected) in [
             ("{object}.csv", "m.json"),
@@ -460,6 +516,8 @@ mod tests {
             ("{org}/x-{object}/{date}.csv", "emea/m.json"),
             ("/data/exports/{object}/{object}.csv", "m.json"),
             ("{{x}}/{object}.csv", "{x}/m.json"),
+            ("a/{kind}/{object}.csv", "a/m.json"),
+            ("a/b-{mark:%Y}/{object}.csv", "a/m.json"),
         ] {
             let path = parse(template).unwrap().beside_objects("m.json", &fields).unwrap();
             assert_eq!(path, Path::new(ROOT).join(expected), "{template}");
@@ -477,11 +535,49 @@ mod tests {
             run_id: "r1",
             timestamp: Timestamp::UNIX_EPOCH,
             timezone: &TimeZone::UTC,
+            window: None,
         };
         let path = template.of_object(&ObjectName::parse("Account").unwrap()).expand(&fields).unwrap();
         assert_eq!(path, Path::new(ROOT).join("Account/Account.csv"));
         // An object's name must not make a file of a set look like the stage of another.
         assert!(parse(".{object}.csv.20261122T010000Z-1f2e3d4c.partial").is_err());
+    }
+
+    #[test]
+    fn an_incremental_export_has_its_kind_and_mark() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let fields = Fields {
+            job: &JobName::parse("backup").unwrap(),
+            org: &OrgName::default_org(),
+            run_id: "r1",
+            timestamp: Timestamp::UNIX_EPOCH,
+            timezone: &zone,
+            window: Some((ExportKind::Changes, "2026-11-22T01:45:07.25Z".parse().unwrap())),
+        };
+        // The zone of the job does not matter: in summer or winter, a later mark has a later name.
+        for (text, expected) in [
+            ("{kind}-{mark}.csv", "changes-20261122T014507Z.csv"),
+            ("{mark:%Y/%m/%d}/{mark:%H%M%z}.csv", "2026/11/22/0145+0000.csv"),
+            ("{kind}/{date}.csv", "changes/1970-01-01.csv"),
+        ] {
+            assert_eq!(
+                parse(text).unwrap().expand(&fields).unwrap(),
+                Path::new(ROOT).join(expected),
+                "{text}"
+            );
+        }
+        let full = Fields { window: Some((ExportKind::Full, Timestamp::UNIX_EPOCH)), ..fields };
+        let path = parse("{kind}-{mark}.csv").unwrap().expand(&full).unwrap();
+        assert_eq!(path, Path::new(ROOT).join("full-19700101T000000Z.csv"));
+        for text in ["{kind}.csv", "{mark}.csv"] {
+            assert!(expand(text).unwrap_err().reason.contains("only an incremental export"), "{text}");
+        }
+        let has = |text| {
+            let template = parse(text).unwrap();
+            (template.has_kind(), template.has_mark(), template.has_run_id())
+        };
+        assert_eq!(has("{kind}-{run_id}.csv"), (true, false, true));
+        assert_eq!(has("{mark:%Y}.csv"), (false, true, false));
     }
 
     #[test]
@@ -565,6 +661,7 @@ mod tests {
                 run_id,
                 timestamp: Timestamp::UNIX_EPOCH,
                 timezone: &TimeZone::UTC,
+                window: None,
             };
             assert!(template.expand(&fields).is_err(), "{run_id:?}");
         }
@@ -577,12 +674,21 @@ mod tests {
             ("{}.csv", "has the unknown field {}"),
             ("{job.csv", "has a `{` without its `}`; write `{{` for the brace itself"),
             ("job}.csv", "has a `}` without its `{`; write `}}` for the brace itself"),
-            ("{job:%Y}.csv", "gives {job} a format; only {date}, {time} and {datetime} take one"),
+            ("{job:%Y}.csv", "gives {job} a format; only {date}, {time}, {datetime} and {mark} take one"),
             ("{date:}.csv", "has an empty format in {date:}; write it as in {date:%Y/%m/%d}"),
             (
                 "{date:%!}.csv",
                 "has the invalid date format \"%!\"; write it as in {date:%Y/%m/%d}; `%%` is a percent sign",
             ),
+            (
+                "{mark:YYYY-MM-DD}.csv",
+                "has the date format \"YYYY-MM-DD\", which has no %; write {mark:%Y-%m-%d}",
+            ),
+            (
+                "{mark:x}.csv",
+                "has the date format \"x\", which has no %; write it as in {mark:%Y%m%dT%H%M%SZ}",
+            ),
+            ("{kind:%Y}.csv", "gives {kind} a format; only {date}, {time}, {datetime} and {mark} take one"),
             ("../a.csv", "contains `..`; write a path below output_root, /data/exports"),
             ("/etc/passwd", "is outside output_root; write a path below /data/exports, or set output_root"),
         ] {

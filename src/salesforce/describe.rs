@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::call::Call;
 use super::composite;
 use crate::job::ObjectFacts;
+pub use crate::job::is_fixed_stamp;
 use crate::soql::ValueKind;
 use crate::value::FieldType;
 
@@ -52,6 +53,9 @@ impl ObjectSummary {
 pub struct ObjectDescription {
     /// Its API name, in the schema's spelling.
     pub name: String,
+    /// Whether the org lists its deleted records by their Ids. Every org says so; if one does not, that list will.
+    #[serde(default = "yes")]
+    pub replicateable: bool,
     /// Its fields.
     #[serde(default)]
     pub fields: Vec<FieldDescription>,
@@ -60,7 +64,63 @@ pub struct ObjectDescription {
     pub child_relationships: Vec<ChildRelationship>,
 }
 
+/// What a description that leaves something out is taken to say: the org then refuses what it does not support, which is
+/// better than an export that leaves it out.
+fn yes() -> bool {
+    true
+}
+
 impl ObjectDescription {
+    /// The field that says when a record last changed, in the schema's spelling: SystemModstamp or LastModifiedDate, and
+    /// CreatedDate or LoginTime for objects whose records never change. `None` if it has none that a condition may use.
+    ///
+    /// CreatedDate alone proves nothing: AsyncApexJob and OauthToken have it, and their records change.
+    #[must_use]
+    pub fn stamp(&self) -> Option<&str> {
+        let usable = |name: &str| self.field(name).filter(|field| field.is_stamp());
+        let moving = ["SystemModstamp", "LastModifiedDate"].into_iter().find_map(usable);
+        let fixed = || ["CreatedDate", "LoginTime"].into_iter().find_map(usable);
+        let field = moving.or_else(|| self.is_log().then(fixed).flatten());
+        field.map(|field| field.name.as_str())
+    }
+
+    /// Whether its records are never changed after they were written.
+    fn is_log(&self) -> bool {
+        let name = self.name.to_ascii_lowercase();
+        name.ends_with("history") || name == "setupaudittrail"
+    }
+
+    /// The field of this name, in any case.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&FieldDescription> {
+        self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether its records say whether they are deleted.
+    #[must_use]
+    pub fn has_is_deleted(&self) -> bool {
+        self.field("IsDeleted").is_some()
+    }
+
+    /// The columns that may hold old values until the next full export, although the records' stamps are right: what the
+    /// org computes when it is asked. `names` are columns of an export, parents' fields with dots.
+    pub fn unstamped<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
+        /// Computed from dates, without being called calculated (SALESFORCE-MORE.md, 3.2).
+        const STATUS: [&str; 3] = ["Contract", "ServiceContract", "ContractLineItem"];
+        let has_status = STATUS.iter().any(|object| self.name.eq_ignore_ascii_case(object));
+        let is_unstamped = |name: &&str| {
+            name.contains('.') && !self.is_part_of_compound(name)
+                || self.field(name).is_some_and(|field| field.calculated)
+                || (has_status && name.eq_ignore_ascii_case("Status"))
+        };
+        names.into_iter().filter(is_unstamped).collect()
+    }
+
+    /// Whether a name with a dot is a part of one of its own fields: `BillingAddress.city`.
+    fn is_part_of_compound(&self, name: &str) -> bool {
+        name.split_once('.').is_some_and(|(field, _)| self.field(field).is_some())
+    }
+
     /// The description without what a query is not made of: labels, references and children. A set keeps dozens.
     #[must_use]
     pub fn of_fields(mut self) -> Self {
@@ -86,6 +146,9 @@ pub struct FieldDescription {
     /// Whether the org computes it: a formula or a roll-up.
     #[serde(default)]
     pub calculated: bool,
+    /// Whether a condition may use it.
+    #[serde(default = "yes")]
+    pub filterable: bool,
     /// Its type, as the org spells it: `string`, `address`, `base64`.
     #[serde(rename = "type", default)]
     pub field_type: String,
@@ -104,6 +167,12 @@ pub struct FieldDescription {
 }
 
 impl FieldDescription {
+    /// Whether a record's changes can be found by it: it is a datetime that a condition may use.
+    #[must_use]
+    pub fn is_stamp(&self) -> bool {
+        self.filterable && self.field_type.eq_ignore_ascii_case("datetime")
+    }
+
     /// Whether the REST API returns its value, and in no other field. Components of addresses and locations are
     /// fields themselves, a base64 field only returns a URL, and values of the other excluded types have never been
     /// observed.
@@ -246,5 +315,52 @@ mod tests {
         assert_eq!(names, ["Account", "Case"]);
         assert_eq!((read(b"<html>"), read_list(b"[]")), (None, None));
         assert_eq!(path("62.0", "Account"), "/services/data/v62.0/sobjects/Account/describe");
+    }
+
+    #[test]
+    fn the_stamp_is_the_best_field_that_a_condition_may_use() {
+        let described = |name: &str, fields: &[(&str, &str, bool)]| {
+            let fields = fields.iter().map(|(name, field_type, filterable)| {
+                serde_json::json!({"name": name, "type": field_type, "filterable": filterable})
+            });
+            let body = serde_json::json!({"name": name, "fields": fields.collect::<Vec<_>>()});
+            read(body.to_string().as_bytes()).unwrap()
+        };
+        let datetime = |name: &'static str| (name, "datetime", true);
+        let (modstamp, modified) = (datetime("SystemModstamp"), datetime("LastModifiedDate"));
+        let (created, login) = (datetime("CreatedDate"), datetime("LoginTime"));
+        for (object, fields, expected) in [
+            ("Account", &[created, modified, modstamp][..], Some("SystemModstamp")),
+            ("AccountShare", &[created, modified], Some("LastModifiedDate")),
+            ("Odd", &[("SystemModstamp", "datetime", false), modified], Some("LastModifiedDate")),
+            ("Odd", &[("SystemModstamp", "string", true)], None),
+            ("LeadHistory", &[created], Some("CreatedDate")),
+            ("Sample__History", &[created], Some("CreatedDate")),
+            ("OpportunityHistory", &[created, modstamp], Some("SystemModstamp")),
+            ("LoginHistory", &[login], Some("LoginTime")),
+            ("SetupAuditTrail", &[created], Some("CreatedDate")),
+            // Its records change.
+            ("AsyncApexJob", &[created], None),
+            ("TabDefinition", &[], None),
+        ] {
+            assert_eq!(described(object, fields).stamp(), expected, "{object} {fields:?}");
+        }
+        assert!(
+            is_fixed_stamp("createddate") && is_fixed_stamp("LoginTime") && !is_fixed_stamp("SystemModstamp")
+        );
+    }
+
+    #[test]
+    fn what_the_org_computes_is_known_by_its_description() {
+        let body = br#"{"name":"Contract","replicateable":false,"fields":[{"name":"Id"},{"name":"Status"},
+            {"name":"Sum__c","calculated":true},{"name":"BillingAddress","type":"address"},{"name":"isdeleted"}]}"#;
+        let contract = read(body).unwrap();
+        let names = ["Id", "status", "Sum__c", "Owner.Name", "BillingAddress.city", "Gone__c"];
+        assert_eq!(contract.unstamped(names), ["status", "Sum__c", "Owner.Name"]);
+        let account = ObjectDescription { name: "Account".to_owned(), ..contract.clone() };
+        assert_eq!(account.unstamped(names), ["Sum__c", "Owner.Name"]);
+        assert!(contract.has_is_deleted() && !contract.replicateable);
+        let silent = read(br#"{"name":"A","fields":[{"name":"Id"}]}"#).unwrap();
+        assert!(silent.replicateable && silent.fields[0].filterable && !silent.has_is_deleted());
     }
 }

@@ -96,7 +96,7 @@ impl FieldSelection {
             Term::Pattern(_) | Term::Exclusion(_) => None,
         };
         let fields: Vec<_> = self.terms.iter().filter_map(field).collect();
-        if self.has_patterns() { None } else { self.select(&fields, &[]).ok() }
+        if self.has_patterns() { None } else { self.select(&fields, &[], &[]).ok() }
     }
 
     /// The exclusions that name no field of the object, such as a misspelled `!SSN_c`. Patterns may match nothing.
@@ -118,7 +118,8 @@ impl FieldSelection {
     ///
     /// Written names come in their written place, and fields that only a pattern selects in alphabetical order in the
     /// pattern's; an Id that is not written comes first. If the selection has patterns, the fields that `remembered` has
-    /// come first instead, in its order, and the others after them.
+    /// come first instead, in its order, and the others after them. Those of the `required` fields that the object has are
+    /// added at the end, even if they are excluded.
     ///
     /// # Errors
     /// Each written name that is not a field of the object and each pattern that matches none, in their order; if there
@@ -127,6 +128,7 @@ impl FieldSelection {
         &self,
         fields: &[ObjectField],
         remembered: &[String],
+        required: &[&str],
     ) -> Result<Vec<String>, Vec<SelectionError>> {
         let excluded = |name: &str| {
             self.terms.iter().any(|term| matches!(term, Term::Exclusion(pattern) if matches(pattern, name)))
@@ -164,13 +166,15 @@ impl FieldSelection {
                 .any(|term| matches!(term, Term::Name(written) if written.eq_ignore_ascii_case(name)))
         };
         let mut names: Vec<String> = places.into_iter().flatten().collect();
+        if names.is_empty() {
+            return Err(vec![SelectionError::Nothing]);
+        }
+        let required = required.iter().filter_map(|name| spelled(name, fields));
+        names.extend(required.filter(|name| taken.insert(name.to_ascii_lowercase())));
         if let Some(id) = names.iter().position(|name| name.eq_ignore_ascii_case("Id"))
             && !is_written("Id")
         {
             names[..=id].rotate_right(1);
-        }
-        if names.is_empty() {
-            return Err(vec![SelectionError::Nothing]);
         }
         Ok(if self.has_patterns() { as_remembered(names, remembered) } else { names })
     }
@@ -342,7 +346,7 @@ mod tests {
     fn selected(terms: &[&str], remembered: &str) -> String {
         let remembered: Vec<_> = remembered.split_whitespace().map(str::to_owned).collect();
         let selection = FieldSelection::parse(terms).unwrap();
-        selection.select(&fields(), &remembered).unwrap().join(" ")
+        selection.select(&fields(), &remembered, &[]).unwrap().join(" ")
     }
 
     #[test]
@@ -373,6 +377,23 @@ mod tests {
     }
 
     #[test]
+    fn required_fields_are_added_and_keep_their_places() {
+        let selected = |terms: &[&str], remembered: &str, required: &[&str]| {
+            let remembered: Vec<_> = remembered.split_whitespace().map(str::to_owned).collect();
+            FieldSelection::parse(terms).unwrap().select(&fields(), &remembered, required).unwrap().join(" ")
+        };
+        assert_eq!(selected(&["Name"], "", &["id", "sic"]), "Id Name SIC");
+        assert_eq!(selected(&["Name", "Id"], "", &["Id", "Name"]), "Name Id");
+        // An object that lacks one is not refused for that.
+        assert_eq!(selected(&["Name"], "", &["Unknown"]), "Name");
+        // Excluded or not, a column stays where earlier runs had it.
+        let kept = selected(&["*__c", "Name", "SIC", "!sic"], "Id SIC Name a__c", &["Id", "SIC"]);
+        assert_eq!(kept, "Id SIC Name a__c b__c");
+        let nothing = FieldSelection::parse(&["!*"]).unwrap().select(&fields(), &[], &["Id"]);
+        assert_eq!(nothing, Err(vec![SelectionError::Nothing]));
+    }
+
+    #[test]
     fn a_field_that_is_gone_keeps_its_place_in_memory() {
         let names = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(remember(&names("Id New b"), names("Id Gone B")), names("Id Gone B New"));
@@ -392,7 +413,7 @@ mod tests {
     #[test]
     fn what_an_object_does_not_have_is_an_error() {
         let errors =
-            |terms: &[&str]| FieldSelection::parse(terms).unwrap().select(&fields(), &[]).unwrap_err();
+            |terms: &[&str]| FieldSelection::parse(terms).unwrap().select(&fields(), &[], &[]).unwrap_err();
         assert_eq!(errors(&["Nmae"]), [SelectionError::UnknownField("Nmae".to_owned())]);
         assert_eq!(errors(&["Ownr.Name"]), [SelectionError::UnknownRelationship("Ownr".to_owned())]);
         assert_eq!(errors(&["Id", "*__x"]), [SelectionError::NothingMatches("*__x".to_owned())]);
@@ -406,7 +427,7 @@ mod tests {
     #[test]
     fn all_terms_that_select_nothing_are_reported_once() {
         let terms = ["Nmae", "Id", "Ownr.Name", "*__x", "Ownr.Email", "Zorblax", "!Name"];
-        let errors = FieldSelection::parse(&terms).unwrap().select(&fields(), &[]).unwrap_err();
+        let errors = FieldSelection::parse(&terms).unwrap().select(&fields(), &[], &[]).unwrap_err();
         let shown: Vec<_> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             shown,

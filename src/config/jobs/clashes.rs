@@ -9,7 +9,7 @@ use jiff::{Timestamp, civil};
 
 use crate::config::mistake::{Mistake, Origin, Problem, quoted};
 use crate::job::output_path::{Fields, beside};
-use crate::job::{Job, JobName, ObjectName, ObjectTerm, OutputTemplate, Source};
+use crate::job::{Deletes, ExportKind, Job, JobName, ObjectName, ObjectTerm, OutputTemplate, Source};
 
 /// A job, and the place of its `output`.
 type Placed = (Job, Origin);
@@ -57,8 +57,15 @@ fn sharing(
             // Run ids are unique.
             let run_id = format!("run-{number}");
             let timestamp = timestamp(&job.timezone);
-            let fields =
-                Fields { job: &job.name, org: &job.org, run_id: &run_id, timestamp, timezone: &job.timezone };
+            let fields = Fields {
+                job: &job.name,
+                org: &job.org,
+                run_id: &run_id,
+                timestamp,
+                timezone: &job.timezone,
+                // Marks are close to the times of the runs, and every incremental job exports all records at first.
+                window: job.incremental.as_ref().map(|_| (ExportKind::Full, timestamp)),
+            };
             let mut add = |path, is_output| {
                 files.entry(path).or_default().push(Written { reading, is_output });
             };
@@ -66,6 +73,9 @@ fn sharing(
                 let Ok(path) = output.expand(&fields) else { continue };
                 for part in job.child_files() {
                     add(beside(&path, &part), false);
+                }
+                if job.incremental.as_ref().is_some_and(|incremental| incremental.deletes == Deletes::Ids) {
+                    add(beside(&path, "deleted"), false);
                 }
                 add(path, true);
             }

@@ -43,6 +43,7 @@ impl Reading {
             self.schedule(file, section, zone.as_ref());
         }
         self.csv(file, section);
+        self.incremental_values(file, section, zone.as_ref());
         if typed.org.is_some() {
             self.org(file, section, context);
         }

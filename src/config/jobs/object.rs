@@ -3,7 +3,9 @@
 use super::{RawJob, Reading};
 use crate::config::layer::{Section, TextFile};
 use crate::config::mistake::{Origin, Problem, quoted};
-use crate::job::{Format, ObjectName, ObjectSource, QueryOrigin, Shape, SoqlSource, SourceError};
+use crate::job::{
+    Format, Incremental, ObjectName, ObjectSource, QueryOrigin, Shape, SoqlSource, SourceError,
+};
 use crate::soql::generate::{self, FieldSelection};
 use crate::soql::{ClauseKind, Query};
 
@@ -54,9 +56,15 @@ impl Reading {
         section: &Section<RawJob>,
         object: &ObjectSource,
         shape: &Shape,
-        format: Format,
+        (format, incremental): (Format, Option<&Incremental>),
     ) -> Option<()> {
-        let Some(names) = object.fields.written() else { return Some(()) };
+        let Some(mut names) = object.fields.written() else { return Some(()) };
+        // An incremental export has these too; which of the stamps, only the org knows.
+        for name in incremental.map(Incremental::added_columns).unwrap_or_default() {
+            if !names.iter().any(|written| written.eq_ignore_ascii_case(name)) {
+                names.push(name.to_owned());
+            }
+        }
         let text = generate::query(object.object.as_str(), &names, None);
         let Ok(query) = Query::parse(&text) else { return Some(()) };
         match SoqlSource::new(query, shape.layout(format), &shape.columns) {

@@ -236,6 +236,11 @@ impl Reading {
                 format!("{} has the field {{object}}, and there is one manifest for all", quoted(path));
             return wrong(Problem::new(what, "write a path without {object}"));
         }
+        if template.has_kind() || template.has_mark() {
+            let what =
+                format!("{} has the field {{kind}} or {{mark}}, and each object has its own", quoted(path));
+            return wrong(Problem::new(what, "write {datetime} or {run_id} instead"));
+        }
         if !path.to_ascii_lowercase().ends_with(".json") {
             let what = format!("{} does not end in .json", quoted(path));
             return wrong(Problem::new(what, "end it in .json"));

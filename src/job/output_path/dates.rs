@@ -125,6 +125,7 @@ pub(super) fn is_constant(format: &str) -> bool {
 pub(super) fn meant(field: &str, format: &str) -> String {
     match translated(field, format) {
         Some(right) => format!("write {{{field}:{right}}}"),
+        None if field == "mark" => "write it as in {mark:%Y%m%dT%H%M%SZ}".to_owned(),
         None => "write it as in {date:%Y-%m-%d}".to_owned(),
     }
 }
