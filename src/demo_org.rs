@@ -3,6 +3,8 @@
 
 mod bulk;
 mod catalog;
+mod changes;
+mod clock;
 mod column_metadata;
 mod condition;
 mod data;
@@ -24,6 +26,8 @@ mod wire;
 
 pub use bulk::{BulkJob, BulkOptions, Fate};
 pub use catalog::Catalog;
+pub use changes::Transaction;
+pub use clock::OrgClock;
 pub use data::{Address, DataSet, RecordId, Row, TODAY, Value};
 pub use fault::{At, Fault, Framing, Hook, Rule};
 pub use schema::{ChildRelationship, Field, Kind, Object, Reference};
@@ -84,6 +88,12 @@ pub struct Options {
     pub prerender: bool,
     /// How query jobs of Bulk API 2.0 are carried out.
     pub bulk: BulkOptions,
+    /// Its clock: what `Date` says, what changed rows are stamped with, and where `TODAY` is if it was set.
+    pub clock: OrgClock,
+    /// The number in its id. Records have the same ids in every org.
+    pub organization: u32,
+    /// The most ids that `updated` and `deleted` list; with more, they refuse.
+    pub most_ids: usize,
 }
 
 impl Default for Options {
@@ -105,6 +115,9 @@ impl Default for Options {
             usage_header: UsageHeader::Org,
             prerender: false,
             bulk: BulkOptions::default(),
+            clock: OrgClock::default(),
+            organization: 0,
+            most_ids: 600_000,
         }
     }
 }
@@ -212,6 +225,30 @@ impl DemoOrg {
         self.org.script.clear();
     }
 
+    /// Begins a transaction: its changes carry the time of now, and become visible when it is committed.
+    pub fn begin(&self) -> Transaction {
+        Transaction::begin(&self.org)
+    }
+
+    /// Adds so many rows to an object, and gives their ids.
+    ///
+    /// # Panics
+    /// If there is no such object.
+    pub fn insert(&self, object: &str, count: usize) -> Vec<RecordId> {
+        self.begin().insert(object, count).commit()
+    }
+
+    /// Gives records other values, and the org's clock, in whole seconds, for `SystemModstamp` and `LastModifiedDate`.
+    /// Open queries send them as they were.
+    pub fn update(&self, rows: &[RecordId]) {
+        self.begin().update(rows).commit();
+    }
+
+    /// Moves the stamps of records and nothing else, as Salesforce's own mass updates do.
+    pub fn touch(&self, rows: &[RecordId]) {
+        self.begin().touch(rows).commit();
+    }
+
     /// Moves records to the recycle bin: `query` does not find them any more, `queryAll` does, with `IsDeleted`
     /// and with the org's clock, in whole seconds, for `SystemModstamp` and `LastModifiedDate`. References to
     /// them stay. Open queries send them no longer.
@@ -219,9 +256,25 @@ impl DemoOrg {
         self.org.data.delete(rows);
     }
 
+    /// Takes records out of the recycle bin, which moves their stamps.
+    pub fn undelete(&self, rows: &[RecordId]) {
+        self.begin().undelete(rows).commit();
+    }
+
     /// Removes records, the recycle bin included.
     pub fn purge(&self, rows: &[RecordId]) {
         self.org.data.purge(rows);
+    }
+
+    /// Forgets which records were deleted, as the service does if there are too many: `deleted` lists only later ones.
+    pub fn purge_delete_log(&self) {
+        self.org.data.changes.purge_log(self.org.data.clock().now());
+    }
+
+    /// Gives the org another id, as the refresh of a sandbox does. Sessions end.
+    pub fn become_org(&self, number: u32) {
+        self.org.data.set_organization(number);
+        lock(&self.org.sessions).clear();
     }
 
     /// Adds a field of texts to an object, behind the others.
@@ -363,10 +416,13 @@ impl std::fmt::Debug for Org {
 impl Org {
     fn new(options: Options, url: String) -> io::Result<Self> {
         let keys = keys(&options.public_key)?;
+        let (username, clock) = (options.username.clone(), options.clock.clone());
+        let data = DataSet::of_org(options.catalog, options.records, username, clock);
+        data.set_organization(options.organization);
         Ok(Self {
             url,
             keys,
-            data: DataSet::with_username(options.catalog, options.records, options.username.clone()),
+            data,
             requests: Mutex::default(),
             script: script::Script::default(),
             jobs: bulk::Jobs::new(&options.bulk),
@@ -389,7 +445,7 @@ impl Org {
     }
 
     fn organization_id(&self) -> RecordId {
-        RecordId::new("00D", 0)
+        self.data.organization()
     }
 
     /// A number that no other call gets.

@@ -275,7 +275,7 @@ impl Job {
         let columns = if asked.version.1 < 50 { columns.sorted() } else { columns };
         let rows = select(data, &plan, asked.all_rows);
         let is_whole = plan.limit.is_none() && plan.order.is_empty();
-        let now = Timestamp::now();
+        let now = data.clock().now();
         Ok(Self {
             id: RecordId::new("750", 0),
             created: now,

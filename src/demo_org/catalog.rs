@@ -5,6 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use jiff::Timestamp;
 
+use super::clock::OrgClock;
 use super::objects::{self, numbered};
 use super::schema::{Field, Kind, Object, Refuses, Said};
 
@@ -22,6 +23,7 @@ pub enum Catalog {
 /// An org's objects.
 pub(super) struct Objects {
     catalog: Catalog,
+    clock: OrgClock,
     list: RwLock<Vec<Listed>>,
     /// Seconds from 1970 of the latest change.
     changed: AtomicI64,
@@ -35,7 +37,7 @@ struct Listed {
 }
 
 impl Objects {
-    pub(super) fn new(catalog: Catalog) -> Self {
+    pub(super) fn new(catalog: Catalog, clock: OrgClock) -> Self {
         let list = match catalog {
             Catalog::Standard => objects::ALL.iter().chain(objects::odd()).collect(),
             Catalog::Numbered(count) => {
@@ -44,7 +46,8 @@ impl Objects {
             }
         };
         let list = list.into_iter().map(|original| Listed { original, now: Some(original) }).collect();
-        Self { catalog, list: RwLock::new(list), changed: AtomicI64::new(Timestamp::now().as_second()) }
+        let changed = AtomicI64::new(clock.now().as_second());
+        Self { catalog, clock, list: RwLock::new(list), changed }
     }
 
     /// The objects that the user may see, in the order of the list.
@@ -122,7 +125,7 @@ impl Objects {
         let Some(listed) = listed else { panic!("the org has no object {object}") };
         change(listed);
         // A client that asked within this second must see a later time.
-        let now = Timestamp::now().as_second();
+        let now = self.clock.now().as_second();
         let _ =
             self.changed.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(now.max(last + 1)));
     }

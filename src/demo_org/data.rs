@@ -1,39 +1,34 @@
-//! The org's records: what each row contains, computed from its number on demand. It knows nothing of queries or JSON,
-//! so tests can derive expected exports from it.
+//! The org's records: what each row contains, computed on demand from its number and from how often it has changed. It
+//! knows nothing of queries or JSON, so tests can derive expected exports from it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
 
 use super::catalog::{Catalog, Objects};
+use super::changes::{Bin, Changes, State};
+use super::clock::OrgClock;
 use super::schema::Object;
 
-/// The org's calendar day, by which `TODAY`, `LAST_WEEK` and their like are reckoned.
+/// The org's calendar day, by which `TODAY`, `LAST_WEEK` and their like are reckoned unless its clock was set.
 pub const TODAY: Date = date(2026, 3, 12);
 
 /// The records of an org: the same for the same size, whenever and wherever they are asked for, until some are
-/// deleted. They take no room until they are asked for.
+/// changed. They take no room until they are asked for.
 pub struct DataSet {
     pub(super) catalog: Objects,
+    pub(super) changes: Changes,
     records: usize,
     username: String,
+    clock: OrgClock,
+    /// The number in the id of the org.
+    organization: AtomicU32,
     families: Mutex<HashMap<Family, Arc<Children>>>,
-    /// Whether `changes` holds any: most orgs never change, and rows are asked about often.
-    has_changed: AtomicBool,
-    changes: RwLock<HashMap<RecordId, Change>>,
-}
-
-/// What happened to a row since the org started.
-#[derive(Clone, Copy)]
-enum Change {
-    Deleted(Timestamp),
-    /// With the time when it first went.
-    Purged(Timestamp),
 }
 
 /// Parent object, child object, the children's field.
@@ -61,19 +56,33 @@ impl DataSet {
     /// A data set of other objects.
     #[must_use]
     pub fn of(catalog: Catalog, records: usize) -> Self {
+        Self::of_org(catalog, records, "integration@example.com".to_owned(), OrgClock::default())
+    }
+
+    /// The same, where the user that logs in, the first one, has another username, and rows change by this clock.
+    pub(super) fn of_org(catalog: Catalog, records: usize, username: String, clock: OrgClock) -> Self {
         Self {
-            catalog: Objects::new(catalog),
+            catalog: Objects::new(catalog, clock.clone()),
+            changes: Changes::default(),
             records,
-            username: "integration@example.com".to_owned(),
+            username,
+            clock,
+            organization: AtomicU32::new(0),
             families: Mutex::default(),
-            has_changed: AtomicBool::new(false),
-            changes: RwLock::default(),
         }
     }
 
-    /// The same, where the user that logs in, the first one, has another username.
-    pub(super) fn with_username(catalog: Catalog, records: usize, username: String) -> Self {
-        Self { username, ..Self::of(catalog, records) }
+    pub(super) fn clock(&self) -> &OrgClock {
+        &self.clock
+    }
+
+    /// The org's own id.
+    pub(super) fn organization(&self) -> RecordId {
+        RecordId::new(ORGANIZATION, self.organization.load(Ordering::Acquire) as usize)
+    }
+
+    pub(super) fn set_organization(&self, number: u32) {
+        self.organization.store(number, Ordering::Release);
     }
 
     pub(super) fn username(&self) -> &str {
@@ -113,61 +122,27 @@ impl DataSet {
     }
 
     pub(super) fn rows_of(&self, object: &'static Object) -> impl Iterator<Item = Row<'_>> + '_ {
-        (0..self.count(object))
-            .map(move |index| Row { data: self, object, index })
-            .filter(|row| !row.is_purged())
+        (0..self.count(object)).map(move |index| self.row_at(object, index)).filter(|row| !row.is_purged())
     }
 
-    /// Moves rows to the recycle bin, now.
-    pub(super) fn delete(&self, rows: &[RecordId]) {
-        self.change(rows, |at, _| Change::Deleted(at));
+    /// The row with this number, as it is now, purged or not.
+    pub(super) fn row_at(&self, object: &'static Object, index: usize) -> Row<'_> {
+        let state = match self.has_changed() {
+            true => self.changes.of(self.id_of(object, index)),
+            false => State::AS_MADE,
+        };
+        Row { data: self, object, index, state }
     }
 
-    /// Removes rows.
-    pub(super) fn purge(&self, rows: &[RecordId]) {
-        self.change(rows, |now, before| {
-            Change::Purged(match before {
-                Some(Change::Deleted(at) | Change::Purged(at)) => at,
-                None => now,
-            })
-        });
-    }
-
-    fn change(&self, rows: &[RecordId], change: impl Fn(Timestamp, Option<Change>) -> Change) {
-        // Salesforce's stamps are whole seconds.
-        let now = Timestamp::now();
-        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-        let mut changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
-        for id in rows {
-            let before = changes.get(id).copied();
-            changes.insert(*id, change(now, before));
+    pub(super) fn id_of(&self, object: &Object, index: usize) -> RecordId {
+        match object.prefix {
+            ORGANIZATION => self.organization(),
+            prefix => RecordId::new(prefix, index),
         }
-        self.has_changed.store(true, Ordering::Release);
-    }
-
-    /// The rows of an object that went to the recycle bin or farther since the org started, and when, by their ids.
-    pub(super) fn gone(&self, object: &Object) -> Vec<(RecordId, Timestamp)> {
-        let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
-        let mut gone: Vec<_> = changes
-            .iter()
-            .filter(|(id, _)| id.prefix == object.prefix.as_bytes())
-            .map(|(id, change)| match change {
-                Change::Deleted(at) | Change::Purged(at) => (*id, *at),
-            })
-            .collect();
-        gone.sort_unstable_by_key(|(id, _)| *id);
-        gone
     }
 
     pub(super) fn has_changed(&self) -> bool {
-        self.has_changed.load(Ordering::Acquire)
-    }
-
-    fn change_of(&self, id: RecordId) -> Option<Change> {
-        if !self.has_changed() {
-            return None;
-        }
-        self.changes.read().unwrap_or_else(PoisonError::into_inner).get(&id).copied()
+        self.changes.any()
     }
 
     /// The record with this id, 15 or 18 characters; deleted ones too.
@@ -176,9 +151,9 @@ impl DataSet {
         RecordId::parse(id).and_then(|id| self.find(id))
     }
 
-    /// How many records an object was made with, deleted ones included.
+    /// How many records an object has ever had, deleted ones included.
     pub(super) fn count(&self, object: &Object) -> usize {
-        (object.count)(self)
+        (object.count)(self) + self.changes.added(object)
     }
 
     /// How many of an object's records are not in the recycle bin.
@@ -204,11 +179,22 @@ impl DataSet {
     }
 
     pub(super) fn find(&self, id: RecordId) -> Option<Row<'_>> {
+        let row = self.place_of(id, self.changes.added(self.catalog.with_prefix(id.prefix)?))?;
+        Some(row.with(self.changes.of(id))).filter(|row| !row.is_purged())
+    }
+
+    /// The row with this id as it was made, if its object has one, given how many rows were added to the object.
+    pub(super) fn place_of(&self, id: RecordId, added: usize) -> Option<Row<'_>> {
         let object = self.catalog.with_prefix(id.prefix)?;
-        let index = id.index as usize;
-        (index < self.count(object))
-            .then_some(Row { data: self, object, index })
-            .filter(|row| !row.is_purged())
+        let index = if object.prefix != ORGANIZATION {
+            id.index()
+        } else if id == self.organization() {
+            0
+        } else {
+            return None;
+        };
+        let row = Row { data: self, object, index, state: State::AS_MADE };
+        (index < (object.count)(self) + added).then_some(row)
     }
 
     /// The rows of `child` whose `field` refers to this row, in the order of their ids.
@@ -219,12 +205,18 @@ impl DataSet {
         field: &'static str,
     ) -> Vec<Row<'_>> {
         let family = self.family(parent.object, child, field);
-        let range = family.starts[parent.index] as usize..family.starts[parent.index + 1] as usize;
-        family.rows[range]
+        // A row that was inserted a moment ago may be missing.
+        let [from, to, ..] = family.starts.get(parent.index..).unwrap_or_default() else { return Vec::new() };
+        family.rows[*from as usize..*to as usize]
             .iter()
-            .map(|&index| Row { data: self, object: child, index: index as usize })
+            .map(|&index| self.row_at(child, index as usize))
             .filter(|row| !row.is_purged())
             .collect()
+    }
+
+    /// Rows have changed, and their references may have.
+    pub(super) fn forget_families(&self) {
+        self.families.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn family(&self, parent: &'static Object, child: &'static Object, field: &'static str) -> Arc<Children> {
@@ -237,7 +229,7 @@ impl DataSet {
     fn relate(&self, parent: &Object, child: &'static Object, field: &str) -> Children {
         let parents = self.count(parent);
         let parent_of = |index| {
-            let row = Row { data: self, object: child, index };
+            let row = self.row_at(child, index);
             match child.field(field).map(|field| (field.make)(row)) {
                 Some(Value::Id(id)) if id.prefix == parent.prefix.as_bytes() => {
                     Some(id.index as usize).filter(|&index| index < parents)
@@ -246,7 +238,8 @@ impl DataSet {
             }
         };
         let mut starts = vec![0_u32; parents + 1];
-        for index in 0..self.count(child) {
+        let children = self.count(child);
+        for index in 0..children {
             if let Some(parent) = parent_of(index) {
                 starts[parent + 1] += 1;
             }
@@ -256,7 +249,7 @@ impl DataSet {
         }
         let mut next = starts.clone();
         let mut rows = vec![0; starts[parents] as usize];
-        for index in 0..self.count(child) {
+        for index in 0..children {
             if let Some(parent) = parent_of(index) {
                 rows[next[parent] as usize] = index as u32;
                 next[parent] += 1;
@@ -271,12 +264,16 @@ pub(super) const DELETED_EVERY: usize = 97;
 /// The first deleted row: even an org of ten records has one.
 pub(super) const DELETED_AT: usize = 5;
 
+/// What the id of an org begins with.
+const ORGANIZATION: &str = "00D";
+
 /// One record.
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
     pub(super) data: &'a DataSet,
     pub(super) object: &'static Object,
     pub(super) index: usize,
+    pub(super) state: State,
 }
 
 impl fmt::Debug for Row<'_> {
@@ -295,26 +292,44 @@ impl<'a> Row<'a> {
     /// Its id.
     #[must_use]
     pub fn id(&self) -> RecordId {
-        RecordId::new(self.object.prefix, self.index)
+        self.data.id_of(self.object, self.index)
+    }
+
+    /// How often its values have changed since the org started.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.state.version
+    }
+
+    /// The same row in another state.
+    pub(super) fn with(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+
+    /// The same row before its first change: what never changes is derived from it.
+    pub(super) fn as_made(self) -> Self {
+        self.with(State { version: 0, ..self.state })
+    }
+
+    /// The same row as it is now.
+    pub(super) fn now(self) -> Self {
+        self.data.row_at(self.object, self.index)
     }
 
     /// Whether it is in the recycle bin, where only `queryAll` sees it.
     #[must_use]
     pub fn is_deleted(&self) -> bool {
-        (self.object.deletable && self.index % DELETED_EVERY == DELETED_AT) || self.deleted_at().is_some()
-    }
-
-    /// When it went to the recycle bin, if it did so since the org started.
-    pub(super) fn deleted_at(&self) -> Option<Timestamp> {
-        match self.data.change_of(self.id())? {
-            Change::Deleted(at) => Some(at),
-            Change::Purged(_) => None,
+        match self.state.bin {
+            Bin::AsMade => self.object.deletable && self.index % DELETED_EVERY == DELETED_AT,
+            Bin::Inside | Bin::Purged => true,
+            Bin::Outside => false,
         }
     }
 
     /// Whether it is gone for good.
-    pub(super) fn is_purged(&self) -> bool {
-        matches!(self.data.change_of(self.id()), Some(Change::Purged(_)))
+    #[must_use]
+    pub fn is_purged(&self) -> bool {
+        self.state.bin == Bin::Purged
     }
 
     /// A field's value; `None` if the object has no such field.
@@ -341,10 +356,11 @@ impl<'a> Row<'a> {
         self.data.children_of(*self, object, child.field)
     }
 
-    /// A number that looks random and is always the same for this row and this salt.
+    /// A number that looks random and is always the same for this version of the row and this salt.
     pub(super) fn hash(&self, salt: u64) -> u64 {
         let prefix = self.object.prefix.bytes().fold(0_u64, |all, byte| all << 8 | u64::from(byte));
-        mix((self.index as u64) << 24 ^ prefix ^ salt.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        let version = u64::from(self.state.version).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        mix((self.index as u64) << 24 ^ prefix ^ salt.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ version)
     }
 
     /// The same, from 0 to below `bound`.
@@ -475,6 +491,20 @@ impl RecordId {
             *to = from;
         }
         Self { prefix: bytes, index: index as u32 }
+    }
+
+    /// What the ids of an object's records begin with.
+    pub(super) fn prefix_of(object: &Object) -> [u8; 3] {
+        Self::new(object.prefix, 0).prefix
+    }
+
+    pub(super) fn prefix(self) -> [u8; 3] {
+        self.prefix
+    }
+
+    /// Whether it is the id of a record of this object.
+    pub(super) fn is_of(self, object: &Object) -> bool {
+        self.prefix == object.prefix.as_bytes()
     }
 
     /// Which of the ids with its prefix it is.

@@ -5,7 +5,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan as _};
 
-use super::data::{TODAY, Value};
+use super::data::Value;
 use super::schema::Kind;
 use crate::soql::{Token, TokenKind};
 
@@ -38,7 +38,7 @@ pub(super) enum Wrong {
 
 impl Literal {
     /// Reads a token for a field of this kind.
-    pub(super) fn read(token: &Token, kind: Kind) -> Result<Self, Wrong> {
+    pub(super) fn read(token: &Token, kind: Kind, today: Date) -> Result<Self, Wrong> {
         if token.is_word("NULL") {
             return Ok(Self::Null);
         }
@@ -55,7 +55,7 @@ impl Literal {
                 Kind::Boolean => Ok(Self::Bool(token.is_word("TRUE"))),
                 _ => Err(Wrong::Type),
             },
-            TokenKind::Word | TokenKind::Literal => match (kind, days(&token.text)) {
+            TokenKind::Word | TokenKind::Literal => match (kind, days(&token.text, today)) {
                 (Kind::Date, Some((from, to))) => Ok(Self::Days(from, to)),
                 (Kind::Datetime, Some((from, to))) => Ok(Self::Instants(midnight(from), midnight(to))),
                 (_, Some(_)) => Err(Wrong::Type),
@@ -189,13 +189,12 @@ impl Pattern {
 }
 
 /// The span that a name stands for: first day, and the day after the last.
-fn days(name: &str) -> Option<(Date, Date)> {
+fn days(name: &str, today: Date) -> Option<(Date, Date)> {
     let name = name.to_ascii_uppercase().replace("FISCAL_", "");
     let (name, n) = match name.split_once(':') {
         Some((name, n)) => (name.to_owned(), Some(n.parse::<i64>().ok().filter(|n| (0..=9999).contains(n))?)),
         None => (name, None),
     };
-    let today = TODAY;
     if let Some(n) = n {
         return Some(match name.as_str() {
             "LAST_N_DAYS" => (next(today, (-n).days()), next(today, 1.day())),
@@ -210,7 +209,7 @@ fn days(name: &str) -> Option<(Date, Date)> {
                     },
                 };
                 let period = Period::read(period.strip_suffix('S')?)?;
-                (period.start(from), period.start(to))
+                (period.start(today, from), period.start(today, to))
             }
         });
     }
@@ -229,7 +228,7 @@ fn days(name: &str) -> Option<(Date, Date)> {
                 "NEXT" => 1,
                 _ => return None,
             };
-            (period.start(from), period.start(from + 1))
+            (period.start(today, from), period.start(today, from + 1))
         }
     })
 }
@@ -253,8 +252,7 @@ impl Period {
     }
 
     /// The first day of the n-th period from today's; weeks begin on Sunday.
-    fn start(&self, n: i64) -> Date {
-        let today = TODAY;
+    fn start(&self, today: Date, n: i64) -> Date {
         let month = today.first_of_month();
         match self {
             Self::Week => {
@@ -344,11 +342,12 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
+    use crate::demo_org::TODAY;
 
     #[test]
     fn named_spans_are_reckoned_from_the_orgs_own_day() {
         // TODAY is Thursday, 12 March 2026.
-        let span = |name: &str| days(name).unwrap();
+        let span = |name: &str| days(name, TODAY).unwrap();
         assert_eq!(span("today"), (date(2026, 3, 12), date(2026, 3, 13)));
         assert_eq!(span("THIS_WEEK"), (date(2026, 3, 8), date(2026, 3, 15)));
         assert_eq!(span("LAST_MONTH"), (date(2026, 2, 1), date(2026, 3, 1)));
@@ -360,7 +359,7 @@ mod tests {
         assert_eq!(span("N_DAYS_AGO:12"), (date(2026, 2, 28), date(2026, 3, 1)));
         assert_eq!(span("LAST_N_MONTHS:2"), (date(2026, 1, 1), date(2026, 3, 1)));
         assert_eq!(span("N_WEEKS_AGO:1"), (date(2026, 3, 1), date(2026, 3, 8)));
-        assert_eq!(days("LAST_CENTURY"), None);
+        assert_eq!(days("LAST_CENTURY", TODAY), None);
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! The token endpoint: it really checks assertions, knows one refresh token, and refuses with Salesforce's own pairs of
 //! error and description (all with status 400).
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use jsonwebtoken::{Algorithm, crypto, dangerous::insecure_decode};
 use serde_json::Value as Json;
 
@@ -91,7 +89,7 @@ fn check_assertion(org: &Org, assertion: &str) -> Result<(), LoginRefusal> {
         _ => None,
     };
     let exp = exp.ok_or(invalid)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    let now = org.data.clock().now().as_millisecond() as f64 / 1000.0;
     if exp + LEEWAY_SECONDS < now {
         return Err(("invalid_grant", "expired authorization code"));
     }

@@ -69,7 +69,7 @@ pub(super) static ALL: &[Object] = &[
             Field::new("Site", Kind::Text, |row| maybe(row, 15, &AWKWARD)),
             Field::reference("OwnerId", "Owner", &["User"], user),
             Field::new("CreatedDate", Kind::Datetime, created_date),
-            Field::reference("CreatedById", "CreatedBy", &["User"], user),
+            Field::reference("CreatedById", "CreatedBy", &["User"], creator),
             Field::new("LastModifiedDate", Kind::Datetime, modified_date),
             Field::reference("LastModifiedById", "LastModifiedBy", &["User"], modifier),
             Field::new("SystemModstamp", Kind::Datetime, modified_date),
@@ -110,7 +110,7 @@ pub(super) static ALL: &[Object] = &[
             Field::reference("ParentId", "Parent", &["Account", "Contact"], |row| {
                 if row.pick(40, 3) == 0 { Value::Id(contact_at(row, 41)) } else { account_at(row, 42) }
             }),
-            Field::new("Name", Kind::Text, |row| format!("scan {}.pdf", row.index).into()),
+            Field::new("Name", Kind::Text, |row| edited(row, format!("scan {}.pdf", row.index))),
             Field::new("ContentType", Kind::Text, |row| maybe(row, 43, &["application/pdf", "image/png"])),
             Field::new("BodyLength", Kind::Int, |row| Value::Int(row.pick(44, 5_000_000) as i64)),
             Field::new("Body", Kind::Base64, |row| Value::Blob(row.id(), "Body")),
@@ -130,7 +130,7 @@ pub(super) static ALL: &[Object] = &[
             Field::new("Id", Kind::Id, id),
             Field::new("IsDeleted", Kind::Boolean, is_deleted),
             Field::reference("AccountId", "Account", &["Account"], contact_account),
-            Field::new("LastName", Kind::Text, |row| LAST_NAMES[row.pick(50, LAST_NAMES.len())].into()),
+            Field::new("LastName", Kind::Text, last_name),
             Field::new("FirstName", Kind::Text, |row| maybe(row, 51, &FIRST_NAMES)),
             Field::new("Salutation", Kind::Picklist, |row| maybe(row, 52, &["Mr.", "Ms.", "Dr.", "Prof."]))
                 .of(&["Mr.", "Ms.", "Dr.", "Prof."]),
@@ -161,7 +161,7 @@ pub(super) static ALL: &[Object] = &[
             Field::reference("OwnerId", "Owner", &["User"], user),
             Field::new("HasOptedOutOfEmail", Kind::Boolean, |row| Value::Bool(row.pick(59, 9) == 0)),
             Field::new("CreatedDate", Kind::Datetime, created_date),
-            Field::reference("CreatedById", "CreatedBy", &["User"], user),
+            Field::reference("CreatedById", "CreatedBy", &["User"], creator),
             Field::new("LastModifiedDate", Kind::Datetime, modified_date),
             Field::new("SystemModstamp", Kind::Datetime, modified_date),
             Field::new("Level__c", Kind::Picklist, |row| {
@@ -183,7 +183,7 @@ pub(super) static ALL: &[Object] = &[
             Field::new("IsDeleted", Kind::Boolean, is_deleted),
             Field::reference("AccountId", "Account", &["Account"], |row| account_at(row, 70)),
             Field::new("Name", Kind::Text, |row| {
-                format!("{} {}", AWKWARD[row.pick(71, AWKWARD.len())], row.index).into()
+                edited(row, format!("{} {}", AWKWARD[row.pick(71, AWKWARD.len())], row.index))
             }),
             Field::new("Description", Kind::LongText, description),
             Field::new("StageName", Kind::Picklist, |row| STAGES[row.pick(72, STAGES.len())].0.into())
@@ -212,7 +212,7 @@ pub(super) static ALL: &[Object] = &[
             }),
             Field::reference("OwnerId", "Owner", &["User"], user),
             Field::new("CreatedDate", Kind::Datetime, created_date),
-            Field::reference("CreatedById", "CreatedBy", &["User"], user),
+            Field::reference("CreatedById", "CreatedBy", &["User"], creator),
             Field::new("LastModifiedDate", Kind::Datetime, modified_date),
             Field::new("SystemModstamp", Kind::Datetime, modified_date),
         ],
@@ -337,7 +337,7 @@ pub(super) static ALL: &[Object] = &[
             Field::new("Id", Kind::Id, id),
             Field::new("IsDeleted", Kind::Boolean, is_deleted),
             Field::new("Name", Kind::Text, |row| {
-                format!("{} Depot {}", place_at(row.index).city, row.index).into()
+                edited(row, format!("{} Depot {}", place_at(row.index).city, row.index))
             }),
             Field::reference("OwnerId", "Owner", &["User"], user),
             Field::new("CreatedDate", Kind::Datetime, created_date),

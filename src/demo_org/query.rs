@@ -199,7 +199,8 @@ fn records(
     while at < total && rows.written < cursor.batch {
         let row = cursor.selection.row(&org.data, cursor.plan.object, at);
         at += 1;
-        if row.is_purged() || (row.is_deleted() && !cursor.all_rows) {
+        let now = row.now();
+        if now.is_purged() || (now.is_deleted() && !cursor.all_rows) {
             rows.written += 1;
             continue;
         }
@@ -223,13 +224,13 @@ pub(super) fn children(
     (object, field): (&'static Object, &'static str),
 ) -> Option<(Vec<u8>, usize)> {
     let children = org.data.children_of(parent, object, field);
-    let rows = selection::picked(plan, children.into_iter(), cursor.all_rows);
-    if rows.is_empty() {
+    let selection = selection::picked(plan, children.into_iter(), cursor.all_rows, org.data.has_changed());
+    if selection.len() == 0 {
         return None;
     }
     let cursor = Cursor {
         plan: Arc::clone(plan),
-        selection: Selection::Some(rows),
+        selection,
         version: cursor.version.clone(),
         all_rows: cursor.all_rows,
         batch: cursor.batch,

@@ -187,7 +187,7 @@ fn common_headers(org: &Org, content_type: &str) -> Vec<(String, String)> {
         "{:032x}",
         (org.serial() as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
     );
-    let date = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let date = org.data.clock().now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let browser = format!("BrowserId={}; domain=.salesforce.com; path=/; secure", &id[..22]);
     [
         ("Date", date.as_str()),

@@ -33,6 +33,8 @@ pub(super) struct Quirks {
     pub(super) counting: Counting,
     /// Whether Bulk API 2.0 takes its queries.
     pub(super) in_bulk: bool,
+    /// Whether `updated` and `deleted` work if it has a stamp.
+    pub(super) replicateable: bool,
 }
 
 impl Quirks {
@@ -44,6 +46,7 @@ impl Quirks {
         refuses: Refuses::Nothing,
         counting: Counting::Right,
         in_bulk: true,
+        replicateable: true,
     };
 }
 
@@ -90,6 +93,12 @@ impl Object {
     #[must_use]
     pub fn is_deprecated(&self) -> bool {
         self.quirks.deprecated
+    }
+
+    /// Whether `updated` and `deleted` take it.
+    #[must_use]
+    pub fn is_replicateable(&self) -> bool {
+        self.quirks.replicateable && self.field("SystemModstamp").is_some()
     }
 
     /// The field of this name, in any case.

@@ -9,6 +9,7 @@ mod bulk_faults;
 mod catalog;
 mod client;
 mod conversations;
+mod living;
 mod odd;
 mod script;
 mod services;

@@ -124,7 +124,7 @@ impl<'p> Reader<'p> {
     fn literal(&mut self, kind: Kind, name: &str) -> Result<Literal, Refusal> {
         let start = self.offset();
         let token = self.next()?;
-        Literal::read(token, kind).map_err(|wrong| match wrong {
+        Literal::read(token, kind, self.planner.data.clock().today()).map_err(|wrong| match wrong {
             Wrong::Unexpected => Refusal::unexpected(self.planner.query, start),
             Wrong::Id(text) => Refusal::at(
                 self.planner.query,

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::values::{created_date, id, is_deleted, modified_date, modifier, score, user};
+use super::values::{created_date, creator, edited, id, is_deleted, modified_date, modifier, score, user};
 use crate::demo_org::data::{DataSet, Row, TODAY, Value};
 use crate::demo_org::schema::{Field, Kind, Object, Quirks};
 
@@ -26,9 +26,9 @@ static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| {
         Field::new("Id", Kind::Id, id),
         Field::reference("OwnerId", "Owner", &["User"], user),
         Field::new("IsDeleted", Kind::Boolean, is_deleted),
-        Field::new("Name", Kind::Text, |row| format!("Record {}", row.index).into()),
+        Field::new("Name", Kind::Text, |row| edited(row, format!("Record {}", row.index))),
         Field::new("CreatedDate", Kind::Datetime, created_date),
-        Field::reference("CreatedById", "CreatedBy", &["User"], user),
+        Field::reference("CreatedById", "CreatedBy", &["User"], creator),
         Field::new("LastModifiedDate", Kind::Datetime, modified_date),
         Field::reference("LastModifiedById", "LastModifiedBy", &["User"], modifier),
         Field::new("SystemModstamp", Kind::Datetime, modified_date),

@@ -1,7 +1,9 @@
 //! Objects that differ from those that people keep records in: sharing, history and feed tables, events, big and external
 //! objects, objects that cannot be queried at all, and one whose records all have the same id.
 
-use super::values::{account_at, created_date, id, is_deleted, modified_date, modifier, score, user};
+use super::values::{
+    account_at, created_date, creator, id, is_deleted, modified_date, modifier, score, user,
+};
 use crate::demo_org::data::{DataSet, RecordId, Row, Value};
 use crate::demo_org::schema::{Counting, Field, Kind, Object, Quirks, Refuses, Said};
 
@@ -63,7 +65,7 @@ pub(super) static ALL: &[Object] = &[
             Field::new("Id", Kind::Id, id),
             Field::new("IsDeleted", Kind::Boolean, is_deleted),
             Field::reference("AccountId", "Account", &["Account"], |row| account_at(row, 202)),
-            Field::reference("CreatedById", "CreatedBy", &["User"], user),
+            Field::reference("CreatedById", "CreatedBy", &["User"], creator),
             Field::new("CreatedDate", Kind::Datetime, created_date),
             Field::new("Field", Kind::Picklist, |row| HISTORY[row.index % 4].0.into()).of(&[
                 "created",
@@ -84,7 +86,7 @@ pub(super) static ALL: &[Object] = &[
             Field::new("Id", Kind::Id, id),
             Field::reference("ParentId", "Parent", &["Account"], |row| account_at(row, 203)),
             Field::new("Type", Kind::Picklist, |_| "TextPost".into()).of(&["TextPost", "TrackedChange"]),
-            Field::reference("CreatedById", "CreatedBy", &["User"], user),
+            Field::reference("CreatedById", "CreatedBy", &["User"], creator),
             Field::new("CreatedDate", Kind::Datetime, created_date),
             Field::new("IsDeleted", Kind::Boolean, is_deleted),
             Field::new("SystemModstamp", Kind::Datetime, modified_date),
@@ -177,17 +179,22 @@ pub(super) static ALL: &[Object] = &[
         object.quirks.deprecated = true;
         object
     },
-    odd(
-        "Region_Setting__mdt",
-        "m00",
-        few,
-        &[
-            Field::new("Id", Kind::Id, id),
-            Field::new("DeveloperName", Kind::Text, |row| format!("Region_{}", row.index).into()),
-            Field::new("MasterLabel", Kind::Text, |row| format!("Region {}", row.index).into()),
-            Field::new("SystemModstamp", Kind::Datetime, modified_date),
-        ],
-    ),
+    {
+        // Custom metadata: it has a stamp, but no log of deletes.
+        let mut object = odd(
+            "Region_Setting__mdt",
+            "m00",
+            few,
+            &[
+                Field::new("Id", Kind::Id, id),
+                Field::new("DeveloperName", Kind::Text, |row| format!("Region_{}", row.index).into()),
+                Field::new("MasterLabel", Kind::Text, |row| format!("Region {}", row.index).into()),
+                Field::new("SystemModstamp", Kind::Datetime, modified_date),
+            ],
+        );
+        object.quirks.replicateable = false;
+        object
+    },
 ];
 
 /// The fields of a picklist's values.

@@ -177,7 +177,15 @@ pub(super) fn double(number: Option<f64>) -> Value {
 }
 
 pub(super) fn account_name(row: Row<'_>) -> Value {
-    format!("{} {}", AWKWARD[(row.index + row.index / 40) % AWKWARD.len()], row.index).into()
+    edited(row, format!("{} {}", AWKWARD[(row.index + row.index / 40) % AWKWARD.len()], row.index))
+}
+
+/// A text that differs from version to version of its row; the first one has it as it is.
+pub(super) fn edited(row: Row<'_>, text: String) -> Value {
+    match row.version() {
+        0 => text.into(),
+        version => format!("{text} v{version}").into(),
+    }
 }
 
 /// A hierarchy of several levels; one reference in a dozen is to an account that the user may not see.
@@ -240,8 +248,17 @@ pub(super) fn user(row: Row<'_>) -> Value {
     Value::Id(RecordId::new("005", row.pick(1, USERS)))
 }
 
+/// Who created it; unlike the owner, always the same.
+pub(super) fn creator(row: Row<'_>) -> Value {
+    user(row.as_made())
+}
+
 pub(super) fn modifier(row: Row<'_>) -> Value {
     Value::Id(RecordId::new("005", row.pick(2, USERS)))
+}
+
+pub(super) fn last_name(row: Row<'_>) -> Value {
+    edited(row, LAST_NAMES[row.pick(50, LAST_NAMES.len())].to_owned())
 }
 
 pub(super) fn full_name(first: Value, last: &str) -> Value {
@@ -252,7 +269,7 @@ pub(super) fn full_name(first: Value, last: &str) -> Value {
 }
 
 pub(super) fn contact_name(row: Row<'_>) -> Value {
-    full_name(maybe(row, 51, &FIRST_NAMES), LAST_NAMES[row.pick(50, LAST_NAMES.len())])
+    full_name(maybe(row, 51, &FIRST_NAMES), last_name(row).as_str().unwrap_or_default())
 }
 
 pub(super) fn email(row: Row<'_>) -> Value {
@@ -379,8 +396,11 @@ pub(super) fn birthdate(row: Row<'_>) -> Value {
 pub(super) const FIRST_CREATED: i64 = 1_577_836_800_000;
 
 pub(super) fn created(row: Row<'_>) -> i64 {
+    if let Some(created) = row.state.created {
+        return created.as_millisecond();
+    }
     // A little over five years, to the second: several records share a timestamp in a large org.
-    FIRST_CREATED + row.pick(3, 180_000_000) as i64 * 1000
+    FIRST_CREATED + row.as_made().pick(3, 180_000_000) as i64 * 1000
 }
 
 pub(super) fn timestamp(milliseconds: i64) -> Value {
@@ -392,8 +412,8 @@ pub(super) fn created_date(row: Row<'_>) -> Value {
 }
 
 pub(super) fn modified_date(row: Row<'_>) -> Value {
-    if let Some(at) = row.deleted_at() {
-        return Value::Datetime(at);
+    if let Some(stamp) = row.state.stamp {
+        return Value::Datetime(stamp);
     }
     timestamp(created(row) + row.pick(4, 15_000_000_000) as i64)
 }

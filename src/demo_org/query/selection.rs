@@ -1,5 +1,6 @@
 //! Which rows a plan finds, and in what order.
 
+use crate::demo_org::changes::State;
 use crate::demo_org::condition::{Operand, sort_key};
 use crate::demo_org::data::{DataSet, Row, Value};
 use crate::demo_org::plan::Plan;
@@ -12,6 +13,8 @@ pub(in crate::demo_org) enum Selection {
     Every { deleted_too: bool, from: usize, count: usize },
     /// The numbers of some.
     Some(Vec<u32>),
+    /// The numbers of some, and how they were when the query was run.
+    Kept(Vec<(u32, State)>),
 }
 
 impl Selection {
@@ -19,21 +22,28 @@ impl Selection {
         match self {
             Self::Every { count, .. } => *count,
             Self::Some(rows) => rows.len(),
+            Self::Kept(rows) => rows.len(),
         }
     }
 
+    /// A row as it was when the query was run.
     pub(in crate::demo_org) fn row<'d>(
         &self,
         data: &'d DataSet,
         object: &'static Object,
         n: usize,
     ) -> Row<'d> {
+        let mut state = State::AS_MADE;
         let index = match self {
             Self::Every { deleted_too: true, from, .. } => from + n,
             Self::Every { deleted_too: false, from, .. } => DataSet::live_index(object, from + n),
             Self::Some(rows) => rows[n] as usize,
+            Self::Kept(rows) => {
+                state = rows[n].1;
+                rows[n].0 as usize
+            }
         };
-        Row { data, object, index }
+        Row { data, object, index, state }
     }
 
     pub(in crate::demo_org) fn rows<'d>(
@@ -57,15 +67,16 @@ pub(in crate::demo_org) fn select(data: &DataSet, plan: &Plan, all_rows: bool) -
             count: all.saturating_sub(plan.offset).min(limit),
         };
     }
-    Selection::Some(picked(plan, data.rows_of(plan.object), all_rows))
+    picked(plan, data.rows_of(plan.object), all_rows, data.has_changed())
 }
 
-/// The same, of rows that are at hand.
+/// The same, of rows that are at hand; `keeps` says whether some may have changed since the org started.
 pub(in crate::demo_org) fn picked<'d>(
     plan: &Plan,
     rows: impl Iterator<Item = Row<'d>>,
     all_rows: bool,
-) -> Vec<u32> {
+    keeps: bool,
+) -> Selection {
     let limit = plan.limit.unwrap_or(usize::MAX);
     let fitting = rows.filter(|row| {
         (all_rows || !row.is_deleted())
@@ -74,15 +85,11 @@ pub(in crate::demo_org) fn picked<'d>(
                 .as_ref()
                 .is_none_or(|filter| filter.holds(&|operand: &Operand| operand.of_row(*row)))
     });
-    let number = |row: Row<'_>| row.index as u32;
     if plan.order.is_empty() {
-        return fitting.skip(plan.offset).take(limit).map(number).collect();
+        return kept(fitting.skip(plan.offset).take(limit), keeps);
     }
-    let mut keyed: Vec<(Vec<Value>, u32)> = fitting
-        .map(|row| {
-            let keys = plan.order.iter().map(|order| sort_key(order.operand.of_row(row))).collect();
-            (keys, number(row))
-        })
+    let mut keyed: Vec<(Vec<Value>, Row<'_>)> = fitting
+        .map(|row| (plan.order.iter().map(|order| sort_key(order.operand.of_row(row))).collect(), row))
         .collect();
     // Stable: what the order leaves open stays in the order of the ids.
     keyed.sort_by(|(a, _), (b, _)| {
@@ -93,5 +100,13 @@ pub(in crate::demo_org) fn picked<'d>(
             .find(|order| order.is_ne())
             .unwrap_or(std::cmp::Ordering::Equal)
     });
-    keyed.into_iter().skip(plan.offset).take(limit).map(|(_, index)| index).collect()
+    kept(keyed.into_iter().map(|(_, row)| row).skip(plan.offset).take(limit), keeps)
+}
+
+fn kept<'d>(rows: impl Iterator<Item = Row<'d>>, keeps: bool) -> Selection {
+    if keeps {
+        Selection::Kept(rows.map(|row| (row.index as u32, row.state)).collect())
+    } else {
+        Selection::Some(rows.map(|row| row.index as u32).collect())
+    }
 }

@@ -33,7 +33,7 @@ pub(super) fn basic(object: &Object, version: &str) -> Vec<u8> {
 
 /// `/sobjects/X/describe`
 pub(super) fn object(org: &Org, object: &Object, version: &str, faults: &[Fault]) -> Vec<u8> {
-    let Facts { name, custom, label, prefix, queryable, hidden, changes } = Facts::of(object);
+    let Facts { name, custom, label, prefix, queryable, hidden, changes, replicateable } = Facts::of(object);
     let mut out = Vec::with_capacity(1500 * object.fields.len());
     push(
         &mut out,
@@ -52,7 +52,7 @@ pub(super) fn object(org: &Org, object: &Object, version: &str, faults: &[Fault]
     push(
         &mut out,
         format_args!(
-            r#"],"hasSubtypes":false,"implementedBy":null,"implementsInterfaces":null,"isInterface":false,"isSubtype":false,"keyPrefix":{prefix},"label":"{label}","labelPlural":"{label}s","layoutable":{changes},"listviewable":null,"lookupLayoutable":null,"mergeable":false,"mruEnabled":{changes},"name":"{name}","namedLayoutInfos":[],"networkScopeFieldName":null,"queryable":{queryable},"recordTypeInfos":[{{"active":true,"available":true,"defaultRecordTypeMapping":true,"developerName":"Master","master":true,"name":"Master","recordTypeId":"012000000000000AAA","urls":{{"layout":"/services/data/v{version}/sobjects/{name}/describe/layouts/012000000000000AAA"}}}}],"replicateable":{changes},"retrieveable":{queryable},"searchLayoutable":{changes},"searchable":{changes},"sobjectDescribeOption":"FULL","supportedScopes":[{{"label":"All {label}s","name":"everything"}}],"triggerable":{changes},"undeletable":{undeletable},"updateable":{changes},"urls":"#,
+            r#"],"hasSubtypes":false,"implementedBy":null,"implementsInterfaces":null,"isInterface":false,"isSubtype":false,"keyPrefix":{prefix},"label":"{label}","labelPlural":"{label}s","layoutable":{changes},"listviewable":null,"lookupLayoutable":null,"mergeable":false,"mruEnabled":{changes},"name":"{name}","namedLayoutInfos":[],"networkScopeFieldName":null,"queryable":{queryable},"recordTypeInfos":[{{"active":true,"available":true,"defaultRecordTypeMapping":true,"developerName":"Master","master":true,"name":"Master","recordTypeId":"012000000000000AAA","urls":{{"layout":"/services/data/v{version}/sobjects/{name}/describe/layouts/012000000000000AAA"}}}}],"replicateable":{replicateable},"retrieveable":{queryable},"searchLayoutable":{changes},"searchable":{changes},"sobjectDescribeOption":"FULL","supportedScopes":[{{"label":"All {label}s","name":"everything"}}],"triggerable":{changes},"undeletable":{undeletable},"updateable":{changes},"urls":"#,
             undeletable = object.deletable,
         ),
     );
@@ -70,8 +70,9 @@ struct Facts {
     prefix: String,
     queryable: bool,
     hidden: bool,
-    /// Whether its records can be made and changed: then it can also be searched and replicated, and has layouts.
+    /// Whether its records can be made and changed: then it can also be searched, and has layouts.
     changes: bool,
+    replicateable: bool,
 }
 
 impl Facts {
@@ -86,16 +87,17 @@ impl Facts {
             queryable: object.is_queryable(),
             hidden: object.is_deprecated(),
             changes: object.field("SystemModstamp").is_some(),
+            replicateable: object.is_replicateable(),
         }
     }
 }
 
 fn summary(out: &mut Vec<u8>, object: &Object, version: &str) {
-    let Facts { name, custom, label, prefix, queryable, hidden, changes } = Facts::of(object);
+    let Facts { name, custom, label, prefix, queryable, hidden, changes, replicateable } = Facts::of(object);
     push(
         out,
         format_args!(
-            r#"{{"activateable":false,"associateEntityType":null,"associateParentEntity":null,"createable":{changes},"custom":{custom},"customSetting":false,"deepCloneable":false,"deletable":{changes},"deprecatedAndHidden":{hidden},"feedEnabled":false,"hasSubtypes":false,"isInterface":false,"isSubtype":false,"keyPrefix":{prefix},"label":"{label}","labelPlural":"{label}s","layoutable":{changes},"mergeable":false,"mruEnabled":{changes},"name":"{name}","queryable":{queryable},"replicateable":{changes},"retrieveable":{queryable},"searchable":{changes},"triggerable":{changes},"undeletable":{undeletable},"updateable":{changes},"urls":"#,
+            r#"{{"activateable":false,"associateEntityType":null,"associateParentEntity":null,"createable":{changes},"custom":{custom},"customSetting":false,"deepCloneable":false,"deletable":{changes},"deprecatedAndHidden":{hidden},"feedEnabled":false,"hasSubtypes":false,"isInterface":false,"isSubtype":false,"keyPrefix":{prefix},"label":"{label}","labelPlural":"{label}s","layoutable":{changes},"mergeable":false,"mruEnabled":{changes},"name":"{name}","queryable":{queryable},"replicateable":{replicateable},"retrieveable":{queryable},"searchable":{changes},"triggerable":{changes},"undeletable":{undeletable},"updateable":{changes},"urls":"#,
             undeletable = object.deletable,
         ),
     );

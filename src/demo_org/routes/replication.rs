@@ -11,46 +11,69 @@ use crate::demo_org::schema::Object;
 use crate::demo_org::{Org, Request};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// How far back the log of deletes goes at most.
+const DELETED_DAYS: i32 = 15;
+/// What `updated` goes by: the first of these that the object has.
+const STAMPS: [&str; 2] = ["SystemModstamp", "LastModifiedDate"];
 
 /// `/sobjects/X/updated?start=&end=`: by the stamp, deleted records left out.
 pub(super) fn updated(org: &Org, request: &Request, object: &'static Object) -> Reply {
-    let span = match Span::of(request, object, 30) {
-        Ok(span) => span,
+    let found = Span::of(org, request, object, 30).and_then(|span| {
+        let changed = org.data.rows_of(object).filter(|row| {
+            let at = STAMPS.into_iter().find_map(|stamp| row.value(stamp));
+            !row.is_deleted() && matches!(at, Some(Value::Datetime(at)) if span.holds(at))
+        });
+        let changed: Vec<_> = changed.map(|row| row.id()).collect();
+        within_limit(org, changed.len())?;
+        Ok((span, changed))
+    });
+    let (span, changed) = match found {
+        Ok(found) => found,
         Err(refusal) => return Reply::refused(refusal),
     };
-    let changed = org.data.rows_of(object).filter(|row| {
-        let at = row.value("SystemModstamp");
-        !row.is_deleted() && matches!(at, Some(Value::Datetime(at)) if span.holds(at))
-    });
     let mut out = b"{\"ids\":[".to_vec();
-    for (n, row) in changed.enumerate() {
-        push(&mut out, format_args!("{}\"{}\"", if n > 0 { "," } else { "" }, row.id()));
+    for (n, id) in changed.into_iter().enumerate() {
+        push(&mut out, format_args!("{}\"{id}\"", if n > 0 { "," } else { "" }));
     }
     out.extend_from_slice(b"],\"latestDateCovered\":");
-    json::value(&mut out, &Value::Datetime(span.covered()), "");
+    json::value(&mut out, &Value::Datetime(span.covered(org)), "");
     out.push(b'}');
     Reply::json(out)
 }
 
-/// `/sobjects/X/deleted?start=&end=`: the records that were deleted since the org started, purged ones included.
+/// `/sobjects/X/deleted?start=&end=`: the records that were deleted since the org started, purged ones included, and those
+/// that were undeleted since. If the log of deletes was purged, those before that are missing.
 pub(super) fn deleted(org: &Org, request: &Request, object: &'static Object) -> Reply {
-    let span = match Span::of(request, object, 15) {
-        Ok(span) => span,
+    let found = Span::of(org, request, object, DELETED_DAYS).and_then(|span| {
+        let gone = org.data.changes.read().deleted(object, |at| span.holds(at));
+        within_limit(org, gone.len())?;
+        Ok((span, gone))
+    });
+    let (span, gone) = match found {
+        Ok(found) => found,
         Err(refusal) => return Reply::refused(refusal),
     };
     let mut out = b"{\"deletedRecords\":[".to_vec();
-    let gone = org.data.gone(object).into_iter().filter(|(_, at)| span.holds(*at));
-    for (n, (id, at)) in gone.enumerate() {
+    for (n, (id, at)) in gone.into_iter().enumerate() {
         push(&mut out, format_args!("{}{{\"deletedDate\":", if n > 0 { "," } else { "" }));
         json::value(&mut out, &Value::Datetime(at), "");
         push(&mut out, format_args!(r#","id":"{id}"}}"#));
     }
+    let log_from = org.data.changes.read().log_from.unwrap_or(Timestamp::MIN);
     out.extend_from_slice(b"],\"earliestDateAvailable\":");
-    json::value(&mut out, &Value::Datetime(earliest(15)), "");
+    json::value(&mut out, &Value::Datetime(log_from.max(earliest(org, DELETED_DAYS))), "");
     out.extend_from_slice(b",\"latestDateCovered\":");
-    json::value(&mut out, &Value::Datetime(span.covered()), "");
+    json::value(&mut out, &Value::Datetime(span.covered(org)), "");
     out.push(b'}');
     Reply::json(out)
+}
+
+fn within_limit(org: &Org, ids: usize) -> Result<(), Refusal> {
+    if ids <= org.options.most_ids {
+        return Ok(());
+    }
+    let message = format!("more than {} ids; narrow the date range", org.options.most_ids);
+    Err(Refusal::new("EXCEEDED_ID_LIMIT", message))
 }
 
 /// From `start` to before `end`, both in whole minutes.
@@ -60,8 +83,8 @@ struct Span {
 }
 
 impl Span {
-    fn of(request: &Request, object: &Object, days: i32) -> Result<Self, Refusal> {
-        if object.field("SystemModstamp").is_none() {
+    fn of(org: &Org, request: &Request, object: &Object, days: i32) -> Result<Self, Refusal> {
+        if !object.is_replicateable() {
             let message = format!("entity type {} does not support replication", object.name);
             return Err(Refusal::new("INVALID_TYPE_FOR_OPERATION", message));
         }
@@ -75,7 +98,7 @@ impl Span {
         if span.end.duration_since(span.start) <= SignedDuration::from_mins(1) {
             return Err(invalid("endDate must be later than startDate by more than a minute"));
         }
-        if span.start < earliest(days) {
+        if span.start < earliest(org, days) {
             return Err(invalid("startDate before org replication enabled date"));
         }
         Ok(span)
@@ -85,9 +108,11 @@ impl Span {
         (self.start..self.end).contains(&at)
     }
 
-    /// Up to when the response is complete: there are no open transactions here.
-    fn covered(&self) -> Timestamp {
-        self.end.min(whole_minute(Timestamp::now()))
+    /// Up to when the response is complete: what open transactions do is stamped with the time when they began.
+    fn covered(&self, org: &Org) -> Timestamp {
+        let now = org.data.clock().now();
+        let open = org.data.changes.read().oldest_open();
+        self.end.min(whole_minute(open.unwrap_or(now).min(now)))
     }
 }
 
@@ -96,8 +121,8 @@ fn invalid(message: &str) -> Refusal {
 }
 
 /// The earliest time that may be asked about.
-fn earliest(days: i32) -> Timestamp {
-    whole_minute(Timestamp::now()).saturating_sub(DAY * days).unwrap_or(Timestamp::MIN)
+fn earliest(org: &Org, days: i32) -> Timestamp {
+    whole_minute(org.data.clock().now()).saturating_sub(DAY * days).unwrap_or(Timestamp::MIN)
 }
 
 /// Seconds are ignored.

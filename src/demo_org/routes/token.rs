@@ -19,7 +19,7 @@ pub(super) fn token(org: &Org, request: &Request) -> Reply {
         Grant::Assertion => String::new(),
         Grant::RefreshToken => format!(
             r#","issued_at":"{}","signature":"{}=""#,
-            jiff::Timestamp::now().as_millisecond(),
+            org.data.clock().now().as_millisecond(),
             "0".repeat(43)
         ),
     };
