@@ -1,7 +1,7 @@
 //! Records → bytes: one encoder per file, with the same calls for every format.
 
 use crate::job::{Datetimes, Format, Shape};
-use crate::record::{CellKind, JsonForm, Record, Target, ValueError};
+use crate::record::{CellKind, JsonForm, Record, RowForm, Target, ValueError};
 use crate::soql::{Columns, JsonShape};
 use crate::value::FieldType;
 use crate::value::datetime::{NotADateTime, write_rfc3339};
@@ -64,6 +64,15 @@ impl Encoder {
         match self {
             Self::Csv(csv) => csv.watch(),
             Self::Jsonl(_) => Some(Jsonl::WATCH),
+        }
+    }
+
+    /// How rows of CSV can be copied into the file, if they can.
+    #[must_use]
+    pub fn row_form(&self) -> Option<RowForm> {
+        match self {
+            Self::Csv(csv) => csv.row_form(),
+            Self::Jsonl(_) => None,
         }
     }
 

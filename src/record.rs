@@ -91,6 +91,16 @@ pub struct JsonForm {
     pub attributes: bool,
 }
 
+/// How a row of CSV is copied into a file that has commas, double quotes only where a reader needs them, and nothing for
+/// null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowForm {
+    /// How numbers are written.
+    pub numbers: Numbers,
+    /// Whether rows end with CR LF.
+    pub crlf: bool,
+}
+
 impl JsonForm {
     /// The org's own values, without `attributes`.
     pub const AS_SENT: Self =
@@ -215,7 +225,7 @@ impl Record {
         self.copied = true;
     }
 
-    /// Whether the output already ends with this record, as JSON; its cells then mean nothing.
+    /// Whether the output already ends with this record, as JSON or as a row; its cells then mean nothing.
     #[must_use]
     pub fn is_copied(&self) -> bool {
         self.copied

@@ -193,7 +193,7 @@ fn a_row_of_a_bulk_result_costs_no_allocation() {
                 let cost = measure(|| {
                     let mut reader =
                         ResultsReader::open(result.as_slice(), &bulk.columns, encoder.watch()).unwrap();
-                    while reader.read(&mut record).unwrap() {
+                    while reader.copy(encoder.row_form(), &mut record, &mut out).unwrap() {
                         encoder.record(&record, &mut out).unwrap();
                         count += 1;
                     }

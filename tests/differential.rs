@@ -156,7 +156,7 @@ fn encoded(result: &[u8], bulk: &BulkQuery, case: &Case, columns: &Columns) -> V
     let mut reader = ResultsReader::open(result, &bulk.columns, encoder.watch()).unwrap();
     let (mut record, mut file) = (Record::default(), Vec::new());
     encoder.begin(&mut file);
-    while reader.read(&mut record).unwrap() {
+    while reader.copy(encoder.row_form(), &mut record, &mut file).unwrap() {
         encoder.record(&record, &mut file).unwrap();
     }
     encoder.finish(&mut file);

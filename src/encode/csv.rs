@@ -1,7 +1,7 @@
 //! Records → CSV in a job's dialect: RFC 4180, quoted only where a reader needs it.
 
 use crate::job::{CsvDialect, Datetimes, Numbers};
-use crate::record::{CellKind, CellText, JsonForm, Record, ValueError, ValueErrorReason};
+use crate::record::{CellKind, CellText, JsonForm, Record, RowForm, ValueError, ValueErrorReason};
 use crate::value::number::write_plain;
 
 use super::formula::runs_in_a_spreadsheet;
@@ -71,6 +71,15 @@ impl Csv {
         (self.dialect.quote == b'"').then_some(self.dialect.delimiter)
     }
 
+    /// How rows of CSV can be copied into the file. `None` if the dialect or the datetimes need more than that.
+    #[must_use]
+    pub fn row_form(&self) -> Option<RowForm> {
+        let CsvDialect { delimiter, quote, crlf, null, formula_guard, .. } = &self.dialect;
+        let is_usual = (*delimiter, *quote) == (b',', b'"') && null.is_empty() && !formula_guard;
+        let form = RowForm { numbers: self.numbers, crlf: *crlf };
+        (is_usual && self.datetimes.is_empty()).then_some(form)
+    }
+
     /// Appends the byte order mark and the header, as the dialect wants them.
     pub fn begin(&self, out: &mut Vec<u8>) {
         if self.dialect.bom {
@@ -85,13 +94,17 @@ impl Csv {
         }
     }
 
-    /// Appends a record as a row.
+    /// Appends a record as a row, unless it has been copied.
     ///
     /// # Errors
     /// If a number is to be written out and its exponent is out of range, or a value of a datetime column is not one.
     #[inline]
     pub fn record(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), ValueError> {
-        if self.datetimes.is_empty() { self.row::<false>(record, out) } else { self.row::<true>(record, out) }
+        match self.datetimes.is_empty() {
+            _ if record.is_copied() => Ok(()),
+            true => self.row::<false>(record, out),
+            false => self.row::<true>(record, out),
+        }
     }
 
     fn row<const DATETIMES: bool>(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), ValueError> {

@@ -6,7 +6,7 @@ use super::writer::write_failure;
 use crate::encode::Encoder;
 use crate::error::Failure;
 use crate::output::Staged;
-use crate::record::{Record, Target, ValueError};
+use crate::record::{Record, RowForm, Target, ValueError};
 
 /// A file being written.
 pub(super) struct File {
@@ -33,6 +33,11 @@ impl File {
     #[inline]
     pub(super) fn target<'t>(&self, record: &'t mut Record, rows: &'t mut Vec<u8>) -> Target<'t> {
         self.encoder.target(record, rows)
+    }
+
+    /// How rows of CSV can be copied into it, if they can.
+    pub(super) fn row_form(&self) -> Option<RowForm> {
+        self.encoder.row_form()
     }
 
     /// Encodes a record.

@@ -326,7 +326,8 @@ impl Writer {
         let scratch = &self.scratch;
         let unread = |error| UnreadResult::of(error, scratch);
         let mut reader = ResultsReader::open(source, &query.columns, watch).map_err(unread)?;
-        while reader.read(record).map_err(unread)? {
+        let form = file.row_form();
+        while reader.copy(form, record, pending.rows(0)).map_err(unread)? {
             file.record(record, pending.rows(0))
                 .map_err(|error| UnreadResult::Value(value_fault(&error, columns, record, file)))?;
             pending.settle().map_err(|failure| UnreadResult::Run(failure.into()))?;

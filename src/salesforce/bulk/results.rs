@@ -4,6 +4,8 @@
 //! something on the way may have written it, is left to `csv-core`. A row that is cut short (the last one has a line break
 //! too), has another number of values than there are columns, or has text after a closing quote is a fault, never a guess.
 
+mod copied;
+
 use std::collections::HashMap;
 use std::io::{self, Read};
 
@@ -54,6 +56,8 @@ pub struct ResultsReader<R> {
     is_at_end: bool,
     /// The columns in the order of the result.
     columns: Vec<Column>,
+    /// Whether they fill the cells in this order.
+    is_in_order: bool,
     rows: u64,
     watch: Option<u8>,
     slow: Slow,
@@ -117,11 +121,13 @@ impl<R: Read> ResultsReader<R> {
             checked: 0,
             is_at_end: false,
             columns: (0..columns.len()).map(|cell| Column { cell, kind: Kind::Text }).collect(),
+            is_in_order: true,
             rows: 0,
             watch,
             slow: Slow::default(),
         };
         reader.columns = reader.header(columns)?;
+        reader.is_in_order = reader.columns.iter().enumerate().all(|(place, column)| column.cell == place);
         reader.rows = 0;
         Ok(reader)
     }
