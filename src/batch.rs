@@ -23,6 +23,8 @@ pub struct Batch {
     pub at: Option<Timestamp>,
     /// How far the runs go.
     pub extent: Extent,
+    /// Whether incremental jobs export everything.
+    pub wants_full: bool,
     /// Only this object of each set.
     pub object: Option<ObjectName>,
     /// What earlier attempts exported, if that is left as it is.
@@ -50,8 +52,8 @@ pub async fn run(
     mut ended: impl FnMut(RunReport),
 ) -> Result<(), Failure> {
     edges.slots.set_limits(SlotLimits::new(config.settings.daemon.max_concurrent_runs, config.orgs.values()));
-    let Batch { jobs, at, extent, object, once } = batch;
-    let start = Start { at, extent, object, resumes: once.is_some(), once };
+    let Batch { jobs, at, extent, wants_full, object, once } = batch;
+    let start = Start { at, extent, wants_full, object, resumes: once.is_some(), once };
     let mut waiting = Vec::new();
     for job in jobs {
         if let Some(report) = start.exported(&job, edges.clock.as_ref()) {

@@ -553,7 +553,14 @@ impl Daemon {
         let run = match (job, org) {
             (Some(job), Some(org)) => {
                 let at = Some(scheduled);
-                let start = Start { at, extent: Extent::Whole, object: None, resumes: true, once: None };
+                let start = Start {
+                    at,
+                    extent: Extent::Whole,
+                    object: None,
+                    wants_full: false,
+                    resumes: true,
+                    once: None,
+                };
                 Task::of_job(job, org, self.clock.as_ref(), &start)
             }
             _ => {

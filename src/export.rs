@@ -10,6 +10,7 @@ mod describe;
 mod drift;
 mod error;
 mod file;
+mod incremental;
 mod locks;
 mod manifest;
 mod object;
@@ -40,7 +41,7 @@ use crate::config;
 use crate::error::{Exit, Failure};
 use crate::http::Http;
 use crate::job::output_path::Fields;
-use crate::job::{ExportKey, Job};
+use crate::job::{ExportKey, ExportKind, Job};
 use crate::monitor::{Event, Monitor};
 use crate::org::Org;
 use crate::output::Output;
@@ -126,12 +127,16 @@ pub struct Run {
     pub id: RunId,
     /// The occurrence it is for; `None` for a run by hand.
     pub scheduled: Option<Timestamp>,
-    /// Where the export goes.
+    /// Where the export goes; of an incremental export, a path like it.
     pub output: Output,
     /// How far it goes.
     pub extent: Extent,
     /// Whether the export of an earlier attempt of the same occurrence stands, if only its command failed.
     pub resumes: bool,
+    /// Whether an incremental job exports everything.
+    pub wants_full: bool,
+    /// The timestamp that the dates in the output's path show.
+    pub timestamp: Timestamp,
     /// What it gets from the set that it is a part of.
     pub part: Option<Part>,
 }
@@ -173,17 +178,32 @@ impl Run {
         let now = clock.now();
         // Half of 64 random bits tell runs of one second apart.
         let id = RunId::new(now, clock.random());
+        let timestamp = at.unwrap_or(now);
+        let window = provisional_window(job, now);
         let fields = Fields {
             job: &job.name,
             org: &job.org,
             run_id: id.as_str(),
-            timestamp: at.unwrap_or(now),
+            timestamp,
             timezone: &job.timezone,
-            window: None,
+            window,
         };
         let output = Output::of_job(job, &output_path(job, &fields)?)?;
         let (job, org) = (Arc::clone(job), Arc::clone(org));
-        Ok(Self { job, org, id, scheduled: at, output, extent, resumes: false, part: None })
+        let (scheduled, resumes, wants_full, part) = (at, false, false, None);
+        Ok(Self { job, org, id, scheduled, output, extent, resumes, wants_full, timestamp, part })
+    }
+
+    /// What the run puts into the output's path.
+    fn fields(&self, window: Option<(ExportKind, Timestamp)>) -> Fields<'_> {
+        Fields {
+            job: &self.job.name,
+            org: &self.job.org,
+            run_id: self.id.as_str(),
+            timestamp: self.timestamp,
+            timezone: &self.job.timezone,
+            window,
+        }
     }
 
     /// The outputs of all its files: the main one, then those of the child queries.
@@ -193,6 +213,11 @@ impl Run {
     fn outputs(&self) -> Result<Vec<Output>, Failure> {
         self.output.group(&self.job.child_files())
     }
+}
+
+/// What stands for the window of an incremental run in its output's path before it is known.
+fn provisional_window(job: &Job, now: Timestamp) -> Option<(ExportKind, Timestamp)> {
+    job.incremental.as_ref().map(|_| (ExportKind::Changes, now))
 }
 
 /// The path of a job's output.
@@ -249,7 +274,8 @@ async fn carry_through(run: &mut Run, edges: &Arc<Edges>, stop: &Stop, once: Opt
     report.settings = edges.state.is_some().then(|| job.digest());
     report.scheduled = run.scheduled;
     report.format = Some(job.format.as_str().to_owned());
-    report.path = Some(run.output.location().to_string());
+    // The path of an incremental export depends on what the org says.
+    report.path = job.incremental.is_none().then(|| run.output.location().to_string());
     let locked = blocking(|| Locks::take(run, edges, &mut report.warnings));
     if locked.is_ok()
         && let Some(exported) = once.and_then(|once| blocking(|| once.exported(&job, clock.now())))
@@ -435,6 +461,8 @@ fn log_summary(report: &RunReport, seconds: f64) {
         retries,
         restarts,
         seconds,
+        kind = report.kind.map(display),
+        mark = report.mark.map(display),
         path,
         "run ended"
     );

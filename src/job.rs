@@ -190,11 +190,23 @@ impl Job {
     /// versions of sfexport.
     #[must_use]
     pub fn digest(&self) -> String {
-        let Self { source, all_rows, count_check, api, output, manifest, format, shape, timezone, .. } = self;
+        let Self {
+            source,
+            all_rows,
+            count_check,
+            api,
+            incremental,
+            output,
+            manifest,
+            format,
+            shape,
+            timezone,
+            ..
+        } = self;
         let zone = timezone.iana_name();
         let mut hasher = DefaultHasher::new();
         let files = format!("{output:?} {manifest:?} {zone:?}");
-        format!("{source:?} {all_rows} {count_check:?} {api:?} {files} {format:?} {shape:?}")
+        format!("{source:?} {all_rows} {count_check:?} {api:?} {incremental:?} {files} {format:?} {shape:?}")
             .hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }

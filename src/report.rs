@@ -7,7 +7,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::job::{Api, ExportKey, ExportKind, JobName};
+use crate::job::{Api, Deletes, ExportKey, ExportKind, JobName};
 use crate::org::OrgName;
 
 pub mod manifest;
@@ -69,6 +69,9 @@ pub struct RunReport {
     /// stayed where it was.
     #[serde(default)]
     pub mark: Option<Timestamp>,
+    /// How an incremental export reports deleted records; none if the run ended before that was decided.
+    #[serde(default, deserialize_with = "known_deletes")]
+    pub deletes: Option<Deletes>,
     /// How many deleted records an incremental export lists by their Ids; none if it does not list them.
     #[serde(default)]
     pub deleted: Option<u64>,
@@ -169,6 +172,7 @@ impl RunReport {
             kind_reason: None,
             since: None,
             mark: None,
+            deletes: None,
             deleted: None,
             deletes_complete: None,
             api: None,
@@ -232,6 +236,13 @@ fn known_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Expor
     let name = Option::<String>::deserialize(deserializer)?;
     let known = [ExportKind::Full, ExportKind::Changes];
     Ok(known.into_iter().find(|kind| Some(kind.as_str()) == name.as_deref()))
+}
+
+/// Reads how deleted records are reported; none if a later version wrote a way that this version does not know.
+fn known_deletes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Deletes>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    let known = [Deletes::Rows, Deletes::Ids, Deletes::None];
+    Ok(known.into_iter().find(|deletes| Some(deletes.as_str()) == name.as_deref()))
 }
 
 /// What a command after an export did.

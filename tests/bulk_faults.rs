@@ -236,6 +236,8 @@ impl Matrix {
             output: output.into(),
             extent: Extent::Whole,
             resumes: false,
+            wants_full: false,
+            timestamp: jiff::Timestamp::now(),
             part: None,
         };
         let mut settings = config::Http { gzip: wire.gzip, ..self.config.settings.http.clone() };

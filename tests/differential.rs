@@ -366,6 +366,8 @@ impl World {
             output: output.into(),
             extent: Extent::Whole,
             resumes: false,
+            wants_full: false,
+            timestamp: jiff::Timestamp::now(),
             part: None,
         };
         let (_sender, stop) = Stop::new();

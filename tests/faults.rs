@@ -371,6 +371,8 @@ fn run(config: &Config, org: &DemoOrg, job: Arc<Job>, path: &Path) -> Run {
         output: output.into(),
         extent: Extent::Whole,
         resumes: false,
+        wants_full: false,
+        timestamp: jiff::Timestamp::now(),
         part: None,
     }
 }

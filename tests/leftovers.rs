@@ -110,6 +110,7 @@ fn a_mark_moves_with_an_interrupted_publish_or_not_at_all() {
         full_started: mark.parse().unwrap(),
         org_ahead_seconds: 0,
         deletes_complete: true,
+        full_forced: false,
     };
     let interrupted =
         |name: &str, mark: &str| intended_until(&at, "accounts", &[output(&at, name)], Some(watermark(mark)));

@@ -167,7 +167,7 @@ async fn run_jobs(directory: &Directory, context: &Context) -> Result<Exit, Fail
     let jobs = config.jobs.iter().cloned().map(Arc::new).collect();
     print::line("");
     let (mut statuses, mut reports) = (Vec::new(), Vec::new());
-    let batch = Batch { jobs, at: None, extent: Extent::Whole, object: None, once: None };
+    let batch = Batch { jobs, at: None, extent: Extent::Whole, wants_full: false, object: None, once: None };
     let edges = context.edges(&config.settings, Some(state));
     batch::run(batch, &config, &edges, &context.stop, |report| {
         statuses.push(shown_failure(&report, Some(&report), context.common.log_format));

@@ -175,6 +175,8 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         output,
         extent: Extent::Whole,
         resumes: false,
+        wants_full: false,
+        timestamp: edges.clock.now(),
         part: None,
     };
     let Outcome { report, error, .. } = export(run, &edges, &context.stop).await;

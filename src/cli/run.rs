@@ -20,7 +20,7 @@ use crate::daemon::{LoadedConfig, Reading};
 use crate::error::{Exit, Failure};
 use crate::export::{Extent, Once};
 use crate::job::shard::{Shard, ShardBy};
-use crate::job::{IfExists, Job, JobName, ObjectName};
+use crate::job::{ExportKind, IfExists, Job, JobName, ObjectName};
 use crate::monitor::{Event, Monitor};
 use crate::notify::Notifier;
 use crate::output::{self, LocalFile, Output};
@@ -41,6 +41,9 @@ pub(super) struct RunArguments {
     /// Export only this object of a set; neither the manifest nor notifications change
     #[arg(long, value_name = "OBJECT", value_parser = super::object_name, add = complete::objects(), conflicts_with_all = ["all", "metrics_file"])]
     object: Option<ObjectName>,
+    /// Export all records of incremental jobs, not only what has changed
+    #[arg(long)]
+    full: bool,
     /// Run only what the jobs export from this org; can be repeated
     #[arg(long = "org", value_name = "NAME", add = complete::orgs())]
     orgs: Vec<String>,
@@ -74,6 +77,7 @@ Examples:
   sfexport run --all --json | jq -r 'select(.exit_status != 0) | .job'
   sfexport run accounts --at 2026-11-22T02:00:00+01:00    put a missed night's date into the path
   sfexport run backup --object Account                    export one object of a set again
+  sfexport run accounts --full                            export all records of an incremental job
   sfexport run --all --org emea                           export from one org
   sfexport run --all --shard 2/8                          export the third of eight parts
   sfexport run --all --once --at 2026-11-22T02:00:00Z     export what no earlier attempt has exported for that night
@@ -159,7 +163,8 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     let state = State::open(&config.settings.state_dir)?;
     let once = occurrence.map(|at| Arc::new(Once::new(state.clone(), at, arguments.object.clone())));
     let extent = if arguments.dry_run { Extent::Login } else { Extent::Whole };
-    let batch = Batch { jobs, at: arguments.at, extent, object: arguments.object.clone(), once };
+    let wants_full = arguments.full;
+    let batch = Batch { jobs, at: arguments.at, extent, wants_full, object: arguments.object.clone(), once };
     let stats =
         arguments.metrics_file.is_some().then(|| Arc::new(RunStats::new(Arc::new(clock::System::new()))));
     let notifier =
@@ -420,11 +425,23 @@ fn success(report: &RunReport, dry_run: bool) -> String {
     let to = if path.is_empty() { String::new() } else { format!(" → {path}") };
     format!(
         "{done} {name}: {objects}{}{}, {} in {}{to}",
-        human::counted(report.records, "record"),
+        exported(report),
         human::count_note(report).map_or_else(String::new, |note| format!(" ({note})")),
         human::bytes(report.bytes),
         human::duration(report.ended.duration_since(report.started)),
     )
+}
+
+/// `4,948 records`; of an incremental export `12 changed records and 3 deleted`.
+fn exported(report: &RunReport) -> String {
+    let noun = match report.kind {
+        Some(ExportKind::Changes) => "changed record",
+        Some(ExportKind::Full) | None => "record",
+    };
+    let deleted = report.deleted.filter(|deleted| *deleted > 0);
+    let deleted =
+        deleted.map_or_else(String::new, |deleted| format!(" and {} deleted", human::number(deleted)));
+    format!("{}{deleted}", human::counted(report.records, noun))
 }
 
 /// `400 objects (3 skipped), `; of a retry `400 objects (397 by an earlier attempt, 3 skipped), `.

@@ -63,8 +63,8 @@ impl Commands<'_> {
     /// Runs the commands that are pending, oldest first.
     ///
     /// # Errors
-    /// If the command of this occurrence's own export fails again, or the run is stopped. One that belongs to another
-    /// export is a warning: this run's export takes its place.
+    /// If the command of this occurrence's own export fails again, or any command of an incremental job, or the run is stopped.
+    /// One that belongs to another export is a warning: this run's export takes its place.
     async fn catch_up(&self, report: &mut RunReport) -> Result<Left, RunError> {
         let Some((state, lock)) = self.remembered else { return Ok(Left::Export) };
         let mut pending: Vec<RunReport> = blocking(|| state.pending(lock))?;
@@ -97,6 +97,8 @@ impl Commands<'_> {
             }
             match failure {
                 failure if is_own => own = Some((exported, failure)),
+                // Its changes are in no later export.
+                Some(failure) if self.job.incremental.is_some() => return Err(failure.into()),
                 Some(_) => {
                     let how =
                         report.after.last().and_then(|command| command.error.as_deref()).unwrap_or_default();
@@ -124,7 +126,8 @@ impl Commands<'_> {
     /// # Errors
     /// If it fails, or the run is stopped. It stays pending then.
     async fn run(&self, report: &mut RunReport) -> Result<(), RunError> {
-        let Some(after) = &self.job.after else { return Ok(()) };
+        // Nothing was published if nothing had changed.
+        let Some(after) = self.job.after.as_ref().filter(|_| report.path.is_some()) else { return Ok(()) };
         let exported = succeeded(report, self.clock.now());
         let mut is_noted = true;
         if let Some((state, lock)) = self.remembered

@@ -89,6 +89,11 @@ pub(super) enum Verified {
 }
 
 impl Verified {
+    /// Whether the export has every record that the org holds.
+    pub(super) fn is_certain(self) -> bool {
+        matches!(self, Self::Equal | Self::NotCounted | Self::DeletedMeanwhile(_))
+    }
+
     /// Writes into the report what a reader needs to compare `records` with `total`.
     pub(super) fn note(self, report: &mut RunReport) {
         let total = |pass: Pass| pass.total.unwrap_or_default();

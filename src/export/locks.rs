@@ -1,5 +1,7 @@
 //! The locks on a run's job and outputs, which keep other processes away while it runs. `state` implements them.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::error::RunError;
 use super::{Edges, Run, recovery};
 use crate::job::{Job, Location};
@@ -9,7 +11,7 @@ use crate::state::{JobLock, Lock, LockError, State};
 /// The locks of a run, held until they are dropped.
 pub(super) struct Locks {
     pub(super) job: JobLock,
-    _outputs: OutputLocks,
+    outputs: Mutex<OutputLocks>,
 }
 
 impl Locks {
@@ -25,17 +27,52 @@ impl Locks {
     ) -> Result<Option<Self>, RunError> {
         let Some(state) = &edges.state else { return Ok(None) };
         let job = lock_job(state, &run.job)?;
-        let own: Vec<_> = run.outputs()?.iter().filter_map(Output::lock_location).collect();
-        let mut outputs = OutputLocks::default();
-        outputs.lock(state, &own)?;
-        recovery::recover(state, &job, &mut outputs, warnings)?;
-        for (other, intent) in state.intents_of_others(&job)? {
+        let locks = Self { job, outputs: Mutex::default() };
+        // Those of an incremental export are not known yet.
+        let own = if run.job.incremental.is_some() { Vec::new() } else { run.outputs()? };
+        let own = locks.lock_outputs(state, &own)?;
+        recovery::recover(state, &locks.job, &mut locks.outputs(), warnings)?;
+        locks.recover_others(state, &own, warnings)?;
+        Ok(Some(locks))
+    }
+
+    /// Locks these outputs too, and finishes what runs of other jobs left of them.
+    ///
+    /// # Errors
+    /// If another run writes one of them, or if something cannot be locked or finished.
+    pub(super) fn add_outputs(
+        &self,
+        state: &State,
+        outputs: &[Output],
+        warnings: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        let own = self.lock_outputs(state, outputs)?;
+        self.recover_others(state, &own, warnings)
+    }
+
+    fn lock_outputs(&self, state: &State, outputs: &[Output]) -> Result<Vec<Location>, RunError> {
+        let own: Vec<_> = outputs.iter().filter_map(Output::lock_location).collect();
+        self.outputs().lock(state, &own)?;
+        Ok(own)
+    }
+
+    fn recover_others(
+        &self,
+        state: &State,
+        own: &[Location],
+        warnings: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        for (other, intent) in state.intents_of_others(&self.job)? {
             // Its outputs are this job's now. What it left comes first, or it would come later, over what is newer.
             if output::outputs_of(&intent).is_ok_and(|left| left.iter().any(|output| own.contains(output))) {
-                recovery::recover(state, &state.lock_job(&other)?, &mut outputs, warnings)?;
+                recovery::recover(state, &state.lock_job(&other)?, &mut self.outputs(), warnings)?;
             }
         }
-        Ok(Some(Self { job, _outputs: outputs }))
+        Ok(())
+    }
+
+    fn outputs(&self) -> MutexGuard<'_, OutputLocks> {
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -11,11 +11,12 @@ use super::locks::OutputLocks;
 use super::publish::{publish, seal, stage};
 use crate::error::{Exit, Failure};
 use crate::job::{IfExists, Job};
-use crate::output::{self, Output, Published};
-use crate::report::manifest::{Manifest, ManifestColumn, ManifestFile, relative};
-use crate::report::{RunId, RunReport, SkippedObject};
+use crate::output::{self, Output, Published, Sealed};
+use crate::report::manifest::{Manifest, ManifestColumn, ManifestFile, ManifestKind, relative};
+use crate::report::{ChildFile, RunId, RunReport, SkippedObject};
 use crate::soql::Columns;
 use crate::state::{JobLock, State};
+use crate::value::FieldType;
 
 /// A manifest of these files, whose paths are absolute.
 pub(super) fn of_run(
@@ -40,22 +41,50 @@ pub(super) fn of_run(
     }
 }
 
-/// The files that a run published: the main one, then those of child queries.
+/// The files that a run published: the main one, then those of child queries or that of deleted records. None if nothing had
+/// changed and the run published nothing.
 pub(super) fn files_of(report: &RunReport, object: Option<&str>, columns: &Columns) -> Vec<ManifestFile> {
+    if report.path.is_none() {
+        return Vec::new();
+    }
     let mut files = vec![main_file(report, object, columns_of(columns))];
     for (file, table) in report.files.iter().zip(columns.tables()) {
-        files.push(ManifestFile {
-            object: object.map(str::to_owned),
-            child: Some(file.of.clone()),
-            path: file.path.clone(),
-            records: file.records,
-            bytes: file.bytes,
-            sha256: file.sha256.clone(),
-            run_id: report.run_id.clone(),
-            columns: columns_of(table.columns),
-        });
+        files.push(file_beside(report, object, file, columns_of(table.columns)));
     }
+    files.extend(file_of_deletes(report, object));
     files
+}
+
+/// The file of deleted records, if there is one.
+fn file_of_deletes(report: &RunReport, object: Option<&str>) -> Option<ManifestFile> {
+    report.deleted?;
+    let file = report.files.first()?;
+    let types = [FieldType::Text, FieldType::DateTime].map(|field_type| Some(field_type.to_string()));
+    let columns = file.columns.iter().cloned().zip(types);
+    let columns = columns.map(|(name, column_type)| ManifestColumn { name, column_type }).collect();
+    Some(file_beside(report, object, file, columns))
+}
+
+fn file_beside(
+    report: &RunReport,
+    object: Option<&str>,
+    file: &ChildFile,
+    columns: Vec<ManifestColumn>,
+) -> ManifestFile {
+    let of_deletes = report.deleted.is_some();
+    ManifestFile {
+        object: object.map(str::to_owned),
+        child: (!of_deletes).then(|| file.of.clone()),
+        kind: if of_deletes { Some(ManifestKind::Deletes) } else { report.kind.map(ManifestKind::from) },
+        since: report.since,
+        mark: report.mark,
+        path: file.path.clone(),
+        records: file.records,
+        bytes: file.bytes,
+        sha256: file.sha256.clone(),
+        run_id: report.run_id.clone(),
+        columns,
+    }
 }
 
 /// The columns of a file.
@@ -65,15 +94,20 @@ pub(super) fn columns_of(columns: &Columns) -> Vec<ManifestColumn> {
     columns.map(|(name, column_type)| ManifestColumn { name: name.clone(), column_type }).collect()
 }
 
-/// The file that a run of an earlier attempt published for an object.
-pub(super) fn file_of_earlier(report: &RunReport, columns: Vec<ManifestColumn>) -> ManifestFile {
-    main_file(report, report.object.as_deref(), columns)
+/// The files that a run of an earlier attempt published for an object.
+pub(super) fn files_of_earlier(report: &RunReport, columns: Vec<ManifestColumn>) -> Vec<ManifestFile> {
+    let object = report.object.as_deref();
+    let main = report.path.as_ref().map(|_| main_file(report, object, columns));
+    main.into_iter().chain(file_of_deletes(report, object)).collect()
 }
 
 fn main_file(report: &RunReport, object: Option<&str>, columns: Vec<ManifestColumn>) -> ManifestFile {
     ManifestFile {
         object: object.map(str::to_owned),
         child: None,
+        kind: report.kind.map(ManifestKind::from),
+        since: report.since,
+        mark: report.mark,
         path: report.path.clone().unwrap_or_default(),
         records: report.records,
         bytes: report.bytes,
@@ -96,13 +130,30 @@ pub(super) async fn write(
     after: Option<RunReport>,
 ) -> Result<Published, RunError> {
     let failed = |failure: Failure| failure.context("the manifest has not been written");
-    let (staged, _locks) = blocking(|| written(job, run, path, manifest, remembered)).map_err(failed)?;
-    let sealed = seal(staged).await.map_err(failed)?;
-    let published = publish(sealed, remembered, after).await.map_err(|error| match error {
+    let (sealed, _lock) = sealed(job, run, path, manifest, remembered).await?;
+    let published = publish(vec![sealed], remembered, after, None).await.map_err(|error| match error {
         RunError::Failed(failure) => failed(failure).into(),
         other => other,
     })?;
     published.into_iter().next().ok_or_else(|| super::bug("no manifest was published").into())
+}
+
+/// The manifest of `job`, which only has to be published, and the lock on its place.
+///
+/// # Errors
+/// [`Exit::Output`]; the previous one is then as it was.
+pub(super) async fn sealed(
+    job: &Job,
+    run: &RunId,
+    path: &Path,
+    manifest: Manifest,
+    remembered: Option<(&State, &JobLock)>,
+) -> Result<(Box<dyn Sealed>, OutputLocks), Failure> {
+    let failed = |failure: Failure| failure.context("the manifest has not been written");
+    let (staged, lock) = blocking(|| written(job, run, path, manifest, remembered)).map_err(failed)?;
+    let sealed = seal(staged).await.map_err(failed)?;
+    let sealed = sealed.into_iter().next().ok_or_else(|| super::bug("no manifest was written"))?;
+    Ok((sealed, lock))
 }
 
 /// Finds out whether the manifest can be written, as far as that can be known before.

@@ -29,7 +29,6 @@ pub(crate) struct Generated {
     /// What is odd about the job, although it can run.
     pub(crate) warnings: Vec<Warning>,
     /// How the object's changes are found, if the job is incremental.
-    #[allow(dead_code, reason = "runs follow changes by it")]
     pub(crate) tracking: Option<Tracking>,
 }
 

@@ -5,7 +5,7 @@ use super::error::RunError;
 use crate::error::Failure;
 use crate::output::{self, Output, Reached, Sealed, Staged};
 use crate::report::{RunId, RunReport};
-use crate::state::{JobLock, JournalEntry, State};
+use crate::state::{JobLock, JournalEntry, State, Watermark};
 
 /// Opens the stages of a run, which are journaled before the first of them exists.
 ///
@@ -42,20 +42,21 @@ pub(super) async fn publish(
     sealed: Vec<Box<dyn Sealed>>,
     remembered: Option<(&State, &JobLock)>,
     after: Option<RunReport>,
+    watermark: Option<Watermark>,
 ) -> Result<Vec<output::Published>, RunError> {
-    let is_noted = sealed.len() > 1 || after.is_some();
+    let is_noted = sealed.len() > 1 || after.is_some() || watermark.is_some();
     if let (Some((state, lock)), true) = (remembered, is_noted) {
         blocking(|| -> Result<(), Failure> {
             if let Some(intent) = output::intent(&sealed)? {
-                let after = after.map(Box::new);
-                state.note(lock, &JournalEntry::Publish { intent, after, watermark: None })?;
+                let (after, watermark) = (after.map(Box::new), watermark.clone().map(Box::new));
+                state.note(lock, &JournalEntry::Publish { intent, after, watermark })?;
             }
             Ok(())
         })?;
     }
     let published = tokio::task::spawn_blocking(|| output::publish(sealed)).await;
     let published = published.map_err(|error| super::bug(&error.to_string()))?;
-    published.map_err(|unpublished| {
+    let published = published.map_err(|unpublished| {
         let failure = match unpublished.reached {
             Reached::Some => unpublished.failure.context("not all of the run's files could be published"),
             Reached::Nothing | Reached::All => unpublished.failure,
@@ -64,5 +65,14 @@ pub(super) async fn publish(
             Reached::Some | Reached::All if is_noted => RunError::PartlyPublished(failure),
             _ => RunError::Failed(failure),
         }
-    })
+    })?;
+    if let (Some((state, lock)), Some(watermark)) = (remembered, &watermark) {
+        // If it cannot be written now, the job's next run learns of it from the note.
+        blocking(|| state.set_watermark(lock, watermark)).map_err(|error| {
+            RunError::PartlyPublished(
+                Failure::from(error).context("the export stands, but its mark is not recorded"),
+            )
+        })?;
+    }
+    Ok(published)
 }

@@ -1,19 +1,20 @@
 //! The steps of a run behind its locks: plan, log in, describe, stage, transfer, publish, remember.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::after;
 use super::error::{RunError, Stopped};
+use super::incremental::{Following, Look, deletes};
 use super::locks::Locks;
 use super::manifest::{self, files_of, of_run};
 use super::object::{Generated, Warning, generate, of_description};
 use super::plan::{Draft, Plan, described_columns, needs_description, not_described};
 use super::publish::{publish, seal, stage};
 use super::scratch::Scratch;
+use super::tracking::{Tracking, tracking_of_query};
 use super::transfer::{QueryJobs, Rule, SharedRule, Transfer, TransferError, Verdict};
 use super::unknown_field::explained;
 use super::writer::{Gate, WriterThread, Written};
@@ -21,7 +22,7 @@ use super::{Edges, Extent, OnRefusal, Run, blocking, bug, drift};
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
 use crate::job::output_path::manifest_beside;
-use crate::job::{Api, Job, Location, Manifest, Source};
+use crate::job::{Api, EmptyRuns, Job, Location, Manifest, Source};
 use crate::key;
 use crate::monitor::Event;
 use crate::org::Org;
@@ -48,19 +49,16 @@ pub(super) async fn carry_out(
     locks: Option<&Locks>,
     report: &mut RunReport,
 ) -> Result<Option<Arc<Columns>>, RunError> {
-    let outputs = run.outputs()?;
+    let mut outputs = run.outputs()?;
     let Run { job, org, id, extent, part, .. } = run;
     let (job, extent) = (Arc::clone(job), *extent);
     let remembered = edges.state.as_ref().zip(locks.map(|locks| &locks.job));
-    let mut steps = Steps { job, id, remembered, fields: None };
+    let mut steps = Steps { job, id, remembered, fields: None, tracking: None };
 
     // The drift is reported at the end: a run that fails leaves the file and its columns as they were, and the next one
     // warns again.
     let (mut draft, mut drift) = steps.draft(org, report)?;
-    let beside = match (&run.job.manifest, run.output.location()) {
-        (Manifest::Beside, Location::File(path)) => Some(manifest_beside(&path)),
-        _ => None,
-    };
+    let mut beside = manifest_path(&run.job, &run.output);
     blocking(|| {
         steps.prepare(&outputs, extent)?;
         beside.as_deref().map_or(Ok(()), |path| manifest::check(&run.job, path))
@@ -99,13 +97,35 @@ pub(super) async fn carry_out(
         drift = steps.look_for_drift(&columns, report)?;
         described = Some(columns);
     }
-    let plan =
-        draft.complete(described, steps.fields.is_none()).ok_or_else(|| bug("a plan without columns"))?;
+    let is_written = steps.fields.is_none();
+    let mut plan = draft.complete(described, is_written).ok_or_else(|| bug("a plan without columns"))?;
+    let following = match &run.job.incremental {
+        Some(_) => Some(steps.follow(run, &plan.columns, &client, &mut interrupt, report).await?),
+        None => None,
+    };
+    if let Some(following) = &following {
+        outputs = following.outputs()?;
+        beside = manifest_path(&run.job, &following.output);
+        blocking(|| steps.claim(&outputs, locks, report))?;
+        // The condition changes no column.
+        let draft = Draft::of(&steps.job, org)?.ok_or_else(|| bug("an increment without a query"))?;
+        plan = draft
+            .complete(Some(plan.columns), is_written)
+            .ok_or_else(|| bug("an increment without columns"))?;
+        report.soql = steps.job.query().map(Query::without_literals);
+    }
 
     let query_jobs = QueryJobs::new(&client, remembered);
     let tidied: Result<_, RunError> = interrupt.unless(query_jobs.remove_earlier()).await;
     report.warnings.extend(tidied?);
-    let stages = blocking(|| stage(&outputs, id, remembered))?;
+    let mut stages = blocking(|| stage(&outputs, id, remembered))?;
+    let deletes = match &following {
+        Some(Following { deleted: Some(deleted), .. }) => {
+            let stage = stages.pop().ok_or_else(|| bug("deleted records without a stage"))?;
+            Some(blocking(|| deletes::written(&steps.job, deleted, stage))?)
+        }
+        _ => None,
+    };
     let scratch = Scratch::new(edges.scratch_dir.clone(), id.clone());
     let rule = SharedRule::new(Rule::Any.into());
     let gate = gate(&client, &rule);
@@ -149,27 +169,54 @@ pub(super) async fn carry_out(
     group.rotate_left(1);
     counts.rotate_left(1);
     report.records = counts.pop().unwrap_or_default();
+    let watermark = following.as_ref().and_then(|following| following.watermark(verified, report));
+    report.mark = watermark.as_ref().map(|watermark| watermark.mark);
+    let skips_empty = run.job.incremental.as_ref().is_some_and(|settings| settings.empty == EmptyRuns::Skip);
+    if skips_empty && following.as_ref().is_some_and(|following| following.is_empty(report.records)) {
+        drop(group);
+        report.path = None;
+        if let (Some((state, lock)), Some(watermark)) = (remembered, &watermark) {
+            blocking(|| state.set_watermark(lock, watermark))?;
+        }
+        report.warnings.extend(drift);
+        steps.remember(&plan.columns, report);
+        return Ok(Some(plan.columns));
+    }
+    group.splice(..0, deletes);
+    let files = Files { job: &steps.job, plan: &plan, counts: &counts };
+    let mut sealed = seal(group).await?;
+    // What the manifest and the command are told is known before anything appears.
+    let mut told = after::succeeded(report, edges.clock.now());
+    told.warnings.extend(drift.clone());
+    files.report(sealed.iter().map(|file| file.contents()).collect(), &mut told)?;
+    let mut manifest_lock = None;
+    if let Some(path) = &beside {
+        let manifest = steps.manifest(&run.job, &client, &plan, &told).await;
+        let (file, lock) = manifest::sealed(&run.job, id, path, manifest, remembered).await?;
+        sealed.push(file);
+        manifest_lock = Some(lock);
+    }
     // A set runs its command itself.
     let has_command = run.job.after.is_some() && run.part.is_none();
-    let sealed = seal(group).await?;
-    // The command runs after the last file, and its report lists all of them.
-    let mut told = (has_command && beside.is_none()).then(|| after::succeeded(report, edges.clock.now()));
-    if let Some(told) = &mut told {
-        told.warnings.extend(drift.clone());
-        let contents = sealed.iter().map(|file| file.contents()).collect();
-        steps.report_files(contents, &counts, &plan, told)?;
-    }
-    let published = publish(sealed, remembered, told).await?;
+    let mut published = publish(sealed, remembered, has_command.then_some(told), watermark).await?;
+    drop(manifest_lock);
     report.warnings.extend(drift);
-    steps.report_files(published, &counts, &plan, report)?;
-    steps.remember(&plan.columns, report);
-    if let Some(path) = beside {
-        let manifest = steps.manifest(&run.job, &client, &plan.columns, edges.clock.now(), report).await;
-        let told = has_command.then(|| after::succeeded(report, edges.clock.now()));
-        let published = manifest::write(&run.job, id, &path, manifest, remembered, told).await?;
-        report.warnings.extend(published.warnings);
+    if beside.is_some()
+        && let Some(manifest) = published.pop()
+    {
+        report.warnings.extend(manifest.warnings);
     }
+    files.report(published, report)?;
+    steps.remember(&plan.columns, report);
     Ok(Some(plan.columns))
+}
+
+/// Where the manifest of a single export goes, if it has one.
+fn manifest_path(job: &Job, output: &Output) -> Option<PathBuf> {
+    match (&job.manifest, output.location()) {
+        (Manifest::Beside, Location::File(path)) => Some(manifest_beside(&path)),
+        _ => None,
+    }
 }
 
 /// What decides at the first page by REST: the rule that the transfer has set, then the org's reserve.
@@ -196,6 +243,8 @@ struct Steps<'r> {
     remembered: Option<(&'r State, &'r JobLock)>,
     /// The order of an object's fields, for the next run.
     fields: Option<Vec<String>>,
+    /// How the changes of an object's records are found.
+    tracking: Option<Tracking>,
 }
 
 impl Steps<'_> {
@@ -258,9 +307,47 @@ impl Steps<'_> {
         }
     }
 
+    /// Decides what an incremental run exports, and continues with the query that selects it.
+    async fn follow(
+        &mut self,
+        run: &Run,
+        columns: &Columns,
+        client: &OrgClient,
+        interrupt: &mut Interrupt<'_>,
+        report: &mut RunReport,
+    ) -> Result<Following, RunError> {
+        let (Some(settings), Some(remembered)) = (&run.job.incremental, self.remembered) else {
+            return Err(bug("changes without a mark").into());
+        };
+        let tracking: Result<_, RunError> = match self.tracking.take() {
+            Some(tracking) => Ok(tracking),
+            None => interrupt.unless(tracking_of_query(&run.job, client)).await,
+        };
+        client.report(report);
+        let tracking = tracking?;
+        let look = Look { run, settings, tracking: &tracking, columns, client, remembered };
+        let following = look.decide(interrupt, report).await?;
+        self.job = Arc::new(following.job(&self.job)?);
+        Ok(following)
+    }
+
+    /// Locks the outputs of an incremental run, which are known by now, and looks whether they can be written.
+    fn claim(
+        &self,
+        outputs: &[Output],
+        locks: Option<&Locks>,
+        report: &mut RunReport,
+    ) -> Result<(), RunError> {
+        if let (Some((state, _)), Some(locks)) = (self.remembered, locks) {
+            locks.add_outputs(state, outputs, &mut report.warnings)?;
+        }
+        Ok(self.prepare(outputs, Extent::Whole)?)
+    }
+
     /// Continues with the generated query, and returns the warnings about the job.
-    fn take(&mut self, Generated { job, fields, warnings, .. }: Generated) -> Vec<String> {
+    fn take(&mut self, Generated { job, fields, warnings, tracking }: Generated) -> Vec<String> {
         self.job = Arc::new(job);
+        self.tracking = tracking;
         self.fields = Some(fields);
         warnings.into_iter().map(|Warning { what, hint }| format!("{what}; {hint}")).collect()
     }
@@ -319,49 +406,21 @@ impl Steps<'_> {
         }
     }
 
-    /// Writes into the report what was published: the child queries' files in their order, then the main one.
-    fn report_files(
-        &self,
-        mut published: Vec<Published>,
-        counts: &[u64],
-        plan: &Plan,
-        report: &mut RunReport,
-    ) -> Result<(), Failure> {
-        report.warnings.extend(published.iter_mut().flat_map(|file| std::mem::take(&mut file.warnings)));
-        let main = published.pop().ok_or_else(|| bug("nothing was published"))?;
-        report.bytes = main.bytes;
-        report.sha256 = Some(main.sha256);
-        for (((of, table), records), file) in
-            self.job.child_files().into_iter().zip(plan.columns.tables()).zip(counts).zip(published)
-        {
-            report.files.push(ChildFile {
-                of,
-                path: file.location.to_string(),
-                records: *records,
-                bytes: file.bytes,
-                sha256: file.sha256,
-                columns: table.columns.output_names().to_vec(),
-            });
-        }
-        Ok(())
-    }
-
     /// The manifest of the published files. `job` is the job as it is written, which may name an object.
     async fn manifest(
         &self,
         job: &Job,
         client: &OrgClient,
-        columns: &Columns,
-        ended: Timestamp,
+        plan: &Plan,
         report: &RunReport,
     ) -> report::manifest::Manifest {
         let object = match &job.source {
             Source::Object(source) => Some(source.object.as_str()),
             _ => None,
         };
-        let files = files_of(report, object, columns);
+        let files = files_of(report, object, &plan.columns);
         let org_id = client.organization_id().await;
-        of_run(report, org_id, files, Vec::new(), ended)
+        of_run(report, org_id, files, Vec::new(), report.ended)
     }
 
     /// Keeps what the next run wants to know. The export is published: whatever becomes of this note, it did not fail.
@@ -382,6 +441,41 @@ impl Steps<'_> {
         {
             report.warnings.push(Failure::from(error).what);
         }
+    }
+}
+
+/// The files of a run: those of child queries, or that of deleted records, then the main one.
+struct Files<'f> {
+    job: &'f Job,
+    plan: &'f Plan,
+    /// The records in the files of child queries.
+    counts: &'f [u64],
+}
+
+impl Files<'_> {
+    /// Writes into the report what was published.
+    fn report(&self, mut published: Vec<Published>, report: &mut RunReport) -> Result<(), Failure> {
+        report.warnings.extend(published.iter_mut().flat_map(|file| std::mem::take(&mut file.warnings)));
+        let main = published.pop().ok_or_else(|| bug("nothing was published"))?;
+        report.bytes = main.bytes;
+        report.sha256 = Some(main.sha256);
+        let tables = self.job.child_files().into_iter().zip(self.plan.columns.tables()).zip(self.counts);
+        let tables =
+            tables.map(|((of, table), records)| (of, *records, table.columns.output_names().to_vec()));
+        let mut of_files: Vec<_> = tables.collect();
+        if let Some(deleted) = report.deleted {
+            of_files.push((
+                deletes::PART.to_owned(),
+                deleted,
+                deletes::columns(self.job)?.output_names().to_vec(),
+            ));
+        }
+        for ((of, records, columns), Published { location, bytes, sha256, .. }) in
+            of_files.into_iter().zip(published)
+        {
+            report.files.push(ChildFile { of, path: location.to_string(), records, bytes, sha256, columns });
+        }
+        Ok(())
     }
 }
 

@@ -25,7 +25,7 @@ use crate::client::OrgClient;
 use crate::clock::{Clock, log_seconds};
 use crate::error::{Exit, Failure};
 use crate::job::output_path::{Fields, collision};
-use crate::job::{Inclusion, Job, ObjectName, ObjectSet, Selection};
+use crate::job::{EmptyRuns, Inclusion, Incremental, Job, ObjectName, ObjectSet, Selection};
 use crate::key;
 use crate::monitor::Event;
 use crate::org::{Org, OrgName};
@@ -256,6 +256,10 @@ impl SetRun {
         });
         report.warnings.extend(unused);
         let Some(path) = manifest else { return Ok(()) };
+        let skips_empty = |settings: &Incremental| settings.empty == EmptyRuns::Skip;
+        if self.job.incremental.as_ref().is_some_and(skips_empty) && work.has_no_files() {
+            return Ok(());
+        }
         let org_id = client.organization_id().await;
         let manifest = work.into_manifest(report, org_id, edges.clock.now());
         let remembered = edges.state.as_ref().zip(lock);
@@ -331,7 +335,7 @@ impl SetRun {
             run_id: self.id.as_str(),
             timestamp: self.timestamp,
             timezone: &self.job.timezone,
-            window: None,
+            window: super::provisional_window(&self.job, self.timestamp),
         }
     }
 
@@ -345,7 +349,9 @@ impl SetRun {
         let job = Arc::new(self.job_of(object)?);
         let output = Output::of_job(&job, &output_path(&job, &self.fields())?)?;
         let (org, scheduled) = (Arc::clone(&self.org), self.start.at);
-        Ok(Run { job, org, id, scheduled, output, extent: Extent::Whole, resumes: false, part: Some(part) })
+        let (wants_full, timestamp) = (self.start.wants_full, self.timestamp);
+        let (extent, resumes, part) = (Extent::Whole, false, Some(part));
+        Ok(Run { job, org, id, scheduled, output, extent, resumes, wants_full, timestamp, part })
     }
 
     /// Finds out what would let files overwrite each other, and warns of patterns that select nothing.

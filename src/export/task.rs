@@ -22,6 +22,8 @@ pub struct Start {
     pub at: Option<Timestamp>,
     /// How far it goes.
     pub extent: Extent,
+    /// Whether incremental jobs export everything.
+    pub wants_full: bool,
     /// Only this object of a set.
     pub object: Option<ObjectName>,
     /// Whether what an earlier attempt of the same occurrence exported is left as it is: objects of a set, and an export
@@ -60,6 +62,7 @@ impl Task {
         if job.set().is_none() {
             let mut run = Run::of_job(job, org, clock, start.at, start.extent)?;
             run.resumes = start.resumes;
+            run.wants_full = start.wants_full;
             return Ok(Self::Single(Box::new(run), start.once.clone()));
         }
         Ok(Self::Set(Box::new(SetRun::begun(job, org, clock, start.clone()))))

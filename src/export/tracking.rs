@@ -1,11 +1,15 @@
 //! How the changes and the deletes of an object's records are found, as far as the org's description of the object decides
 //! that.
 
+use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
 use crate::job::{Deletes, Incremental, Job, is_fixed_stamp};
 use crate::salesforce::describe::{FieldDescription, ObjectDescription};
+use crate::salesforce::fault::ErrorCode;
 
-use super::object::Warning;
+use super::bug;
+use super::error::RunError;
+use super::object::{Warning, unknown_object};
 use super::unknown_field::similar;
 
 /// How an incremental job follows an object's records.
@@ -22,7 +26,6 @@ pub(crate) struct Tracking {
 
 impl Tracking {
     /// Whether stamps never move, so each record is exported once, in a window that has an end.
-    #[allow(dead_code, reason = "runs follow changes by it")]
     pub(crate) fn is_fixed(&self) -> bool {
         self.stamp.as_deref().is_some_and(is_fixed_stamp)
     }
@@ -74,6 +77,25 @@ pub(crate) fn tracking(
         return Err(Failure::new(Exit::Query, what).hint(format!("add {stamp} to the query")));
     }
     Ok(Some(tracking))
+}
+
+/// The same for the object of a job's query, which the org is asked to describe.
+///
+/// # Errors
+/// What keeps the org from describing it, and as [`tracking`].
+pub(super) async fn tracking_of_query(job: &Job, client: &OrgClient) -> Result<Tracking, RunError> {
+    let object = job.query().and_then(|query| query.statement.from.first()).map(|source| source.path.last());
+    let object = object.ok_or_else(|| bug("a query without an object"))?;
+    let described = match client.describe_object(object).await {
+        Ok(described) => described,
+        Err(fault) if fault.code == Some(ErrorCode::NotFound) => {
+            let place = job.query_origin.as_ref().map(ToString::to_string);
+            return Err(unknown_object(client, object, place.as_deref()).await.into());
+        }
+        Err(fault) => return Err(fault.into()),
+    };
+    Ok(tracking(job, &described, &client.org().username)?
+        .ok_or_else(|| bug("a job that is not incremental"))?)
 }
 
 /// The field with the stamp. An object of a set may lack it.

@@ -286,7 +286,8 @@ fn remembered(
 /// The object and the query that a refusal is remembered by.
 fn refused_as(job: &Job) -> Option<(String, String)> {
     let query = job.query()?;
-    Some((query.statement.from.first()?.path.last().to_owned(), query.text.clone()))
+    let text = job.source.text_for_all()?;
+    Some((query.statement.from.first()?.path.last().to_owned(), text.to_owned()))
 }
 
 /// Empties the output for another pass, which this fault is the reason for.

@@ -52,7 +52,8 @@ pub fn is_fixed_stamp(field: &str) -> bool {
 }
 
 /// How an incremental export reports deleted records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Deletes {
     /// As records whose `IsDeleted` is true, as long as they are in the recycle bin.
     #[default]

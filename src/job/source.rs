@@ -33,6 +33,8 @@ pub struct ObjectSource {
 pub struct SoqlSource {
     query: Query,
     columns: Option<Arc<Columns>>,
+    /// The text of the query that asks for all records, if `query` asks for some of them.
+    of_all: Option<String>,
 }
 
 /// Why a query cannot be exported as its job says.
@@ -71,7 +73,7 @@ impl SoqlSource {
         } else {
             Some(columns(&query, layout, None, rules)?)
         };
-        Ok(Self { query, columns })
+        Ok(Self { query, columns, of_all: None })
     }
 
     /// The same for a query whose columns the org has described.
@@ -85,7 +87,7 @@ impl SoqlSource {
         described: &[Described],
     ) -> Result<Self, SourceError> {
         let columns = columns(&query, layout, Some(described), rules)?;
-        Ok(Self { query, columns: Some(columns) })
+        Ok(Self { query, columns: Some(columns), of_all: None })
     }
 }
 
@@ -99,7 +101,31 @@ fn columns(
     Ok(Arc::new(Columns::laid_out(query, layout, described)?.with_rules(rules)?))
 }
 
+impl SoqlSource {
+    /// The query.
+    #[must_use]
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// The same columns, of only some of the records: those that this query asks for.
+    #[must_use]
+    pub fn asking(&self, query: Query) -> Self {
+        let of_all = self.of_all.clone().unwrap_or_else(|| self.query.text.clone());
+        Self { query, columns: self.columns.clone(), of_all: Some(of_all) }
+    }
+}
+
 impl Source {
+    /// The text of the query that asks for all records: it stays the same from run to run.
+    #[must_use]
+    pub fn text_for_all(&self) -> Option<&str> {
+        match self {
+            Self::Soql(source) => Some(source.of_all.as_deref().unwrap_or(&source.query.text)),
+            Self::Object(_) | Self::Objects(_) => None,
+        }
+    }
+
     /// The query that asks for its records; `None` if it takes the org's description of the object.
     #[must_use]
     pub fn query(&self) -> Option<&Query> {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{RunId, SkippedObject};
+use crate::job::ExportKind;
 
 /// What a job exported. Its JSON form is a contract like that of the report: fields are added, never renamed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,6 +57,12 @@ pub struct ManifestFile {
     pub object: Option<String>,
     /// The child query whose records it holds.
     pub child: Option<String>,
+    /// What it holds of an incremental export.
+    pub kind: Option<ManifestKind>,
+    /// The mark that its changes were exported from.
+    pub since: Option<Timestamp>,
+    /// The new mark: every record whose stamp is at most this has been exported.
+    pub mark: Option<Timestamp>,
     /// Its path relative to the manifest, with `/`.
     pub path: String,
     /// Records in it.
@@ -68,6 +75,27 @@ pub struct ManifestFile {
     pub run_id: RunId,
     /// Its columns, in the file's order.
     pub columns: Vec<ManifestColumn>,
+}
+
+/// What a file holds of an incremental export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ManifestKind {
+    /// All records.
+    Full,
+    /// The records that have changed.
+    Changes,
+    /// The Ids of deleted records.
+    Deletes,
+}
+
+impl From<ExportKind> for ManifestKind {
+    fn from(kind: ExportKind) -> Self {
+        match kind {
+            ExportKind::Full => Self::Full,
+            ExportKind::Changes => Self::Changes,
+        }
+    }
 }
 
 /// A column of an exported file.
@@ -125,6 +153,9 @@ mod tests {
             files: vec![ManifestFile {
                 object: Some("Account".to_owned()),
                 child: None,
+                kind: Some(ManifestKind::Changes),
+                since: Some("2026-11-21T00:45:00Z".parse().unwrap()),
+                mark: Some("2026-11-22T00:45:00Z".parse().unwrap()),
                 path: "Account.csv".to_owned(),
                 records: 51_342,
                 bytes: 5_477_013,

@@ -38,6 +38,9 @@ pub struct Watermark {
     /// Whether all deletes since the last full run have been reported: the org's log of deletes may be purged early.
     #[serde(default = "complete")]
     pub deletes_complete: bool,
+    /// Whether a purged log of deletes has made a run a full one since the last full run that was due by itself.
+    #[serde(default)]
+    pub full_forced: bool,
 }
 
 fn complete() -> bool {
@@ -218,6 +221,7 @@ mod tests {
             full_started: at("2026-11-20T01:00:00Z"),
             org_ahead_seconds: -3,
             deletes_complete: false,
+            full_forced: false,
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::SetRun;
 use crate::error::Failure;
 use crate::export::Edges;
-use crate::export::manifest::file_of_earlier;
+use crate::export::manifest::files_of_earlier;
 use crate::export::once::attempts;
 use crate::job::{ExportKey, ObjectName};
 use crate::output;
@@ -28,7 +28,8 @@ pub(super) struct Earlier {
 #[derive(Debug, Clone)]
 pub(super) struct CarriedOver {
     pub(super) object: String,
-    pub(super) file: ManifestFile,
+    /// Its files; none if nothing had changed.
+    pub(super) files: Vec<ManifestFile>,
     /// The names of its columns in the query.
     pub(super) columns: Vec<String>,
 }
@@ -74,22 +75,21 @@ impl Earlier {
             // It was exported by a version that did not record their types.
             None => columns.iter().cloned().map(|name| ManifestColumn { name, column_type: None }).collect(),
         };
-        let file = file_of_earlier(&report, of_file);
-        let carried_over = CarriedOver { object: object.clone(), file, columns };
+        let files = files_of_earlier(&report, of_file);
+        let carried_over = CarriedOver { object: object.clone(), files, columns };
         self.exported.insert(object, carried_over);
         Ok(())
     }
 
-    /// Forgets each file that is gone or has changed since it was published, so that it is exported again.
+    /// Forgets each object with a file that is gone or has changed since it was published, so that it is exported again.
     pub(super) async fn verify(&mut self) {
         let names: Vec<_> = self.exported.keys().cloned().collect();
         for name in names {
             let Some(carried) = self.exported.get(&name) else { continue };
-            let (path, sha256) = (PathBuf::from(&carried.file.path), carried.file.sha256.clone());
-            let is_in_place = tokio::task::spawn_blocking(move || output::is_file_of(&path, &sha256))
-                .await
-                .unwrap_or_default();
-            if !is_in_place {
+            let files: Vec<_> =
+                carried.files.iter().map(|file| (PathBuf::from(&file.path), file.sha256.clone())).collect();
+            let are_in_place = move || files.iter().all(|(path, sha256)| output::is_file_of(path, sha256));
+            if !tokio::task::spawn_blocking(are_in_place).await.unwrap_or_default() {
                 self.exported.remove(&name);
             }
         }

@@ -473,6 +473,11 @@ impl Work {
         self.counts.restarts += report.restarts;
     }
 
+    /// Whether nothing was published, because nothing had changed.
+    pub(super) fn has_no_files(&self) -> bool {
+        self.files.is_empty() && self.carried_over.iter().all(|carried| carried.files.is_empty())
+    }
+
     /// Whether no object was exported.
     pub(super) fn is_empty(&self) -> bool {
         self.exported == 0 && self.carried_over.is_empty()
@@ -551,7 +556,7 @@ impl Work {
         ended: Timestamp,
     ) -> Manifest {
         let mut files = self.files;
-        files.extend(self.carried_over.into_iter().map(|carried| carried.file));
+        files.extend(self.carried_over.into_iter().flat_map(|carried| carried.files));
         files.sort_by_cached_key(|file| {
             file.object.as_deref().map(|object| (object.to_ascii_lowercase(), object.to_owned()))
         });
