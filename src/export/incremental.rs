@@ -12,6 +12,7 @@ mod following;
 pub(super) use following::{Following, Look};
 
 use super::tracking::Tracking;
+use crate::client::OrgTime;
 use crate::error::{Exit, Failure};
 use crate::human;
 use crate::job::{Deletes, ExportKind, Incremental, Job, Source};
@@ -182,18 +183,6 @@ impl Known<'_> {
         }
     }
 
-    /// The warning about clocks that are far apart.
-    pub(crate) fn clock_warning(&self) -> Option<String> {
-        let ahead = self.org_time.duration_since(self.own_time);
-        let apart = ahead.abs();
-        if apart <= CLOCKS_APART {
-            return None;
-        }
-        let which = if ahead.is_positive() { "behind" } else { "ahead of" };
-        let apart = human::duration(apart);
-        Some(format!("this machine's clock is {apart} {which} the org's; marks follow the org's clock"))
-    }
-
     /// What the next run is to know, once this one is published.
     pub(crate) fn watermark(&self, increment: &Increment, deletes: &DeletesCovered) -> Option<Watermark> {
         let field = self.tracking.stamp.clone()?;
@@ -218,6 +207,17 @@ impl Known<'_> {
     pub(crate) fn purge_forces_full(&self) -> bool {
         self.settings.full.is_none() || !self.watermark.is_some_and(|watermark| watermark.full_forced)
     }
+}
+
+/// The warning about clocks that are far apart.
+pub(super) fn clock_warning(time: OrgTime) -> Option<String> {
+    let apart = time.ahead().abs();
+    if apart <= CLOCKS_APART {
+        return None;
+    }
+    let which = if time.ahead().is_positive() { "behind" } else { "ahead of" };
+    let apart = human::duration(apart);
+    Some(format!("this machine's clock is {apart} {which} the org's; marks follow the org's clock"))
 }
 
 /// What a run learned of deleted records.
@@ -480,8 +480,7 @@ mod tests {
 
     #[test]
     fn clocks_far_apart_are_worth_a_warning() {
-        let warning =
-            |org_time: &str| Case { org_time: at(org_time), ..Case::default() }.known().clock_warning();
+        let warning = |org: &str| clock_warning(OrgTime { org: at(org), own: at(NOW) });
         assert_eq!(warning("2026-11-22T01:10:00Z"), None);
         assert_eq!(warning("2026-11-22T00:50:00Z"), None);
         assert_eq!(

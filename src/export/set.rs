@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::after::{self, Commands};
 use super::error::RunError;
+use super::incremental::clock_warning;
 use super::locks::{OutputLocks, lock_job};
 use super::run::{Interrupt, ask_for_usage};
 use super::task::Start;
@@ -295,6 +296,10 @@ impl SetRun {
         client.notice(&Event::LoggedIn);
         if self.start.extent == Extent::Whole {
             ask_for_usage(client, interrupt).await?;
+        }
+        if self.job.incremental.is_some() {
+            let time: Result<_, RunError> = interrupt.unless(client.org_time()).await;
+            report.warnings.extend(clock_warning(time?));
         }
         let listed: Result<_, RunError> = interrupt.unless(client.objects()).await;
         let selection = set.select(listed?.iter().map(ObjectSummary::facts));

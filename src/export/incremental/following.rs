@@ -1,7 +1,7 @@
 //! What an incremental run does before it asks for records: it looks up its mark and the org's clock, asks which records were
 //! deleted, decides what to export, and settles where that goes.
 
-use super::{DeletesCovered, Increment, Known, fingerprint};
+use super::{DeletesCovered, Increment, Known, clock_warning, fingerprint};
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
 use crate::export::counting::Verified;
@@ -65,7 +65,10 @@ impl Look<'_> {
             watermark: watermark.as_ref(),
             wants_full: self.run.wants_full,
         };
-        report.warnings.extend(known.clock_warning());
+        // A set warns once.
+        if !self.run.part.as_ref().is_some_and(|part| part.is_reported_by_set) {
+            report.warnings.extend(clock_warning(time));
+        }
         let mut increment = known.decide()?;
         let (mut deleted, mut covered) = (None, DeletesCovered::default());
         if increment.kind == ExportKind::Changes && self.tracking.deletes == Deletes::Ids {

@@ -1,0 +1,480 @@
+//! Incremental exports from outside: what a run of changes holds, when everything is exported instead, where the mark goes, and
+//! that it stays where it was when a run fails. The org's clock is moved by hand.
+
+#![cfg(feature = "demo-org")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use sfexport::demo_org::{At, Fault, Options, OrgClock, RecordId, Rule};
+use support::Deployment;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// An org of fifty accounts whose clock is twelve hours behind this machine's, so that it can be moved forward without a
+/// login expiring.
+struct Org {
+    at: Deployment,
+    clock: OrgClock,
+}
+
+impl Org {
+    fn new() -> Self {
+        let clock = OrgClock::at(whole_minute(Timestamp::now() - SignedDuration::from_hours(12)));
+        let options = Options { page_size: 10, clock: clock.clone(), ..support::options(50) };
+        Self { at: Deployment::with(options), clock }
+    }
+
+    /// With the job `accounts`.
+    fn with_job(text: &str) -> Self {
+        let org = Self::new();
+        org.job(text);
+        org
+    }
+
+    fn job(&self, text: &str) {
+        self.at.write("jobs/accounts.toml", text);
+    }
+
+    fn accounts(&self, from: usize, count: usize) -> Vec<RecordId> {
+        self.at
+            .data()
+            .rows("Account")
+            .filter(|row| !row.is_deleted())
+            .skip(from)
+            .take(count)
+            .map(|row| row.id())
+            .collect()
+    }
+
+    /// Runs the job.
+    fn run(&self, status: i32) -> Run {
+        self.run_with(&[], status)
+    }
+
+    fn run_with(&self, more: &[&str], status: i32) -> Run {
+        let arguments = ["run", "accounts", "--json"].iter().chain(more);
+        let report = self.at.run(arguments).ended(status).reports().remove(0);
+        Run {
+            text: report["path"].as_str().map(|path| std::fs::read_to_string(path).unwrap_or_default()),
+            report,
+        }
+    }
+
+    /// Waits until what has happened is behind the lag.
+    fn settle(&self) {
+        self.clock.advance(HOUR);
+    }
+}
+
+/// A run that has ended.
+struct Run {
+    report: Value,
+    /// The file.
+    text: Option<String>,
+}
+
+impl Run {
+    #[track_caller]
+    fn is(&self, kind: &str, reason: Option<&str>) -> &Self {
+        assert_eq!(
+            (&self.report["kind"], self.report["kind_reason"].as_str()),
+            (&kind.into(), reason),
+            "{}",
+            self.report
+        );
+        self
+    }
+
+    /// The Ids in the file, each once.
+    #[track_caller]
+    fn ids(&self) -> BTreeSet<String> {
+        let rows: Vec<_> = self.rows();
+        let ids: BTreeSet<_> = rows.iter().map(|row| row[0].clone()).collect();
+        assert_eq!(ids.len(), rows.len(), "an Id comes twice");
+        assert_eq!(self.report["records"], rows.len());
+        ids
+    }
+
+    fn rows(&self) -> Vec<Vec<String>> {
+        let text = self.text.as_ref().unwrap();
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+    }
+
+    fn mark(&self) -> Option<Timestamp> {
+        self.report["mark"].as_str().map(|mark| mark.parse().unwrap())
+    }
+
+    fn warnings(&self) -> Vec<&str> {
+        let warnings =
+            self.report["warnings"].as_array().unwrap().iter().map(|warning| warning.as_str().unwrap());
+        // The org's clock is far behind on purpose.
+        warnings.filter(|warning| !warning.starts_with("this machine's clock")).collect()
+    }
+
+    /// The rows of the file of deleted records.
+    fn deleted(&self) -> Vec<Vec<String>> {
+        let path = self.report["files"][0]["path"].as_str().unwrap();
+        assert_eq!(self.report["files"][0]["of"], "deleted");
+        let mut reader = csv::Reader::from_path(path).unwrap();
+        assert_eq!(reader.headers().unwrap(), ["Id", "deletedDate"].as_slice());
+        reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+    }
+}
+
+fn refusal() -> Fault {
+    let body = br#"[{"message":"No such column","errorCode":"INVALID_FIELD"}]"#.to_vec();
+    Fault::Answer {
+        status: 400,
+        headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
+        body,
+    }
+}
+
+fn texts(ids: &[RecordId]) -> BTreeSet<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+fn whole_minute(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second() / 60 * 60).unwrap()
+}
+
+const JOB: &str = "\
+object = \"Account\"
+fields = [\"Name\"]
+output = \"accounts/{kind}-{mark}.csv\"
+";
+
+fn job(settings: &str) -> String {
+    format!("{JOB}\n[incremental]\n{settings}\n")
+}
+
+#[test]
+fn changes_are_what_was_stamped_since_the_mark() {
+    let org = Org::with_job(&job("deletes = \"none\""));
+    let began = org.clock.now();
+    let full = org.run(0);
+    full.is("full", Some("there is no mark yet"));
+    assert_eq!(full.ids(), texts(&org.accounts(0, 100)));
+    assert_eq!(full.mark(), Some(began - SignedDuration::from_mins(15)));
+
+    org.settle();
+    let changed = org.accounts(3, 4);
+    org.at.org().update(&changed);
+    let added = org.at.org().insert("Account", 2);
+    let changes = org.run(0);
+    changes.is("changes", None);
+    assert_eq!(changes.ids(), texts(&[changed, added].concat()));
+    assert_eq!(changes.report["since"], full.report["mark"]);
+    // In their new version.
+    let names = |run: &Run| -> std::collections::BTreeMap<_, _> {
+        run.rows().into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
+    };
+    let (old, new) = (names(&full), names(&changes));
+    assert!(new.iter().all(|(id, name)| old.get(id).is_none_or(|old| old != name)));
+}
+
+#[test]
+fn a_record_that_is_committed_late_is_not_missed() {
+    let org = Org::with_job(&job("deletes = \"none\""));
+    org.run(0);
+    org.settle();
+    let late = org.accounts(5, 2);
+    let mut transaction = org.at.org().begin();
+    transaction.update(&late);
+    org.clock.advance(9 * MINUTE);
+    // Changed after the late records, and committed before them.
+    let early = org.accounts(0, 1);
+    org.at.org().update(&early);
+    assert_eq!(org.run(0).ids(), texts(&early));
+    transaction.commit();
+    org.clock.advance(MINUTE);
+    // The early one is still within the lag.
+    assert_eq!(org.run(0).ids(), texts(&[late, early].concat()));
+    org.settle();
+    org.run(0);
+    org.settle();
+    assert_eq!(org.run(0).ids(), BTreeSet::new());
+}
+
+#[test]
+fn a_failed_run_leaves_the_mark_where_it_was() {
+    let org = Org::with_job(&job("deletes = \"none\""));
+    let mark = org.run(0).mark();
+    org.settle();
+    let changed = org.accounts(0, 15);
+    org.at.org().update(&changed);
+    org.at.script(Rule::once(At::Page(2), refusal()));
+    let failed = org.run(65);
+    assert_eq!(failed.mark(), None);
+    org.settle();
+    let changes = org.run(0);
+    assert_eq!(changes.report["since"].as_str().map(|since| since.parse().unwrap()), mark);
+    assert_eq!(changes.ids(), texts(&changed));
+}
+
+#[test]
+fn deleted_records_are_rows_with_is_deleted() {
+    let org = Org::with_job(&job(""));
+    let full = org.run(0);
+    assert_eq!(full.text.as_ref().unwrap().lines().next(), Some("Id,IsDeleted,Name,SystemModstamp"));
+    org.settle();
+    let deleted = org.accounts(0, 2);
+    org.at.org().delete(&deleted);
+    let rows: Vec<_> = org.run(0).rows().into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    let expected: Vec<_> = texts(&deleted).into_iter().map(|id| (id, "true".to_owned())).collect();
+    assert_eq!(BTreeSet::from_iter(rows), BTreeSet::from_iter(expected));
+}
+
+#[test]
+fn deleted_records_are_listed_by_id_beside_the_changes() {
+    let org = Org::with_job(&job("deletes = \"ids\""));
+    let full = org.run(0);
+    assert_eq!(full.report["files"], Value::Array(Vec::new()));
+    org.settle();
+    let (soft, hard) = (org.accounts(0, 2), org.accounts(5, 1));
+    org.at.org().delete(&soft);
+    org.at.org().purge(&hard);
+    let at = org.clock.now();
+    org.clock.advance(2 * MINUTE);
+    let changes = org.run(0);
+    changes.is("changes", None);
+    assert_eq!(changes.report["deleted"], 3);
+    assert_eq!(changes.report["deletes_complete"], true);
+    let date = at.strftime("%Y-%m-%dT%H:%M:%S.000+0000").to_string();
+    let expected = texts(&[soft, hard].concat()).into_iter().map(|id| vec![id, date.clone()]).collect();
+    assert_eq!(BTreeSet::from_iter(changes.deleted()), expected);
+    // Each is listed once.
+    org.settle();
+    assert_eq!(org.run(0).deleted(), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn a_purged_log_of_deletes_makes_a_full_run_once_a_period() {
+    let reason = Some("the org no longer knows all records that were deleted since the last run");
+    let org = Org::with_job(&job("deletes = \"ids\""));
+    for _ in 0..2 {
+        org.run(0);
+        org.settle();
+        org.at.org().purge_delete_log();
+        org.run(0).is("full", reason);
+        org.settle();
+    }
+    // A full run that is due by itself is near enough.
+    org.job(&job("deletes = \"ids\"\nfull = \"0 0 1 1 *\""));
+    org.run(0).is("changes", None);
+    org.settle();
+    org.at.org().purge_delete_log();
+    let changes = org.run(0);
+    changes.is("changes", None);
+    assert_eq!(changes.report["deletes_complete"], false);
+    org.settle();
+    assert_eq!(org.run(0).report["deletes_complete"], false);
+    assert_eq!(org.run_with(&["--full"], 75).report["exit_status"], 75, "the same mark");
+    org.settle();
+    let full = org.run_with(&["--full"], 0);
+    full.is("full", Some("a full run was asked for"));
+    assert_eq!(full.report["deletes_complete"], true);
+}
+
+#[test]
+fn a_run_without_changes_publishes_an_empty_file_or_nothing() {
+    for (empty, published) in [("publish", true), ("skip", false)] {
+        let more = format!(
+            "after = [\"touch\", \"{{path}}.loaded\"]\n{}",
+            job(&format!("deletes = \"ids\"\nempty = \"{empty}\""))
+        );
+        let org = Org::with_job(&more);
+        org.run(0);
+        org.settle();
+        let before = org.at.names_below("exports").len();
+        let run = org.run(0);
+        assert_eq!(run.report["path"].is_string(), published, "{}", run.report);
+        // The file, that of deleted records, and the command's.
+        assert_eq!(org.at.names_below("exports").len() - before, if published { 3 } else { 0 });
+        assert!(run.mark().is_some());
+        org.settle();
+        // A file of deleted records counts.
+        org.at.org().delete(&org.accounts(0, 1));
+        org.clock.advance(2 * MINUTE);
+        let run = org.run(0);
+        assert_eq!((&run.report["records"], run.deleted().len()), (&0.into(), 1));
+    }
+}
+
+#[test]
+fn a_file_that_is_there_is_not_replaced_nor_asked_for() {
+    let org = Org::with_job(&job("deletes = \"none\""));
+    let first = org.run(0);
+    let queries = org.at.requests_to("/services/data/v62.0/query").len();
+    // The org's clock has not moved.
+    let again = org.run_with(&["--full"], 75);
+    assert_eq!(org.at.requests_to("/services/data/v62.0/query").len(), queries);
+    assert_eq!(again.text, first.text);
+    let error = again.report["error"].as_str().unwrap();
+    assert!(error.ends_with("exists already, and an incremental export replaces no file"), "{error}");
+}
+
+#[test]
+fn everything_is_exported_if_the_job_or_the_org_is_another() {
+    let org = Org::with_job(&job("deletes = \"none\""));
+    org.run(0);
+    let edits = [
+        (
+            job("deletes = \"none\"").replace("[\"Name\"]", "[\"Name\", \"Phone\"]"),
+            Some("column \"Phone\" is new"),
+        ),
+        // A column less is no reason.
+        (job("deletes = \"none\""), None),
+        (
+            format!("where = \"Name != null\"\n{}", job("deletes = \"none\"")),
+            Some("the job selects other records than before"),
+        ),
+        (job("deletes = \"none\""), Some("the job selects other records than before")),
+        (job("deletes = \"rows\""), Some("the job selects other records than before")),
+        (job("deletes = \"rows\"\nlag = \"20m\"\nempty = \"skip\""), None),
+        (job("field = \"LastModifiedDate\""), Some("the job selects other records than before")),
+    ];
+    for (text, reason) in edits {
+        org.settle();
+        org.job(&text);
+        org.run(0).is(if reason.is_some() { "full" } else { "changes" }, reason);
+    }
+    org.settle();
+    org.at.org().become_org(7);
+    let full = org.run(0);
+    assert_eq!(full.report["kind"], "full");
+    assert!(full.report["kind_reason"].as_str().unwrap().starts_with("the mark belongs to another org, 00D"));
+}
+
+#[test]
+fn a_mark_ahead_of_the_orgs_clock_is_a_mistake() {
+    let org = Org::with_job(&job("deletes = \"none\""));
+    org.run(0);
+    org.clock.set(org.clock.now() - SignedDuration::from_mins(16));
+    let failed = org.run(78);
+    assert!(failed.report["hint"].as_str().unwrap().contains("sfexport watermark accounts --reset"));
+    org.at.run(["watermark", "accounts", "--reset"]).ended(0);
+    org.run(0).is("full", Some("there is no mark yet"));
+}
+
+#[test]
+fn records_that_never_change_come_exactly_once() {
+    let org = Org::with_job(&job("field = \"CreatedDate\"\ndeletes = \"none\""));
+    let mut seen = org.run(0).ids();
+    let mut transaction = org.at.org().begin();
+    transaction.insert("Account", 3);
+    for _ in 0..4 {
+        org.clock.advance(5 * MINUTE);
+        org.at.org().insert("Account", 2);
+        let ids = org.run(0).ids();
+        assert!(ids.is_disjoint(&seen), "a record comes again");
+        seen.extend(ids);
+    }
+    transaction.commit();
+    org.settle();
+    seen.extend(org.run(0).ids());
+    assert_eq!(seen.len(), org.at.data().rows("Account").filter(|row| !row.is_deleted()).count() - 3);
+}
+
+#[test]
+fn an_uncertain_count_leaves_the_mark_where_it_was() {
+    let org = Org::with_job(&format!("count_check = \"warn\"\n{}", job("deletes = \"none\"")));
+    let mark = org.run(0).mark().unwrap();
+    org.settle();
+    let changed = org.accounts(0, 12);
+    org.at.org().update(&changed);
+    org.at.script(Rule::once(At::Page(1), Fault::TotalSize(13)));
+    let short = org.run(0);
+    assert_eq!((short.mark(), &short.report["count"]), (None, &"differs".into()));
+    let warning = format!(
+        "the mark stays at {mark}, because the number of records is uncertain; the next run exports them again"
+    );
+    assert!(short.warnings().contains(&warning.as_str()), "{:?}", short.warnings());
+    org.settle();
+    let again = org.run(0);
+    assert_eq!((again.ids(), again.mark().is_some()), (texts(&changed), true));
+}
+
+#[test]
+fn a_command_that_fails_again_keeps_the_next_changes_back() {
+    let org = Org::with_job(&format!("after = [\"test\", \"-e\", \"loads\"]\n{}", job("deletes = \"none\"")));
+    org.run(70);
+    org.settle();
+    let changed = org.accounts(0, 1);
+    org.at.org().update(&changed);
+    let queries = org.at.requests_to("/services/data/v62.0/query").len();
+    assert_eq!(org.run(70).mark(), None);
+    assert_eq!(org.at.requests_to("/services/data/v62.0/query").len(), queries);
+    org.at.write("loads", "");
+    assert_eq!(org.run(0).ids(), texts(&changed));
+}
+
+#[test]
+fn a_query_keeps_every_other_byte() {
+    let org = Org::with_job(
+        "soql = \"SELECT Id, SystemModstamp FROM Account WHERE  Name != null OR Phone = null ORDER BY Id\"\n\
+         output = \"accounts/{kind}-{mark}.csv\"\n[incremental]\ndeletes = \"ids\"\n",
+    );
+    let mark = org.run(0).mark().unwrap();
+    org.settle();
+    let changed = org.accounts(2, 2);
+    org.at.org().update(&changed);
+    assert_eq!(org.run(0).ids(), texts(&changed));
+    let asked = org.at.requests_to("/services/data/v62.0/query").pop().unwrap();
+    let asked = asked.query().to_owned();
+    let (_, asked) = url::form_urlencoded::parse(asked.as_bytes()).find(|(name, _)| name == "q").unwrap();
+    assert_eq!(
+        asked,
+        format!(
+            "SELECT Id, SystemModstamp FROM Account WHERE  (Name != null OR Phone = null) AND SystemModstamp > {mark} ORDER BY Id"
+        )
+    );
+}
+
+#[test]
+fn a_manifest_tells_what_each_file_holds() {
+    let org = Org::with_job(&format!("manifest = true\n{}", job("deletes = \"ids\"")));
+    org.run(0);
+    org.settle();
+    org.at.org().update(&org.accounts(0, 1));
+    let run = org.run(0);
+    let path = run.report["path"].as_str().unwrap().replace(".csv", ".manifest.json");
+    let manifest: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let files = manifest["files"].as_array().unwrap();
+    let kinds: Vec<_> = files.iter().map(|file| file["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["changes", "deletes"]);
+    for file in files {
+        assert_eq!((&file["since"], &file["mark"]), (&run.report["since"], &run.report["mark"]));
+    }
+}
+
+#[test]
+fn each_object_of_a_set_has_its_mark() {
+    let org = Org::new();
+    org.job(
+        "objects = [\"Account\", \"Contact\", \"AppDefinition\"]\noutput = \"{object}/{kind}-{mark}.csv\"\n\
+         [incremental]\nempty = \"skip\"\n",
+    );
+    let reports = |status| org.at.run(["run", "accounts", "--json"]).ended(status).reports();
+    assert_eq!(reports(0).len(), 4);
+    org.settle();
+    org.at.org().update(&org.accounts(0, 3));
+    org.at.script(Rule::once(At::Soql("Contact".to_owned()), refusal()));
+    let failed = reports(65);
+    let of = |reports: &[Value], object: &str| {
+        reports.iter().find(|report| report["object"] == object).unwrap().clone()
+    };
+    assert_eq!(of(&failed, "Account")["records"], 3);
+    assert_eq!(of(&failed, "Contact")["mark"], Value::Null);
+    org.settle();
+    let retried = reports(0);
+    assert_eq!(of(&retried, "Contact")["since"], of(&reports(0), "Contact")["since"]);
+}
