@@ -495,7 +495,8 @@ mod tests {
             concat!(
                 r#"{"job":"accounts","run_id":"20261122T010000Z-00000001","org":"emea","object":null,"scheduled":null,"#,
                 r#""started":"2026-11-22T01:00:00Z","ended":"2026-11-22T01:00:00Z","status":"failed","#,
-                r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"soql":null,"api":null,"api_reason":null,"bulk_job":null,"records":0,"total":null,"count":null,"deleted_meanwhile":0,"#,
+                r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"#,
+                r#""soql":null,"kind":null,"kind_reason":null,"since":null,"mark":null,"deletes":null,"deleted":null,"deletes_complete":null,"api":null,"api_reason":null,"bulk_job":null,"records":0,"total":null,"count":null,"deleted_meanwhile":0,"#,
                 r#""bytes":0,"sha256":null,"columns":[],"files":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
                 r#""restarts":0,"api_limit":null,"warnings":[],"set":null,"settings":null,"after":[]}"#,
             )

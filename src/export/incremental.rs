@@ -15,7 +15,7 @@ use super::tracking::Tracking;
 use crate::client::OrgTime;
 use crate::error::{Exit, Failure};
 use crate::human;
-use crate::job::{Deletes, ExportKind, Incremental, Job, Source};
+use crate::job::{Deletes, ExportKind, Incremental, Job, JobName, Source};
 use crate::salesforce::replication::whole_minute;
 use crate::soql::{Query, Window};
 use crate::state::Watermark;
@@ -54,6 +54,7 @@ pub(crate) fn fingerprint(job: &Job, tracking: &Tracking) -> String {
 
 /// Everything that decides what an incremental run exports.
 pub(crate) struct Known<'k> {
+    pub(crate) job: &'k JobName,
     pub(crate) settings: &'k Incremental,
     pub(crate) tracking: &'k Tracking,
     /// The id of the org.
@@ -95,9 +96,10 @@ impl Known<'_> {
         if let Some(watermark) = same.filter(|watermark| watermark.mark > self.org_time) {
             let what =
                 format!("the mark, {}, is ahead of the org's clock, {}", watermark.mark, self.org_time);
-            return Err(Failure::new(Exit::Configuration, what).hint(
-                "if the org was restored or its clock was wrong, start over with `sfexport watermark JOB --reset`",
-            ));
+            return Err(Failure::new(Exit::Configuration, what).hint(format!(
+                "if the org was replaced, or its clock was wrong, start over with `sfexport watermark {} --reset`",
+                self.job
+            )));
         }
         let behind =
             self.org_time - SignedDuration::try_from(self.settings.lag).unwrap_or(SignedDuration::MAX);
@@ -280,6 +282,7 @@ mod tests {
 
     /// A run at [`NOW`], with what is different about it.
     struct Case {
+        job: JobName,
         settings: Incremental,
         tracking: Tracking,
         columns: Vec<String>,
@@ -293,6 +296,7 @@ mod tests {
     impl Default for Case {
         fn default() -> Self {
             Self {
+                job: JobName::parse("accounts").unwrap(),
                 settings: settings(),
                 tracking: tracking(Some("SystemModstamp"), Deletes::Rows),
                 columns: vec!["Id".to_owned(), "NAME".to_owned()],
@@ -308,6 +312,7 @@ mod tests {
     impl Case {
         fn known(&self) -> Known<'_> {
             Known {
+                job: &self.job,
                 settings: &self.settings,
                 tracking: &self.tracking,
                 org_id: self.org_id,

@@ -55,6 +55,7 @@ impl Look<'_> {
         let time = time?;
         let org_id = self.client.organization_id().await.unwrap_or_default();
         let known = Known {
+            job: &self.run.job.name,
             settings: self.settings,
             tracking: self.tracking,
             org_id: &org_id,
@@ -84,12 +85,13 @@ impl Look<'_> {
             }
         }
         let watermark = known.watermark(&increment, &covered);
-        let output = self.output(&increment)?;
         let Increment { kind, reason, since, .. } = &increment;
         (report.kind, report.since) = (Some(*kind), *since);
         report.kind_reason.clone_from(reason);
         report.deletes = Some(self.tracking.deletes);
+        let output = self.output(&increment)?;
         report.path = Some(output.location().to_string());
+        self.look_whether_it_is_there(&output)?;
         report.deleted = deleted.as_ref().map(|deleted| deleted.len() as u64);
         report.deletes_complete = watermark
             .as_ref()
@@ -120,18 +122,22 @@ impl Look<'_> {
         }
     }
 
-    /// Where the export goes. A file that is there already may be waiting to be loaded.
+    /// Where the export goes.
     fn output(&self, increment: &Increment) -> Result<Output, Failure> {
         let job = &self.run.job;
         let fields = self.run.fields(Some((increment.kind, increment.mark)));
         let path = output_path(job, &fields)?;
-        let output = Output::of_job(&Job { if_exists: IfExists::Fail, ..Job::clone(job) }, &path)?;
+        Output::of_job(&Job { if_exists: IfExists::Fail, ..Job::clone(job) }, &path)
+    }
+
+    /// A file that is there already may be waiting to be loaded.
+    fn look_whether_it_is_there(&self, output: &Output) -> Result<(), Failure> {
         let mut outputs = vec![output.clone()];
         if self.tracking.deletes == Deletes::Ids {
             outputs = output.group(&[super::deletes::PART.to_owned()])?;
         }
         match outputs.iter().find(|output| output.exists()) {
-            None => Ok(output),
+            None => Ok(()),
             Some(there) => {
                 let what = format!(
                     "{} exists already, and an incremental export replaces no file",
