@@ -128,6 +128,62 @@ fn mistakes_with_shards_and_orgs_read_well() {
     insta::assert_snapshot!("shards", steady(&at, &text));
 }
 
+#[test]
+fn marks_read_well() {
+    let at = Deployment::new(10);
+    at.job("plain", "SELECT Id FROM Account", "plain.csv", "");
+    let job = "output = \"{job}/{object}-{kind}-{mark}.csv\"\n[incremental]\ndeletes = \"ids\"\n";
+    for (name, source) in [("accounts", "object = \"Account\""), ("backup", "objects = [\"*\", \"!Vote\"]")] {
+        at.write(&format!("jobs/{name}.toml"), format!("{source}\n{job}"));
+    }
+    let mark = |name: &str, object: &str| {
+        // So long ago that the distance does not change with the time of the test.
+        format!(
+            r#"{{"job":"{name}","org":"default"{object},"content":{{"mark":"2026-01-01T00:00:00Z",
+                "deletes_mark":"2026-01-01T00:00:00Z","field":"SystemModstamp","org_id":"00D000000000001EAA",
+                "fingerprint":"1","columns":["Id"],"full_started":"2026-01-01T00:00:00Z","deletes_complete":false}}}}"#
+        )
+    };
+    let mut text = String::new();
+    let mut show = |arguments: &[&str], status: i32| {
+        let outcome = at.run(arguments.iter().copied()).ended(status);
+        let (said, failed) = (outcome.stdout(), &outcome.stderr);
+        text += &format!("\n===== {} ({status})\n{said}{failed}", arguments.join(" "));
+    };
+    show(&["watermark", "plain"], 78);
+    show(&["watermark", "accounts"], 0);
+    show(&["watermark", "backup"], 0);
+    show(&["watermark", "accounts", "--set", "2026-01-01T00:00:00Z"], 78);
+    at.write("state/watermarks/accounts@default.json", mark("accounts", ""));
+    for object in ["Account", "Contact"] {
+        let path = format!("state/watermarks/backup@default@{object}.json");
+        at.write(&path, mark("backup", &format!(",\"object\":\"{object}\"")));
+    }
+    show(&["watermark", "accounts"], 0);
+    show(&["watermark", "backup"], 0);
+    show(&["watermark", "accounts", "--set", "2999-01-01T00:00:00Z"], 78);
+    show(&["watermark", "accounts", "--set", "yesterday"], 2);
+    show(&["watermark", "accounts", "--set", "2026-01-01T00:00:00Z", "--reset"], 2);
+    show(&["watermark", "accounts", "--object", "Account"], 2);
+    show(&["watermark", "backup", "--object", "Vote"], 2);
+    show(&["watermark", "accounts", "--org", "emea"], 78);
+    at.write("state/watermarks/accounts@default.json", "{");
+    show(&["watermark", "accounts"], 73);
+    show(&["watermark", "accounts", "--reset"], 0);
+    let text: Vec<_> = text.lines().map(without_distance).collect();
+    insta::assert_snapshot!("marks", steady(&at, &text.join("\n")));
+}
+
+/// A line without how far a mark is behind.
+fn without_distance(line: &str) -> String {
+    match line.split_once(" d  ") {
+        Some((before, after)) => {
+            format!("{}N d  {after}", before.trim_end_matches(|c: char| c.is_ascii_digit()))
+        }
+        None => line.to_owned(),
+    }
+}
+
 /// A page's text, a line for each line on it, the cells of a table divided by bars.
 fn text_of(page: &str) -> String {
     let body = page.split_once("<body>").unwrap().1;
