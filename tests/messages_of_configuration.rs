@@ -442,11 +442,11 @@ fn mistakes_about_incremental_exports_read_well() {
         &warnings,
         &[
             &object(
-                "a/{kind}-{mark}.csv",
+                "a/{kind}-{mark:%C}.csv",
                 "all_rows = true\nif_exists = \"replace\"\n[incremental]\nlag = \"30s\"",
             ),
             &object(
-                "b/{kind}-{mark}.csv",
+                "b/{kind}-{mark:%C}.csv",
                 "if_exists = \"fail\"\n[incremental]\nlag = \"0s\"\ndeletes = \"none\"",
             ),
         ],

@@ -273,12 +273,18 @@ fn job_file() -> String {
          # Every other key, with its default. To set one, remove the # and replace ... by a value.\n"
     );
     let written = ["soql", "output", "schedule", "timezone"];
-    let mut table = "";
+    let (mut table, mut switched) = ("", "");
     for key in keys().filter(|key| key.table == Table::Job && !written.contains(&key.name)) {
         match key.name.split_once('.') {
             // The keys of these tables are the names of columns.
             None if matches!(key.kind, Kind::ColumnTypes | Kind::ColumnNames) => {
                 let _ = writeln!(text, "\n#[{}]   # {}\n#Name = ...", key.name, key.about);
+            }
+            None if key.kind == Kind::TableOrFalse => {
+                // With a space, because this line alone makes a difference.
+                let _ = writeln!(text, "\n# [{}]   # {}", key.name, key.about);
+                switched = key.name;
+                table = key.name;
             }
             None => commented(&mut text, key, key.name),
             Some((in_table, name)) => {
@@ -286,7 +292,14 @@ fn job_file() -> String {
                     let _ = writeln!(text, "\n#[{in_table}]");
                     table = in_table;
                 }
-                commented(&mut text, key, name);
+                if in_table == switched {
+                    text.push_str("# ");
+                    let start = text.len();
+                    commented(&mut text, key, name);
+                    text.remove(start);
+                } else {
+                    commented(&mut text, key, name);
+                }
             }
         }
     }

@@ -328,12 +328,6 @@ static KEYS: &[Key] = keys! {
         "all_rows" Flag, Is("false"), "Whether deleted and archived rows are exported too (queryAll).";
         "count_check" Choice(&["explain", "strict", "warn"]), Is("explain"), "What happens if the number of records is not what the org counted: `explain` finds out why and fails if it cannot, `strict` fails at once, `warn` publishes what arrived, with a warning.";
         "api" Choice(&["auto", "rest", "bulk"]), Is("auto"), "The API that sends the records: `rest`, `bulk` (Bulk API 2.0), or `auto`, which decides by the size of the result.";
-        "incremental" TableOrFalse, Otherwise("`false`: each run exports everything"), "`[incremental]` makes each run export what has changed since the last one; see [incremental exports](incremental.md). `false` removes a default.";
-        "incremental.field" Word, Otherwise("SystemModstamp or LastModifiedDate; for history objects, CreatedDate or LoginTime"), "The datetime field that says when a record last changed.";
-        "incremental.lag" Duration(0), Is("15m"), "How far the mark stays behind the org's clock, for changes that are committed late. A transaction may take 10 minutes.";
-        "incremental.deletes" Choice(&["rows", "ids", "none"]), Is("rows"), "How deleted records are reported: as `rows` whose IsDeleted is true, as `ids` in a separate file, or `none`.";
-        "incremental.full" Text, Otherwise("none: only the first run, and when needed"), "When the next run exports everything again: a schedule, in the job's `timezone`. `none` removes a default.";
-        "incremental.empty" Choice(&["publish", "skip"]), Is("publish"), "What happens if nothing has changed: `publish` writes a file without records, `skip` writes no file.";
         "numbers" Choice(&["plain", "as_sent"]), Otherwise("`plain` for CSV, `as_sent` for JSON Lines"), "How numbers are written: `plain` without exponents, `as_sent` exactly as the org sends them.";
         "datetimes" Choice(&["as_sent", "rfc3339"]), Is("as_sent"), "How datetimes are written: `as_sent` as the REST API sends them (`2026-05-01T07:25:37.000+0000`), `rfc3339` in UTC (`2026-05-01T07:25:37.000Z`).";
         "column_names" Choice(&["as_written", "snake"]), Is("as_written"), "How columns are named: `as_written` as in the query (`Account.Name`), `snake` in lower case with `_` between words (`account_name`).";
@@ -362,6 +356,12 @@ static KEYS: &[Key] = keys! {
         "csv.header" Flag, Is("true"), "Whether the first row names the columns.";
         "csv.bom" Flag, Is("false"), "Whether the file begins with a byte order mark.";
         "csv.formula_guard" Flag, Is("false"), "Whether text that a spreadsheet would run as a formula gets a leading `'`.";
+        "incremental" TableOrFalse, Otherwise("`false`: each run exports everything"), "`[incremental]` makes each run export what has changed since the last one; see [incremental exports](incremental.md). `false` removes a default.";
+        "incremental.field" Word, Otherwise("SystemModstamp or LastModifiedDate; for history objects, CreatedDate or LoginTime"), "The datetime field that says when a record last changed.";
+        "incremental.lag" Duration(0), Is("15m"), "How far the mark stays behind the org's clock, for changes that are committed late. A transaction may take 10 minutes.";
+        "incremental.deletes" Choice(&["rows", "ids", "none"]), Is("rows"), "How deleted records are reported: as `rows` whose IsDeleted is true, as `ids` in a separate file, or `none`.";
+        "incremental.full" Text, Otherwise("none: only the first run, and when needed"), "When the next run exports everything again: a schedule, in the job's `timezone`. `none` removes a default.";
+        "incremental.empty" Choice(&["publish", "skip"]), Is("publish"), "What happens if nothing has changed: `publish` writes a file without records, `skip` writes no file.";
         "bulk.from_calls" Whole(2, u64::MAX), Is("25"), "`auto` uses Bulk API 2.0 for results that would take at least this many calls by REST.";
         "bulk.max_records" Whole(2_000, 1_000_000), Otherwise("the org decides"), "How many records the org is asked to put on a page of a Bulk result. It does not limit the export.";
         "bulk.parallel" Whole(1, 5), Is("4"), "How many pages of a Bulk result are downloaded at the same time.";

@@ -323,6 +323,9 @@ impl Layer {
                     let variable = format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase());
                     problem.hint = Some(format!("set {variable}, or name a file with `{}_file`", key.name));
                 }
+                if key.kind == Kind::TableOrFalse {
+                    problem.hint = Some(format!("write `[{path}]` on a separate line, with its keys below"));
+                }
                 mistakes.push(Mistake::new(origin.clone(), path.clone(), problem));
                 None
             }

@@ -137,13 +137,7 @@ pub(crate) fn read(kind: Kind, raw: &Raw<'_>, base: &Path) -> Result<Value, Prob
             let is_table = match raw {
                 Raw::Toml(DeValue::Table(_), _) => true,
                 Raw::Toml(DeValue::Boolean(false), _) => false,
-                _ => {
-                    let what = format!("{} is neither a table nor false", shown());
-                    return Err(Problem::new(
-                        what,
-                        "write the key as a table, in brackets on a separate line",
-                    ));
-                }
+                _ => return Err(format!("{} is neither a table nor false", shown()).into()),
             };
             Ok(Dict::from([(IS_TABLE.to_owned(), is_table.into())]).into())
         }
