@@ -372,7 +372,7 @@ fn run(config: &Config, org: &DemoOrg, job: Arc<Job>, path: &Path) -> Run {
         extent: Extent::Whole,
         resumes: false,
         wants_full: false,
-        timestamp: jiff::Timestamp::now(),
+        timestamp: Timestamp::now(),
         part: None,
     }
 }
