@@ -1,6 +1,7 @@
 //! `check` tests everything that a run depends on, step by step, without exporting anything. `cli` prints the steps.
 
 mod api;
+mod incremental;
 mod job;
 mod org;
 pub(crate) mod set;
@@ -71,6 +72,8 @@ pub enum Name {
     Objects,
     /// The query's columns.
     Columns,
+    /// The changes that the next run of an incremental job exports.
+    Incremental,
     /// The org accepts the query.
     Query,
     /// The number of records.
@@ -102,6 +105,7 @@ impl Name {
             Self::Limits => "limits",
             Self::Objects => "objects",
             Self::Columns => "columns",
+            Self::Incremental => "incremental",
             Self::Query => "query",
             Self::Records => "records",
             Self::Api => "API",

@@ -73,7 +73,51 @@ impl Row {
 const ACCOUNTS: &str = "SELECT Id, Name FROM Account";
 
 fn rows() -> Vec<Row> {
-    [queries(), outputs(), files(), orgs(), fleets()].into_iter().flatten().collect()
+    [queries(), incremental(), outputs(), files(), orgs(), fleets()].into_iter().flatten().collect()
+}
+
+/// Jobs whose changes the org cannot tell.
+fn incremental() -> Vec<Row> {
+    let object = |name, status, object: &'static str, table: &'static str| {
+        Row::new(name, status, move |at: &Deployment| {
+            let output = "{kind}-{mark}.csv";
+            let text = format!("object = \"{object}\"\noutput = \"{output}\"\n[incremental]\n{table}\n");
+            at.write("jobs/a.toml", text);
+        })
+    };
+    let query = |name, status, soql: &'static str, table: &'static str| {
+        Row::job(name, status, soql, "{kind}-{mark}.csv", table)
+    };
+    vec![
+        object("changes by a field that is not there", 65, "Account", "field = \"SystemModStmp\""),
+        object("changes by a field that is text", 65, "Account", "field = \"Name\""),
+        object("changes of an object that is not there", 65, "Acount", ""),
+        query(
+            "changes of a query with LIMIT",
+            78,
+            "SELECT Id, IsDeleted FROM Account LIMIT 5",
+            "[incremental]",
+        ),
+        query(
+            "changes by a field that the object lacks",
+            65,
+            "SELECT Id, IsDeleted FROM Account",
+            "[incremental]\nfield = \"LoginTime\"",
+        ),
+        query(
+            "deletes by Id without the stamp",
+            65,
+            "SELECT Id, CreatedDate FROM Account",
+            "[incremental]\ndeletes = \"ids\"",
+        ),
+        Row::job(
+            "a file of several runs",
+            78,
+            "SELECT Id, IsDeleted FROM Account",
+            "{kind}.csv",
+            "[incremental]",
+        ),
+    ]
 }
 
 fn queries() -> Vec<Row> {

@@ -237,7 +237,7 @@ impl Matrix {
             extent: Extent::Whole,
             resumes: false,
             wants_full: false,
-            timestamp: jiff::Timestamp::now(),
+            timestamp: Timestamp::now(),
             part: None,
         };
         let mut settings = config::Http { gzip: wire.gzip, ..self.config.settings.http.clone() };

@@ -41,7 +41,7 @@ impl Check<'_> {
                 return tell(schedule(job, self.edges.clock.now()));
             }
             (Source::Object(_), Some(reached)) => self.generated(job, reached, tell).await,
-            _ => self.columns_and_query(job, false, org, tell).await,
+            _ => self.columns_and_query((job, job), false, org, tell).await,
         }
         tell(self.output(job));
         after(job).into_iter().for_each(&mut *tell);
@@ -52,25 +52,27 @@ impl Check<'_> {
     pub(super) async fn generated(&self, job: &Job, reached: &Reached, tell: Teller<'_>) {
         let Source::Object(object) = &job.source else { return };
         match self.generate(job, object, reached).await {
-            Ok(Generated { job, warnings, .. }) => {
+            Ok(Generated { job: generated, warnings, .. }) => {
                 for Warning { what, hint } in warnings {
                     tell(Step::warned(Name::Columns, what, hint));
                 }
-                self.columns_and_query(&job, true, Some(reached), tell).await;
+                self.columns_and_query((job, &generated), true, Some(reached), tell).await;
             }
             Err(failure) => tell(Step::failed(Name::Columns, failure)),
         }
     }
 
+    /// The steps for what is exported. `written` is the job as it was read; the query of `job` may be generated from that.
     async fn columns_and_query(
         &self,
-        job: &Job,
+        (written, job): (&Job, &Job),
         is_generated: bool,
         org: Option<&Reached>,
         tell: Teller<'_>,
     ) {
         let (step, columns) = self.columns(job, org).await;
         tell(step);
+        self.incremental((written, job), columns.as_deref(), org, tell).await;
         match org {
             Some(org) => {
                 let size = self.query(job, is_generated, org, tell).await;

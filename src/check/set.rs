@@ -49,6 +49,7 @@ impl Check<'_> {
                         tell(Step::failed(Name::Objects, failure));
                     }
                     self.objects_with_settings(job, set, &selection, reached, tell).await;
+                    self.incremental_set(job, &selection, reached, tell).await;
                     for warning in rules_without_columns(job, &selection, reached).await {
                         tell(warning);
                     }

@@ -15,6 +15,7 @@ use crate::job::output_path::Fields;
 use crate::job::{ExportKind, Format, Job, ObjectName};
 use crate::key;
 use crate::output::Output;
+use crate::salesforce::fault::Fault;
 use crate::state::State;
 
 #[derive(Debug, Args)]
@@ -79,7 +80,21 @@ struct Description<'d> {
     org: &'d str,
     format: &'static str,
     soql: &'d str,
+    /// How changes are found, if the job is incremental.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incremental: Option<&'d Incrementally>,
     files: Vec<FileDescription<'d>>,
+}
+
+/// What an incremental export finds changes by, and what it does not find.
+#[derive(Serialize)]
+struct Incrementally {
+    /// The field with the stamp; `None` if the object has none, so it is exported in full each time.
+    field: Option<String>,
+    /// How deleted records are reported.
+    deletes: &'static str,
+    /// The columns that only full runs refresh, by their names in the query.
+    only_full: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -127,6 +142,7 @@ pub(super) async fn describe(arguments: &DescribeArguments, context: &Context) -
     let remembered = State::at(&config.settings.state_dir)?.fields_of(&job.key())?;
     let described = context.unless_stopped(export::describe(&client, &job, remembered)).await?;
     let (job, mut described) = described.map_err(RunError::into_failure)?;
+    let incremental = context.unless_stopped(incrementally(&job, &described, &client)).await??;
     let fields = Fields {
         job: &job.name,
         org: &job.org,
@@ -144,8 +160,8 @@ pub(super) async fn describe(arguments: &DescribeArguments, context: &Context) -
     }
     match arguments.target {
         Some(target) => print::bytes(ddl::write(&described, target.into())?.as_bytes()),
-        None if arguments.json => print::json(&description(&described, &job)),
-        None => show(&described, arguments.wide),
+        None if arguments.json => print::json(&description(&described, &job, incremental.as_ref())),
+        None => show(&described, incremental.as_ref(), arguments.wide),
     }
     Ok(Exit::Success)
 }
@@ -189,7 +205,29 @@ async fn of_object(job: Job, arguments: &DescribeArguments, client: &OrgClient) 
     Ok(of_object.unwrap_or(job))
 }
 
-fn description<'d>(export: &'d Export, job: &'d Job) -> Description<'d> {
+/// How the job is exported incrementally; `None` if it is not.
+async fn incrementally(
+    job: &Job,
+    export: &Export,
+    client: &OrgClient,
+) -> Result<Option<Incrementally>, Failure> {
+    let from = job.query().and_then(|query| query.statement.from.first());
+    let Some(object) = from.map(|from| from.path.last()).filter(|_| job.incremental.is_some()) else {
+        return Ok(None);
+    };
+    let described = client.describe_object(object).await.map_err(Fault::into_failure)?;
+    let Some(tracking) = export::tracking(job, &described, &client.org().username)? else { return Ok(None) };
+    let columns = export.files.first().map(|file| file.columns.as_slice()).unwrap_or_default();
+    let names = columns.iter().map(|column| column.original.as_str()).filter(|_| !tracking.is_fixed());
+    let only_full = described.unstamped(names).into_iter().map(str::to_owned).collect();
+    Ok(Some(Incrementally { deletes: tracking.deletes.as_str(), field: tracking.stamp, only_full }))
+}
+
+fn description<'d>(
+    export: &'d Export,
+    job: &'d Job,
+    incremental: Option<&'d Incrementally>,
+) -> Description<'d> {
     let files = export.files.iter().map(|file| FileDescription {
         path: &file.path,
         of: file.child.as_deref(),
@@ -200,6 +238,7 @@ fn description<'d>(export: &'d Export, job: &'d Job) -> Description<'d> {
         org: job.org.as_str(),
         format: export.form.format.as_str(),
         soql: &export.soql,
+        incremental,
         files: files.collect(),
     }
 }
@@ -217,7 +256,7 @@ fn columns(columns: &[Column], format: Format) -> Vec<ColumnDescription<'_>> {
 }
 
 /// Prints tables for people, and the query.
-fn show(export: &Export, wide: bool) {
+fn show(export: &Export, incremental: Option<&Incrementally>, wide: bool) {
     const NARROW: usize = 80;
     let width = table::width(wide);
     for file in &export.files {
@@ -233,11 +272,22 @@ fn show(export: &Export, wide: bool) {
             if column.original != column.name {
                 remarks.push(format!("{} in the query", column.original));
             }
+            if incremental.is_some_and(|incremental| incremental.only_full.contains(&column.original)) {
+                remarks.push("only full runs refresh it".to_owned());
+            }
             vec![column.name.clone(), column.field_type.to_string(), remarks.join("; ")]
         };
         let heading = vec!["COLUMN".to_owned(), "TYPE".to_owned(), String::new()];
         let rows: Vec<_> = std::iter::once(heading).chain(file.columns.iter().map(row)).collect();
         table::print(&rows, std::iter::repeat(Vec::new()), width);
+        print::line("");
+    }
+    if let Some(Incrementally { field, deletes, .. }) = incremental {
+        let by = match field {
+            Some(field) => format!("changes by {field}"),
+            None => "everything each time, because no field says when a record changed".to_owned(),
+        };
+        print::line(plain(&format!("incremental: {by}; deletes: {deletes}")));
         print::line("");
     }
     for line in ddl::wrap(&export.soql, if wide { usize::MAX } else { NARROW }) {

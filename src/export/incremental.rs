@@ -212,7 +212,7 @@ impl Known<'_> {
 }
 
 /// The warning about clocks that are far apart.
-pub(super) fn clock_warning(time: OrgTime) -> Option<String> {
+pub(crate) fn clock_warning(time: OrgTime) -> Option<String> {
     let apart = time.ahead().abs();
     if apart <= CLOCKS_APART {
         return None;

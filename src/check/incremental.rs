@@ -1,0 +1,238 @@
+//! The steps for an incremental job: how changes are found, what the next run would export, and what only a full run
+//! refreshes.
+
+use std::collections::BTreeMap;
+
+use super::org::Reached;
+use super::{Check, Name, Step, Teller};
+use crate::client::OrgClient;
+use crate::error::{Failure, plain};
+use crate::export::{self, Known, Tracking, tracking};
+use crate::human::counted;
+use crate::job::{Deletes, Incremental, Job, Selection, Source};
+use crate::salesforce::composite;
+use crate::salesforce::describe::ObjectDescription;
+use crate::salesforce::fault::Fault;
+use crate::soql::{ClauseKind, Columns};
+use crate::state::State;
+
+/// How many names are shown in a list.
+const MAX_NAMES: usize = 20;
+
+impl Check<'_> {
+    /// The steps for a single job. `written` is the job as it was read; the query of `job` may be generated from that.
+    pub(super) async fn incremental(
+        &self,
+        (written, job): (&Job, &Job),
+        columns: Option<&Columns>,
+        org: Option<&Reached>,
+        tell: Teller<'_>,
+    ) {
+        let Some(settings) = &job.incremental else { return };
+        let Some(reached) = org else {
+            if !self.offline {
+                tell(Step::skipped(Name::Incremental, "not checked, because there is no login"));
+            }
+            return;
+        };
+        let found = self.followed((written, job), settings, columns, &reached.client).await;
+        match found {
+            Ok((followed, described)) => {
+                let names =
+                    columns.map(|columns| described.unstamped(columns.names().iter().map(String::as_str)));
+                let is_fixed = followed.tracking.is_fixed();
+                tell(followed.step(&described.name));
+                // Records that never change are not refreshed at all.
+                if !is_fixed {
+                    unseen(job, settings, &names.unwrap_or_default()).into_iter().for_each(tell);
+                }
+            }
+            Err(failure) => tell(Step::failed(Name::Incremental, failure)),
+        }
+    }
+
+    async fn followed(
+        &self,
+        (written, job): (&Job, &Job),
+        settings: &Incremental,
+        columns: Option<&Columns>,
+        client: &OrgClient,
+    ) -> Result<(Followed, ObjectDescription), Failure> {
+        let described = described(client, job).await?;
+        let tracking = tracking(job, &described, &client.org().username)?
+            .ok_or_else(|| export::bug("an incremental job that is none"))?;
+        let watermark = State::at(&self.config.settings.state_dir)?.watermark_of(&job.key())?;
+        let time = client.org_time().await.map_err(Fault::into_failure)?;
+        let org_id = client.organization_id().await.unwrap_or_default();
+        let known = Known {
+            job: &job.name,
+            settings,
+            tracking: &tracking,
+            org_id: &org_id,
+            org_time: time.org,
+            own_time: time.own,
+            fingerprint: &export::fingerprint(written, &tracking),
+            // Unknown columns are not new.
+            columns: columns.map(Columns::names).unwrap_or_default(),
+            watermark: watermark.as_ref(),
+            wants_full: false,
+        };
+        let increment = known.decide()?;
+        let next = match (&increment.reason, increment.since) {
+            (None, Some(since)) => format!("the next run exports what has changed since {since}"),
+            (reason, _) => {
+                let reason = reason.as_deref().map(|reason| format!(", because {reason}"));
+                format!("the next run exports everything{}", reason.unwrap_or_default())
+            }
+        };
+        let step = |step: Step| {
+            step.fact("kind", increment.kind.as_str())
+                .fact("kind_reason", increment.reason.clone())
+                .fact("since", increment.since.map(|since| since.to_string()))
+        };
+        let facts = step(Step::passed(Name::Incremental, ""));
+        let clock = export::clock_warning(time);
+        // What is odd about an object is reported with its columns.
+        let warns_of_deletes = written.query().is_some();
+        Ok((Followed { tracking, next, clock, facts, warns_of_deletes }, described))
+    }
+
+    /// The step for all objects of a set. It asks for their descriptions, as a run does.
+    pub(super) async fn incremental_set(
+        &self,
+        job: &Job,
+        selection: &Selection,
+        reached: &Reached,
+        tell: Teller<'_>,
+    ) {
+        if job.incremental.is_none() {
+            return;
+        }
+        let username = &reached.client.org().username;
+        let (mut followed, mut full) = (0, Vec::new());
+        let mut without_deletes: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        // Descriptions are large, so there is never more than one batch of them.
+        for chosen in selection.chosen.chunks(composite::MAX_REQUESTS) {
+            let names: Vec<_> = chosen.iter().map(|chosen| chosen.name.as_str()).collect();
+            for (chosen, described) in chosen.iter().zip(reached.client.describe_objects(&names).await) {
+                let (Some(job), Ok(described)) = (job.of_object(&chosen.name), described) else { continue };
+                match tracking(&job, &described, username) {
+                    Ok(Some(Tracking { stamp: None, .. })) => full.push(described.name),
+                    Ok(Some(Tracking { deletes_reason, .. })) => {
+                        followed += 1;
+                        if let Some(reason) = deletes_reason {
+                            without_deletes.entry(reason).or_default().push(described.name);
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(failure) => tell(Step::failed(Name::Incremental, failure)),
+                }
+            }
+        }
+        let marked =
+            State::at(&self.config.settings.state_dir).and_then(|state| state.marked_objects(&job.key()));
+        let marked = match marked {
+            Ok(marked) => marked.len(),
+            Err(error) => return tell(Step::failed(Name::Incremental, error.into())),
+        };
+        let what =
+            format!("the changes of {} are exported; {marked} have a mark", counted(followed, "object"));
+        tell(Step::passed(Name::Incremental, what).fact("exported_in_full", full.clone()));
+        if !full.is_empty() {
+            let what = format!(
+                "exported in full each time, because no field says when their records change: {}",
+                listed(&full)
+            );
+            tell(Step::passed(Name::Incremental, what));
+        }
+        for (reason, names) in without_deletes {
+            let reason =
+                reason.replace("the object has", "they have").replace("this object", "these objects");
+            let what = format!("deleted records are not reported, because {reason}: {}", listed(&names));
+            tell(Step::passed(Name::Incremental, what));
+        }
+    }
+}
+
+/// How an object's changes are followed, and what the next run does.
+struct Followed {
+    tracking: Tracking,
+    next: String,
+    clock: Option<String>,
+    /// A step with the facts for programs.
+    facts: Step,
+    warns_of_deletes: bool,
+}
+
+impl Followed {
+    fn step(self, object: &str) -> Step {
+        let Tracking { stamp, deletes, deletes_reason } = self.tracking;
+        let by = stamp.as_deref().map(|stamp| format!("by {stamp}; ")).unwrap_or_default();
+        let what = format!("{by}{}", self.next);
+        let step = match (deletes_reason.filter(|_| self.warns_of_deletes), self.clock) {
+            (Some(reason), _) => Step::warned(
+                Name::Incremental,
+                format!("{what}; deleted records of \"{object}\" are not reported, because {reason}"),
+                "set deletes = \"none\" in `[incremental]`",
+            ),
+            (None, Some(clock)) => {
+                Step::warned(Name::Incremental, format!("{what}; {clock}"), "set this machine's clock")
+            }
+            (None, None) => Step::passed(Name::Incremental, what),
+        };
+        Step { facts: self.facts.facts, ..step }.fact("field", stamp).fact("deletes", deletes.as_str())
+    }
+}
+
+/// What changes without moving a record's stamp. It is a warning unless full runs are scheduled.
+fn unseen(job: &Job, settings: &Incremental, names: &[&str]) -> Vec<Step> {
+    let has_condition = job.query().is_some_and(|query| query.statement.clause(ClauseKind::Where).is_some());
+    let mut steps = Vec::new();
+    let mut add = |what: String| {
+        steps.push(match &settings.full {
+            Some(_) => Step::passed(Name::Incremental, what),
+            None => Step::warned(
+                Name::Incremental,
+                what,
+                "set `full` in `[incremental]`, as in full = \"@weekly\"",
+            ),
+        });
+    };
+    if !names.is_empty() {
+        add(format!("only full runs refresh {}: {}", counted(names.len() as u64, "column"), listed(names)));
+    }
+    if has_condition {
+        let lost = match settings.deletes {
+            Deletes::Rows | Deletes::Ids => "records that stop matching WHERE are not reported as deleted",
+            Deletes::None => "records that stop matching WHERE are not noticed",
+        };
+        add(format!("{lost}, and only full runs leave them out"));
+    }
+    if let Some(step) = steps.first_mut().filter(|_| !names.is_empty()) {
+        step.facts.insert("only_full".to_owned(), names.to_vec().into());
+    }
+    steps
+}
+
+/// The description of the object that the job's records are of.
+async fn described(client: &OrgClient, job: &Job) -> Result<ObjectDescription, Failure> {
+    let object = match &job.source {
+        Source::Object(source) => Some(source.object.as_str()),
+        source => source.query().and_then(|query| Some(query.statement.from.first()?.path.last())),
+    };
+    let object = object.ok_or_else(|| export::bug("a job of no object"))?;
+    match client.describe_object(object).await {
+        Ok(described) => Ok(described),
+        Err(fault) => Err(export::explained(client, job, fault).await.into_failure()),
+    }
+}
+
+/// Names for people, not too many of them.
+fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    let shown: Vec<_> = names.iter().take(MAX_NAMES).map(AsRef::as_ref).collect();
+    let more = match names.len().saturating_sub(MAX_NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", plain(&shown.join(", ")))
+}
