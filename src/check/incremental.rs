@@ -1,8 +1,6 @@
 //! The steps for an incremental job: how changes are found, what the next run would export, and what only a full run
 //! refreshes.
 
-use std::collections::BTreeMap;
-
 use super::org::Reached;
 use super::{Check, Name, Step, Teller};
 use crate::client::OrgClient;
@@ -105,12 +103,10 @@ impl Check<'_> {
         reached: &Reached,
         tell: Teller<'_>,
     ) {
-        if job.incremental.is_none() {
-            return;
-        }
+        let Some(settings) = &job.incremental else { return };
         let username = &reached.client.org().username;
         let (mut followed, mut full) = (0, Vec::new());
-        let mut without_deletes: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        let mut without_deletes = Vec::new();
         // Descriptions are large, so there is never more than one batch of them.
         for chosen in selection.chosen.chunks(composite::MAX_REQUESTS) {
             let names: Vec<_> = chosen.iter().map(|chosen| chosen.name.as_str()).collect();
@@ -118,10 +114,10 @@ impl Check<'_> {
                 let (Some(job), Ok(described)) = (job.of_object(&chosen.name), described) else { continue };
                 match tracking(&job, &described, username) {
                     Ok(Some(Tracking { stamp: None, .. })) => full.push(described.name),
-                    Ok(Some(Tracking { deletes_reason, .. })) => {
+                    Ok(Some(Tracking { deletes, .. })) => {
                         followed += 1;
-                        if let Some(reason) = deletes_reason {
-                            without_deletes.entry(reason).or_default().push(described.name);
+                        if deletes != settings.deletes {
+                            without_deletes.push(described.name);
                         }
                     }
                     Ok(None) => {}
@@ -145,10 +141,13 @@ impl Check<'_> {
             );
             tell(Step::passed(Name::Incremental, what));
         }
-        for (reason, names) in without_deletes {
-            let reason =
-                reason.replace("the object has", "they have").replace("this object", "these objects");
-            let what = format!("deleted records are not reported, because {reason}: {}", listed(&names));
+        if !without_deletes.is_empty() {
+            let reason = match settings.deletes {
+                Deletes::Ids => "the org does not list the deleted records of these objects",
+                Deletes::Rows | Deletes::None => "these objects have no IsDeleted",
+            };
+            let what =
+                format!("deleted records are not reported, because {reason}: {}", listed(&without_deletes));
             tell(Step::passed(Name::Incremental, what));
         }
     }

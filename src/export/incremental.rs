@@ -2,6 +2,7 @@
 //! the org and the state say is given.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use jiff::{SignedDuration, Timestamp};
@@ -23,6 +24,9 @@ use crate::state::Watermark;
 /// How old a mark may be from which deleted records are still reported completely. Salesforce keeps them for 15 days; the
 /// last one is for the run itself.
 const DELETES_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// The org tells its clock in whole seconds, and records may still be stamped with the second that it names.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// From how far apart on two clocks are worth a warning.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(10);
@@ -101,8 +105,9 @@ impl Known<'_> {
                 self.job
             )));
         }
-        let behind =
-            self.org_time - SignedDuration::try_from(self.settings.lag).unwrap_or(SignedDuration::MAX);
+        let lag = self.settings.lag.max(SECOND);
+        let lag = SignedDuration::try_from(lag).unwrap_or(SignedDuration::MAX);
+        let behind = self.org_time.checked_sub(lag).unwrap_or(Timestamp::MIN);
         let mark = same.map_or(behind, |watermark| watermark.mark.max(behind));
         Ok(match self.reason_for_all() {
             Some(reason) => self.full(mark, reason),
@@ -235,8 +240,6 @@ pub(crate) struct DeletesCovered {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use jiff::tz::TimeZone;
 
     use super::*;
@@ -361,6 +364,12 @@ mod tests {
             let window = Case { tracking, watermark, ..Case::default() }.decide().window.unwrap();
             assert_eq!((window.after, window.until), (since, end));
         }
+    }
+
+    #[test]
+    fn a_mark_is_at_least_a_second_behind_the_clock() {
+        let settings = Incremental { lag: Duration::ZERO, ..settings() };
+        assert_eq!(Case { settings, ..Case::default() }.decide().mark, at("2026-11-22T00:59:59Z"));
     }
 
     #[test]
