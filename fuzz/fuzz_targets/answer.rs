@@ -98,7 +98,7 @@ fuzz_target!(|data: &[u8]| {
         Ok(page) => {
             for record in page.records.iter() {
                 assert!(record.id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{}", record.id);
-                assert_eq!(record.deleted_date.parse(), Ok(record.deleted_at));
+                assert_eq!(record.deleted_date.parse().ok(), Some(record.deleted_at));
             }
         }
         Err(fault) => is_fit(&fault),
