@@ -57,7 +57,7 @@ pub(crate) use after::find_program;
 pub(crate) use describe::describe;
 pub(crate) use drift::compare as compare_columns;
 pub use error::RunError;
-pub(crate) use incremental::{Known, clock_warning, fingerprint};
+pub(crate) use incremental::{Increment, Known, clock_warning, fingerprint, full_due, may_lack_deletes};
 pub(crate) use object::{Generated, Warning, columns_of_object, generate as generate_query, unknown_object};
 pub use once::Once;
 pub use plan::{columns, described_columns};
@@ -67,7 +67,7 @@ pub(crate) use set::{gone, holes};
 pub use slots::{Promise, Slot, SlotLimits, Slots};
 pub(crate) use task::check_object;
 pub use task::{Start, Task};
-pub(crate) use tracking::{Tracking, tracking};
+pub(crate) use tracking::{Tracking, describe_exported, tracking};
 pub(crate) use transfer::{Expected, Forecast, expected};
 pub(crate) use unknown_field::{explained, similar};
 

@@ -26,6 +26,20 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
+/// `a, b and 3 more`: at most so many names.
+pub(crate) fn list(names: impl ExactSizeIterator<Item: AsRef<str>>, most: usize) -> String {
+    let more = names.len().saturating_sub(most);
+    let mut text = String::new();
+    for name in names.take(most) {
+        let comma = if text.is_empty() { "" } else { ", " };
+        text.push_str(&format!("{comma}{}", name.as_ref()));
+    }
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
 /// `408 objects, 2 failed, 3 skipped`: what a run did with the objects of a set.
 pub(crate) fn objects(exported: u64, failed: u64, skipped: u64) -> String {
     let mut text = counted(exported, "object");

@@ -42,7 +42,8 @@ pub use watermarks::{JobMark, Watermark};
 use journal::RawEntries;
 use lock::Mode;
 use refusals::REFUSALS;
-use store::{Document, LocalStore, Store, Version, When, hash};
+pub(crate) use store::hash;
+use store::{Document, LocalStore, Store, Version, When};
 use watermarks::WATERMARKS;
 
 const JOURNAL: &str = "journal";

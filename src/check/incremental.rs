@@ -5,9 +5,9 @@ use super::org::Reached;
 use super::{Check, Name, Step, Teller};
 use crate::client::OrgClient;
 use crate::error::{Failure, plain};
-use crate::export::{self, Known, Tracking, tracking};
-use crate::human::counted;
-use crate::job::{Deletes, Incremental, Job, Selection, Source};
+use crate::export::{self, Increment, Known, RunError, Tracking, tracking};
+use crate::human::{self, counted};
+use crate::job::{Deletes, Incremental, Job, Selection};
 use crate::salesforce::composite;
 use crate::salesforce::describe::ObjectDescription;
 use crate::salesforce::fault::Fault;
@@ -56,14 +56,14 @@ impl Check<'_> {
         columns: Option<&Columns>,
         client: &OrgClient,
     ) -> Result<(Followed, ObjectDescription), Failure> {
-        let described = described(client, job).await?;
+        let described = export::describe_exported(job, client).await.map_err(RunError::into_failure)?;
         let tracking = tracking(job, &described, &client.org().username)?
             .ok_or_else(|| export::bug("an incremental job that is none"))?;
         let watermark = State::at(&self.config.settings.state_dir)?.watermark_of(&job.key())?;
         let time = client.org_time().await.map_err(Fault::into_failure)?;
         let org_id = client.organization_id().await.unwrap_or_default();
         let known = Known {
-            job: &job.name,
+            key: &job.key(),
             settings,
             tracking: &tracking,
             org_id: &org_id,
@@ -76,23 +76,10 @@ impl Check<'_> {
             wants_full: false,
         };
         let increment = known.decide()?;
-        let next = match (&increment.reason, increment.since) {
-            (None, Some(since)) => format!("the next run exports what has changed since {since}"),
-            (reason, _) => {
-                let reason = reason.as_deref().map(|reason| format!(", because {reason}"));
-                format!("the next run exports everything{}", reason.unwrap_or_default())
-            }
-        };
-        let step = |step: Step| {
-            step.fact("kind", increment.kind.as_str())
-                .fact("kind_reason", increment.reason.clone())
-                .fact("since", increment.since.map(|since| since.to_string()))
-        };
-        let facts = step(Step::passed(Name::Incremental, ""));
-        let clock = export::clock_warning(time);
         // What is odd about an object is reported with its columns.
         let warns_of_deletes = written.query().is_some();
-        Ok((Followed { tracking, next, clock, facts, warns_of_deletes }, described))
+        let clock = export::clock_warning(time);
+        Ok((Followed { tracking, increment, clock, warns_of_deletes }, described))
     }
 
     /// The step for all objects of a set. It asks for their descriptions, as a run does.
@@ -156,18 +143,21 @@ impl Check<'_> {
 /// How an object's changes are followed, and what the next run does.
 struct Followed {
     tracking: Tracking,
-    next: String,
+    increment: Increment,
     clock: Option<String>,
-    /// A step with the facts for programs.
-    facts: Step,
     warns_of_deletes: bool,
 }
 
 impl Followed {
     fn step(self, object: &str) -> Step {
         let Tracking { stamp, deletes, deletes_reason } = self.tracking;
+        let Increment { kind, reason, since, .. } = self.increment;
         let by = stamp.as_deref().map(|stamp| format!("by {stamp}; ")).unwrap_or_default();
-        let what = format!("{by}{}", self.next);
+        let what = match (&reason, since) {
+            (None, Some(since)) => format!("{by}the next run exports what has changed since {since}"),
+            (Some(reason), _) => format!("{by}the next run exports everything, because {reason}"),
+            (None, None) => format!("{by}the next run exports everything"),
+        };
         let step = match (deletes_reason.filter(|_| self.warns_of_deletes), self.clock) {
             (Some(reason), _) => Step::warned(
                 Name::Incremental,
@@ -179,7 +169,11 @@ impl Followed {
             }
             (None, None) => Step::passed(Name::Incremental, what),
         };
-        Step { facts: self.facts.facts, ..step }.fact("field", stamp).fact("deletes", deletes.as_str())
+        step.fact("kind", kind.as_str())
+            .fact("kind_reason", reason)
+            .fact("since", since.map(|since| since.to_string()))
+            .fact("field", stamp)
+            .fact("deletes", deletes.as_str())
     }
 }
 
@@ -213,25 +207,7 @@ fn unseen(job: &Job, settings: &Incremental, names: &[&str]) -> Vec<Step> {
     steps
 }
 
-/// The description of the object that the job's records are of.
-async fn described(client: &OrgClient, job: &Job) -> Result<ObjectDescription, Failure> {
-    let object = match &job.source {
-        Source::Object(source) => Some(source.object.as_str()),
-        source => source.query().and_then(|query| Some(query.statement.from.first()?.path.last())),
-    };
-    let object = object.ok_or_else(|| export::bug("a job of no object"))?;
-    match client.describe_object(object).await {
-        Ok(described) => Ok(described),
-        Err(fault) => Err(export::explained(client, job, fault).await.into_failure()),
-    }
-}
-
 /// Names for people, not too many of them.
 fn listed<S: AsRef<str>>(names: &[S]) -> String {
-    let shown: Vec<_> = names.iter().take(MAX_NAMES).map(AsRef::as_ref).collect();
-    let more = match names.len().saturating_sub(MAX_NAMES) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("{}{more}", plain(&shown.join(", ")))
+    plain(&human::list(names.iter(), MAX_NAMES)).into_owned()
 }

@@ -15,7 +15,6 @@ use crate::job::output_path::Fields;
 use crate::job::{ExportKind, Format, Job, ObjectName};
 use crate::key;
 use crate::output::Output;
-use crate::salesforce::fault::Fault;
 use crate::state::State;
 
 #[derive(Debug, Args)]
@@ -211,11 +210,10 @@ async fn incrementally(
     export: &Export,
     client: &OrgClient,
 ) -> Result<Option<Incrementally>, Failure> {
-    let from = job.query().and_then(|query| query.statement.from.first());
-    let Some(object) = from.map(|from| from.path.last()).filter(|_| job.incremental.is_some()) else {
+    if job.incremental.is_none() {
         return Ok(None);
-    };
-    let described = client.describe_object(object).await.map_err(Fault::into_failure)?;
+    }
+    let described = export::describe_exported(job, client).await.map_err(RunError::into_failure)?;
     let Some(tracking) = export::tracking(job, &described, &client.org().username)? else { return Ok(None) };
     let columns = export.files.first().map(|file| file.columns.as_slice()).unwrap_or_default();
     let names = columns.iter().map(|column| column.original.as_str()).filter(|_| !tracking.is_fixed());

@@ -323,13 +323,8 @@ fn left_out_by_orgs(config: &Config, arguments: &RunArguments, job: &JobName) ->
             .hint("list the jobs with their orgs with `sfexport jobs`");
     }
     let orgs: Vec<_> = config.jobs.iter().filter(|of| of.name == *job).map(|job| job.org.as_str()).collect();
-    let shown = orgs.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
-    let more = match orgs.len().saturating_sub(MAX_NAMES) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     Failure::new(Exit::Usage, format!("{quoted}: the job {job} does not export from {the_orgs}"))
-        .hint(format!("choose one of its orgs: {shown}{more}"))
+        .hint(format!("choose one of its orgs: {}", human::list(orgs.iter(), MAX_NAMES)))
 }
 
 /// Prints a remark, or logs it if the log is in JSON.

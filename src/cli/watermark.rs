@@ -231,9 +231,6 @@ async fn check_set(config: &Config, job: &Job, mark: Timestamp, context: &Contex
         .hint("set it to an earlier time: what changes until then would never be exported"))
 }
 
-/// How old a mark may be for deleted records to be found: Salesforce keeps them for 15 days.
-const DELETES_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
-
 /// Why the next run exports everything, as far as that is known without asking the org; `None` if it exports changes.
 fn reason_for_all(job: &Job, watermark: Option<&Watermark>, now: Timestamp) -> Option<String> {
     let incremental = job.incremental.as_ref()?;
@@ -242,12 +239,10 @@ fn reason_for_all(job: &Job, watermark: Option<&Watermark>, now: Timestamp) -> O
     if let Some(field) = incremental.field.as_ref().filter(|field| is_another(field)) {
         return Some(format!("the mark is about {}, and the job names {field}", watermark.field));
     }
-    let due = |full: &crate::schedule::Schedule| full.last_within(watermark.full_started, now);
-    if let Some(due) = incremental.full.as_ref().and_then(due) {
+    if let Some(due) = export::full_due(incremental, watermark, now) {
         return Some(format!("a full run has been due since {}", human::time(due, &job.timezone)));
     }
-    let oldest = watermark.deletes_mark.map_or(watermark.mark, |mark| mark.min(watermark.mark));
-    let is_old = now.duration_since(oldest) > DELETES_KEPT;
+    let is_old = export::may_lack_deletes(watermark, now);
     (incremental.deletes != Deletes::None && is_old).then(|| "the mark is more than 14 days old".to_owned())
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::error::{Exit, Failure};
+use crate::human;
 use crate::job::Job;
 use crate::soql::Columns;
 use crate::state::{JobLock, State};
@@ -71,13 +72,9 @@ fn without<'n>(these: &'n [String], those: &[String]) -> Vec<&'n str> {
     these.iter().filter(|name| !those.contains(name)).map(String::as_str).collect()
 }
 
-/// The first names, and how many more there are: an object's job can change by thousands of columns at once.
+/// An object's job can change by thousands of columns at once.
 fn listed(names: &[&str]) -> String {
-    let shown = names[..names.len().min(MAX_NAMES)].join(", ");
-    match names.len().saturating_sub(MAX_NAMES) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    human::list(names.iter(), MAX_NAMES)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use jiff::{SignedDuration, Timestamp};
 
 pub(super) mod deletes;
@@ -16,10 +15,10 @@ use super::tracking::Tracking;
 use crate::client::OrgTime;
 use crate::error::{Exit, Failure};
 use crate::human;
-use crate::job::{Deletes, ExportKind, Incremental, Job, JobName, Source};
+use crate::job::{Deletes, ExportKey, ExportKind, Incremental, Job, Source};
 use crate::salesforce::replication::whole_minute;
 use crate::soql::{Query, Window};
-use crate::state::Watermark;
+use crate::state::{Watermark, hash};
 
 /// How old a mark may be from which deleted records are still reported completely. Salesforce keeps them for 15 days; the
 /// last one is for the run itself.
@@ -30,6 +29,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// From how far apart on two clocks are worth a warning.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(10);
+
+/// How many hexadecimal digits a fingerprint has.
+const FINGERPRINT_DIGITS: usize = 32;
 
 /// How many new columns a reason names.
 const MAX_NAMES: usize = 5;
@@ -52,13 +54,25 @@ pub(crate) fn fingerprint(job: &Job, tracking: &Tracking) -> String {
     let text = [&object, &records, &job.all_rows.to_string(), tracking.deletes.as_str(), &field]
         .map(String::from)
         .join("\n");
-    let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut fingerprint = hash(text.as_bytes());
+    fingerprint.truncate(FINGERPRINT_DIGITS);
+    fingerprint
+}
+
+/// The time of `full` that has passed since the last full run began; `None` if none has.
+pub(crate) fn full_due(settings: &Incremental, watermark: &Watermark, now: Timestamp) -> Option<Timestamp> {
+    settings.full.as_ref()?.last_within(watermark.full_started, now)
+}
+
+/// Whether Salesforce may have forgotten records that were deleted since the last run.
+pub(crate) fn may_lack_deletes(watermark: &Watermark, now: Timestamp) -> bool {
+    let oldest = watermark.deletes_mark.map_or(watermark.mark, |mark| mark.min(watermark.mark));
+    now.duration_since(oldest) > DELETES_KEPT
 }
 
 /// Everything that decides what an incremental run exports.
 pub(crate) struct Known<'k> {
-    pub(crate) job: &'k JobName,
+    pub(crate) key: &'k ExportKey,
     pub(crate) settings: &'k Incremental,
     pub(crate) tracking: &'k Tracking,
     /// The id of the org.
@@ -102,7 +116,7 @@ impl Known<'_> {
                 format!("the mark, {}, is ahead of the org's clock, {}", watermark.mark, self.org_time);
             return Err(Failure::new(Exit::Configuration, what).hint(format!(
                 "if the org was replaced, or its clock was wrong, start over with `sfexport watermark {} --reset`",
-                self.job
+                self.key.arguments()
             )));
         }
         let lag = self.settings.lag.max(SECOND);
@@ -117,21 +131,19 @@ impl Known<'_> {
 
     /// A full run. Records that never change are exported once, so those behind the mark are left to the next run.
     pub(crate) fn full(&self, mark: Timestamp, reason: String) -> Increment {
-        let window = self.tracking.stamp.as_ref().filter(|_| self.tracking.is_fixed()).map(|stamp| Window {
-            field: stamp.clone(),
-            after: None,
-            until: Some(mark),
-        });
+        let window = self.window(None, mark);
         Increment { kind: ExportKind::Full, reason: Some(reason), since: None, mark, window }
     }
 
     fn changes(&self, mark: Timestamp, since: Option<Timestamp>) -> Increment {
-        let window = self.tracking.stamp.as_ref().map(|stamp| Window {
-            field: stamp.clone(),
-            after: since,
-            until: self.tracking.is_fixed().then_some(mark),
-        });
+        let window = self.window(since, mark);
         Increment { kind: ExportKind::Changes, reason: None, since, mark, window }
+    }
+
+    fn window(&self, after: Option<Timestamp>, mark: Timestamp) -> Option<Window> {
+        let until = self.tracking.is_fixed().then_some(mark);
+        let field = self.tracking.stamp.clone().filter(|_| after.is_some() || until.is_some())?;
+        Some(Window { field, after, until })
     }
 
     fn is_of_same_records(&self, watermark: &Watermark) -> bool {
@@ -162,12 +174,10 @@ impl Known<'_> {
         if let Some(new) = self.new_columns(&watermark.columns) {
             return Some(new);
         }
-        let due = |full: &crate::schedule::Schedule| full.last_within(watermark.full_started, self.own_time);
-        if let Some(due) = self.settings.full.as_ref().and_then(due) {
+        if let Some(due) = full_due(self.settings, watermark, self.own_time) {
             return Some(format!("a full run has been due since {due}"));
         }
-        let oldest = watermark.deletes_mark.map_or(watermark.mark, |mark| mark.min(watermark.mark));
-        if self.tracking.deletes != Deletes::None && self.org_time.duration_since(oldest) > DELETES_KEPT {
+        if self.tracking.deletes != Deletes::None && may_lack_deletes(watermark, self.org_time) {
             return Some(
                 "the mark is more than 14 days old, and Salesforce forgets deleted records after 15"
                     .to_owned(),
@@ -181,12 +191,11 @@ impl Known<'_> {
         let known: HashSet<_> = known.iter().map(|name| name.to_ascii_lowercase()).collect();
         let new: Vec<_> =
             self.columns.iter().filter(|name| !known.contains(&name.to_ascii_lowercase())).collect();
-        let names: Vec<_> = new.iter().take(MAX_NAMES).map(|name| format!("\"{name}\"")).collect();
-        match (new.len(), new.len().saturating_sub(MAX_NAMES)) {
-            (0, _) => None,
-            (1, _) => Some(format!("column {} is new", names.join(""))),
-            (_, 0) => Some(format!("columns {} are new", names.join(", "))),
-            (_, more) => Some(format!("columns {} and {more} more are new", names.join(", "))),
+        let names = human::list(new.iter().map(|name| format!("\"{name}\"")), MAX_NAMES);
+        match new.len() {
+            0 => None,
+            1 => Some(format!("column {names} is new")),
+            _ => Some(format!("columns {names} are new")),
         }
     }
 
@@ -243,7 +252,8 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::job::EmptyRuns;
+    use crate::job::{EmptyRuns, JobName};
+    use crate::org::OrgName;
     use crate::schedule::Schedule;
 
     const ORG: &str = "00D000000000001EAA";
@@ -285,7 +295,7 @@ mod tests {
 
     /// A run at [`NOW`], with what is different about it.
     struct Case {
-        job: JobName,
+        key: ExportKey,
         settings: Incremental,
         tracking: Tracking,
         columns: Vec<String>,
@@ -299,7 +309,7 @@ mod tests {
     impl Default for Case {
         fn default() -> Self {
             Self {
-                job: JobName::parse("accounts").unwrap(),
+                key: ExportKey::new(JobName::parse("accounts").unwrap(), OrgName::default_org()),
                 settings: settings(),
                 tracking: tracking(Some("SystemModstamp"), Deletes::Rows),
                 columns: vec!["Id".to_owned(), "NAME".to_owned()],
@@ -315,7 +325,7 @@ mod tests {
     impl Case {
         fn known(&self) -> Known<'_> {
             Known {
-                job: &self.job,
+                key: &self.key,
                 settings: &self.settings,
                 tracking: &self.tracking,
                 org_id: self.org_id,

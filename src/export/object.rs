@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
+use crate::human;
 use crate::job::{Job, ObjectSource, SoqlSource, Source, SourceError};
 use crate::salesforce::describe::{self, ObjectDescription};
 use crate::salesforce::fault::ErrorCode;
@@ -179,12 +180,8 @@ fn unselectable(
     username: &str,
 ) -> Failure {
     let (object, place) = (&described.name, fields_place(job));
-    let shown: Vec<_> = errors.iter().take(MAX_SELECTION_ERRORS).map(ToString::to_string).collect();
-    let more = match errors.len() - shown.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let what = format!("\"{object}\" has {}{more} that {username} may read", shown.join(", "));
+    let shown = human::list(errors.iter().map(ToString::to_string), MAX_SELECTION_ERRORS);
+    let what = format!("\"{object}\" has {shown} that {username} may read");
     let failure = Failure::new(Exit::Query, what);
     if let [SelectionError::Nothing] = errors {
         return failure.hint(format!("exclude fewer fields in {place}"));

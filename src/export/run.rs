@@ -14,7 +14,7 @@ use super::object::{Generated, Warning, generate, of_description};
 use super::plan::{Draft, Plan, described_columns, needs_description, not_described};
 use super::publish::{publish, seal, stage};
 use super::scratch::Scratch;
-use super::tracking::{Tracking, tracking_of_query};
+use super::tracking::{Tracking, describe_exported, tracking};
 use super::transfer::{QueryJobs, Rule, SharedRule, Transfer, TransferError, Verdict};
 use super::unknown_field::explained;
 use super::writer::{Gate, WriterThread, Written};
@@ -320,11 +320,14 @@ impl Steps<'_> {
             return Err(bug("changes without a mark").into());
         };
         let tracking: Result<_, RunError> = match self.tracking.take() {
-            Some(tracking) => Ok(tracking),
-            None => interrupt.unless(tracking_of_query(&run.job, client)).await,
+            Some(tracking) => Ok(Some(tracking)),
+            None => {
+                let described = interrupt.unless(describe_exported(&run.job, client)).await;
+                described.and_then(|described| Ok(tracking(&run.job, &described, &run.org.username)?))
+            }
         };
         client.report(report);
-        let tracking = tracking?;
+        let tracking = tracking?.ok_or_else(|| bug("a job that is not incremental"))?;
         let look = Look { run, settings, tracking: &tracking, columns, client, remembered };
         let following = look.decide(interrupt, report).await?;
         self.job = Arc::new(following.job(&self.job)?);

@@ -25,11 +25,12 @@ use super::{
 use crate::client::OrgClient;
 use crate::clock::{Clock, log_seconds};
 use crate::error::{Exit, Failure};
+use crate::human;
 use crate::job::output_path::{Fields, collision};
 use crate::job::{EmptyRuns, Inclusion, Incremental, Job, ObjectName, ObjectSet, Selection};
 use crate::key;
 use crate::monitor::Event;
-use crate::org::{Org, OrgName};
+use crate::org::Org;
 use crate::output::Output;
 use crate::report::{FailedObject, RunId, RunReport};
 use crate::salesforce::describe::ObjectSummary;
@@ -451,13 +452,8 @@ impl SetRun {
                 format!("1 of {of} objects failed: {}: {why}", one.object)
             }
             many => {
-                let names: Vec<_> =
-                    many.iter().take(MAX_NAMES).map(|failed| failed.object.as_str()).collect();
-                let more = match many.len().saturating_sub(MAX_NAMES) {
-                    0 => String::new(),
-                    more => format!(" and {more} more"),
-                };
-                format!("{} of {of} objects failed: {}{more}", many.len(), names.join(", "))
+                let names = human::list(many.iter().map(|failed| &failed.object), MAX_NAMES);
+                format!("{} of {of} objects failed: {names}", many.len())
             }
         };
         let failure = Failure::new(exit_of(failed), what);
@@ -465,12 +461,8 @@ impl SetRun {
             ([_], Some(hint)) => failure.hint(hint),
             ([_], None) => failure,
             _ => failure.hint(format!(
-                "look up each object's error with `sfexport history {}{} --object '*' --limit 0`",
-                self.job.name,
-                match self.job.org.as_str() {
-                    OrgName::DEFAULT => String::new(),
-                    org => format!(" --org {org}"),
-                }
+                "look up each object's error with `sfexport history {} --object '*' --limit 0`",
+                self.job.job_key().arguments()
             )),
         }
     }

@@ -79,23 +79,19 @@ pub(crate) fn tracking(
     Ok(Some(tracking))
 }
 
-/// The same for the object of a job's query, which the org is asked to describe.
+/// Asks the org to describe the object that a job exports.
 ///
 /// # Errors
-/// What keeps the org from describing it, and as [`tracking`].
-pub(super) async fn tracking_of_query(job: &Job, client: &OrgClient) -> Result<Tracking, RunError> {
-    let object = job.query().and_then(|query| query.statement.from.first()).map(|source| source.path.last());
-    let object = object.ok_or_else(|| bug("a query without an object"))?;
-    let described = match client.describe_object(object).await {
-        Ok(described) => described,
+/// What keeps the org from describing it; [`Exit::Query`] if it has no such object for this user.
+pub(crate) async fn describe_exported(job: &Job, client: &OrgClient) -> Result<ObjectDescription, RunError> {
+    let object = job.source.object().ok_or_else(|| bug("a job of no object"))?;
+    match client.describe_object(object).await {
         Err(fault) if fault.code == Some(ErrorCode::NotFound) => {
             let place = job.query_origin.as_ref().map(ToString::to_string);
-            return Err(unknown_object(client, object, place.as_deref()).await.into());
+            Err(unknown_object(client, object, place.as_deref()).await.into())
         }
-        Err(fault) => return Err(fault.into()),
-    };
-    Ok(tracking(job, &described, &client.org().username)?
-        .ok_or_else(|| bug("a job that is not incremental"))?)
+        described => Ok(described?),
+    }
 }
 
 /// The field with the stamp. An object of a set may lack it.

@@ -285,9 +285,8 @@ fn remembered(
 
 /// The object and the query that a refusal is remembered by.
 fn refused_as(job: &Job) -> Option<(String, String)> {
-    let query = job.query()?;
     let text = job.source.text_for_all()?;
-    Some((query.statement.from.first()?.path.last().to_owned(), text.to_owned()))
+    Some((job.source.object()?.to_owned(), text.to_owned()))
 }
 
 /// Empties the output for another pass, which this fault is the reason for.

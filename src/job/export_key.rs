@@ -69,6 +69,19 @@ impl ExportKey {
         &self.org
     }
 
+    /// The arguments by which a command names it: `accounts`, `backup --org emea --object Account`.
+    #[must_use]
+    pub fn arguments(&self) -> String {
+        let mut arguments = self.job.to_string();
+        if self.org.as_str() != OrgName::DEFAULT {
+            arguments.push_str(&format!(" --org {}", self.org));
+        }
+        if let Some(object) = &self.object {
+            arguments.push_str(&format!(" --object {object}"));
+        }
+        arguments
+    }
+
     /// The object, if the key is that of one export of a set.
     #[must_use]
     pub fn object(&self) -> Option<&ObjectName> {
@@ -110,7 +123,9 @@ mod tests {
         assert_eq!(ExportKey::new(job.clone(), OrgName::default_org()).to_string(), "backup");
         let emea = ExportKey::new(job, OrgName::parse("emea").unwrap());
         assert_eq!(emea.to_string(), "backup for org emea");
-        let account = emea.of_object(ObjectName::parse("Account").unwrap());
+        let account = emea.clone().of_object(ObjectName::parse("Account").unwrap());
         assert_eq!(account.to_string(), "backup for org emea, object Account");
+        assert_eq!(emea.arguments(), "backup --org emea");
+        assert_eq!(account.arguments(), "backup --org emea --object Account");
     }
 }

@@ -135,6 +135,16 @@ impl Source {
         }
     }
 
+    /// The object whose records are exported; `None` for a set of objects.
+    #[must_use]
+    pub fn object(&self) -> Option<&str> {
+        match self {
+            Self::Soql(source) => source.query.statement.from.first().map(|source| source.path.last()),
+            Self::Object(source) => Some(source.object.as_str()),
+            Self::Objects(_) => None,
+        }
+    }
+
     /// The columns of its files; `None` if only the org knows them.
     #[must_use]
     pub fn columns(&self) -> Option<&Arc<Columns>> {

@@ -10,7 +10,6 @@ use thiserror::Error;
 use crate::error::{Exit, Failure, io_text};
 use crate::fs::is_unsupported;
 use crate::job::{ExportKey, Location};
-use crate::org::OrgName;
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
@@ -201,8 +200,8 @@ impl From<StateError> for Failure {
                 .hint("remove it to start again; it was damaged, or written by a later version"),
             StateError::DamagedWatermark { key, .. } => Self::new(Exit::Output, what).hint(format!(
                 "use the version that wrote it, or export everything again in the next run with \
-                 `sfexport watermark {}`",
-                reset_arguments(&key)
+                 `sfexport watermark {} --reset`",
+                key.arguments()
             )),
             StateError::NotAFile { .. } | StateError::TooLarge { .. } => {
                 Self::new(Exit::Output, what).hint("move it away; sfexport did not write it")
@@ -219,18 +218,6 @@ impl From<StateError> for Failure {
             }
         }
     }
-}
-
-/// The arguments of `sfexport watermark` that reset the watermark of this export.
-fn reset_arguments(key: &ExportKey) -> String {
-    let mut arguments = key.job().to_string();
-    if *key.org() != OrgName::default_org() {
-        arguments = format!("{arguments} --org {}", key.org());
-    }
-    if let Some(object) = key.object() {
-        arguments = format!("{arguments} --object {object}");
-    }
-    format!("{arguments} --reset")
 }
 
 /// What a person reads when the file system refuses something in the state directory.

@@ -186,7 +186,7 @@ pub(super) fn aside(path: &Path) -> PathBuf {
 }
 
 /// SHA-256, in lower-case hex.
-pub(super) fn hash(bytes: &[u8]) -> String {
+pub(crate) fn hash(bytes: &[u8]) -> String {
     digest::digest(&digest::SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -13,7 +13,7 @@ use crate::job::{Deletes, ExportKind, IfExists, Incremental, Job, Source};
 use crate::output::Output;
 use crate::report::RunReport;
 use crate::salesforce::replication::DeletedRecords;
-use crate::soql::{Columns, Query};
+use crate::soql::Columns;
 use crate::state::{JobLock, State, Watermark};
 
 /// What an incremental run exports and where to, and what it leaves to the next one.
@@ -55,7 +55,7 @@ impl Look<'_> {
         let time = time?;
         let org_id = self.client.organization_id().await.unwrap_or_default();
         let known = Known {
-            job: &self.run.job.name,
+            key: lock.key(),
             settings: self.settings,
             tracking: self.tracking,
             org_id: &org_id,
@@ -105,7 +105,7 @@ impl Look<'_> {
     async fn deleted(&self, known: &Known<'_>) -> Result<(Option<DeletedRecords>, DeletesCovered), RunError> {
         let start = known.watermark.map(|watermark| watermark.deletes_mark.unwrap_or(watermark.mark));
         let start = start.ok_or_else(|| bug("changes without a mark"))?;
-        let object = self.object().ok_or_else(|| bug("changes of no object"))?;
+        let object = self.run.job.source.object().ok_or_else(|| bug("changes of no object"))?;
         let deleted = self.client.deleted_since(object, start, known.org_time).await?;
         let covered = DeletesCovered {
             until: Some(deleted.covered),
@@ -113,13 +113,6 @@ impl Look<'_> {
             has_forced_full: false,
         };
         Ok((Some(deleted.records), covered))
-    }
-
-    fn object(&self) -> Option<&str> {
-        match &self.run.job.source {
-            Source::Object(source) => Some(source.object.as_str()),
-            source => source.query()?.statement.from.first().map(|source| source.path.last()),
-        }
     }
 
     /// Where the export goes.
@@ -158,7 +151,7 @@ impl Following {
         let mut job = Job { if_exists: IfExists::Fail, all_rows, ..job.clone() };
         if let Some(window) = &self.increment.window {
             let Source::Soql(source) = &job.source else { return Err(bug("an increment without a query")) };
-            let query: Query = source.query().within(window).map_err(|error| Failure {
+            let query = source.query().within(window).map_err(|error| Failure {
                 hint: error.hint.clone(),
                 ..Failure::new(Exit::Query, format!("the query cannot be limited to changes: {error}"))
             })?;
