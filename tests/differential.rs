@@ -38,6 +38,7 @@ use sfexport::salesforce::bulk::results::ResultsReader;
 use sfexport::soql::{BulkObstacle, BulkQuery, ColumnRules, Columns, Described, Query, ValueKind};
 use sfexport::stop::Stop;
 use sfexport::value::FieldType;
+use support::random::Random;
 use support::{ADDRESS_PARTS, CLIENT_ID, USERNAME, assert_same, cell, csv_of, json, key_pair, options};
 
 /// The queries of one seed, for each of the sizes of page.
@@ -375,30 +376,7 @@ impl World {
     }
 }
 
-/// splitmix64: the same numbers for the same seed, everywhere.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = self.0;
-        x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^ x >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() >> 33) as usize % bound
-    }
-
-    fn one_in(&mut self, of: usize) -> bool {
-        self.below(of) == 0
-    }
-
-    fn pick<'t, T>(&mut self, from: &'t [T]) -> &'t T {
-        &from[self.below(from.len())]
-    }
-
     /// A name in any case, as SOQL takes it.
     fn cased(&mut self, name: &str) -> String {
         match self.below(4) {

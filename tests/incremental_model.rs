@@ -33,6 +33,7 @@ use sfexport::monitor::Silent;
 use sfexport::org::OrgName;
 use sfexport::state::{State, Watermark};
 use sfexport::stop::Stop;
+use support::random::Random;
 use support::{CLIENT_ID, USERNAME, key_pair, options};
 
 /// Histories in process and through the binary: in the usual tests, and in all.
@@ -116,30 +117,6 @@ impl Tally {
         assert!(self.changes > least && self.full > least, "{self:?}");
         assert!(self.failed > 0 && self.killed > 0 && self.by_bulk > 0, "{self:?}");
         assert!(self.deletes > 0 && self.late > least / 2, "{self:?}");
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = self.0;
-        x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^ x >> 31
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() >> 33) as usize % bound
-    }
-
-    fn one_in(&mut self, of: usize) -> bool {
-        self.below(of) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
     }
 }
 
@@ -250,11 +227,11 @@ impl Settings {
     fn draw(random: &mut Random) -> Self {
         use JobShape::{History, Object, Set, Soql};
         Self {
-            shape: random.pick(&[Object, Object, Soql, Soql, Set, History]),
-            api: random.pick(&["rest", "rest", "bulk", "auto"]),
-            deletes: random.pick(&["rows", "ids", "ids", "none"]),
-            field: random.pick(&[None, None, Some("SystemModstamp"), Some("LastModifiedDate")]),
-            since: random.pick(&[None, Some("2021-06-01T00:00:00Z"), Some("2023-01-01T00:00:00Z")]),
+            shape: *random.pick(&[Object, Object, Soql, Soql, Set, History]),
+            api: *random.pick(&["rest", "rest", "bulk", "auto"]),
+            deletes: *random.pick(&["rows", "ids", "ids", "none"]),
+            field: *random.pick(&[None, None, Some("SystemModstamp"), Some("LastModifiedDate")]),
+            since: *random.pick(&[None, Some("2021-06-01T00:00:00Z"), Some("2023-01-01T00:00:00Z")]),
             rating: random.one_in(2),
             full: random.one_in(3),
             named_by_run: !random.one_in(4),
@@ -372,7 +349,7 @@ struct History {
     tables: BTreeMap<&'static str, BTreeMap<String, Loaded>>,
     seen: BTreeSet<PathBuf>,
     log_is_purged: bool,
-    /// Whether the job or the org has become another one since the last export: the mark is about the former one.
+    /// Whether the job was edited or the org replaced after the last export, so that the mark no longer applies.
     starts_over: bool,
     orgs: u32,
     tally: Tally,
@@ -385,11 +362,11 @@ impl History {
         let clock = OrgClock::at(time("2026-06-03T08:00:17Z"));
         let bulk = BulkOptions {
             polls: 0,
-            page_rows: random.pick(&[7, 1_000]),
-            chunk_rows: random.pick(&[None, Some(50)]),
+            page_rows: *random.pick(&[7, 1_000]),
+            chunk_rows: *random.pick(&[None, Some(50)]),
             ..BulkOptions::default()
         };
-        let page_size = random.pick(&[5, 2_000]);
+        let page_size = *random.pick(&[5, 2_000]);
         let org =
             DemoOrg::start(Options { clock: clock.clone(), bulk, page_size, ..options(14) }).await.unwrap();
         let mut truth = BTreeMap::new();
@@ -531,7 +508,7 @@ impl History {
             _ => self.random.below(3 * 86_400),
         };
         self.wait(SignedDuration::from_secs(seconds as i64));
-        let object = self.random.pick(self.settings.objects());
+        let object = *self.random.pick(self.settings.objects());
         if object == "AccountHistory" {
             let count = if self.random.one_in(40) { 2_000 } else { 1 + self.random.below(4) };
             let open = self.begin(object, Vec::new(), count);
@@ -663,7 +640,7 @@ impl History {
     }
 
     fn step_clock(&mut self) {
-        let minutes = self.random.pick(&[0, 0, -1, 25, 300, 30 * 24 * 60, -2 * 24 * 60]);
+        let minutes = *self.random.pick(&[0, 0, -1, 25, 300, 30 * 24 * 60, -2 * 24 * 60]);
         // A clock that is days behind lets no login succeed.
         let minutes = if minutes < -10 && !self.random.one_in(4) { 0 } else { minutes };
         self.ahead.store(minutes * 60, Ordering::Relaxed);

@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 pub(crate) mod command;
 pub(crate) mod daemon;
 pub(crate) mod ear;
+pub(crate) mod random;
 mod skip;
 pub(crate) mod steady;
 
