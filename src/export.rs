@@ -35,7 +35,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tracing::field::display;
 
-use crate::client::OrgClient;
+use crate::client::{OrgClient, OrgTime};
 use crate::clock::{Clock, log_seconds};
 use crate::config;
 use crate::error::{Exit, Failure};
@@ -145,6 +145,8 @@ pub struct Run {
 pub struct Part {
     client: Arc<OrgClient>,
     description: ObjectDescription,
+    /// The org's clock when the set began, if that had to be asked for.
+    time: Option<OrgTime>,
     on_refusal: OnRefusal,
     /// Whether the set reports for it: the monitor hears of the set alone.
     is_reported_by_set: bool,
@@ -179,31 +181,11 @@ impl Run {
         // Half of 64 random bits tell runs of one second apart.
         let id = RunId::new(now, clock.random());
         let timestamp = at.unwrap_or(now);
-        let window = provisional_window(job, now);
-        let fields = Fields {
-            job: &job.name,
-            org: &job.org,
-            run_id: id.as_str(),
-            timestamp,
-            timezone: &job.timezone,
-            window,
-        };
-        let output = Output::of_job(job, &output_path(job, &fields)?)?;
+        let path = output_path(job, &fields(job, &id, timestamp, provisional_window(job, now)))?;
+        let output = Output::of_job(job, &path)?;
         let (job, org) = (Arc::clone(job), Arc::clone(org));
         let (scheduled, resumes, wants_full, part) = (at, false, false, None);
         Ok(Self { job, org, id, scheduled, output, extent, resumes, wants_full, timestamp, part })
-    }
-
-    /// What the run puts into the output's path.
-    fn fields(&self, window: Option<(ExportKind, Timestamp)>) -> Fields<'_> {
-        Fields {
-            job: &self.job.name,
-            org: &self.job.org,
-            run_id: self.id.as_str(),
-            timestamp: self.timestamp,
-            timezone: &self.job.timezone,
-            window,
-        }
     }
 
     /// The outputs of all its files: the main one, then those of the child queries.
@@ -215,7 +197,18 @@ impl Run {
     }
 }
 
-/// What stands for the window of an incremental run in its output's path before it is known.
+/// What a run puts into the paths of its files.
+fn fields<'f>(
+    job: &'f Job,
+    id: &'f RunId,
+    timestamp: Timestamp,
+    window: Option<(ExportKind, Timestamp)>,
+) -> Fields<'f> {
+    let Job { name, org, timezone, .. } = job;
+    Fields { job: name, org, run_id: id.as_str(), timestamp, timezone, window }
+}
+
+/// The window in an incremental run's path before the real one is known.
 fn provisional_window(job: &Job, now: Timestamp) -> Option<(ExportKind, Timestamp)> {
     job.incremental.as_ref().map(|_| (ExportKind::Changes, now))
 }

@@ -24,7 +24,7 @@ use crate::state::{Watermark, hash};
 /// last one is for the run itself.
 const DELETES_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// The org tells its clock in whole seconds, and records may still be stamped with the second that it names.
+/// The org reports the time in whole seconds, so the second that it reports is not over yet.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// From how far apart on two clocks are worth a warning.

@@ -185,7 +185,7 @@ pub(super) async fn carry_out(
     group.splice(..0, deletes);
     let files = Files { job: &steps.job, plan: &plan, counts: &counts };
     let mut sealed = seal(group).await?;
-    // What the manifest and the command are told is known before anything appears.
+    // The manifest and the report for the command are complete before any file is published.
     let mut told = after::succeeded(report, edges.clock.now());
     told.warnings.extend(drift.clone());
     files.report(sealed.iter().map(|file| file.contents()).collect(), &mut told)?;

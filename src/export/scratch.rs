@@ -21,7 +21,7 @@ pub(super) struct Scratch {
     run: RunId,
     /// How many files were made.
     made: Arc<AtomicU64>,
-    /// Files that are no longer needed. Writing them again costs the system less than finding room for new ones.
+    /// Files to use again: overwriting one is cheaper than allocating another.
     spare: Spare,
 }
 

@@ -22,7 +22,7 @@ use super::{
     Edges, Extent, OnRefusal, Outcome, Part, Run, blocking, end, log_summary, manifest, not_noted,
     output_path, record, recovery,
 };
-use crate::client::OrgClient;
+use crate::client::{OrgClient, OrgTime};
 use crate::clock::{Clock, log_seconds};
 use crate::error::{Exit, Failure};
 use crate::human;
@@ -64,6 +64,8 @@ struct Selected {
     earlier: Earlier,
     /// Where the manifest goes.
     manifest: Option<PathBuf>,
+    /// The org's clock before the first query, if the set is incremental.
+    time: Option<OrgTime>,
 }
 
 impl SetRun {
@@ -203,7 +205,7 @@ impl SetRun {
         // In the org's spelling, like all paths and notes.
         let name = ObjectName::parse(&description.name).unwrap_or_else(|_| object.clone());
         let on_refusal = OnRefusal::Fail { hint: None };
-        let part = Part { client, description, on_refusal, is_reported_by_set: false };
+        let part = Part { client, description, time: None, on_refusal, is_reported_by_set: false };
         let mut run = self.part(&name, self.id.clone(), part)?;
         run.extent = self.start.extent;
         Ok(super::carry_through(&mut run, edges, stop, None).await)
@@ -221,7 +223,7 @@ impl SetRun {
         let mut interrupt = Interrupt::of(stop, edges, self.job.timeout);
         let selected = self.select(edges, &client, &mut interrupt, report).await;
         client.report(report);
-        let Selected { selection, holes, earlier, manifest } = selected?;
+        let Selected { selection, holes, earlier, manifest, time } = selected?;
         if self.start.extent == Extent::Login {
             if let Some(failure) = self.first_failure(&holes, &selection.missing) {
                 return Err(failure.into());
@@ -238,7 +240,7 @@ impl SetRun {
             blocking(|| self.failed(name, failure.into(), edges, &mut work));
         }
         let left = selection.chosen.into_iter().filter(|chosen| !work.is_settled(&chosen.name)).collect();
-        let side_by_side = SideBySide { run: self, edges, client: &client, earlier: &earlier };
+        let side_by_side = SideBySide { run: self, edges, client: &client, earlier: &earlier, time };
         let ended = side_by_side.export(left, &mut work, &mut interrupt).await;
         work.report(&client, report);
         report.warnings.extend(client.unguarded_reserve());
@@ -298,10 +300,14 @@ impl SetRun {
         if self.start.extent == Extent::Whole {
             ask_for_usage(client, interrupt).await?;
         }
-        if self.job.incremental.is_some() {
-            let time: Result<_, RunError> = interrupt.unless(client.org_time()).await;
-            report.warnings.extend(clock_warning(time?));
-        }
+        let time = match self.job.incremental {
+            Some(_) => {
+                let time: Result<_, RunError> = interrupt.unless(client.org_time()).await;
+                Some(time?)
+            }
+            None => None,
+        };
+        report.warnings.extend(time.and_then(clock_warning));
         let listed: Result<_, RunError> = interrupt.unless(client.objects()).await;
         let selection = set.select(listed?.iter().map(ObjectSummary::facts));
         let manifest = self.manifest_path()?;
@@ -319,7 +325,7 @@ impl SetRun {
                 .hint("list the org's objects with `sfexport objects`, and correct `objects`")
                 .into());
         }
-        Ok(Selected { selection, holes, earlier, manifest })
+        Ok(Selected { selection, holes, earlier, manifest, time })
     }
 
     fn set(&self) -> Result<&ObjectSet, Failure> {
@@ -335,14 +341,8 @@ impl SetRun {
 
     /// The fields of all its paths.
     fn fields(&self) -> Fields<'_> {
-        Fields {
-            job: &self.job.name,
-            org: &self.job.org,
-            run_id: self.id.as_str(),
-            timestamp: self.timestamp,
-            timezone: &self.job.timezone,
-            window: super::provisional_window(&self.job, self.timestamp),
-        }
+        let window = super::provisional_window(&self.job, self.timestamp);
+        super::fields(&self.job, &self.id, self.timestamp, window)
     }
 
     /// The job of one object. The timeout is the set's.

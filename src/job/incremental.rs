@@ -112,3 +112,15 @@ impl fmt::Display for ExportKind {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_fixed_stamp;
+
+    #[test]
+    fn a_creation_or_login_never_changes_its_time() {
+        assert!(
+            is_fixed_stamp("createddate") && is_fixed_stamp("LoginTime") && !is_fixed_stamp("SystemModstamp")
+        );
+    }
+}

@@ -1,10 +1,12 @@
 //! The file of deleted records beside an incremental export: their Ids and when each was deleted, in the output's own format.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use crate::encode::Encoder;
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::export::bug;
+use crate::export::plan::refused;
 use crate::job::{Job, SoqlSource, Source};
 use crate::output::{Staged, write_failure};
 use crate::record::{CellKind, Record};
@@ -22,21 +24,11 @@ const DELETED_DATE: &str = "deletedDate";
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// The columns of the file. The job's names apply to them, so the Id is called the same in both files.
-pub(in crate::export) fn columns(job: &Job) -> Result<Columns, Failure> {
+pub(in crate::export) fn columns(job: &Job) -> Result<Arc<Columns>, Failure> {
     let query = Query::parse(&format!("SELECT {ID}, {DELETED_DATE} FROM Deleted"));
     let query = query.map_err(|error| bug(&error.to_string()))?;
-    let rules = ColumnRules {
-        renames: job
-            .shape
-            .columns
-            .renames
-            .iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case(ID))
-            .cloned()
-            .collect(),
-        types: Vec::new(),
-        ..job.shape.columns.clone()
-    };
+    let mut rules = ColumnRules { types: Vec::new(), ..job.shape.columns.clone() };
+    rules.renames.retain(|(name, _)| name.eq_ignore_ascii_case(ID));
     let described =
         [(ID, FieldType::Text), (DELETED_DATE, FieldType::DateTime)].map(|(name, field_type)| Described {
             name: name.to_owned(),
@@ -45,11 +37,7 @@ pub(in crate::export) fn columns(job: &Job) -> Result<Columns, Failure> {
             inner: Vec::new(),
         });
     let source = SoqlSource::described(query, job.layout(), &rules, &described).map(Source::Soql);
-    let source = source.map_err(|error| Failure::new(Exit::Query, error.to_string()))?;
-    source
-        .columns()
-        .map(|columns| Columns::clone(columns))
-        .ok_or_else(|| bug("a file of deletes without columns"))
+    source.map_err(refused)?.columns().cloned().ok_or_else(|| bug("a file of deletes without columns"))
 }
 
 /// The stage, with the records written to it.
@@ -58,7 +46,7 @@ pub(in crate::export) fn written(
     deleted: &DeletedRecords,
     mut staged: Box<dyn Staged>,
 ) -> Result<Box<dyn Staged>, Failure> {
-    let mut encoder = Encoder::of_cells(job.format, &job.shape, &columns(job)?, None);
+    let mut encoder = Encoder::of_cells(job.format, &job.shape, columns(job)?.as_ref(), None);
     let (mut record, mut out) = (Record::default(), Vec::with_capacity(WRITE_BYTES));
     encoder.begin(&mut out);
     for row in deleted.iter() {

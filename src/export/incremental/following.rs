@@ -8,7 +8,7 @@ use crate::export::counting::Verified;
 use crate::export::error::RunError;
 use crate::export::run::Interrupt;
 use crate::export::tracking::Tracking;
-use crate::export::{Run, blocking, bug, output_path};
+use crate::export::{Run, blocking, bug, fields, output_path};
 use crate::job::{Deletes, ExportKind, IfExists, Incremental, Job, Source};
 use crate::output::Output;
 use crate::report::RunReport;
@@ -51,8 +51,14 @@ impl Look<'_> {
     ) -> Result<Following, RunError> {
         let (state, lock) = self.remembered;
         let watermark = blocking(|| state.watermark_of(lock.key()))?;
-        let time: Result<_, RunError> = interrupt.unless(self.client.org_time()).await;
-        let time = time?;
+        let time = match self.run.part.as_ref().and_then(|part| part.time) {
+            // The set has warned, if there is something to warn of.
+            Some(time) => time,
+            None => {
+                let time: Result<_, RunError> = interrupt.unless(self.client.org_time()).await;
+                time.inspect(|time| report.warnings.extend(clock_warning(*time)))?
+            }
+        };
         let org_id = self.client.organization_id().await.unwrap_or_default();
         let known = Known {
             key: lock.key(),
@@ -66,10 +72,6 @@ impl Look<'_> {
             watermark: watermark.as_ref(),
             wants_full: self.run.wants_full,
         };
-        // A set warns once.
-        if !self.run.part.as_ref().is_some_and(|part| part.is_reported_by_set) {
-            report.warnings.extend(clock_warning(time));
-        }
         let mut increment = known.decide()?;
         let (mut deleted, mut covered) = (None, DeletesCovered::default());
         if increment.kind == ExportKind::Changes && self.tracking.deletes == Deletes::Ids {
@@ -118,8 +120,8 @@ impl Look<'_> {
     /// Where the export goes.
     fn output(&self, increment: &Increment) -> Result<Output, Failure> {
         let job = &self.run.job;
-        let fields = self.run.fields(Some((increment.kind, increment.mark)));
-        let path = output_path(job, &fields)?;
+        let window = Some((increment.kind, increment.mark));
+        let path = output_path(job, &fields(job, &self.run.id, self.run.timestamp, window))?;
         Output::of_job(&Job { if_exists: IfExists::Fail, ..Job::clone(job) }, &path)
     }
 

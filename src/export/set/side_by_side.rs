@@ -13,7 +13,7 @@ use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use super::SetRun;
 use super::earlier::{CarriedOver, Earlier};
 use super::refusal::{is_generated_alone, is_skipped, reason};
-use crate::client::OrgClient;
+use crate::client::{OrgClient, OrgTime};
 use crate::error::{Exit, Failure};
 use crate::export::error::RunError;
 use crate::export::manifest::{files_of, of_run};
@@ -40,6 +40,8 @@ pub(super) struct SideBySide<'r> {
     pub(super) edges: &'r Arc<Edges>,
     pub(super) client: &'r Arc<OrgClient>,
     pub(super) earlier: &'r Earlier,
+    /// The org's clock before the first query, if the set is incremental.
+    pub(super) time: Option<OrgTime>,
 }
 
 /// An object and its description, or why there is none.
@@ -226,7 +228,7 @@ impl SideBySide<'_> {
         let id = RunId::new(clock.now(), clock.random());
         let client = Arc::new(self.client.for_object(id.clone()));
         let on_refusal = self.on_refusal(&chosen);
-        let part = Part { client, description, on_refusal, is_reported_by_set: true };
+        let part = Part { client, description, time: self.time, on_refusal, is_reported_by_set: true };
         let mut run = match self.run.part(&chosen.name, id, part) {
             Ok(run) => run,
             Err(failure) => {
