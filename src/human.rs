@@ -26,7 +26,7 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(count), if count == 1 { "" } else { "s" })
 }
 
-/// `a, b and 3 more`: at most so many names.
+/// `a, b and 3 more`: no more names than `most`.
 pub(crate) fn list(names: impl ExactSizeIterator<Item: AsRef<str>>, most: usize) -> String {
     let more = names.len().saturating_sub(most);
     let mut text = String::new();

@@ -43,7 +43,7 @@ impl OrgClient {
     ///
     /// # Errors
     /// As [`OrgClient::call`], and [`FaultKind::InvalidResponse`] if the response does not tell the time. This machine's clock
-    /// is no substitute: it may be wrong, and records that change in the meantime would be missed.
+    /// is not used instead: if it is fast, changes would be missed.
     pub async fn org_time(&self) -> Result<OrgTime, Fault> {
         let response = self.call(&versions::call(), &mut Attempts::default()).await?;
         let own = self.edges.clock.now();

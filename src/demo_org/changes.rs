@@ -290,8 +290,8 @@ impl super::DataSet {
         }
     }
 
-    /// Changes the states of rows that exist. `change` is told whether a row is in the recycle bin, and whether it went there
-    /// since the org started; what it gives is logged as the time of a delete.
+    /// Changes the states of rows that exist. `change` gets a row's state, whether it is in the recycle bin, and whether it was
+    /// deleted after the org started. If it returns a time, that is logged as the time of a delete.
     fn each(
         &self,
         inner: &mut Inner,

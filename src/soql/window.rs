@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_condition_goes_where_soql_has_it() {
-        // `@` stands for the condition.
+        // The condition goes where `@` is.
         for (text, expected) in [
             ("SELECT Id FROM Account", "SELECT Id FROM Account WHERE @"),
             ("SELECT Id FROM Account ;", "SELECT Id FROM Account WHERE @"),

@@ -48,7 +48,7 @@ fn complete() -> bool {
 }
 
 impl Watermark {
-    /// How far the mark is behind the org's clock, which is told from this machine's.
+    /// How far the mark is behind the org's clock, estimated from this machine's.
     #[must_use]
     pub fn behind(&self, now: Timestamp) -> SignedDuration {
         behind(self.mark, self.org_ahead_seconds, now)
@@ -89,7 +89,7 @@ impl JobMark {
         Self { objects, deletes_complete, ..furthest }
     }
 
-    /// How far the mark is behind the org's clock, which is told from this machine's.
+    /// How far the mark is behind the org's clock, estimated from this machine's.
     #[must_use]
     pub fn behind(&self, now: Timestamp) -> SignedDuration {
         behind(self.mark, self.org_ahead_seconds, now)
@@ -135,7 +135,7 @@ impl State {
         };
         let mut furthest: Option<JobMark> = None;
         let mut objects = self.marked_objects(&key)?;
-        // The mark of an object that is no longer exported stays where it is.
+        // Objects that are no longer exported keep their marks.
         objects.retain(|object| set.includes(object.as_str()).is_some());
         for object in objects {
             let Some(watermark) = self.watermark_of(&key.clone().of_object(object.clone()))? else {
