@@ -48,6 +48,8 @@ pub struct ResultsReader<R> {
     source: R,
     /// What has been read, followed by a block of zeros.
     buffer: Vec<u8>,
+    /// Room for a row that is copied.
+    row: Vec<u8>,
     /// Where the next row begins, and where the data ends.
     start: usize,
     end: usize,
@@ -116,6 +118,7 @@ impl<R: Read> ResultsReader<R> {
         let mut reader = Self {
             source,
             buffer: vec![0; READ_BYTES + BLOCK],
+            row: vec![0; READ_BYTES],
             start: 0,
             end: 0,
             checked: 0,

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::{Kind, ResultsError, ResultsReader};
+use super::{DATETIME_BYTES, Kind, ResultsError, ResultsReader, is_number};
 use crate::job::Numbers;
 use crate::record::{Record, RowForm};
 use crate::salesforce::swar::{BLOCK, below, control, equal, first, repeated};
@@ -29,92 +29,61 @@ impl<R: Read> ResultsReader<R> {
             && self.is_in_order
             && (self.start < self.end || self.refill()?)
         {
-            let start = out.len();
             if let Some(behind) = self.copied(form, out) {
                 record.set_copied();
                 self.start = behind;
                 self.rows += 1;
                 return Ok(true);
             }
-            out.truncate(start);
         }
         self.read(record)
     }
 
-    /// Appends the row that begins in the buffer, and returns the place behind it. `None` if the row has a value that might be
-    /// mistaken or is not of its type, is not in the usual dialect, is damaged, or does not end in the buffer.
+    /// Appends the row that begins in the buffer, and returns the place behind it. `None`, with nothing appended, if the row has
+    /// a value that might be mistaken or has to be converted by other means than [`Kind::convert`], is not in the usual dialect,
+    /// is damaged, or does not end in the buffer.
     #[inline]
-    fn copied(&self, form: RowForm, out: &mut Vec<u8>) -> Option<usize> {
-        let start = out.len();
+    fn copied(&mut self, form: RowForm, out: &mut Vec<u8>) -> Option<usize> {
         let last = self.columns.len() - 1;
-        let mut at = self.start;
+        // Indices stay in registers, which the length of a `Vec` does not.
+        let (bytes, row) = (self.buffer.as_slice(), self.row.as_mut_slice());
+        let (mut at, mut filled) = (self.start, 0);
         for (place, column) in self.columns.iter().enumerate() {
-            let begin = out.len();
-            let value = self.value(at, out)?;
-            let sent = &self.buffer[at..value.behind];
-            at = value.behind;
+            let begin = filled;
+            let value = value(&bytes[..self.end + BLOCK], at, row, begin)?;
+            let sent = &bytes[at..value.behind];
+            (at, filled) = (value.behind, value.filled);
             if !value.is_clean {
                 // Only text holds such characters, and in a file it has the same quotes as in the result.
                 if column.kind != Kind::Text {
                     return None;
                 }
-                out.truncate(begin);
                 let text = &sent[1..sent.len() - 1];
                 let needs_quotes = text.iter().any(|byte| matches!(byte, b'"' | b',' | b'\r' | b'\n'));
-                out.extend_from_slice(if needs_quotes { sent } else { text });
+                let written = if needs_quotes { sent } else { text };
+                filled = begin + written.len();
+                row.get_mut(begin..filled)?.copy_from_slice(written);
             } else if column.kind != Kind::Text {
-                column.kind.convert(begin, form, out)?;
+                filled = column.kind.convert(row, begin, filled, form)?;
             }
             if MISTAKEN.contains(&sent[1]) {
                 return None;
             }
-            match self.buffer[at] {
+            match bytes[at] {
                 b',' if place < last => {
-                    out.push(b',');
+                    *row.get_mut(filled)? = b',';
+                    filled += 1;
                     at += 1;
                 }
                 b'\n' if place == last => at += 1,
-                b'\r' if place == last && self.buffer[at + 1] == b'\n' => at += 2,
+                b'\r' if place == last && bytes[at + 1] == b'\n' => at += 2,
                 _ => return None,
             }
         }
         // An empty line would not be a row.
-        if out.len() == start {
-            out.extend_from_slice(b"\"\"");
-        }
+        out.extend_from_slice(if filled == 0 { &b"\"\""[..] } else { &row[..filled] });
         out.extend_from_slice(if form.crlf { b"\r\n" } else { b"\n" });
         Some(at)
-    }
-
-    /// Appends the value whose opening quote is at `at`, without its quotes if it is clean.
-    #[inline]
-    fn value(&self, mut at: usize, out: &mut Vec<u8>) -> Option<Copied> {
-        if self.buffer[at] != b'"' {
-            return None;
-        }
-        at += 1;
-        let (mut others, mut has_quotes) = (0, false);
-        while at < self.end {
-            let block = self.buffer[at..].first_chunk::<BLOCK>()?;
-            out.extend_from_slice(block);
-            let word = u64::from_le_bytes(*block);
-            let (quotes, other) = (equal(word, repeated(b'"')), control(word) | equal(word, repeated(b',')));
-            if quotes == 0 {
-                others |= other;
-                at += BLOCK;
-                continue;
-            }
-            others |= other & below(quotes);
-            let before = first(quotes);
-            out.truncate(out.len() - BLOCK + before);
-            at += before + 1;
-            if self.buffer[at] != b'"' {
-                return Some(Copied { behind: at, is_clean: !has_quotes && others == 0 });
-            }
-            has_quotes = true;
-            at += 1;
-        }
-        None
     }
 }
 
@@ -122,21 +91,66 @@ impl<R: Read> ResultsReader<R> {
 struct Copied {
     /// The place behind its closing quote.
     behind: usize,
-    /// Whether it holds neither a quote, nor a comma, nor a control character.
+    /// The place in the row behind its copy.
+    filled: usize,
+    /// Whether it holds neither a quote, nor a comma, nor a control character. Otherwise the copy is not of use.
     is_clean: bool,
 }
 
+/// Copies the value whose opening quote is at `at` into the row, from `filled` on, without its quotes. The bytes end with a block
+/// of zeros.
+#[inline]
+fn value(bytes: &[u8], mut at: usize, row: &mut [u8], mut filled: usize) -> Option<Copied> {
+    if bytes[at] != b'"' {
+        return None;
+    }
+    at += 1;
+    let (mut others, mut has_quotes) = (0, false);
+    loop {
+        let block = bytes.get(at..)?.first_chunk::<BLOCK>()?;
+        *row.get_mut(filled..)?.first_chunk_mut::<BLOCK>()? = *block;
+        let word = u64::from_le_bytes(*block);
+        let (quotes, other) = (equal(word, repeated(b'"')), control(word) | equal(word, repeated(b',')));
+        if quotes == 0 {
+            others |= other;
+            at += BLOCK;
+            filled += BLOCK;
+            continue;
+        }
+        others |= other & below(quotes);
+        let before = first(quotes);
+        at += before + 1;
+        filled += before;
+        if bytes[at] != b'"' {
+            return Some(Copied { behind: at, filled, is_clean: !has_quotes && others == 0 });
+        }
+        has_quotes = true;
+        at += 1;
+    }
+}
+
 impl Kind {
-    /// Converts the value at the end of `out` as one that fills a cell. `None` if that is not enough, because a number's
-    /// exponent has to be written out.
+    /// Converts the value in `row[begin..end]` as one that fills a cell, and returns its new end. `None` if that takes more, as
+    /// with a number whose exponent has to be written out.
     #[inline]
-    fn convert(self, begin: usize, form: RowForm, out: &mut Vec<u8>) -> Option<()> {
-        self.of(out, begin);
-        let is_plain =
-            form.numbers == Numbers::AsSent || !out[begin..].iter().any(|byte| matches!(byte, b'e' | b'E'));
+    fn convert(self, row: &mut [u8], begin: usize, end: usize, form: RowForm) -> Option<usize> {
+        let value = &row[begin..end];
         match self {
-            Self::Number | Self::Whole => is_plain.then_some(()),
-            Self::Text | Self::Boolean | Self::DateTime => Some(()),
+            Self::Text | Self::Boolean => Some(end),
+            Self::Number => {
+                let has_exponent = || value.iter().any(|byte| matches!(byte, b'e' | b'E'));
+                (form.numbers == Numbers::AsSent || !has_exponent()).then_some(end)
+            }
+            Self::Whole => match value.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'-') {
+                None => Some(end),
+                Some(point) if value[point..] == *b".0" && is_number(value) => Some(begin + point),
+                Some(_) => None,
+            },
+            Self::DateTime if value.len() == DATETIME_BYTES && value.ends_with(b"Z") => {
+                row.get_mut(end - 1..end + 4)?.copy_from_slice(b"+0000");
+                Some(end + 4)
+            }
+            Self::DateTime => Some(end),
         }
     }
 }
@@ -195,8 +209,9 @@ mod tests {
         let row = |row: &str| format!("\"A\",\"B\",\"C\",\"D\"\n{row}\n");
         let usual = row("\"3.0\",\"4.50\",\"2026-05-01T07:25:37.000Z\",\"true\"");
         assert_eq!(copied(PLAIN, &names, &usual).unwrap(), "3,4.50,2026-05-01T07:25:37.000+0000,true\n");
-        let whole = row("\"1.2E3\",\"\",\"\",\"\"");
-        assert_eq!(copied(PLAIN, &names, &whole).unwrap(), "1200,,,\n");
+        for whole in ["1.2E3", "3.5", "3.00", "-.0"] {
+            assert_eq!(copied(PLAIN, &names, &row(&format!("\"{whole}\",\"\",\"\",\"\""))), None, "{whole}");
+        }
         let exponent = row("\"3\",\"1.5E10\",\"\",\"false\"");
         assert_eq!(copied(PLAIN, &names, &exponent), None);
         let as_sent = RowForm { numbers: Numbers::AsSent, ..PLAIN };
