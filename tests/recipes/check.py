@@ -19,6 +19,7 @@ import pyarrow.parquet
 import sqlglot
 import sqlglot.expressions as sql
 
+from keep import keep_current
 from pages import Page, reader, with_after
 from servers import BINARY, CLIENT_ID, ENVIRONMENT, Org, Postgres, expect, passed, shell
 from stores import S3, Azure, GoogleCloud, stand_in
@@ -572,7 +573,8 @@ def main():
         org.start()
         try:
             for recipe in (
-                in_duckdb, in_data_frames, in_postgres, for_bigquery, for_snowflake, uploads, many_objects, load_after_export
+                in_duckdb, in_data_frames, in_postgres, for_bigquery, for_snowflake, uploads, many_objects, load_after_export,
+                keep_current,
             ):
                 recipe(org, work)
             rotation(org, work)
