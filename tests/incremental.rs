@@ -205,6 +205,33 @@ fn a_record_that_is_committed_late_is_not_missed() {
 }
 
 #[test]
+fn changes_begin_one_second_after_the_mark() {
+    for field in ["SystemModstamp", "CreatedDate"] {
+        let org = Org::with_job(&job(&format!("field = \"{field}\"\ndeletes = \"none\"")));
+        let is_fixed = field == "CreatedDate";
+        let change = |account: usize| {
+            if is_fixed {
+                return org.at.org().insert("Account", 1);
+            }
+            let changed = org.accounts(account, 1);
+            org.at.org().update(&changed);
+            changed
+        };
+        let (mark, at_mark) = (org.clock.now(), change(0));
+        org.clock.advance(Duration::from_secs(1));
+        let after_mark = change(1);
+        org.clock.set(mark + SignedDuration::from_mins(15));
+        let full = org.run(0);
+        assert_eq!(full.mark(), Some(mark), "{field}");
+        assert!(full.ids().is_superset(&texts(&at_mark)), "{field}");
+        // A full run ends at the mark only if records never change.
+        assert_eq!(full.ids().is_disjoint(&texts(&after_mark)), is_fixed);
+        org.settle();
+        assert_eq!(org.run(0).is("changes", None).ids(), texts(&after_mark), "{field}");
+    }
+}
+
+#[test]
 fn a_failed_run_leaves_the_mark_where_it_was() {
     let org = Org::with_job(&job("deletes = \"none\""));
     let mark = org.run(0).mark();
