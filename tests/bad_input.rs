@@ -282,6 +282,41 @@ fn two_jobs_with_one_output_are_both_named() {
     refused_unasked(&at, &["run", "twin"], 78, &["accounts", "twin", "output"]);
 }
 
+/// What else does not fit is in `agree.rs`.
+#[test]
+fn a_query_whose_changes_cannot_be_asked_for_asks_for_nothing() {
+    let at = deployment();
+    for (soql, parts) in [
+        ("SELECT Name, MAX(SystemModstamp) FROM Account GROUP BY Name", "the query groups records"),
+        ("SELECT Id, IsDeleted, (SELECT Id FROM Contacts) FROM Account", "the query has a child query"),
+        ("SELECT Id, IsDeleted FROM Account OFFSET 5", "the query has OFFSET"),
+        ("SELECT Id, Name FROM Account", "the query does not select IsDeleted"),
+    ] {
+        at.job("changes", soql, "{kind}-{mark}.csv", "[incremental]");
+        refused_unasked(&at, &["run", "changes"], 78, &["jobs/changes.toml", ": incremental: ", parts]);
+    }
+    assert!(!at.path("state/watermarks").exists());
+}
+
+#[test]
+fn a_lag_that_may_miss_changes_is_a_warning() {
+    let at = Deployment::new(5);
+    at.job(
+        "changes",
+        "SELECT Id, IsDeleted FROM Account",
+        "{kind}-{mark}.csv",
+        "[incremental]\nlag = \"59s\"",
+    );
+    at.run(["run", "changes"]).ended(0).says(&["jobs/changes.toml:4: incremental.lag: a lag below a minute"]);
+    at.job(
+        "changes",
+        "SELECT Id, IsDeleted FROM Account",
+        "{kind}-{mark}.csv",
+        "[incremental]\nlag = \"60s\"",
+    );
+    assert!(!at.run(["run", "changes"]).ended(0).stderr.contains("incremental.lag"));
+}
+
 #[test]
 fn an_unknown_job_is_told_with_the_nearest_one() {
     let at = deployment();

@@ -384,7 +384,12 @@ fn a_mark_ahead_of_the_orgs_clock_is_a_mistake() {
     let org = Org::with_job(&job("deletes = \"none\""));
     org.run(0);
     org.clock.set(org.clock.now() - SignedDuration::from_mins(16));
+    let mark = org.at.text("state/watermarks/accounts@default.json");
+    let queries = org.at.requests_to("/services/data/v62.0/query").len();
     let failed = org.run(78);
+    assert_eq!(org.at.requests_to("/services/data/v62.0/query").len(), queries);
+    assert_eq!(org.at.text("state/watermarks/accounts@default.json"), mark);
+    org.at.run(["check", "accounts"]).ended(78);
     assert!(failed.report["hint"].as_str().unwrap().contains("sfexport watermark accounts --reset"));
     org.at.run(["watermark", "accounts", "--reset"]).ended(0);
     org.run(0).is("full", Some("there is no mark yet"));
