@@ -136,12 +136,12 @@ fn marks_read_well() {
     for (name, source) in [("accounts", "object = \"Account\""), ("backup", "objects = [\"*\", \"!Vote\"]")] {
         at.write(&format!("jobs/{name}.toml"), format!("{source}\n{job}"));
     }
-    let mark = |name: &str, object: &str| {
+    let mark = |name: &str, object: &str, fingerprint: &str| {
         // So long ago that the distance does not change with the time of the test.
         format!(
             r#"{{"job":"{name}","org":"default"{object},"content":{{"mark":"2026-01-01T00:00:00Z",
                 "deletes_mark":"2026-01-01T00:00:00Z","field":"SystemModstamp","org_id":"00D000000000001EAA",
-                "fingerprint":"1","columns":["Id"],"full_started":"2026-01-01T00:00:00Z","deletes_complete":false}}}}"#
+                "fingerprint":"{fingerprint}","columns":["Id"],"full_started":"2026-01-01T00:00:00Z","deletes_complete":false}}}}"#
         )
     };
     let mut text = String::new();
@@ -154,10 +154,15 @@ fn marks_read_well() {
     show(&["watermark", "accounts"], 0);
     show(&["watermark", "backup"], 0);
     show(&["watermark", "accounts", "--set", "2026-01-01T00:00:00Z"], 78);
-    at.write("state/watermarks/accounts@default.json", mark("accounts", ""));
+    // The marks of the set belong to another job than this one.
+    at.run(["run", "accounts"]).ended(0);
+    let left: serde_json::Value =
+        serde_json::from_slice(&at.read("state/watermarks/accounts@default.json")).unwrap();
+    let fingerprint = left["content"]["fingerprint"].as_str().unwrap();
+    at.write("state/watermarks/accounts@default.json", mark("accounts", "", fingerprint));
     for object in ["Account", "Contact"] {
         let path = format!("state/watermarks/backup@default@{object}.json");
-        at.write(&path, mark("backup", &format!(",\"object\":\"{object}\"")));
+        at.write(&path, mark("backup", &format!(",\"object\":\"{object}\""), "1"));
     }
     show(&["watermark", "accounts"], 0);
     show(&["watermark", "backup"], 0);

@@ -51,6 +51,14 @@ fn leave(at: &Deployment, key: &ExportKey, watermark: &Watermark) {
     state.set_watermark(&state.lock_job(key).unwrap(), watermark).unwrap();
 }
 
+/// The mark that a run of the job leaves, moved so far back.
+fn left_by_run(at: &Deployment, job: &str, ago: SignedDuration) -> Watermark {
+    at.run(["run", job]).ended(0);
+    let found = state(at).watermark_of(&key(job)).unwrap().unwrap();
+    let Watermark { mark, full_started, .. } = watermark(ago);
+    Watermark { mark, full_started, ..found }
+}
+
 /// The lines of `--json`.
 fn lines(at: &Deployment, arguments: &[&str]) -> Vec<Value> {
     let said = at.run([arguments, &["--json"]].concat()).ended(0).stdout().to_owned();
@@ -66,7 +74,8 @@ fn a_mark_is_shown_with_how_far_it_is_behind() {
     assert_eq!(line["mark"], Value::Null);
     assert_eq!((&line["next"], &line["next_reason"]), (&json!("full"), &json!("there is no mark yet")));
 
-    let left = Watermark { org_ahead_seconds: 60, ..watermark(SignedDuration::from_mins(30)) };
+    let left = left_by_run(&at, "accounts", SignedDuration::from_mins(30));
+    let left = Watermark { org_ahead_seconds: 60, ..left };
     leave(&at, &key("accounts"), &left);
     let [line] = lines(&at, &["watermark", "accounts"]).try_into().unwrap();
     assert_eq!((&line["job"], &line["org"]), (&json!("accounts"), &json!("default")));
@@ -82,21 +91,73 @@ fn a_mark_is_shown_with_how_far_it_is_behind() {
 #[test]
 fn why_the_next_run_is_a_full_one_is_shown_if_it_is_known() {
     let at = Deployment::new(20);
-    let day = SignedDuration::from_hours(24);
-    for (settings, age, reason) in [
-        ("", day * 15, Some("the mark is more than 14 days old")),
-        ("deletes = \"none\"", day * 15, None),
-        ("full = \"@monthly\"", day * 40, Some("a full run has been due since")),
-        ("field = \"LastModifiedDate\"", day, Some("the mark is about SystemModstamp, and the job names")),
-        ("field = \"systemmodstamp\"", day, None),
+    let (hour, day) = (SignedDuration::from_hours(1), SignedDuration::from_hours(24));
+    let object = |name: &str, settings: &str| {
+        let output = "{job}-{kind}-{run_id}.csv";
+        format!("object = \"{name}\"\noutput = \"{output}\"\n[incremental]\n{settings}\n")
+    };
+    let of = |settings: &str| object("Account", settings);
+    let query = |condition: &str| {
+        let text = of("").replace("object = \"Account\"", "soql = \"SELECT Id, IsDeleted FROM Account\"");
+        text.replace("Account\"", &format!("Account{condition}\""))
+    };
+    let ids = "deletes = \"ids\"";
+    let other = Some("the job selects other records than before");
+    for (job, age, edited, reason) in [
+        (of(""), day * 15, of(""), Some("the mark is more than 14 days old")),
+        (of("deletes = \"none\""), day * 15, of("deletes = \"none\""), None),
+        (
+            of("full = \"@monthly\""),
+            day * 40,
+            of("full = \"@monthly\""),
+            Some("a full run has been due since"),
+        ),
+        (
+            of(""),
+            hour,
+            of("field = \"LastModifiedDate\""),
+            Some("the mark is about SystemModstamp, and the job names"),
+        ),
+        (of(""), hour, of("field = \"systemmodstamp\""), None),
+        (of(""), hour, of("lag = \"20m\"\nempty = \"skip\"\nfull = \"@yearly\""), None),
+        (of(""), hour, format!("fields = [\"Name\"]\n{}", of("")), None),
+        (of(""), hour, format!("where = \"Name != null\"\n{}", of("")), other),
+        (of(""), hour, object("Contact", ""), other),
+        (of(""), hour, of(ids), other),
+        (of(ids), hour, of("deletes = \"none\""), other),
+        (query(""), hour, query(""), None),
+        (query(""), hour, query(" WHERE Name != null"), other),
+        // The org does not list the deletes of history objects, so they count as `none`.
+        (object("AccountHistory", ids), hour, object("AccountHistory", ids), None),
     ] {
-        at.write("jobs/accounts.toml", format!("{JOB}{settings}\n"));
-        leave(&at, &key("accounts"), &watermark(age));
+        at.write("jobs/accounts.toml", job);
+        leave(&at, &key("accounts"), &left_by_run(&at, "accounts", age));
+        at.write("jobs/accounts.toml", &edited);
         let [line] = lines(&at, &["watermark", "accounts"]).try_into().unwrap();
-        assert_eq!(line["next"], if reason.is_some() { "full" } else { "changes" }, "{settings}");
+        assert_eq!(line["next"], if reason.is_some() { "full" } else { "changes" }, "{edited}");
         let found = line["next_reason"].as_str();
-        assert_eq!(found.map(|found| &found[..reason.unwrap().len()]), reason, "{settings}");
+        assert_eq!(found.map(|found| &found[..reason.unwrap().len()]), reason, "{edited}");
+        let [report] = lines(&at, &["run", "accounts"]).try_into().unwrap();
+        assert_eq!(report["kind"], line["next"], "{edited}");
     }
+}
+
+#[test]
+fn an_edit_for_one_object_of_a_set_concerns_its_mark_only() {
+    let at = Deployment::new(20);
+    let set = SET.replace("\"*\", \"!Vote\"", "\"Account\", \"Contact\"").replace("{mark}", "{run_id}");
+    at.write("jobs/backup.toml", &set);
+    at.run(["run", "backup"]).ended(0);
+    let next = || -> Vec<_> {
+        let lines = lines(&at, &["watermark", "backup"]);
+        lines.into_iter().map(|line| (line["object"].clone(), line["next"].clone())).collect()
+    };
+    let both = |account: &str, contact: &str| {
+        vec![(json!("Account"), json!(account)), (json!("Contact"), json!(contact))]
+    };
+    assert_eq!(next(), both("changes", "changes"));
+    at.write("jobs/backup.toml", format!("{set}[objects_with.Contact]\nwhere = \"LastName != null\"\n"));
+    assert_eq!(next(), both("changes", "full"));
 }
 
 #[test]

@@ -113,7 +113,7 @@ pub(super) async fn watermark(arguments: &WatermarkArguments, context: &Context)
     for job in &jobs {
         for key in keys(&state, job, arguments)? {
             let watermark = state.watermark_of(&key)?;
-            let reason = job.incremental.as_ref().and_then(|_| reason_for_all(job, watermark.as_ref(), now));
+            let reason = reason_for_all(job, &key, watermark.as_ref(), now);
             let next = job.incremental.as_ref().map(|_| match &reason {
                 Some(_) => ExportKind::Full,
                 None => ExportKind::Changes,
@@ -232,12 +232,21 @@ async fn check_set(config: &Config, job: &Job, mark: Timestamp, context: &Contex
 }
 
 /// Why the next run exports everything, as far as that is known without asking the org; `None` if it exports changes.
-fn reason_for_all(job: &Job, watermark: Option<&Watermark>, now: Timestamp) -> Option<String> {
+fn reason_for_all(
+    job: &Job,
+    key: &ExportKey,
+    watermark: Option<&Watermark>,
+    now: Timestamp,
+) -> Option<String> {
     let incremental = job.incremental.as_ref()?;
     let Some(watermark) = watermark else { return Some("there is no mark yet".to_owned()) };
     let is_another = |field: &String| !field.eq_ignore_ascii_case(&watermark.field);
     if let Some(field) = incremental.field.as_ref().filter(|field| is_another(field)) {
         return Some(format!("the mark is about {}, and the job names {field}", watermark.field));
+    }
+    let of_set = key.object().and_then(|object| job.of_object(object));
+    if export::selects_other_records(of_set.as_ref().unwrap_or(job), incremental, watermark) {
+        return Some(export::OTHER_RECORDS.to_owned());
     }
     if let Some(due) = export::full_due(incremental, watermark, now) {
         return Some(format!("a full run has been due since {}", human::time(due, &job.timezone)));

@@ -36,6 +36,9 @@ const FINGERPRINT_DIGITS: usize = 32;
 /// How many new columns a reason names.
 const MAX_NAMES: usize = 5;
 
+/// Why a run exports everything if the [`fingerprint`] has changed.
+pub(crate) const OTHER_RECORDS: &str = "the job selects other records than before";
+
 /// What the job asks for, as far as another answer makes its mark worthless. The columns are not part of it.
 pub(crate) fn fingerprint(job: &Job, tracking: &Tracking) -> String {
     let of_query = |query: &Query| {
@@ -57,6 +60,16 @@ pub(crate) fn fingerprint(job: &Job, tracking: &Tracking) -> String {
     let mut fingerprint = hash(text.as_bytes());
     fingerprint.truncate(FINGERPRINT_DIGITS);
     fingerprint
+}
+
+/// Whether the job certainly selects other records than those that the mark is about. The org is not asked, so the object may
+/// not support the job's `deletes`, and a job that names no field is taken to use that of the mark.
+pub(crate) fn selects_other_records(job: &Job, settings: &Incremental, watermark: &Watermark) -> bool {
+    let stamp = settings.field.as_ref().unwrap_or(&watermark.field);
+    [settings.deletes, Deletes::None].into_iter().all(|deletes| {
+        let tracking = Tracking { stamp: Some(stamp.clone()), deletes, deletes_reason: None };
+        fingerprint(job, &tracking) != watermark.fingerprint
+    })
 }
 
 /// The time of `full` that has passed since the last full run began; `None` if none has.
@@ -169,7 +182,7 @@ impl Known<'_> {
             return Some(format!("the mark belongs to another org, {}", watermark.org_id));
         }
         if watermark.fingerprint != self.fingerprint {
-            return Some("the job selects other records than before".to_owned());
+            return Some(OTHER_RECORDS.to_owned());
         }
         if let Some(new) = self.new_columns(&watermark.columns) {
             return Some(new);
