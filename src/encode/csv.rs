@@ -379,7 +379,9 @@ mod tests {
         #[test]
         fn rows_are_those_of_the_csv_crate(
             rows in (1_usize..5).prop_flat_map(|width| {
-                let cell = prop_oneof!["[a,;'\"\r\n\t|ö]{0,40}", "[a-z0-9 ö]{0,90}", any::<String>()];
+                // Only this encoder quotes the end of Postgres's data.
+                let any = any::<String>().prop_filter("an end of data", |text| text != "\\.");
+                let cell = prop_oneof!["[a,;'\"\r\n\t|ö]{0,40}", "[a-z0-9 ö]{0,90}", any];
                 prop::collection::vec(prop::collection::vec(cell, width), 1..6)
             }),
             (delimiter, quote) in (prop::sample::select(b",;\t|a'".to_vec()), prop::sample::select(b"\"'".to_vec()))
