@@ -28,13 +28,12 @@ impl<R: Read> ResultsReader<R> {
         if let Some(form) = form
             && self.is_in_order
             && (self.start < self.end || self.refill()?)
+            && let Some(behind) = self.copied(form, out)
         {
-            if let Some(behind) = self.copied(form, out) {
-                record.set_copied();
-                self.start = behind;
-                self.rows += 1;
-                return Ok(true);
-            }
+            record.set_copied();
+            self.start = behind;
+            self.rows += 1;
+            return Ok(true);
         }
         self.read(record)
     }
