@@ -55,6 +55,9 @@ impl Drop for Lock {
         if self.removed_at_end && is_at(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }
+        // A process that is being started, a command after an export perhaps, has a copy of the file until its program begins.
+        // Closing the file would leave the lock to that copy.
+        let _ = self.file.unlock();
     }
 }
 
@@ -180,4 +183,22 @@ fn holder(file: File) -> Option<u32> {
     let mut text = String::new();
     let read = file.take(20).read_to_string(&mut text);
     read.ok().and_then(|_| text.trim_end().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_even_if_its_file_is_still_open_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.lock");
+        let take = || try_lock(&path, Mode::Exclusive, || LockTarget::File(path.clone()));
+        let lock = take().unwrap();
+        // As a process has it that was forked.
+        let _copy = lock.file.try_clone().unwrap();
+        assert!(take().is_err());
+        drop(lock);
+        assert!(take().is_ok());
+    }
 }
