@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.request
 
-from tracer import trace
+from tracer import RUN_ID, trace
 
 FORMER = b"Id,Name\nof the night before,\n"
 
@@ -357,6 +357,84 @@ class ByBulk(Deployment):
         allowed = 1 if '"query_job"' in noted and not re.search(r"\b750\w{15}\b", noted) else 0
         promise(len(left) <= allowed, f"query jobs are left: {left}; noted was {noted}")
         self.unknown |= left
+
+
+class Incremental(Deployment):
+    """One that exports changes. Each run has files of its own, and its mark moves only together with them."""
+
+    def __init__(self, binary, folder, org, deletes):
+        job = (
+            'object = "Account"\nfields = ["Id", "SystemModstamp"]\noutput = "{kind}-{run_id}.csv"\n'
+            f'[incremental]\ndeletes = "{deletes}"\n'
+        )
+        super().__init__(binary, folder, org, job, [], ("run", "job", "--json"))
+        self.has_deletes = deletes == "ids"
+
+    def has_run(self):
+        """As after a full run, with a mark behind which half of the records have changed. Deletes cannot be followed from so
+        far back, so with them the mark is of yesterday, and nothing has changed since."""
+        full = self.run()
+        promise(full.returncode == 0, f"the first run failed: {full.stderr.decode()}")
+        path = pathlib.Path(json.loads(full.stdout)["path"])
+        header, *rows = path.read_text().splitlines(keepends=True)
+        stamps = sorted(row.split(",")[1] for row in rows)
+        self.since = stamps[len(stamps) // 2][:19] + "Z"
+        if self.has_deletes:
+            self.since = instant(int(time.time()) - 86400)
+        later = [row for row in rows if row.split(",")[1] > self.since.replace("Z", ".000+0000")]
+        promise(self.has_deletes or 0 < len(later) < len(rows), f"{len(later)} of {len(rows)} records have changed")
+        self.changes = "".join([header, *later]).encode()
+        moved = self.run("watermark", "job", "--set", self.since)
+        promise(moved.returncode == 0, f"the mark cannot be set: {moved.stderr.decode()}")
+        path.unlink()
+
+    def settle(self):
+        calls = super().settle()
+        expected = {"changes-RUNID.csv": [self.changes]}
+        if self.has_deletes:
+            expected["changes-RUNID.deleted.csv"] = [b"Id,deletedDate\n"]
+        promise(self.new == expected, f"an undisturbed run wrote {self.new}")
+        return calls
+
+    def now(self):
+        files = collections.defaultdict(list)
+        for path in sorted((self.folder / "exports").glob("*.csv")):
+            files[RUN_ID.sub("RUNID", path.name)].append(path.read_bytes())
+        return dict(files)
+
+    def state(self):
+        """Without the locks of outputs, which mean nothing once their process is gone."""
+        return [name for name in super().state() if not name.startswith("state/locks/outputs/")]
+
+    def mark(self):
+        shown = self.run("watermark", "job", "--json")
+        promise(shown.returncode == 0, f"watermark ended {shown.returncode}: {shown.stderr.decode()}")
+        return json.loads(shown.stdout)["mark"]
+
+    def holds_the_promise(self):
+        """After a crash: the files are there, whole, or not; and the mark has moved only if they are."""
+        now = self.now()
+        for name, contents in now.items():
+            promise(contents == self.new.get(name), f"{name} holds {contents}")
+        promise("changes-RUNID.csv" not in now or now == self.new, f"of the files there is only {sorted(now)}")
+        promise(now == self.new or self.mark() == self.since, f"the mark is {self.mark()}, without its files")
+
+    def recovers(self):
+        """The next run begins where the files end, some of which it may publish first."""
+        self.holds_the_promise()
+        told, was_published = self.history_is_whole(), self.now() == self.new
+        again = self.run()
+        promise(again.returncode == 0, f"the next run ended {again.returncode}: {again.stderr.decode()}")
+        report = json.loads(again.stdout)
+        begins_again = report["since"] == self.since
+        promise(not (begins_again and was_published), "the mark did not move with its files")
+        promise(report["kind"] == "changes" and self.mark() == report["mark"] > self.since, f"the report is {report}")
+        for name, contents in self.now().items():
+            promise(len(contents) == (1 if begins_again else 2), f"it begins at {report['since']}, and {name} is {contents}")
+            promise(self.new[name][0] in contents, f"what was to be in {name} was never exported")
+        promise(self.stages() == [], f"stages are left: {self.stages()}")
+        promise(self.state() == self.state_of_success, f"in the state folder: {self.state()}")
+        promise(len(self.history_is_whole()) == len(told) + 1, "the next run is not in the history")
 
 
 # 2020-01-01, and the runs of half a year from then on.

@@ -38,6 +38,8 @@ NAMES = {number: name for name, (number, _, _) in CALLS.items()}
 NEW_NAMES = {"rename": 1, "renameat2": 3, "link": 1, "linkat": 3}
 
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+# The lock of an output is named by a hash of its path, which may hold a run id.
+OUTPUT_LOCK = re.compile(r"(?<=state/locks/outputs/)[0-9a-f]{32}")
 # How /proc shows a file that was made without a name: by its inode, which is another in each run.
 UNNAMED = re.compile(r"/#\d+ \(deleted\)$")
 
@@ -98,7 +100,7 @@ class Call:
     def __str__(self):
         paths = [path for path in (self.path, self.new_path) if path is not None]
         shown = " -> ".join(UNNAMED.sub("/a file without a name", os.path.relpath(path, self.root)) for path in paths)
-        return f"{self.name}{' unnamed in' * self.opens_unnamed()} {RUN_ID.sub('RUNID', shown)}"
+        return f"{self.name}{' unnamed in' * self.opens_unnamed()} {OUTPUT_LOCK.sub('OUTPUT', RUN_ID.sub('RUNID', shown))}"
 
 
 class Ended:
