@@ -11,6 +11,7 @@ mod data;
 mod fault;
 mod group;
 mod literal;
+mod living;
 mod login;
 mod objects;
 mod plan;
@@ -139,6 +140,8 @@ pub struct DemoOrg {
     org: Arc<Org>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
+    /// What changes it by itself, if anything does.
+    life: Option<JoinHandle<()>>,
 }
 
 impl DemoOrg {
@@ -152,7 +155,7 @@ impl DemoOrg {
         let org = Arc::new(Org::new(options, url)?);
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(accept(Arc::clone(&org), listener, stopped));
-        Ok(Self { org, stop: Some(stop), server })
+        Ok(Self { org, stop: Some(stop), server, life: None })
     }
 
     /// `http://127.0.0.1:PORT`: its login URL and its instance URL.
@@ -266,6 +269,21 @@ impl DemoOrg {
         self.org.data.purge(rows);
     }
 
+    /// Has it change by itself from now on, about once a second, until it stops: records are added, updated, touched, deleted,
+    /// restored and purged, now and then 200 at once, and every eighth transaction is committed up to a minute late. The same
+    /// seed gives the same changes.
+    pub fn live(&mut self, seed: u64) {
+        let (org, mut life) = (Arc::clone(&self.org), living::Life::new(seed));
+        let former = self.life.replace(tokio::spawn(async move {
+            let mut seconds = tokio::time::interval(living::PACE);
+            loop {
+                seconds.tick().await;
+                life.second(&org);
+            }
+        }));
+        former.inspect(JoinHandle::abort);
+    }
+
     /// Forgets which records were deleted, as the service does if there are too many: `deleted` lists only later ones.
     pub fn purge_delete_log(&self) {
         self.org.data.changes.purge_log(self.org.data.clock().now());
@@ -339,6 +357,7 @@ impl Drop for DemoOrg {
     fn drop(&mut self) {
         // The connections are the server task's own and end with it.
         self.server.abort();
+        self.life.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -32,6 +32,12 @@ pub(super) struct DemoArguments {
     /// The port of the org; 0 for any free one
     #[arg(long, default_value_t = 0, requires = "serve", value_name = "PORT")]
     port: u16,
+    /// Have the org's records change about once a second, for incremental exports
+    #[arg(long, requires = "serve", conflicts_with_all = ["objects", "prerender"])]
+    living: bool,
+    /// Which changes the records go through; the same number gives the same changes
+    #[arg(long, default_value_t = 1, requires = "living", value_name = "N")]
+    seed: u64,
     /// A certificate from keygen: the org also accepts logins with its key, as after an upload in Setup
     #[arg(long, requires = "serve", value_name = "FILE")]
     certificate: Option<PathBuf>,
@@ -116,7 +122,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
         bulk: arguments.bulk(),
         ..Options::default()
     };
-    let org = DemoOrg::start(options).await.map_err(|error| {
+    let mut org = DemoOrg::start(options).await.map_err(|error| {
         Failure::new(
             Exit::General,
             format!("the embedded org cannot start on port {}: {}", arguments.port, io_text(&error)),
@@ -135,6 +141,10 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
         directory.show("sfexport.toml"),
         directory.show("jobs")
     ));
+    if arguments.living {
+        org.live(arguments.seed);
+        print::line("Changes:        about one a second");
+    }
     if arguments.serve {
         return serve(&directory, org, arguments.certificate.as_deref(), context).await;
     }

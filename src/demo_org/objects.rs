@@ -1,6 +1,7 @@
 //! The objects of the standard catalog and their fields. `values` says what a field holds; `odd`, `refusing`
 //! and `wide` have what else a real org lists; `numbered` makes the many objects of the other catalog.
 
+mod logs;
 pub(super) mod numbered;
 mod odd;
 mod refusing;
@@ -13,7 +14,7 @@ use values::*;
 
 /// The objects that people do not keep records in: sharing tables, events, and so on.
 pub(super) fn odd() -> impl Iterator<Item = &'static Object> {
-    odd::ALL.iter().chain(refusing::ALL).chain([&*wide::WIDE])
+    odd::ALL.iter().chain(logs::ALL).chain(refusing::ALL).chain([&*wide::WIDE])
 }
 
 /// The object whose ids begin so; several have no such ids.

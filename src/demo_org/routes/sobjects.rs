@@ -27,7 +27,7 @@ pub(super) fn sobject(
         ["updated"] => replication::updated(org, request, object),
         ["deleted"] => replication::deleted(org, request, object),
         [id] => found(id).map_or_else(Reply::not_found, |row| Reply::json(record(row, version))),
-        [id, "Body"] => found(id).map_or_else(Reply::not_found, |row| {
+        [id, "Body" | "LogFile"] => found(id).map_or_else(Reply::not_found, |row| {
             let body = format!("the bytes of {}\n", row.id()).into_bytes();
             let mut reply = Reply::json(body);
             reply.content_type = "application/octet-stream";
