@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use sfexport::demo_org::{At, Fault, Options, OrgClock, RecordId, Rule};
+use sfexport::demo_org::{At, Catalog, Fault, Options, OrgClock, RecordId, Rule};
 use support::Deployment;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -509,4 +509,65 @@ fn each_object_of_a_set_has_its_mark() {
     let retried = reports(0);
     assert_eq!(of(&retried, "Contact")["since"], of(&failed, "Contact")["since"]);
     assert_ne!(of(&retried, "Account")["since"], of(&failed, "Account")["since"]);
+}
+
+#[test]
+fn each_event_log_file_comes_exactly_once() {
+    let page = include_str!("../docs/incremental.md");
+    let job = page.split("<!-- event logs -->\n```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let org = Org::with_job(job);
+    let mut files = vec![org.run(0)];
+    assert_eq!(files[0].report["kind"], "full");
+    let late = org.at.org().begin().insert("EventLogFile", 3);
+    org.clock.advance(5 * MINUTE);
+    org.at.org().insert("EventLogFile", 3);
+    files.push(org.run(0));
+    late.commit();
+    org.clock.advance(11 * MINUTE);
+    files.push(org.run(0));
+    for _ in 0..2 {
+        org.settle();
+        files.push(org.run(0));
+    }
+    let mut sent: Vec<_> = files.iter().flat_map(Run::rows).map(|row| row[0].clone()).collect();
+    sent.sort();
+    let hourly = support::live(org.at.data(), "EventLogFile")
+        .into_iter()
+        .filter(|row| support::value(*row, "Interval") == "Hourly".into())
+        .map(|row| row.id().to_string());
+    // Of five when the org started and of six later.
+    let expected: Vec<_> = hourly.collect();
+    assert_eq!((sent.len(), expected.len()), (8, 8));
+    assert_eq!(sent, expected);
+}
+
+/// What `docs/incremental.md` says of the cost of a night.
+#[test]
+fn a_night_of_300_objects_takes_a_call_for_each_and_a_few() {
+    let clock = OrgClock::at(whole_minute(Timestamp::now() - SignedDuration::from_hours(36)));
+    let catalog = Catalog::Numbered(300);
+    let at = Deployment::with(Options { catalog, clock: clock.clone(), ..support::options(3) });
+    at.write(
+        "jobs/backup.toml",
+        "objects = [\"Obj*\"]\noutput = \"{object}/{kind}-{mark}.csv\"\n[incremental]\nempty = \"skip\"\n",
+    );
+    let night = || {
+        let before = at.queries().len();
+        let reports = at.run(["run", "backup", "--json"]).ended(0).reports();
+        let requests = at.queries().split_off(before);
+        let calls = |part: &str| requests.iter().filter(|request| request.path().contains(part)).count();
+        let set = reports.iter().find(|report| report["set"].is_object()).unwrap();
+        assert_eq!(set["api_calls"], requests.len());
+        let published = reports.iter().filter(|report| report["path"].is_string()).count();
+        let calls = [calls("/queryAll"), calls("/composite"), calls("/sobjects")];
+        (calls, requests.len(), published)
+    };
+    assert_eq!(night(), ([300, 12, 1], 313, 301));
+    clock.advance(HOUR);
+    for object in (0..10).map(|number| format!("Obj{:03}__c", 30 * number)) {
+        let row = at.data().rows(&object).nth(1).unwrap().id();
+        at.org().update(&[row]);
+    }
+    clock.advance(24 * HOUR);
+    assert_eq!(night(), ([300, 12, 1], 313, 11));
 }
