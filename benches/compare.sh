@@ -3,8 +3,9 @@
 # rendered before the clock starts: wall, CPU and peak memory of each process, and the ratios that were promised.
 # Prints what docs/internals/performance.md shows; takes about three minutes. usage: benches/compare.sh [PART...], of the parts
 # speed, slow, memory and start, which run if none is named, and bulk: results by Bulk API 2.0, next to simple-salesforce and
-# Salesforce's CLI, which takes ten minutes more, 5 GB of memory and 8 GB of disk. ROUNDS=3: each row is the median of so many.
-# Needs what tests/clients/run needs, and curl and GNU time; the clients are installed below target/clients.
+# Salesforce's CLI, which takes ten minutes more, 5 GB of memory and 8 GB of disk, and formats: compressed files, next to a plain
+# one that pigz or zstd compresses. ROUNDS=3: each row is the median of so many.
+# Needs what tests/clients/run needs, and curl and GNU time, for formats also pigz and zstd; the clients are installed below target/clients.
 
 PROFILE=${PROFILE:-release}
 . "$(dirname "$0")/../tests/clients/common.sh"
@@ -102,6 +103,11 @@ declare -A shown=(
     [bulk_simple]="simple-salesforce, then csv"
     [bulk_simple_plain]="simple-salesforce, then csv, no gzip"
     [bulk_cli]="sf data export bulk"
+    [formats_csv]="sfexport, .csv"
+    [formats_gz]="sfexport, .csv.gz"
+    [formats_zst]="sfexport, .csv.zst"
+    [formats_pigz]="pigz -p1 -6"
+    [formats_zstd]="zstd -3"
     [parallel_1]="parallel = 1"
     [parallel_4]="parallel = 4"
 )
@@ -314,6 +320,35 @@ END
     table $records parallel_1 parallel_4
     echo
     echo "wall of parallel = 4 / parallel = 1:        $(ratio "$(of parallel_4 1)" "$(of parallel_1 1)") (promised: at most 0.35)"
+}
+
+# Compressed files, next to the tools that could compress a plain one in the next step.
+formats() {
+    local records=2000000 soql row
+    soql=$(query $records)
+    serve 2100000 --prerender
+    warm_sfexport "$soql"
+    for _ in $(seq "$rounds"); do
+        sfexport formats_csv "$soql" -o "$bench/a.csv"
+        sfexport formats_gz "$soql" -o "$bench/b.csv.gz"
+        sfexport formats_zst "$soql" -o "$bench/b.csv.zst"
+        measure formats_pigz pigz -p1 -6 -k -f "$bench/a.csv"
+        measure formats_zstd zstd -3 -q -f --single-thread "$bench/a.csv"
+    done
+    gzip -dc "$bench/b.csv.gz" | cmp - "$bench/a.csv"
+    zstd -dcq "$bench/b.csv.zst" | cmp - "$bench/a.csv"
+    echo
+    echo "Compressed files: $records records by REST; the median of $rounds"
+    table $records formats_{csv,gz,zst,pigz,zstd}
+    echo
+    echo "bytes: .csv $(stat -c %s "$bench/a.csv"), .csv.gz $(stat -c %s "$bench/b.csv.gz") (pigz" \
+        "$(stat -c %s "$bench/a.csv.gz")), .csv.zst $(stat -c %s "$bench/b.csv.zst") (zstd $(stat -c %s "$bench/a.csv.zst"))"
+    for row in gz:pigz zst:zstd; do
+        echo "CPU of .csv.${row%:*} / that of .csv and ${row#*:}:    $(awk -v whole="$(of "formats_${row%:*}" 2)" \
+            -v csv="$(of formats_csv 2)" -v tool="$(of "formats_${row#*:}" 2)" \
+            'BEGIN { printf "%.2f", whole / (csv + tool) }') (promised: at most 1.1)"
+    done
+    rm "$bench"/[ab].csv*
 }
 
 # same_rows RECORDS FILE: the file has a header, and the Id of an account in so many rows.

@@ -12,7 +12,7 @@ mod sql;
 use std::fmt::{self, Display, Formatter};
 
 use crate::error::{Exit, Failure, plain};
-use crate::job::{CsvDialect, Format};
+use crate::job::{Codec, CsvDialect, Format};
 use crate::value::FieldType;
 
 pub use columns::{JsonForm, csv_columns, json_columns};
@@ -63,6 +63,8 @@ pub struct Export {
 pub struct Form {
     /// The format.
     pub format: Format,
+    /// How the files are compressed, if they are.
+    pub codec: Option<Codec>,
     /// The dialect of CSV.
     pub csv: CsvDialect,
     /// Whether datetimes are written as RFC 3339 has them instead of as the org sends them.
@@ -141,6 +143,7 @@ pub fn write(export: &Export, target: Target) -> Result<String, Failure> {
                 failure.hint("select fewer columns, or split them over several jobs")
             }
             Some(Mistake::Table { .. }) => failure.hint("give the job a shorter name"),
+            Some(Mistake::Compression) => failure.hint("compress with gzip: end `output` in .gz"),
             Some(Mistake::Path(_)) => {
                 failure.hint("choose another path in output, or load the file in another way")
             }
@@ -176,6 +179,8 @@ enum Mistake {
     Delimiter(char),
     /// A token for null that a command cannot show.
     Null(String),
+    /// A compression that it does not read.
+    Compression,
     /// A path that a command cannot show, or that the database would read as a pattern.
     Path(String),
     /// A name with characters that a command cannot show.
@@ -201,6 +206,7 @@ impl Display for Mistake {
             Self::Quote(quote) => write!(f, "{quote:?} cannot be the quote character"),
             Self::Delimiter(delimiter) => write!(f, "{delimiter:?} cannot be the delimiter"),
             Self::Null(null) => write!(f, "the null \"{}\" has invisible characters", shown(null)),
+            Self::Compression => f.write_str("it does not read Zstandard"),
             Self::Path(path) => write!(f, "its commands cannot name the file \"{}\"", shown(path)),
             Self::Hidden(name) => write!(f, "the name \"{}\" has invisible characters", shown(name)),
         }

@@ -15,6 +15,7 @@ use crate::soql::{ColumnRules, Layout, Query};
 
 mod after;
 mod api;
+mod compression;
 mod export_key;
 mod incremental;
 mod location;
@@ -29,6 +30,7 @@ pub(crate) mod stage_name;
 pub use after::{AFTER_FIELDS, After, AfterFields};
 pub(crate) use after::{AfterError, check as check_after};
 pub use api::{Api, ApiChoice, BulkSettings};
+pub use compression::{Codec, Compression};
 pub use export_key::{ExportKey, ObjectName};
 pub use incremental::{Deletes, EmptyRuns, ExportKind, Incremental, is_fixed_stamp};
 pub use location::Location;
@@ -117,6 +119,8 @@ pub struct Job {
     pub manifest: Manifest,
     /// What the file holds.
     pub format: Format,
+    /// How the file is compressed, if it is.
+    pub compression: Option<Compression>,
     /// How values are written, and what is done with nested ones.
     pub shape: Shape,
     /// What is done where the output exists already.
@@ -199,6 +203,7 @@ impl Job {
             output,
             manifest,
             format,
+            compression,
             shape,
             timezone,
             ..
@@ -206,7 +211,8 @@ impl Job {
         let zone = timezone.iana_name();
         let mut hasher = DefaultHasher::new();
         let files = format!("{output:?} {manifest:?} {zone:?}");
-        format!("{source:?} {all_rows} {count_check:?} {api:?} {incremental:?} {files} {format:?} {shape:?}")
+        let form = format!("{format:?} {compression:?} {shape:?}");
+        format!("{source:?} {all_rows} {count_check:?} {api:?} {incremental:?} {files} {form}")
             .hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 use crate::error::{Exit, Failure, io_text};
-use crate::job::{IfExists, Job, Location, RecoveryData};
+use crate::job::{Compression, IfExists, Job, Location, RecoveryData};
 use crate::report::RunId;
 
+mod compressed;
 mod local;
 #[cfg(test)]
 mod memory;
@@ -27,7 +28,10 @@ pub use sweep::Swept;
 
 /// A place that an export goes to: a [`LocalFile`] or a stream; object stores later. Everything here blocks.
 #[derive(Clone)]
-pub struct Output(Arc<dyn Destination>);
+pub struct Output {
+    destination: Arc<dyn Destination>,
+    compression: Option<Compression>,
+}
 
 impl Output {
     /// The output of a job whose template gives this path.
@@ -36,31 +40,42 @@ impl Output {
     /// [`Exit::Output`] if the path does not name a file, or a link that leads to none.
     pub fn of_job(job: &Job, path: &Path) -> Result<Self, Failure> {
         let file = LocalFile::new(path, job.if_exists, job.file_mode)?.within(job.output.root());
-        Ok(if job.follow_links { file.following_links()? } else { file }.into())
+        let file = if job.follow_links { file.following_links()? } else { file };
+        Ok(Self::from(file).compressed(job.compression))
     }
 
     /// A stream, usually standard output. Bytes leave at once, so it can be staged only once and nothing can be taken back.
     pub fn stream(to: impl Write + Send + 'static) -> Self {
-        Self(Arc::new(stream::Stream::new(Box::new(to))))
+        Self::new(stream::Stream::new(Box::new(to)))
+    }
+
+    fn new(destination: impl Destination + 'static) -> Self {
+        Self { destination: Arc::new(destination), compression: None }
+    }
+
+    /// The same output, compressed in this way.
+    #[must_use]
+    pub fn compressed(self, compression: Option<Compression>) -> Self {
+        Self { compression, ..self }
     }
 
     /// Its place, as reports show it.
     #[must_use]
     pub fn location(&self) -> Location {
-        self.0.location()
+        self.destination.location()
     }
 
     /// Its place by way of no links: two outputs that are one file have one of these. `None` if there is nothing to
     /// lock, as for a stream.
     #[must_use]
     pub fn lock_location(&self) -> Option<Location> {
-        self.0.lock_location()
+        self.destination.lock_location()
     }
 
     /// Whether something is already there.
     #[must_use]
     pub fn exists(&self) -> bool {
-        self.0.exists()
+        self.destination.exists()
     }
 
     /// Whether a run may begin: the place can be written to as far as that can be known without writing, and
@@ -69,7 +84,7 @@ impl Output {
     /// # Errors
     /// [`Exit::Output`], with the location and the reason.
     pub fn check(&self) -> Result<(), Failure> {
-        self.0.check()
+        self.destination.check()
     }
 
     /// Whether an export can really be begun: makes in its place what a run makes, and removes it again. [`Output::check`]
@@ -78,14 +93,14 @@ impl Output {
     /// # Errors
     /// [`Exit::Output`], with the location and the reason.
     pub fn probe(&self, run: &RunId) -> Result<(), Failure> {
-        self.0.check()?;
-        self.0.probe(run)
+        self.destination.check()?;
+        self.destination.probe(run)
     }
 
     /// What may surprise a user about publishing to it, if anything.
     #[must_use]
     pub fn caution(&self) -> Option<Caution> {
-        self.0.caution()
+        self.destination.caution()
     }
 
     /// This output, then one next to it for each of `parts`: `accounts.Contacts.csv` next to `accounts.csv` for the
@@ -94,13 +109,17 @@ impl Output {
     /// # Errors
     /// [`Exit::Usage`] if there are parts and the output has no place for them.
     pub fn group(&self, parts: &[String]) -> Result<Vec<Self>, Failure> {
-        if parts.is_empty() { Ok(vec![self.clone()]) } else { self.0.group(parts) }
+        if parts.is_empty() {
+            return Ok(vec![self.clone()]);
+        }
+        let group = self.destination.group(parts)?.into_iter();
+        Ok(group.map(|output| output.compressed(self.compression)).collect())
     }
 
     /// What [`Output::stage`] will make for `run`, to be journaled before it does; each entry for [`discard`].
     #[must_use]
     pub fn stages(&self, run: &RunId) -> Vec<RecoveryData> {
-        self.0.stages(run)
+        self.destination.stages(run)
     }
 
     /// Removes what dead runs left next to it, as far as that can be told without the journal. What may still become
@@ -109,7 +128,7 @@ impl Output {
     /// # Errors
     /// [`Exit::Output`] if a stale stage cannot be found or removed.
     pub fn sweep(&self) -> Result<(), Failure> {
-        self.0.sweep()
+        self.destination.sweep()
     }
 
     /// Begins an export that stays hidden until it is published. Runs [`Output::check`] again.
@@ -117,13 +136,17 @@ impl Output {
     /// # Errors
     /// [`Exit::Output`], with the location and the reason.
     pub fn stage(&self, run: &RunId) -> Result<Box<dyn Staged>, Failure> {
-        self.0.stage(run)
+        let staged = self.destination.stage(run)?;
+        Ok(match self.compression {
+            Some(compression) => Box::new(compressed::Compressed::new(compression, staged)?),
+            None => staged,
+        })
     }
 }
 
 impl From<LocalFile> for Output {
     fn from(file: LocalFile) -> Self {
-        Self(Arc::new(file))
+        Self::new(file)
     }
 }
 
@@ -219,6 +242,8 @@ pub struct Published {
     pub location: Location,
     /// Its size.
     pub bytes: u64,
+    /// Its size before compression, if it is compressed.
+    pub raw_bytes: Option<u64>,
     /// Its SHA-256, in lower-case hex.
     pub sha256: String,
     /// Properties of the previous output that could not be kept, such as its group.
@@ -335,7 +360,8 @@ impl Tally {
 
     fn published(&self, location: Location) -> Published {
         let digest = self.digest.clone().finish();
-        Published { location, bytes: self.bytes, sha256: hex(digest.as_ref()), warnings: Vec::new() }
+        let (sha256, warnings) = (hex(digest.as_ref()), Vec::new());
+        Published { location, bytes: self.bytes, raw_bytes: None, sha256, warnings }
     }
 }
 

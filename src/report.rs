@@ -102,6 +102,9 @@ pub struct RunReport {
     /// Bytes of the published file; 0 where none was published.
     #[serde(default)]
     pub bytes: u64,
+    /// Its bytes before compression; none if it is not compressed.
+    #[serde(default)]
+    pub raw_bytes: Option<u64>,
     /// SHA-256 of the published file, in lower-case hex.
     #[serde(default)]
     pub sha256: Option<String>,
@@ -183,6 +186,7 @@ impl RunReport {
             count: None,
             deleted_meanwhile: 0,
             bytes: 0,
+            raw_bytes: None,
             sha256: None,
             columns: Vec::new(),
             files: Vec::new(),
@@ -272,6 +276,9 @@ pub struct ChildFile {
     pub records: u64,
     /// Its bytes.
     pub bytes: u64,
+    /// Its bytes before compression; none if it is not compressed.
+    #[serde(default)]
+    pub raw_bytes: Option<u64>,
     /// Its SHA-256, in lower-case hex.
     pub sha256: String,
     /// Its columns, in the file's order.
@@ -497,7 +504,7 @@ mod tests {
                 r#""started":"2026-11-22T01:00:00Z","ended":"2026-11-22T01:00:00Z","status":"failed","#,
                 r#""exit_status":1,"error":null,"error_redacted":null,"hint":null,"path":null,"format":null,"#,
                 r#""soql":null,"kind":null,"kind_reason":null,"since":null,"mark":null,"deletes":null,"deleted":null,"deletes_complete":null,"api":null,"api_reason":null,"bulk_job":null,"records":0,"total":null,"count":null,"deleted_meanwhile":0,"#,
-                r#""bytes":0,"sha256":null,"columns":[],"files":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
+                r#""bytes":0,"raw_bytes":null,"sha256":null,"columns":[],"files":[],"pages":0,"api_calls":0,"logins":0,"retries":0,"#,
                 r#""restarts":0,"api_limit":null,"warnings":[],"set":null,"settings":null,"after":[]}"#,
             )
         );

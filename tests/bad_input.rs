@@ -695,7 +695,7 @@ fn the_path_of_a_query_is_checked() {
         ("sftp://h/x.csv", ["is the address of another host", "copy the files in another step"]),
         ("file:///x/a.csv", ["is a URL, not a path", "hint: write the path alone: /x/a.csv"]),
         (r"C:\x\a.csv", ["is a Windows path", "under WSL it is /mnt/c/x/a.csv"]),
-        ("x.jsonl.gz", ["exports cannot be compressed yet", "hint: end it in .csv or .jsonl"]),
+        ("x.jsonl.xz", ["a compressed file other than .gz and .zst", "hint: end it in .csv.gz, .jsonl.gz"]),
         ("x.parquet", ["Parquet is not supported yet", "hint: end it in .csv or .jsonl"]),
         ("x.xlsx", ["has the extension of a workbook", "hint: end it in .csv"]),
         ("x-{date}.csv", ["contains {date}, which is replaced only in a job's output", "$(date +%F)"]),

@@ -294,8 +294,14 @@ fn every_choice_of_a_key_is_accepted() {
             let (table, name) =
                 key.name.rsplit_once('.').map_or(("", key.name), |(table, name)| (table, name));
             let head = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
-            // The extension says the same as the format.
-            let job = if *word == "jsonl" { JOB.replace(".csv", ".jsonl") } else { JOB.to_owned() };
+            // The extension says the same.
+            let extension = match *word {
+                "jsonl" => ".jsonl",
+                "gzip" => ".csv.gz",
+                "zstd" => ".csv.zst",
+                _ => ".csv",
+            };
+            let job = JOB.replace(".csv", extension);
             let job = if table == "incremental" { INCREMENTAL_JOB.to_owned() } else { job };
             Project::with(ORG).job("a", &format!("{job}{head}{name} = \"{word}\"\n")).all();
         }
@@ -1977,7 +1983,10 @@ fn the_path_and_the_fields_of_an_output_are_checked() {
              `objects` instead of the query",
         ),
         ("{date.csv", "\"{date.csv\" has a `{` without its `}`; write `{{` for the brace itself"),
-        ("a.json", "\"a.json\" ends in neither .csv nor .jsonl; end it in .csv or .jsonl, or set the format"),
+        (
+            "a.json",
+            "\"a.json\" ends in neither .csv nor .jsonl; end it in .csv or .jsonl (.csv.gz, .csv.zst to compress it), or set the format",
+        ),
         (
             "a-{date:YYYY-MM-DD}.csv",
             "\"a-{date:YYYY-MM-DD}.csv\" has the date format \"YYYY-MM-DD\", which has no %; write {date:%Y-%m-%d}",
@@ -1993,11 +2002,14 @@ fn the_path_and_the_fields_of_an_output_are_checked() {
              local path, and copy the files in another step of your schedule",
         ),
         (
-            "a.jsonl.gz",
-            "\"a.jsonl.gz\" has the extension of a compressed file, and exports cannot be compressed yet; end it in .csv or \
-             .jsonl, and compress the file in the next step of your schedule",
+            "a.jsonl.xz",
+            "\"a.jsonl.xz\" has the extension of a compressed file other than .gz and .zst; end it in .csv.gz, .jsonl.gz, \
+             .csv.zst or .jsonl.zst",
         ),
-        ("a.d/b", "\"a.d/b\" ends in neither .csv nor .jsonl; end it in .csv or .jsonl, or set the format"),
+        (
+            "a.d/b",
+            "\"a.d/b\" ends in neither .csv nor .jsonl; end it in .csv or .jsonl (.csv.gz, .csv.zst to compress it), or set the format",
+        ),
         ("  ", "the value is empty"),
     ] {
         let text = format!("soql = \"SELECT Id FROM Account\"\noutput = \"{output}\"\n");

@@ -343,6 +343,7 @@ impl World {
             all_rows: false,
             output: OutputTemplate::fixed(&path),
             format: case.format,
+            compression: None,
             shape,
             if_exists: IfExists::Replace,
             file_mode: None,

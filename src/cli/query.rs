@@ -12,8 +12,9 @@ use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
-    ApiChoice, BulkSettings, Children, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists, Job,
-    JobName, Manifest, Numbers, OutputTemplate, Policy, Shape, SoqlSource, Source, output_path, path_text,
+    ApiChoice, BulkSettings, Children, Codec, Compound, Compression, CountCheck, CsvDialect, Datetimes,
+    Format, IfExists, Job, JobName, Manifest, Numbers, OutputTemplate, Policy, Shape, SoqlSource, Source,
+    output_path, path_text,
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
@@ -32,6 +33,9 @@ pub(super) struct QueryArguments {
     /// The format [default: by the file's ending; csv for -]
     #[arg(long, value_enum)]
     format: Option<FormatArgument>,
+    /// How to compress the file [default: by the file's ending; none for -]
+    #[arg(long, value_enum)]
+    compression: Option<CompressionArgument>,
     /// Ask for deleted and archived rows too (queryAll)
     #[arg(long)]
     all_rows: bool,
@@ -82,6 +86,12 @@ enum FormatArgument {
     Jsonl,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CompressionArgument {
+    Gzip,
+    Zstd,
+}
+
 /// Exports the result of one query. A file is staged and published like a job's. A stream is written directly.
 pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Result<Exit, Failure> {
     if arguments.output_root.is_some() {
@@ -91,7 +101,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         );
     }
     let streamed = arguments.is_streamed();
-    let format = format(&arguments, streamed)?;
+    let (format, compression) = form(&arguments, streamed)?;
     let query = Query::parse(&arguments.soql).map_err(|error| invalid("the query is not SOQL", error))?;
     let shape = Shape {
         numbers: if format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
@@ -129,6 +139,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         let path = output.path().to_owned();
         (output.into(), path)
     };
+    let output = output.compressed(compression);
     let job = Job {
         name: JobName::parse("query").map_err(|error| Failure::new(Exit::General, error.to_string()))?,
         org: org.name.clone(),
@@ -151,6 +162,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         bulk: BulkSettings::default(),
         output: OutputTemplate::fixed(&path),
         format,
+        compression,
         shape,
         if_exists: IfExists::Replace,
         file_mode: None,
@@ -212,15 +224,20 @@ fn scratch_dir(path: &Path, streamed: bool) -> PathBuf {
     }
 }
 
-/// The format of the output. Paths of other systems, extensions of other formats and fields are refused.
-fn format(arguments: &QueryArguments, streamed: bool) -> Result<Format, Failure> {
+/// The format and the compression of the output. Paths of other systems, extensions of other formats and fields are refused.
+fn form(arguments: &QueryArguments, streamed: bool) -> Result<(Format, Option<Compression>), Failure> {
     let output = arguments.output.as_str();
     let written = arguments.format.map(|format| match format {
         FormatArgument::Csv => Format::Csv,
         FormatArgument::Jsonl => Format::Jsonl,
     });
+    let codec = arguments.compression.map(|compression| match compression {
+        CompressionArgument::Gzip => Codec::Gzip,
+        CompressionArgument::Zstd => Codec::Zstd,
+    });
+    let at_its_level = |codec: Codec| codec.at(None);
     if streamed {
-        return Ok(written.unwrap_or(Format::Csv));
+        return Ok((written.unwrap_or(Format::Csv), codec.map(at_its_level)));
     }
     let usage = |what: String, hint: String| Failure::new(Exit::Usage, what).hint(hint);
     if let Some(not_local) = path_text::not_local(output) {
@@ -231,6 +248,7 @@ fn format(arguments: &QueryArguments, streamed: bool) -> Result<Format, Failure>
         let hint = "use the shell to write the date, as in -o \"accounts-$(date +%F).csv\"";
         return Err(usage(what, hint.to_owned()));
     }
-    path_text::format_of(output, written)
-        .map_err(|(reason, hint)| usage(format!("-o {output:?} {reason}"), hint.to_owned()))
+    let (format, codec) = path_text::form_of(output, written, codec)
+        .map_err(|(reason, hint)| usage(format!("-o {output:?} {reason}"), hint.to_owned()))?;
+    Ok((format, codec.map(at_its_level)))
 }

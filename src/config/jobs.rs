@@ -3,6 +3,7 @@
 mod bulk;
 mod clashes;
 mod defaults;
+mod format;
 mod incremental;
 mod object;
 mod objects;
@@ -29,7 +30,6 @@ use super::settings::{nanoseconds, secret, some_nanoseconds};
 use super::value;
 use crate::error::io_text;
 use crate::job::output_path::{FIELDS, TemplateError};
-use crate::job::path_text;
 use crate::job::{
     After, ApiChoice, BulkSettings, CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format,
     IfExists, Incremental, Job, JobName, Manifest, Numbers, ObjectSet, ObjectSource, OutputTemplate, Overlap,
@@ -235,6 +235,8 @@ struct RawJob {
     manifest: Option<objects::ManifestWritten>,
     output: Option<String>,
     format: Option<String>,
+    compression: Option<String>,
+    compression_level: Option<u8>,
     org: Option<String>,
     orgs: Option<Vec<String>>,
     enabled: bool,
@@ -449,7 +451,8 @@ impl Reading {
     ) -> Option<Job> {
         let typed = &section.typed;
         let exported = self.exported(file, layers, section, context);
-        let format = self.format(file, section);
+        let form = self.form(file, section);
+        let format = form.map(|(format, _)| format);
         let output = self.output(file, section, context);
         let output = output.and_then(|output| self.object_field(file, section, output, exported.as_ref()));
         let manifest = self.manifest(file, section, exported.as_ref(), output.as_ref());
@@ -470,7 +473,7 @@ impl Reading {
         if !self.mistakes.is_empty() {
             return None;
         }
-        let format = format?;
+        let (format, compression) = form?;
         let numbers = match (typed.numbers.as_deref(), format) {
             (Some("plain"), _) | (None, Format::Csv) => Numbers::Plain,
             _ => Numbers::AsSent,
@@ -509,6 +512,7 @@ impl Reading {
             incremental,
             output: output?,
             format,
+            compression,
             shape,
             if_exists: typed.if_exists,
             file_mode: typed.file_mode,
@@ -672,29 +676,6 @@ impl Reading {
                     Origin::File { path: soql.shown.clone(), line: Some(line), column: Some(error.column) };
                 let what = window(&error);
                 self.mistakes.push(Mistake::new(origin, None, Problem::hinted(what, error.hint)));
-                None
-            }
-        }
-    }
-
-    /// The format, from its key or the output's extension, which must agree.
-    fn format(&mut self, file: &TextFile, section: &Section<RawJob>) -> Option<Format> {
-        let written = match section.typed.format.as_deref() {
-            Some("csv") => Some(Format::Csv),
-            Some(_) => Some(Format::Jsonl),
-            None if section.is_mistaken("format") => return None,
-            None => None,
-        };
-        let Some(output) = section.typed.output.as_deref() else { return written };
-        // Anything else than a path has no extension. The check of `output` reports it.
-        if path_text::not_local(output).is_some() {
-            return written;
-        }
-        match path_text::format_of(output, written) {
-            Ok(format) => Some(format),
-            Err((reason, hint)) => {
-                let problem = Problem::new(format!("{} {reason}", quoted(output)), hint);
-                self.mistake(file, section, "output", problem);
                 None
             }
         }
@@ -874,37 +855,6 @@ impl Reading {
                 let what = format!("{} is not a single ASCII character", quoted(text));
                 self.mistake(file, section, key, Problem::new(what, format!("write {examples}")));
                 None
-            }
-        }
-    }
-
-    /// Checks for keys that apply only to the other format.
-    fn format_rules(&mut self, file: &TextFile, section: &Section<RawJob>, format: Format) {
-        let typed = &section.typed;
-        match format {
-            Format::Csv => {
-                if typed.attributes {
-                    let what = "this key is only for JSON Lines, and the output is CSV";
-                    self.mistake(file, section, "attributes", Problem::new(what, "remove it"));
-                }
-            }
-            Format::Jsonl => {
-                if typed.attributes && column_rules(section, format).rename() {
-                    self.mistake(file, section, "attributes", flat_records());
-                }
-                let keys: Vec<_> = section
-                    .written()
-                    .filter(|key| match *key {
-                        "children" => typed.children != Children::Json,
-                        "compound" => typed.compound != Compound::Json,
-                        key => key.starts_with("csv."),
-                    })
-                    .map(str::to_owned)
-                    .collect();
-                for key in keys {
-                    let what = "this key is only for CSV, and the output is JSON Lines";
-                    self.mistake(file, section, &key, Problem::new(what, "remove it"));
-                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::sql::{begin, check_hidden, check_tables, command, comment, find_same, shell_word, table};
 use super::{Column, Export, File, Form, Mistake, Node, nested};
-use crate::job::{CsvDialect, Format};
+use crate::job::{Codec, CsvDialect, Format};
 use crate::value::FieldType;
 
 const MAX_NAME: (usize, &str) = (300, "300 characters");
@@ -19,6 +19,9 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     check_tables(export, MAX_TABLE_NAME, str::to_owned, &mut mistakes);
     check_hidden(export, &mut mistakes);
     let form = &export.form;
+    if form.codec == Some(Codec::Zstd) {
+        mistakes.push(Mistake::Compression);
+    }
     let mut out = String::new();
     begin(&mut out, export, "BigQuery");
     explain(&mut out, export);

@@ -6,8 +6,8 @@ use super::sql::{
     begin, check_hidden, check_hidden_names, check_tables, command, comment, escaped_literal, find_same,
     literal, quoted, table,
 };
-use super::{Column, Export, File, Mistake, Node, nested};
-use crate::job::{CsvDialect, Format};
+use super::{Column, Export, File, Form, Mistake, Node, nested};
+use crate::job::Format;
 use crate::value::FieldType;
 
 /// What is special in a path. A backslash switches that off, and the classes with it.
@@ -42,11 +42,14 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     for file in &export.files {
         let name = quoted(&file.table(&export.job));
         match export.form.format {
-            Format::Csv => load_csv(&mut out, &name, file, &export.form.csv),
-            Format::Jsonl => command(
-                &mut out,
-                &format!("COPY {name} FROM {} (FORMAT json, ARRAY false, AUTO_DETECT false);", path(file)),
-            ),
+            Format::Csv => load_csv(&mut out, &name, file, &export.form),
+            Format::Jsonl => {
+                let codec = export.form.codec;
+                let compression = codec.map(|codec| format!(", COMPRESSION {}", codec.as_str()));
+                let options =
+                    format!("FORMAT json, ARRAY false, AUTO_DETECT false{}", compression.unwrap_or_default());
+                command(&mut out, &format!("COPY {name} FROM {} ({options});", path(file)));
+            }
         }
     }
     if mistakes.is_empty() { Ok(out) } else { Err(mistakes) }
@@ -94,7 +97,8 @@ fn type_name(field_type: FieldType) -> Cow<'static, str> {
 
 /// Appends the load of a CSV file. Datetimes are read as text and converted by name: the CSV reader of DuckDB 1.5 makes null
 /// of a text that is not a datetime, even if only the table's column says that it should be one.
-fn load_csv(out: &mut String, name: &str, file: &File, dialect: &CsvDialect) {
+fn load_csv(out: &mut String, name: &str, file: &File, form: &Form) {
+    let dialect = &form.csv;
     let is_datetime = |column: &&Column| column.field_type == FieldType::DateTime;
     let converted: Vec<_> =
         file.columns.iter().filter(is_datetime).map(|column| quoted(&column.name)).collect();
@@ -110,7 +114,7 @@ fn load_csv(out: &mut String, name: &str, file: &File, dialect: &CsvDialect) {
     }
     let character = |byte: u8| escaped_literal(&char::from(byte).to_string());
     let quote = character(dialect.quote);
-    let options = [
+    let mut options = vec![
         "auto_detect = false".to_owned(),
         format!("header = {}", dialect.header),
         format!("delim = {}", character(dialect.delimiter)),
@@ -124,6 +128,7 @@ fn load_csv(out: &mut String, name: &str, file: &File, dialect: &CsvDialect) {
         format!("max_line_size = {MAX_LINE_SIZE}"),
         format!("buffer_size = {MAX_LINE_SIZE}"),
     ];
+    options.extend(form.codec.map(|codec| format!("compression = '{}'", codec.as_str())));
     command(out, &format!("FROM read_csv({}, {}, columns = {{", path(file), options.join(", ")));
     for (at, column) in file.columns.iter().enumerate() {
         let comma = if at + 1 < file.columns.len() { "," } else { "" };

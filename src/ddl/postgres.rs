@@ -5,8 +5,8 @@ use super::sql::{
     begin, check_hidden, check_hidden_names, check_tables, command, comment, escaped_literal, find_same,
     literal, quoted, shell_word, table,
 };
-use super::{Column, Export, File, Mistake};
-use crate::job::{CsvDialect, Format};
+use super::{Column, Export, File, Form, Mistake};
+use crate::job::{Codec, Format};
 use crate::value::FieldType;
 
 const MAX_NAME: (usize, &str) = (63, "63 bytes");
@@ -36,8 +36,8 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     for file in &export.files {
         let name = quoted(&file.table(&export.job));
         match export.form.format {
-            Format::Csv => command(&mut out, &copy_csv(&name, file, &export.form.csv)),
-            Format::Jsonl => copy_json(&mut out, &name, &lines_table(export), file),
+            Format::Csv => command(&mut out, &copy_csv(&name, file, &export.form)),
+            Format::Jsonl => copy_json(&mut out, &name, &lines_table(export), (file, export.form.codec)),
         }
     }
     if mistakes.is_empty() { Ok(out) } else { Err(mistakes) }
@@ -78,12 +78,25 @@ fn type_name(field_type: FieldType) -> &'static str {
     }
 }
 
-fn copy_csv(name: &str, file: &File, dialect: &CsvDialect) -> String {
+/// A shell's command whose standard input is the file's text. A pipeline succeeds if its last command does, so a compressed
+/// file is tested first.
+fn piped(command: &str, file: &File, codec: Option<Codec>) -> String {
     let path = shell_word(&file.path);
+    match codec {
+        None => format!("{command} < {path}"),
+        Some(codec) => {
+            let program = codec.as_str();
+            format!("{program} -tq < {path} && {program} -dcq < {path} | {command}")
+        }
+    }
+}
+
+fn copy_csv(name: &str, file: &File, form: &Form) -> String {
+    let dialect = &form.csv;
     // `HEADER match` would find the mark in the first name.
     let program = match dialect.bom {
-        true => format!("tail -c +4 < {path} | tr -d \"\\\\000\""),
-        false => format!("tr -d \"\\\\000\" < {path}"),
+        true => format!("{} | tr -d \"\\\\000\"", piped("tail -c +4", file, form.codec)),
+        false => piped("tr -d \"\\\\000\"", file, form.codec),
     };
     let mut options = vec!["FORMAT csv".to_owned()];
     if dialect.header {
@@ -109,10 +122,9 @@ fn lines_table(export: &Export) -> String {
     name
 }
 
-fn copy_json(out: &mut String, name: &str, lines: &str, file: &File) {
+fn copy_json(out: &mut String, name: &str, lines: &str, (file, codec): (&File, Option<Codec>)) {
     // The escape of NUL, unless the backslash before it is itself escaped.
-    let program =
-        format!(r"sed -E -e ':a' -e 's/(^|[^\])((\\\\)*)\\u0000/\1\2/' -e 'ta' < {}", shell_word(&file.path));
+    let program = piped(r"sed -E -e ':a' -e 's/(^|[^\])((\\\\)*)\\u0000/\1\2/' -e 'ta'", file, codec);
     command(out, &format!("CREATE TEMP TABLE {lines} (line json);"));
     command(
         out,

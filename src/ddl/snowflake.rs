@@ -45,7 +45,13 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
         let columns: Vec<_> = file.columns.iter().map(definition).collect();
         table(&mut out, "CREATE OR REPLACE TABLE", &name(&file.table(&export.job)), &columns);
     }
-    comment(&mut out, "Load the files. PUT compresses them, hence .gz.");
+    comment(
+        &mut out,
+        match export.form.codec {
+            None => "Load the files. PUT compresses them, hence .gz.",
+            Some(_) => "Load the files.",
+        },
+    );
     if export.form.format == Format::Csv && !export.form.csv.null.is_empty() {
         let null = &export.form.csv.null;
         comment(
@@ -115,14 +121,19 @@ fn absolute(file: &File) -> String {
 fn load(out: &mut String, export: &Export, file: &File) {
     let path = absolute(file);
     let base = Path::new(&path).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    command(out, &format!("PUT {} @{STAGE} OVERWRITE = TRUE;", literal(&format!("file://{path}"))));
+    // A file that is compressed keeps its name.
+    let (how, staged) = match export.form.codec {
+        None => ("OVERWRITE = TRUE", format!("@{STAGE}/{base}.gz")),
+        Some(_) => ("AUTO_COMPRESS = FALSE OVERWRITE = TRUE", format!("@{STAGE}/{base}")),
+    };
+    command(out, &format!("PUT {} @{STAGE} {how};", literal(&format!("file://{path}"))));
     command(out, &format!("COPY INTO {} FROM (", name(&file.table(&export.job))));
     command(out, "    SELECT");
     for (at, column) in file.columns.iter().enumerate() {
         let comma = if at + 1 < file.columns.len() { "," } else { "" };
         command(out, &format!("        {}{comma}", value(at, column, &export.form)));
     }
-    command(out, &format!("    FROM {}", literal(&format!("@{STAGE}/{base}.gz"))));
+    command(out, &format!("    FROM {}", literal(&staged)));
     let is_single = file.quoted_null(&export.form.csv).is_some();
     // Without FORCE, an export that has not changed since the last load is skipped, even if the table is empty now.
     let options = "ON_ERROR = ABORT_STATEMENT FORCE = TRUE";
@@ -153,8 +164,11 @@ fn value(at: usize, column: &Column, form: &Form) -> String {
 /// `is_single` says that null is an empty cell in quotes, inside which Snowflake looks for null.
 fn file_format(form: &Form, is_single: bool) -> String {
     let CsvDialect { delimiter, quote, null, header, .. } = &form.csv;
+    let compression =
+        form.codec.map(|codec| format!(" COMPRESSION = {}", codec.as_str().to_ascii_uppercase()));
+    let compression = compression.unwrap_or_default();
     if form.format == Format::Jsonl {
-        return "TYPE = JSON".to_owned();
+        return format!("TYPE = JSON{compression}");
     }
     let character = |byte: u8| literal(&char::from(byte).to_string());
     // By default, `\N` is null.
@@ -164,7 +178,7 @@ fn file_format(form: &Form, is_single: bool) -> String {
         null => format!("({})", literal(null)),
     };
     [
-        "TYPE = CSV".to_owned(),
+        format!("TYPE = CSV{compression}"),
         format!("SKIP_HEADER = {}", u8::from(*header)),
         format!("FIELD_DELIMITER = {}", character(*delimiter)),
         format!("FIELD_OPTIONALLY_ENCLOSED_BY = {}", character(*quote)),

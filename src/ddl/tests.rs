@@ -17,7 +17,7 @@ fn column(name: &str, field_type: FieldType) -> Column {
 
 fn export(format: Format, columns: Vec<Column>) -> Export {
     let file = File { path: "exports/a.csv".to_owned(), child: None, columns };
-    let form = Form { format, csv: CsvDialect::default(), rfc3339: false };
+    let form = Form { format, codec: None, csv: CsvDialect::default(), rfc3339: false };
     Export { job: "a".to_owned(), soql: "SELECT Id FROM A".to_owned(), form, files: vec![file] }
 }
 

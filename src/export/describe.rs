@@ -8,7 +8,7 @@ use super::plan::{columns, described_columns, needs_description, not_described};
 use super::unknown_field::explained;
 use crate::client::OrgClient;
 use crate::ddl::{Export, File, Form, JsonForm, csv_columns, json_columns};
-use crate::job::{Datetimes, Format, Job, Source};
+use crate::job::{Compression, Datetimes, Format, Job, Source};
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::query;
 use crate::soql::{Columns, Described};
@@ -47,6 +47,7 @@ pub(crate) async fn describe(
     let soql = job.query().map(|query| query.text.clone()).unwrap_or_default();
     let form = Form {
         format: job.format,
+        codec: job.compression.map(Compression::codec),
         csv: job.shape.csv.clone(),
         rfc3339: job.shape.datetimes == Datetimes::Rfc3339,
     };

@@ -81,6 +81,7 @@ fn file_beside(
         path: file.path.clone(),
         records: file.records,
         bytes: file.bytes,
+        raw_bytes: file.raw_bytes,
         sha256: file.sha256.clone(),
         run_id: report.run_id.clone(),
         columns,
@@ -111,6 +112,7 @@ fn main_file(report: &RunReport, object: Option<&str>, columns: Vec<ManifestColu
         path: report.path.clone().unwrap_or_default(),
         records: report.records,
         bytes: report.bytes,
+        raw_bytes: report.raw_bytes,
         sha256: report.sha256.clone().unwrap_or_default(),
         run_id: report.run_id.clone(),
         columns,
@@ -165,9 +167,10 @@ pub(super) fn check(job: &Job, path: &Path) -> Result<(), Failure> {
     checked.map_err(|failure| failure.context("the manifest could not be written"))
 }
 
-/// The manifest's place. A retry writes it again, whatever is done with existing exports.
+/// The manifest's place. A retry writes it again, whatever is done with existing exports, and it is never compressed.
 fn output(job: &Job, path: &Path) -> Result<Output, Failure> {
-    Output::of_job(&Job { if_exists: IfExists::Replace, ..job.clone() }, path)
+    let job = Job { if_exists: IfExists::Replace, compression: None, ..job.clone() };
+    Output::of_job(&job, path)
 }
 
 /// A stage that holds the manifest, and the lock on its place.

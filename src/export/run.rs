@@ -461,6 +461,7 @@ impl Files<'_> {
         report.warnings.extend(published.iter_mut().flat_map(|file| std::mem::take(&mut file.warnings)));
         let main = published.pop().ok_or_else(|| bug("nothing was published"))?;
         report.bytes = main.bytes;
+        report.raw_bytes = main.raw_bytes;
         report.sha256 = Some(main.sha256);
         let tables = self.job.child_files().into_iter().zip(self.plan.columns.tables()).zip(self.counts);
         let tables =
@@ -473,10 +474,10 @@ impl Files<'_> {
                 deletes::columns(self.job)?.output_names().to_vec(),
             ));
         }
-        for ((of, records, columns), Published { location, bytes, sha256, .. }) in
-            of_files.into_iter().zip(published)
-        {
-            report.files.push(ChildFile { of, path: location.to_string(), records, bytes, sha256, columns });
+        for ((of, records, columns), file) in of_files.into_iter().zip(published) {
+            let Published { location, bytes, raw_bytes, sha256, .. } = file;
+            let path = location.to_string();
+            report.files.push(ChildFile { of, path, records, bytes, raw_bytes, sha256, columns });
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! file system; `output` finds links that lead out of the root.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::error::{code_point, is_invisible};
-use crate::job::{ExportKind, JobName, ObjectName, path_text, stage_name};
+use crate::job::{Codec, ExportKind, JobName, ObjectName, path_text, stage_name};
 use crate::org::OrgName;
 
 mod dates;
@@ -274,31 +274,47 @@ pub fn field_in(text: &str) -> Option<&str> {
     })
 }
 
-/// The path of a further file of an export, beside the file at `path`: `accounts.Contacts.csv` for `accounts.csv`
-/// and the part `Contacts`. A name without an ending gets the part at its end.
+/// The path of a further file of an export, beside the file at `path`: `accounts.Contacts.csv` for `accounts.csv` and the part
+/// `Contacts`, `accounts.Contacts.csv.gz` for `accounts.csv.gz`. A name without an extension gets the part at its end.
 #[must_use]
 pub fn beside(path: &Path, part: &str) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    let (mut name, extensions) = split_extensions(path);
     name.push(".");
     name.push(part);
-    if let Some(ending) = path.extension() {
-        name.push(".");
-        name.push(ending);
-    }
+    name.push(extensions);
     path.with_file_name(name)
 }
 
 /// The path of the manifest of an export to `path`: `accounts.manifest.json` for `accounts.csv` and `accounts.csv.gz`.
 #[must_use]
 pub fn manifest_beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    let extension = |name: &OsStr| Path::new(name).extension().map(OsStr::to_ascii_lowercase);
-    if extension(&name).is_some_and(|extension| extension == "gz" || extension == "zst") {
-        name = Path::new(&name).file_stem().unwrap_or_default().to_owned();
-    }
-    name = Path::new(&name).file_stem().unwrap_or_default().to_owned();
+    let (mut name, _) = split_extensions(path);
     name.push(".manifest.json");
     path.with_file_name(name)
+}
+
+/// The name of a path's file in two pieces: its stem, and its extension with that of a compression.
+fn split_extensions(path: &Path) -> (OsString, OsString) {
+    let with_dot = |extension: &OsStr| {
+        let mut text = OsString::from(".");
+        text.push(extension);
+        text
+    };
+    let mut stem = Path::new(path.file_name().unwrap_or_default());
+    let mut extensions = OsString::new();
+    if let Some(extension) = stem.extension()
+        && extension.to_str().is_some_and(|extension| Codec::of_extension(extension).is_some())
+    {
+        extensions = with_dot(extension);
+        stem = Path::new(stem.file_stem().unwrap_or_default());
+    }
+    if let Some(extension) = stem.extension() {
+        let mut both = with_dot(extension);
+        both.push(extensions);
+        extensions = both;
+        stem = Path::new(stem.file_stem().unwrap_or_default());
+    }
+    (stem.as_os_str().to_owned(), extensions)
 }
 
 /// The first two of these paths that are one file where names differ by more than case.
@@ -481,6 +497,8 @@ mod tests {
         for (path, expected) in [
             ("/x/accounts.csv", "/x/accounts.Contacts.csv"),
             ("/x/2026.11.22.csv", "/x/2026.11.22.Contacts.csv"),
+            ("/x/2026.11.csv.gz", "/x/2026.11.Contacts.csv.gz"),
+            ("/x/accounts.zst", "/x/accounts.Contacts.zst"),
             ("/x.d/accounts", "/x.d/accounts.Contacts"),
             ("/x/.csv", "/x/.csv.Contacts"),
         ] {

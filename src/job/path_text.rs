@@ -1,7 +1,7 @@
 //! Texts that people write instead of a local path: addresses of object stores and other hosts, Windows paths, and
 //! extensions of unsupported formats. Each has its own hint.
 
-use super::Format;
+use super::{Codec, Format};
 
 /// A text that is not a path of this system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,45 +111,84 @@ impl NotLocal<'_> {
     }
 }
 
-/// The format of a file with this name, which must be the one that is set, if any. Errors have a reason and a hint.
-pub(crate) fn format_of(
+/// The format and the compression of a file with this name, which must be those that are set, if any. Errors have a reason and
+/// a hint.
+pub(crate) fn form_of(
     output: &str,
-    written: Option<Format>,
-) -> Result<Format, (&'static str, &'static str)> {
-    let extension = extension(output).unwrap_or_default();
-    if let Some(unwritten) = unwritten_extension(extension) {
+    format: Option<Format>,
+    codec: Option<Codec>,
+) -> Result<(Format, Option<Codec>), (&'static str, &'static str)> {
+    let last = extension(output).unwrap_or_default();
+    let compressed = Codec::of_extension(last);
+    let inner = match compressed {
+        // The dot before it is not part of the name either.
+        Some(_) => extension(&output[..output.len() - last.len() - 1]).unwrap_or_default(),
+        None => last,
+    };
+    if let Some(unwritten) = unwritten_extension(inner) {
         return Err(unwritten);
     }
     let named = [("csv", Format::Csv), ("jsonl", Format::Jsonl)]
         .into_iter()
-        .find(|(name, _)| extension.eq_ignore_ascii_case(name))
+        .find(|(name, _)| inner.eq_ignore_ascii_case(name))
         .map(|(_, format)| format);
-    match (named, written) {
+    let format = match (named, format) {
         (Some(Format::Csv), Some(Format::Jsonl)) => {
-            Err(("ends in .csv, but the format is jsonl", "end it in .jsonl, or set the format to csv"))
+            return Err((
+                "ends in .csv, but the format is jsonl",
+                "end it in .jsonl, or set the format to csv",
+            ));
         }
         (Some(Format::Jsonl), Some(Format::Csv)) => {
-            Err(("ends in .jsonl, but the format is csv", "end it in .csv, or set the format to jsonl"))
+            return Err((
+                "ends in .jsonl, but the format is csv",
+                "end it in .csv, or set the format to jsonl",
+            ));
         }
-        (Some(format), _) | (None, Some(format)) => Ok(format),
+        (Some(format), _) | (None, Some(format)) => format,
         (None, None) => {
-            Err(("ends in neither .csv nor .jsonl", "end it in .csv or .jsonl, or set the format"))
+            return Err((
+                "ends in neither .csv nor .jsonl",
+                "end it in .csv or .jsonl (.csv.gz, .csv.zst to compress it), or set the format",
+            ));
         }
-    }
+    };
+    let codec = match (compressed, codec) {
+        (Some(Codec::Gzip), Some(Codec::Zstd)) => {
+            return Err((
+                "ends in .gz, but the compression is zstd",
+                "end it in .zst, or set the compression to gzip",
+            ));
+        }
+        (Some(Codec::Zstd), Some(Codec::Gzip)) => {
+            return Err((
+                "ends in .zst, but the compression is gzip",
+                "end it in .gz, or set the compression to zstd",
+            ));
+        }
+        // Readers go by the extension.
+        (None, Some(codec)) if named.is_some() => {
+            return Err(match codec {
+                Codec::Gzip => ("has no .gz at its end, but the compression is gzip", "end it in .gz"),
+                Codec::Zstd => ("has no .zst at its end, but the compression is zstd", "end it in .zst"),
+            });
+        }
+        (compressed, codec) => compressed.or(codec),
+    };
+    Ok((format, codec))
 }
 
-/// The reason and the hint if an extension (`gz`, `parquet`) promises a format that the file will not have.
+/// The reason and the hint if an extension (`bz2`, `parquet`) promises a format that the file will not have.
 fn unwritten_extension(extension: &str) -> Option<(&'static str, &'static str)> {
-    const UNCOMPRESSED: &str =
-        "end it in .csv or .jsonl, and compress the file in the next step of your schedule";
     const AS_TEXT: &str = "end it in .csv or .jsonl";
+    const COMPRESSED: &str = "end it in .csv.gz, .jsonl.gz, .csv.zst or .jsonl.zst";
     Some(match extension.to_ascii_lowercase().as_str() {
-        "gz" | "gzip" | "tgz" | "zst" | "zstd" | "bz2" | "xz" | "lzma" | "lz4" | "br" | "sz" | "snappy"
-        | "z" => {
-            ("has the extension of a compressed file, and exports cannot be compressed yet", UNCOMPRESSED)
+        "gz" | "zst" => ("has the extensions of two compressions", COMPRESSED),
+        "gzip" | "tgz" | "zstd" | "bz2" | "xz" | "lzma" | "lz4" | "br" | "sz" | "snappy" | "z" => {
+            ("has the extension of a compressed file other than .gz and .zst", COMPRESSED)
         }
         "zip" | "7z" | "rar" | "tar" => {
-            ("has the extension of an archive, and an export is not one", UNCOMPRESSED)
+            ("has the extension of an archive, and an export is not one", COMPRESSED)
         }
         "parquet" | "pq" => {
             ("has the extension of a Parquet file, and Parquet is not supported yet", AS_TEXT)
@@ -257,26 +296,44 @@ mod tests {
         ] {
             assert_eq!(extension(text), expected);
         }
-        for (text, written, expected) in [
-            ("a.csv", None, Ok(Format::Csv)),
-            ("a.JSONL", None, Ok(Format::Jsonl)),
-            ("a.txt", Some(Format::Csv), Ok(Format::Csv)),
-            ("a.json", Some(Format::Jsonl), Ok(Format::Jsonl)),
-            ("a", Some(Format::Csv), Ok(Format::Csv)),
-            ("a.{run_id}", Some(Format::Csv), Ok(Format::Csv)),
-            ("a", None, Err("ends in neither .csv nor .jsonl")),
-            ("a.csv", Some(Format::Jsonl), Err("ends in .csv, but the format is jsonl")),
-            ("a.jsonl", Some(Format::Csv), Err("ends in .jsonl, but the format is csv")),
+        for (text, format, codec, expected) in [
+            ("a.csv", None, None, Ok((Format::Csv, None))),
+            ("a.JSONL", None, None, Ok((Format::Jsonl, None))),
+            ("a.txt", Some(Format::Csv), None, Ok((Format::Csv, None))),
+            ("a.json", Some(Format::Jsonl), None, Ok((Format::Jsonl, None))),
+            ("a", Some(Format::Csv), None, Ok((Format::Csv, None))),
+            ("a.{run_id}", Some(Format::Csv), None, Ok((Format::Csv, None))),
+            ("a.csv.gz", None, None, Ok((Format::Csv, Some(Codec::Gzip)))),
+            ("x.d/{date:%Y.%m}.JSONL.ZST", None, None, Ok((Format::Jsonl, Some(Codec::Zstd)))),
+            ("a.csv.gz", Some(Format::Csv), Some(Codec::Gzip), Ok((Format::Csv, Some(Codec::Gzip)))),
+            ("a.gz", Some(Format::Jsonl), None, Ok((Format::Jsonl, Some(Codec::Gzip)))),
+            ("a.{run_id}", Some(Format::Csv), Some(Codec::Zstd), Ok((Format::Csv, Some(Codec::Zstd)))),
+            ("a.txt", Some(Format::Csv), Some(Codec::Gzip), Ok((Format::Csv, Some(Codec::Gzip)))),
+            ("a", None, None, Err("ends in neither .csv nor .jsonl")),
+            ("a.gz", None, None, Err("ends in neither .csv nor .jsonl")),
+            ("x.csv/a.gz", None, None, Err("ends in neither .csv nor .jsonl")),
+            ("a.csv", Some(Format::Jsonl), None, Err("ends in .csv, but the format is jsonl")),
+            ("a.jsonl.gz", Some(Format::Csv), None, Err("ends in .jsonl, but the format is csv")),
+            ("a.csv.gz", None, Some(Codec::Zstd), Err("ends in .gz, but the compression is zstd")),
+            ("a.csv.zst", None, Some(Codec::Gzip), Err("ends in .zst, but the compression is gzip")),
+            ("a.csv", None, Some(Codec::Gzip), Err("has no .gz at its end, but the compression is gzip")),
+            ("a.csv.gz.zst", None, None, Err("has the extensions of two compressions")),
             (
-                "a.csv.gz",
+                "a.csv.bz2",
                 Some(Format::Csv),
-                Err("has the extension of a compressed file, and exports cannot be compressed yet"),
+                None,
+                Err("has the extension of a compressed file other than .gz and .zst"),
             ),
-            ("a.parquet", None, Err("has the extension of a Parquet file, and Parquet is not supported yet")),
+            (
+                "a.parquet.gz",
+                None,
+                None,
+                Err("has the extension of a Parquet file, and Parquet is not supported yet"),
+            ),
         ] {
-            assert_eq!(format_of(text, written).map_err(|(reason, _)| reason), expected, "{text}");
+            assert_eq!(form_of(text, format, codec).map_err(|(reason, _)| reason), expected, "{text}");
         }
-        assert!(unwritten_extension("GZ").is_some() && unwritten_extension("parquet").is_some());
+        assert!(unwritten_extension("BZ2").is_some() && unwritten_extension("parquet").is_some());
         for good in ["csv", "CSV", "jsonl", "json", "ndjson", "tsv", "txt", "dat", "%m}", ""] {
             assert_eq!(unwritten_extension(good), None, "{good}");
         }

@@ -140,7 +140,8 @@ fn sealed(output: &Output, contents: &[u8]) -> Box<dyn Sealed> {
 const NEW: &str = "11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437";
 
 fn expected(output: &Output) -> Published {
-    Published { location: output.location(), bytes: 3, sha256: NEW.to_owned(), warnings: Vec::new() }
+    let (sha256, warnings) = (NEW.to_owned(), Vec::new());
+    Published { location: output.location(), bytes: 3, raw_bytes: None, sha256, warnings }
 }
 
 #[test]

@@ -25,7 +25,7 @@ struct Held {
 impl Memory {
     /// The output of this name.
     pub(crate) fn output(&self, name: &str, if_exists: IfExists) -> Output {
-        Output(Arc::new(MemoryOutput { memory: self.clone(), path: PathBuf::from(name), if_exists }))
+        Output::new(MemoryOutput { memory: self.clone(), path: PathBuf::from(name), if_exists })
     }
 
     /// What is published under this name.
@@ -91,7 +91,7 @@ impl Destination for MemoryOutput {
     fn group(&self, parts: &[String]) -> Result<Vec<Output>, Failure> {
         let beside = parts.iter().map(|part| output_path::beside(&self.path, part));
         let all = std::iter::once(self.path.clone()).chain(beside);
-        Ok(all.map(|path| Output(Arc::new(Self { path, ..self.clone() }))).collect())
+        Ok(all.map(|path| Output::new(Self { path, ..self.clone() })).collect())
     }
 
     fn stages(&self, _run: &RunId) -> Vec<RecoveryData> {

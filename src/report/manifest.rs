@@ -69,6 +69,8 @@ pub struct ManifestFile {
     pub records: u64,
     /// Its size.
     pub bytes: u64,
+    /// Its size before compression; none if it is not compressed.
+    pub raw_bytes: Option<u64>,
     /// Its SHA-256, in lower-case hex.
     pub sha256: String,
     /// The run that exported it: an earlier attempt of the same occurrence, or the run that wrote the manifest.
@@ -159,6 +161,7 @@ mod tests {
                 path: "Account.csv".to_owned(),
                 records: 51_342,
                 bytes: 5_477_013,
+                raw_bytes: None,
                 sha256: "dd0ad9f872ed3df0e480d1d7511605cb2eb76c3651365e9fcc3f5beb1c88a5da".to_owned(),
                 run_id,
                 columns: vec![column("Id", Some("text")), column("Name", None)],

@@ -3,15 +3,18 @@
 import csv
 import datetime
 import decimal
+import io
 import json
 import os
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import urllib.parse
 import urllib.request
+import zlib
 
 import duckdb
 import jsonschema
@@ -87,6 +90,11 @@ def jobs():
             f'soql = "{NESTED}"\noutput = "{{job}}.{format}"\ndatetimes = "rfc3339"\n'
         )
     files["named-parts"] = f'soql = "{NESTED}"\noutput = "{{job}}.csv"\nchildren = "files"\n{named}'
+    packed = '[csv]\nbom = true\n'
+    files["packed-csv-gz"] = f'soql = "{NESTED}"\noutput = "{{job}}.csv.gz"\nchildren = "files"\n{packed}'
+    files["packed-csv-zst"] = f'soql = "{NESTED}"\noutput = "{{job}}.csv.zst"\n'
+    files["packed-jsonl-gz"] = f'soql = "{NESTED}"\noutput = "{{job}} packed"\nformat = "jsonl"\ncompression = "gzip"\n'
+    files["packed-jsonl-zst"] = f'soql = "{NESTED}"\noutput = "{{job}}.jsonl.zst"\n'
     files["count"] = 'soql = "SELECT COUNT() FROM Account"\noutput = "{job}.csv"\n'
     files["count-jsonl"] = 'soql = "SELECT COUNT() FROM Account"\noutput = "{job}.jsonl"\n'
     return files
@@ -165,6 +173,18 @@ def with_z(value):
         return [with_z(inner) for inner in value]
     is_one = isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000", value)
     return value.removesuffix("+0000") + "Z" if is_one else value
+
+
+def content(path):
+    """The text of a file, whatever it is compressed with."""
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        unpacker = zlib.decompressobj(wbits=31)
+        data = unpacker.decompress(data)
+        expect(unpacker.eof and not unpacker.unused_data, f"{path} is not one gzip member")
+    elif data[:4] == b"\x28\xb5\x2f\xfd":
+        data = subprocess.run(["zstd", "-dcq"], input=data, stdout=subprocess.PIPE, check=True).stdout
+    return data.decode("utf-8-sig")
 
 
 class Described:
@@ -363,6 +383,8 @@ BQ_FLAGS = {
 
 
 def for_bigquery(described):
+    if described.name.endswith("-zst"):
+        return shell(f"sfexport describe {described.name} --as bigquery", described.directory, status=65)
     script, commands = split(described.script("bigquery"))
     found = tables(script, "bigquery")
     files = described.job["files"]
@@ -385,7 +407,7 @@ def for_bigquery(described):
             first = read_csv(path, load[2:-2])
             expect(all(len(row) == len(columns) for row in first), f"BigQuery: {described.name} has rows of another width")
             continue
-        for line in path.read_text(encoding="utf-8").split("\n"):
+        for line in content(path).split("\n"):
             if line:
                 fits_bigquery(described.name, json.loads(line), [(name, kind) for name, kind, _ in columns])
 
@@ -395,7 +417,7 @@ def read_csv(path, flags):
     values = dict(flag.removeprefix("--").partition("=")[::2] for flag in flags)
     expect("allow_quoted_newlines" in values and values["source_format"] == "CSV", f"BigQuery: {flags}")
     delimiter = values.get("field_delimiter", ",").replace("\\t", "\t")
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with io.StringIO(content(path), newline="") as file:
         return list(csv.reader(file, delimiter=delimiter, quotechar=values.get("quote", '"')))
 
 
@@ -473,7 +495,7 @@ def by_json_schema(described):
     kind.check_schema(schema)
     validator = kind(schema, format_checker=kind.FORMAT_CHECKER)
     path = described.directory / described.job["files"][0]["path"]
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    records = [json.loads(line) for line in content(path).split("\n") if line]
     expect(len(records) == len(described.records), f"{described.name}: {len(records)} records")
     for record in records:
         error = next(validator.iter_errors(record), None)

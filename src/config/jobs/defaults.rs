@@ -2,6 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
+use super::format::{codec_of, format_of};
 use super::object::{condition, selection};
 use super::{JobContext, NO_SCHEDULE, RawJob, Reading, column_rules, flat_records};
 use crate::config::keys::Table;
@@ -51,10 +52,11 @@ impl Reading {
             && self.output(file, section, context).is_some()
         {
             // A job may set the format that the output does not say, unless the output says another kind of file.
+            let codec = typed.compression.as_deref().map(codec_of);
             let [csv, jsonl] =
-                [Format::Csv, Format::Jsonl].map(|format| path_text::format_of(output, Some(format)));
+                [Format::Csv, Format::Jsonl].map(|format| path_text::form_of(output, Some(format), codec));
             if typed.format.is_some() || (csv.is_err() && jsonl.is_err()) {
-                self.format(file, section);
+                self.form(file, section);
             }
         }
         if typed.attributes && column_rules(section, Format::Jsonl).rename() {
@@ -79,20 +81,30 @@ impl Reading {
 pub(super) fn fitting(defaults: &Layer, job: &Layer) -> Layer {
     let of_output = |layer: &Layer| {
         let output = layer.text("output").filter(|output| path_text::not_local(output).is_none())?;
-        path_text::format_of(output, None).ok()
+        // With any format, so the compression is known even if the format is not.
+        let form = |format| path_text::form_of(output, format, None).ok();
+        form(None).map(|(format, codec)| (Some(format), codec)).or_else(|| {
+            [Format::Csv, Format::Jsonl].into_iter().find_map(|format| Some((None, form(Some(format))?.1)))
+        })
     };
-    let named = |layer: &Layer| match layer.text("format") {
-        Some("csv") => Some(Format::Csv),
-        Some(_) => Some(Format::Jsonl),
-        None => None,
-    };
+    let named = |layer: &Layer| layer.text("format").map(format_of);
+    let codec_named = |layer: &Layer| layer.text("compression").map(codec_of);
     let by_output = if job.has("output") { of_output(job) } else { of_output(defaults) };
-    let format = named(job).or(by_output).or_else(|| named(defaults));
+    let (by_extension, codec_by_extension) = by_output.unwrap_or_default();
+    let format = named(job).or(by_extension).or_else(|| named(defaults));
+    // An extension that names a format and no compression says that there is none.
+    let is_plain = by_extension.is_some() && codec_by_extension.is_none();
+    let codec =
+        codec_named(job).or(codec_by_extension).or_else(|| codec_named(defaults).filter(|_| !is_plain));
     let (is_csv, is_jsonl) = (format == Some(Format::Csv), format == Some(Format::Jsonl));
     let is_set = job.has("objects");
     let renames = job.has("columns") || job.text("column_names").is_some_and(|names| names != "as_written");
     defaults.as_defaults_of(job, |path| match path.split('.').next().unwrap_or(path) {
         "format" => named(defaults) == format,
+        "compression" => codec_named(defaults) == codec,
+        "compression_level" => {
+            codec.is_some() && codec_named(defaults).is_none_or(|named| Some(named) == codec)
+        }
         "children" => !is_jsonl && !is_set,
         "compound" | "csv" => !is_jsonl,
         "attributes" => !is_csv && !renames && job.text("api") != Some("bulk"),

@@ -412,6 +412,7 @@ pub(super) struct Work {
 struct Counts {
     records: u64,
     bytes: u64,
+    raw_bytes: Option<u64>,
     pages: u64,
     api_calls: u64,
     logins: u64,
@@ -451,6 +452,9 @@ impl Work {
             self.exported += 1;
             self.counts.records += report.records;
             self.counts.bytes += report.bytes;
+            if let Some(raw_bytes) = report.raw_bytes {
+                *self.counts.raw_bytes.get_or_insert(0) += raw_bytes;
+            }
             self.counts.deleted_meanwhile += report.deleted_meanwhile;
             self.files.extend(files);
             return;
@@ -527,10 +531,20 @@ impl Work {
     /// Writes what became of the objects into the set's report, with what its own client counted.
     pub(super) fn report(&mut self, client: &OrgClient, report: &mut RunReport) {
         client.report(report);
-        let Counts { records, bytes, pages, api_calls, logins, retries, restarts, deleted_meanwhile } =
-            self.counts;
+        let Counts {
+            records,
+            bytes,
+            raw_bytes,
+            pages,
+            api_calls,
+            logins,
+            retries,
+            restarts,
+            deleted_meanwhile,
+        } = self.counts;
         report.records = records;
         report.bytes = bytes;
+        report.raw_bytes = raw_bytes;
         report.pages = pages;
         report.api_calls += api_calls;
         report.logins += logins;
