@@ -100,9 +100,13 @@ def holds(database, table, wanted, what):
             expect(alike(cell, value, database), f"{database.name}, {what}: {key}, {name}: {value!r} instead of {cell!r}")
 
 
-def read(path):
+def read_all(path):
     with open(path, newline="", encoding="utf-8") as file:
-        return {row["Id"]: row for row in csv.DictReader(file)}
+        return list(csv.DictReader(file))
+
+
+def read(path):
+    return {row["Id"]: row for row in read_all(path)}
 
 
 def quoted(cell):
@@ -335,7 +339,7 @@ def another_load(postgres, directory):
 
 def keep_current(org, work):
     page = Page(PAGE)
-    duckdb_after, postgres_after, set_after = page.unnamed("toml")
+    duckdb_after, postgres_after, set_after, *_ = page.unnamed("toml")
     for kind, after in ((InDuckDB, duckdb_after), (InPostgres, postgres_after)):
         database = kind(work)
         directory = reader(org, work / f"keep-{kind.__name__}", page)
