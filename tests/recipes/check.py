@@ -20,6 +20,7 @@ import sqlglot
 import sqlglot.expressions as sql
 
 from keep import keep_current
+from living import keep_current_while_it_changes
 from pages import Page, reader, with_after
 from servers import BINARY, CLIENT_ID, ENVIRONMENT, Org, Postgres, expect, passed, shell
 from stores import S3, Azure, GoogleCloud, stand_in
@@ -578,7 +579,7 @@ def main():
         try:
             for recipe in (
                 in_duckdb, in_data_frames, in_postgres, for_bigquery, for_snowflake, uploads, many_objects, load_after_export,
-                keep_current, keep_current_in_warehouses,
+                keep_current, keep_current_while_it_changes, keep_current_in_warehouses,
             ):
                 recipe(org, work)
             rotation(org, work)
