@@ -12,9 +12,9 @@ use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
-    ApiChoice, BulkSettings, Children, Codec, Compound, Compression, CountCheck, CsvDialect, Datetimes,
-    Format, IfExists, Job, JobName, Manifest, Numbers, OutputTemplate, Policy, Shape, SoqlSource, Source,
-    output_path, path_text,
+    ApiChoice, BulkSettings, Children, Codec, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists,
+    Job, JobName, Manifest, Numbers, OutputTemplate, Policy, Shape, SoqlSource, Source, output_path,
+    path_text,
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
@@ -101,7 +101,8 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         );
     }
     let streamed = arguments.is_streamed();
-    let (format, compression) = form(&arguments, streamed)?;
+    let (format, codec) = form(&arguments, streamed)?;
+    let compression = codec.map(|codec| codec.at(None));
     let query = Query::parse(&arguments.soql).map_err(|error| invalid("the query is not SOQL", error))?;
     let shape = Shape {
         numbers: if format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
@@ -225,7 +226,7 @@ fn scratch_dir(path: &Path, streamed: bool) -> PathBuf {
 }
 
 /// The format and the compression of the output. Paths of other systems, extensions of other formats and fields are refused.
-fn form(arguments: &QueryArguments, streamed: bool) -> Result<(Format, Option<Compression>), Failure> {
+fn form(arguments: &QueryArguments, streamed: bool) -> Result<(Format, Option<Codec>), Failure> {
     let output = arguments.output.as_str();
     let written = arguments.format.map(|format| match format {
         FormatArgument::Csv => Format::Csv,
@@ -235,9 +236,8 @@ fn form(arguments: &QueryArguments, streamed: bool) -> Result<(Format, Option<Co
         CompressionArgument::Gzip => Codec::Gzip,
         CompressionArgument::Zstd => Codec::Zstd,
     });
-    let at_its_level = |codec: Codec| codec.at(None);
     if streamed {
-        return Ok((written.unwrap_or(Format::Csv), codec.map(at_its_level)));
+        return Ok((written.unwrap_or(Format::Csv), codec));
     }
     let usage = |what: String, hint: String| Failure::new(Exit::Usage, what).hint(hint);
     if let Some(not_local) = path_text::not_local(output) {
@@ -248,7 +248,6 @@ fn form(arguments: &QueryArguments, streamed: bool) -> Result<(Format, Option<Co
         let hint = "use the shell to write the date, as in -o \"accounts-$(date +%F).csv\"";
         return Err(usage(what, hint.to_owned()));
     }
-    let (format, codec) = path_text::form_of(output, written, codec)
-        .map_err(|(reason, hint)| usage(format!("-o {output:?} {reason}"), hint.to_owned()))?;
-    Ok((format, codec.map(at_its_level)))
+    path_text::form_of(output, written, codec)
+        .map_err(|(reason, hint)| usage(format!("-o {output:?} {reason}"), hint.to_owned()))
 }

@@ -118,20 +118,11 @@ pub(crate) fn form_of(
     format: Option<Format>,
     codec: Option<Codec>,
 ) -> Result<(Format, Option<Codec>), (&'static str, &'static str)> {
-    let last = extension(output).unwrap_or_default();
-    let compressed = Codec::of_extension(last);
-    let inner = match compressed {
-        // The dot before it is not part of the name either.
-        Some(_) => extension(&output[..output.len() - last.len() - 1]).unwrap_or_default(),
-        None => last,
-    };
+    let (inner, compressed) = extensions(output);
     if let Some(unwritten) = unwritten_extension(inner) {
         return Err(unwritten);
     }
-    let named = [("csv", Format::Csv), ("jsonl", Format::Jsonl)]
-        .into_iter()
-        .find(|(name, _)| inner.eq_ignore_ascii_case(name))
-        .map(|(_, format)| format);
+    let named = format_named(inner);
     let format = match (named, format) {
         (Some(Format::Csv), Some(Format::Jsonl)) => {
             return Err((
@@ -176,6 +167,26 @@ pub(crate) fn form_of(
         (compressed, codec) => compressed.or(codec),
     };
     Ok((format, codec))
+}
+
+/// The format and the compression that a file's name alone tells.
+pub(crate) fn form_by_name(output: &str) -> (Option<Format>, Option<Codec>) {
+    let (inner, compressed) = extensions(output);
+    (format_named(inner), compressed)
+}
+
+/// The extension of a file's name without that of its compression, and the compression.
+fn extensions(output: &str) -> (&str, Option<Codec>) {
+    let last = extension(output).unwrap_or_default();
+    match Codec::of_extension(last) {
+        // The dot before it is not part of the name either.
+        Some(codec) => (extension(&output[..output.len() - last.len() - 1]).unwrap_or_default(), Some(codec)),
+        None => (last, None),
+    }
+}
+
+fn format_named(extension: &str) -> Option<Format> {
+    [Format::Csv, Format::Jsonl].into_iter().find(|format| extension.eq_ignore_ascii_case(format.as_str()))
 }
 
 /// The reason and the hint if an extension (`bz2`, `parquet`) promises a format that the file will not have.

@@ -80,17 +80,12 @@ impl Reading {
 /// The defaults that fit a job's source and format. The others have no effect on it.
 pub(super) fn fitting(defaults: &Layer, job: &Layer) -> Layer {
     let of_output = |layer: &Layer| {
-        let output = layer.text("output").filter(|output| path_text::not_local(output).is_none())?;
-        // With any format, so the compression is known even if the format is not.
-        let form = |format| path_text::form_of(output, format, None).ok();
-        form(None).map(|(format, codec)| (Some(format), codec)).or_else(|| {
-            [Format::Csv, Format::Jsonl].into_iter().find_map(|format| Some((None, form(Some(format))?.1)))
-        })
+        let output = layer.text("output").filter(|output| path_text::not_local(output).is_none());
+        output.map(path_text::form_by_name).unwrap_or_default()
     };
     let named = |layer: &Layer| layer.text("format").map(format_of);
     let codec_named = |layer: &Layer| layer.text("compression").map(codec_of);
-    let by_output = if job.has("output") { of_output(job) } else { of_output(defaults) };
-    let (by_extension, codec_by_extension) = by_output.unwrap_or_default();
+    let (by_extension, codec_by_extension) = of_output(if job.has("output") { job } else { defaults });
     let format = named(job).or(by_extension).or_else(|| named(defaults));
     // An extension that names a format and no compression says that there is none.
     let is_plain = by_extension.is_some() && codec_by_extension.is_none();

@@ -5,12 +5,12 @@ use crate::config::layer::{Section, TextFile};
 use crate::config::mistake::{Problem, quoted};
 use crate::job::{Children, Codec, Compound, Compression, Format, path_text};
 
-/// The format that a word stands for, of those that the reader of values accepts.
+/// The format for a value of `format`, which has been validated.
 pub(super) fn format_of(word: &str) -> Format {
     if word == "csv" { Format::Csv } else { Format::Jsonl }
 }
 
-/// The codec that a word stands for, of those that the reader of values accepts.
+/// The codec for a value of `compression`, which has been validated.
 pub(super) fn codec_of(word: &str) -> Codec {
     if word == "gzip" { Codec::Gzip } else { Codec::Zstd }
 }
