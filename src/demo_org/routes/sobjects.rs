@@ -5,7 +5,7 @@ use crate::demo_org::data::Row;
 use crate::demo_org::fault::Fault;
 use crate::demo_org::render::json;
 use crate::demo_org::reply::Reply;
-use crate::demo_org::schema::{Field, Object};
+use crate::demo_org::schema::{Field, Kind, Object};
 use crate::demo_org::{Org, Request};
 
 /// Responds to a request for one of these.
@@ -27,12 +27,13 @@ pub(super) fn sobject(
         ["updated"] => replication::updated(org, request, object),
         ["deleted"] => replication::deleted(org, request, object),
         [id] => found(id).map_or_else(Reply::not_found, |row| Reply::json(record(row, version))),
-        [id, "Body" | "LogFile"] => found(id).map_or_else(Reply::not_found, |row| {
-            let body = format!("the bytes of {}\n", row.id()).into_bytes();
-            let mut reply = Reply::json(body);
-            reply.content_type = "application/octet-stream";
-            reply
-        }),
+        [id, field] if object.field(field).is_some_and(|field| field.kind == Kind::Base64) => found(id)
+            .map_or_else(Reply::not_found, |row| {
+                let body = format!("the bytes of {}\n", row.id()).into_bytes();
+                let mut reply = Reply::json(body);
+                reply.content_type = "application/octet-stream";
+                reply
+            }),
         _ => Reply::not_found(),
     }
 }
