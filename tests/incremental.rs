@@ -356,7 +356,7 @@ fn everything_is_exported_if_the_job_or_the_org_is_another() {
             job("deletes = \"none\"").replace("[\"Name\"]", "[\"Name\", \"Phone\"]"),
             Some("column \"Phone\" is new"),
         ),
-        // Removing a column is no reason for a full export.
+        // Removing a column does not require a full export.
         (job("deletes = \"none\""), None),
         (
             format!("where = \"Name != null\"\n{}", job("deletes = \"none\"")),

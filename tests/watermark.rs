@@ -324,7 +324,7 @@ fn jobs_and_history_show_marks() {
     assert_eq!(first_line(&at, &["jobs"]), ["JOB", "NEXT RUN", "LAST RUN", "RESULT"]);
     at.write("jobs/backup.toml", SET);
     let minutes = SignedDuration::from_mins;
-    // Objects that are no longer exported don't count.
+    // The oldest mark of an object that is still exported decides.
     for (object, ago) in [("Account", 30), ("Contact", 90), ("Vote", 900)] {
         leave(&at, &of_set(object), &watermark(minutes(ago)));
     }

@@ -135,7 +135,7 @@ impl State {
         };
         let mut furthest: Option<JobMark> = None;
         let mut objects = self.marked_objects(&key)?;
-        // Objects that are no longer exported keep their marks.
+        // Marks of objects that are no longer exported stay in the directory, but are not shown.
         objects.retain(|object| set.includes(object.as_str()).is_some());
         for object in objects {
             let Some(watermark) = self.watermark_of(&key.clone().of_object(object.clone()))? else {
