@@ -42,15 +42,17 @@ fn says(at: &Deployment, what: &str) -> Value {
 fn check_names_the_api_of_the_next_run_and_why() {
     let at = deployment();
     auto(&at, SOQL);
-    let facts = says(&at, "REST, because it takes fewer than 5 API calls");
-    assert_eq!(facts, json!({"choice": "auto", "api": "rest", "reason": "it takes fewer than 5 API calls"}));
+    // 13 records on each page would take four calls, 12 would take five.
+    let facts = says(&at, "REST if the first page holds at least 13 records, otherwise Bulk API 2.0");
+    assert_eq!(facts, json!({"choice": "auto", "api": null, "reason": null, "least_first_page": 13}));
     // A run by REST sees that a page has ten records only.
     at.job("accounts", SOQL, "accounts.csv", "api = \"rest\"");
     says(&at, "REST, because api is \"rest\"");
     at.run(["run", "accounts"]).ended(0);
     auto(&at, SOQL);
     let facts = says(&at, "Bulk API 2.0, because 49 records take 5 calls by REST");
-    assert_eq!(facts, json!({"choice": "auto", "api": "bulk", "reason": "49 records take 5 calls by REST"}));
+    let reason = "49 records take 5 calls by REST";
+    assert_eq!(facts, json!({"choice": "auto", "api": "bulk", "reason": reason, "least_first_page": null}));
     // The next run does what the check said, and has seen itself what the pages are like.
     let report = at.run(["run", "accounts", "--json"]).ended(0).reports().remove(0);
     assert_eq!((&report["api"], &report["api_reason"]), (&facts["api"], &facts["reason"]));
@@ -61,6 +63,65 @@ fn check_names_the_api_of_the_next_run_and_why() {
     says(&at, "REST, because the query has a child query");
     auto(&at, "SELECT Id, Name FROM Account ORDER BY Name");
     says(&at, "REST, because the query has ORDER BY");
+}
+
+#[test]
+fn check_states_no_api_that_the_first_page_may_overturn() {
+    // The description of an account is long, and the org puts half as many records with it on a page.
+    let at = Deployment::with(Options { page_size: 12, ..support::options(50) });
+    let auto = |from_calls: u64, more: &str| {
+        let bulk = format!("api = \"auto\"\n[bulk]\nfrom_calls = {from_calls}");
+        at.write("jobs/accounts.toml", format!("object = \"Account\"\noutput = \"a.csv\"\n{more}\n{bulk}\n"));
+    };
+    let ran = || {
+        let report = at.run(["run", "accounts", "--json"]).ended(0).reports().remove(0);
+        report["api"].as_str().unwrap().to_owned()
+    };
+    auto(9, "");
+    let facts = says(&at, "REST if the first page holds at least 7 records, otherwise Bulk API 2.0");
+    assert_eq!((&facts["api"], &facts["least_first_page"]), (&Value::Null, &7.into()));
+    assert_eq!(ran(), "bulk");
+    // Narrow records of the same object stay with REST.
+    auto(9, "fields = [\"Id\", \"Name\"]");
+    says(&at, "REST if the first page holds at least 7 records, otherwise Bulk API 2.0");
+    assert_eq!(ran(), "rest");
+    // What that run has seen holds for its columns only.
+    says(&at, "REST, because it takes fewer than 9 API calls");
+    auto(10, "fields = [\"Id\"]");
+    says(&at, "REST if the first page holds at least 6 records, otherwise Bulk API 2.0");
+    // Not even one record on each page would take so many calls.
+    auto(50, "");
+    says(&at, "REST, because it takes fewer than 50 API calls");
+    assert_eq!(ran(), "rest");
+}
+
+#[test]
+fn check_names_bulk_if_even_full_pages_are_too_many() {
+    let at = Deployment::new(500);
+    let no_waits = support::NO_WAITS;
+    at.write("sfexport.toml", format!("{}\n{no_waits}\nbatch_size = 200\n", at.org_table("org")));
+    let auto = |from_calls: u64| {
+        let bulk = format!("api = \"auto\"\n[bulk]\nfrom_calls = {from_calls}");
+        at.job("accounts", "SELECT Id FROM Account", "accounts.csv", &bulk);
+    };
+    let records = support::live(at.data(), "Account").len();
+    assert_eq!(records.div_ceil(200), 3);
+    auto(3);
+    says(&at, &format!("Bulk API 2.0, because {records} records take at least 3 calls by REST"));
+    auto(4);
+    let least = records.div_ceil(3);
+    says(&at, &format!("REST if the first page holds at least {least} records, otherwise Bulk API 2.0"));
+}
+
+#[test]
+fn check_counts_the_calls_of_the_cheaper_api() {
+    // By REST at least 24 calls, by Bulk about 21.
+    let at = Deployment::new(48_300);
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "api = \"auto\"");
+    let steps = at.run(["check", "accounts", "--json"]).ended(0).reports();
+    let records = steps.iter().find(|step| step["step"] == "records").unwrap();
+    assert_eq!(records["facts"]["api_calls"], 21, "{records}");
+    assert!(records["what"].as_str().unwrap().ends_with(", in at least 21 API calls"), "{records}");
 }
 
 #[test]
@@ -95,6 +156,17 @@ fn check_remembers_what_bulk_refused() {
     assert!(step["what"].as_str().unwrap().starts_with(what), "{step}");
     assert!(step["what"].as_str().unwrap().ends_with("so the run would end with status 75"), "{step}");
     at.run(["run", "accounts"]).ended(75).says(&[what]);
+    // No run has seen how many records with these columns fit on a page.
+    at.job(
+        "accounts",
+        "SELECT Id FROM Account",
+        "accounts.csv",
+        "api = \"auto\"\n[bulk]\nrest_max_calls = 4",
+    );
+    let (step, _) = checked(&at, 0);
+    let open = "; the run would end with status 75 if the first page holds fewer than 13 records";
+    assert!(step["what"].as_str().unwrap().ends_with(open), "{step}");
+    assert_eq!((&step["facts"]["api"], &step["facts"]["least_first_page"]), (&"rest".into(), &13.into()));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::org::Reached;
 use super::{Check, Name, Outcome, Step};
 use crate::error::{Exit, plain};
 use crate::export::{self, Expected, Forecast};
+use crate::human::counted;
 use crate::job::{Api, ApiChoice, Job};
 use crate::soql::Columns;
 use crate::state::State;
@@ -14,7 +15,7 @@ impl Check<'_> {
         &self,
         job: &Job,
         columns: Option<&Columns>,
-        forecast: Option<Forecast>,
+        forecast: Option<&Forecast>,
         reached: &Reached,
     ) -> (Step, Option<Expected>) {
         let expected = State::at(&self.config.settings.state_dir).map_err(Into::into).and_then(|state| {
@@ -30,14 +31,24 @@ impl Check<'_> {
             }
             Err(failure) => return (Step::failed(Name::Api, failure), None),
         };
-        let what = match expected.api {
-            Some(api) => format!("{}, because {}", api.title(), plain(&expected.reason)),
-            None => by_the_first_page("decides"),
+        let least = expected.least_first_page.map(|least| counted(least, "record"));
+        let what = match (expected.api, least) {
+            (Some(api), None) => format!("{}, because {}", api.title(), plain(&expected.reason)),
+            (Some(api), Some(least)) => format!(
+                "{}, because {}; the run would end with status 75 if the first page holds fewer than {least}",
+                api.title(),
+                plain(&expected.reason)
+            ),
+            (None, Some(least)) => {
+                format!("REST if the first page holds at least {least}, otherwise Bulk API 2.0")
+            }
+            (None, None) => by_the_first_page("decides"),
         };
         let step = Step::passed(Name::Api, what)
             .fact("choice", job.api.as_str())
             .fact("api", expected.api.map(|api| api.as_str()))
-            .fact("reason", expected.api.map(|_| expected.reason.as_str()));
+            .fact("reason", expected.api.map(|_| expected.reason.as_str()))
+            .fact("least_first_page", expected.least_first_page);
         (step, Some(expected))
     }
 }

@@ -1,6 +1,7 @@
 //! The steps for a job: columns, query, number of records, output, schedule. None of their requests returns a record.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -211,22 +212,28 @@ impl Check<'_> {
         tell: Teller<'_>,
     ) {
         let last = self.last_run(job).ok().flatten();
-        let page_records = page_records(last.as_ref(), u64::from(self.edges.batch_size));
+        let batch_size = u64::from(self.edges.batch_size);
+        let page_records = page_records(last.as_ref(), columns, batch_size);
         let used_bulk = |last: &&LastRun| last.api == Some(Api::Bulk) && last.settings == Some(job.digest());
         let last_by_bulk = last.as_ref().filter(used_bulk).map(|last| last.records);
         let forecast = size.records().map(|records| Forecast { records, page_records, last_by_bulk });
-        let (api_step, expected) = self.api(job, columns, forecast, reached);
+        let (api_step, expected) = self.api(job, columns, forecast.as_ref(), reached);
         tell(match size {
             Size::Counted(records) => {
+                let most_on_page = forecast.map_or(batch_size, |forecast| *forecast.page_records.end());
                 // The query of an object is generated from a description.
-                let pages =
-                    records.div_ceil(u64::from(self.edges.batch_size)).max(1) + u64::from(is_generated);
+                let pages = records.div_ceil(most_on_page).max(1) + u64::from(is_generated);
+                let api = expected.as_ref().and_then(|expected| expected.api);
                 let by_bulk = expected.as_ref().and_then(|expected| expected.bulk_calls);
-                let (words, calls) = by_bulk.map_or(("at least", pages), |calls| ("about", calls));
+                let (words, calls) = match (api, by_bulk) {
+                    (Some(Api::Bulk), Some(calls)) => ("about", calls),
+                    (None, Some(by_bulk)) => ("at least", pages.min(by_bulk)),
+                    _ => ("at least", pages),
+                };
                 let mut what = format!("{}, in {words} {}", number(records), counted(calls, "API call"));
                 // How many records a page holds is up to the org. Another API costs something else.
-                let api = expected.as_ref().and_then(|expected| expected.api);
-                let last = last.filter(|last| last.api.is_none_or(|last| Some(last) == api));
+                let may_be = |last: Api| api.is_none_or(|api| api == last);
+                let last = last.filter(|last| last.api.is_none_or(may_be));
                 let last = last.map(|last| last.api_calls);
                 if let Some(last) = last.filter(|last| *last > calls) {
                     what.push_str(&format!("; the last run took {}", number(last)));
@@ -264,20 +271,19 @@ impl Check<'_> {
 
     /// The last run that exported all of the job. The history is read once for all jobs.
     fn last_run(&self, job: &Job) -> Result<Option<LastRun>, Failure> {
+        // Its own export is a part of the set's run.
+        if job.object.is_some() {
+            return Ok(None);
+        }
         let last_runs = self.last_runs.0.get_or_init(|| {
             let history = State::at(&self.config.settings.state_dir)?.history()?;
             let mut last_runs = HashMap::new();
             for report in history.filter_map(Result::ok).filter(is_whole) {
                 if let Some(key) = report.job_key() {
-                    let RunReport { records, pages, api, api_calls, ended, settings, .. } = report;
-                    last_runs.entry(key).or_insert(LastRun {
-                        records,
-                        pages,
-                        api,
-                        api_calls,
-                        ended,
-                        settings,
-                    });
+                    let pages = (report.restarts == 0).then_some(report.pages);
+                    let RunReport { records, columns, api, api_calls, ended, settings, .. } = report;
+                    let last = LastRun { records, pages, columns, api, api_calls, ended, settings };
+                    last_runs.entry(key).or_insert(last);
                 }
             }
             Ok(last_runs)
@@ -359,7 +365,9 @@ pub struct LastRuns(OnceLock<Result<HashMap<ExportKey, LastRun>, Failure>>);
 #[derive(Debug, Clone)]
 struct LastRun {
     records: u64,
-    pages: u64,
+    /// `None` if pages were read more than once.
+    pages: Option<u64>,
+    columns: Vec<String>,
     api: Option<Api>,
     api_calls: u64,
     ended: Timestamp,
@@ -383,13 +391,19 @@ impl Size {
     }
 }
 
-/// How many records the org puts on a page by REST: as many as it is asked for, unless the pages of the last run were more
-/// than that takes.
-fn page_records(last: Option<&LastRun>, batch_size: u64) -> u64 {
-    let is_telling = |last: &&LastRun| {
-        last.api == Some(Api::Rest) && last.pages > last.records.div_ceil(batch_size).max(1)
-    };
-    last.filter(is_telling).map_or(batch_size, |last| last.records.div_ceil(last.pages).max(1))
+/// How many records the org may put on a page by REST. It is asked for `batch_size` of them, and sends fewer of what is wide,
+/// down to a single one, unless the last run has seen pages with the same columns.
+fn page_records(last: Option<&LastRun>, columns: Option<&Columns>, batch_size: u64) -> RangeInclusive<u64> {
+    let names = columns.map(Columns::output_names);
+    let of_last = last
+        .filter(|last| last.api == Some(Api::Rest) && names.is_some_and(|names| *names == last.columns))
+        .and_then(|last| {
+            last.pages.filter(|pages| (1..=last.records).contains(pages)).zip(Some(last.records))
+        });
+    let Some((pages, records)) = of_last else { return 1..=batch_size };
+    // All pages but the last were full.
+    let most = if pages == 1 { batch_size } else { ((records - 1) / (pages - 1)).min(batch_size) };
+    records.div_ceil(pages).min(most)..=most
 }
 
 /// Whether the run exported all of its job: an earlier attempt did none of it.
@@ -497,20 +511,33 @@ mod tests {
 
     #[test]
     fn the_last_run_shows_how_many_records_fit_on_a_page() {
-        let records_of = |records, pages, api| {
-            let last =
-                LastRun { records, pages, api, api_calls: 0, ended: Timestamp::UNIX_EPOCH, settings: None };
-            page_records(Some(&last), 2_000)
+        let columns = Columns::of(&Query::parse("SELECT Id, Name FROM Account").unwrap()).unwrap();
+        let after = |records, pages: Option<u64>, api, names: &[&str]| {
+            let last = LastRun {
+                records,
+                pages,
+                columns: names.iter().map(|name| (*name).to_owned()).collect(),
+                api,
+                api_calls: 0,
+                ended: Timestamp::UNIX_EPOCH,
+                settings: None,
+            };
+            page_records(Some(&last), Some(&columns), 2_000)
         };
-        assert_eq!(page_records(None, 2_000), 2_000);
-        assert_eq!(records_of(4_900, 25, Some(Api::Rest)), 196);
-        // As many pages as full ones would be.
-        assert_eq!(records_of(300, 1, Some(Api::Rest)), 2_000);
-        assert_eq!(records_of(2_001, 2, Some(Api::Rest)), 2_000);
-        // Pages of Bulk say nothing about REST.
-        assert_eq!(records_of(60_000, 100, Some(Api::Bulk)), 2_000);
-        assert_eq!(records_of(60_000, 100, None), 2_000);
-        assert_eq!(records_of(0, 2, Some(Api::Rest)), 1);
+        let by_rest = |records, pages| after(records, Some(pages), Some(Api::Rest), &["Id", "Name"]);
+        assert_eq!(page_records(None, Some(&columns), 2_000), 1..=2_000);
+        assert_eq!(by_rest(4_900, 25), 196..=204);
+        assert_eq!(by_rest(300, 1), 300..=2_000);
+        assert_eq!(by_rest(2_001, 2), 1_001..=2_000);
+        assert_eq!(by_rest(6_000, 2), 2_000..=2_000);
+        // Nothing is known from pages without records, or that were read twice.
+        assert_eq!(by_rest(0, 1), 1..=2_000);
+        assert_eq!(by_rest(1, 2), 1..=2_000);
+        assert_eq!(after(4_900, None, Some(Api::Rest), &["Id", "Name"]), 1..=2_000);
+        // Nor from pages of Bulk, or of other columns.
+        assert_eq!(after(60_000, Some(100), Some(Api::Bulk), &["Id", "Name"]), 1..=2_000);
+        assert_eq!(after(60_000, Some(100), None, &["Id", "Name"]), 1..=2_000);
+        assert_eq!(after(4_900, Some(25), Some(Api::Rest), &["Id"]), 1..=2_000);
     }
 
     #[test]

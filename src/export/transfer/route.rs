@@ -55,6 +55,17 @@ impl Rule {
             _ => Verdict::Go,
         }
     }
+
+    /// With how many records on the first page, at least, a result of `total` records goes on; `None`: with any number.
+    pub(in crate::export) fn least_first_page(self, total: u64) -> Option<u64> {
+        let calls = match self {
+            Self::Any => return None,
+            Self::BulkFrom(calls) => calls.saturating_sub(1),
+            Self::AtMost(calls) => calls,
+        };
+        // A result of one page is never judged.
+        Some(total.div_ceil(calls.max(1)))
+    }
 }
 
 /// What is known of a job before it runs.
@@ -139,6 +150,13 @@ impl Route {
     pub(in crate::export) fn switch(&mut self, first: FirstPage) {
         let reason =
             format!("{} take {} by REST", counted(first.total, "record"), counted(first.calls, "call"));
+        self.turn_to_bulk(reason, None);
+    }
+
+    /// Any first page would show the same, and some would show more calls.
+    pub(in crate::export) fn switch_in_any_case(&mut self, fewest: FirstPage) {
+        let FirstPage { total, calls } = fewest;
+        let reason = format!("{} take at least {} by REST", counted(total, "record"), counted(calls, "call"));
         self.turn_to_bulk(reason, None);
     }
 
