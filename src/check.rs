@@ -4,6 +4,7 @@ mod api;
 mod incremental;
 mod job;
 mod org;
+mod output;
 pub(crate) mod set;
 
 pub use job::LastRuns;

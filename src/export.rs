@@ -57,9 +57,10 @@ pub(crate) use after::find_program;
 pub(crate) use describe::describe;
 pub(crate) use drift::compare as compare_columns;
 pub use error::RunError;
+pub(crate) use incremental::deletes::PART as DELETES_PART;
 pub(crate) use incremental::{
-    Increment, Known, OTHER_RECORDS, clock_warning, fingerprint, full_due, may_lack_deletes,
-    selects_other_records,
+    Increment, Known, OTHER_RECORDS, already_there, clock_warning, fingerprint, full_due, may_lack_deletes,
+    provisional_mark, selects_other_records,
 };
 pub(crate) use object::{Generated, Warning, columns_of_object, generate as generate_query, unknown_object};
 pub use once::Once;

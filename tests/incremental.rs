@@ -571,3 +571,62 @@ fn a_night_of_300_objects_takes_a_call_for_each_and_a_few() {
     clock.advance(24 * HOUR);
     assert_eq!(night(), ([300, 12, 1], 313, 11));
 }
+
+#[test]
+fn check_looks_at_the_file_of_the_next_run() {
+    // A century is the same for all runs of this test.
+    let text = |deletes: &str| {
+        format!(
+            "object = \"Account\"\nfields = [\"Id\", \"Name\"]\noutput = \"{{kind}}-{{mark:%C}}.csv\"\n\
+             [incremental]\ndeletes = \"{deletes}\""
+        )
+    };
+    let org = Org::with_job(&text("ids"));
+    let output = |more: &[&str]| {
+        let arguments = ["check", "accounts", "--json"].iter().chain(more);
+        let steps = org.at.run(arguments).ended(0).reports();
+        let step = steps.into_iter().find(|step| step["step"] == "output").unwrap();
+        (step["outcome"].as_str().unwrap().to_owned(), step["what"].as_str().unwrap().to_owned(), step)
+    };
+    let path = |name: &str| org.at.path("exports").join(name).display().to_string();
+    let in_the_way = |name: &str, run: &str| {
+        let path = path(name);
+        format!(
+            "{path} exists already, and an incremental export replaces no file, so a {run} now would end with status 75"
+        )
+    };
+
+    let (outcome, what, step) = output(&[]);
+    assert_eq!((outcome.as_str(), what), ("passed", format!("{} can be written", path("full-20.csv"))));
+    assert_eq!((&step["facts"]["kind"], &step["facts"]["exists"]), (&"full".into(), &false.into()));
+    org.run(0).is("full", Some("there is no mark yet"));
+
+    // The full file is there, but the next run writes another.
+    org.settle();
+    let (outcome, what, step) = output(&[]);
+    assert_eq!((outcome.as_str(), what), ("passed", format!("{} can be written", path("changes-20.csv"))));
+    assert_eq!((&step["facts"]["kind"], &step["facts"]["exists"]), (&"changes".into(), &false.into()));
+    // Without the org, nobody knows what the next run exports.
+    let (outcome, what, step) = output(&["--offline"]);
+    assert_eq!((outcome.as_str(), what), ("warned", in_the_way("full-20.csv", "full run")));
+    assert_eq!((&step["facts"]["kind"], &step["facts"]["exists"]), (&"full".into(), &true.into()));
+    assert!(step["hint"].as_str().unwrap().contains("a finer {mark}"), "{step}");
+    org.run(0).is("changes", None);
+
+    org.settle();
+    let (outcome, what, _) = output(&[]);
+    assert_eq!((outcome.as_str(), what), ("warned", in_the_way("changes-20.csv", "run")));
+    let refused = org.run(75);
+    assert_eq!(refused.report["path"], path("changes-20.csv"));
+
+    // The file of deletes may be in the way too.
+    std::fs::remove_file(path("changes-20.csv")).unwrap();
+    let (outcome, what, _) = output(&[]);
+    assert_eq!((outcome.as_str(), what), ("warned", in_the_way("changes-20.deleted.csv", "run")));
+    org.run(75);
+    std::fs::remove_file(path("changes-20.deleted.csv")).unwrap();
+    std::fs::remove_file(path("full-20.csv")).unwrap();
+    let (outcome, what, _) = output(&["--offline"]);
+    let written = format!("{} can be written by a full run", path("full-20.csv"));
+    assert_eq!((outcome.as_str(), what), ("passed", written));
+}

@@ -2,6 +2,7 @@
 //! refreshes.
 
 use super::org::Reached;
+use super::output::Planned;
 use super::{Check, Name, Step, Teller};
 use crate::client::OrgClient;
 use crate::error::{Failure, plain};
@@ -18,20 +19,20 @@ use crate::state::State;
 const MAX_NAMES: usize = 20;
 
 impl Check<'_> {
-    /// The steps for a single job. `written` is the job as it was read; the query of `job` may be generated from that.
+    /// The steps for a single job, and what its next run exports, if that is known. `written` is the job as it was read; the query of `job` may be generated from that.
     pub(super) async fn incremental(
         &self,
         (written, job): (&Job, &Job),
         columns: Option<&Columns>,
         org: Option<&Reached>,
         tell: Teller<'_>,
-    ) {
-        let Some(settings) = &job.incremental else { return };
+    ) -> Option<Planned> {
+        let settings = job.incremental.as_ref()?;
         let Some(reached) = org else {
             if !self.offline {
                 tell(Step::skipped(Name::Incremental, "not checked, because there is no login"));
             }
-            return;
+            return None;
         };
         let found = self.followed((written, job), settings, columns, &reached.client).await;
         match found {
@@ -39,13 +40,18 @@ impl Check<'_> {
                 let names =
                     columns.map(|columns| described.unstamped(columns.names().iter().map(String::as_str)));
                 let is_fixed = followed.tracking.is_fixed();
+                let planned = followed.planned();
                 tell(followed.step(&described.name));
                 // Records that never change are not refreshed at all.
                 if !is_fixed {
                     unseen(job, settings, &names.unwrap_or_default()).into_iter().for_each(tell);
                 }
+                Some(planned)
             }
-            Err(failure) => tell(Step::failed(Name::Incremental, failure)),
+            Err(failure) => {
+                tell(Step::failed(Name::Incremental, failure));
+                None
+            }
         }
     }
 
@@ -149,6 +155,11 @@ struct Followed {
 }
 
 impl Followed {
+    fn planned(&self) -> Planned {
+        let window = (self.increment.kind, self.increment.mark);
+        Planned { window, deletes: self.tracking.deletes }
+    }
+
     fn step(self, object: &str) -> Step {
         let Tracking { stamp, deletes, deletes_reason } = self.tracking;
         let Increment { kind, reason, since, .. } = self.increment;

@@ -1,8 +1,7 @@
-//! The steps for a job: columns, query, number of records, output, schedule. None of their requests returns a record.
+//! The steps for a job: columns, query, number of records, command, schedule. None of their requests returns a record.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
@@ -10,15 +9,14 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::org::Reached;
+use super::output::Planned;
 use super::set::job_of_object;
 use super::{Check, Name, Outcome, Step, Teller};
 use crate::error::{Exit, Failure, io_text, plain};
 use crate::export::{self, Forecast, Generated, RunError, Warning};
 use crate::human::{counted, number};
-use crate::job::output_path::Fields;
-use crate::job::{Api, ExportKey, ExportKind, IfExists, Job, ObjectSource, Source};
-use crate::output::{Caution, Output};
-use crate::report::{RunId, RunReport, RunStatus};
+use crate::job::{Api, ExportKey, Job, ObjectSource, Source};
+use crate::report::{RunReport, RunStatus};
 use crate::retry::Attempts;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
 use crate::salesforce::{explain, query};
@@ -35,7 +33,7 @@ impl Check<'_> {
             Err(failure) => return tell(Step::failed(Name::Objects, failure)),
         };
         let job = of_object.as_ref().unwrap_or(job);
-        match (&job.source, org) {
+        let planned = match (&job.source, org) {
             (Source::Objects(set), _) => {
                 self.set(job, set, org, tell).await;
                 after(job).into_iter().for_each(&mut *tell);
@@ -43,37 +41,41 @@ impl Check<'_> {
             }
             (Source::Object(_), Some(reached)) => self.generated(job, reached, tell).await,
             _ => self.columns_and_query((job, job), false, org, tell).await,
-        }
-        tell(self.output(job));
+        };
+        tell(self.output(job, planned));
         after(job).into_iter().for_each(&mut *tell);
         tell(schedule(job, self.edges.clock.now()));
     }
 
-    /// The steps for the query that a run of an object's job would generate now.
-    pub(super) async fn generated(&self, job: &Job, reached: &Reached, tell: Teller<'_>) {
-        let Source::Object(object) = &job.source else { return };
+    /// The steps for the query that a run of an object's job would generate now, and what an incremental run would export.
+    pub(super) async fn generated(&self, job: &Job, reached: &Reached, tell: Teller<'_>) -> Option<Planned> {
+        let Source::Object(object) = &job.source else { return None };
         match self.generate(job, object, reached).await {
             Ok(Generated { job: generated, warnings, .. }) => {
                 for Warning { what, hint } in warnings {
                     tell(Step::warned(Name::Columns, what, hint));
                 }
-                self.columns_and_query((job, &generated), true, Some(reached), tell).await;
+                self.columns_and_query((job, &generated), true, Some(reached), tell).await
             }
-            Err(failure) => tell(Step::failed(Name::Columns, failure)),
+            Err(failure) => {
+                tell(Step::failed(Name::Columns, failure));
+                None
+            }
         }
     }
 
-    /// The steps for what is exported. `written` is the job as it was read; the query of `job` may be generated from that.
+    /// The steps for what is exported, and what an incremental run would export. `written` is the job as it was read; the
+    /// query of `job` may be generated from that.
     async fn columns_and_query(
         &self,
         (written, job): (&Job, &Job),
         is_generated: bool,
         org: Option<&Reached>,
         tell: Teller<'_>,
-    ) {
+    ) -> Option<Planned> {
         let (step, columns) = self.columns(job, org).await;
         tell(step);
-        self.incremental((written, job), columns.as_deref(), org, tell).await;
+        let planned = self.incremental((written, job), columns.as_deref(), org, tell).await;
         match org {
             Some(org) => {
                 let size = self.query(job, is_generated, org, tell).await;
@@ -84,6 +86,7 @@ impl Check<'_> {
             None if self.offline => {}
             None => tell(Step::skipped(Name::Query, "not checked, because there is no login")),
         }
+        planned
     }
 
     /// The job with the query that a run would generate now.
@@ -294,66 +297,6 @@ impl Check<'_> {
     async fn count(&self, job: &Job, reached: &Reached, count: &CountQuery) -> Result<u64, Fault> {
         let counted = reached.client.count(job.all_rows, &count.soql).await?;
         Ok(counted.saturating_sub(count.offset))
-    }
-
-    /// Whether the export can be written: creates and removes the files that a run creates first.
-    pub(super) fn output(&self, job: &Job) -> Step {
-        let (path, id) = match self.path(job) {
-            Ok(found) => found,
-            Err(failure) => return Step::failed(Name::Output, failure),
-        };
-        let group = Output::of_job(job, &path).and_then(|output| output.group(&job.child_files()));
-        let probed = group.and_then(|group| {
-            group.iter().try_for_each(|output| output.probe(&id))?;
-            self.manifest(job).map_err(|failure| failure.context("the manifest could not be written"))?;
-            Ok(group)
-        });
-        let group = match probed {
-            Ok(group) => group,
-            Err(failure) => return Step::failed(Name::Output, failure),
-        };
-        // The main file comes first.
-        let Some(output) = group.first() else { return Step::skipped(Name::Output, "there is none") };
-        let (exists, shown) = (output.exists(), output.location().to_string());
-        let fate = match (exists, job.if_exists) {
-            (true, IfExists::Replace) => "exists and will be replaced",
-            (true, IfExists::Fail) => "exists",
-            (false, _) => "can be written",
-        };
-        let step = match group.iter().find_map(Output::caution) {
-            Some(Caution { what, hint }) => Step::warned(Name::Output, what, hint),
-            None => Step::passed(Name::Output, format!("{shown} {fate}")),
-        };
-        step.fact("path", shown).fact("exists", exists)
-    }
-
-    /// The path of a run that begins now, and the run's id.
-    pub(super) fn path(&self, job: &Job) -> Result<(PathBuf, RunId), Failure> {
-        self.filled_in(job, |fields| {
-            job.output.expand(fields).map_err(|error| {
-                Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
-            })
-        })
-    }
-
-    /// What `fill` makes of the template fields of a run that begins now, and the run's id.
-    pub(super) fn filled_in<T>(
-        &self,
-        job: &Job,
-        fill: impl FnOnce(&Fields<'_>) -> Result<T, Failure>,
-    ) -> Result<(T, RunId), Failure> {
-        let now = self.edges.clock.now();
-        let id = RunId::new(now, self.edges.clock.random());
-        let fields = Fields {
-            job: &job.name,
-            org: &job.org,
-            run_id: id.as_str(),
-            timestamp: now,
-            timezone: &job.timezone,
-            window: job.incremental.as_ref().map(|_| (ExportKind::Full, now)),
-        };
-        let filled_in = fill(&fields)?;
-        Ok((filled_in, id))
     }
 }
 

@@ -11,8 +11,7 @@ use crate::error::{Exit, Failure, plain};
 use crate::export::{self, bug, check_object, similar};
 use crate::human::counted;
 use crate::job::output_path::collision;
-use crate::job::{IfExists, Job, LeftOutReason, ObjectName, ObjectSet, ObjectTerm, Selection};
-use crate::output::Output;
+use crate::job::{Job, LeftOutReason, ObjectName, ObjectSet, ObjectTerm, Selection};
 use crate::salesforce::composite;
 use crate::salesforce::describe::ObjectSummary;
 use crate::soql::{Rule, UnusedRules};
@@ -64,10 +63,10 @@ impl Check<'_> {
             },
         }
         match sample.and_then(|object| job.of_object(&object)) {
-            Some(job) => tell(self.output(&job)),
+            Some(job) => tell(self.output(&job, None)),
             None => tell(Step::skipped(Name::Output, "not checked, because there is no object")),
         }
-        if let Some(failure) = self.manifest(job).err() {
+        if let Some(failure) = self.manifest(job, None).err() {
             tell(Step::failed(Name::Output, failure.context("the manifest could not be written")));
         }
     }
@@ -103,22 +102,12 @@ impl Check<'_> {
         }
     }
 
-    /// Whether the manifest can be written.
-    pub(super) fn manifest(&self, job: &Job) -> Result<(), Failure> {
-        let (path, id) = self.filled_in(job, |fields| {
-            job.manifest_path(fields)
-                .map_err(|error| Failure::new(Exit::Configuration, format!("the manifest's path {error}")))
-        })?;
-        let job = Job { if_exists: IfExists::Replace, ..job.clone() };
-        path.map_or(Ok(()), |path| Output::of_job(&job, &path)?.probe(&id))
-    }
-
     /// The failure of two objects whose paths are one file where names differ by more than case.
     fn colliding(&self, job: &Job, selection: &Selection) -> Option<Failure> {
         let paths: Vec<_> = selection
             .chosen
             .iter()
-            .filter_map(|chosen| self.path(&job.of_object(&chosen.name)?).ok())
+            .filter_map(|chosen| self.path(&job.of_object(&chosen.name)?, None).ok())
             .map(|(path, _)| path)
             .collect();
         let (one, other) = collision(paths.iter().map(std::path::PathBuf::as_path))?;

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 pub(super) mod deletes;
 mod following;
 
+pub(crate) use following::already_there;
 pub(super) use following::{Following, Look};
 
 use super::tracking::Tracking;
@@ -77,6 +78,12 @@ pub(crate) fn full_due(settings: &Incremental, watermark: &Watermark, now: Times
     settings.full.as_ref()?.last_within(watermark.full_started, now)
 }
 
+/// The mark of a run that begins at this time by the org's clock, unless the mark before it is later.
+pub(crate) fn provisional_mark(settings: &Incremental, org_time: Timestamp) -> Timestamp {
+    let lag = SignedDuration::try_from(settings.lag.max(SECOND)).unwrap_or(SignedDuration::MAX);
+    org_time.checked_sub(lag).unwrap_or(Timestamp::MIN)
+}
+
 /// Whether Salesforce may have forgotten records that were deleted since the last run.
 pub(crate) fn may_lack_deletes(watermark: &Watermark, now: Timestamp) -> bool {
     let oldest = watermark.deletes_mark.map_or(watermark.mark, |mark| mark.min(watermark.mark));
@@ -132,9 +139,7 @@ impl Known<'_> {
                 self.key.arguments()
             )));
         }
-        let lag = self.settings.lag.max(SECOND);
-        let lag = SignedDuration::try_from(lag).unwrap_or(SignedDuration::MAX);
-        let behind = self.org_time.checked_sub(lag).unwrap_or(Timestamp::MIN);
+        let behind = provisional_mark(self.settings, self.org_time);
         let mark = same.map_or(behind, |watermark| watermark.mark.max(behind));
         Ok(match self.reason_for_all() {
             Some(reason) => self.full(mark, reason),

@@ -15,7 +15,7 @@ use crate::soql::{ColumnRules, Columns, Described, Query, ValueKind};
 use crate::value::FieldType;
 
 /// The part of the output's name.
-pub(in crate::export) const PART: &str = "deleted";
+pub(crate) const PART: &str = "deleted";
 
 const ID: &str = "Id";
 const DELETED_DATE: &str = "deletedDate";

@@ -133,17 +133,17 @@ impl Look<'_> {
         }
         match outputs.iter().find(|output| output.exists()) {
             None => Ok(()),
-            Some(there) => {
-                let what = format!(
-                    "{} exists already, and an incremental export replaces no file",
-                    there.location()
-                );
-                Err(Failure::new(Exit::TryLater, what).hint(
-                    "run it again once the org's clock has moved on, or write `output` with a finer {mark} or with {run_id}",
-                ))
-            }
+            Some(there) => Err(already_there(there)),
         }
     }
+}
+
+/// The failure of an incremental run whose file is there already.
+pub(crate) fn already_there(output: &Output) -> Failure {
+    let what = format!("{} exists already, and an incremental export replaces no file", output.location());
+    Failure::new(Exit::TryLater, what).hint(
+        "run it again once the org's clock has moved on, or write `output` with a finer {mark} or with {run_id}",
+    )
 }
 
 impl Following {
