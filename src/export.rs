@@ -54,7 +54,7 @@ use crate::state::State;
 use crate::stop::Stop;
 
 pub(crate) use after::find_program;
-pub(crate) use describe::describe;
+pub(crate) use describe::{describe, describe_deletes};
 pub(crate) use drift::compare as compare_columns;
 pub use error::RunError;
 pub(crate) use incremental::deletes::PART as DELETES_PART;

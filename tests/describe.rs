@@ -247,3 +247,42 @@ fn another_org_is_asked_if_the_command_line_names_it() {
     assert_eq!(value["org"], "other");
     assert_eq!(value["files"][0]["path"], "exports/other.csv");
 }
+
+#[test]
+fn an_incremental_job_has_a_file_of_deletes_if_it_lists_them() {
+    let at = Deployment::new(10);
+    let job = |deletes: &str| {
+        let text = "object = \"Account\"\nfields = [\"Id\", \"Name\"]\noutput = \"{kind}-{mark:%C}.csv\"\n\
+                    [columns]\nId = \"key\"\n";
+        at.write("jobs/accounts.toml", format!("{text}[incremental]\ndeletes = \"{deletes}\"\n"));
+    };
+    job("ids");
+    let shown = described(&at, &["accounts"]);
+    let lines: Vec<_> = shown.lines().map(str::trim_end).collect();
+    let main = ["accounts: 3 columns", "exports/full-20.csv (a full run now)"];
+    assert_eq!(lines[..2], main, "{shown}");
+    let deletes = lines.iter().position(|line| line.starts_with("accounts, deleted")).unwrap();
+    assert_eq!(
+        lines[deletes..deletes + 5],
+        [
+            "accounts, deleted records: 2 columns",
+            "exports/changes-20.deleted.csv (a run of changes now)",
+            "COLUMN       TYPE",
+            "key          text      never null; Id in the query",
+            "deletedDate  datetime",
+        ],
+        "{shown}"
+    );
+    let json: Value = serde_json::from_str(&described(&at, &["accounts", "--json"])).unwrap();
+    let files: Vec<_> = json["files"].as_array().unwrap().iter().collect();
+    let facts = |file: &Value| [&file["path"], &file["kind"], &file["deletes"]].map(ToString::to_string);
+    assert_eq!(facts(files[0]), ["\"exports/full-20.csv\"", "\"full\"", "false"]);
+    assert_eq!(facts(files[1]), ["\"exports/changes-20.deleted.csv\"", "\"changes\"", "true"]);
+    assert_eq!(files.len(), 2);
+    let names = columns(&at, "accounts").remove(1);
+    assert_eq!(names[1], ("deletedDate".to_owned(), "datetime".to_owned(), true));
+    // Its table is the reader's affair: it lists what to remove from the other.
+    assert!(!described(&at, &["accounts", "--as", "postgres"]).contains("deletedDate"));
+    job("rows");
+    assert!(!described(&at, &["accounts"]).contains("deleted.csv"));
+}

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Context, complete, human, print, table};
 use crate::client::OrgClient;
 use crate::config::{self, Config, Selection};
-use crate::ddl::{self, Column, Export, Target};
+use crate::ddl::{self, Column, Export, File, Target};
 use crate::error::{Exit, Failure, plain};
 use crate::export::{self, RunError};
 use crate::job::output_path::Fields;
-use crate::job::{ExportKind, Format, Job, ObjectName};
+use crate::job::{Deletes, ExportKind, Format, Job, ObjectName};
 use crate::key;
 use crate::output::Output;
 use crate::state::State;
@@ -94,12 +95,34 @@ struct Incrementally {
     deletes: &'static str,
     /// The columns that only full runs refresh, by their names in the query.
     only_full: Vec<String>,
+    /// Whether a run of changes lists deleted records in a second file.
+    #[serde(skip)]
+    has_file_of_deletes: bool,
+}
+
+/// A file as it is shown.
+struct Shown {
+    file: File,
+    /// The kind of run that the path is of, if the job is incremental. The file of deletes is the only one of changes.
+    kind: Option<ExportKind>,
+}
+
+impl Shown {
+    fn is_of_deletes(&self) -> bool {
+        self.kind == Some(ExportKind::Changes)
+    }
 }
 
 #[derive(Serialize)]
 struct FileDescription<'d> {
     path: &'d str,
     of: Option<&'d str>,
+    /// The kind of run that writes it to this path, if the job is incremental.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<ExportKind>,
+    /// Whether it lists deleted records, if the job is incremental.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletes: Option<bool>,
     columns: Vec<ColumnDescription<'d>>,
 }
 
@@ -142,27 +165,49 @@ pub(super) async fn describe(arguments: &DescribeArguments, context: &Context) -
     let described = context.unless_stopped(export::describe(&client, &job, remembered)).await?;
     let (job, mut described) = described.map_err(RunError::into_failure)?;
     let incremental = context.unless_stopped(incrementally(&job, &described, &client)).await??;
-    let fields = Fields {
-        job: &job.name,
-        org: &job.org,
-        run_id: RUN_ID,
-        timestamp: now,
-        timezone: &job.timezone,
-        window: job.incremental.as_ref().map(|_| (ExportKind::Full, now)),
+    let window = |kind| {
+        let settings = job.incremental.as_ref()?;
+        Some((kind, export::provisional_mark(settings, now)))
     };
-    let path = job.output.expand(&fields).map_err(|error| {
-        Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
-    })?;
-    let outputs = Output::of_job(&job, &path)?.group(&job.child_files())?;
+    let outputs = outputs_of(&job, now, window(ExportKind::Full), &job.child_files())?;
     for (file, output) in described.files.iter_mut().zip(outputs) {
         human::path(&output.location().to_string()).clone_into(&mut file.path);
     }
+    let mut files: Vec<_> =
+        described.files.iter().map(|file| Shown { file: file.clone(), kind: None }).collect();
+    if let Some(incremental) = &incremental {
+        files.iter_mut().for_each(|shown| shown.kind = Some(ExportKind::Full));
+        if incremental.has_file_of_deletes {
+            let mut file = export::describe_deletes(&job)?;
+            let parts = [export::DELETES_PART.to_owned()];
+            let outputs = outputs_of(&job, now, window(ExportKind::Changes), &parts)?;
+            if let Some(output) = outputs.last() {
+                human::path(&output.location().to_string()).clone_into(&mut file.path);
+            }
+            files.push(Shown { file, kind: Some(ExportKind::Changes) });
+        }
+    }
     match arguments.target {
         Some(target) => print::bytes(ddl::write(&described, target.into())?.as_bytes()),
-        None if arguments.json => print::json(&description(&described, &job, incremental.as_ref())),
-        None => show(&described, incremental.as_ref(), arguments.wide),
+        None if arguments.json => print::json(&description(&described, &files, &job, incremental.as_ref())),
+        None => show(&described, &files, incremental.as_ref(), arguments.wide),
     }
     Ok(Exit::Success)
+}
+
+/// The outputs of a run that begins now: the main one, then that of each part.
+fn outputs_of(
+    job: &Job,
+    now: Timestamp,
+    window: Option<(ExportKind, Timestamp)>,
+    parts: &[String],
+) -> Result<Vec<Output>, Failure> {
+    let Job { name, org, timezone, .. } = job;
+    let fields = Fields { job: name, org, run_id: RUN_ID, timestamp: now, timezone, window };
+    let path = job.output.expand(&fields).map_err(|error| {
+        Failure::new(Exit::Configuration, format!("output {:?} {error}", job.output.text()))
+    })?;
+    Output::of_job(job, &path)?.group(parts)
 }
 
 /// The job, in the org that the command line names.
@@ -218,18 +263,23 @@ async fn incrementally(
     let columns = export.files.first().map(|file| file.columns.as_slice()).unwrap_or_default();
     let names = columns.iter().map(|column| column.original.as_str()).filter(|_| !tracking.is_fixed());
     let only_full = described.unstamped(names).into_iter().map(str::to_owned).collect();
-    Ok(Some(Incrementally { deletes: tracking.deletes.as_str(), field: tracking.stamp, only_full }))
+    let has_file_of_deletes = tracking.deletes == Deletes::Ids && tracking.stamp.is_some();
+    let deletes = tracking.deletes.as_str();
+    Ok(Some(Incrementally { deletes, field: tracking.stamp, only_full, has_file_of_deletes }))
 }
 
 fn description<'d>(
     export: &'d Export,
+    files: &'d [Shown],
     job: &'d Job,
     incremental: Option<&'d Incrementally>,
 ) -> Description<'d> {
-    let files = export.files.iter().map(|file| FileDescription {
-        path: &file.path,
-        of: file.child.as_deref(),
-        columns: columns(&file.columns, export.form.format),
+    let files = files.iter().map(|shown| FileDescription {
+        path: &shown.file.path,
+        of: shown.file.child.as_deref(),
+        kind: shown.kind,
+        deletes: shown.kind.map(|_| shown.is_of_deletes()),
+        columns: columns(&shown.file.columns, export.form.format),
     });
     Description {
         job: &export.job,
@@ -254,14 +304,24 @@ fn columns(columns: &[Column], format: Format) -> Vec<ColumnDescription<'_>> {
 }
 
 /// Prints tables for people, and the query.
-fn show(export: &Export, incremental: Option<&Incrementally>, wide: bool) {
+fn show(export: &Export, files: &[Shown], incremental: Option<&Incrementally>, wide: bool) {
     const NARROW: usize = 80;
     let width = table::width(wide);
-    for file in &export.files {
-        let of = file.child.as_ref().map(|child| format!(".{child}")).unwrap_or_default();
+    for shown in files {
+        let file = &shown.file;
+        let of = match (&file.child, shown.is_of_deletes()) {
+            (Some(child), _) => format!(".{child}"),
+            (None, true) => ", deleted records".to_owned(),
+            (None, false) => String::new(),
+        };
         let count = human::counted(file.columns.len() as u64, "column");
         print::line(plain(&format!("{}{of}: {count}", export.job)));
-        print::line(plain(&file.path));
+        let run = match shown.kind {
+            None => "",
+            Some(ExportKind::Full) => " (a full run now)",
+            Some(ExportKind::Changes) => " (a run of changes now)",
+        };
+        print::line(plain(&format!("{}{run}", file.path)));
         let row = |column: &Column| {
             let mut remarks = Vec::new();
             if column.required {
@@ -270,7 +330,9 @@ fn show(export: &Export, incremental: Option<&Incrementally>, wide: bool) {
             if column.original != column.name {
                 remarks.push(format!("{} in the query", column.original));
             }
-            if incremental.is_some_and(|incremental| incremental.only_full.contains(&column.original)) {
+            let only_full =
+                incremental.map(|incremental| incremental.only_full.as_slice()).unwrap_or_default();
+            if !shown.is_of_deletes() && only_full.contains(&column.original) {
                 remarks.push("only full runs refresh it".to_owned());
             }
             vec![column.name.clone(), column.field_type.to_string(), remarks.join("; ")]

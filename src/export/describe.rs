@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::error::RunError;
+use super::incremental::deletes;
 use super::object::generate;
 use super::plan::{columns, described_columns, needs_description, not_described};
 use super::unknown_field::explained;
 use crate::client::OrgClient;
 use crate::ddl::{Export, File, Form, JsonForm, csv_columns, json_columns};
+use crate::error::Failure;
 use crate::job::{Compression, Datetimes, Format, Job, Source};
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::query;
@@ -53,6 +55,22 @@ pub(crate) async fn describe(
     };
     let export = Export { job: job.name.to_string(), soql, form, files };
     Ok((job, export))
+}
+
+/// The file of deleted records next to one of changes. It has no path yet.
+///
+/// # Errors
+/// If the job's names for the columns contradict each other.
+pub(crate) fn describe_deletes(job: &Job) -> Result<File, Failure> {
+    let columns = deletes::columns(job)?;
+    let columns = match job.format {
+        Format::Csv => csv_columns(&columns, false, false),
+        Format::Jsonl => {
+            let form = JsonForm { grouped: false, attributes: false, rules: &job.shape.columns };
+            json_columns(&columns, None, form)
+        }
+    };
+    Ok(File { path: String::new(), child: None, columns })
 }
 
 /// The columns with their types, and the org's description of them. `COUNT()` has no fields to describe, and an object's own
