@@ -30,7 +30,7 @@ pub(crate) mod stage_name;
 pub use after::{AFTER_FIELDS, After, AfterFields};
 pub(crate) use after::{AfterError, check as check_after};
 pub use api::{Api, ApiChoice, BulkSettings};
-pub use compression::{Codec, Compression};
+pub use compression::{Codec, Compression, CompressionChoice};
 pub use export_key::{ExportKey, ObjectName};
 pub use incremental::{Deletes, EmptyRuns, ExportKind, Incremental, is_fixed_stamp};
 pub use location::Location;

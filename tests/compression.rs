@@ -181,6 +181,23 @@ fn a_damaged_configuration_of_compression_is_refused() {
     at.run(["run", "packed"]).ended(78).says(&["12 is not a level of gzip", "from 1 to 9"]);
     at.job("packed", SOQL, "a.csv", "compression_level = 2");
     at.run(["run", "packed"]).ended(78).says(&["the file is not compressed, so this key has no effect"]);
+    for (output, reason, hint) in [
+        ("a.csv.gz", "ends in .gz, but the compression is none", "remove .gz from its end"),
+        ("a.csv.zst", "ends in .zst, but the compression is none", "or set the compression to zstd"),
+    ] {
+        at.job("packed", SOQL, output, "compression = \"none\"");
+        at.run(["run", "packed"]).ended(78).says(&[reason, hint]);
+        at.run(["query", SOQL, "-o", output, "--compression", "none"]).ended(2).says(&[reason, hint]);
+    }
+    for (output, level, what) in [
+        ("a.csv.gz", "10", "--compression-level: 10 is not a level of gzip"),
+        ("a.csv.zst", "20", "--compression-level: 20 is not a level of zstd"),
+        ("a.csv.zst", "0", "--compression-level: 0 is not a level of zstd"),
+        ("a.csv", "1", "--compression-level: the output is not compressed"),
+        ("-", "1", "--compression-level: the output is not compressed"),
+    ] {
+        at.run(["query", SOQL, "-o", output, "--compression-level", level]).ended(2).says(&[what]);
+    }
     at.run(["query", SOQL, "-o", "a.csv.bz2"]).ended(2).says(&[
         "has the extension of a compressed file other than .gz and .zst",
         "end it in .csv.gz, .jsonl.gz, .csv.zst or .jsonl.zst",
@@ -199,7 +216,41 @@ fn a_default_compression_applies_where_the_output_says_nothing_else() {
     assert!(plain.starts_with(b"Id,Name"));
     assert_eq!(gunzipped(&at.read("exports/a.csv.gz")), plain);
     assert_eq!(unzstd(&at.read("exports/a.data")), plain);
+    // The level goes with the compression.
+    at.job("named", SOQL, "b.data", "format = \"csv\"\ncompression = \"none\"");
+    at.run(["run", "named"]).ended(0);
+    assert_eq!(at.read("exports/b.data"), plain);
+    // A default that compresses nothing leaves each job its own way.
+    at.configure("[defaults]\napi = \"rest\"\ncompression = \"none\"\n");
+    at.job("named", SOQL, "c.data", "format = \"csv\"");
+    at.job("key", SOQL, "d.data", "format = \"csv\"\ncompression = \"gzip\"\ncompression_level = 9");
+    at.run(["run", "--all"]).ended(0);
+    assert_eq!(at.read("exports/c.data"), plain);
+    assert_eq!(gunzipped(&at.read("exports/d.data")), plain);
+    assert_eq!(gunzipped(&at.read("exports/a.csv.gz")), plain);
     // A default output that ends otherwise contradicts it.
     at.configure("[defaults]\napi = \"rest\"\ncompression = \"zstd\"\noutput = \"{job}.csv\"\n");
     at.run(["run", "plain"]).ended(78).says(&["sfexport.toml", "has no .zst at its end"]);
+}
+
+#[test]
+fn a_query_takes_the_level_of_its_compression() {
+    let at = Deployment::new(500);
+    at.run(["query", SOQL, "-o", "plain.csv"]).ended(0);
+    let plain = at.read("plain.csv");
+    let size = |level: &str| {
+        at.run(["query", SOQL, "-o", "a.csv.gz", "--compression-level", level]).ended(0);
+        let packed = at.read("a.csv.gz");
+        assert_eq!(gunzipped(&packed), plain);
+        packed.len()
+    };
+    assert!(size("9") < size("1"));
+    let stream = |arguments: &[&str]| {
+        let arguments = ["query", SOQL, "-o", "-"].iter().chain(arguments);
+        at.run(arguments).ended(0).stdout
+    };
+    let packed = stream(&["--compression", "zstd", "--compression-level", "19"]);
+    assert_eq!(unzstd(&packed), plain);
+    assert!(packed.len() < stream(&["--compression", "zstd", "--compression-level", "1"]).len());
+    assert_eq!(stream(&["--compression", "none"]), plain);
 }

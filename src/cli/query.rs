@@ -12,9 +12,9 @@ use crate::config::{self, Selection};
 use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
-    ApiChoice, BulkSettings, Children, Codec, Compound, CountCheck, CsvDialect, Datetimes, Format, IfExists,
-    Job, JobName, Manifest, Numbers, OutputTemplate, Policy, Shape, SoqlSource, Source, output_path,
-    path_text,
+    ApiChoice, BulkSettings, Children, Codec, Compound, Compression, CompressionChoice, CountCheck,
+    CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest, Numbers, OutputTemplate, Policy, Shape,
+    SoqlSource, Source, output_path, path_text,
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
@@ -36,6 +36,9 @@ pub(super) struct QueryArguments {
     /// How to compress the file [default: by the file's ending; none for -]
     #[arg(long, value_enum)]
     compression: Option<CompressionArgument>,
+    /// How hard the compressor works: 1 to 9 for gzip, 1 to 19 for zstd [default: 6 for gzip, 3 for zstd]
+    #[arg(long, value_name = "LEVEL")]
+    compression_level: Option<u8>,
     /// Ask for deleted and archived rows too (queryAll)
     #[arg(long)]
     all_rows: bool,
@@ -90,6 +93,7 @@ enum FormatArgument {
 enum CompressionArgument {
     Gzip,
     Zstd,
+    None,
 }
 
 /// Exports the result of one query. A file is staged and published like a job's. A stream is written directly.
@@ -102,7 +106,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     }
     let streamed = arguments.is_streamed();
     let (format, codec) = form(&arguments, streamed)?;
-    let compression = codec.map(|codec| codec.at(None));
+    let compression = compression(codec, arguments.compression_level)?;
     let query = Query::parse(&arguments.soql).map_err(|error| invalid("the query is not SOQL", error))?;
     let shape = Shape {
         numbers: if format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
@@ -225,6 +229,24 @@ fn scratch_dir(path: &Path, streamed: bool) -> PathBuf {
     }
 }
 
+/// The compression at the level that the command line names, if it names one.
+fn compression(codec: Option<Codec>, level: Option<u8>) -> Result<Option<Compression>, Failure> {
+    let refused = match (codec, level) {
+        (_, None) => None,
+        (Some(codec), Some(level)) => codec.refusal_of(level),
+        (None, Some(_)) => {
+            let hint = "remove it, end -o in .gz or .zst, or use --compression";
+            Some(("the output is not compressed".to_owned(), hint.to_owned()))
+        }
+    };
+    match refused {
+        None => Ok(codec.map(|codec| codec.at(level))),
+        Some((what, hint)) => {
+            Err(Failure::new(Exit::Usage, format!("--compression-level: {what}")).hint(hint))
+        }
+    }
+}
+
 /// The format and the compression of the output. Paths of other systems, extensions of other formats and fields are refused.
 fn form(arguments: &QueryArguments, streamed: bool) -> Result<(Format, Option<Codec>), Failure> {
     let output = arguments.output.as_str();
@@ -232,12 +254,13 @@ fn form(arguments: &QueryArguments, streamed: bool) -> Result<(Format, Option<Co
         FormatArgument::Csv => Format::Csv,
         FormatArgument::Jsonl => Format::Jsonl,
     });
-    let codec = arguments.compression.map(|compression| match compression {
-        CompressionArgument::Gzip => Codec::Gzip,
-        CompressionArgument::Zstd => Codec::Zstd,
+    let compression = arguments.compression.map(|compression| match compression {
+        CompressionArgument::Gzip => CompressionChoice::By(Codec::Gzip),
+        CompressionArgument::Zstd => CompressionChoice::By(Codec::Zstd),
+        CompressionArgument::None => CompressionChoice::None,
     });
     if streamed {
-        return Ok((written.unwrap_or(Format::Csv), codec));
+        return Ok((written.unwrap_or(Format::Csv), compression.and_then(CompressionChoice::codec)));
     }
     let usage = |what: String, hint: String| Failure::new(Exit::Usage, what).hint(hint);
     if let Some(not_local) = path_text::not_local(output) {
@@ -248,6 +271,6 @@ fn form(arguments: &QueryArguments, streamed: bool) -> Result<(Format, Option<Co
         let hint = "use the shell to write the date, as in -o \"accounts-$(date +%F).csv\"";
         return Err(usage(what, hint.to_owned()));
     }
-    path_text::form_of(output, written, codec)
+    path_text::form_of(output, written, compression)
         .map_err(|(reason, hint)| usage(format!("-o {output:?} {reason}"), hint.to_owned()))
 }

@@ -319,7 +319,7 @@ static KEYS: &[Key] = keys! {
         "output" Text, Required, "The path of the export, relative to `output_root`. It may contain template fields.";
         "manifest" FlagOrText, Otherwise("`true` for `objects`, `false` otherwise"), "Whether a JSON file lists what was exported. With `objects`, it may be a path instead.";
         "format" Choice(&["csv", "jsonl"]), Otherwise("from the extension of `output`, .csv or .jsonl"), "The format of the file: `csv` or `jsonl`.";
-        "compression" Choice(&["gzip", "zstd"]), Otherwise("from the extension of `output`, .gz or .zst, or none"), "How the file is compressed: `gzip` or `zstd` (Zstandard).";
+        "compression" Choice(&["gzip", "zstd", "none"]), Otherwise("from the extension of `output`, .gz or .zst, or none"), "How the file is compressed: `gzip` or `zstd` (Zstandard). `none` overrides a default for an `output` without an extension.";
         "compression_level" Whole(1, 19), Otherwise("6 for `gzip`, 3 for `zstd`"), "How hard the compressor works: 1 to 9 for `gzip`, 1 to 19 for `zstd`. A high level makes a smaller file and takes more time.";
         "org" Word, Otherwise("`[org]`"), "The org to export from, a NAME of `[orgs.NAME]`.";
         "orgs" Words, Otherwise("only `org`"), "Several orgs, each with a separate run: names, patterns (`*`, `emea_*`) and exclusions (`!uat`). `output` must contain `{org}`.";

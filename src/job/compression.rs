@@ -18,6 +18,26 @@ pub enum Codec {
     Zstd,
 }
 
+/// What a user says of a file's compression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompressionChoice {
+    /// It is compressed like this.
+    By(Codec),
+    /// It is not compressed.
+    None,
+}
+
+impl CompressionChoice {
+    /// The codec, if there is one.
+    #[must_use]
+    pub fn codec(self) -> Option<Codec> {
+        match self {
+            Self::By(codec) => Some(codec),
+            Self::None => None,
+        }
+    }
+}
+
 impl Codec {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
@@ -53,6 +73,19 @@ impl Codec {
             Self::Gzip => 9,
             Self::Zstd => 19,
         }
+    }
+
+    /// Why a level is not one of this codec, and a hint; `None` if it is.
+    #[must_use]
+    pub(crate) fn refusal_of(self, level: u8) -> Option<(String, String)> {
+        let most = self.max_level();
+        let is_level = (1..=most).contains(&level);
+        (!is_level).then(|| {
+            (
+                format!("{level} is not a level of {}", self.as_str()),
+                format!("write a number from 1 to {most}"),
+            )
+        })
     }
 
     /// The compression at this level, or at that of the codec's own tool.

@@ -1,7 +1,7 @@
 //! Texts that people write instead of a local path: addresses of object stores and other hosts, Windows paths, and
 //! extensions of unsupported formats. Each has its own hint.
 
-use super::{Codec, Format};
+use super::{Codec, CompressionChoice, Format};
 
 /// A text that is not a path of this system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl NotLocal<'_> {
 pub(crate) fn form_of(
     output: &str,
     format: Option<Format>,
-    codec: Option<Codec>,
+    compression: Option<CompressionChoice>,
 ) -> Result<(Format, Option<Codec>), (&'static str, &'static str)> {
     let (inner, compressed) = extensions(output);
     if let Some(unwritten) = unwritten_extension(inner) {
@@ -144,27 +144,39 @@ pub(crate) fn form_of(
             ));
         }
     };
-    let codec = match (compressed, codec) {
-        (Some(Codec::Gzip), Some(Codec::Zstd)) => {
+    let codec = match (compressed, compression) {
+        (Some(Codec::Gzip), Some(CompressionChoice::By(Codec::Zstd))) => {
             return Err((
                 "ends in .gz, but the compression is zstd",
                 "end it in .zst, or set the compression to gzip",
             ));
         }
-        (Some(Codec::Zstd), Some(Codec::Gzip)) => {
+        (Some(Codec::Zstd), Some(CompressionChoice::By(Codec::Gzip))) => {
             return Err((
                 "ends in .zst, but the compression is gzip",
                 "end it in .gz, or set the compression to zstd",
             ));
         }
+        (Some(codec), Some(CompressionChoice::None)) => {
+            return Err(match codec {
+                Codec::Gzip => (
+                    "ends in .gz, but the compression is none",
+                    "remove .gz from its end, or set the compression to gzip",
+                ),
+                Codec::Zstd => (
+                    "ends in .zst, but the compression is none",
+                    "remove .zst from its end, or set the compression to zstd",
+                ),
+            });
+        }
         // Readers go by the extension.
-        (None, Some(codec)) if named.is_some() => {
+        (None, Some(CompressionChoice::By(codec))) if named.is_some() => {
             return Err(match codec {
                 Codec::Gzip => ("has no .gz at its end, but the compression is gzip", "end it in .gz"),
                 Codec::Zstd => ("has no .zst at its end, but the compression is zstd", "end it in .zst"),
             });
         }
-        (compressed, codec) => compressed.or(codec),
+        (compressed, choice) => compressed.or(choice.and_then(CompressionChoice::codec)),
     };
     Ok((format, codec))
 }
@@ -307,6 +319,9 @@ mod tests {
         ] {
             assert_eq!(extension(text), expected);
         }
+        const GZIP: CompressionChoice = CompressionChoice::By(Codec::Gzip);
+        const ZSTD: CompressionChoice = CompressionChoice::By(Codec::Zstd);
+        const NONE: CompressionChoice = CompressionChoice::None;
         for (text, format, codec, expected) in [
             ("a.csv", None, None, Ok((Format::Csv, None))),
             ("a.JSONL", None, None, Ok((Format::Jsonl, None))),
@@ -316,18 +331,22 @@ mod tests {
             ("a.{run_id}", Some(Format::Csv), None, Ok((Format::Csv, None))),
             ("a.csv.gz", None, None, Ok((Format::Csv, Some(Codec::Gzip)))),
             ("x.d/{date:%Y.%m}.JSONL.ZST", None, None, Ok((Format::Jsonl, Some(Codec::Zstd)))),
-            ("a.csv.gz", Some(Format::Csv), Some(Codec::Gzip), Ok((Format::Csv, Some(Codec::Gzip)))),
+            ("a.csv.gz", Some(Format::Csv), Some(GZIP), Ok((Format::Csv, Some(Codec::Gzip)))),
             ("a.gz", Some(Format::Jsonl), None, Ok((Format::Jsonl, Some(Codec::Gzip)))),
-            ("a.{run_id}", Some(Format::Csv), Some(Codec::Zstd), Ok((Format::Csv, Some(Codec::Zstd)))),
-            ("a.txt", Some(Format::Csv), Some(Codec::Gzip), Ok((Format::Csv, Some(Codec::Gzip)))),
+            ("a.{run_id}", Some(Format::Csv), Some(ZSTD), Ok((Format::Csv, Some(Codec::Zstd)))),
+            ("a.txt", Some(Format::Csv), Some(GZIP), Ok((Format::Csv, Some(Codec::Gzip)))),
+            ("a.{run_id}", Some(Format::Csv), Some(NONE), Ok((Format::Csv, None))),
+            ("a.csv", None, Some(NONE), Ok((Format::Csv, None))),
+            ("a.csv.gz", None, Some(NONE), Err("ends in .gz, but the compression is none")),
+            ("a.zst", Some(Format::Csv), Some(NONE), Err("ends in .zst, but the compression is none")),
             ("a", None, None, Err("ends in neither .csv nor .jsonl")),
             ("a.gz", None, None, Err("ends in neither .csv nor .jsonl")),
             ("x.csv/a.gz", None, None, Err("ends in neither .csv nor .jsonl")),
             ("a.csv", Some(Format::Jsonl), None, Err("ends in .csv, but the format is jsonl")),
             ("a.jsonl.gz", Some(Format::Csv), None, Err("ends in .jsonl, but the format is csv")),
-            ("a.csv.gz", None, Some(Codec::Zstd), Err("ends in .gz, but the compression is zstd")),
-            ("a.csv.zst", None, Some(Codec::Gzip), Err("ends in .zst, but the compression is gzip")),
-            ("a.csv", None, Some(Codec::Gzip), Err("has no .gz at its end, but the compression is gzip")),
+            ("a.csv.gz", None, Some(ZSTD), Err("ends in .gz, but the compression is zstd")),
+            ("a.csv.zst", None, Some(GZIP), Err("ends in .zst, but the compression is gzip")),
+            ("a.csv", None, Some(GZIP), Err("has no .gz at its end, but the compression is gzip")),
             ("a.csv.gz.zst", None, None, Err("has the extensions of two compressions")),
             (
                 "a.csv.bz2",

@@ -2,13 +2,13 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::format::{codec_of, format_of};
+use super::format::{compression_of, format_of};
 use super::object::{condition, selection};
 use super::{JobContext, NO_SCHEDULE, RawJob, Reading, column_rules, flat_records};
 use crate::config::keys::Table;
 use crate::config::layer::{DEFAULTS, Layer, OBJECTS_WITH, Section, TextFile};
 use crate::config::mistake::{Mistake, Problem};
-use crate::job::{Format, path_text};
+use crate::job::{CompressionChoice, Format, path_text};
 
 /// Checks the values of `[defaults]` as far as they are wrong for every job. Each value with a mistake is marked, so jobs
 /// cause no further mistakes.
@@ -52,9 +52,9 @@ impl Reading {
             && self.output(file, section, context).is_some()
         {
             // A job may set the format that the output does not say, unless the output says another kind of file.
-            let codec = typed.compression.as_deref().map(codec_of);
-            let [csv, jsonl] =
-                [Format::Csv, Format::Jsonl].map(|format| path_text::form_of(output, Some(format), codec));
+            let compression = typed.compression.as_deref().map(compression_of);
+            let [csv, jsonl] = [Format::Csv, Format::Jsonl]
+                .map(|format| path_text::form_of(output, Some(format), compression));
             if typed.format.is_some() || (csv.is_err() && jsonl.is_err()) {
                 self.form(file, section);
             }
@@ -84,21 +84,26 @@ pub(super) fn fitting(defaults: &Layer, job: &Layer) -> Layer {
         output.map(path_text::form_by_name).unwrap_or_default()
     };
     let named = |layer: &Layer| layer.text("format").map(format_of);
-    let codec_named = |layer: &Layer| layer.text("compression").map(codec_of);
+    let compression_named = |layer: &Layer| layer.text("compression").map(compression_of);
     let (by_extension, codec_by_extension) = of_output(if job.has("output") { job } else { defaults });
     let format = named(job).or(by_extension).or_else(|| named(defaults));
-    // An extension that names a format and no compression says that there is none.
-    let is_plain = by_extension.is_some() && codec_by_extension.is_none();
-    let codec =
-        codec_named(job).or(codec_by_extension).or_else(|| codec_named(defaults).filter(|_| !is_plain));
+    let compression_by_extension = match (by_extension, codec_by_extension) {
+        (_, Some(codec)) => Some(CompressionChoice::By(codec)),
+        // An extension that names a format and no compression says that there is none.
+        (Some(_), None) => Some(CompressionChoice::None),
+        (None, None) => None,
+    };
+    let compression =
+        compression_named(job).or(compression_by_extension).or_else(|| compression_named(defaults));
     let (is_csv, is_jsonl) = (format == Some(Format::Csv), format == Some(Format::Jsonl));
     let is_set = job.has("objects");
     let renames = job.has("columns") || job.text("column_names").is_some_and(|names| names != "as_written");
     defaults.as_defaults_of(job, |path| match path.split('.').next().unwrap_or(path) {
         "format" => named(defaults) == format,
-        "compression" => codec_named(defaults) == codec,
+        "compression" => compression_named(defaults) == compression,
         "compression_level" => {
-            codec.is_some() && codec_named(defaults).is_none_or(|named| Some(named) == codec)
+            compression.is_some_and(|choice| choice.codec().is_some())
+                && compression_named(defaults).is_none_or(|named| Some(named) == compression)
         }
         "children" => !is_jsonl && !is_set,
         "compound" | "csv" => !is_jsonl,

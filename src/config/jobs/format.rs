@@ -3,16 +3,20 @@
 use super::{RawJob, Reading, column_rules, flat_records};
 use crate::config::layer::{Section, TextFile};
 use crate::config::mistake::{Problem, quoted};
-use crate::job::{Children, Codec, Compound, Compression, Format, path_text};
+use crate::job::{Children, Codec, Compound, Compression, CompressionChoice, Format, path_text};
 
 /// The format for a value of `format`, which has been validated.
 pub(super) fn format_of(word: &str) -> Format {
     if word == "csv" { Format::Csv } else { Format::Jsonl }
 }
 
-/// The codec for a value of `compression`, which has been validated.
-pub(super) fn codec_of(word: &str) -> Codec {
-    if word == "gzip" { Codec::Gzip } else { Codec::Zstd }
+/// The choice for a value of `compression`, which has been validated.
+pub(super) fn compression_of(word: &str) -> CompressionChoice {
+    match word {
+        "gzip" => CompressionChoice::By(Codec::Gzip),
+        "zstd" => CompressionChoice::By(Codec::Zstd),
+        _ => CompressionChoice::None,
+    }
 }
 
 impl Reading {
@@ -27,11 +31,12 @@ impl Reading {
             return None;
         }
         let format = typed.format.as_deref().map(format_of);
-        let codec = typed.compression.as_deref().map(codec_of);
+        let compression = typed.compression.as_deref().map(compression_of);
         // Anything else than a path has no extension. The check of `output` reports it.
         let output = typed.output.as_deref().filter(|output| path_text::not_local(output).is_none());
-        let (format, codec) = match output.map(|output| (output, path_text::form_of(output, format, codec))) {
-            None => (format?, codec),
+        let form = output.map(|output| (output, path_text::form_of(output, format, compression)));
+        let (format, codec) = match form {
+            None => (format?, compression.and_then(CompressionChoice::codec)),
             Some((_, Ok(form))) => form,
             Some((output, Err((reason, hint)))) => {
                 let problem = Problem::new(format!("{} {reason}", quoted(output)), hint);
@@ -45,16 +50,13 @@ impl Reading {
 
     fn level(&mut self, file: &TextFile, section: &Section<RawJob>, codec: Option<Codec>) {
         let Some(level) = section.typed.compression_level else { return };
-        let problem = match codec {
+        let problem = match codec.map(|codec| codec.refusal_of(level)) {
             None => Problem::new(
                 "the file is not compressed, so this key has no effect",
                 "remove it, or end `output` in .gz or .zst",
             ),
-            Some(codec) if level > codec.max_level() => Problem::new(
-                format!("{level} is not a level of {}", codec.as_str()),
-                format!("write a number from 1 to {}", codec.max_level()),
-            ),
-            Some(_) => return,
+            Some(Some((what, hint))) => Problem::new(what, hint),
+            Some(None) => return,
         };
         self.mistake(file, section, "compression_level", problem);
     }
