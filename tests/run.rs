@@ -754,20 +754,32 @@ fn a_full_scratch_disk_is_named_and_the_former_file_stays() {
 #[test]
 fn a_reader_that_goes_away_ends_a_stream_quietly() {
     let at = Deployment::with(Options { page_size: 200, ..support::options(20_000) });
-    let mut child = at
-        .command(["query", "SELECT Id, Name, Site, Website FROM Account", "-o", "-", "--log-level", "error"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    let mut first = [0; 20];
-    stdout.read_exact(&mut first).unwrap();
-    drop(stdout);
-    let outcome = at.outcome(child.wait_with_output().unwrap()).ended(1);
-    assert!(first.starts_with(b"Id,Name,Site,Website"));
-    assert!(!outcome.stderr.contains("error: "), "{}", outcome.stderr);
-    assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+    let query = ["query", "SELECT Id, Name, Site, Website FROM Account", "-o", "-", "--log-level", "error"];
+    let ended = |more: &[&str]| {
+        let mut child = at
+            .command(query.iter().chain(more))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let mut first = [0; 2];
+        stdout.read_exact(&mut first).unwrap();
+        drop(stdout);
+        let outcome = at.outcome(child.wait_with_output().unwrap()).ended(1);
+        assert!(!outcome.stderr.contains("error: "), "{more:?}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains("panicked"), "{more:?}: {}", outcome.stderr);
+        outcome.stderr
+    };
+    assert_eq!(ended(&[]), "");
+    assert_eq!(ended(&["--compression", "gzip"]), "");
+    // Whoever asks for the report gets it.
+    for more in [&["--json"][..], &["--json", "--compression", "zstd"]] {
+        let stderr = ended(more);
+        let report: serde_json::Value = serde_json::from_str(stderr.trim_end()).unwrap();
+        assert_eq!((&report["status"], &report["exit_status"]), (&"failed".into(), &1.into()), "{report}");
+        assert_eq!(report["error"], "the reader of standard output has gone");
+    }
 }
 
 /// The binary with a standard stream that is always full.

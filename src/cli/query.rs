@@ -198,7 +198,10 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     };
     let Outcome { report, error, .. } = export(run, &edges, &context.stop).await;
     if error == Some(RunError::ReaderGone) {
-        // In `sfexport query ... -o - | head`, this is expected.
+        // In `sfexport query ... -o - | head`, this is expected, so it is not an error to print.
+        if arguments.json {
+            print::report_aside(&report);
+        }
         return Ok(Exit::General);
     }
     let exit = shown_failure(&report, None, context.common.log_format);
