@@ -126,6 +126,9 @@ pub struct Column {
 /// # Errors
 /// [`Exit::Usage`] if the target cannot read this format, [`Exit::Query`] with every name that it does not take.
 pub fn write(export: &Export, target: Target) -> Result<String, Failure> {
+    if export.form.format == Format::Parquet {
+        return Err(Failure::new(Exit::Usage, "describe --as does not support Parquet files yet"));
+    }
     let written = match target {
         Target::JsonSchema => return json_schema::write(export),
         Target::BigQuery => bigquery::write(export),

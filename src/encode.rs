@@ -9,11 +9,20 @@ use crate::value::datetime::{NotADateTime, write_rfc3339};
 pub mod csv;
 mod formula;
 pub mod jsonl;
+#[cfg(feature = "parquet")]
+pub mod parquet;
+#[cfg(not(feature = "parquet"))]
+#[path = "encode/no_parquet.rs"]
+pub mod parquet;
+
+use std::io::{self, Write};
 
 use csv::Csv;
 use jsonl::Jsonl;
+use parquet::{Footer, Parquet, Spill};
 
-/// The encoder of one file: [`Encoder::begin`] once, [`Encoder::record`] for each record, [`Encoder::finish`] once.
+/// The encoder of one file: [`Encoder::begin`] once, [`Encoder::record`] for each record, [`Encoder::write`] for the records of
+/// each page that is accepted, [`Encoder::finish`] once.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -24,6 +33,8 @@ pub enum Encoder {
     Csv(Csv),
     /// One JSON object per line.
     Jsonl(Jsonl),
+    /// Typed columns.
+    Parquet(Box<Parquet>),
 }
 
 impl Encoder {
@@ -43,6 +54,7 @@ impl Encoder {
                 let jsonl = Jsonl::new(form, names).with_datetimes(datetimes);
                 Self::Jsonl(if shape.columns.rename() { jsonl.flat() } else { jsonl })
             }
+            Format::Parquet => Self::Parquet(Box::new(Parquet::new(shape.parquet, columns))),
         }
     }
 
@@ -54,7 +66,19 @@ impl Encoder {
         match (Self::new(format, shape, columns), json) {
             (Self::Jsonl(jsonl), Some(json)) => Self::Jsonl(jsonl.put_together(&json)),
             (Self::Jsonl(jsonl), None) => Self::Jsonl(jsonl.flat()),
-            (csv @ Self::Csv(_), _) => csv,
+            (other, _) => other,
+        }
+    }
+
+    /// The same in a run: what a file's footer says, if it has one, and where its values wait if they are too many for memory.
+    #[must_use]
+    pub fn in_run(self, run: impl FnOnce() -> (Footer, Box<dyn Spill>)) -> Self {
+        match self {
+            Self::Parquet(parquet) => {
+                let (footer, spill) = run();
+                Self::Parquet(Box::new(parquet.in_run(footer, spill)))
+            }
+            text => text,
         }
     }
 
@@ -64,6 +88,7 @@ impl Encoder {
         match self {
             Self::Csv(csv) => csv.watch(),
             Self::Jsonl(_) => Some(Jsonl::WATCH),
+            Self::Parquet(_) => None,
         }
     }
 
@@ -72,7 +97,7 @@ impl Encoder {
     pub fn row_form(&self) -> Option<RowForm> {
         match self {
             Self::Csv(csv) => csv.row_form(),
-            Self::Jsonl(_) => None,
+            Self::Jsonl(_) | Self::Parquet(_) => None,
         }
     }
 
@@ -85,34 +110,67 @@ impl Encoder {
                 Target::Cells { record, watch: Some(Jsonl::WATCH), form: jsonl.form() }
             }
             Self::Jsonl(jsonl) => Target::Json { record, form: jsonl.form(), out },
+            Self::Parquet(_) => Target::Cells { record, watch: None, form: JsonForm::AS_SENT },
         }
     }
 
-    /// Appends what precedes the first record.
-    pub fn begin(&mut self, out: &mut Vec<u8>) {
+    /// Writes what precedes the first record.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn begin(&mut self, out: &mut dyn Write) -> io::Result<()> {
         match self {
-            Self::Csv(csv) => csv.begin(out),
-            Self::Jsonl(_) => {}
+            Self::Csv(csv) => {
+                let mut head = Vec::new();
+                csv.begin(&mut head);
+                out.write_all(&head)
+            }
+            Self::Jsonl(_) => Ok(()),
+            Self::Parquet(parquet) => parquet.begin(out),
         }
     }
 
-    /// Appends a record.
+    /// Appends a record to the rows of its page.
     ///
     /// # Errors
     /// If the format cannot hold one of its values.
     #[inline]
-    pub fn record(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), ValueError> {
+    pub fn record(&mut self, record: &Record, rows: &mut Vec<u8>) -> Result<(), ValueError> {
         match self {
-            Self::Csv(csv) => csv.record(record, out),
-            Self::Jsonl(jsonl) => jsonl.record(record, out),
+            Self::Csv(csv) => csv.record(record, rows),
+            Self::Jsonl(jsonl) => jsonl.record(record, rows),
+            Self::Parquet(parquet) => parquet.record(record, rows),
         }
     }
 
-    /// Appends what follows the last record.
-    pub fn finish(&mut self, _out: &mut Vec<u8>) {
+    /// Writes rows of a page that was accepted; a piece of them may begin and end anywhere.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&mut self, rows: &[u8], out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Csv(_) | Self::Jsonl(_) => out.write_all(rows),
+            Self::Parquet(parquet) => parquet.write(rows, out),
+        }
+    }
+
+    /// Writes what follows the last record.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
         match self {
             // Their files end with their last record.
+            Self::Csv(_) | Self::Jsonl(_) => Ok(()),
+            Self::Parquet(parquet) => parquet.finish(out),
+        }
+    }
+
+    /// Starts over: what was written is gone.
+    pub fn restart(&mut self) {
+        match self {
             Self::Csv(_) | Self::Jsonl(_) => {}
+            Self::Parquet(parquet) => parquet.restart(),
         }
     }
 }

@@ -21,6 +21,7 @@ mod incremental;
 mod location;
 mod object_set;
 pub mod output_path;
+mod parquet;
 pub(crate) mod path_text;
 mod recovery_data;
 pub mod shard;
@@ -39,6 +40,7 @@ pub use object_set::{
 };
 pub use output_path::OutputTemplate;
 use output_path::{Fields, TemplateError, manifest_beside};
+pub use parquet::{ParquetCodec, ParquetDecimals, ParquetSettings, ParquetTemporal};
 pub use recovery_data::RecoveryData;
 pub use source::{ObjectSource, SoqlSource, Source, SourceError};
 
@@ -293,15 +295,43 @@ pub enum Format {
     Csv,
     /// One JSON object a line.
     Jsonl,
+    /// Typed columns, as the Apache project of this name defines them.
+    Parquet,
 }
 
+/// What to say, and a hint, where [`Format::is_written`] is false.
+pub(crate) const NO_PARQUET: (&str, &str) = (
+    "this build of sfexport does not write Parquet",
+    "use one that was built with the feature `parquet`, or export CSV or JSON Lines",
+);
+
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Csv, Self::Jsonl, Self::Parquet];
+
     /// Its name, as the configuration and the run report spell it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Csv => "csv",
             Self::Jsonl => "jsonl",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// Whether this build of sfexport writes it.
+    #[must_use]
+    pub fn is_written(self) -> bool {
+        self != Self::Parquet || cfg!(feature = "parquet")
+    }
+
+    /// Its name in sentences.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Jsonl => "JSON Lines",
+            Self::Parquet => "Parquet",
         }
     }
 }
@@ -325,16 +355,17 @@ pub struct Shape {
     pub attributes: bool,
     /// The CSV dialect.
     pub csv: CsvDialect,
+    /// How a Parquet file is written.
+    pub parquet: ParquetSettings,
 }
 
 impl Shape {
     /// How columns are laid out in files of this format.
     #[must_use]
     pub fn layout(&self, format: Format) -> Layout {
-        let csv = format == Format::Csv;
         Layout {
-            child_tables: csv && self.children == Children::Files,
-            compound_parts: csv && self.compound == Compound::Columns,
+            child_tables: format == Format::Csv && self.children == Children::Files,
+            compound_parts: format != Format::Jsonl && self.compound == Compound::Columns,
         }
     }
 }

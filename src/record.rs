@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::job::{Datetimes, Numbers};
 use crate::soql::Columns;
+use crate::value::TypeMismatch;
 use crate::value::datetime::NotADateTime;
 use crate::value::number::ExponentOutOfRange;
 
@@ -123,6 +124,8 @@ pub enum ValueErrorReason {
     Exponent(ExponentOutOfRange),
     /// Its column is a datetime, and the value is not.
     DateTime(NotADateTime),
+    /// It is not of its column's type.
+    Type(TypeMismatch),
 }
 
 impl ValueError {
@@ -130,17 +133,20 @@ impl ValueError {
     #[must_use]
     pub fn explain(&self, columns: &Columns, record: &str) -> Explanation {
         let column = columns.qualified(self.column);
+        let as_text =
+            || format!("set {column:?} = \"text\" in [types] to keep its values as the org sends them");
         let (reason, redacted, hint) = match &self.reason {
             ValueErrorReason::Exponent(reason) => (
                 reason.to_string(),
                 "the exponent of a number is out of range",
                 "set numbers = \"as_sent\" to keep numbers as the org sends them".to_owned(),
             ),
-            ValueErrorReason::DateTime(reason) => (
-                reason.to_string(),
-                "a value is not a datetime",
-                format!("set {column:?} = \"text\" in [types] to keep its values as the org sends them"),
-            ),
+            ValueErrorReason::DateTime(reason) => {
+                (reason.to_string(), "a value is not a datetime", as_text())
+            }
+            ValueErrorReason::Type(reason) => {
+                (reason.to_string(), "a value is not of its column's type", as_text())
+            }
         };
         let what = |reason: &str| format!("column {column} of {record}: {reason}");
         Explanation { what: what(&reason), redacted: what(redacted), hint }

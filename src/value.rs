@@ -94,6 +94,37 @@ impl fmt::Display for FieldType {
     }
 }
 
+/// A value that is not of its column's type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeMismatch {
+    field_type: FieldType,
+    value: String,
+}
+
+impl TypeMismatch {
+    /// The mismatch of a value.
+    #[must_use]
+    pub fn of(field_type: FieldType, value: &[u8]) -> Self {
+        Self { field_type, value: shown(value) }
+    }
+}
+
+impl fmt::Display for TypeMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not a value of type {}", self.value, self.field_type)
+    }
+}
+
+impl std::error::Error for TypeMismatch {}
+
+/// A value as an error message shows it: its beginning, if it is long.
+fn shown(value: &[u8]) -> String {
+    const MOST: usize = 40;
+    let text = String::from_utf8_lossy(&value[..value.len().min(MOST)]);
+    let dots = if value.len() > MOST { "..." } else { "" };
+    format!("{}{dots}", text.trim_end_matches('\u{FFFD}'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::FieldType;

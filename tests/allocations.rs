@@ -6,7 +6,7 @@ use allocation_counter::measure;
 use sfexport::encode::Encoder;
 use sfexport::encode::csv::Csv;
 use sfexport::encode::jsonl::Jsonl;
-use sfexport::job::{Children, Compound, CsvDialect, Datetimes, Format, Numbers, Shape};
+use sfexport::job::{Children, Compound, CsvDialect, Datetimes, Format, Numbers, ParquetSettings, Shape};
 use sfexport::record::{JsonForm, Record};
 use sfexport::salesforce::bulk::results::ResultsReader;
 use sfexport::salesforce::page::PageReader;
@@ -29,6 +29,7 @@ fn shape(numbers: Numbers, datetimes: Datetimes, columns: ColumnRules) -> Shape 
         columns_pinned: false,
         attributes: false,
         csv: CsvDialect::default(),
+        parquet: ParquetSettings::DEFAULT,
     }
 }
 

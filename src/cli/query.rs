@@ -13,8 +13,8 @@ use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
     ApiChoice, BulkSettings, Children, Codec, Compound, Compression, CompressionChoice, CountCheck,
-    CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest, Numbers, OutputTemplate, Policy, Shape,
-    SoqlSource, Source, output_path, path_text,
+    CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest, NO_PARQUET, Numbers, OutputTemplate,
+    ParquetSettings, Policy, Shape, SoqlSource, Source, output_path, path_text,
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
@@ -87,6 +87,7 @@ enum ApiArgument {
 enum FormatArgument {
     Csv,
     Jsonl,
+    Parquet,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -106,6 +107,9 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     }
     let streamed = arguments.is_streamed();
     let (format, codec) = form(&arguments, streamed)?;
+    if !format.is_written() {
+        return Err(Failure::new(Exit::Usage, NO_PARQUET.0).hint(NO_PARQUET.1));
+    }
     let compression = compression(codec, arguments.compression_level)?;
     let query = Query::parse(&arguments.soql).map_err(|error| invalid("the query is not SOQL", error))?;
     let shape = Shape {
@@ -117,6 +121,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         columns_pinned: false,
         attributes: false,
         csv: CsvDialect::default(),
+        parquet: ParquetSettings::DEFAULT,
     };
     let obstacle = query.bulk_obstacle().filter(BulkObstacle::is_refused);
     if let (ApiArgument::Bulk, Some(obstacle)) = (arguments.api, obstacle) {
@@ -256,6 +261,7 @@ fn form(arguments: &QueryArguments, streamed: bool) -> Result<(Format, Option<Co
     let written = arguments.format.map(|format| match format {
         FormatArgument::Csv => Format::Csv,
         FormatArgument::Jsonl => Format::Jsonl,
+        FormatArgument::Parquet => Format::Parquet,
     });
     let compression = arguments.compression.map(|compression| match compression {
         CompressionArgument::Gzip => CompressionChoice::By(Codec::Gzip),
@@ -263,7 +269,13 @@ fn form(arguments: &QueryArguments, streamed: bool) -> Result<(Format, Option<Co
         CompressionArgument::None => CompressionChoice::None,
     });
     if streamed {
-        return Ok((written.unwrap_or(Format::Csv), compression.and_then(CompressionChoice::codec)));
+        let format = written.unwrap_or(Format::Csv);
+        let codec = compression.and_then(CompressionChoice::codec);
+        if format == Format::Parquet && codec.is_some() {
+            let what = "--compression does not apply to Parquet, whose pages are compressed already";
+            return Err(Failure::new(Exit::Usage, what).hint("remove it"));
+        }
+        return Ok((format, codec));
     }
     let usage = |what: String, hint: String| Failure::new(Exit::Usage, what).hint(hint);
     if let Some(not_local) = path_text::not_local(output) {

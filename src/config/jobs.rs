@@ -33,7 +33,8 @@ use crate::job::output_path::{FIELDS, TemplateError};
 use crate::job::{
     After, ApiChoice, BulkSettings, CatchUp, Children, Compound, CountCheck, CsvDialect, Datetimes, Format,
     IfExists, Incremental, Job, JobName, Manifest, Numbers, ObjectSet, ObjectSource, OutputTemplate, Overlap,
-    Policy, QueryOrigin, Shape, SoqlSource, Source, SourceError,
+    ParquetCodec, ParquetDecimals, ParquetSettings, ParquetTemporal, Policy, QueryOrigin, Shape, SoqlSource,
+    Source, SourceError,
 };
 use crate::org::OrgName;
 use crate::schedule::Schedule;
@@ -285,6 +286,8 @@ struct RawJob {
     #[serde(deserialize_with = "nanoseconds")]
     after_timeout: Duration,
     csv: CsvWritten,
+    #[serde(with = "ParquetWritten")]
+    parquet: ParquetSettings,
     bulk: BulkWritten,
     incremental: incremental::IncrementalWritten,
 }
@@ -299,6 +302,17 @@ struct CsvWritten {
     header: bool,
     bom: bool,
     formula_guard: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "ParquetSettings")]
+struct ParquetWritten {
+    #[serde(with = "ParquetCodecWritten")]
+    codec: ParquetCodec,
+    #[serde(with = "ParquetDecimalsWritten")]
+    decimals: ParquetDecimals,
+    #[serde(with = "ParquetTemporalWritten")]
+    temporal: ParquetTemporal,
 }
 
 #[derive(Deserialize)]
@@ -327,6 +341,27 @@ enum ApiChoiceWritten {
     Auto,
     Rest,
     Bulk,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "ParquetCodec", rename_all = "snake_case")]
+enum ParquetCodecWritten {
+    Zstd,
+    Snappy,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "ParquetDecimals", rename_all = "snake_case")]
+enum ParquetDecimalsWritten {
+    Double,
+    Decimal,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "ParquetTemporal", rename_all = "snake_case")]
+enum ParquetTemporalWritten {
+    Typed,
+    Text,
 }
 
 #[derive(Deserialize)]
@@ -487,6 +522,7 @@ impl Reading {
             columns_pinned: typed.columns_pinned,
             attributes: typed.attributes,
             csv: csv?,
+            parquet: typed.parquet,
         };
         let source = match exported? {
             Exported::Query(query) => self.soql_source(file, section, query, &shape, format)?,

@@ -318,7 +318,7 @@ static KEYS: &[Key] = keys! {
         "objects" Words, RequiredUnless("`soql`, `soql_file` or `object` is set"), "Several objects, each with a separate output: names, patterns (`*__c`) and exclusions (`!*Share`). `output` must contain `{object}`.";
         "output" Text, Required, "The path of the export, relative to `output_root`. It may contain template fields.";
         "manifest" FlagOrText, Otherwise("`true` for `objects`, `false` otherwise"), "Whether a JSON file lists what was exported. With `objects`, it may be a path instead.";
-        "format" Choice(&["csv", "jsonl"]), Otherwise("from the extension of `output`, .csv or .jsonl"), "The format of the file: `csv` or `jsonl`.";
+        "format" Choice(&["csv", "jsonl", "parquet"]), Otherwise("from the extension of `output`, .csv, .jsonl or .parquet"), "The format of the file: `csv`, `jsonl` or `parquet`.";
         "compression" Choice(&["gzip", "zstd", "none"]), Otherwise("from the extension of `output`, .gz or .zst, or none"), "How the file is compressed: `gzip` or `zstd` (Zstandard). `none` overrides a default for an `output` without an extension.";
         "compression_level" Whole(1, 19), Otherwise("6 for `gzip`, 3 for `zstd`"), "How hard the compressor works: 1 to 9 for `gzip`, 1 to 19 for `zstd`. A high level makes a smaller file and takes more time.";
         "org" Word, Otherwise("`[org]`"), "The org to export from, a NAME of `[orgs.NAME]`.";
@@ -334,7 +334,7 @@ static KEYS: &[Key] = keys! {
         "datetimes" Choice(&["as_sent", "rfc3339"]), Is("as_sent"), "How datetimes are written: `as_sent` as the REST API sends them (`2026-05-01T07:25:37.000+0000`), `rfc3339` in UTC (`2026-05-01T07:25:37.000Z`).";
         "column_names" Choice(&["as_written", "snake"]), Is("as_written"), "How columns are named: `as_written` as in the query (`Account.Name`), `snake` in lower case with `_` between words (`account_name`).";
         "children" Choice(&["json", "files", "reject"]), Is("json"), "What happens to child queries in CSV: `json` writes one column of JSON, `files` writes a separate file, `reject` fails.";
-        "compound" Choice(&["json", "columns"]), Is("json"), "What happens to addresses and locations in CSV: `json` writes one column of JSON, `columns` writes a column for each part.";
+        "compound" Choice(&["json", "columns"]), Is("json"), "What happens to addresses and locations in CSV and Parquet: `json` writes one column of JSON, `columns` writes a column for each part.";
         "attributes" Flag, Is("false"), "Whether JSON Lines keep each record's `attributes`.";
         "columns_pinned" Flag, Is("false"), "Whether a run fails when its columns differ from the last successful run's.";
         "if_exists" Choice(&["replace", "fail"]), Is("replace"), "What happens if the output already exists: `replace` replaces it, `fail` fails.";
@@ -358,6 +358,9 @@ static KEYS: &[Key] = keys! {
         "csv.header" Flag, Is("true"), "Whether the first row names the columns.";
         "csv.bom" Flag, Is("false"), "Whether the file begins with a byte order mark.";
         "csv.formula_guard" Flag, Is("false"), "Whether text that a spreadsheet would run as a formula gets a leading `'`.";
+        "parquet.codec" Choice(&["zstd", "snappy"]), Is("zstd"), "How the pages of a Parquet file are compressed: `zstd`, or `snappy` for old readers.";
+        "parquet.decimals" Choice(&["double", "decimal"]), Is("double"), "What numbers with a fraction become in Parquet: `double`, which is what the org keeps, or `decimal` with the digits that the org declares for the field.";
+        "parquet.temporal" Choice(&["typed", "text"]), Is("typed"), "What dates, datetimes and times become in Parquet: `typed` columns (DATE, TIMESTAMP in UTC, TIME), or `text` as the REST API sends them.";
         "incremental" TableOrFalse, Otherwise("`false`: each run exports everything"), "`[incremental]` makes each run export what has changed since the last one; see [incremental exports](incremental.md). `false` removes a default.";
         "incremental.field" Word, Otherwise("SystemModstamp or LastModifiedDate; for history objects, CreatedDate or LoginTime"), "The datetime field that says when a record last changed.";
         "incremental.lag" Duration(0), Is("15m"), "How far the mark stays behind the org's clock, for changes that are committed late. A transaction may take 10 minutes.";

@@ -28,7 +28,9 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     for file in &export.files {
         check(file, form.format, &mut mistakes);
         let columns: Vec<_> = match form.format {
-            Format::Csv => file.columns.iter().map(|c| definition(&name(&c.name), c, form)).collect(),
+            Format::Csv | Format::Parquet => {
+                file.columns.iter().map(|c| definition(&name(&c.name), c, form)).collect()
+            }
             Format::Jsonl => nested(&file.columns).iter().map(|node| nested_definition(node, form)).collect(),
         };
         table(&mut out, "CREATE OR REPLACE TABLE", &quoted(&file.table(&export.job)), &columns);
@@ -84,7 +86,7 @@ fn check(file: &File, format: Format, mistakes: &mut Vec<Mistake>) {
     for Column { name: original, keys, .. } in &file.columns {
         // A file of JSON Lines is loaded by its keys, which no other name can replace.
         let names = match format {
-            Format::Csv => vec![name(original)],
+            Format::Csv | Format::Parquet => vec![name(original)],
             Format::Jsonl => keys.clone(),
         };
         for one in names {
@@ -101,7 +103,7 @@ fn check(file: &File, format: Format, mistakes: &mut Vec<Mistake>) {
         }
     }
     let names = file.columns.iter().map(|column| match format {
-        Format::Csv => (column.name.as_str(), name(&column.name)),
+        Format::Csv | Format::Parquet => (column.name.as_str(), name(&column.name)),
         Format::Jsonl => (column.name.as_str(), column.keys.join(".")),
     });
     find_same(names, str::to_ascii_lowercase, mistakes);

@@ -33,7 +33,9 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
         let names = file.columns.iter().map(|column| (column.name.as_str(), column.name.clone()));
         find_same(names, str::to_lowercase, &mut mistakes);
         let columns: Vec<_> = match export.form.format {
-            Format::Csv => file.columns.iter().map(|column| definition(&column.name, column)).collect(),
+            Format::Csv | Format::Parquet => {
+                file.columns.iter().map(|column| definition(&column.name, column)).collect()
+            }
             Format::Jsonl => nested(&file.columns).iter().map(nested_definition).collect(),
         };
         table(&mut out, "CREATE OR REPLACE TABLE", &quoted(&file.table(&export.job)), &columns);
@@ -42,7 +44,7 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     for file in &export.files {
         let name = quoted(&file.table(&export.job));
         match export.form.format {
-            Format::Csv => load_csv(&mut out, &name, file, &export.form),
+            Format::Csv | Format::Parquet => load_csv(&mut out, &name, file, &export.form),
             Format::Jsonl => {
                 let codec = export.form.codec;
                 let compression = codec.map(|codec| format!(", COMPRESSION {}", codec.as_str()));

@@ -36,7 +36,7 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     for file in &export.files {
         let name = quoted(&file.table(&export.job));
         match export.form.format {
-            Format::Csv => command(&mut out, &copy_csv(&name, file, &export.form)),
+            Format::Csv | Format::Parquet => command(&mut out, &copy_csv(&name, file, &export.form)),
             Format::Jsonl => copy_json(&mut out, &name, &lines_table(export), (file, export.form.codec)),
         }
     }

@@ -143,7 +143,7 @@ fn load(out: &mut String, export: &Export, file: &File) {
 /// The value of a column, which is a cell, or a part of the only cell.
 fn value(at: usize, column: &Column, form: &Form) -> String {
     let (field, text) = match form.format {
-        Format::Csv => (format!("${}", at + 1), format!("${}", at + 1)),
+        Format::Csv | Format::Parquet => (format!("${}", at + 1), format!("${}", at + 1)),
         Format::Jsonl => {
             let keys: String = column.keys.iter().map(|key| format!("[{}]", literal(key))).collect();
             (format!("$1{keys}"), format!("$1{keys}::VARCHAR"))

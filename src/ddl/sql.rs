@@ -27,10 +27,7 @@ pub(super) fn command(out: &mut String, text: &str) {
 
 /// Appends what the script is about: the files, and the query.
 pub(super) fn begin(out: &mut String, export: &Export, database: &str) {
-    let form = match export.form.format {
-        Format::Csv => "CSV",
-        Format::Jsonl => "JSON Lines",
-    };
+    let form = export.form.format.title();
     comment(out, &format!("The export \"{}\" ({form}) in {database}. The query:", export.job));
     for line in wrap(&export.soql, WIDTH) {
         // Indented, it would look like a command.

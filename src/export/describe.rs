@@ -37,6 +37,13 @@ pub(crate) async fn describe(
     let described = described.as_deref();
     let main = match job.format {
         Format::Csv => csv_columns(&columns, grouped, false),
+        Format::Parquet => {
+            let mut columns = csv_columns(&columns, grouped, false);
+            for column in &mut columns {
+                column.field_type = job.shape.parquet.type_of(Some(column.field_type));
+            }
+            columns
+        }
         Format::Jsonl => {
             let form = JsonForm { grouped, attributes: job.shape.attributes, rules: &job.shape.columns };
             json_columns(&columns, described, form)
@@ -82,7 +89,7 @@ async fn typed_columns(
 ) -> Result<(Arc<Columns>, Option<Vec<Described>>), RunError> {
     // In JSON Lines, the keys of parents' fields are the org's, however the job spells them.
     let has_keys = |columns: &Columns| {
-        job.format == Format::Csv || !columns.outputs().any(|column| column.original.contains('.'))
+        job.format != Format::Jsonl || !columns.outputs().any(|column| column.original.contains('.'))
     };
     let is_known = |columns: &Arc<Columns>| {
         columns.is_count() || is_generated && columns.untyped().is_none() && has_keys(columns)

@@ -1,6 +1,8 @@
 //! One of the files that a run writes: its encoder and its stage. The rows of a page reach them when the page is
 //! accepted.
 
+use std::io::{self, Write};
+
 use super::error::RunError;
 use super::writer::write_failure;
 use crate::encode::Encoder;
@@ -55,16 +57,14 @@ impl File {
 
     /// Writes what precedes the first record.
     pub(super) fn begin(&mut self) -> Result<(), RunError> {
-        let mut head = Vec::new();
-        self.encoder.begin(&mut head);
-        self.write(&head)
+        let Self { encoder, staged, bytes, .. } = self;
+        encoder.begin(&mut Counted { staged, bytes }).map_err(write_failure)
     }
 
     /// Writes rows of an accepted page.
     pub(super) fn write(&mut self, rows: &[u8]) -> Result<(), RunError> {
-        self.staged.write_all(rows).map_err(write_failure)?;
-        self.bytes += rows.len() as u64;
-        Ok(())
+        let Self { encoder, staged, bytes, .. } = self;
+        encoder.write(rows, &mut Counted { staged, bytes }).map_err(write_failure)
     }
 
     /// After the rows of an accepted page: counts them, and flushes them to a reader.
@@ -75,14 +75,14 @@ impl File {
 
     /// Writes what follows the last record.
     pub(super) fn finish(&mut self) -> Result<(), RunError> {
-        let mut tail = Vec::new();
-        self.encoder.finish(&mut tail);
-        self.write(&tail)
+        let Self { encoder, staged, bytes, .. } = self;
+        encoder.finish(&mut Counted { staged, bytes }).map_err(write_failure)
     }
 
     /// Empties it.
     pub(super) fn restart(&mut self) -> Result<(), Failure> {
         (self.records, self.pending, self.bytes) = (0, 0, 0);
+        self.encoder.restart();
         self.staged.restart()
     }
 
@@ -108,5 +108,23 @@ impl File {
     /// Its stage, and how many records it holds.
     pub(super) fn into_staged(self) -> (Box<dyn Staged>, u64) {
         (self.staged, self.records)
+    }
+}
+
+/// A stage that counts what is written to it.
+struct Counted<'f> {
+    staged: &'f mut Box<dyn Staged>,
+    bytes: &'f mut u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let written = self.staged.write(piece)?;
+        *self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.staged.flush()
     }
 }

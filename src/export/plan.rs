@@ -67,16 +67,19 @@ pub(crate) fn needs_description(job: &Job, columns: Option<&Columns>) -> bool {
 }
 
 fn needs_types(job: &Job) -> bool {
-    job.shape.datetimes == Datetimes::Rfc3339
+    job.format == Format::Parquet || job.shape.datetimes == Datetimes::Rfc3339
 }
 
 /// The fault of a query that the org does not describe, with a hint that fits the reason for asking.
 pub(crate) fn not_described(job: &Job, fault: Fault) -> Fault {
     let is_about_the_query = fault.code.as_ref().is_some_and(ErrorCode::is_about_the_query);
     if fault.kind == FaultKind::QueryRefused && !is_about_the_query && job.source.columns().is_some() {
-        fault.hint(
-            "write the types of all columns in [types], or set datetimes = \"as_sent\", which needs no types",
-        )
+        fault.hint(match job.format {
+            Format::Parquet => "write the types of all columns in [types], or export CSV, which needs no types",
+            Format::Csv | Format::Jsonl => {
+                "write the types of all columns in [types], or set datetimes = \"as_sent\", which needs no types"
+            }
+        })
     } else {
         fault
     }
@@ -107,7 +110,8 @@ pub fn described_columns(job: &Job, described: &[Described]) -> Result<Arc<Colum
     let source = SoqlSource::described(query.clone(), job.layout(), &job.shape.columns, described);
     let source = source.map(Source::Soql).map_err(refused)?;
     let columns = source.columns().cloned().ok_or_else(|| bug("a described query without columns"))?;
-    match columns.untyped().filter(|_| needs_types(job)) {
+    // In Parquet, a column of an unknown type is text.
+    match columns.untyped().filter(|_| needs_types(job) && job.format != Format::Parquet) {
         None => Ok(columns),
         Some(column) => {
             let what = format!(

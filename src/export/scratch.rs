@@ -3,11 +3,12 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::encode::parquet::Spill;
 use crate::error::{Exit, Failure};
 use crate::report::RunId;
 
@@ -41,12 +42,25 @@ impl Scratch {
                 file.seek(SeekFrom::Start(0))?;
                 file
             }
-            None => {
-                let number = self.made.fetch_add(1, Ordering::Relaxed);
-                open(&self.directory, &format!(".{}-{number}.spool", self.run))?
-            }
+            None => self.open()?,
         };
         Ok(ScratchFile { file: Some(file), written: 0, left: 0, spare: Arc::clone(&self.spare) })
+    }
+
+    fn open(&self) -> io::Result<fs::File> {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        open(&self.directory, &format!(".{}-{number}.spool", self.run))
+    }
+
+    /// Whose files they are.
+    pub(super) fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// A file to write and read anywhere, which is made when it is first written. Its errors carry a [`Failure`], in which
+    /// `doing` is followed by the directory.
+    pub(super) fn spill(&self, doing: &'static str) -> SpillFile {
+        SpillFile { scratch: self.clone(), doing, file: None }
     }
 
     /// The failure of a file; `doing` is followed by the directory.
@@ -106,6 +120,36 @@ impl Drop for ScratchFile {
         {
             spare.push(file);
         }
+    }
+}
+
+/// A scratch file that is written and read at any place.
+pub(super) struct SpillFile {
+    scratch: Scratch,
+    doing: &'static str,
+    file: Option<fs::File>,
+}
+
+impl SpillFile {
+    fn file(&mut self) -> io::Result<&fs::File> {
+        match &mut self.file {
+            Some(file) => Ok(file),
+            empty => Ok(empty.insert(self.scratch.open()?)),
+        }
+    }
+
+    fn failed(&self, error: &io::Error) -> io::Error {
+        io::Error::other(self.scratch.failure(self.doing, error))
+    }
+}
+
+impl Spill for SpillFile {
+    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.file().and_then(|file| file.write_all_at(bytes, at)).map_err(|error| self.failed(&error))
+    }
+
+    fn read(&mut self, into: &mut [u8], at: u64) -> io::Result<()> {
+        self.file().and_then(|file| file.read_exact_at(into, at)).map_err(|error| self.failed(&error))
     }
 }
 

@@ -17,6 +17,7 @@ use super::pending::Pending;
 use super::scratch::Scratch;
 use super::transfer::{FirstPage, ResultPage, Verdict};
 use crate::encode::Encoder;
+use crate::encode::parquet::{Footer, Spill};
 use crate::error::{Exit, Failure, plain};
 use crate::job::Job;
 use crate::output::{self, Staged};
@@ -25,7 +26,7 @@ use crate::salesforce::bulk::results::{ResultsError, ResultsReader};
 use crate::salesforce::fault::{Fault, FaultKind};
 use crate::salesforce::page::{self, FetchChildren, Head, PageReader};
 use crate::salesforce::query::{Count, QueryLocator};
-use crate::soql::{BulkQuery, Columns};
+use crate::soql::{BulkQuery, Columns, Query};
 use crate::threads;
 
 /// What the writer is to do.
@@ -171,7 +172,8 @@ impl Writer {
     ) -> Self {
         let tables = columns.tables();
         let tables = std::iter::once(columns.as_ref()).chain(tables.iter().map(|table| table.columns));
-        let encoders = tables.map(|columns| Encoder::new(job.format, &job.shape, columns));
+        let encoders = tables
+            .map(|columns| Encoder::new(job.format, &job.shape, columns).in_run(|| parquet(job, &scratch)));
         let files: Vec<_> =
             encoders.zip(stages).map(|(encoder, staged)| File::new(encoder, staged)).collect();
         Self {
@@ -263,6 +265,7 @@ impl Writer {
             Reset::Rest => Encoder::new(*format, shape, &self.columns),
             Reset::Bulk(query) => Encoder::of_cells(*format, shape, &self.columns, query.json.clone()),
         };
+        let encoder = encoder.in_run(|| parquet(&self.job, &self.scratch));
         self.pending.leave_room(matches!(reset, Reset::Bulk(_)));
         self.bulk = match reset {
             Reset::Bulk(query) => Some(query),
@@ -371,6 +374,18 @@ impl Writer {
         self.pending.release(|number, rows| files[number].write(rows))?;
         files.iter_mut().try_for_each(File::accept)
     }
+}
+
+/// What a Parquet file says of itself, and where its values wait.
+fn parquet(job: &Job, scratch: &Scratch) -> (Footer, Box<dyn Spill>) {
+    let soql = job.query().map(Query::without_literals).unwrap_or_default();
+    let footer = [
+        ("job", job.name.to_string()),
+        ("org", job.org.to_string()),
+        ("run_id", scratch.run().to_string()),
+        ("soql", soql),
+    ];
+    (footer.into(), Box::new(scratch.spill("cannot hold the values of a row group in")))
 }
 
 /// What the first page of a result shows, if further ones follow it; `None` if the org does not say how many records there

@@ -124,27 +124,28 @@ pub(crate) fn form_of(
     }
     let named = format_named(inner);
     let format = match (named, format) {
-        (Some(Format::Csv), Some(Format::Jsonl)) => {
-            return Err((
-                "ends in .csv, but the format is jsonl",
-                "end it in .jsonl, or set the format to csv",
-            ));
-        }
-        (Some(Format::Jsonl), Some(Format::Csv)) => {
-            return Err((
-                "ends in .jsonl, but the format is csv",
-                "end it in .csv, or set the format to jsonl",
-            ));
-        }
+        (Some(named), Some(format)) if named != format => return Err(contradiction(named, format)),
         (Some(format), _) | (None, Some(format)) => format,
         (None, None) => {
             return Err((
-                "ends in neither .csv nor .jsonl",
-                "end it in .csv or .jsonl (.csv.gz, .csv.zst to compress it), or set the format",
+                "ends in none of .csv, .jsonl and .parquet",
+                "end it in .csv, .jsonl (.csv.gz, .csv.zst to compress it) or .parquet, or set the format",
             ));
         }
     };
     let codec = match (compressed, compression) {
+        (Some(codec), _) | (None, Some(CompressionChoice::By(codec))) if format == Format::Parquet => {
+            return Err(match (named, codec) {
+                (None, _) => {
+                    (COMPRESSED_PARQUET, "remove the compression, or set the format to csv or jsonl")
+                }
+                (Some(_), Codec::Gzip) => (COMPRESSED_PARQUET, "end it in .parquet alone"),
+                (Some(_), Codec::Zstd) => (
+                    COMPRESSED_PARQUET,
+                    "end it in .parquet alone; zstd is what its pages are compressed with",
+                ),
+            });
+        }
         (Some(Codec::Gzip), Some(CompressionChoice::By(Codec::Zstd))) => {
             return Err((
                 "ends in .gz, but the compression is zstd",
@@ -181,6 +182,33 @@ pub(crate) fn form_of(
     Ok((format, codec))
 }
 
+const COMPRESSED_PARQUET: &str =
+    "is a Parquet file, whose pages are compressed already, with another compression around it";
+
+/// The reason and the hint if an extension names one format, and a setting the other.
+fn contradiction(named: Format, format: Format) -> (&'static str, &'static str) {
+    match (named, format) {
+        (Format::Csv, Format::Parquet) => {
+            ("ends in .csv, but the format is parquet", "end it in .parquet, or set the format to csv")
+        }
+        (Format::Csv, _) => {
+            ("ends in .csv, but the format is jsonl", "end it in .jsonl, or set the format to csv")
+        }
+        (Format::Jsonl, Format::Parquet) => {
+            ("ends in .jsonl, but the format is parquet", "end it in .parquet, or set the format to jsonl")
+        }
+        (Format::Jsonl, _) => {
+            ("ends in .jsonl, but the format is csv", "end it in .csv, or set the format to jsonl")
+        }
+        (Format::Parquet, Format::Csv) => {
+            ("ends in .parquet, but the format is csv", "end it in .csv, or set the format to parquet")
+        }
+        (Format::Parquet, _) => {
+            ("ends in .parquet, but the format is jsonl", "end it in .jsonl, or set the format to parquet")
+        }
+    }
+}
+
 /// The format and the compression that a file's name alone tells.
 pub(crate) fn form_by_name(output: &str) -> (Option<Format>, Option<Codec>) {
     let (inner, compressed) = extensions(output);
@@ -198,12 +226,12 @@ fn extensions(output: &str) -> (&str, Option<Codec>) {
 }
 
 fn format_named(extension: &str) -> Option<Format> {
-    [Format::Csv, Format::Jsonl].into_iter().find(|format| extension.eq_ignore_ascii_case(format.as_str()))
+    Format::ALL.into_iter().find(|format| extension.eq_ignore_ascii_case(format.as_str()))
 }
 
 /// The reason and the hint if an extension (`bz2`, `parquet`) promises a format that the file will not have.
 fn unwritten_extension(extension: &str) -> Option<(&'static str, &'static str)> {
-    const AS_TEXT: &str = "end it in .csv or .jsonl";
+    const SUPPORTED: &str = "end it in .csv, .jsonl or .parquet";
     const COMPRESSED: &str = "end it in .csv.gz, .jsonl.gz, .csv.zst or .jsonl.zst";
     Some(match extension.to_ascii_lowercase().as_str() {
         "gz" | "zst" => ("has the extensions of two compressions", COMPRESSED),
@@ -213,15 +241,15 @@ fn unwritten_extension(extension: &str) -> Option<(&'static str, &'static str)> 
         "zip" | "7z" | "rar" | "tar" => {
             ("has the extension of an archive, and an export is not one", COMPRESSED)
         }
-        "parquet" | "pq" => {
-            ("has the extension of a Parquet file, and Parquet is not supported yet", AS_TEXT)
-        }
+        "pq" | "parq" => ("has an unusual extension of a Parquet file", "end it in .parquet"),
         "xlsx" | "xlsm" | "xls" | "ods" => (
             "has the extension of a workbook, and an export is not one",
             "end it in .csv, which spreadsheets open; `[csv]` has `bom` and `formula_guard` for them",
         ),
         "avro" | "orc" | "feather" | "arrow" | "xml" | "yaml" | "yml" | "html" | "pdf" | "sql" | "db"
-        | "sqlite" | "sqlite3" | "duckdb" => ("has the extension of a format that is not supported", AS_TEXT),
+        | "sqlite" | "sqlite3" | "duckdb" => {
+            ("has the extension of a format that is not supported", SUPPORTED)
+        }
         _ => return None,
     })
 }
@@ -339,9 +367,9 @@ mod tests {
             ("a.csv", None, Some(NONE), Ok((Format::Csv, None))),
             ("a.csv.gz", None, Some(NONE), Err("ends in .gz, but the compression is none")),
             ("a.zst", Some(Format::Csv), Some(NONE), Err("ends in .zst, but the compression is none")),
-            ("a", None, None, Err("ends in neither .csv nor .jsonl")),
-            ("a.gz", None, None, Err("ends in neither .csv nor .jsonl")),
-            ("x.csv/a.gz", None, None, Err("ends in neither .csv nor .jsonl")),
+            ("a", None, None, Err("ends in none of .csv, .jsonl and .parquet")),
+            ("a.gz", None, None, Err("ends in none of .csv, .jsonl and .parquet")),
+            ("x.csv/a.gz", None, None, Err("ends in none of .csv, .jsonl and .parquet")),
             ("a.csv", Some(Format::Jsonl), None, Err("ends in .csv, but the format is jsonl")),
             ("a.jsonl.gz", Some(Format::Csv), None, Err("ends in .jsonl, but the format is csv")),
             ("a.csv.gz", None, Some(ZSTD), Err("ends in .gz, but the compression is zstd")),
@@ -354,17 +382,23 @@ mod tests {
                 None,
                 Err("has the extension of a compressed file other than .gz and .zst"),
             ),
-            (
-                "a.parquet.gz",
-                None,
-                None,
-                Err("has the extension of a Parquet file, and Parquet is not supported yet"),
-            ),
+            ("a.parquet", None, None, Ok((Format::Parquet, None))),
+            ("a.parquet", None, Some(NONE), Ok((Format::Parquet, None))),
+            ("a.PARQUET", Some(Format::Parquet), None, Ok((Format::Parquet, None))),
+            ("a", Some(Format::Parquet), None, Ok((Format::Parquet, None))),
+            ("a.pq", Some(Format::Parquet), None, Err("has an unusual extension of a Parquet file")),
+            ("a.csv", Some(Format::Parquet), None, Err("ends in .csv, but the format is parquet")),
+            ("a.jsonl", Some(Format::Parquet), None, Err("ends in .jsonl, but the format is parquet")),
+            ("a.parquet", Some(Format::Csv), None, Err("ends in .parquet, but the format is csv")),
+            ("a.parquet", Some(Format::Jsonl), None, Err("ends in .parquet, but the format is jsonl")),
+            ("a.parquet.gz", None, None, Err(COMPRESSED_PARQUET)),
+            ("a.parquet", None, Some(ZSTD), Err(COMPRESSED_PARQUET)),
+            ("a.zst", Some(Format::Parquet), None, Err(COMPRESSED_PARQUET)),
         ] {
             assert_eq!(form_of(text, format, codec).map_err(|(reason, _)| reason), expected, "{text}");
         }
-        assert!(unwritten_extension("BZ2").is_some() && unwritten_extension("parquet").is_some());
-        for good in ["csv", "CSV", "jsonl", "json", "ndjson", "tsv", "txt", "dat", "%m}", ""] {
+        assert!(unwritten_extension("BZ2").is_some() && unwritten_extension("pq").is_some());
+        for good in ["parquet", "csv", "CSV", "jsonl", "json", "ndjson", "tsv", "txt", "dat", "%m}", ""] {
             assert_eq!(unwritten_extension(good), None, "{good}");
         }
     }

@@ -13,7 +13,7 @@ use super::run_stats::{JobRuns, OrgTraffic, RunStats};
 use super::standing::{Standing, behind, progress, took, zone_name};
 use crate::error::{plain, plain_lines};
 use crate::human;
-use crate::job::{Api, ApiChoice, CatchUp, Format, Job, Overlap, Source};
+use crate::job::{Api, ApiChoice, CatchUp, Job, Overlap, Source};
 use crate::report::RunStatus;
 use crate::soql::{Query, without_literals};
 
@@ -161,7 +161,7 @@ fn facts(standing: &Standing<'_>, job: &Job, org: Option<&OrgTraffic>, now: Time
                 (fact("Mark", mark(standing, timezone, now)))
             }
             (fact("Output", html! {
-                code { (plain(job.output.text())) } (second_line(format_name(job.format)))
+                code { (plain(job.output.text())) } (second_line(job.format.title()))
             }))
             (fact("API", api_choice(job)))
             (fact("Org", html! {
@@ -194,13 +194,6 @@ fn mark(standing: &Standing<'_>, timezone: &TimeZone, now: Timestamp) -> Markup 
             },
             None => span.soft { "none yet" },
         }
-    }
-}
-
-fn format_name(format: Format) -> &'static str {
-    match format {
-        Format::Csv => "CSV",
-        Format::Jsonl => "JSON Lines",
     }
 }
 

@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-/// How much of a value an error message shows, in bytes.
-const MAX_SHOWN: usize = 40;
-
 /// A text that is not a datetime with an offset, in a form that Salesforce's APIs have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotADateTime {
@@ -15,9 +12,7 @@ impl NotADateTime {
     /// The error of a value.
     #[must_use]
     pub fn of(value: &[u8]) -> Self {
-        let shown = String::from_utf8_lossy(&value[..value.len().min(MAX_SHOWN)]);
-        let dots = if value.len() > MAX_SHOWN { "..." } else { "" };
-        Self { text: format!("{}{dots}", shown.trim_end_matches('\u{FFFD}')) }
+        Self { text: super::shown(value) }
     }
 }
 
@@ -28,6 +23,60 @@ impl fmt::Display for NotADateTime {
 }
 
 impl std::error::Error for NotADateTime {}
+
+/// The days from 1970-01-01 to a date, `2026-05-01`; `None` if the text is no date.
+#[must_use]
+pub fn epoch_days(text: &[u8]) -> Option<i32> {
+    let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1] = *text else { return None };
+    let (year, month, day) = (digits(&[y0, y1, y2, y3])?, digits(&[m0, m1])?, digits(&[d0, d1])?);
+    is_date(year, month, day).then(|| days_from_epoch(year, month, day))
+}
+
+/// The milliseconds from 1970-01-01, 0:00 UTC, to a datetime in one of the forms that [`write_rfc3339`] reads. `None` if the
+/// text is anything else, or has a fraction that milliseconds cannot hold.
+#[must_use]
+pub fn epoch_milliseconds(text: &[u8]) -> Option<i64> {
+    let (time, rest) = text.split_at_checked(SECONDS_END)?;
+    let civil = Civil::read(time)?;
+    let (fraction, offset) = fraction(rest)?;
+    let minutes = civil.minute - offset_minutes(offset)?;
+    let days = i64::from(days_from_epoch(civil.year, civil.month, civil.day));
+    let seconds = (days * i64::from(DAY) + i64::from(minutes)) * 60 + i64::from(digits(&civil.seconds)?);
+    Some(seconds * 1000 + i64::from(milliseconds(fraction)?))
+}
+
+/// The milliseconds from midnight to a time of day, `17:30:00.000Z`; `None` if the text is no time of day, or has a fraction
+/// that milliseconds cannot hold.
+#[must_use]
+pub fn milliseconds_of_day(text: &[u8]) -> Option<i32> {
+    let (time, rest) = text.split_at_checked(TIME_BYTES)?;
+    let [h0, h1, b':', m0, m1, b':', s0, s1] = *time.first_chunk::<TIME_BYTES>()? else { return None };
+    let (hour, minute, second) = (digits(&[h0, h1])?, digits(&[m0, m1])?, digits(&[s0, s1])?);
+    let (fraction, zone) = fraction(rest)?;
+    let is_time = hour < 24 && minute < 60 && second < 60 && matches!(zone, b"" | b"Z");
+    is_time.then_some(((hour * 60 + minute) * 60 + second) * 1000 + milliseconds(fraction)?)
+}
+
+/// The digits of a fraction as milliseconds; `None` if they are more exact.
+fn milliseconds(fraction: &[u8]) -> Option<i32> {
+    let (kept, rest) = fraction.split_at(fraction.len().min(MILLISECONDS));
+    let scale = [100, 10, 1];
+    let digit = |(digit, scale): (&u8, i32)| i32::from(digit - b'0') * scale;
+    rest.iter().all(|digit| *digit == b'0').then(|| kept.iter().zip(scale).map(digit).sum())
+}
+
+/// The days from 1970-01-01 to a date of the proleptic Gregorian calendar, counted by years that begin in March: so the day
+/// that only leap years have is the last one.
+fn days_from_epoch(year: i32, month: i32, day: i32) -> i32 {
+    const MARCH_1_OF_YEAR_0: i32 = 719_468;
+    let year = if month < 3 { year - 1 } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    year * 365 + leap_days + day_of_year - MARCH_1_OF_YEAR_0
+}
+
+/// How long a time of day is without its fraction: `17:30:00`.
+const TIME_BYTES: usize = 8;
 
 /// Where the parts of a datetime are: `2026-05-01T07:25:37`, a fraction, an offset.
 const SECONDS_END: usize = 19;
@@ -87,9 +136,8 @@ impl Civil {
         };
         let (year, month, day) = (digits(&[y0, y1, y2, y3])?, digits(&[m0, m1])?, digits(&[d0, d1])?);
         let (hour, minute, second) = (digits(&[h0, h1])?, digits(&[n0, n1])?, digits(&[s0, s1])?);
-        let is_date = (1..=12).contains(&month) && (1..=days(year, month)).contains(&day);
         let is_time = hour < 24 && minute < 60 && second < 60;
-        (is_date && is_time).then_some(Self {
+        (is_date(year, month, day) && is_time).then_some(Self {
             year,
             month,
             day,
@@ -158,6 +206,10 @@ fn digits(text: &[u8]) -> Option<i32> {
         .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i32::from(byte - b'0')))
 }
 
+fn is_date(year: i32, month: i32, day: i32) -> bool {
+    (1..=12).contains(&month) && (1..=days(year, month)).contains(&day)
+}
+
 fn days(year: i32, month: i32) -> i32 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -198,6 +250,72 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn instants_are_counted_from_1970() {
+        // By `date -u -d TEXT +%s`.
+        for (text, expected) in [
+            ("1970-01-01T00:00:00.000+0000", Some(0)),
+            ("2026-05-01T07:25:37.000+0000", Some(1_777_620_337_000)),
+            ("2026-05-01T09:25:37.123+0200", Some(1_777_620_337_123)),
+            ("2026-05-01T07:25:37.1Z", Some(1_777_620_337_100)),
+            ("2026-05-01T07:25:37Z", Some(1_777_620_337_000)),
+            ("2026-05-01T07:25:37.1230000Z", Some(1_777_620_337_123)),
+            ("1969-12-31T23:59:59.999Z", Some(-1)),
+            ("0001-01-01T00:00:00.000Z", Some(-62_135_596_800_000)),
+            ("2000-02-29T12:00:00.000Z", Some(951_825_600_000)),
+            ("4000-12-31T00:00:00.000Z", Some(64_092_124_800_000)),
+            ("2026-05-01T07:25:37.1234Z", None),
+            ("2026-05-01T07:25:37.000", None),
+            ("2026-02-29T07:25:37.000Z", None),
+            ("2026-05-01", None),
+            ("", None),
+        ] {
+            assert_eq!(epoch_milliseconds(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn days_and_times_of_day_are_counted() {
+        for (text, expected) in [
+            ("1970-01-01", Some(0)),
+            ("1969-12-31", Some(-1)),
+            ("2026-11-29", Some(20_786)),
+            ("2000-02-29", Some(11_016)),
+            ("0001-01-01", Some(-719_162)),
+            ("1900-02-29", None),
+            ("2026-13-01", None),
+            ("2026-00-01", None),
+            ("2026-1-1", None),
+            ("2026-11-29T00:00:00Z", None),
+            ("", None),
+        ] {
+            assert_eq!(epoch_days(text.as_bytes()), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("00:00:00.000Z", Some(0)),
+            ("17:30:00.000Z", Some(63_000_000)),
+            ("23:59:59.999Z", Some(86_399_999)),
+            ("09:05:01.5", Some(32_701_500)),
+            ("09:05:01", Some(32_701_000)),
+            ("24:00:00.000Z", None),
+            ("09:05:01.0001Z", None),
+            ("09:05:01+02:00", None),
+            ("9:05:01", None),
+            ("", None),
+        ] {
+            assert_eq!(milliseconds_of_day(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_date_is_counted_as_by_another_calendar(year in 1_i16..=9999, day in 1_i16..=365) {
+            let date = civil::Date::new(year, 1, 1).unwrap().checked_add(jiff::Span::new().days(day - 1)).unwrap();
+            let expected = date.since(civil::date(1970, 1, 1)).unwrap().get_days();
+            prop_assert_eq!(epoch_days(date.to_string().as_bytes()), Some(expected));
+        }
+    }
 
     fn written(text: &str) -> Result<String, String> {
         let mut out = b"before ".to_vec();

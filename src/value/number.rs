@@ -6,9 +6,6 @@ use std::fmt;
 /// out `1E999999999` would fill a disk.
 const MAX_EXPONENT: i32 = 400;
 
-/// How much of a number an error message shows, in bytes.
-const MAX_SHOWN: usize = 40;
-
 /// A number whose exponent is too large to be written out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExponentOutOfRange {
@@ -17,11 +14,7 @@ pub struct ExponentOutOfRange {
 
 impl ExponentOutOfRange {
     fn of(number: &[u8]) -> Self {
-        let mut text = String::from_utf8_lossy(&number[..number.len().min(MAX_SHOWN)]).into_owned();
-        if number.len() > MAX_SHOWN {
-            text.push_str("...");
-        }
-        Self { number: text }
+        Self { number: super::shown(number) }
     }
 }
 
@@ -108,11 +101,116 @@ pub fn write_plain(number: &[u8], out: &mut Vec<u8>) -> Result<(), ExponentOutOf
     Ok(())
 }
 
+/// The digits of a number as a whole number of units of `10^-scale`: `541.25` with a scale of 2 is 54125. `None` if the text is
+/// no number, if the scale cannot hold it exactly, or if it is too large for 38 digits.
+#[must_use]
+pub fn scaled(number: &[u8], scale: u8) -> Option<i128> {
+    if end_of_number(number, 0, usize::MAX) != Some(number.len()) {
+        return None;
+    }
+    let (mantissa, exponent) = match number.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+        Some(e) => (&number[..e], std::str::from_utf8(&number[e + 1..]).ok()?.parse::<i32>().ok()?),
+        None => (number, 0),
+    };
+    let (is_negative, digits) = match mantissa {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    let point = digits.iter().position(|byte| *byte == b'.').unwrap_or(digits.len());
+    // How many digits, from the first one, are units; those behind them must be zeros.
+    let units = i64::try_from(point).ok()? + i64::from(exponent) + i64::from(scale);
+    let (mut value, mut place) = (0_i128, 0_i64);
+    for digit in digits.iter().filter(|byte| **byte != b'.').map(|byte| byte - b'0') {
+        if place < units {
+            value = value.checked_mul(10)?.checked_add(i128::from(digit))?;
+        } else if digit != 0 {
+            return None;
+        }
+        place += 1;
+    }
+    if value != 0 {
+        let zeros = u32::try_from(units.saturating_sub(place).max(0)).ok()?;
+        value = value.checked_mul(10_i128.checked_pow(zeros)?)?;
+    }
+    (value < MAX_DECIMAL).then_some(if is_negative { -value } else { value })
+}
+
+/// One more than the largest number of 38 digits.
+const MAX_DECIMAL: i128 = 10_i128.pow(38);
+
+/// The double that is nearest to a number. Of the shortest decimal text of a double, which is what Salesforce sends, that is
+/// the double itself. `None` if the text is no number, or is beyond all doubles.
+#[must_use]
+pub fn double(number: &[u8]) -> Option<f64> {
+    if end_of_number(number, 0, usize::MAX) != Some(number.len()) {
+        return None;
+    }
+    std::str::from_utf8(number).ok()?.parse().ok().filter(|double: &f64| double.is_finite())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::write_plain;
+    use super::{double, scaled, write_plain};
+
+    #[test]
+    fn a_decimal_is_exact_or_nothing() {
+        // By hand.
+        for (number, scale, expected) in [
+            ("541.25", 2, Some(54_125)),
+            ("541.25", 4, Some(5_412_500)),
+            ("541.250", 2, Some(54_125)),
+            ("541.251", 2, None),
+            ("-0.05", 2, Some(-5)),
+            ("-0.0", 0, Some(0)),
+            ("3.0", 0, Some(3)),
+            ("3.5", 0, None),
+            ("1E3", 0, Some(1000)),
+            ("1.5e-3", 4, Some(15)),
+            ("1.5e-3", 3, None),
+            ("1.6147805824397E13", 2, Some(1_614_780_582_439_700)),
+            ("0E999999999", 2, Some(0)),
+            ("0.0E-999999999", 2, Some(0)),
+            ("1E999999999", 2, None),
+            ("1E-999999999", 2, None),
+            (
+                "99999999999999999999999999999999999999",
+                0,
+                Some(99_999_999_999_999_999_999_999_999_999_999_999_999),
+            ),
+            ("100000000000000000000000000000000000000", 0, None),
+            ("1E38", 0, None),
+            ("1E37", 1, None),
+            ("", 0, None),
+            ("-", 0, None),
+            ("1.", 0, None),
+            ("+1", 0, None),
+            ("01", 0, None),
+            ("NaN", 0, None),
+            ("1 ", 0, None),
+        ] {
+            assert_eq!(scaled(number.as_bytes(), scale), expected, "{number} with a scale of {scale}");
+        }
+    }
+
+    #[test]
+    fn a_double_is_a_finite_number() {
+        for (number, expected) in [
+            ("541.25", Some(541.25)),
+            ("1.6147805824397E13", Some(16_147_805_824_397.0)),
+            ("-0.0", Some(-0.0)),
+            ("5E-324", Some(5e-324)),
+            ("1E309", None),
+            ("inf", None),
+            ("NaN", None),
+            ("0x10", None),
+            ("", None),
+        ] {
+            let bits = |double: f64| double.to_bits();
+            assert_eq!(double(number.as_bytes()).map(bits), expected.map(bits), "{number}");
+        }
+    }
 
     fn plain(number: &str) -> String {
         let mut out = Vec::new();

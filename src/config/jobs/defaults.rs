@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::format::{compression_of, format_of};
+use super::format::{compression_of, format_of, formats_of};
 use super::object::{condition, selection};
 use super::{JobContext, NO_SCHEDULE, RawJob, Reading, column_rules, flat_records};
 use crate::config::keys::Table;
@@ -53,9 +53,8 @@ impl Reading {
         {
             // A job may set the format that the output does not say, unless the output says another kind of file.
             let compression = typed.compression.as_deref().map(compression_of);
-            let [csv, jsonl] = [Format::Csv, Format::Jsonl]
-                .map(|format| path_text::form_of(output, Some(format), compression));
-            if typed.format.is_some() || (csv.is_err() && jsonl.is_err()) {
+            let fits = |format| path_text::form_of(output, Some(format), compression).is_ok();
+            if typed.format.is_some() || !Format::ALL.into_iter().any(fits) {
                 self.form(file, section);
             }
         }
@@ -95,20 +94,21 @@ pub(super) fn fitting(defaults: &Layer, job: &Layer) -> Layer {
     };
     let compression =
         compression_named(job).or(compression_by_extension).or_else(|| compression_named(defaults));
-    let (is_csv, is_jsonl) = (format == Some(Format::Csv), format == Some(Format::Jsonl));
+    let is_parquet = format == Some(Format::Parquet);
     let is_set = job.has("objects");
     let renames = job.has("columns") || job.text("column_names").is_some_and(|names| names != "as_written");
     defaults.as_defaults_of(job, |path| match path.split('.').next().unwrap_or(path) {
         "format" => named(defaults) == format,
+        "compression" | "compression_level" if is_parquet => false,
         "compression" => compression_named(defaults) == compression,
         "compression_level" => {
             compression.is_some_and(|choice| choice.codec().is_some())
                 && compression_named(defaults).is_none_or(|named| Some(named) == compression)
         }
-        "children" => !is_jsonl && !is_set,
-        "compound" | "csv" => !is_jsonl,
-        "attributes" => !is_csv && !renames && job.text("api") != Some("bulk"),
-        "column_names" | "columns" => !(is_jsonl && job.is_true("attributes")),
+        key if format.is_some_and(|format| !formats_of(key).contains(&format)) => false,
+        "children" => !is_set,
+        "attributes" => !renames && job.text("api") != Some("bulk"),
+        "column_names" | "columns" => !(format == Some(Format::Jsonl) && job.is_true("attributes")),
         "fields" | "where" => job.has("object"),
         "manifest" => is_set || defaults.text("manifest").is_none(),
         OBJECTS_WITH => is_set,

@@ -3,11 +3,11 @@
 use super::{RawJob, Reading, column_rules, flat_records};
 use crate::config::layer::{Section, TextFile};
 use crate::config::mistake::{Problem, quoted};
-use crate::job::{Children, Codec, Compound, Compression, CompressionChoice, Format, path_text};
+use crate::job::{Children, Codec, Compound, Compression, CompressionChoice, Format, NO_PARQUET, path_text};
 
 /// The format for a value of `format`, which has been validated.
 pub(super) fn format_of(word: &str) -> Format {
-    if word == "csv" { Format::Csv } else { Format::Jsonl }
+    Format::ALL.into_iter().find(|format| format.as_str() == word).unwrap_or(Format::Csv)
 }
 
 /// The choice for a value of `compression`, which has been validated.
@@ -44,13 +44,22 @@ impl Reading {
                 return None;
             }
         };
-        self.level(file, section, codec);
+        self.level(file, section, (format, codec));
         Some((format, codec.map(|codec| codec.at(typed.compression_level))))
     }
 
-    fn level(&mut self, file: &TextFile, section: &Section<RawJob>, codec: Option<Codec>) {
+    fn level(
+        &mut self,
+        file: &TextFile,
+        section: &Section<RawJob>,
+        (format, codec): (Format, Option<Codec>),
+    ) {
         let Some(level) = section.typed.compression_level else { return };
         let problem = match codec.map(|codec| codec.refusal_of(level)) {
+            None if format == Format::Parquet => Problem::new(
+                "the codecs of Parquet have no levels here, so this key has no effect",
+                "remove it",
+            ),
             None => Problem::new(
                 "the file is not compressed, so this key has no effect",
                 "remove it, or end `output` in .gz or .zst",
@@ -61,34 +70,50 @@ impl Reading {
         self.mistake(file, section, "compression_level", problem);
     }
 
-    /// Checks for keys that apply only to the other format.
+    /// Checks for keys that apply only to other formats, and for a format that this build does not have.
     pub(super) fn format_rules(&mut self, file: &TextFile, section: &Section<RawJob>, format: Format) {
         let typed = &section.typed;
-        match format {
-            Format::Csv => {
-                if typed.attributes {
-                    let what = "this key is only for JSON Lines, and the output is CSV";
-                    self.mistake(file, section, "attributes", Problem::new(what, "remove it"));
-                }
-            }
-            Format::Jsonl => {
-                if typed.attributes && column_rules(section, format).rename() {
-                    self.mistake(file, section, "attributes", flat_records());
-                }
-                let keys: Vec<_> = section
-                    .written()
-                    .filter(|key| match *key {
-                        "children" => typed.children != Children::Json,
-                        "compound" => typed.compound != Compound::Json,
-                        key => key.starts_with("csv."),
-                    })
-                    .map(str::to_owned)
-                    .collect();
-                for key in keys {
-                    let what = "this key is only for CSV, and the output is JSON Lines";
-                    self.mistake(file, section, &key, Problem::new(what, "remove it"));
-                }
-            }
+        if !format.is_written() {
+            let key = if section.is_written("format") { "format" } else { "output" };
+            self.mistake(file, section, key, Problem::new(NO_PARQUET.0, NO_PARQUET.1));
         }
+        if format == Format::Jsonl && typed.attributes && column_rules(section, format).rename() {
+            self.mistake(file, section, "attributes", flat_records());
+        }
+        let has_effect = |key: &str| match key {
+            "children" => typed.children != Children::Json,
+            "compound" => typed.compound != Compound::Json,
+            "attributes" => typed.attributes,
+            _ => true,
+        };
+        let others = section.written().filter(|key| has_effect(key)).filter_map(|key| {
+            let formats = formats_of(key);
+            (!formats.contains(&format)).then(|| (key.to_owned(), formats))
+        });
+        for (key, formats) in others.collect::<Vec<_>>() {
+            let names: Vec<_> = formats.iter().map(|format| format.title()).collect();
+            let what =
+                format!("this key is only for {}, and the output is {}", names.join(" and "), format.title());
+            let hint = match key.as_str() {
+                "children" if format == Format::Parquet => {
+                    "remove it: the records of a child query are a column of JSON"
+                }
+                "datetimes" => "remove it; `temporal` in [parquet] decides what datetimes become",
+                _ => "remove it",
+            };
+            self.mistake(file, section, &key, Problem::new(what, hint));
+        }
+    }
+}
+
+/// The formats that a key applies to.
+pub(super) fn formats_of(key: &str) -> &'static [Format] {
+    match key.split('.').next().unwrap_or(key) {
+        "csv" | "children" => &[Format::Csv],
+        "compound" => &[Format::Csv, Format::Parquet],
+        "attributes" => &[Format::Jsonl],
+        "numbers" | "datetimes" => &[Format::Csv, Format::Jsonl],
+        "parquet" => &[Format::Parquet],
+        _ => &Format::ALL,
     }
 }

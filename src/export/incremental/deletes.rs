@@ -1,6 +1,5 @@
 //! The file of deleted records beside an incremental export: their Ids and when each was deleted, in the output's own format.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use crate::encode::Encoder;
@@ -48,7 +47,7 @@ pub(in crate::export) fn written(
 ) -> Result<Box<dyn Staged>, Failure> {
     let mut encoder = Encoder::of_cells(job.format, &job.shape, columns(job)?.as_ref(), None);
     let (mut record, mut out) = (Record::default(), Vec::with_capacity(WRITE_BYTES));
-    encoder.begin(&mut out);
+    encoder.begin(&mut staged).map_err(write_failure)?;
     for row in deleted.iter() {
         record.clear(2);
         for (cell, text) in [row.id, row.deleted_date].into_iter().enumerate() {
@@ -59,11 +58,11 @@ pub(in crate::export) fn written(
         }
         encoder.record(&record, &mut out).map_err(|error| bug(&format!("{error:?}")))?;
         if out.len() >= WRITE_BYTES {
-            staged.write_all(&out).map_err(write_failure)?;
+            encoder.write(&out, &mut staged).map_err(write_failure)?;
             out.clear();
         }
     }
-    encoder.finish(&mut out);
-    staged.write_all(&out).map_err(write_failure)?;
+    encoder.write(&out, &mut staged).map_err(write_failure)?;
+    encoder.finish(&mut staged).map_err(write_failure)?;
     Ok(staged)
 }
