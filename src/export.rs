@@ -55,14 +55,16 @@ use crate::stop::Stop;
 
 pub(crate) use after::find_program;
 pub(crate) use describe::{describe, describe_deletes};
-pub(crate) use drift::compare as compare_columns;
+pub(crate) use drift::{Former as FormerColumns, compare as compare_columns};
 pub use error::RunError;
 pub(crate) use incremental::deletes::PART as DELETES_PART;
 pub(crate) use incremental::{
     Increment, Known, OTHER_RECORDS, already_there, clock_warning, fingerprint, full_due, may_lack_deletes,
     provisional_mark, selects_other_records,
 };
-pub(crate) use object::{Generated, Warning, columns_of_object, generate as generate_query, unknown_object};
+pub(crate) use object::{
+    Generated, Warning, columns_of_object, describe_columns, generate as generate_query, unknown_object,
+};
 pub use once::Once;
 pub use plan::{columns, described_columns};
 pub(crate) use plan::{needs_description, not_described};

@@ -240,6 +240,12 @@ impl Job {
         self.shape.layout(self.format)
     }
 
+    /// Whether its file has decimals, so it needs the digits of its numbers.
+    #[must_use]
+    pub fn has_decimals(&self) -> bool {
+        self.format == Format::Parquet && self.shape.parquet.decimals == ParquetDecimals::Decimal
+    }
+
     /// The child queries that have a file of their own beside the output, in the order of their tables: `Contacts`,
     /// `Contacts.Tasks`.
     #[must_use]

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use crate::job::{Datetimes, Numbers};
 use crate::soql::Columns;
-use crate::value::TypeMismatch;
 use crate::value::datetime::NotADateTime;
 use crate::value::number::ExponentOutOfRange;
+use crate::value::{FieldType, TypeMismatch};
 
 /// A record's cells, in column order. Reused: filling it again allocates nothing once it has grown.
 #[derive(Debug, Default)]
@@ -145,7 +145,15 @@ impl ValueError {
                 (reason.to_string(), "a value is not a datetime", as_text())
             }
             ValueErrorReason::Type(reason) => {
-                (reason.to_string(), "a value is not of its column's type", as_text())
+                let hint = match reason.field_type() {
+                    FieldType::Decimal { .. } => {
+                        format!(
+                            "set {column:?} = \"double\" in [types], or \"text\" to keep its values as the org sends them"
+                        )
+                    }
+                    _ => as_text(),
+                };
+                (reason.to_string(), "a value is not of its column's type", hint)
             }
         };
         let what = |reason: &str| format!("column {column} of {record}: {reason}");

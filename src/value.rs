@@ -107,6 +107,12 @@ impl TypeMismatch {
     pub fn of(field_type: FieldType, value: &[u8]) -> Self {
         Self { field_type, value: shown(value) }
     }
+
+    /// The type that the value is not of.
+    #[must_use]
+    pub fn field_type(&self) -> FieldType {
+        self.field_type
+    }
 }
 
 impl fmt::Display for TypeMismatch {

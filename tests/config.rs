@@ -12,8 +12,8 @@ use secrecy::ExposeSecret;
 use sfexport::config::{self, Config, FlagValue, NotifyOn, Selection, Sources, Table, Unwritten};
 use sfexport::error::Failure;
 use sfexport::job::{
-    ApiChoice, BulkSettings, CatchUp, Children, Compound, CountCheck, Deletes, EmptyRuns, Format, IfExists,
-    Manifest, Numbers, ObjectName, Overlap,
+    ApiChoice, BulkSettings, CatchUp, Children, Compound, Compression, CountCheck, Deletes, EmptyRuns,
+    Format, IfExists, Manifest, Numbers, ObjectName, Overlap, ParquetCodec,
 };
 use sfexport::org::{ApiReserve, KeySource, OrgName, PasswordSource};
 
@@ -297,6 +297,8 @@ fn every_choice_of_a_key_is_accepted() {
             // The extension says the same.
             let extension = match *word {
                 "jsonl" => ".jsonl",
+                "parquet" => ".parquet",
+                _ if table == "parquet" => ".parquet",
                 "gzip" => ".csv.gz",
                 "zstd" => ".csv.zst",
                 _ => ".csv",
@@ -1075,7 +1077,7 @@ fn a_job_may_have_no_schedule_in_spite_of_a_default() {
 #[test]
 fn a_mistake_in_a_default_is_reported_once() {
     let shared = format!(
-        "{ORG}[defaults]\ntimezone = \"Europe/Berln\"\noutput = \"{{job}}.parquet\"\nschedule = \"61 * * * *\"\n"
+        "{ORG}[defaults]\ntimezone = \"Europe/Berln\"\noutput = \"{{job}}.xlsx\"\nschedule = \"61 * * * *\"\n"
     );
     let mut project = Project::with(&shared);
     for name in ["a", "b", "c"] {
@@ -1985,7 +1987,7 @@ fn the_path_and_the_fields_of_an_output_are_checked() {
         ("{date.csv", "\"{date.csv\" has a `{` without its `}`; write `{{` for the brace itself"),
         (
             "a.json",
-            "\"a.json\" ends in neither .csv nor .jsonl; end it in .csv or .jsonl (.csv.gz, .csv.zst to compress it), or set the format",
+            "\"a.json\" ends in none of .csv, .jsonl and .parquet; end it in .csv, .jsonl (.csv.gz, .csv.zst to compress it) or .parquet, or set the format",
         ),
         (
             "a-{date:YYYY-MM-DD}.csv",
@@ -2008,7 +2010,7 @@ fn the_path_and_the_fields_of_an_output_are_checked() {
         ),
         (
             "a.d/b",
-            "\"a.d/b\" ends in neither .csv nor .jsonl; end it in .csv or .jsonl (.csv.gz, .csv.zst to compress it), or set the format",
+            "\"a.d/b\" ends in none of .csv, .jsonl and .parquet; end it in .csv, .jsonl (.csv.gz, .csv.zst to compress it) or .parquet, or set the format",
         ),
         ("  ", "the value is empty"),
     ] {
@@ -2102,10 +2104,66 @@ fn keys_for_csv_are_refused_for_json_lines() {
         mistakes,
         [
             "jobs/a.toml:3: children: this key is only for CSV, and the output is JSON Lines; remove it",
-            "jobs/a.toml:4: compound: this key is only for CSV, and the output is JSON Lines; remove it",
+            "jobs/a.toml:4: compound: this key is only for CSV and Parquet, and the output is JSON Lines; remove it",
             "jobs/a.toml:6: csv.header: this key is only for CSV, and the output is JSON Lines; remove it",
         ]
     );
+}
+
+#[test]
+fn keys_for_text_are_refused_for_parquet_and_the_other_way_round() {
+    let job = "soql = \"SELECT Id FROM Account\"\noutput = \"a.parquet\"\n";
+    let keys = "children = \"files\"\nnumbers = \"plain\"\ndatetimes = \"rfc3339\"\nattributes = true\n\
+                compound = \"columns\"\ncompression_level = 3\n[csv]\nbom = true\n[parquet]\ncodec = \"snappy\"\n";
+    assert_eq!(
+        job_mistakes(&format!("{job}{keys}")),
+        [
+            "jobs/a.toml:3: children: this key is only for CSV, and the output is Parquet; remove it: the records of a \
+             child query are a column of JSON",
+            "jobs/a.toml:4: numbers: this key is only for CSV and JSON Lines, and the output is Parquet; remove it",
+            "jobs/a.toml:5: datetimes: this key is only for CSV and JSON Lines, and the output is Parquet; remove it; \
+             `temporal` in [parquet] decides what datetimes become",
+            "jobs/a.toml:6: attributes: this key is only for JSON Lines, and the output is Parquet; remove it",
+            "jobs/a.toml:8: compression_level: the codecs of Parquet have no levels here, so this key has no effect; \
+             remove it",
+            "jobs/a.toml:10: csv.bom: this key is only for CSV, and the output is Parquet; remove it",
+        ]
+    );
+    assert_eq!(
+        job_mistakes(&format!("{job}compression = \"zstd\"\n")),
+        [
+            "jobs/a.toml:2: output: \"a.parquet\" is a Parquet file, whose pages are compressed already, with another \
+             compression around it; end it in .parquet alone; zstd is what its pages are compressed with"
+        ]
+    );
+    for extension in ["csv", "jsonl"] {
+        let job = job.replace("parquet", extension);
+        let title = if extension == "csv" { "CSV" } else { "JSON Lines" };
+        assert_eq!(
+            job_mistakes(&format!("{job}[parquet]\ntemporal = \"text\"\n")),
+            [format!(
+                "jobs/a.toml:4: parquet.temporal: this key is only for Parquet, and the output is {title}; remove it"
+            )]
+        );
+    }
+}
+
+#[test]
+fn defaults_for_text_do_not_apply_to_parquet() {
+    let shared = format!(
+        "{ORG}[defaults]\ncompression = \"gzip\"\ncompression_level = 9\nchildren = \"files\"\ndatetimes = \"rfc3339\"\n\
+         [defaults.csv]\nbom = true\n[defaults.parquet]\ncodec = \"snappy\"\n"
+    );
+    let config = Project::with(&shared)
+        .job("a", "soql = \"SELECT Id FROM Account\"\noutput = \"a.parquet\"\n")
+        .job("b", "soql = \"SELECT Id FROM Account\"\noutput = \"b.csv.gz\"\n")
+        .all();
+    let [parquet, csv] = &config.jobs[..] else { panic!("two jobs") };
+    assert_eq!((parquet.format, parquet.compression), (Format::Parquet, None));
+    assert_eq!(parquet.shape.parquet.codec, ParquetCodec::Snappy);
+    assert_eq!(parquet.shape.children, Children::Json);
+    assert_eq!((csv.format, csv.shape.children), (Format::Csv, Children::Files));
+    assert_eq!(csv.compression, Some(Compression::Gzip(9)));
 }
 
 #[test]

@@ -156,11 +156,11 @@ fn encoded(result: &[u8], bulk: &BulkQuery, case: &Case, columns: &Columns) -> V
     let mut encoder = Encoder::of_cells(case.format, &case.shape(), columns, bulk.json.clone());
     let mut reader = ResultsReader::open(result, &bulk.columns, encoder.watch()).unwrap();
     let (mut record, mut file) = (Record::default(), Vec::new());
-    encoder.begin(&mut file);
+    encoder.begin(&mut file).unwrap();
     while reader.copy(encoder.row_form(), &mut record, &mut file).unwrap() {
         encoder.record(&record, &mut file).unwrap();
     }
-    encoder.finish(&mut file);
+    encoder.finish(&mut file).unwrap();
     file
 }
 

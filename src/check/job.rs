@@ -136,13 +136,14 @@ impl Check<'_> {
     /// How the columns differ from those of the last successful run. If they are pinned, a run would fail.
     fn drift(&self, job: &Job, columns: &Columns) -> Result<Option<String>, Failure> {
         let state = State::at(&self.config.settings.state_dir)?;
-        export::compare_columns(job, columns, state.columns_of(&job.key())?)
+        let former = export::FormerColumns::of(job, &state, &job.key())?;
+        export::compare_columns(job, columns, &former)
     }
 
     async fn described(&self, job: &Job, reached: &Reached) -> Result<Vec<Described>, Fault> {
         let version = &reached.client.org().api_version;
         let call = query::description(version, job.all_rows, text(job))?;
-        reached.client.description(&call).await
+        export::describe_columns(&reached.client, job, &call).await
     }
 
     /// Whether the org would run the query, and how many records that is; `None` if it would not. A generated query is

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::RunError;
 use super::incremental::deletes;
-use super::object::generate;
+use super::object::{describe_columns, generate};
 use super::plan::{columns, described_columns, needs_description, not_described};
 use super::unknown_field::explained;
 use crate::client::OrgClient;
@@ -99,7 +99,7 @@ async fn typed_columns(
     }
     let text = job.query().map_or("", |query| query.text.as_str());
     let call = query::description(&client.org().api_version, job.all_rows, text)?;
-    let described = match client.description(&call).await {
+    let described = match describe_columns(client, job, &call).await {
         Ok(described) => described,
         Err(fault) => {
             let fault = without_description(job, fault);

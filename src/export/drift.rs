@@ -1,12 +1,14 @@
 //! Whether the columns of a job are those of its last successful run.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{Exit, Failure};
 use crate::human;
-use crate::job::Job;
+use crate::job::{ExportKey, Format, Job};
+use crate::report::manifest::ManifestColumn;
 use crate::soql::Columns;
 use crate::state::{JobLock, State};
+use crate::value::FieldType;
 
 /// Looks whether the columns have changed since the job's last successful run: a warning for the report of a run that
 /// succeeds, or, where they are pinned, the run's end.
@@ -19,20 +21,42 @@ pub(super) fn look(
     remembered: Option<(&State, &JobLock)>,
 ) -> Result<Option<String>, Failure> {
     let Some((state, lock)) = remembered else { return Ok(None) };
-    compare(job, columns, state.columns(lock)?)
+    compare(job, columns, &Former::of(job, state, lock.key())?)
+}
+
+/// The columns of a job's last successful run.
+pub(crate) struct Former {
+    /// `None` if there was none.
+    columns: Option<Vec<String>>,
+    /// The types in the file, if it has types.
+    types: Vec<ManifestColumn>,
+}
+
+impl Former {
+    /// What is remembered of them.
+    ///
+    /// # Errors
+    /// [`Exit::Output`] if it cannot be read.
+    pub(crate) fn of(job: &Job, state: &State, key: &ExportKey) -> Result<Self, Failure> {
+        let types = match job.format {
+            Format::Parquet => state.file_columns_of(key)?.unwrap_or_default(),
+            Format::Csv | Format::Jsonl => Vec::new(),
+        };
+        Ok(Self { columns: state.columns_of(key)?, types })
+    }
 }
 
 /// The same with the columns of the last successful run at hand.
 ///
 /// # Errors
 /// [`Exit::Query`] with the difference, if they are pinned.
-pub(crate) fn compare(
-    job: &Job,
-    columns: &Columns,
-    former: Option<Vec<String>>,
-) -> Result<Option<String>, Failure> {
-    let Some(former) = former else { return Ok(None) };
-    let Some(difference) = difference(&former, &noted(job, columns)) else { return Ok(None) };
+pub(crate) fn compare(job: &Job, columns: &Columns, former: &Former) -> Result<Option<String>, Failure> {
+    let Some(names) = &former.columns else { return Ok(None) };
+    let differences = [difference(names, &noted(job, columns)), retyped(job, columns, &former.types)];
+    let difference = differences.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    if difference.is_empty() {
+        return Ok(None);
+    }
     let what = format!("the columns have changed since the last successful run: {difference}");
     if job.shape.columns_pinned {
         return Err(Failure::new(Exit::Query, format!("{what}; columns_pinned = true forbids it"))
@@ -65,6 +89,23 @@ fn difference(former: &[String], new: &[String]) -> Option<String> {
         (gone, []) => format!("gone: {}", listed(gone)),
         (gone, added) => format!("gone: {}; new: {}", listed(gone), listed(added)),
     })
+}
+
+/// The columns that have another type in the file, in words; `None` if none has. A type that is not known yet is passed over.
+fn retyped(job: &Job, columns: &Columns, former: &[ManifestColumn]) -> Option<String> {
+    let in_file = |field_type| job.shape.parquet.type_of(field_type);
+    let former: HashMap<_, _> = former
+        .iter()
+        .filter_map(|column| Some((column.name.as_str(), column.column_type.as_deref()?)))
+        .map(|(name, written)| (name, in_file(FieldType::parse(written))))
+        .collect();
+    let now = columns.output_names().iter().zip(columns.types());
+    let retyped = now.filter_map(|(name, field_type)| {
+        let (now, then) = (in_file(Some((*field_type)?)), *former.get(name.as_str())?);
+        (now != then).then(|| format!("{name} ({now}, was {then})"))
+    });
+    let retyped: Vec<_> = retyped.collect();
+    (!retyped.is_empty()).then(|| format!("of another type: {}", human::list(retyped.iter(), MAX_NAMES)))
 }
 
 fn without<'n>(these: &'n [String], those: &[String]) -> Vec<&'n str> {

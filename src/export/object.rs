@@ -7,10 +7,12 @@ use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
 use crate::human;
 use crate::job::{Job, ObjectSource, SoqlSource, Source, SourceError};
-use crate::salesforce::describe::{self, ObjectDescription};
-use crate::salesforce::fault::ErrorCode;
+use crate::salesforce::call::Call;
+use crate::salesforce::describe::{FieldDescription, ObjectDescription};
+use crate::salesforce::fault::{ErrorCode, Fault};
 use crate::soql::generate::{self, ObjectField, SelectionError};
 use crate::soql::{Columns, Described, Query, SyntaxError, ValueKind};
+use crate::value::FieldType;
 
 use super::bug;
 use super::error::RunError;
@@ -84,7 +86,11 @@ pub(super) fn of_description(
         Failure { hint: error.hint, ..Failure::new(Exit::Query, what) }
     };
     let query = Query::parse(&text).map_err(unexportable)?;
-    let source = source(query, job, &types(described, &names), &names).map_err(|error| match error {
+    let mut types = types(described, &names);
+    if job.has_decimals() {
+        with_digits(&mut types, described);
+    }
+    let source = source(query, job, &types, &names).map_err(|error| match error {
         SourceError::Query(error) => unexportable(error),
         error => refused(error),
     })?;
@@ -145,7 +151,37 @@ fn types(described: &ObjectDescription, names: &[String]) -> Vec<Described> {
     .collect()
 }
 
-fn field(field: &describe::FieldDescription) -> ObjectField {
+/// Gives the columns that are the object's own numbers their declared digits.
+fn with_digits(columns: &mut [Described], object: &ObjectDescription) {
+    for column in columns.iter_mut().filter(|column| !column.computed) {
+        if let Some(decimal) = object.field(&column.name).and_then(FieldDescription::decimal)
+            && column.kind == ValueKind::Plain(FieldType::Double)
+        {
+            column.kind = ValueKind::Plain(decimal);
+        }
+    }
+}
+
+/// Asks the org for a query's columns, and for the digits of the numbers among them if the job needs those. Columns of parents
+/// and of functions have none.
+///
+/// # Errors
+/// What keeps the org from describing them.
+pub(crate) async fn describe_columns(
+    client: &OrgClient,
+    job: &Job,
+    call: &Call<'_>,
+) -> Result<Vec<Described>, Fault> {
+    let mut columns = client.description(call).await?;
+    if job.has_decimals()
+        && let Some(object) = job.source.object()
+    {
+        with_digits(&mut columns, &client.describe_object(object).await?);
+    }
+    Ok(columns)
+}
+
+fn field(field: &FieldDescription) -> ObjectField {
     ObjectField {
         name: field.name.clone(),
         relationship: field.relationship_name.clone(),

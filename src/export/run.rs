@@ -10,7 +10,7 @@ use super::error::{RunError, Stopped};
 use super::incremental::{Following, Look, deletes};
 use super::locks::Locks;
 use super::manifest::{self, files_of, of_run};
-use super::object::{Generated, Warning, generate, of_description};
+use super::object::{Generated, Warning, describe_columns, generate, of_description};
 use super::plan::{Draft, Plan, described_columns, needs_description, not_described};
 use super::publish::{publish, seal, stage};
 use super::scratch::Scratch;
@@ -22,7 +22,7 @@ use super::{Edges, Extent, OnRefusal, Run, blocking, bug, drift};
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
 use crate::job::output_path::manifest_beside;
-use crate::job::{Api, EmptyRuns, Job, Location, Manifest, Source};
+use crate::job::{Api, EmptyRuns, Format, Job, Location, Manifest, Source};
 use crate::key;
 use crate::monitor::Event;
 use crate::org::Org;
@@ -274,7 +274,9 @@ impl Steps<'_> {
         report: &mut RunReport,
     ) -> Result<Arc<Columns>, RunError> {
         let describing = async {
-            client.description(&draft.description).await.map_err(|fault| not_described(&self.job, fault))
+            describe_columns(client, &self.job, &draft.description)
+                .await
+                .map_err(|fault| not_described(&self.job, fault))
         };
         let description: Result<_, RunError> = interrupt.unless(describing).await;
         let description = explain(description, client, &self.job, interrupt).await;
@@ -435,8 +437,9 @@ impl Steps<'_> {
                 if let Some(fields) = &self.fields {
                     state.set_fields(lock, fields)?;
                 }
-                // A retry of the set lists the object in the manifest without exporting it again.
-                if self.job.object.is_some() {
+                // A retry of the set lists the object in the manifest without exporting it again. And types that change are
+                // drift in a file that has types.
+                if self.job.object.is_some() || self.job.format == Format::Parquet {
                     state.set_file_columns(lock, &manifest::columns_of(columns))?;
                 }
                 Ok::<_, StateError>(())

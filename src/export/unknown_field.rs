@@ -264,6 +264,8 @@ mod tests {
             filterable: true,
             field_type: "string".to_owned(),
             soap_type: "xsd:string".to_owned(),
+            precision: 0,
+            scale: 0,
             deprecated_and_hidden: false,
             relationship_name: parent.map(|(name, _)| name.to_owned()),
             reference_to: parent

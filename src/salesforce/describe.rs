@@ -154,6 +154,12 @@ pub struct FieldDescription {
     /// The type of its value in the SOAP API: `xsd:string`, `urn:JunctionIdListNames`.
     #[serde(default)]
     pub soap_type: String,
+    /// All digits of a number with a fraction, as declared.
+    #[serde(default)]
+    pub precision: u32,
+    /// Those after the point.
+    #[serde(default)]
+    pub scale: u32,
     /// Whether it is kept for old versions of the API alone.
     #[serde(default)]
     pub deprecated_and_hidden: bool,
@@ -181,6 +187,15 @@ impl FieldDescription {
         !self.deprecated_and_hidden
             && !OTHERS.iter().any(|other| self.field_type.eq_ignore_ascii_case(other))
             && !self.soap_type.starts_with("urn:")
+    }
+
+    /// The decimal type of a number with a fraction, by its declared digits; `None` of any other field.
+    #[must_use]
+    pub fn decimal(&self) -> Option<FieldType> {
+        let is_double = self.kind() == ValueKind::Plain(FieldType::Double);
+        let (precision, scale) = (u8::try_from(self.precision).ok()?, u8::try_from(self.scale).ok()?);
+        let fits = (1..=FieldType::MAX_PRECISION).contains(&precision) && scale <= precision;
+        (is_double && fits).then_some(FieldType::Decimal { precision, scale })
     }
 
     /// What its value is. The digits that the org declares for a number are not part of it, because the org stores numbers
