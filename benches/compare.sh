@@ -4,7 +4,7 @@
 # Prints what docs/internals/performance.md shows; takes about three minutes. usage: benches/compare.sh [PART...], of the parts
 # speed, slow, memory and start, which run if none is named, and bulk: results by Bulk API 2.0, next to simple-salesforce and
 # Salesforce's CLI, which takes ten minutes more, 5 GB of memory and 8 GB of disk, and formats: compressed files, next to a plain
-# one that pigz or zstd compresses. ROUNDS=3: each row is the median of so many.
+# one that pigz or zstd compresses, and Parquet, next to a plain one that pyarrow converts. ROUNDS=3: each row is the median of so many.
 # Needs what tests/clients/run needs, and curl and GNU time, for formats also pigz and zstd; the clients are installed below target/clients.
 
 PROFILE=${PROFILE:-release}
@@ -106,6 +106,8 @@ declare -A shown=(
     [formats_csv]="sfexport, .csv"
     [formats_gz]="sfexport, .csv.gz"
     [formats_zst]="sfexport, .csv.zst"
+    [formats_parquet]="sfexport, .parquet"
+    [formats_pyarrow]="pyarrow, open_csv to ParquetWriter"
     [formats_pigz]="pigz -p1 -6"
     [formats_zstd]="zstd -3"
     [parallel_1]="parallel = 1"
@@ -326,12 +328,16 @@ END
 formats() {
     local records=2000000 soql row
     soql=$(query $records)
+    python3 -m venv "$bench/pyarrow"
+    "$bench/pyarrow/bin/pip" install --quiet --disable-pip-version-check pyarrow==26.0.1 >&2
     serve 2100000 --prerender
     warm_sfexport "$soql"
     for _ in $(seq "$rounds"); do
         sfexport formats_csv "$soql" -o "$bench/a.csv"
         sfexport formats_gz "$soql" -o "$bench/b.csv.gz"
         sfexport formats_zst "$soql" -o "$bench/b.csv.zst"
+        sfexport formats_parquet "$soql" -o "$bench/b.parquet"
+        measure formats_pyarrow "$bench/pyarrow/bin/python" "$root/benches/pyarrow_to_parquet.py" "$bench/a.csv" "$bench/a.parquet"
         measure formats_pigz pigz -p1 -6 -k -f "$bench/a.csv"
         measure formats_zstd zstd -3 -q -f --single-thread "$bench/a.csv"
     done
@@ -339,16 +345,19 @@ formats() {
     zstd -dcq "$bench/b.csv.zst" | cmp - "$bench/a.csv"
     echo
     echo "Compressed files: $records records by REST; the median of $rounds"
-    table $records formats_{csv,gz,zst,pigz,zstd}
+    table $records formats_{csv,gz,zst,parquet,pigz,zstd,pyarrow}
     echo
     echo "bytes: .csv $(stat -c %s "$bench/a.csv"), .csv.gz $(stat -c %s "$bench/b.csv.gz") (pigz" \
-        "$(stat -c %s "$bench/a.csv.gz")), .csv.zst $(stat -c %s "$bench/b.csv.zst") (zstd $(stat -c %s "$bench/a.csv.zst"))"
+        "$(stat -c %s "$bench/a.csv.gz")), .csv.zst $(stat -c %s "$bench/b.csv.zst") (zstd $(stat -c %s "$bench/a.csv.zst"))," \
+        ".parquet $(stat -c %s "$bench/b.parquet") (pyarrow $(stat -c %s "$bench/a.parquet"))"
     for row in gz:pigz zst:zstd; do
         echo "CPU of .csv.${row%:*} / that of .csv and ${row#*:}:    $(awk -v whole="$(of "formats_${row%:*}" 2)" \
             -v csv="$(of formats_csv 2)" -v tool="$(of "formats_${row#*:}" 2)" \
             'BEGIN { printf "%.2f", whole / (csv + tool) }') (promised: at most 1.1)"
     done
-    rm "$bench"/[ab].csv*
+    echo "CPU of .parquet / that of pyarrow's conversion:    $(ratio "$(of formats_parquet 2)" "$(of formats_pyarrow 2)")" \
+        "(promised: at most 1.5)"
+    rm "$bench"/[ab].{csv,parquet}*
 }
 
 # same_rows RECORDS FILE: the file has a header, and the Id of an account in so many rows.

@@ -31,10 +31,10 @@ def expect(holds, what):
         sys.exit(f"tests/{TESTS}: {what}")
 
 
-def shell(command, directory, env=None, status=0):
+def shell(command, directory, env=None, status=0, timeout=120):
     """Runs a command as a reader would, expects its exit status, and returns its standard output."""
     ended = subprocess.run(
-        ["/bin/sh", "-ec", command], cwd=directory, env=ENVIRONMENT | (env or {}), capture_output=True, text=True, timeout=120
+        ["/bin/sh", "-ec", command], cwd=directory, env=ENVIRONMENT | (env or {}), capture_output=True, text=True, timeout=timeout
     )
     expect(
         ended.returncode == status,
@@ -53,8 +53,8 @@ class Org:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def start(self, certificate=None, more=()):
-        command = [BINARY, "demo", "--serve", "--port", str(self.port), "--records", "3000", "--dir", self.directory, *more]
+    def start(self, certificate=None, more=(), records=3000):
+        command = [BINARY, "demo", "--serve", "--port", str(self.port), "--records", str(records), "--dir", self.directory, *more]
         if certificate:
             command += ["--certificate", certificate]
         self.log = open(self.directory.with_suffix(".log"), "w")
