@@ -8,7 +8,7 @@ use super::object::{describe_columns, generate};
 use super::plan::{columns, described_columns, needs_description, not_described};
 use super::unknown_field::explained;
 use crate::client::OrgClient;
-use crate::ddl::{Export, File, Form, JsonForm, csv_columns, json_columns};
+use crate::ddl::{Column, Export, File, Form, JsonForm, csv_columns, json_columns};
 use crate::error::Failure;
 use crate::job::{Compression, Datetimes, Format, Job, Source};
 use crate::salesforce::fault::{Fault, FaultKind};
@@ -37,13 +37,7 @@ pub(crate) async fn describe(
     let described = described.as_deref();
     let main = match job.format {
         Format::Csv => csv_columns(&columns, grouped, false),
-        Format::Parquet => {
-            let mut columns = csv_columns(&columns, grouped, false);
-            for column in &mut columns {
-                column.field_type = job.shape.parquet.type_of(Some(column.field_type));
-            }
-            columns
-        }
+        Format::Parquet => parquet_columns(&job, &columns, grouped),
         Format::Jsonl => {
             let form = JsonForm { grouped, attributes: job.shape.attributes, rules: &job.shape.columns };
             json_columns(&columns, described, form)
@@ -72,12 +66,22 @@ pub(crate) fn describe_deletes(job: &Job) -> Result<File, Failure> {
     let columns = deletes::columns(job)?;
     let columns = match job.format {
         Format::Csv => csv_columns(&columns, false, false),
+        Format::Parquet => parquet_columns(job, &columns, false),
         Format::Jsonl => {
             let form = JsonForm { grouped: false, attributes: false, rules: &job.shape.columns };
             json_columns(&columns, None, form)
         }
     };
     Ok(File { path: String::new(), child: None, columns })
+}
+
+/// The columns of a Parquet file, with the types that it has for them.
+fn parquet_columns(job: &Job, columns: &Columns, grouped: bool) -> Vec<Column> {
+    let in_file = |column: Column| {
+        let field_type = job.shape.parquet.type_of(Some(column.field_type));
+        Column { field_type, ..column }
+    };
+    csv_columns(columns, grouped, false).into_iter().map(in_file).collect()
 }
 
 /// The columns with their types, and the org's description of them. `COUNT()` has no fields to describe, and an object's own
