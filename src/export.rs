@@ -150,6 +150,8 @@ pub struct Run {
 /// What the export of one object gets from the run of its set: the session, and what the org said of the object.
 pub struct Part {
     client: Arc<OrgClient>,
+    /// The id of the set's run, which all its paths show.
+    set_id: RunId,
     description: ObjectDescription,
     /// The org's clock when the set began, if that had to be asked for.
     time: Option<OrgTime>,
@@ -171,6 +173,11 @@ enum OnRefusal {
 }
 
 impl Run {
+    /// The id that its paths show.
+    fn path_id(&self) -> &RunId {
+        self.part.as_ref().map_or(&self.id, |part| &part.set_id)
+    }
+
     /// A run of a job into its own output, begun now. `at` is the timestamp that the output's dates show and the
     /// report calls scheduled; without it the run is by hand, and its dates show its start.
     ///

@@ -630,3 +630,24 @@ fn check_looks_at_the_file_of_the_next_run() {
     let written = format!("{} can be written by a full run", path("full-20.csv"));
     assert_eq!((outcome.as_str(), what), ("passed", written));
 }
+
+#[test]
+fn a_set_has_one_run_id_in_all_its_paths() {
+    let org = Org::new();
+    for incremental in ["", "[incremental]\n"] {
+        let kind = if incremental.is_empty() { "" } else { "{kind}-" };
+        org.job(&format!(
+            "objects = [\"Account\", \"Contact\"]\noutput = \"{{run_id}}/{kind}{{object}}.csv\"\n{incremental}"
+        ));
+        // In full, and then the changes.
+        for _ in 0..2 {
+            let report = org.at.run(["run", "accounts", "--json"]).ended(0).reports().pop().unwrap();
+            assert!(report["object"].is_null(), "{report}");
+            let directory = org.at.path("exports").join(report["run_id"].as_str().unwrap());
+            let files = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+            let csv = files.filter(|path| path.extension().is_some_and(|ending| ending == "csv"));
+            assert_eq!(csv.count(), 2, "{report}");
+            org.settle();
+        }
+    }
+}

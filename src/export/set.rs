@@ -205,7 +205,8 @@ impl SetRun {
         // In the org's spelling, like all paths and notes.
         let name = ObjectName::parse(&description.name).unwrap_or_else(|_| object.clone());
         let on_refusal = OnRefusal::Fail { hint: None };
-        let part = Part { client, description, time: None, on_refusal, is_reported_by_set: false };
+        let set_id = self.id.clone();
+        let part = Part { client, set_id, description, time: None, on_refusal, is_reported_by_set: false };
         let mut run = self.part(&name, self.id.clone(), part)?;
         run.extent = self.start.extent;
         Ok(super::carry_through(&mut run, edges, stop, None).await)

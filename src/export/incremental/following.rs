@@ -121,7 +121,7 @@ impl Look<'_> {
     fn output(&self, increment: &Increment) -> Result<Output, Failure> {
         let job = &self.run.job;
         let window = Some((increment.kind, increment.mark));
-        let path = output_path(job, &fields(job, &self.run.id, self.run.timestamp, window))?;
+        let path = output_path(job, &fields(job, self.run.path_id(), self.run.timestamp, window))?;
         Output::of_job(&Job { if_exists: IfExists::Fail, ..Job::clone(job) }, &path)
     }
 

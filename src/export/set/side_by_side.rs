@@ -228,7 +228,8 @@ impl SideBySide<'_> {
         let id = RunId::new(clock.now(), clock.random());
         let client = Arc::new(self.client.for_object(id.clone()));
         let on_refusal = self.on_refusal(&chosen);
-        let part = Part { client, description, time: self.time, on_refusal, is_reported_by_set: true };
+        let (set_id, time) = (self.run.id.clone(), self.time);
+        let part = Part { client, set_id, description, time, on_refusal, is_reported_by_set: true };
         let mut run = match self.run.part(&chosen.name, id, part) {
             Ok(run) => run,
             Err(failure) => {
