@@ -407,3 +407,110 @@ fn bug(what: &str) -> io::Error {
     let what = format!("a bug in sfexport: the Parquet file cannot be encoded: {what}");
     io::Error::other(Failure::new(Exit::General, what))
 }
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+    use super::*;
+    use crate::record::CellKind;
+    use crate::soql::Query;
+
+    /// A place that counts what it holds.
+    #[derive(Clone, Default)]
+    struct Place(Arc<Mutex<Vec<u8>>>);
+
+    impl Spill for Place {
+        fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+            let mut place = self.0.lock().unwrap();
+            let at = at as usize;
+            let end = place.len().max(at + bytes.len());
+            place.resize(end, 0);
+            place[at..at + bytes.len()].copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn read(&mut self, into: &mut [u8], at: u64) -> io::Result<()> {
+            into.copy_from_slice(&self.0.lock().unwrap()[at as usize..][..into.len()]);
+            Ok(())
+        }
+    }
+
+    fn columns() -> Columns {
+        Columns::of(&Query::parse("SELECT Id, Name, Site FROM Account").unwrap()).unwrap()
+    }
+
+    /// The cells of a row: a text that differs, one that is null in each third row, and one that repeats.
+    fn cells(row: usize) -> [Option<String>; 3] {
+        let long = "x".repeat(row % 2_000);
+        [Some(format!("{row:018}")), (row % 3 > 0).then_some(long), Some(format!("site {}", row % 7))]
+    }
+
+    fn rows(parquet: &Parquet, from: usize, to: usize) -> Vec<u8> {
+        let (mut record, mut rows) = (Record::default(), Vec::new());
+        for row in from..to {
+            record.clear(3);
+            for (at, cell) in cells(row).iter().enumerate() {
+                let kind = if cell.is_some() { CellKind::Text } else { CellKind::Null };
+                record.fill(at, kind, |out| {
+                    out.extend_from_slice(cell.as_deref().unwrap_or_default().as_bytes())
+                });
+            }
+            parquet.record(&record, &mut rows).unwrap();
+        }
+        rows
+    }
+
+    fn found(file: Vec<u8>) -> Vec<[Option<String>; 3]> {
+        let reader = SerializedFileReader::new(Bytes::from(file)).unwrap();
+        let rows = reader.get_row_iter(None).unwrap();
+        let cell = |field: &parquet::record::Field| match field {
+            parquet::record::Field::Str(text) => Some(text.clone()),
+            _ => None,
+        };
+        rows.map(|row| {
+            let row = row.unwrap();
+            let cells: Vec<_> = row.get_column_iter().map(|(_, field)| cell(field)).collect();
+            cells.try_into().unwrap()
+        })
+        .collect()
+    }
+
+    #[test]
+    fn rows_may_come_in_any_pieces_and_wait_anywhere() {
+        const ROWS: usize = 12_000;
+        let expected: Vec<_> = (0..ROWS).map(cells).collect();
+        for (piece, spills) in [(usize::MAX, true), (usize::MAX, false), (1_000, true), (7, true), (7, false)]
+        {
+            let place = Place::default();
+            let mut parquet = Parquet::new(ParquetSettings::DEFAULT, &columns());
+            if spills {
+                parquet = parquet.in_run(vec![("job", "a".to_owned())], Box::new(place.clone()));
+            }
+            let mut file = Vec::new();
+            // What was written before a restart is gone.
+            parquet.begin(&mut file).unwrap();
+            parquet.write(&rows(&parquet, 0, 3_000)[..100_001], &mut file).unwrap();
+            parquet.restart();
+            file.clear();
+            parquet.begin(&mut file).unwrap();
+            for rows in [rows(&parquet, 0, 5_000), rows(&parquet, 5_000, ROWS)] {
+                for rows in rows.chunks(piece) {
+                    parquet.write(rows, &mut file).unwrap();
+                }
+            }
+            parquet.finish(&mut file).unwrap();
+            assert_eq!(!place.0.lock().unwrap().is_empty(), spills);
+            assert!(found(file) == expected, "pieces of {piece} bytes");
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_cut_is_no_end() {
+        let mut parquet = Parquet::new(ParquetSettings::DEFAULT, &columns());
+        let (mut file, rows) = (Vec::new(), rows(&parquet, 0, 2));
+        parquet.begin(&mut file).unwrap();
+        parquet.write(&rows[..rows.len() - 1], &mut file).unwrap();
+        assert!(parquet.finish(&mut file).is_err());
+    }
+}
