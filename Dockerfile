@@ -42,7 +42,7 @@ RUN ["/usr/local/bin/sfexport", "--version"]
 
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="sfexport" \
-      org.opencontainers.image.description="Scheduled Salesforce exports that are whole or not there: SOQL to CSV or JSON Lines" \
+      org.opencontainers.image.description="Scheduled Salesforce exports that are whole or not there: SOQL to CSV, JSON Lines or Parquet" \
       org.opencontainers.image.revision="${REVISION}"
 
 # sfexport is process 1: it starts no others, and ends by itself on SIGTERM and SIGINT.
