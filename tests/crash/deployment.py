@@ -62,6 +62,12 @@ def embedded_org(binary, work, records):
             org.wait()
 
 
+def content(path):
+    """What a file holds; but for the run that wrote it, which a Parquet file names."""
+    found = path.read_bytes()
+    return re.sub(RUN_ID.pattern.encode(), b"RUNID", found) if path.suffix == ".parquet" else found
+
+
 class Deployment:
     """A folder with a configuration and one job."""
 
@@ -137,7 +143,7 @@ class Deployment:
         return subprocess.Popen(command, cwd=self.folder, env=self.environment(), **quiet)
 
     def now(self):
-        return {output: output.read_bytes() for output in self.outputs if output.exists()}
+        return {output: content(output) for output in self.outputs if output.exists()}
 
     def stages(self):
         return sorted(path.name for path in self.folder.rglob("*.partial"))
