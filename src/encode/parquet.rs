@@ -37,8 +37,10 @@ pub use self::columns::Spill;
 /// The most rows of a row group. Readers work in parallel by groups.
 const MAX_GROUP_ROWS: usize = 250_000;
 
-/// The most bytes of values in a row group, before they are encoded.
+/// The most bytes of values in a row group, before they are encoded: so many, or so many for each column if that is more. The
+/// footer has a kilobyte for each column of each group, which is kept in memory to the end.
 const MAX_GROUP_BYTES: u64 = 128 << 20;
+const MAX_COLUMN_BYTES: u64 = 1 << 20;
 
 /// How large a column's dictionary gets before its values are written out one by one, and how large a page gets, in bytes.
 /// Larger ones make larger files (docs/internals/performance.md).
@@ -181,7 +183,8 @@ impl Parquet {
 
     fn row(&mut self, row: &[u8], out: &mut dyn Write) -> io::Result<()> {
         self.values.add(row).ok_or_else(|| bug("a row of another width"))?;
-        if self.values.rows() >= MAX_GROUP_ROWS || self.values.is_full(MAX_GROUP_BYTES) {
+        let most = MAX_GROUP_BYTES.max(MAX_COLUMN_BYTES * self.columns.len() as u64);
+        if self.values.rows() >= MAX_GROUP_ROWS || self.values.is_full(most) {
             return self.group(out);
         }
         self.values.settle()
@@ -443,7 +446,11 @@ mod tests {
     /// The cells of a row: a text that differs, one that is null in each third row, and one that repeats.
     fn cells(row: usize) -> [Option<String>; 3] {
         let long = "x".repeat(row % 2_000);
-        [Some(format!("{row:018}")), (row % 3 > 0).then_some(long), Some(format!("site {}", row % 7))]
+        [
+            Some(format!("{row:018}")),
+            (!row.is_multiple_of(3)).then_some(long),
+            Some(format!("site {}", row % 7)),
+        ]
     }
 
     fn rows(parquet: &Parquet, from: usize, to: usize) -> Vec<u8> {

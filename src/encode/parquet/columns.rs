@@ -4,8 +4,8 @@ use std::io;
 
 use super::kind::Storage;
 
-/// How many bytes of values are kept in memory.
-const MAX_HELD_BYTES: usize = 4 << 20;
+/// How many bytes of values are kept in memory. They may have twice the room.
+const MAX_HELD_BYTES: usize = 2 << 20;
 
 /// Where values wait that are too many for memory: bytes by their place, like a file.
 pub trait Spill: Send {
