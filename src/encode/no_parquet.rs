@@ -29,7 +29,6 @@ pub trait Spill: Send {
 #[derive(Debug)]
 pub struct Parquet;
 
-#[expect(clippy::unused_self, reason = "the encoder that it stands in for has these methods")]
 impl Parquet {
     /// The encoder of a file with these columns.
     #[must_use]
