@@ -634,7 +634,9 @@ fn a_query_writes_a_file_like_a_job_does() {
     assert_eq!(outcome.stdout(), format!("query\t{}\t{}\n", rows.len(), path.display()));
     // It leaves no state behind.
     assert!(!at.path("state").exists());
-    at.run(["query", "SELECT Id FROM Account", "-o", "out/accounts.txt"]).ended(2).says(&[".csv or .jsonl"]);
+    at.run(["query", "SELECT Id FROM Account", "-o", "out/accounts.txt"])
+        .ended(2)
+        .says(&["ends in none of .csv, .jsonl and .parquet"]);
 }
 
 #[test]

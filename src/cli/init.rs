@@ -171,7 +171,7 @@ fn set_job(arguments: &InitArguments, job: &JobName, org: &Org) -> String {
         "# The job {job}: `sfexport check {job}` shows its objects, `sfexport run {job}` exports them now, and `sfexport daemon`\n\
          # on their schedule. docs/configuration.md explains every key.\n\
          objects  = [{}]\n\
-         output   = \"{{job}}/{{object}}.csv\"   # below output_root, as .csv or .jsonl\n\
+         output   = \"{{job}}/{{object}}.csv\"   # below output_root, as .csv, .jsonl or .parquet\n\
          {org}schedule = \"0 2 * * *\"   # minute, hour, day of month, month, day of week\n\
          timezone = \"UTC\"   # for the schedule, such as \"Europe/Berlin\"\n\n\
          #[objects_with.Account]   # keys of one of the objects\n\
@@ -267,7 +267,7 @@ fn job_file() -> String {
     let mut text = format!(
         "# The job {JOB}: `sfexport run {JOB}` exports it now, `sfexport daemon` on its schedule.\n\
          soql = \"\"\"\nSELECT Id, Name, Type, CreatedDate, LastModifiedDate\nFROM Account\n\"\"\"\n\
-         output   = \"{JOB}/{{date}}.csv\"   # below output_root, as .csv or .jsonl\n\
+         output   = \"{JOB}/{{date}}.csv\"   # below output_root, as .csv, .jsonl or .parquet\n\
          schedule = \"0 2 * * *\"   # minute, hour, day of month, month, day of week\n\
          timezone = \"UTC\"   # for the schedule and the date, such as \"Europe/Berlin\"\n\n\
          # Every other key, with its default. To set one, remove the # and replace ... by a value.\n"

@@ -3,7 +3,9 @@
 use super::{RawJob, Reading, column_rules, flat_records};
 use crate::config::layer::{Section, TextFile};
 use crate::config::mistake::{Problem, quoted};
-use crate::job::{Children, Codec, Compound, Compression, CompressionChoice, Format, NO_PARQUET, path_text};
+use crate::job::{
+    Children, Codec, Compound, Compression, CompressionChoice, Format, NO_PARQUET, ParquetSettings, path_text,
+};
 
 /// The format for a value of `format`, which has been validated.
 pub(super) fn format_of(word: &str) -> Format {
@@ -84,6 +86,9 @@ impl Reading {
             "children" => typed.children != Children::Json,
             "compound" => typed.compound != Compound::Json,
             "attributes" => typed.attributes,
+            "parquet.codec" => typed.parquet.codec != ParquetSettings::DEFAULT.codec,
+            "parquet.decimals" => typed.parquet.decimals != ParquetSettings::DEFAULT.decimals,
+            "parquet.temporal" => typed.parquet.temporal != ParquetSettings::DEFAULT.temporal,
             _ => true,
         };
         let others = section.written().filter(|key| has_effect(key)).filter_map(|key| {
