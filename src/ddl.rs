@@ -127,7 +127,9 @@ pub struct Column {
 /// [`Exit::Usage`] if the target cannot read this format, [`Exit::Query`] with every name that it does not take.
 pub fn write(export: &Export, target: Target) -> Result<String, Failure> {
     if export.form.format == Format::Parquet {
-        return Err(Failure::new(Exit::Usage, "describe --as does not support Parquet files yet"));
+        return Err(Failure::new(Exit::Usage, "describe --as does not support Parquet files yet").hint(
+            "a Parquet file has its types in it; in DuckDB, CREATE TABLE t AS SELECT * FROM 'FILE' loads it",
+        ));
     }
     let written = match target {
         Target::JsonSchema => return json_schema::write(export),
