@@ -6,8 +6,6 @@
 
 mod support;
 
-use std::process::{Command, Stdio};
-
 use bytes::Bytes;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use sfexport::demo_org::{At, BulkOptions, Fault, Options, Rule};
@@ -134,7 +132,7 @@ fn a_value_that_is_not_of_its_type_ends_the_run() {
     ] {
         at.job("parquet", SOQL, "a.parquet", &format!("[types]\n{types}"));
         let report = at.run(["run", "parquet", "--json"]).ended(74).says(&parts).reports().remove(0);
-        // What is told to others has no value in it.
+        // Status pages and webhooks do not get the value.
         assert_eq!(
             report["error_redacted"].as_str().unwrap().split(": ").last(),
             Some("a value is not of its column's type")
@@ -203,7 +201,7 @@ fn a_type_that_has_changed_is_drift() {
     assert!(at.run(["check", "a"]).ended(0).stdout().contains(CHANGED));
     let report = at.run(["run", "a", "--json"]).ended(0).reports().remove(0);
     assert!(report["warnings"].to_string().contains(CHANGED), "{report}");
-    // It is told once.
+    // The next run does not warn again.
     let report = at.run(["run", "a", "--json"]).ended(0).reports().remove(0);
     assert_eq!(report["warnings"].to_string(), "[]");
 }
@@ -236,23 +234,6 @@ fn an_export_without_records_has_its_columns_and_no_row_group() {
     assert!(!footer(file, "soql").unwrap().contains("secret"));
 }
 
-/// Runs a job with a file system of this size, in separate namespaces, mounted at `place`; `None` where that is not allowed.
-fn run_with_a_full_disk(at: &Deployment, (place, size): (&str, &str), job: &str) -> Option<support::Outcome> {
-    let plain = at.command(["run", job]);
-    let mut command = Command::new("unshare");
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.current_dir(plain.get_current_dir().unwrap()).stdin(Stdio::null());
-    let mounted = format!("mount -t tmpfs -o size={size} tmpfs {place} || exit 99; exec \"$@\"");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mounted, "sh"]);
-    command.arg(plain.get_program()).args(["run", job]);
-    let output = command.output().unwrap();
-    if output.status.code() == Some(99) || String::from_utf8_lossy(&output.stderr).contains("unshare: ") {
-        support::skip("no file system can be mounted in a namespace here");
-        return None;
-    }
-    Some(at.outcome(output))
-}
-
 #[test]
 fn a_full_disk_is_named_and_the_former_file_stays() {
     let at = Deployment::with(Options { page_size: 2000, ..support::options(30_000) });
@@ -264,7 +245,7 @@ fn a_full_disk_is_named_and_the_former_file_stays() {
     let soql = "SELECT Id, Name, Description, Remarks__c, CreatedDate FROM Account";
     at.job("spilled", soql, "a.parquet", "");
     at.write("exports/a.parquet", "former");
-    let Some(outcome) = run_with_a_full_disk(&at, ("scratch", "1m"), "spilled") else { return };
+    let Some(outcome) = at.run_on_small_disk("scratch", "1m", &["run", "spilled"]) else { return };
     outcome.ended(73).says(&[
         &format!(
             "cannot hold the values of a row group in scratch_dir, {}: No space left",
@@ -276,7 +257,7 @@ fn a_full_disk_is_named_and_the_former_file_stays() {
     assert_eq!(at.names_below("exports"), ["a.parquet"]);
 
     at.job("small", soql, "small/a.parquet", "");
-    let outcome = run_with_a_full_disk(&at, ("exports/small", "128k"), "small").unwrap();
+    let outcome = at.run_on_small_disk("exports/small", "128k", &["run", "small"]).unwrap();
     outcome.ended(73).says(&["exports/small", "No space left"]);
     at.run(["run", "small"]).ended(0);
     assert_eq!(at.names_below("scratch"), Vec::<String>::new());

@@ -732,20 +732,8 @@ fn a_full_scratch_disk_is_named_and_the_former_file_stays() {
     at.job("users", LARGE, "users.csv", "");
     at.write("exports/users.csv", "former");
     at.script(Rule::once(At::Containing("AboutMe".into()), Fault::body(page)));
-    let plain = at.command(["run", "users"]);
-    let mut command = Command::new("unshare");
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.current_dir(plain.get_current_dir().unwrap()).stdin(Stdio::null());
-    // A file system of one megabyte, in separate namespaces.
-    let mounted = "mount -t tmpfs -o size=1m tmpfs scratch || exit 99; exec \"$@\"";
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]);
-    command.arg(plain.get_program()).args(["run", "users"]);
-    let output = command.output().unwrap();
-    if output.status.code() == Some(99) || String::from_utf8_lossy(&output.stderr).contains("unshare: ") {
-        support::skip("no file system can be mounted in a namespace here");
-        return;
-    }
-    let outcome = at.outcome(output).ended(73);
+    let Some(outcome) = at.run_on_small_disk("scratch", "1m", &["run", "users"]) else { return };
+    let outcome = outcome.ended(73);
     let expected =
         format!("cannot hold the rows of a page in scratch_dir, {}: No space left", scratch.display());
     assert!(outcome.stderr.contains(&expected), "{}", outcome.stderr);

@@ -22,7 +22,7 @@ import sqlglot
 import sqlglot.expressions as sql
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "recipes"))
-from servers import BINARY, ENVIRONMENT, Org, Postgres, expect, passed, shell  # noqa: E402
+from servers import GROUPED, TYPEOF, Org, Postgres, expect, passed, put_on_path, shell  # noqa: E402
 
 # A list of children is one cell.
 csv.field_size_limit(1 << 30)
@@ -34,14 +34,6 @@ NESTED = (
     "SELECT Id, Name, AnnualRevenue, NumberOfEmployees, IsDeleted, CreatedDate, FoundedOn__c, BillingAddress, "
     "Owner.Name, Owner.Manager.Name, Owner.Manager.CreatedDate, "
     "(SELECT Id, LastName, Birthdate, CreatedDate, MailingAddress, Account.Name FROM Contacts) FROM Account"
-)
-TYPEOF = (
-    "SELECT Id, TYPEOF What WHEN Account THEN Phone, NumberOfEmployees WHEN Opportunity THEN Amount, CloseDate "
-    "ELSE Name END, Subject FROM Task"
-)
-GROUPED = (
-    "SELECT Type, COUNT(Id) accounts, SUM(AnnualRevenue) revenue, MAX(CreatedDate) newest, MIN(NumberOfEmployees) fewest "
-    "FROM Account GROUP BY ROLLUP(Type)"
 )
 
 
@@ -552,10 +544,7 @@ def awkward(records):
 def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
-        # Whatever the binary is called.
-        (work / "bin").mkdir()
-        (work / "bin" / "sfexport").symlink_to(BINARY)
-        ENVIRONMENT["PATH"] = f"{work}/bin:{ENVIRONMENT['PATH']}"
+        put_on_path(work / "bin")
         org, postgres = Org(work / "org"), None
         org.start()
         try:

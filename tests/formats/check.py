@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "recipes"))
-from servers import BINARY, ENVIRONMENT, Org, expect, passed, shell  # noqa: E402
+from servers import GROUPED, TYPEOF, Org, expect, passed, put_on_path, shell  # noqa: E402
 
 # A list of children is one cell.
 csv.field_size_limit(1 << 30)
@@ -30,14 +30,6 @@ LARGE = 300_000
 NESTED = (
     "SELECT Id, Name, AnnualRevenue, NumberOfEmployees, IsDeleted, CreatedDate, FoundedOn__c, BillingAddress, "
     "Owner.Name, Owner.Manager.CreatedDate, (SELECT Id, LastName, Birthdate, CreatedDate FROM Contacts) FROM Account"
-)
-TYPEOF = (
-    "SELECT Id, TYPEOF What WHEN Account THEN Phone, NumberOfEmployees WHEN Opportunity THEN Amount, CloseDate "
-    "ELSE Name END, Subject FROM Task"
-)
-GROUPED = (
-    "SELECT Type, COUNT(Id) accounts, SUM(AnnualRevenue) revenue, MAX(CreatedDate) newest, MIN(NumberOfEmployees) fewest "
-    "FROM Account GROUP BY ROLLUP(Type)"
 )
 NULL = "(null)"
 LARGE_QUERY = (
@@ -262,10 +254,7 @@ def check_compressed(exports):
 def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
-        # Whatever the binary is called.
-        (work / "bin").mkdir()
-        (work / "bin" / "sfexport").symlink_to(BINARY)
-        ENVIRONMENT["PATH"] = f"{work}/bin:{ENVIRONMENT['PATH']}"
+        put_on_path(work / "bin")
         org = Org(work / "org")
         try:
             org.start()

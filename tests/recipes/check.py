@@ -22,7 +22,7 @@ import sqlglot.expressions as sql
 from keep import keep_current
 from living import keep_current_while_it_changes
 from pages import Page, reader, with_after
-from servers import BINARY, CLIENT_ID, ENVIRONMENT, Org, Postgres, expect, passed, shell
+from servers import CLIENT_ID, ENVIRONMENT, Org, Postgres, expect, passed, put_on_path, shell
 from stores import S3, Azure, GoogleCloud, stand_in
 from warehouses import keep_current_in_warehouses
 
@@ -570,10 +570,7 @@ def load_after_export(org, work):
 def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
-        # Whatever the binary is called.
-        (work / "bin").mkdir()
-        (work / "bin" / "sfexport").symlink_to(BINARY)
-        ENVIRONMENT["PATH"] = f"{work}/bin:{ENVIRONMENT['PATH']}"
+        put_on_path(work / "bin")
         org = Org(work / "org")
         org.start()
         try:

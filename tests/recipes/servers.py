@@ -1,4 +1,4 @@
-"""What the tests of recipes and of `describe` share: the embedded org, a Postgres server, and commands as a reader runs
+"""What the tests of recipes, of `describe` and of formats share: the embedded org, a Postgres server, and commands as a reader runs
 them."""
 
 import glob
@@ -20,6 +20,22 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "TZ": "UTC",
 }
+# Queries whose columns are not those of one object.
+TYPEOF = (
+    "SELECT Id, TYPEOF What WHEN Account THEN Phone, NumberOfEmployees WHEN Opportunity THEN Amount, CloseDate "
+    "ELSE Name END, Subject FROM Task"
+)
+GROUPED = (
+    "SELECT Type, COUNT(Id) accounts, SUM(AnnualRevenue) revenue, MAX(CreatedDate) newest, MIN(NumberOfEmployees) fewest "
+    "FROM Account GROUP BY ROLLUP(Type)"
+)
+
+
+def put_on_path(directory):
+    """Makes the binary `sfexport` for the commands that follow, whatever it is called."""
+    directory.mkdir()
+    (directory / "sfexport").symlink_to(BINARY)
+    ENVIRONMENT["PATH"] = f"{directory}:{ENVIRONMENT['PATH']}"
 
 
 def passed(what):

@@ -236,6 +236,23 @@ impl Deployment {
         Some(self.outcome(command.output().unwrap()))
     }
 
+    /// Runs the binary with a file system of this size, such as `1m`, mounted at `place`, in separate namespaces; `None` where that is
+    /// not allowed.
+    pub(crate) fn run_on_small_disk(&self, place: &str, size: &str, arguments: &[&str]) -> Option<Outcome> {
+        let plain = self.command(arguments);
+        let mut command = Command::new("unshare");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.current_dir(plain.get_current_dir().unwrap()).stdin(Stdio::null());
+        let mounted = format!("mount -t tmpfs -o size={size} tmpfs {place} || exit 99; exec \"$@\"");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mounted, "sh"]);
+        let output = command.arg(plain.get_program()).args(arguments).output().unwrap();
+        if output.status.code() == Some(99) || String::from_utf8_lossy(&output.stderr).contains("unshare: ") {
+            skip("no file system can be mounted in a namespace here");
+            return None;
+        }
+        Some(self.outcome(output))
+    }
+
     /// What a process ended with that was run otherwise, looked at as [`Deployment::run`] does.
     pub(crate) fn outcome(&self, output: Output) -> Outcome {
         let outcome = Outcome {
