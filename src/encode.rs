@@ -1,5 +1,7 @@
 //! Records → bytes: one encoder per file, with the same calls for every format.
 
+use std::io::{self, Write};
+
 use crate::job::{Datetimes, Format, Shape};
 use crate::record::{CellKind, JsonForm, Record, RowForm, Target, ValueError};
 use crate::soql::{Columns, JsonShape};
@@ -15,11 +17,27 @@ pub mod parquet;
 #[path = "encode/no_parquet.rs"]
 pub mod parquet;
 
-use std::io::{self, Write};
-
 use csv::Csv;
 use jsonl::Jsonl;
-use parquet::{Footer, Parquet, Spill};
+use parquet::Parquet;
+
+/// What the footer of a file says of it, under keys that begin with `sfexport.`.
+pub type Footer = Vec<(&'static str, String)>;
+
+/// Where values wait that are too many for memory: bytes by their place, like a file.
+pub trait Spill: Send {
+    /// Writes at a place.
+    ///
+    /// # Errors
+    /// If there is no room.
+    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
+
+    /// Fills `into` with what was written at a place.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn read(&mut self, into: &mut [u8], at: u64) -> io::Result<()>;
+}
 
 /// The encoder of one file: [`Encoder::begin`] once, [`Encoder::record`] for each record, [`Encoder::write`] for the records of
 /// each page that is accepted, [`Encoder::finish`] once.

@@ -1,29 +1,13 @@
-//! Stands in for `encode::parquet` in a build without it. The configuration refuses such outputs before anything gets here.
+//! Takes the place of `encode::parquet` in a build without it. Nothing calls it, because the configuration and `query` refuse Parquet
+//! first.
 
 use std::io::{self, Write};
 
+use super::{Footer, Spill};
 use crate::error::{Exit, Failure};
-use crate::job::ParquetSettings;
+use crate::job::{NO_PARQUET, ParquetSettings};
 use crate::record::{Record, ValueError};
 use crate::soql::Columns;
-
-/// What the footer would say of the file.
-pub type Footer = Vec<(&'static str, String)>;
-
-/// Where values would wait that are too many for memory.
-pub trait Spill: Send {
-    /// Writes at a place.
-    ///
-    /// # Errors
-    /// If there is no room.
-    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
-
-    /// Fills `into` with what was written at a place.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    fn read(&mut self, into: &mut [u8], at: u64) -> io::Result<()>;
-}
 
 /// An encoder that only fails.
 #[derive(Debug)]
@@ -55,10 +39,8 @@ impl Parquet {
     /// # Errors
     /// Always.
     pub fn begin(&mut self, _: &mut dyn Write) -> io::Result<()> {
-        Err(io::Error::other(Failure::new(
-            Exit::Configuration,
-            "this build of sfexport does not write Parquet",
-        )))
+        let (what, hint) = NO_PARQUET;
+        Err(io::Error::other(Failure::new(Exit::Configuration, what).hint(hint)))
     }
 
     /// Fails.

@@ -2,10 +2,10 @@
 //!
 //! A record's values are checked against their types when it is read, and wait as a row of bytes until its page is accepted.
 //! Then they are sorted into columns. A row group that is full is written column by column, so there is one encoder at a
-//! time: what a file needs of memory does not grow with its columns. docs/decisions/0051-parquet.md has the reasons.
+//! time, and the memory that a file needs hardly grows with its columns. docs/decisions/0051-parquet.md has the reasons.
 
 mod columns;
-mod kind;
+mod typed;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,15 +24,13 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::Type;
 
 use self::columns::ColumnValues;
-use self::kind::{FIXED_BYTES, Kind, Storage, split_length};
+use self::typed::{FIXED_BYTES, Storage, append, column, split_length};
+use super::{Footer, Spill};
 use crate::error::{Exit, Failure};
 use crate::job::{ParquetCodec, ParquetSettings};
 use crate::record::{Record, ValueError, ValueErrorReason};
 use crate::soql::Columns;
-use crate::value::FieldType;
-use crate::value::TypeMismatch;
-
-pub use self::columns::Spill;
+use crate::value::{FieldType, TypeMismatch};
 
 /// The most rows of a row group. Readers work in parallel by groups.
 const MAX_GROUP_ROWS: usize = 250_000;
@@ -59,9 +57,6 @@ const WRITE_BYTES: usize = 256 << 10;
 /// How many bytes the length of a row takes.
 const LENGTH_BYTES: usize = 8;
 
-/// What the footer says of the file, under keys that begin with `sfexport.`.
-pub type Footer = Vec<(&'static str, String)>;
-
 /// The encoder of one file.
 pub struct Parquet {
     columns: Vec<Column>,
@@ -77,7 +72,7 @@ pub struct Parquet {
 
 struct Column {
     name: String,
-    kind: Kind,
+    /// The type in the file.
     field_type: FieldType,
 }
 
@@ -93,13 +88,13 @@ impl Parquet {
     pub fn new(settings: ParquetSettings, columns: &Columns) -> Self {
         let typed = columns.output_names().iter().zip(columns.types());
         let columns: Vec<_> = typed
-            .map(|(name, field_type)| {
-                let field_type = settings.type_of(*field_type);
-                Column { name: name.clone(), kind: Kind::of(field_type), field_type }
+            .map(|(name, field_type)| Column {
+                name: name.clone(),
+                field_type: settings.type_of(*field_type),
             })
             .collect();
         Self {
-            values: ColumnValues::new(columns.iter().map(|column| column.kind.storage())),
+            values: ColumnValues::new(columns.iter().map(|column| Storage::of(column.field_type))),
             columns,
             codec: settings.codec,
             footer: Footer::new(),
@@ -127,7 +122,7 @@ impl Parquet {
         let start = rows.len();
         rows.extend_from_slice(&[0; LENGTH_BYTES]);
         for (at, (column, (kind, text))) in self.columns.iter().zip(record.cells()).enumerate() {
-            if column.kind.append(kind, text, rows).is_none() {
+            if append(column.field_type, kind, text, rows).is_none() {
                 rows.truncate(start);
                 let mismatch = TypeMismatch::of(column.field_type, text);
                 return Err(ValueError { column: at, reason: ValueErrorReason::Type(mismatch) });
@@ -143,7 +138,7 @@ impl Parquet {
     /// # Errors
     /// Those of `out`.
     pub fn begin(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        let fields = self.columns.iter().map(|column| column.kind.column(&column.name).map(Arc::new));
+        let fields = self.columns.iter().map(|of| column(&of.name, of.field_type).map(Arc::new));
         let fields = fields.collect::<Result<_, _>>().map_err(failed)?;
         let schema = Type::group_type_builder("sfexport").with_fields(fields).build().map_err(failed)?;
         let properties = Arc::new(properties(self.codec));
@@ -158,25 +153,19 @@ impl Parquet {
     /// Those of `out` and of the place for values.
     pub fn write(&mut self, mut rows: &[u8], out: &mut dyn Write) -> io::Result<()> {
         while !rows.is_empty() {
-            let taken = if self.cut.is_empty() { 0 } else { missing(&self.cut).min(rows.len()) };
-            if taken > 0 {
-                let (rest, following) = rows.split_at(taken);
-                self.cut.extend_from_slice(rest);
+            if self.cut.is_empty() && missing(rows) == 0 {
+                let (row, following) = rows.split_at(row_bytes(rows));
+                self.row(&row[LENGTH_BYTES..], out)?;
                 rows = following;
-                if missing(&self.cut) == 0 {
-                    let row = std::mem::take(&mut self.cut);
-                    self.row(&row[LENGTH_BYTES..], out)?;
-                }
                 continue;
             }
-            let missing = missing(rows);
-            if missing > 0 {
-                self.cut.extend_from_slice(rows);
-                return Ok(());
-            }
-            let (row, following) = rows.split_at(row_bytes(rows));
-            self.row(&row[LENGTH_BYTES..], out)?;
+            let (part, following) = rows.split_at(missing(&self.cut).min(rows.len()));
+            self.cut.extend_from_slice(part);
             rows = following;
+            if missing(&self.cut) == 0 {
+                let row = std::mem::take(&mut self.cut);
+                self.row(&row[LENGTH_BYTES..], out)?;
+            }
         }
         Ok(())
     }
@@ -198,7 +187,7 @@ impl Parquet {
         for (at, column) in columns.iter().enumerate() {
             let next = group.next_column().map_err(failed)?;
             let mut chunk = Chunk { writer: next.ok_or_else(|| bug("too few columns"))?, values, at, sink };
-            match column.kind.storage() {
+            match Storage::of(column.field_type) {
                 Storage::Boolean => chunk.encode::<BoolType>(out, |value| Some(value == [2]))?,
                 Storage::Int32 => {
                     chunk.encode::<Int32Type>(out, |value| Some(i32::from_le_bytes(fixed(value)?)))?

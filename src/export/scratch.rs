@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::encode::parquet::Spill;
+use crate::encode::Spill;
 use crate::error::{Exit, Failure};
 use crate::report::RunId;
 

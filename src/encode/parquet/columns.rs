@@ -2,25 +2,11 @@
 
 use std::io;
 
-use super::kind::Storage;
+use super::typed::Storage;
+use crate::encode::Spill;
 
 /// How many bytes of values are kept in memory. They may have twice the room.
 const MAX_HELD_BYTES: usize = 2 << 20;
-
-/// Where values wait that are too many for memory: bytes by their place, like a file.
-pub trait Spill: Send {
-    /// Writes at a place.
-    ///
-    /// # Errors
-    /// If there is no room.
-    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
-
-    /// Fills `into` with what was written at a place.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    fn read(&mut self, into: &mut [u8], at: u64) -> io::Result<()>;
-}
 
 /// The values of a row group.
 pub(super) struct ColumnValues {

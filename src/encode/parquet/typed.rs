@@ -1,4 +1,4 @@
-//! The type of a column in Parquet, and how its values wait for their row group: as bytes that begin with 0 for null.
+//! What a column's type is in Parquet, and how its values wait for their row group: as bytes that begin with 0 for null.
 
 use parquet::basic::{ConvertedType, LogicalType, Repetition, TimeUnit, Type as PhysicalType};
 use parquet::errors::ParquetError;
@@ -9,30 +9,7 @@ use crate::value::FieldType;
 use crate::value::datetime::{epoch_days, epoch_milliseconds, milliseconds_of_day};
 use crate::value::number::{double, scaled};
 
-/// The type of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// STRING
-    Text,
-    Boolean,
-    /// INT32
-    Integer,
-    /// INT64
-    Long,
-    Double,
-    /// DECIMAL: an INT32 of up to 9 digits, an INT64 of up to 18, or else 16 bytes.
-    Decimal {
-        precision: u8,
-        scale: u8,
-    },
-    Date,
-    /// TIMESTAMP in milliseconds, UTC.
-    DateTime,
-    /// TIME in milliseconds.
-    Time,
-}
-
-/// How values of a kind are stored.
+/// How the values of a column are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Storage {
     Boolean,
@@ -50,108 +27,21 @@ pub(super) const FIXED_BYTES: usize = 16;
 /// What a value that is not null begins with, unless it is a text or a boolean.
 const PRESENT: u8 = 1;
 
-impl Kind {
-    /// The kind of values of this type.
+impl Storage {
+    /// How values of this type are stored. A decimal is an INT32 of up to 9 digits, an INT64 of up to 18, or else sixteen bytes.
     pub(super) fn of(field_type: FieldType) -> Self {
         match field_type {
-            FieldType::Boolean => Self::Boolean,
-            FieldType::Integer => Self::Integer,
-            FieldType::Long => Self::Long,
-            FieldType::Double => Self::Double,
-            FieldType::Decimal { precision, scale } => Self::Decimal { precision, scale },
-            FieldType::Date => Self::Date,
-            FieldType::DateTime => Self::DateTime,
-            FieldType::Time => Self::Time,
             FieldType::Text | FieldType::Json | FieldType::Base64 | FieldType::Any => Self::Text,
+            FieldType::Boolean => Self::Boolean,
+            FieldType::Integer | FieldType::Date | FieldType::Time => Self::Int32,
+            FieldType::Long | FieldType::DateTime => Self::Int64,
+            FieldType::Double => Self::Double,
+            FieldType::Decimal { precision: 0..=9, .. } => Self::Int32,
+            FieldType::Decimal { precision: 10..=18, .. } => Self::Int64,
+            FieldType::Decimal { .. } => Self::Fixed,
         }
     }
 
-    pub(super) fn storage(self) -> Storage {
-        match self {
-            Self::Text => Storage::Text,
-            Self::Boolean => Storage::Boolean,
-            Self::Integer | Self::Date | Self::Time => Storage::Int32,
-            Self::Long | Self::DateTime => Storage::Int64,
-            Self::Double => Storage::Double,
-            Self::Decimal { precision: 0..=9, .. } => Storage::Int32,
-            Self::Decimal { precision: 10..=18, .. } => Storage::Int64,
-            Self::Decimal { .. } => Storage::Fixed,
-        }
-    }
-
-    /// The column in a file's schema. Old readers know a type by its converted type, which the library adds.
-    pub(super) fn column(self, name: &str) -> Result<Type, ParquetError> {
-        let physical = match self.storage() {
-            Storage::Boolean => PhysicalType::BOOLEAN,
-            Storage::Int32 => PhysicalType::INT32,
-            Storage::Int64 => PhysicalType::INT64,
-            Storage::Double => PhysicalType::DOUBLE,
-            Storage::Fixed => PhysicalType::FIXED_LEN_BYTE_ARRAY,
-            Storage::Text => PhysicalType::BYTE_ARRAY,
-        };
-        let logical = match self {
-            Self::Text => Some(LogicalType::String),
-            Self::Decimal { precision, scale } => {
-                Some(LogicalType::decimal(i32::from(scale), i32::from(precision)))
-            }
-            Self::Date => Some(LogicalType::Date),
-            Self::DateTime => Some(LogicalType::timestamp(true, TimeUnit::MILLIS)),
-            Self::Time => Some(LogicalType::time(true, TimeUnit::MILLIS)),
-            Self::Boolean | Self::Integer | Self::Long | Self::Double => None,
-        };
-        let mut column = Type::primitive_type_builder(name, physical)
-            .with_repetition(Repetition::OPTIONAL)
-            .with_converted_type(ConvertedType::NONE)
-            .with_logical_type(logical);
-        if let Self::Decimal { precision, scale } = self {
-            column = column.with_precision(precision.into()).with_scale(scale.into());
-            if self.storage() == Storage::Fixed {
-                column = column.with_length(i32::try_from(FIXED_BYTES).unwrap_or_default());
-            }
-        }
-        column.build()
-    }
-
-    /// Appends a value; `None` if it is not of this kind.
-    #[inline]
-    pub(super) fn append(self, kind: CellKind, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        if kind == CellKind::Null {
-            out.push(0);
-            return Some(());
-        }
-        match self {
-            Self::Text => {
-                append_length(text.len() + 1, out);
-                out.extend_from_slice(text);
-            }
-            Self::Boolean => out.push(match text {
-                b"false" => 1,
-                b"true" => 2,
-                _ => return None,
-            }),
-            Self::Integer => fixed(i32::try_from(whole(text)?).ok()?.to_le_bytes(), out),
-            Self::Long => fixed(whole(text)?.to_le_bytes(), out),
-            Self::Double => fixed(double(text)?.to_le_bytes(), out),
-            Self::Decimal { precision, scale } => {
-                let value = scaled(text, scale)?;
-                if value.unsigned_abs() >= 10_u128.pow(precision.into()) {
-                    return None;
-                }
-                match self.storage() {
-                    Storage::Int32 => fixed(i32::try_from(value).ok()?.to_le_bytes(), out),
-                    Storage::Int64 => fixed(i64::try_from(value).ok()?.to_le_bytes(), out),
-                    _ => fixed(value.to_be_bytes(), out),
-                }
-            }
-            Self::Date => fixed(epoch_days(text)?.to_le_bytes(), out),
-            Self::DateTime => fixed(epoch_milliseconds(text)?.to_le_bytes(), out),
-            Self::Time => fixed(milliseconds_of_day(text)?.to_le_bytes(), out),
-        }
-        Some(())
-    }
-}
-
-impl Storage {
     /// The length of the value that `bytes` begin with; `None` if it is cut off.
     #[inline]
     pub(super) fn length(self, bytes: &[u8]) -> Option<usize> {
@@ -168,6 +58,78 @@ impl Storage {
         }?;
         (length <= bytes.len()).then_some(length)
     }
+}
+
+/// A column of this type in a file's schema. Old readers know a type by its converted type, which the library adds.
+pub(super) fn column(name: &str, field_type: FieldType) -> Result<Type, ParquetError> {
+    let storage = Storage::of(field_type);
+    let physical = match storage {
+        Storage::Boolean => PhysicalType::BOOLEAN,
+        Storage::Int32 => PhysicalType::INT32,
+        Storage::Int64 => PhysicalType::INT64,
+        Storage::Double => PhysicalType::DOUBLE,
+        Storage::Fixed => PhysicalType::FIXED_LEN_BYTE_ARRAY,
+        Storage::Text => PhysicalType::BYTE_ARRAY,
+    };
+    let logical = match field_type {
+        FieldType::Text | FieldType::Json | FieldType::Base64 | FieldType::Any => Some(LogicalType::String),
+        FieldType::Decimal { precision, scale } => {
+            Some(LogicalType::decimal(i32::from(scale), i32::from(precision)))
+        }
+        FieldType::Date => Some(LogicalType::Date),
+        FieldType::DateTime => Some(LogicalType::timestamp(true, TimeUnit::MILLIS)),
+        FieldType::Time => Some(LogicalType::time(true, TimeUnit::MILLIS)),
+        FieldType::Boolean | FieldType::Integer | FieldType::Long | FieldType::Double => None,
+    };
+    let mut column = Type::primitive_type_builder(name, physical)
+        .with_repetition(Repetition::OPTIONAL)
+        .with_converted_type(ConvertedType::NONE)
+        .with_logical_type(logical);
+    if let FieldType::Decimal { precision, scale } = field_type {
+        column = column.with_precision(precision.into()).with_scale(scale.into());
+        if storage == Storage::Fixed {
+            column = column.with_length(i32::try_from(FIXED_BYTES).unwrap_or_default());
+        }
+    }
+    column.build()
+}
+
+/// Appends a value; `None` if it is not of this type.
+#[inline]
+pub(super) fn append(field_type: FieldType, kind: CellKind, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    if kind == CellKind::Null {
+        out.push(0);
+        return Some(());
+    }
+    match field_type {
+        FieldType::Text | FieldType::Json | FieldType::Base64 | FieldType::Any => {
+            append_length(text.len() + 1, out);
+            out.extend_from_slice(text);
+        }
+        FieldType::Boolean => out.push(match text {
+            b"false" => 1,
+            b"true" => 2,
+            _ => return None,
+        }),
+        FieldType::Integer => fixed(i32::try_from(whole(text)?).ok()?.to_le_bytes(), out),
+        FieldType::Long => fixed(whole(text)?.to_le_bytes(), out),
+        FieldType::Double => fixed(double(text)?.to_le_bytes(), out),
+        FieldType::Decimal { precision, scale } => {
+            let value = scaled(text, scale)?;
+            if value.unsigned_abs() >= 10_u128.pow(precision.into()) {
+                return None;
+            }
+            match Storage::of(field_type) {
+                Storage::Int32 => fixed(i32::try_from(value).ok()?.to_le_bytes(), out),
+                Storage::Int64 => fixed(i64::try_from(value).ok()?.to_le_bytes(), out),
+                _ => fixed(value.to_be_bytes(), out),
+            }
+        }
+        FieldType::Date => fixed(epoch_days(text)?.to_le_bytes(), out),
+        FieldType::DateTime => fixed(epoch_milliseconds(text)?.to_le_bytes(), out),
+        FieldType::Time => fixed(milliseconds_of_day(text)?.to_le_bytes(), out),
+    }
+    Some(())
 }
 
 #[inline]
@@ -219,31 +181,31 @@ pub(super) fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
 mod tests {
     use super::*;
 
-    fn appended(kind: Kind, text: &str) -> Option<Vec<u8>> {
+    fn appended(field_type: FieldType, text: &str) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        kind.append(CellKind::Text, text.as_bytes(), &mut out)?;
-        assert_eq!(kind.storage().length(&out), Some(out.len()), "{text}");
+        append(field_type, CellKind::Text, text.as_bytes(), &mut out)?;
+        assert_eq!(Storage::of(field_type).length(&out), Some(out.len()), "{text}");
         Some(out)
     }
 
     #[test]
     fn a_value_is_of_its_type_or_refused() {
-        let decimal = |precision, scale| Kind::Decimal { precision, scale };
+        let decimal = |precision, scale| FieldType::Decimal { precision, scale };
         for (kind, text, expected) in [
-            (Kind::Text, "", Some(&[1][..])),
-            (Kind::Text, "ä", Some(&[3, 0xC3, 0xA4])),
-            (Kind::Boolean, "true", Some(&[2])),
-            (Kind::Boolean, "false", Some(&[1])),
-            (Kind::Boolean, "True", None),
-            (Kind::Integer, "-2", Some(&[1, 0xFE, 0xFF, 0xFF, 0xFF])),
-            (Kind::Integer, "3.0", Some(&[1, 3, 0, 0, 0])),
-            (Kind::Integer, "2147483648", None),
-            (Kind::Integer, "", None),
-            (Kind::Integer, "-", None),
-            (Kind::Long, "9223372036854775807", Some(&[1, 255, 255, 255, 255, 255, 255, 255, 127])),
-            (Kind::Long, "9223372036854775808", None),
-            (Kind::Double, "1", Some(&[1, 0, 0, 0, 0, 0, 0, 0xF0, 0x3F])),
-            (Kind::Double, "x", None),
+            (FieldType::Text, "", Some(&[1][..])),
+            (FieldType::Text, "ä", Some(&[3, 0xC3, 0xA4])),
+            (FieldType::Boolean, "true", Some(&[2])),
+            (FieldType::Boolean, "false", Some(&[1])),
+            (FieldType::Boolean, "True", None),
+            (FieldType::Integer, "-2", Some(&[1, 0xFE, 0xFF, 0xFF, 0xFF])),
+            (FieldType::Integer, "3.0", Some(&[1, 3, 0, 0, 0])),
+            (FieldType::Integer, "2147483648", None),
+            (FieldType::Integer, "", None),
+            (FieldType::Integer, "-", None),
+            (FieldType::Long, "9223372036854775807", Some(&[1, 255, 255, 255, 255, 255, 255, 255, 127])),
+            (FieldType::Long, "9223372036854775808", None),
+            (FieldType::Double, "1", Some(&[1, 0, 0, 0, 0, 0, 0, 0xF0, 0x3F])),
+            (FieldType::Double, "x", None),
             (decimal(4, 2), "-1.25", Some(&[1, 0x83, 0xFF, 0xFF, 0xFF])),
             (decimal(4, 2), "99.99", Some(&[1, 0x0F, 0x27, 0, 0])),
             (decimal(4, 2), "100", None),
@@ -253,12 +215,12 @@ mod tests {
                 "-1",
                 Some(&[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255]),
             ),
-            (Kind::Date, "1970-01-02", Some(&[1, 1, 0, 0, 0])),
-            (Kind::Date, "1970-01-02T00:00:00Z", None),
-            (Kind::DateTime, "1970-01-01T00:00:00.256+0000", Some(&[1, 0, 1, 0, 0, 0, 0, 0, 0])),
-            (Kind::DateTime, "1970-01-02", None),
-            (Kind::Time, "00:00:00.001Z", Some(&[1, 1, 0, 0, 0])),
-            (Kind::Time, "noon", None),
+            (FieldType::Date, "1970-01-02", Some(&[1, 1, 0, 0, 0])),
+            (FieldType::Date, "1970-01-02T00:00:00Z", None),
+            (FieldType::DateTime, "1970-01-01T00:00:00.256+0000", Some(&[1, 0, 1, 0, 0, 0, 0, 0, 0])),
+            (FieldType::DateTime, "1970-01-02", None),
+            (FieldType::Time, "00:00:00.001Z", Some(&[1, 1, 0, 0, 0])),
+            (FieldType::Time, "noon", None),
         ] {
             assert_eq!(appended(kind, text).as_deref(), expected, "{text:?} as {kind:?}");
         }
@@ -268,7 +230,7 @@ mod tests {
     fn a_long_text_has_a_long_length() {
         for length in [126, 127, 128, 16_382, 16_383, 100_000] {
             let text = "x".repeat(length);
-            let out = appended(Kind::Text, &text).unwrap();
+            let out = appended(FieldType::Text, &text).unwrap();
             let (found, rest) = split_length(&out).unwrap();
             assert_eq!((found, rest), (length + 1, text.as_bytes()));
             assert_eq!(Storage::Text.length(&out[..out.len() - 1]), None);
