@@ -342,6 +342,12 @@ impl Format {
     }
 }
 
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// How records become bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {

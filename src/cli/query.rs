@@ -287,5 +287,5 @@ fn form(arguments: &QueryArguments, streamed: bool) -> Result<(Format, Option<Co
         return Err(usage(what, hint.to_owned()));
     }
     path_text::form_of(output, written, compression)
-        .map_err(|(reason, hint)| usage(format!("-o {output:?} {reason}"), hint.to_owned()))
+        .map_err(|(reason, hint)| usage(format!("-o {output:?} {reason}"), hint))
 }

@@ -1,5 +1,7 @@
 //! How a file is compressed.
 
+use std::fmt;
+
 /// A compression of files, each with its level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
@@ -81,10 +83,7 @@ impl Codec {
         let most = self.max_level();
         let is_level = (1..=most).contains(&level);
         (!is_level).then(|| {
-            (
-                format!("{level} is not a level of {}", self.as_str()),
-                format!("write a number from 1 to {most}"),
-            )
+            (format!("{level} is not a level of {self}"), format!("write a number from 1 to {most}"))
         })
     }
 
@@ -95,6 +94,12 @@ impl Codec {
             Self::Gzip => Compression::Gzip(level.unwrap_or(6)),
             Self::Zstd => Compression::Zstd(level.unwrap_or(3)),
         }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

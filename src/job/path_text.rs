@@ -117,97 +117,62 @@ pub(crate) fn form_of(
     output: &str,
     format: Option<Format>,
     compression: Option<CompressionChoice>,
-) -> Result<(Format, Option<Codec>), (&'static str, &'static str)> {
+) -> Result<(Format, Option<Codec>), (String, String)> {
+    let refused = |reason: &str, hint: &str| Err((reason.to_owned(), hint.to_owned()));
     let (inner, compressed) = extensions(output);
-    if let Some(unwritten) = unwritten_extension(inner) {
-        return Err(unwritten);
+    if let Some((reason, hint)) = unwritten_extension(inner) {
+        return refused(reason, hint);
     }
     let named = format_named(inner);
     let format = match (named, format) {
-        (Some(named), Some(format)) if named != format => return Err(contradiction(named, format)),
+        (Some(named), Some(format)) if named != format => {
+            return Err((
+                format!("ends in .{named}, but the format is {format}"),
+                format!("end it in .{format}, or set the format to {named}"),
+            ));
+        }
         (Some(format), _) | (None, Some(format)) => format,
         (None, None) => {
-            return Err((
+            return refused(
                 "ends in none of .csv, .jsonl and .parquet",
                 "end it in .csv, .jsonl (.csv.gz, .csv.zst to compress it) or .parquet, or set the format",
-            ));
+            );
         }
     };
-    let codec = match (compressed, compression) {
-        (Some(codec), _) | (None, Some(CompressionChoice::By(codec))) if format == Format::Parquet => {
-            return Err(match (named, codec) {
-                (None, _) => {
-                    (COMPRESSED_PARQUET, "remove the compression, or set the format to csv or jsonl")
+    let chosen = compression.and_then(CompressionChoice::codec);
+    if format == Format::Parquet && compressed.or(chosen).is_some() {
+        return refused(
+            COMPRESSED_PARQUET,
+            match (named, compressed.or(chosen)) {
+                (None, _) => "remove the compression, or set the format to csv or jsonl",
+                (Some(_), Some(Codec::Zstd)) => {
+                    "end it in .parquet alone; zstd is what its pages are compressed with"
                 }
-                (Some(_), Codec::Gzip) => (COMPRESSED_PARQUET, "end it in .parquet alone"),
-                (Some(_), Codec::Zstd) => (
-                    COMPRESSED_PARQUET,
-                    "end it in .parquet alone; zstd is what its pages are compressed with",
-                ),
-            });
-        }
-        (Some(Codec::Gzip), Some(CompressionChoice::By(Codec::Zstd))) => {
-            return Err((
-                "ends in .gz, but the compression is zstd",
-                "end it in .zst, or set the compression to gzip",
-            ));
-        }
-        (Some(Codec::Zstd), Some(CompressionChoice::By(Codec::Gzip))) => {
-            return Err((
-                "ends in .zst, but the compression is gzip",
-                "end it in .gz, or set the compression to zstd",
-            ));
-        }
-        (Some(codec), Some(CompressionChoice::None)) => {
-            return Err(match codec {
-                Codec::Gzip => (
-                    "ends in .gz, but the compression is none",
-                    "remove .gz from its end, or set the compression to gzip",
-                ),
-                Codec::Zstd => (
-                    "ends in .zst, but the compression is none",
-                    "remove .zst from its end, or set the compression to zstd",
-                ),
-            });
-        }
+                (Some(_), _) => "end it in .parquet alone",
+            },
+        );
+    }
+    let ending = |codec: Codec| format!(".{}", codec.extension());
+    match (compressed, compression) {
+        (Some(found), Some(CompressionChoice::By(codec))) if found != codec => Err((
+            format!("ends in {}, but the compression is {codec}", ending(found)),
+            format!("end it in {}, or set the compression to {found}", ending(codec)),
+        )),
+        (Some(found), Some(CompressionChoice::None)) => Err((
+            format!("ends in {}, but the compression is none", ending(found)),
+            format!("remove {} from its end, or set the compression to {found}", ending(found)),
+        )),
         // Readers go by the extension.
-        (None, Some(CompressionChoice::By(codec))) if named.is_some() => {
-            return Err(match codec {
-                Codec::Gzip => ("has no .gz at its end, but the compression is gzip", "end it in .gz"),
-                Codec::Zstd => ("has no .zst at its end, but the compression is zstd", "end it in .zst"),
-            });
-        }
-        (compressed, choice) => compressed.or(choice.and_then(CompressionChoice::codec)),
-    };
-    Ok((format, codec))
+        (None, Some(CompressionChoice::By(codec))) if named.is_some() => Err((
+            format!("has no {} at its end, but the compression is {codec}", ending(codec)),
+            format!("end it in {}", ending(codec)),
+        )),
+        (compressed, _) => Ok((format, compressed.or(chosen))),
+    }
 }
 
 const COMPRESSED_PARQUET: &str =
     "is a Parquet file, whose pages are compressed already, with another compression around it";
-
-/// The reason and the hint if an extension names one format, and a setting the other.
-fn contradiction(named: Format, format: Format) -> (&'static str, &'static str) {
-    match (named, format) {
-        (Format::Csv, Format::Parquet) => {
-            ("ends in .csv, but the format is parquet", "end it in .parquet, or set the format to csv")
-        }
-        (Format::Csv, _) => {
-            ("ends in .csv, but the format is jsonl", "end it in .jsonl, or set the format to csv")
-        }
-        (Format::Jsonl, Format::Parquet) => {
-            ("ends in .jsonl, but the format is parquet", "end it in .parquet, or set the format to jsonl")
-        }
-        (Format::Jsonl, _) => {
-            ("ends in .jsonl, but the format is csv", "end it in .csv, or set the format to jsonl")
-        }
-        (Format::Parquet, Format::Csv) => {
-            ("ends in .parquet, but the format is csv", "end it in .csv, or set the format to parquet")
-        }
-        (Format::Parquet, _) => {
-            ("ends in .parquet, but the format is jsonl", "end it in .jsonl, or set the format to parquet")
-        }
-    }
-}
 
 /// The format and the compression that a file's name alone tells.
 pub(crate) fn form_by_name(output: &str) -> (Option<Format>, Option<Codec>) {
@@ -395,7 +360,11 @@ mod tests {
             ("a.parquet", None, Some(ZSTD), Err(COMPRESSED_PARQUET)),
             ("a.zst", Some(Format::Parquet), None, Err(COMPRESSED_PARQUET)),
         ] {
-            assert_eq!(form_of(text, format, codec).map_err(|(reason, _)| reason), expected, "{text}");
+            assert_eq!(
+                form_of(text, format, codec).map_err(|(reason, _)| reason),
+                expected.map_err(str::to_owned),
+                "{text}"
+            );
         }
         assert!(unwritten_extension("BZ2").is_some() && unwritten_extension("pq").is_some());
         for good in ["parquet", "csv", "CSV", "jsonl", "json", "ndjson", "tsv", "txt", "dat", "%m}", ""] {
