@@ -71,10 +71,8 @@ impl Check<'_> {
         let is_incremental = job.incremental.is_some();
         // A file in the way of either kind is what there is to say.
         let existing = |group: &&Group| is_incremental && group.outputs.iter().any(Output::exists);
-        let Some(shown) = groups.iter().find(existing).or(groups.first()) else {
-            return Ok(Step::skipped(Name::Output, "there is none"));
-        };
-        let Some(main) = shown.outputs.first() else {
+        let shown = groups.iter().find(existing).or(groups.first());
+        let Some((shown, main)) = shown.and_then(|group| Some((group, group.outputs.first()?))) else {
             return Ok(Step::skipped(Name::Output, "there is none"));
         };
         let location = main.location().to_string();

@@ -35,14 +35,8 @@ pub(crate) async fn describe(
     let (columns, described) = typed_columns(client, &job, is_generated).await?;
     let grouped = job.query().is_some_and(|query| query.statement.is_grouped());
     let described = described.as_deref();
-    let main = match job.format {
-        Format::Csv => csv_columns(&columns, grouped, false),
-        Format::Parquet => parquet_columns(&job, &columns, grouped),
-        Format::Jsonl => {
-            let form = JsonForm { grouped, attributes: job.shape.attributes, rules: &job.shape.columns };
-            json_columns(&columns, described, form)
-        }
-    };
+    let form = JsonForm { grouped, attributes: job.shape.attributes, rules: &job.shape.columns };
+    let main = columns_of_file(&job, &columns, described, form);
     let file = |child, columns| File { path: String::new(), child, columns };
     let children = job.child_files().into_iter().zip(columns.tables());
     let children = children.map(|(child, table)| file(Some(child), csv_columns(table.columns, false, true)));
@@ -64,24 +58,26 @@ pub(crate) async fn describe(
 /// If the job's names for the columns contradict each other.
 pub(crate) fn describe_deletes(job: &Job) -> Result<File, Failure> {
     let columns = deletes::columns(job)?;
-    let columns = match job.format {
-        Format::Csv => csv_columns(&columns, false, false),
-        Format::Parquet => parquet_columns(job, &columns, false),
-        Format::Jsonl => {
-            let form = JsonForm { grouped: false, attributes: false, rules: &job.shape.columns };
-            json_columns(&columns, None, form)
-        }
-    };
-    Ok(File { path: String::new(), child: None, columns })
+    let form = JsonForm { grouped: false, attributes: false, rules: &job.shape.columns };
+    Ok(File { path: String::new(), child: None, columns: columns_of_file(job, &columns, None, form) })
 }
 
-/// The columns of a Parquet file, with the types that it has for them.
-fn parquet_columns(job: &Job, columns: &Columns, grouped: bool) -> Vec<Column> {
-    let in_file = |column: Column| {
+/// The columns as they are in a file of the job's format, with the types that it has for them.
+fn columns_of_file(
+    job: &Job,
+    columns: &Columns,
+    described: Option<&[Described]>,
+    form: JsonForm<'_>,
+) -> Vec<Column> {
+    let in_parquet = |column: Column| {
         let field_type = job.shape.parquet.type_of(Some(column.field_type));
         Column { field_type, ..column }
     };
-    csv_columns(columns, grouped, false).into_iter().map(in_file).collect()
+    match job.format {
+        Format::Csv => csv_columns(columns, form.grouped, false),
+        Format::Jsonl => json_columns(columns, described, form),
+        Format::Parquet => csv_columns(columns, form.grouped, false).into_iter().map(in_parquet).collect(),
+    }
 }
 
 /// The columns with their types, and the org's description of them. `COUNT()` has no fields to describe, and an object's own
