@@ -19,7 +19,8 @@ use crate::state::State;
 const MAX_NAMES: usize = 20;
 
 impl Check<'_> {
-    /// The steps for a single job, and what its next run exports, if that is known. `written` is the job as it was read; the query of `job` may be generated from that.
+    /// The steps for a single job, and what its next run exports, if that is known. `written` is the job as it was read; the
+    /// query of `job` may be generated from that.
     pub(super) async fn incremental(
         &self,
         (written, job): (&Job, &Job),

@@ -41,8 +41,8 @@ pub enum ParquetTemporal {
 }
 
 impl ParquetSettings {
-    /// The type of a column's values in the file. What has no type of its own there is text: a list of records is JSON, bytes
-    /// are base64, and so is a column of which nobody knows the type.
+    /// The type of a column in the file. Lists of records (as JSON), bytes (as base64), values of any type, and columns of an
+    /// unknown type are text.
     #[must_use]
     pub fn type_of(self, field_type: Option<FieldType>) -> FieldType {
         use FieldType::{Any, Base64, Date, DateTime, Json, Text, Time};

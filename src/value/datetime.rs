@@ -24,7 +24,7 @@ impl fmt::Display for NotADateTime {
 
 impl std::error::Error for NotADateTime {}
 
-/// The days from 1970-01-01 to a date, `2026-05-01`; `None` if the text is no date.
+/// The days from 1970-01-01 to a date such as `2026-05-01`; `None` if the text is not a date.
 #[must_use]
 pub fn epoch_days(text: &[u8]) -> Option<i32> {
     let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1] = *text else { return None };
@@ -33,7 +33,7 @@ pub fn epoch_days(text: &[u8]) -> Option<i32> {
 }
 
 /// The milliseconds from 1970-01-01, 0:00 UTC, to a datetime in one of the forms that [`write_rfc3339`] reads. `None` if the
-/// text is anything else, or has a fraction that milliseconds cannot hold.
+/// text is anything else, or is more precise than a millisecond.
 #[must_use]
 pub fn epoch_milliseconds(text: &[u8]) -> Option<i64> {
     let (time, rest) = text.split_at_checked(SECONDS_END)?;
@@ -45,8 +45,8 @@ pub fn epoch_milliseconds(text: &[u8]) -> Option<i64> {
     Some(seconds * 1000 + i64::from(milliseconds(fraction)?))
 }
 
-/// The milliseconds from midnight to a time of day, `17:30:00.000Z`; `None` if the text is no time of day, or has a fraction
-/// that milliseconds cannot hold.
+/// The milliseconds from midnight to a time of day such as `17:30:00.000Z`; `None` if the text is not a time of day, or is more
+/// precise than a millisecond.
 #[must_use]
 pub fn milliseconds_of_day(text: &[u8]) -> Option<i32> {
     let (time, rest) = text.split_at_checked(TIME_BYTES)?;
@@ -57,7 +57,7 @@ pub fn milliseconds_of_day(text: &[u8]) -> Option<i32> {
     is_time.then_some(((hour * 60 + minute) * 60 + second) * 1000 + milliseconds(fraction)?)
 }
 
-/// The digits of a fraction as milliseconds; `None` if they are more exact.
+/// The digits of a fraction as milliseconds; `None` if they are more precise than that.
 fn milliseconds(fraction: &[u8]) -> Option<i32> {
     let (kept, rest) = fraction.split_at(fraction.len().min(MILLISECONDS));
     let scale = [100, 10, 1];

@@ -102,7 +102,7 @@ pub fn write_plain(number: &[u8], out: &mut Vec<u8>) -> Result<(), ExponentOutOf
 }
 
 /// The digits of a number as a whole number of units of `10^-scale`: `541.25` with a scale of 2 is 54125. `None` if the text is
-/// no number, if the scale cannot hold it exactly, or if it is too large for 38 digits.
+/// not a number, if the scale cannot hold it exactly, or if it is too large for 38 digits.
 #[must_use]
 pub fn scaled(number: &[u8], scale: u8) -> Option<i128> {
     if end_of_number(number, 0, usize::MAX) != Some(number.len()) {
@@ -138,8 +138,8 @@ pub fn scaled(number: &[u8], scale: u8) -> Option<i128> {
 /// One more than the largest number of 38 digits.
 const MAX_DECIMAL: i128 = 10_i128.pow(38);
 
-/// The double that is nearest to a number. Of the shortest decimal text of a double, which is what Salesforce sends, that is
-/// the double itself. `None` if the text is no number, or is beyond all doubles.
+/// The double nearest to a number. Salesforce sends doubles with as many digits as they need, so this is the org's own double.
+/// `None` if the text is not a number, or is too large for a double.
 #[must_use]
 pub fn double(number: &[u8]) -> Option<f64> {
     if end_of_number(number, 0, usize::MAX) != Some(number.len()) {

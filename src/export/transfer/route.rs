@@ -56,7 +56,8 @@ impl Rule {
         }
     }
 
-    /// With how many records on the first page, at least, a result of `total` records goes on; `None`: with any number.
+    /// The fewest records that the first page of a result of `total` records may have for [`Verdict::Go`]; `None` if any number
+    /// will do.
     pub(in crate::export) fn least_first_page(self, total: u64) -> Option<u64> {
         let calls = match self {
             Self::Any => return None,
