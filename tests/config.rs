@@ -2133,7 +2133,7 @@ fn keys_for_text_are_refused_for_parquet_and_the_other_way_round() {
         job_mistakes(&format!("{job}compression = \"zstd\"\n")),
         [
             "jobs/a.toml:2: output: \"a.parquet\" is a Parquet file, whose pages are compressed already, with another \
-             compression around it; end it in .parquet alone; zstd is what its pages are compressed with"
+             compression around it; remove the compression"
         ]
     );
     for extension in ["csv", "jsonl"] {

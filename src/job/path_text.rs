@@ -141,16 +141,11 @@ pub(crate) fn form_of(
     };
     let chosen = compression.and_then(CompressionChoice::codec);
     if format == Format::Parquet && compressed.or(chosen).is_some() {
-        return refused(
-            COMPRESSED_PARQUET,
-            match (named, compressed.or(chosen)) {
-                (None, _) => "remove the compression, or set the format to csv or jsonl",
-                (Some(_), Some(Codec::Zstd)) => {
-                    "end it in .parquet alone; zstd is what its pages are compressed with"
-                }
-                (Some(_), _) => "end it in .parquet alone",
-            },
-        );
+        let hint = match compressed {
+            Some(_) => "end it in .parquet alone",
+            None => "remove the compression",
+        };
+        return refused(COMPRESSED_PARQUET, hint);
     }
     let ending = |codec: Codec| format!(".{}", codec.extension());
     match (compressed, compression) {
