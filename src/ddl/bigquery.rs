@@ -11,8 +11,17 @@ use crate::value::FieldType;
 const MAX_NAME: (usize, &str) = (300, "300 characters");
 const MAX_TABLE_NAME: (usize, &str) = (1_024, "1,024 bytes");
 const MAX_COLUMNS: usize = 10_000;
-const RESERVED_PREFIXES: [&str; 6] =
-    ["_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER"];
+const RESERVED_PREFIXES: [&str; 9] = [
+    "_TABLE_",
+    "_FILE_",
+    "_PARTITION",
+    "_ROW_TIMESTAMP",
+    "__ROOT__",
+    "_COLIDENTIFIER",
+    "_CHANGE_SEQUENCE_NUMBER",
+    "_CHANGE_TYPE",
+    "_CHANGE_TIMESTAMP",
+];
 
 pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     let mut mistakes = Vec::new();

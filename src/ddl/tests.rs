@@ -81,6 +81,10 @@ fn names_that_a_database_keeps_for_itself_are_refused() {
         ("Postgres", "the name \"ctid\" is reserved".to_owned()),
     ];
     assert_eq!(refusals(&texts(&["ctid", "_table_x"])), expected);
+    for name in ["_CHANGE_SEQUENCE_NUMBER", "_CHANGE_TYPE", "_Change_Timestamp__c"] {
+        let why = format!("the name \"{name}\" is reserved");
+        assert_eq!(refusals(&texts(&[name])), all(["BigQuery"], &why));
+    }
 }
 
 #[test]
