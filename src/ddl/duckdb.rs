@@ -13,6 +13,9 @@ use crate::value::FieldType;
 /// What is special in a path. A backslash switches that off, and the classes with it.
 const GLOB: [char; 3] = ['*', '?', '['];
 
+/// Otherwise a directory such as `day=2026-05-01` adds a column. `COPY` adds none, and does not have this option.
+const NO_PARTITIONS: &str = "hive_partitioning = false";
+
 /// The longest line that the loads accept, in bytes: a list of child records is one cell. DuckDB's own limit is 2,000,000.
 const MAX_LINE_SIZE: u32 = 1 << 26;
 
@@ -129,6 +132,7 @@ fn load_csv(out: &mut String, name: &str, file: &File, form: &Form) {
         // Without a size, the buffer would be many times the longest line.
         format!("max_line_size = {MAX_LINE_SIZE}"),
         format!("buffer_size = {MAX_LINE_SIZE}"),
+        NO_PARTITIONS.to_owned(),
     ];
     options.extend(form.codec.map(|codec| format!("compression = '{}'", codec.as_str())));
     command(out, &format!("FROM read_csv({}, {}, columns = {{", path(file), options.join(", ")));

@@ -279,6 +279,11 @@ fn paths_that_are_always_patterns_are_refused() {
 }
 
 #[test]
+fn a_directory_of_a_partition_is_not_a_column_to_duckdb() {
+    has(&script(&texts(&["Id"]), Target::DuckDb), "hive_partitioning = false");
+}
+
+#[test]
 fn the_table_of_lines_hides_no_table_of_the_export() {
     let mut export = export(Format::Jsonl, vec![column("Id", FieldType::Text)]);
     has(&script(&export, Target::Postgres), "CREATE TEMP TABLE sfexport_lines (line json)");

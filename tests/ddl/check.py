@@ -88,6 +88,9 @@ def jobs():
     files["packed-jsonl-gz"] = f'soql = "{NESTED}"\noutput = "{{job}} packed"\nformat = "jsonl"\ncompression = "gzip"\n'
     files["packed-jsonl-zst"] = f'soql = "{NESTED}"\noutput = "{{job}}.jsonl.zst"\n'
     files["count"] = 'soql = "SELECT COUNT() FROM Account"\noutput = "{job}.csv"\n'
+    # A directory that looks like a partition adds no column.
+    for format in ("csv", "jsonl"):
+        files[f"partition-{format}"] = f'soql = "{NESTED}"\noutput = "day={{date}}/{{job}} [1].{format}"\n'
     files["count-jsonl"] = 'soql = "SELECT COUNT() FROM Account"\noutput = "{job}.jsonl"\n'
     return files
 
