@@ -126,15 +126,15 @@ pub struct Column {
 /// # Errors
 /// [`Exit::Usage`] if the target cannot read this format, [`Exit::Query`] with every name that it does not take.
 pub fn write(export: &Export, target: Target) -> Result<String, Failure> {
-    if export.form.format == Format::Parquet {
-        return Err(Failure::new(Exit::Usage, "describe --as does not support Parquet files yet").hint(
-            "a Parquet file has its types in it; in DuckDB, CREATE TABLE t AS SELECT * FROM 'FILE' loads it",
-        ));
-    }
     let written = match target {
         Target::JsonSchema => return json_schema::write(export),
         Target::BigQuery => bigquery::write(export),
         Target::Snowflake => snowflake::write(export),
+        Target::Postgres if export.form.format == Format::Parquet => {
+            let what = format!("the job \"{}\" writes Parquet, which Postgres does not read", export.job);
+            let hint = "end `output` in .csv or .jsonl, or load the file with DuckDB's postgres extension";
+            return Err(Failure::new(Exit::Usage, what).hint(hint));
+        }
         Target::Postgres => postgres::write(export),
         Target::DuckDb => duckdb::write(export),
     };
@@ -148,6 +148,9 @@ pub fn write(export: &Export, target: Target) -> Result<String, Failure> {
                 failure.hint("select fewer columns, or split them over several jobs")
             }
             Some(Mistake::Table { .. }) => failure.hint("give the job a shorter name"),
+            Some(Mistake::Characters(_)) => {
+                failure.hint("set column_names = \"snake\" in the job, or rename these columns in [columns]")
+            }
             Some(Mistake::Compression) => failure.hint("compress with gzip: end `output` in .gz"),
             Some(Mistake::Path(_)) => {
                 failure.hint("choose another path in output, or load the file in another way")

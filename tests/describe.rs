@@ -63,6 +63,35 @@ fn descriptions_read_well() {
     insta::assert_snapshot!("descriptions", steady(&at, &text));
 }
 
+#[cfg(feature = "parquet")]
+#[test]
+fn descriptions_of_parquet_read_well() {
+    let at = Deployment::new(10);
+    let fields = "object = \"Warehouse__c\"\nfields = [\"Id\", \"Name\", \"Capacity__c\", \"Opened__c\", \"CreatedDate\", \
+                  \"Account__r.Name\"]\n";
+    let job = |output: &str, more: &str| {
+        at.write("jobs/depots.toml", format!("{fields}output = \"{output}\"\n{more}"));
+    };
+    job(
+        "depots.parquet",
+        "column_names = \"snake\"\n[types]\nName = \"time\"\n[parquet]\ndecimals = \"decimal\"",
+    );
+    let mut text = described(&at, &["depots"]);
+    for target in ["duckdb", "bigquery", "snowflake"] {
+        text += &format!("\n===== --as {target}\n{}", described(&at, &["depots", "--as", target]));
+    }
+    let refused = |target, status| {
+        let outcome = at.run(["describe", "depots", "--as", target]).ended(status);
+        format!("\n===== --as {target}\n{}", outcome.stderr)
+    };
+    text += &refused("postgres", 2);
+    text += &refused("json-schema", 2);
+    job("day=1/depots.parquet", "[parquet]\ntemporal = \"text\"");
+    text += &refused("bigquery", 65);
+    text += &format!("\n===== temporal = text\n{}", described(&at, &["depots", "--as", "duckdb"]));
+    insta::assert_snapshot!("descriptions_of_parquet", steady(&at, &text));
+}
+
 #[test]
 fn the_columns_are_those_that_a_run_writes() {
     let at = deployment();

@@ -59,7 +59,7 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
         // A path that begins with a hyphen would be an option.
         let here = if file.path.starts_with('-') { "./" } else { "" };
         let (to, from) = (file.table(&export.job), shell_word(&format!("{here}{}", file.path)));
-        command(&mut out, &format!("bq load {} DATASET.{to} {from}", flags(form)));
+        command(&mut out, &format!("bq load {} DATASET.{to} {from}", flags(file, form)));
     }
     if mistakes.is_empty() { Ok(out) } else { Err(mistakes) }
 }
@@ -68,19 +68,22 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
 fn explain(out: &mut String, export: &Export) {
     let has = |wanted| export.files.iter().flat_map(|file| &file.columns).any(|c| c.field_type == wanted);
     let is_renamed = |column: &Column| name(&column.name) != column.name;
+    let format = export.form.format;
     let length = out.len();
-    if has(FieldType::DateTime) && !export.form.rfc3339 {
+    if has(FieldType::DateTime) && !has_timestamps(&export.form) {
         comment(
             out,
             "Datetimes are STRING, because BigQuery does not read an offset without a colon (+0000).",
         );
         comment(out, "Set datetimes = \"rfc3339\" in the job, and they are TIMESTAMP.");
     }
-    if has(FieldType::Time) {
+    if has(FieldType::Time) && format == Format::Parquet {
+        comment(out, "BigQuery's documentation does not say how it reads the times in a Parquet file.");
+        comment(out, "If the load fails, set temporal = \"text\" in [parquet] of the job.");
+    } else if has(FieldType::Time) {
         comment(out, "Times are STRING, because BigQuery does not read their Z.");
     }
-    if export.form.format == Format::Csv && export.files.iter().flat_map(|file| &file.columns).any(is_renamed)
-    {
+    if format == Format::Csv && export.files.iter().flat_map(|file| &file.columns).any(is_renamed) {
         comment(
             out,
             "BigQuery's names have only letters, digits and \"_\", so other characters are \"_\" here.",
@@ -91,12 +94,17 @@ fn explain(out: &mut String, export: &Export) {
     }
 }
 
+/// Whether BigQuery reads datetimes as such.
+fn has_timestamps(form: &Form) -> bool {
+    form.rfc3339 || form.format == Format::Parquet
+}
+
 fn check(file: &File, format: Format, mistakes: &mut Vec<Mistake>) {
     for Column { name: original, keys, .. } in &file.columns {
-        // A file of JSON Lines is loaded by its keys, which no other name can replace.
+        // Other formats than CSV are loaded by the names in the file, which no other name can replace.
         let names = match format {
-            Format::Csv | Format::Parquet => vec![name(original)],
-            Format::Jsonl => keys.clone(),
+            Format::Csv => vec![name(original)],
+            Format::Jsonl | Format::Parquet => keys.clone(),
         };
         for one in names {
             if name(&one) != one {
@@ -132,8 +140,9 @@ fn quoted(name: &str) -> String {
     format!("`{name}`")
 }
 
+/// All columns of a Parquet file are optional, and BigQuery does not load those into columns that are not.
 fn definition(name: &str, column: &Column, form: &Form) -> String {
-    let not_null = if column.required { " NOT NULL" } else { "" };
+    let not_null = if column.required && form.format != Format::Parquet { " NOT NULL" } else { "" };
     format!("{} {}{not_null}", quoted(name), type_name(column, form))
 }
 
@@ -156,6 +165,7 @@ fn type_name(column: &Column, form: &Form) -> Cow<'static, str> {
     Cow::Borrowed(match column.field_type {
         // A job can say that a number is text, but it stays a number in JSON.
         FieldType::Text if column.type_is_set && form.format == Format::Jsonl => "JSON",
+        FieldType::Time if form.format == Format::Parquet => "TIME",
         FieldType::Text | FieldType::Base64 | FieldType::Time => "STRING",
         FieldType::Boolean => "BOOL",
         FieldType::Integer | FieldType::Long => "INT64",
@@ -165,7 +175,7 @@ fn type_name(column: &Column, form: &Form) -> Cow<'static, str> {
             return format!("{name}({precision}, {scale})").into();
         }
         FieldType::Date => "DATE",
-        FieldType::DateTime if form.rfc3339 => "TIMESTAMP",
+        FieldType::DateTime if has_timestamps(form) => "TIMESTAMP",
         FieldType::DateTime => "STRING",
         FieldType::Json => "JSON",
         // Any text is a cell, but any value of a record is JSON.
@@ -174,10 +184,13 @@ fn type_name(column: &Column, form: &Form) -> Cow<'static, str> {
     })
 }
 
-fn flags(form: &Form) -> String {
+fn flags(file: &File, form: &Form) -> String {
     let CsvDialect { delimiter, quote, null, header, .. } = &form.csv;
     if form.format == Format::Jsonl {
         return "--source_format=NEWLINE_DELIMITED_JSON".to_owned();
+    }
+    if form.format == Format::Parquet {
+        return parquet_flags(file);
     }
     let mut flags =
         vec!["--source_format=CSV".to_owned(), format!("--skip_leading_rows={}", u8::from(*header))];
@@ -196,5 +209,15 @@ fn flags(form: &Form) -> String {
     }
     // Cells hold line breaks and, rarely, NUL.
     flags.extend(["--allow_quoted_newlines", "--preserve_ascii_control_characters"].map(str::to_owned));
+    flags.join(" ")
+}
+
+/// By default, BigQuery reads every decimal of a Parquet file as NUMERIC, which not all of them fit.
+fn parquet_flags(file: &File) -> String {
+    let mut flags = vec!["--source_format=PARQUET"];
+    if file.columns.iter().any(|column| matches!(column.field_type, FieldType::Decimal { .. })) {
+        // The flag takes one value each time.
+        flags.extend(["--decimal_target_types=NUMERIC", "--decimal_target_types=BIGNUMERIC"]);
+    }
     flags.join(" ")
 }

@@ -1,4 +1,4 @@
-//! DuckDB: `CREATE TABLE`, `read_csv` and `COPY`. It compares names without regard to case.
+//! DuckDB: `CREATE TABLE`, `read_csv`, `read_parquet` and `COPY`. It compares names without regard to case.
 
 use std::borrow::Cow;
 
@@ -47,7 +47,11 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     for file in &export.files {
         let name = quoted(&file.table(&export.job));
         match export.form.format {
-            Format::Csv | Format::Parquet => load_csv(&mut out, &name, file, &export.form),
+            Format::Csv => load_csv(&mut out, &name, file, &export.form),
+            Format::Parquet => {
+                let from = format!("read_parquet({}, {NO_PARTITIONS})", path(file));
+                command(&mut out, &format!("INSERT INTO {name} BY NAME SELECT * FROM {from};"));
+            }
             Format::Jsonl => {
                 let codec = export.form.codec;
                 let compression = codec.map(|codec| format!(", COMPRESSION {}", codec.as_str()));

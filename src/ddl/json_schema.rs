@@ -18,12 +18,12 @@ const TIME: &str = r"^[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$";
 /// The schema of a record.
 ///
 /// # Errors
-/// [`Exit::Usage`] for CSV, whose cells have no types.
+/// [`Exit::Usage`] for CSV and Parquet, whose records are not JSON.
 pub(super) fn write(export: &Export) -> Result<String, Failure> {
     let file = export.files.first().filter(|_| export.form.format == Format::Jsonl).ok_or_else(|| {
-        let what = format!("the job \"{}\" writes CSV, and a JSON Schema describes JSON Lines", export.job);
-        Failure::new(Exit::Usage, what)
-            .hint("set format = \"jsonl\" in the job, or choose a database with --as")
+        let (job, format) = (&export.job, export.form.format.title());
+        let what = format!("the job \"{job}\" writes {format}, and a JSON Schema describes JSON Lines");
+        Failure::new(Exit::Usage, what).hint("end `output` in .jsonl, or choose a database with --as")
     })?;
     let nodes = nested(&file.columns);
     let schema = Schema::Record { title: Some(&export.job), nodes, nullable: false, form: &export.form };

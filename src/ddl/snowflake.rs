@@ -47,9 +47,9 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
     }
     comment(
         &mut out,
-        match export.form.codec {
-            None => "Load the files. PUT compresses them, hence .gz.",
-            Some(_) => "Load the files.",
+        match is_compressed_by_put(&export.form) {
+            true => "Load the files. PUT compresses them, hence .gz.",
+            false => "Load the files.",
         },
     );
     if export.form.format == Format::Csv && !export.form.csv.null.is_empty() {
@@ -58,6 +58,13 @@ pub(super) fn write(export: &Export) -> Result<String, Vec<Mistake>> {
             &mut out,
             &format!("A text that is {null} becomes null too: Snowflake looks inside the quotes."),
         );
+    }
+    let is_datetime = |column: &Column| column.field_type == FieldType::DateTime;
+    if export.form.format == Format::Parquet
+        && export.files.iter().any(|file| file.columns.iter().any(is_datetime))
+    {
+        comment(&mut out, "Datetimes get the offset of the session's time zone, so set it to UTC.");
+        command(&mut out, "ALTER SESSION SET TIMEZONE = 'UTC';");
     }
     command(&mut out, &format!("CREATE STAGE IF NOT EXISTS {STAGE};"));
     for file in &export.files {
@@ -118,13 +125,17 @@ fn absolute(file: &File) -> String {
     path.display().to_string()
 }
 
+/// Whether the file gets another name in the stage. Parquet is compressed inside.
+fn is_compressed_by_put(form: &Form) -> bool {
+    form.codec.is_none() && form.format != Format::Parquet
+}
+
 fn load(out: &mut String, export: &Export, file: &File) {
     let path = absolute(file);
     let base = Path::new(&path).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // A file that is compressed keeps its name.
-    let (how, staged) = match export.form.codec {
-        None => ("OVERWRITE = TRUE", format!("@{STAGE}/{base}.gz")),
-        Some(_) => ("AUTO_COMPRESS = FALSE OVERWRITE = TRUE", format!("@{STAGE}/{base}")),
+    let (how, staged) = match is_compressed_by_put(&export.form) {
+        true => ("OVERWRITE = TRUE", format!("@{STAGE}/{base}.gz")),
+        false => ("AUTO_COMPRESS = FALSE OVERWRITE = TRUE", format!("@{STAGE}/{base}")),
     };
     command(out, &format!("PUT {} @{STAGE} {how};", literal(&format!("file://{path}"))));
     command(out, &format!("COPY INTO {} FROM (", name(&file.table(&export.job))));
@@ -140,10 +151,12 @@ fn load(out: &mut String, export: &Export, file: &File) {
     command(out, &format!(") FILE_FORMAT = ({}) {options};", file_format(&export.form, is_single)));
 }
 
-/// The value of a column, which is a cell, or a part of the only cell.
+/// The value of a column, which is a cell, or in JSON Lines and Parquet a part of the only one.
 fn value(at: usize, column: &Column, form: &Form) -> String {
     let (field, text) = match form.format {
-        Format::Csv | Format::Parquet => (format!("${}", at + 1), format!("${}", at + 1)),
+        Format::Csv => (format!("${}", at + 1), format!("${}", at + 1)),
+        // Its values have types already.
+        Format::Parquet => return format!("$1[{}]::{}", literal(&column.name), type_name(column.field_type)),
         Format::Jsonl => {
             let keys: String = column.keys.iter().map(|key| format!("[{}]", literal(key))).collect();
             (format!("$1{keys}"), format!("$1{keys}::VARCHAR"))
@@ -169,6 +182,10 @@ fn file_format(form: &Form, is_single: bool) -> String {
     let compression = compression.unwrap_or_default();
     if form.format == Format::Jsonl {
         return format!("TYPE = JSON{compression}");
+    }
+    if form.format == Format::Parquet {
+        // By default, times are numbers, and the text `\N` is null.
+        return "TYPE = PARQUET USE_LOGICAL_TYPE = TRUE NULL_IF = ()".to_owned();
     }
     let character = |byte: u8| literal(&char::from(byte).to_string());
     // By default, `\N` is null.

@@ -256,7 +256,9 @@ fn quoted_text_is_not_null_in_any_other_file() {
 
 #[test]
 fn duckdb_does_not_read_a_path_as_a_pattern() {
-    for (format, before) in [(Format::Csv, "read_csv("), (Format::Jsonl, "FROM ")] {
+    for (format, before) in
+        [(Format::Csv, "read_csv("), (Format::Jsonl, "FROM "), (Format::Parquet, "read_parquet(")]
+    {
         let mut export = export(format, vec![column("Id", FieldType::Text)]);
         export.files[0].path = "a b[1].csv".to_owned();
         has(&script(&export, Target::DuckDb), &format!("{before}'a b[[]1].csv'"));
@@ -280,7 +282,104 @@ fn paths_that_are_always_patterns_are_refused() {
 
 #[test]
 fn a_directory_of_a_partition_is_not_a_column_to_duckdb() {
-    has(&script(&texts(&["Id"]), Target::DuckDb), "hive_partitioning = false");
+    for format in [Format::Csv, Format::Parquet] {
+        let export = export(format, vec![column("Id", FieldType::Text)]);
+        has(&script(&export, Target::DuckDb), "hive_partitioning = false");
+    }
+}
+
+/// An export to Parquet of a column of each type that a file can have.
+fn parquet() -> Export {
+    let all = [
+        ("Id", FieldType::Text),
+        ("Flag", FieldType::Boolean),
+        ("Count", FieldType::Integer),
+        ("Total", FieldType::Long),
+        ("Rate", FieldType::Double),
+        ("Price", FieldType::Decimal { precision: 18, scale: 2 }),
+        ("Day", FieldType::Date),
+        ("Made", FieldType::DateTime),
+        ("Opens", FieldType::Time),
+    ];
+    let mut export = export(Format::Parquet, all.map(|(name, kind)| column(name, kind)).to_vec());
+    export.files[0].path = "exports/a.parquet".to_owned();
+    export.files[0].columns[0].required = true;
+    export
+}
+
+#[test]
+fn duckdb_reads_parquet_by_name() {
+    let script = script(&parquet(), Target::DuckDb);
+    has(&script, "    \"Id\" VARCHAR NOT NULL,\n");
+    has(&script, "    \"Made\" TIMESTAMPTZ,\n    \"Opens\" TIME\n");
+    let load = "--   INSERT INTO \"a\" BY NAME SELECT * FROM read_parquet('exports/a.parquet', hive_partitioning = false);";
+    has(&script, load);
+}
+
+#[test]
+fn bigquery_has_the_types_of_a_parquet_file() {
+    let mut export = parquet();
+    let script = script(&export, Target::BigQuery);
+    // The file's columns are optional.
+    has(&script, "    `Id` STRING,\n");
+    has(&script, "    `Price` NUMERIC(18, 2),\n");
+    has(&script, "    `Made` TIMESTAMP,\n    `Opens` TIME\n");
+    has(&script, "set temporal = \"text\" in [parquet]");
+    let decimals = " --decimal_target_types=NUMERIC --decimal_target_types=BIGNUMERIC";
+    let load = |flags| format!("--   bq load --source_format=PARQUET{flags} DATASET.a exports/a.parquet\n");
+    has(&script, &load(decimals));
+    export.files[0].columns.remove(5);
+    has(&self::script(&export, Target::BigQuery), &load(""));
+}
+
+#[test]
+fn a_column_of_parquet_cannot_be_renamed_for_bigquery() {
+    let export = export(Format::Parquet, vec![column("Owner.Name", FieldType::Text)]);
+    let failure = write(&export, Target::BigQuery).expect_err("a name with a dot");
+    assert!(failure.what.ends_with("\"Owner.Name\" has characters other than letters, digits and \"_\""));
+    let hint = "set column_names = \"snake\" in the job, or rename these columns in [columns]";
+    assert_eq!(failure.hint.as_deref(), Some(hint));
+    has(&script(&export, Target::Snowflake), "--           $1['Owner.Name']::VARCHAR\n");
+}
+
+#[test]
+fn snowflake_reads_parquet_as_it_is() {
+    let script = script(&parquet(), Target::Snowflake);
+    has(&script, "SESSION SET TIMEZONE = 'UTC';\n");
+    has(&script, "exports/a.parquet' @sfexport_stage AUTO_COMPRESS = FALSE OVERWRITE = TRUE;\n");
+    has(&script, "$1['Price']::NUMBER(18, 2),\n");
+    has(&script, "$1['Day']::DATE,\n");
+    has(&script, "$1['Made']::TIMESTAMP_TZ,\n");
+    has(&script, "$1['Opens']::TIME\n");
+    has(&script, "'@sfexport_stage/a.parquet'\n");
+    has(&script, "FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE NULL_IF = ())");
+    let text = export(Format::Parquet, vec![column("Made", FieldType::Text)]);
+    assert!(!self::script(&text, Target::Snowflake).contains("TIMEZONE"));
+}
+
+#[test]
+fn the_dialect_of_csv_does_not_change_the_load_of_parquet() {
+    let plain = parquet();
+    let mut export = plain.clone();
+    export.form.csv =
+        CsvDialect { delimiter: b'\\', quote: b' ', null: "\u{200f}".to_owned(), ..CsvDialect::default() };
+    for target in [Target::BigQuery, Target::Snowflake, Target::DuckDb] {
+        assert_eq!(script(&export, target), script(&plain, target));
+    }
+}
+
+#[test]
+fn targets_that_do_not_read_parquet_say_so() {
+    let refused = |target| {
+        let Failure { exit, what, hint, .. } = write(&parquet(), target).expect_err("a refusal");
+        (exit, what, hint.unwrap_or_default())
+    };
+    let hint = "end `output` in .csv or .jsonl, or load the file with DuckDB's postgres extension";
+    let what = "the job \"a\" writes Parquet, which Postgres does not read";
+    assert_eq!(refused(Target::Postgres), (Exit::Usage, what.to_owned(), hint.to_owned()));
+    let hint = "end `output` in .jsonl, or choose a database with --as";
+    let what = "the job \"a\" writes Parquet, and a JSON Schema describes JSON Lines";
+    assert_eq!(refused(Target::JsonSchema), (Exit::Usage, what.to_owned(), hint.to_owned()));
 }
 
 #[test]

@@ -89,9 +89,31 @@ def jobs():
     files["packed-jsonl-zst"] = f'soql = "{NESTED}"\noutput = "{{job}}.jsonl.zst"\n'
     files["count"] = 'soql = "SELECT COUNT() FROM Account"\noutput = "{job}.csv"\n'
     # A directory that looks like a partition adds no column.
-    for format in ("csv", "jsonl"):
+    for format in ("csv", "jsonl", "parquet"):
         files[f"partition-{format}"] = f'soql = "{NESTED}"\noutput = "day={{date}}/{{job}} [1].{format}"\n'
     files["count-jsonl"] = 'soql = "SELECT COUNT() FROM Account"\noutput = "{job}.jsonl"\n'
+    return files | parquet_jobs()
+
+
+def parquet_jobs():
+    files = {f"{name}-parquet": f'object = "{name}"\noutput = "{{job}}.parquet"\n' for name in OBJECTS}
+    for name, soql in (("nested", NESTED), ("typeof", TYPEOF), ("grouped", GROUPED), ("count", "SELECT COUNT() FROM Account")):
+        files[f"{name}-parquet"] = f'soql = "{soql}"\noutput = "{{job}}.parquet"\n'
+    job = f'soql = "{NESTED}"\noutput = "{{job}}.parquet"\n'
+    files["parts-parquet"] = f'{job}compound = "columns"\ncolumn_names = "snake"\n'
+    files["texts-parquet"] = f'{job}column_names = "snake"\n[parquet]\ntemporal = "text"\ncodec = "snappy"\n'
+    files["typed-parquet"] = (
+        f'{job}column_names = "snake"\n'
+        '[types]\nAnnualRevenue = "decimal(30,10)"\nNumberOfEmployees = "text"\nName = "text"\n'
+    )
+    numbers = 'object = "Account"\nfields = ["Id", "*Revenue", "NumberOfEmployees", "Discount__c"]\noutput = "{job}.parquet"\n'
+    files["decimals-parquet"] = f'{numbers}[parquet]\ndecimals = "decimal"\n'
+    files["doubles-parquet"] = f'{numbers}[types]\nDiscount__c = "text"\n'
+    # The data has no times, but a file of no records has the column.
+    files["times-parquet"] = (
+        "soql = \"SELECT Id, Name FROM Account WHERE Name = 'nobody'\"\noutput = \"{job}.parquet\"\n"
+        '[types]\nName = "time"\n'
+    )
     return files
 
 
@@ -189,6 +211,7 @@ class Described:
         self.name, self.directory = name, directory
         self.job = json.loads(shell(f"sfexport describe {name} --json", directory))
         self.is_csv = self.job["format"] == "csv"
+        self.is_parquet = self.job["format"] == "parquet"
         self.records = records.of(self.job["soql"])
         self.has_z = name.startswith(("named", "instants"))
         self.null = {"parts": "\\N", "bare": "NULL"}.get(name, "") if self.is_csv else None
@@ -212,7 +235,7 @@ class Described:
                     own = [at(child, original(column).split(".")) for column in file["columns"][1:]]
                     rows.append([parent["Id"], *own])
             return rows
-        is_flat = self.is_csv or self.name.startswith("named")
+        is_flat = self.is_csv or self.is_parquet or self.name.startswith("named")
         keys = [original(column).split(".") if is_flat else column["keys"] for column in file["columns"]]
         return [[at(record, path) for path in keys] for record in records]
 
@@ -257,13 +280,12 @@ def in_duckdb(described):
                 return datetime.date.fromisoformat(cell)
             case "double":
                 return float(cell)
-            case "decimal(30,10)":
-                return decimal.Decimal(cell)
             case "integer" | "long":
                 return int(cell)
             case "any" | "text":
-                return str(cell)
-        return cell
+                # In Parquet, JSON is text.
+                return cell if isinstance(cell, (dict, list)) else str(cell)
+        return decimal.Decimal(cell) if kind.startswith("decimal") else cell
 
     script = described.script("duckdb")
     _, commands = split(script)
@@ -275,16 +297,18 @@ def in_duckdb(described):
             rows = database.execute(f'SELECT * FROM "{described.table(file)}"').fetchall()
             names = [column[0] for column in database.description]
             columns = file["columns"]
-            if described.is_csv:
+            if described.is_csv or described.is_parquet:
                 expect(names == [column["name"] for column in columns], f"DuckDB: {described.name} has {names}")
                 found = [list(row) for row in rows]
             else:
                 found = [[at(dict(zip(names, row)), column["keys"]) for column in columns] for row in rows]
-            for row in found:
-                for place, column in enumerate(columns):
-                    if column["type"] == "json" and row[place] is not None:
-                        row[place] = json.loads(row[place], parse_float=decimal.Decimal)
-            same(f"DuckDB, {described.name}", columns, described.expected(file, value), found)
+            wanted = described.expected(file, value)
+            for place, column in enumerate(columns):
+                if column["type"] == "json" or any(isinstance(row[place], (dict, list)) for row in wanted):
+                    for row in found:
+                        if row[place] is not None:
+                            row[place] = json.loads(row[place], parse_float=decimal.Decimal)
+            same(f"DuckDB, {described.name}", columns, wanted, found)
 
 
 POSTGRES = {
@@ -316,6 +340,8 @@ def in_postgres(described, postgres):
                 return decimal.Decimal(cell)
         return cell
 
+    if described.is_parquet:
+        return shell(f"sfexport describe {described.name} --as postgres", described.directory, status=2)
     script = described.script("postgres")
     _, commands = split(script)
     (described.directory / "tables.sql").write_text(script)
@@ -371,14 +397,21 @@ BIGQUERY = {
     "long": "INT64", "double": "FLOAT64", "date": "DATE", "json": "JSON",
     "decimal(30,10)": "BIGNUMERIC(30, 10)",
 }
+# Those of a Parquet file, by DuckDB's names.
+BIGQUERY_OF_PARQUET = {
+    "VARCHAR": "STRING", "BOOLEAN": "BOOL", "INTEGER": "INT64", "BIGINT": "INT64", "DOUBLE": "FLOAT64", "DATE": "DATE",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMP", "TIME WITH TIME ZONE": "TIME", "DECIMAL(18,2)": "NUMERIC(18, 2)",
+    "DECIMAL(30,10)": "BIGNUMERIC(30, 10)",
+}
 BQ_FLAGS = {
     "--source_format", "--skip_leading_rows", "--field_delimiter", "--quote", "--null_marker", "--allow_quoted_newlines",
-    "--preserve_ascii_control_characters",
+    "--preserve_ascii_control_characters", "--decimal_target_types",
 }
 
 
 def for_bigquery(described):
-    if described.name.endswith("-zst"):
+    has_dot = described.is_parquet and any("." in column["name"] for column in described.job["files"][0]["columns"])
+    if described.name.endswith("-zst") or has_dot:
         return shell(f"sfexport describe {described.name} --as bigquery", described.directory, status=65)
     script, commands = split(described.script("bigquery"))
     found = tables(script, "bigquery")
@@ -392,6 +425,15 @@ def for_bigquery(described):
         expect(load[:2] == ["bq", "load"] and load[-2] == f"DATASET.{name}", f"BigQuery: {load}")
         expect({flag.split("=")[0] for flag in load[2:-2]} <= BQ_FLAGS, f"BigQuery: {load}")
         path = described.directory / load[-1]
+        if described.is_parquet:
+            wanted = [(name, BIGQUERY_OF_PARQUET[kind], True) for name, kind in parquet_columns(path)]
+            flat = [(name, kind.sql("bigquery"), nullable) for name, kind, nullable in columns]
+            expect(flat == wanted, f"BigQuery: {described.name} has {flat} instead of {wanted}")
+            expect(load[2] == "--source_format=PARQUET", f"BigQuery: {load}")
+            has_decimals = any("NUMERIC" in kind for _, kind, _ in wanted)
+            targets = [f"--decimal_target_types={kind}" for kind in ("NUMERIC", "BIGNUMERIC") if has_decimals]
+            expect(load[3:-2] == targets, f"BigQuery: {load}")
+            continue
         of_type = lambda kind: "TIMESTAMP" if kind == "datetime" and described.has_z else BIGQUERY[kind]
         if described.is_csv:
             wanted = [
@@ -405,6 +447,14 @@ def for_bigquery(described):
         for line in content(path).split("\n"):
             if line:
                 fits_bigquery(described.name, json.loads(line), [(name, kind) for name, kind, _ in columns])
+
+
+def parquet_columns(path):
+    """The names and types of a file's columns."""
+    with duckdb.connect() as database:
+        pattern = str(path).replace("[", "[[]")
+        found = database.execute("DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)", [pattern]).fetchall()
+    return [(name, kind) for name, kind, *_ in found]
 
 
 def read_csv(path, flags):
@@ -443,7 +493,7 @@ def fits_bigquery(name, record, columns):
 SNOWFLAKE = {
     "text": "VARCHAR", "base64": "VARCHAR", "any": "VARCHAR", "datetime": "TIMESTAMPTZ", "time": "TIME",
     "boolean": "BOOLEAN", "integer": "DECIMAL(38, 0)", "long": "DECIMAL(38, 0)", "double": "DOUBLE", "date": "DATE",
-    "json": "VARIANT", "decimal(30,10)": "DECIMAL(30, 10)",
+    "json": "VARIANT", "decimal(30,10)": "DECIMAL(30, 10)", "decimal(18,2)": "DECIMAL(18, 2)",
 }
 # The elements of Snowflake's formats that are used, as Python has them.
 SNOWFLAKE_FORMAT = [
@@ -456,7 +506,12 @@ def for_snowflake(described):
     script, commands = split(described.script("snowflake"))
     found = tables(script, "snowflake")
     files = described.job["files"]
-    stage, *loads = statements(commands, "snowflake")
+    loads = statements(commands, "snowflake")
+    has_datetimes = any(column["type"] == "datetime" for file in files for column in file["columns"])
+    if described.is_parquet and has_datetimes:
+        zone, *loads = loads
+        expect(zone.sql("snowflake") == "ALTER SESSION SET TIMEZONE = 'UTC'", f"Snowflake: {zone.sql('snowflake')}")
+    stage, *loads = loads
     expect(isinstance(stage, sql.Create) and stage.args["kind"] == "STAGE", f"Snowflake: {stage}")
     for (name, columns), put, copy, file in zip(found, loads[::2], loads[1::2], files, strict=True):
         expect(name == described.table(file).upper(), f"Snowflake: the table {name}")
@@ -466,6 +521,12 @@ def for_snowflake(described):
         expect(isinstance(put, sql.Put) and isinstance(copy, sql.Copy), f"Snowflake: {put}; {copy}")
         path = put.this.name.removeprefix("file://")
         expect(pathlib.Path(path).is_file(), f"Snowflake: there is no file {path}")
+        if described.is_parquet:
+            names = [name for name, _ in parquet_columns(path)]
+            expect(names == [column["name"] for column in file["columns"]], f"Snowflake: the file has {names}")
+            expect("TYPE=PARQUET" in copy.sql("snowflake").replace(" ", ""), f"Snowflake: {copy.sql('snowflake')}")
+            staged = f"@sfexport_stage/{pathlib.Path(path).name}"
+            expect(staged in copy.sql("snowflake"), f"Snowflake: {copy.sql('snowflake')}")
         select = next(copy.find_all(sql.Select))
         expect(len(select.expressions) == len(columns), f"Snowflake: {described.name} selects {select}")
         for place, (expression, column) in enumerate(zip(select.expressions, file["columns"]), 1):
@@ -475,7 +536,8 @@ def for_snowflake(described):
             if not described.is_csv:
                 keys = re.findall(r"\['([^']*)'\]", expression.sql("snowflake"))
                 keys = keys or re.findall(r"[:.]\"?(\w+)\"?", expression.sql("snowflake").split("::")[0].split(",")[0])
-                expect(keys == column["keys"], f"Snowflake: {column['name']} is {expression.sql('snowflake')}")
+                wanted = [column["name"]] if described.is_parquet else column["keys"]
+                expect(keys == wanted, f"Snowflake: {column['name']} is {expression.sql('snowflake')}")
     formats = set(re.findall(r"'([^']*(?:HH24)[^']*)'", commands))
     for format in formats:
         for element, python in SNOWFLAKE_FORMAT:
@@ -484,6 +546,8 @@ def for_snowflake(described):
 
 
 def by_json_schema(described):
+    if described.is_csv or described.is_parquet:
+        return shell(f"sfexport describe {described.name} --as json-schema", described.directory, status=2)
     schema = json.loads(described.script("json-schema"))
     kind = jsonschema.Draft202012Validator
     expect(schema["$schema"] == kind.META_SCHEMA["$id"], f"the schema is of {schema['$schema']}")
@@ -571,8 +635,7 @@ def main():
                 in_postgres(described, postgres)
                 for_bigquery(described)
                 for_snowflake(described)
-                if not described.is_csv:
-                    by_json_schema(described)
+                by_json_schema(described)
                 columns = sum(len(file["columns"]) for file in described.job["files"])
                 passed(f"{name}: {len(described.records)} records, {columns} columns")
         finally:
