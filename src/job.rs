@@ -311,6 +311,9 @@ pub(crate) const NO_PARQUET: (&str, &str) = (
     "use one that was built with the feature `parquet`, or export CSV or JSON Lines",
 );
 
+/// What to say of a compression level for Parquet.
+pub(crate) const NO_PARQUET_LEVEL: &str = "the compression level of Parquet cannot be set";
+
 impl Format {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Csv, Self::Jsonl, Self::Parquet];

@@ -2124,8 +2124,7 @@ fn keys_for_text_are_refused_for_parquet_and_the_other_way_round() {
             "jobs/a.toml:5: datetimes: this key is only for CSV and JSON Lines, and the output is Parquet; remove it; \
              `temporal` in [parquet] decides what datetimes become",
             "jobs/a.toml:6: attributes: this key is only for JSON Lines, and the output is Parquet; remove it",
-            "jobs/a.toml:8: compression_level: the codecs of Parquet have no levels here, so this key has no effect; \
-             remove it",
+            "jobs/a.toml:8: compression_level: the compression level of Parquet cannot be set; remove it",
             "jobs/a.toml:10: csv.bom: this key is only for CSV, and the output is Parquet; remove it",
         ]
     );

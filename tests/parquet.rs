@@ -87,6 +87,9 @@ fn a_stream_is_a_whole_file_or_none() {
     at.run(["query", SOQL, "-o", "-", "--format", "parquet", "--compression", "zstd"])
         .ended(2)
         .says(&["--compression does not apply to Parquet"]);
+    at.run(["query", SOQL, "-o", "a.parquet", "--compression-level", "3"])
+        .ended(2)
+        .says(&["--compression-level: the compression level of Parquet cannot be set"]);
 }
 
 #[test]

@@ -13,8 +13,8 @@ use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
     ApiChoice, BulkSettings, Children, Codec, Compound, Compression, CompressionChoice, CountCheck,
-    CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest, NO_PARQUET, Numbers, OutputTemplate,
-    ParquetSettings, Policy, Shape, SoqlSource, Source, output_path, path_text,
+    CsvDialect, Datetimes, Format, IfExists, Job, JobName, Manifest, NO_PARQUET, NO_PARQUET_LEVEL, Numbers,
+    OutputTemplate, ParquetSettings, Policy, Shape, SoqlSource, Source, output_path, path_text,
 };
 use crate::output::{LocalFile, Output};
 use crate::report::RunId;
@@ -110,7 +110,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     if !format.is_written() {
         return Err(Failure::new(Exit::Usage, NO_PARQUET.0).hint(NO_PARQUET.1));
     }
-    let compression = compression(codec, arguments.compression_level)?;
+    let compression = compression(format, codec, arguments.compression_level)?;
     let query = Query::parse(&arguments.soql).map_err(|error| invalid("the query is not SOQL", error))?;
     let shape = Shape {
         numbers: if format == Format::Csv { Numbers::Plain } else { Numbers::AsSent },
@@ -238,10 +238,17 @@ fn scratch_dir(path: &Path, streamed: bool) -> PathBuf {
 }
 
 /// The compression at the level that the command line names, if it names one.
-fn compression(codec: Option<Codec>, level: Option<u8>) -> Result<Option<Compression>, Failure> {
+fn compression(
+    format: Format,
+    codec: Option<Codec>,
+    level: Option<u8>,
+) -> Result<Option<Compression>, Failure> {
     let refused = match (codec, level) {
         (_, None) => None,
         (Some(codec), Some(level)) => codec.refusal_of(level),
+        (None, Some(_)) if format == Format::Parquet => {
+            Some((NO_PARQUET_LEVEL.to_owned(), "remove it".to_owned()))
+        }
         (None, Some(_)) => {
             let hint = "remove it, end -o in .gz or .zst, or use --compression";
             Some(("the output is not compressed".to_owned(), hint.to_owned()))

@@ -4,7 +4,8 @@ use super::{RawJob, Reading, column_rules, flat_records};
 use crate::config::layer::{Section, TextFile};
 use crate::config::mistake::{Problem, quoted};
 use crate::job::{
-    Children, Codec, Compound, Compression, CompressionChoice, Format, NO_PARQUET, ParquetSettings, path_text,
+    Children, Codec, Compound, Compression, CompressionChoice, Format, NO_PARQUET, NO_PARQUET_LEVEL,
+    ParquetSettings, path_text,
 };
 
 /// The format for a value of `format`, which has been validated.
@@ -58,10 +59,7 @@ impl Reading {
     ) {
         let Some(level) = section.typed.compression_level else { return };
         let problem = match codec.map(|codec| codec.refusal_of(level)) {
-            None if format == Format::Parquet => Problem::new(
-                "the codecs of Parquet have no levels here, so this key has no effect",
-                "remove it",
-            ),
+            None if format == Format::Parquet => Problem::new(NO_PARQUET_LEVEL, "remove it"),
             None => Problem::new(
                 "the file is not compressed, so this key has no effect",
                 "remove it, or end `output` in .gz or .zst",
