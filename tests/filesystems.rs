@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+#[cfg(feature = "parquet")]
+use sfexport::demo_org::Options;
 use support::{Deployment, assert_same, csv, live};
 
 const SOQL: &str = "SELECT Id, Name FROM Account";
@@ -45,20 +47,22 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// EINVAL, ENOTTY, EOPNOTSUPP, ENOENT of a directory's flush; ENOLCK, ENOSYS of a stage's lock.
+const MISSING_CALLS: [&str; 6] = [
+    "fsync d / 22",
+    "fsync d / 25",
+    "fsync d / 95",
+    "fsync d / 2",
+    "flock f .partial 37",
+    "flock f .partial 38",
+];
+
 #[test]
 fn a_file_system_without_a_call_takes_exports_all_the_same() {
     let at = Deployment::new(20);
     at.job("accounts", SOQL, "a/accounts.csv", "");
     let expected = csv(&["Id", "Name"], &live(at.data(), "Account"));
-    // EINVAL, ENOTTY, EOPNOTSUPP, ENOENT of a directory's flush; ENOLCK, ENOSYS of a stage's lock.
-    for faults in [
-        "fsync d / 22",
-        "fsync d / 25",
-        "fsync d / 95",
-        "fsync d / 2",
-        "flock f .partial 37",
-        "flock f .partial 38",
-    ] {
+    for faults in MISSING_CALLS {
         let Some(output) = with_faults(&at, faults, &["run", "accounts"]) else { return };
         assert_eq!(output.status.code(), Some(0), "{faults}: {}", stderr(&output));
         assert_same(&at.read("exports/a/accounts.csv"), &expected);
@@ -68,6 +72,46 @@ fn a_file_system_without_a_call_takes_exports_all_the_same() {
     // What failed is no missing call: EIO.
     let output = with_faults(&at, "fsync d exports 5", &["run", "accounts"]).unwrap();
     assert_eq!(output.status.code(), Some(73), "{}", stderr(&output));
+}
+
+/// The rows of a Parquet file, each as one line of text.
+#[cfg(feature = "parquet")]
+fn rows(file: Vec<u8>) -> Vec<String> {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    let reader = SerializedFileReader::new(bytes::Bytes::from(file)).unwrap();
+    reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect()
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_is_the_same_on_every_file_system() {
+    let at = Deployment::with(Options { page_size: 2_000, ..support::options(20_000) });
+    at.write("sfexport.toml", format!("scratch_dir = \"scratch\"\n{}", at.text("sfexport.toml")));
+    fs::create_dir(at.path("scratch")).unwrap();
+    // More values than memory may hold.
+    let soql = "SELECT Id, Name, Description, Remarks__c, CreatedDate FROM Account";
+    at.job("accounts", soql, "accounts.parquet", "");
+    let run = ["run", "accounts"];
+    at.run(run).ended(0);
+    let expected = rows(at.read("exports/accounts.parquet"));
+    assert!(expected.len() > 19_000);
+    let holds = |output: Output, what: &str| {
+        assert_eq!(output.status.code(), Some(0), "{what}: {}", stderr(&output));
+        assert!(rows(at.read("exports/accounts.parquet")) == expected, "{what}");
+        assert_eq!(at.names_below("exports"), ["accounts.parquet"], "{what}");
+        assert_eq!(at.names_below("scratch"), Vec::<String>::new(), "{what}");
+        fs::remove_file(at.path("exports/accounts.parquet")).unwrap();
+    };
+    // EOPNOTSUPP of a file without a name, as on NFS.
+    for faults in MISSING_CALLS.into_iter().chain(["tmpfile d scratch 95"]) {
+        let Some(output) = with_faults(&at, faults, &run) else { return };
+        holds(output, faults);
+    }
+    let on_tmpfs = |size| mounted(&at, &format!("mount -t tmpfs -o size={size} tmpfs scratch"), &run);
+    let Some(output) = on_tmpfs("64m") else { return };
+    holds(output, "scratch_dir on another file system");
+    let output = on_tmpfs("1m").unwrap();
+    assert_eq!(output.status.code(), Some(73), "the values fit into memory: {}", stderr(&output));
 }
 
 #[test]

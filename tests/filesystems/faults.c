@@ -1,11 +1,13 @@
 /* What other file systems answer, as a library to be preloaded. FS_FAULTS holds faults, separated by `;`, each
    CALL KIND PART ERRNO: the call fails with this number on files (`f`), directories (`d`) or either (`*`) whose path
-   contains the part. The call `inode` is none: such a file has another inode number at each look. */
+   contains the part. Two are not calls: `inode` gives a file another inode number at each look, and `tmpfile` is an open
+   of a file without a name in a directory. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +51,21 @@ static int fault_of_open(const char *call, int fd)
 			return -1; \
 		} \
 	} while (0)
+
+int open64(const char *path, int flags, ...)
+{
+	va_list more;
+	int is_unnamed = (flags & O_TMPFILE) == O_TMPFILE;
+	int number = is_unnamed ? fault("tmpfile", path, 1) : 0;
+	if (number) {
+		errno = number;
+		return -1;
+	}
+	va_start(more, flags);
+	mode_t mode = flags & O_CREAT || is_unnamed ? va_arg(more, mode_t) : 0;
+	va_end(more);
+	return REAL(open64)(path, flags, mode);
+}
 
 int fsync(int fd)
 {
