@@ -130,7 +130,7 @@ def by_duckdb(path):
 
 
 def by_pandas(path):
-    # Its own types have no null for integers, booleans and dates.
+    # By default, integers become floats if one of them is null.
     frame = pandas.read_parquet(path, dtype_backend="pyarrow", partitioning=None)
 
     def value(cell):
