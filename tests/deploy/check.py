@@ -213,7 +213,7 @@ class Volumes:
     """The volumes of a pod as folders, and the pod's paths in any text turned into theirs."""
 
     def __init__(self, folder, files, spec, container, org):
-        self.paths = {"/exports": folder / "exports", "/state": folder / "state"}
+        self.paths = {"/exports": folder / "exports", "/state": folder / "state", "/usr/local/bin": BINARY.parent}
         for volume in spec["volumes"]:
             (mount,) = (m for m in container["volumeMounts"] if m["name"] == volume["name"])
             here = folder / volume["name"]
@@ -235,6 +235,8 @@ class Volumes:
         self.env = {"SFEXPORT_OUTPUT_ROOT": "/exports", "SFEXPORT_STATE_DIR": "/state"}
         self.env |= {one["name"]: one["value"] for one in container["env"] if "value" in one}
         self.env = {name: self.here(value) for name, value in self.env.items()}
+        for init in spec.get("initContainers", []):
+            run(*map(self.here, init["command"]))
 
     def here(self, text):
         pattern = "|".join(re.escape(path) for path in sorted(self.paths, key=len, reverse=True))
@@ -259,7 +261,7 @@ def cron_job(files, sharded, org, folder):
     night = datetime.datetime.now(datetime.timezone.utc).replace(hour=23, minute=30) - datetime.timedelta(days=1)
     name = f"{resource['metadata']['name']}-{int(night.timestamp()) // 60}"
     inside = volumes.env | {"JOB_NAME": name, "JOB_UID": "cronjob", "JOB_COMPLETION_INDEX": "0"}
-    command = [*container["command"], *map(volumes.here, container["args"])]
+    command = map(volumes.here, [*container["command"], *container["args"]])
     run(*command, env=inside, cwd=volumes.paths["/etc/sfexport"])
     (export,) = volumes.paths["/exports"].glob("accounts/*.csv")
     date = f"{night + datetime.timedelta(days=1):%Y-%m-%d}"

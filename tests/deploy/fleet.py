@@ -84,7 +84,7 @@ class Fleet:
             started[index] += 1
             inside = {"JOB_NAME": name, "JOB_UID": uid, "JOB_COMPLETION_INDEX": str(index)}
             inside["HOSTNAME"] = f"{name}-{index}-{started[index]}"
-            command = [*self.container["command"], *map(self.volumes.here, self.container["args"])]
+            command = [*map(self.volumes.here, [*self.container["command"], *self.container["args"]])]
             with open(self.logs / f"{uid}-{index}-{started[index]}", "w") as log:
                 return subprocess.Popen(
                     command,
