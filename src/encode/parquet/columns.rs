@@ -8,10 +8,14 @@ use crate::encode::Spill;
 /// How many bytes of values are kept in memory. They may have twice the room.
 const MAX_HELD_BYTES: usize = 2 << 20;
 
+/// How many bytes the length of a part takes.
+const LENGTH_BYTES: usize = 8;
+
 /// The values of a row group.
 pub(super) struct ColumnValues {
     columns: Vec<Column>,
     spill: Option<Box<dyn Spill>>,
+    flushes: Vec<Flush>,
     held: usize,
     spilled: u64,
     rows: usize,
@@ -21,19 +25,27 @@ struct Column {
     storage: Storage,
     /// Those in memory, which follow the others.
     held: Vec<u8>,
-    /// Where the others are.
-    parts: Vec<Part>,
 }
 
-struct Part {
+/// Values that were moved out of memory at once: a part for each column, in their order. Each ends with the length of the
+/// next, so the memory for all this does not grow with the number of columns.
+struct Flush {
+    /// Where the part of the column is that is read next, and how long its values are.
     at: u64,
     length: usize,
 }
 
 impl ColumnValues {
     pub(super) fn new(storages: impl Iterator<Item = Storage>) -> Self {
-        let column = |storage| Column { storage, held: Vec::new(), parts: Vec::new() };
-        Self { columns: storages.map(column).collect(), spill: None, held: 0, spilled: 0, rows: 0 }
+        let column = |storage| Column { storage, held: Vec::new() };
+        Self {
+            columns: storages.map(column).collect(),
+            spill: None,
+            flushes: Vec::new(),
+            held: 0,
+            spilled: 0,
+            rows: 0,
+        }
     }
 
     pub(super) fn spill_to(&mut self, spill: Box<dyn Spill>) {
@@ -75,9 +87,15 @@ impl ColumnValues {
     /// If they cannot be written.
     pub(super) fn settle(&mut self) -> io::Result<()> {
         let Some(spill) = self.spill.as_mut().filter(|_| self.held >= MAX_HELD_BYTES) else { return Ok(()) };
-        for column in self.columns.iter_mut().filter(|column| !column.held.is_empty()) {
+        let mut length = 0;
+        // From the last column to the first: a part has the length of the one after it.
+        for column in self.columns.iter_mut().rev() {
+            let following = std::mem::replace(&mut length, column.held.len());
+            column.held.extend_from_slice(&(following as u64).to_le_bytes());
+        }
+        self.flushes.push(Flush { at: self.spilled, length });
+        for column in &mut self.columns {
             spill.write(&column.held, self.spilled)?;
-            column.parts.push(Part { at: self.spilled, length: column.held.len() });
             self.spilled += column.held.len() as u64;
             column.held.clear();
             // One huge value must not keep its memory for the rest of the run.
@@ -87,7 +105,8 @@ impl ColumnValues {
         Ok(())
     }
 
-    /// Passes on a column's values, in their order, in pieces that end with a value.
+    /// Passes on a column's values, in their order, in pieces that end with a value. Columns are read one after the other, each
+    /// once.
     ///
     /// # Errors
     /// Those of `take`; if the values cannot be read.
@@ -96,23 +115,25 @@ impl ColumnValues {
         column: usize,
         mut take: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        let Column { held, parts, .. } = &self.columns[column];
         let mut piece = Vec::new();
-        for Part { at, length } in parts {
-            piece.resize(*length, 0);
+        for flush in &mut self.flushes {
+            piece.resize(flush.length + LENGTH_BYTES, 0);
             let spill = self.spill.as_mut().ok_or(io::ErrorKind::NotFound)?;
-            spill.read(&mut piece, *at)?;
-            take(&piece)?;
+            spill.read(&mut piece, flush.at)?;
+            let (values, following) = piece.split_last_chunk().ok_or(io::ErrorKind::UnexpectedEof)?;
+            take(values)?;
+            flush.at += piece.len() as u64;
+            flush.length = u64::from_le_bytes(*following) as usize;
         }
-        take(held)
+        take(&self.columns[column].held)
     }
 
     /// Forgets the values.
     pub(super) fn clear(&mut self) {
         (self.held, self.spilled, self.rows) = (0, 0, 0);
+        self.flushes.clear();
         for column in &mut self.columns {
             column.held.clear();
-            column.parts.clear();
         }
     }
 }
