@@ -6,7 +6,7 @@ use super::typed::Storage;
 use crate::encode::Spill;
 
 /// How many bytes of values are kept in memory. They may have twice the room.
-const MAX_HELD_BYTES: usize = 2 << 20;
+const MAX_HELD_BYTES: usize = 1 << 20;
 
 /// How many bytes the length of a part takes.
 const LENGTH_BYTES: usize = 8;
