@@ -39,7 +39,7 @@ USER 10001:10001
 
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="sfexport" \
-      org.opencontainers.image.description="Scheduled Salesforce exports that are whole or not there: SOQL to CSV, JSON Lines or Parquet" \
+      org.opencontainers.image.description="Scheduled Salesforce exports, all or nothing: SOQL to CSV, JSON Lines or Parquet" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}"
 

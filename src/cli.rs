@@ -36,7 +36,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock;
-use crate::config::{FlagValue, Settings, Sources};
+use crate::config::{self, Config, FlagValue, Selection, Settings, Sources};
 use crate::error::{Exit, Failure, io_text};
 use crate::export::Edges;
 use crate::human;
@@ -47,7 +47,7 @@ use crate::state::State;
 use crate::stop::Stop;
 use crate::threads;
 
-/// Export Salesforce data to CSV or JSON Lines files, completely or not at all.
+/// Export Salesforce data to CSV, JSON Lines or Parquet files, completely or not at all.
 #[derive(Debug, Parser)]
 #[command(name = "sfexport", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Arguments {
@@ -174,8 +174,10 @@ enum Command {
     #[cfg(feature = "demo-org")]
     Demo(demo::DemoArguments),
     /// Print a shell's completion script
+    #[command(after_help = shell::AFTER_HELP)]
     Completions(shell::CompletionsArguments),
-    /// Print a page of the manual
+    /// Print a page of the manual, for `man -l -`
+    #[command(after_help = man::AFTER_HELP)]
     Man(man::ManArguments),
 }
 
@@ -324,6 +326,16 @@ impl Context {
             flags: flags.into_iter().flatten().collect(),
             memory_limit: crate::memory::limit(),
         })
+    }
+
+    /// The configuration, with its warnings in the log.
+    fn config(&self, selection: &Selection) -> Result<Config, Failure> {
+        let config = config::load(&self.sources()?, selection)?;
+        for warning in &config.warnings {
+            let (what, hint) = warning.clone().split();
+            tracing::warn!(hint, "{what}");
+        }
+        Ok(config)
     }
 
     fn edges(&self, settings: &Settings, state: Option<State>) -> Arc<Edges> {

@@ -258,11 +258,19 @@ impl LoginUrl {
     pub fn parse(text: &str) -> Result<Self, LoginUrlError> {
         let refuse = |reason: &str, hint: String| Err(LoginUrlError { reason: reason.to_owned(), hint });
         const FORM: &str = "write it as in \"https://login.salesforce.com\"";
+        // Most often only the scheme is missing.
+        let form = || match text.contains("://") {
+            true => FORM.to_owned(),
+            false => match Self::parse(&format!("https://{text}")) {
+                Ok(meant) => format!("write \"{}\"", meant.url),
+                Err(error) => error.hint,
+            },
+        };
         let Ok(url) = Url::parse(text) else {
-            return refuse("is not a URL", FORM.to_owned());
+            return refuse("is not a URL", form());
         };
         let Some(host) = url.host_str() else {
-            return refuse("is a URL without a host", FORM.to_owned());
+            return refuse("is a URL without a host", form());
         };
         let loopback = is_loopback(&url);
         match url.scheme() {
@@ -272,7 +280,7 @@ impl LoginUrl {
                 let host = meant(host).map_or_else(|| host.to_owned(), |meant| meant.host);
                 return refuse("is not https", format!("write \"https://{host}\""));
             }
-            _ => return refuse("is not an https URL", FORM.to_owned()),
+            _ => return refuse("is not an https URL", form()),
         }
         if !url.username().is_empty() || url.password().is_some() {
             return refuse("contains a user or a password", "set `username` to the user instead".to_owned());
@@ -481,7 +489,8 @@ mod tests {
     #[test]
     fn an_invalid_login_url_is_refused_with_a_hint() {
         for (text, expected) in [
-            ("login.salesforce.com", "is not a URL; write it as in \"https://login.salesforce.com\""),
+            ("login.salesforce.com", "is not a URL; write \"https://login.salesforce.com\""),
+            ("mycompany.my.salesforce.com", "is not a URL; write \"https://mycompany.my.salesforce.com\""),
             ("http://login.salesforce.com", "is not https; write \"https://login.salesforce.com\""),
             (
                 "ftp://login.salesforce.com",

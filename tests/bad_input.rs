@@ -696,11 +696,14 @@ fn the_path_of_a_query_is_checked() {
         ("file:///x/a.csv", ["is a URL, not a path", "hint: write the path alone: /x/a.csv"]),
         (r"C:\x\a.csv", ["is a Windows path", "under WSL it is /mnt/c/x/a.csv"]),
         ("x.jsonl.xz", ["a compressed file other than .gz and .zst", "hint: end it in .csv.gz, .jsonl.gz"]),
-        ("x.parquet.gz", ["is a Parquet file, whose pages are compressed", "hint: end it in .parquet alone"]),
+        (
+            "x.parquet.gz",
+            ["is a Parquet file, and its pages are compressed", "hint: end it in .parquet alone"],
+        ),
         ("x.pq", ["has an unusual extension of a Parquet file", "hint: end it in .parquet"]),
         ("x.xlsx", ["has the extension of a workbook", "hint: end it in .csv"]),
         ("x-{date}.csv", ["contains {date}, which is replaced only in a job's output", "$(date +%F)"]),
-        ("x", ["ends in none of .csv, .jsonl and .parquet", "hint: end it in .csv, .jsonl"]),
+        ("x", ["does not end in .csv, .jsonl or .parquet", "hint: end it in .csv, .jsonl"]),
     ] {
         refused_unasked(&at, &["query", "SELECT Id FROM Account", "-o", output], 2, &parts);
     }

@@ -684,7 +684,7 @@ fn a_misspelled_variable_is_shown_with_the_missing_key() {
         project.mistakes(),
         [
             "SFEXPORT_ORG_KEY_FILE: this variable is ignored; did you mean SFEXPORT_ORG__KEY_FILE?",
-            "sfexport.toml:1: org.key_file: this key is missing; set it to the path of the private key, or set \
+            "sfexport.toml:1: org.key_file: this key is not set; set it to the path of the private key, or set \
              SFEXPORT_ORG__KEY to the key's PEM",
         ]
     );
@@ -1333,16 +1333,16 @@ fn all_mistakes_in_all_files_are_reported_together() {
     hint: write a path below output_root, DIR/exports
   jobs/a.toml:3: timezone: \"Europe/Berln\" is not a time zone
     hint: did you mean \"Europe/Berlin\"?
-  jobs/b.toml: output: this key is missing
+  jobs/b.toml: output: this key is not set
     hint: write it as in output = \"{job}/{date}.csv\"
   jobs/b.toml:1: soql: the value is empty
   jobs/b.toml:2: shedule: unknown key
     hint: did you mean `schedule`?
   sfexport.toml:1: statedir: unknown key
     hint: did you mean `state_dir`?
-  sfexport.toml:2: org.key_file: this key is missing
+  sfexport.toml:2: org.key_file: this key is not set
     hint: set it to the path of the private key, or set SFEXPORT_ORG__KEY to the key's PEM
-  sfexport.toml:2: org.username: this key is missing
+  sfexport.toml:2: org.username: this key is not set
     hint: add it, or set SFEXPORT_ORG__USERNAME
   sfexport.toml:3: org.client_id: 5 is not text
     hint: write \"5\"
@@ -1496,6 +1496,14 @@ fn mistakes_in_an_org_are_reported() {
              name a file with `key_password_file`",
         ),
         ("user_name = \"x\"", "user_name: unknown key; did you mean `username`?"),
+        (
+            "login_url = \"mycompany.my.salesforce.com\"",
+            "login_url: \"mycompany.my.salesforce.com\" is not a URL; write \"https://mycompany.my.salesforce.com\"",
+        ),
+        (
+            "login_url = \"localhost:8080\"",
+            "login_url: \"localhost:8080\" is a URL without a host; write \"https://localhost:8080\"",
+        ),
     ] {
         let mistakes = shared_mistakes(&format!("{ORG}{lines}\n"));
         assert_eq!(mistakes, [format!("sfexport.toml:5: org.{expected}")], "{lines}");
@@ -1522,15 +1530,21 @@ fn mistakes_in_an_org_are_reported() {
     assert_eq!(
         shared_mistakes(&format!("{ORG}[orgs.emea]\nclient_id = \"has space\"")),
         [
-            "sfexport.toml:5: orgs.emea.key_file: this key is missing; set it to the path of the private key, or set \
+            "sfexport.toml:5: orgs.emea.key_file: this key is not set; set it to the path of the private key, or set \
              SFEXPORT_ORGS__EMEA__KEY to the key's PEM",
-            "sfexport.toml:5: orgs.emea.username: this key is missing; add it, or set SFEXPORT_ORGS__EMEA__USERNAME",
+            "sfexport.toml:5: orgs.emea.username: this key is not set; add it, or set SFEXPORT_ORGS__EMEA__USERNAME",
             "sfexport.toml:6: orgs.emea.client_id: \"has space\" contains white space; remove it",
         ]
     );
     let both =
         Project::with(ORG).variable("SFEXPORT_ORG__KEY", "PEM").variable("SFEXPORT_ORG__KEY_FILE", "x");
     assert_eq!(both.mistakes(), ["SFEXPORT_ORG__KEY: `key` and `key_file` are both set; remove one of them"]);
+    let client_id = "\"${SF_CLIENT_ID}\" refers to an environment variable, but the file is read as it is; remove the \
+                     line, and set the environment variable SFEXPORT_ORG__CLIENT_ID";
+    assert_eq!(
+        shared_mistakes(&ORG.replace("3MVG9", "${SF_CLIENT_ID}")),
+        [format!("sfexport.toml:2: org.client_id: {client_id}")]
+    );
 }
 
 #[test]
@@ -1554,7 +1568,7 @@ fn missing_variables_of_an_org_are_named() {
         Project::with("[org]\nkey_file = \"server.key\"\n").variable("SFEXPORT_ORG__CLIENT_ID", "x");
     assert_eq!(
         project.mistakes(),
-        ["sfexport.toml:1: org.username: this key is missing; add it, or set SFEXPORT_ORG__USERNAME"]
+        ["sfexport.toml:1: org.username: this key is not set; add it, or set SFEXPORT_ORG__USERNAME"]
     );
 }
 
@@ -1987,7 +2001,7 @@ fn the_path_and_the_fields_of_an_output_are_checked() {
         ("{date.csv", "\"{date.csv\" has a `{` without its `}`; write `{{` for the brace itself"),
         (
             "a.json",
-            "\"a.json\" ends in none of .csv, .jsonl and .parquet; end it in .csv, .jsonl (.csv.gz, .csv.zst to compress it) or .parquet, or set the format",
+            "\"a.json\" does not end in .csv, .jsonl or .parquet; end it in .csv, .jsonl (.csv.gz, .csv.zst to compress it) or .parquet, or set the format",
         ),
         (
             "a-{date:YYYY-MM-DD}.csv",
@@ -2010,7 +2024,7 @@ fn the_path_and_the_fields_of_an_output_are_checked() {
         ),
         (
             "a.d/b",
-            "\"a.d/b\" ends in none of .csv, .jsonl and .parquet; end it in .csv, .jsonl (.csv.gz, .csv.zst to compress it) or .parquet, or set the format",
+            "\"a.d/b\" does not end in .csv, .jsonl or .parquet; end it in .csv, .jsonl (.csv.gz, .csv.zst to compress it) or .parquet, or set the format",
         ),
         ("  ", "the value is empty"),
     ] {
@@ -2044,7 +2058,7 @@ fn a_query_must_not_be_missing_or_empty() {
     for (lines, expected) in [
         (
             "",
-            "jobs/a.toml: soql: this key is missing; add a query, or set `soql_file`, `object` or `objects`",
+            "jobs/a.toml: soql: this key is not set; add a query, or set `soql_file`, `object` or `objects`",
         ),
         ("soql = \" \\n \"", "jobs/a.toml:2: soql: the value is empty"),
         ("soql_file = \"empty.soql\"", "jobs/a.toml:2: soql_file: jobs/empty.soql is empty"),
@@ -2130,10 +2144,8 @@ fn keys_for_text_are_refused_for_parquet_and_the_other_way_round() {
     );
     assert_eq!(
         job_mistakes(&format!("{job}compression = \"zstd\"\n")),
-        [
-            "jobs/a.toml:2: output: \"a.parquet\" is a Parquet file, whose pages are compressed already, with another \
-             compression around it; remove the compression"
-        ]
+        ["jobs/a.toml:2: output: \"a.parquet\" is a Parquet file, and its pages are compressed already; \
+             remove the compression"]
     );
     for extension in ["csv", "jsonl"] {
         let job = job.replace("parquet", extension);
@@ -2169,7 +2181,7 @@ fn defaults_for_text_do_not_apply_to_parquet() {
 fn a_job_without_an_org_has_a_hint() {
     assert_eq!(
         Project::with(EMEA).job("a", JOB).mistakes(),
-        ["jobs/a.toml: org: this key is missing, and there is no `[org]` table; write org = \"emea\""]
+        ["jobs/a.toml: org: this key is not set, and there is no `[org]` table; write org = \"emea\""]
     );
     assert_eq!(
         Project::with("").job("a", JOB).mistakes(),
@@ -2183,7 +2195,7 @@ fn mistakes_in_an_org_are_reported_once() {
         Project::with("[org]\nusername='b@example.com'\nkey_file='c'\n").job("a", JOB).job("b", JOB);
     assert_eq!(
         project.mistakes(),
-        ["sfexport.toml:1: org.client_id: this key is missing; add it, or set SFEXPORT_ORG__CLIENT_ID"]
+        ["sfexport.toml:1: org.client_id: this key is not set; add it, or set SFEXPORT_ORG__CLIENT_ID"]
     );
 }
 
@@ -2294,7 +2306,7 @@ fn a_named_job_runs_despite_broken_ones() {
     assert_eq!(
         project.shown(mistakes.as_slice()),
         [
-            "jobs/bad.toml: output: this key is missing; write it as in output = \"{job}/{date}.csv\"",
+            "jobs/bad.toml: output: this key is not set; write it as in output = \"{job}/{date}.csv\"",
             "jobs/bad.toml:1: soql: 1 is not text; write \"1\"",
         ]
     );

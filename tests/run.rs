@@ -636,7 +636,7 @@ fn a_query_writes_a_file_like_a_job_does() {
     assert!(!at.path("state").exists());
     at.run(["query", "SELECT Id FROM Account", "-o", "out/accounts.txt"])
         .ended(2)
-        .says(&["ends in none of .csv, .jsonl and .parquet"]);
+        .says(&["does not end in .csv, .jsonl or .parquet"]);
 }
 
 #[test]

@@ -362,6 +362,29 @@ fn check_warns_before_a_certificate_expires() {
     assert!(
         step(&outcome, "certificate")["what"].as_str().unwrap().contains("not the certificate of this key")
     );
+
+    deployment.write("sfexport.toml", deployment_text.replace("short.", "new."));
+    std::fs::remove_file(deployment.path("new.key")).unwrap();
+    let outcome = deployment.run(["check", "--offline", "--json"]).ended(78);
+    let certificate = step(&outcome, "certificate");
+    assert_eq!(certificate["outcome"], "skipped");
+    assert!(certificate["what"].as_str().unwrap().contains("cannot be compared"), "{certificate}");
+}
+
+#[test]
+fn a_quiet_check_shows_only_what_failed() {
+    let deployment = with_org(&[]);
+    let whole = deployment.run(["check", "--offline"]).ended(0);
+    assert!(whole.stdout().contains("All checks passed"), "{}", whole.stdout());
+    assert_eq!(deployment.run(["check", "--offline", "--quiet"]).ended(0).stdout(), "");
+
+    deployment.job("accounts", SOQL, "accounts.csv", "schedule = \"0 25 * * *\"");
+    let outcome = deployment.run(["check", "--offline", "--quiet"]).ended(78);
+    assert!(
+        outcome.stdout().contains("1 check failed") && !outcome.stdout().contains('✓'),
+        "{}",
+        outcome.stdout()
+    );
 }
 
 #[test]
@@ -415,7 +438,7 @@ fn init_overwrites_nothing_and_check_names_what_is_missing() {
     deployment.run(["keygen", "--out", "fresh"]).ended(0);
     let config = ["--config", "fresh/sfexport.toml"];
     let outcome = deployment.run(config.into_iter().chain(["check", "--offline"])).ended(78);
-    for part in ["org.client_id: this key is missing", "org.username: this key is missing"] {
+    for part in ["org.client_id: this key is not set", "org.username: this key is not set"] {
         assert!(outcome.stdout().contains(part), "{part:?} is not in\n{}", outcome.stdout());
     }
     let before = deployment.text("fresh/sfexport.toml");
@@ -432,6 +455,16 @@ fn init_overwrites_nothing_and_check_names_what_is_missing() {
     let again = again.says(&["--username had no effect, because the configuration already exists"]);
     assert!(!again.stderr.contains("--client-id"), "{}", again.stderr);
     assert_eq!(deployment.text("fresh/sfexport.toml"), before);
+}
+
+#[test]
+fn init_refuses_an_address_that_is_no_login_url() {
+    let deployment = Deployment::new(10);
+    deployment
+        .run(["init", "fresh", "--login-url", "mycompany.my.salesforce.com"])
+        .ended(2)
+        .says(&["it is not a URL; write \"https://mycompany.my.salesforce.com\""]);
+    assert!(!deployment.path("fresh").exists());
 }
 
 #[test]
@@ -481,6 +514,9 @@ fn whoami_says_who_and_where() {
     assert_eq!(who["scopes"], serde_json::json!(["api", "web"]));
     deployment.run(["whoami", "--user", "other@example.com"]).ended(77).says(&["other@example.com"]);
     deployment.run(["whoami", "--org", "defualt"]).ended(78).says(&["default"]);
+    let misspelt =
+        deployment.command(["whoami"]).env("SFEXPORT_ORG_USERNAME", "x@example.com").output().unwrap();
+    deployment.outcome(misspelt).ended(0).says(&["SFEXPORT_ORG__USERNAME"]);
 }
 
 #[test]

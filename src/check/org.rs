@@ -379,6 +379,10 @@ fn certificate(org: &Org, key: Option<&SigningKey>, now: Timestamp) -> Step {
         )
     } else if days < WARNED_DAYS {
         Step::warned(Name::Certificate, format!("{shown} expires on {end}, in {}", in_days(days)), renew)
+    } else if key.is_none() {
+        let what =
+            format!("{shown} expires on {end}, in {}; it cannot be compared with the key", in_days(days));
+        Step::skipped(Name::Certificate, what)
     } else {
         Step::passed(
             Name::Certificate,

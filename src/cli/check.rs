@@ -21,7 +21,7 @@ pub(super) struct CheckArguments {
     /// Only this object of the jobs' sets, with its columns, its query and its records
     #[arg(long, value_name = "OBJECT", value_parser = super::object_name, add = complete::objects())]
     object: Option<ObjectName>,
-    /// Ask no org: check only the configuration, keys, certificates, columns, outputs and schedules
+    /// Contact no org: check only the configuration, keys, certificates, columns, outputs and schedules
     #[arg(long)]
     offline: bool,
     /// Print each step as JSON, one object per line
@@ -115,6 +115,9 @@ impl Shown {
             (None, Some(org)) => format!("org {org}"),
             (None, None) => String::new(),
         };
+        if print::is_quiet() && step.outcome != Outcome::Failed {
+            return;
+        }
         if heading != self.heading {
             print::line(format!("\n{heading}"));
             self.heading = heading;
@@ -135,7 +138,7 @@ impl Shown {
     }
 
     fn end(&self) {
-        if self.json {
+        if self.json || print::is_quiet() && self.failed == 0 {
             return;
         }
         let warnings = human::counted(self.warned as u64, "warning");

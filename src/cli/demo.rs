@@ -41,10 +41,10 @@ pub(super) struct DemoArguments {
     /// A certificate from keygen: the org also accepts logins with its key, as after an upload in Setup
     #[arg(long, requires = "serve", value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// How many records a page of a Bulk API 2.0 result has at most
+    /// The most records on a page of a Bulk API 2.0 result
     #[arg(long, requires = "serve", value_name = "N", value_parser = at_least_one())]
     bulk_page: Option<u64>,
-    /// Split query jobs into chunks of this many records, which come in another order than by REST
+    /// Split query jobs into chunks of this many records, which come in a different order than over REST
     #[arg(long, requires = "serve", value_name = "N", value_parser = at_least_one())]
     bulk_chunk: Option<u64>,
     /// How long each request takes, in milliseconds: for benchmarks
@@ -135,7 +135,11 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
         directory.show("server.key"),
         directory.show("server.crt")
     ));
-    print::line(format!("Embedded org:   {}, with {} accounts", org.url(), arguments.records));
+    print::line(format!(
+        "Embedded org:   {}, with {}, some of them deleted",
+        org.url(),
+        human::counted(arguments.records as u64, "account")
+    ));
     print::line(format!(
         "Configuration:  {}, and five jobs in {}",
         directory.show("sfexport.toml"),
@@ -158,7 +162,7 @@ pub(super) async fn demo(arguments: DemoArguments, context: &Context) -> Result<
         print::line(
             "count, and only then gave the file its name. To run these jobs against your own org, see",
         );
-        print::line("docs/setup.md. To try more queries: sfexport demo --serve");
+        print::line("docs/setup.md. The org has stopped. To try more queries: sfexport demo --serve");
     }
     Ok(exit)
 }
@@ -198,8 +202,9 @@ fn row(report: &RunReport, directory: &Directory) -> String {
         .strip_prefix(&directory.path)
         .map_or_else(|_| path.to_owned(), |rest| directory.show(rest));
     let pages = if report.pages == 1 { "page" } else { "pages" };
+    let records = if report.records == 1 { "record" } else { "records" };
     format!(
-        "{:<18}{:>9} records in {:>3} {pages:<5} {:>11} bytes  {shown}",
+        "{:<18}{:>9} {records:<7} in {:>3} {pages:<5} {:>11} bytes  {shown}",
         report.job,
         human::number(report.records),
         report.pages,
@@ -231,7 +236,7 @@ async fn serve(
         }
         Some(path) => {
             print::line(format!(
-                "The org now also accepts logins with the keys of the certificates in {}. For your own files:",
+                "The org now also accepts logins signed with the key of {}. For your own files:",
                 path.display()
             ));
             print::line(format!(

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Context, complete, human, print, table};
 use crate::client::OrgClient;
-use crate::config::{self, Config, Selection};
+use crate::config::{Config, Selection};
 use crate::ddl::{self, Column, Export, File, Target};
 use crate::error::{Exit, Failure, plain};
 use crate::export::{self, RunError};
@@ -148,11 +148,7 @@ const RUN_ID: &str = "RUN_ID";
 
 /// Describes a job's export.
 pub(super) async fn describe(arguments: &DescribeArguments, context: &Context) -> Result<Exit, Failure> {
-    let config = config::load(&context.sources()?, &Selection::Jobs(vec![arguments.job.clone()]))?;
-    for warning in &config.warnings {
-        let (what, hint) = warning.clone().split();
-        tracing::warn!(hint, "{what}");
-    }
+    let config = context.config(&Selection::Jobs(vec![arguments.job.clone()]))?;
     let job = chosen(&config, arguments)?;
     check_object(&job, arguments)?;
     let org = config.org(Some(job.org.as_str()))?;

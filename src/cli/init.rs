@@ -14,7 +14,7 @@ use crate::check;
 use crate::config::{self, FILE_NAME, Key, Kind, Table, Unwritten, keys};
 use crate::error::{Exit, Failure, plain};
 use crate::job::{JobName, ObjectSet, ObjectTerm};
-use crate::org::Org;
+use crate::org::{LoginUrl, Org};
 use crate::salesforce::describe::ObjectSummary;
 use crate::salesforce::fault::Fault;
 
@@ -23,8 +23,8 @@ pub(super) struct InitArguments {
     /// The directory to write sfexport.toml and jobs/accounts.toml to
     #[arg(default_value = ".", value_name = "DIR", value_parser = super::local_path())]
     dir: PathBuf,
-    /// Where the login goes: login.salesforce.com, test.salesforce.com for a sandbox, or the My Domain URL
-    #[arg(long, value_name = "URL", default_value = "https://login.salesforce.com")]
+    /// Where to log in: https://login.salesforce.com, https://test.salesforce.com for a sandbox, or the My Domain URL
+    #[arg(long, value_name = "URL", default_value = "https://login.salesforce.com", value_parser = login_url)]
     login_url: String,
     /// The app's Consumer Key
     #[arg(long, value_name = "KEY")]
@@ -42,6 +42,11 @@ pub(super) struct InitArguments {
     /// The name of the job with these objects
     #[arg(long, value_name = "NAME", requires = "objects", default_value = "backup")]
     job: String,
+}
+
+/// Reads a login URL, and leaves it as it was written.
+fn login_url(text: &str) -> Result<String, String> {
+    LoginUrl::parse(text).map(|_| text.to_owned()).map_err(|error| format!("it {error}"))
 }
 
 /// The name of the first job.
@@ -123,7 +128,7 @@ async fn set(arguments: &InitArguments, context: &Context) -> Result<Exit, Failu
     let job = JobName::parse(&arguments.job).map_err(|error| {
         usage(format!("{} is not a job's name", quoted(&arguments.job)), &error.to_string())
     })?;
-    let config = config::load(&context.sources()?, &config::Selection::NoJobs)?;
+    let config = context.config(&config::Selection::NoJobs)?;
     let path = config.settings.jobs_dir.join(format!("{job}.toml"));
     let exists = |path: &Path| {
         Failure::new(Exit::Output, format!("{} already exists", path.display()))
@@ -200,7 +205,7 @@ fn configuration(arguments: &InitArguments) -> String {
         None => format!("#{name:<9} = {}   # {about}\n", quoted(example)),
     };
     let mut text = String::from(
-        "# The configuration of sfexport. Keys that are commented out have the value shown; replace ... by a value. Each\n\
+        "# The configuration of sfexport. Keys that are commented out have the value shown; replace ... with a value. Each\n\
          # file in jobs/ is a job. `sfexport check` finds mistakes, and docs/configuration.md explains every key.\n\n",
     );
     let of = |table| keys().filter(move |key: &&Key| key.table == table);
@@ -270,7 +275,7 @@ fn job_file() -> String {
          output   = \"{JOB}/{{date}}.csv\"   # below output_root, as .csv, .jsonl or .parquet\n\
          schedule = \"0 2 * * *\"   # minute, hour, day of month, month, day of week\n\
          timezone = \"UTC\"   # for the schedule and the date, such as \"Europe/Berlin\"\n\n\
-         # Every other key, with its default. To set one, remove the # and replace ... by a value.\n"
+         # Every other key, with its default. To set one, remove the # and replace ... with a value.\n"
     );
     let written = ["soql", "output", "schedule", "timezone"];
     let (mut table, mut switched) = ("", "");

@@ -11,6 +11,11 @@ use super::{Arguments, print};
 use crate::config::{self, Table, Unwritten};
 use crate::error::{Exit, Failure};
 
+pub(super) const AFTER_HELP: &str = "\
+Examples:
+  sfexport man job | man -l -          read the page of job files
+  sfexport man --out ~/.local/share/man/man1    write every page";
+
 #[derive(Debug, Args)]
 pub(super) struct ManArguments {
     /// The page: a command, sfexport.toml or job [default: the page of sfexport itself]
@@ -40,7 +45,8 @@ const FILES: [FilePage; 2] = [
         about: "the configuration of sfexport",
         description: "The file is TOML. Without --config and SFEXPORT_CONFIG it is sfexport.toml in the working \
                       directory. Relative paths are relative to the directory of the file that contains them. \
-                      Environment variables take precedence over it.",
+                      Environment variables take precedence over it. The table [defaults] may have any key of \
+                      sfexport-job(5); it applies to each job that does not set the key itself.",
         keys: &[("SETTINGS", Table::Settings), ("ORGS: [org] AND [orgs.NAME]", Table::Org)],
         example: "[org]\n\
                   login_url = \"https://login.salesforce.com\"\n\
@@ -109,7 +115,10 @@ fn of_command(command: &Command) -> String {
     // Writing to memory does not fail.
     let _ = man.render_title(&mut text);
     let _ = man.render_name_section(&mut text);
-    let _ = man.render_synopsis_section(&mut text);
+    let mut synopsis = Roff::new();
+    let usage = command.clone().render_usage().to_string();
+    synopsis.control("SH", ["SYNOPSIS"]).text([roman(usage.trim_start_matches("Usage: "))]);
+    text.extend_from_slice(synopsis.to_roff().as_bytes());
     // The name section already has the short description.
     if command.get_long_about().is_some() {
         let _ = man.render_description_section(&mut text);
@@ -160,7 +169,7 @@ fn common_sections(roff: &mut Roff) {
         ),
         (
             "SFEXPORT_ORG__LOGIN_URL, SFEXPORT_ORG__CLIENT_ID, SFEXPORT_ORG__USERNAME, SFEXPORT_ORG__KEY, ...",
-            "The keys of [org] in sfexport.toml, which they overrule. SFEXPORT_ORGS__NAME__... does the same for \
+            "The keys of [org] in sfexport.toml, which they override. SFEXPORT_ORGS__NAME__... does the same for \
              [orgs.NAME], and SFEXPORT_STATE_DIR, SFEXPORT_HTTP__ATTEMPTS and so on for the settings.",
         ),
         (

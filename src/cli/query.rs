@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::run::shown_failure;
 use super::{Context, complete, print, working_dir};
-use crate::config::{self, Selection};
+use crate::config::Selection;
 use crate::error::{Exit, Failure};
 use crate::export::{Extent, Outcome, Run, RunError, export};
 use crate::job::{
@@ -75,7 +75,7 @@ enum CountCheckArgument {
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum ApiArgument {
-    /// REST for small results and for queries that Bulk refuses, Bulk for the others
+    /// REST for small results and for queries that Bulk refuses, Bulk for everything else
     Auto,
     /// The REST API
     Rest,
@@ -132,7 +132,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         let failure = Failure::new(Exit::Query, error.to_string());
         Failure { hint: error.hint(), ..failure }
     })?;
-    let mut config = config::load(&context.sources()?, &Selection::NoJobs)?;
+    let mut config = context.config(&Selection::NoJobs)?;
     let org = Arc::new(config.org(arguments.org.as_deref())?.clone());
     if arguments.api == ApiArgument::Bulk && !org.has_bulk() {
         let table = org.name.table();

@@ -15,7 +15,7 @@ use super::print::Colour;
 use super::{Context, complete, human, print};
 use crate::batch::{self, Batch};
 use crate::clock::{self, Clock as _};
-use crate::config::{self, Config, Selection};
+use crate::config::{Config, Selection};
 use crate::daemon::{LoadedConfig, Reading};
 use crate::error::{Exit, Failure};
 use crate::export::{Extent, Once};
@@ -38,7 +38,7 @@ pub(super) struct RunArguments {
     /// Run every enabled job, scheduled or not
     #[arg(long)]
     all: bool,
-    /// Export only this object of a set; neither the manifest nor notifications change
+    /// Export only this object of a set. The manifest stays as it is, and no notification is sent
     #[arg(long, value_name = "OBJECT", value_parser = super::object_name, add = complete::objects(), conflicts_with_all = ["all", "metrics_file"])]
     object: Option<ObjectName>,
     /// Export all records of incremental jobs, not only what has changed
@@ -142,12 +142,8 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
     let shard = shard(&arguments)?;
     let occurrence = occurrence(&arguments)?;
     let selection = if arguments.all { Selection::All } else { Selection::Jobs(arguments.jobs.clone()) };
-    let config = config::load(&context.sources()?, &selection)?;
+    let config = context.config(&selection)?;
     let mut jobs = chosen(&config, &arguments)?;
-    for warning in &config.warnings {
-        let (what, hint) = warning.clone().split();
-        tracing::warn!(hint, "{what}");
-    }
     if let Some(shard) = shard {
         let by = arguments.shard_by.unwrap_or_default();
         jobs.retain(|job| shard.has(&job.job_key(), by));

@@ -7,6 +7,12 @@ use clap_complete::env::Shells;
 use super::print;
 use crate::error::{Exit, Failure, io_text};
 
+pub(super) const AFTER_HELP: &str = "\
+Examples:
+  sfexport completions bash > ~/.local/share/bash-completion/completions/sfexport
+  sfexport completions zsh > DIR/_sfexport    for a directory of $fpath
+  sfexport completions fish > ~/.config/fish/completions/sfexport.fish";
+
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArguments {
     /// The shell

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{Context, complete, print};
 use crate::client::OrgClient;
-use crate::config::{self, Selection};
+use crate::config::Selection;
 use crate::error::{Exit, Failure};
 use crate::export::Edges;
 use crate::key::{self, SigningKey};
@@ -60,7 +60,7 @@ fn prepared(
     org: Option<&str>,
     user: Option<&str>,
 ) -> Result<(Org, SigningKey, Arc<Edges>), Failure> {
-    let config = config::load(&context.sources()?, &Selection::NoJobs)?;
+    let config = context.config(&Selection::NoJobs)?;
     let mut org = config.org(org)?.clone();
     if let Some(user) = user {
         user.clone_into(&mut org.username);

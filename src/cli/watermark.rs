@@ -11,7 +11,7 @@ use super::history::utc;
 use super::run::timestamp;
 use super::{Context, complete, human, print, table};
 use crate::client::OrgClient;
-use crate::config::{self, Config, Selection};
+use crate::config::{Config, Selection};
 use crate::error::{Exit, Failure};
 use crate::export;
 use crate::job::{Deletes, ExportKey, ExportKind, Job, ObjectName};
@@ -83,11 +83,7 @@ struct Row {
 
 /// Shows the marks of a job, after moving them if the arguments say so.
 pub(super) async fn watermark(arguments: &WatermarkArguments, context: &Context) -> Result<Exit, Failure> {
-    let config = config::load(&context.sources()?, &Selection::Jobs(vec![arguments.job.clone()]))?;
-    for warning in &config.warnings {
-        let (what, hint) = warning.clone().split();
-        tracing::warn!(hint, "{what}");
-    }
+    let config = context.config(&Selection::Jobs(vec![arguments.job.clone()]))?;
     let jobs = chosen(&config, arguments)?;
     let state = State::at(&config.settings.state_dir)?;
     for job in &jobs {

@@ -633,7 +633,7 @@ impl Reading {
             }
             [] => {
                 let hint = "add a query, or set `soql_file`, `object` or `objects`";
-                self.mistake(file, section, "soql", Problem::new("this key is missing", hint));
+                self.mistake(file, section, "soql", Problem::new("this key is not set", hint));
                 None
             }
             [first, second, ..] => {
@@ -727,7 +727,7 @@ impl Reading {
             // Defaults that cannot be read may set it.
             if !section.is_written("output") && context.defaults.is_some() {
                 let hint = "write it as in output = \"{job}/{date}.csv\"";
-                self.mistake(file, section, "output", Problem::new("this key is missing", hint));
+                self.mistake(file, section, "output", Problem::new("this key is not set", hint));
             }
             return None;
         };

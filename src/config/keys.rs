@@ -293,7 +293,7 @@ static KEYS: &[Key] = keys! {
         "notify.on" Choices(NOTIFY_ON), Is("failure, recovery"), "Which runs are reported: `failure`, `recovery` (the first success after a failure), or `every` run.";
     }
     Org {
-        "login_url" Word, Is("https://login.salesforce.com"), "The host to log in to: login.salesforce.com, test.salesforce.com for a sandbox, a My Domain URL, or an Experience Cloud site with its path. It must be https, except on loopback.";
+        "login_url" Word, Is("https://login.salesforce.com"), "The URL to log in to: `https://login.salesforce.com`, `https://test.salesforce.com` for a sandbox, a My Domain URL, or an Experience Cloud site with its path. It must be https, except on loopback.";
         "client_id" Word, Required, "The consumer key of the external client app or connected app.";
         "username" Word, Required, "The Salesforce username of the integration user.";
         "key_file" Path, RequiredUnless("`key` is set"), "The private key that signs the login.";
@@ -316,7 +316,7 @@ static KEYS: &[Key] = keys! {
         "fields" Words, Otherwise("[\"*\"]"), "The fields of `object`: names, parents' fields (`Owner.Name`), patterns (`*__c`) and exclusions (`!*__pc`).";
         "where" Text, Otherwise("all records"), "A condition for the records of `object`, as in SOQL after WHERE.";
         "objects" Words, RequiredUnless("`soql`, `soql_file` or `object` is set"), "Several objects, each with a separate output: names, patterns (`*__c`) and exclusions (`!*Share`). `output` must contain `{object}`.";
-        "output" Text, Required, "The path of the export, relative to `output_root`. It may contain template fields.";
+        "output" Text, Required, "The path of the export, relative to `output_root`. It may contain `{job}`, `{org}`, `{object}`, `{run_id}`, `{date}`, `{time}` and `{datetime}`, and in incremental exports `{kind}` (`full` or `changes`) and `{mark}`. `{date:%Y/%m}` formats a date as strftime does.";
         "manifest" FlagOrText, Otherwise("`true` for `objects`, `false` otherwise"), "Whether a JSON file lists what was exported. With `objects`, it may be a path instead.";
         "format" Choice(&["csv", "jsonl", "parquet"]), Otherwise("from the extension of `output`, .csv, .jsonl or .parquet"), "The format of the file: `csv`, `jsonl` or `parquet`.";
         "compression" Choice(&["gzip", "zstd", "none"]), Otherwise("from the extension of `output`, .gz or .zst, or none"), "How the file is compressed: `gzip` or `zstd` (Zstandard). `none` overrides a default for an `output` without an extension.";
@@ -361,7 +361,7 @@ static KEYS: &[Key] = keys! {
         "parquet.codec" Choice(&["zstd", "snappy"]), Is("zstd"), "How the pages of a Parquet file are compressed: `zstd`, or `snappy` for old readers.";
         "parquet.decimals" Choice(&["double", "decimal"]), Is("double"), "What numbers with a fraction become in Parquet: `double`, which is what the org keeps, or `decimal` with the digits that the org declares for the field.";
         "parquet.temporal" Choice(&["typed", "text"]), Is("typed"), "What dates, datetimes and times become in Parquet: `typed` columns (DATE, TIMESTAMP in UTC, TIME), or `text` as the REST API sends them.";
-        "incremental" TableOrFalse, Otherwise("`false`: each run exports everything"), "`[incremental]` makes each run export what has changed since the last one; see [incremental exports](incremental.md). `false` removes a default.";
+        "incremental" TableOrFalse, Otherwise("`false`: each run exports everything"), "`[incremental]` makes each run export what has changed since the last one. `false` removes a default.";
         "incremental.field" Word, Otherwise("SystemModstamp or LastModifiedDate; for history objects, CreatedDate or LoginTime"), "The datetime field that says when a record last changed.";
         "incremental.lag" Duration(0), Is("15m"), "How far the mark stays behind the org's clock, for changes that are committed late. A transaction may take 10 minutes.";
         "incremental.deletes" Choice(&["rows", "ids", "none"]), Is("rows"), "How deleted records are reported: as `rows` whose IsDeleted is true, as `ids` in a separate file, or `none`.";

@@ -77,7 +77,7 @@ fn org(name: &OrgName, origin: &Origin, layers: &[&Layer], mistakes: &mut Vec<Mi
             let problem = Problem::hinted("this variable is not set", environment);
             Mistake::new(Origin::Variable(variable(key)), format!("{prefix}{key}"), problem)
         }
-        origin => section.mistake(key, origin, Problem::new("this key is missing", file)),
+        origin => section.mistake(key, origin, Problem::new("this key is not set", file)),
     };
     let missing = |key: &str, value: &Option<String>, mistakes: &mut Vec<Mistake>| {
         if value.is_none() && !section.is_written(key) {
@@ -87,10 +87,12 @@ fn org(name: &OrgName, origin: &Origin, layers: &[&Layer], mistakes: &mut Vec<Mi
     let typed = &section.typed;
     missing("client_id", &typed.client_id, mistakes);
     missing("username", &typed.username, mistakes);
-    for (key, what) in [
-        ("client_id", typed.client_id.as_deref().and_then(client_id_mistake)),
-        ("username", typed.username.as_deref().and_then(username_mistake)),
+    for (key, value, mistake) in [
+        ("client_id", &typed.client_id, client_id_mistake as fn(&str) -> Option<Problem>),
+        ("username", &typed.username, username_mistake),
     ] {
+        let Some(value) = value else { continue };
+        let what = reference_mistake(value, &variable(key)).or_else(|| mistake(value));
         mistakes.extend(what.map(|what| section.mistake(key, origin, what)));
     }
 
@@ -189,6 +191,15 @@ fn either(
         }
         (Some(a), Some(b)) => Some(if a > b { Side::Inline } else { Side::File }),
     }
+}
+
+/// A reference to an environment variable, which other tools replace with its value.
+fn reference_mistake(text: &str, variable: &str) -> Option<Problem> {
+    text.contains("${").then(|| {
+        let what =
+            format!("{} refers to an environment variable, but the file is read as it is", quoted(text));
+        Problem::new(what, format!("remove the line, and set the environment variable {variable}"))
+    })
 }
 
 fn client_id_mistake(text: &str) -> Option<Problem> {

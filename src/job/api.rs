@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Which API a job asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ApiChoice {
-    /// REST for small results and for queries that Bulk refuses, Bulk for the others.
+    /// REST for small results and for queries that Bulk refuses, Bulk for everything else.
     #[default]
     Auto,
     /// REST only.

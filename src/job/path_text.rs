@@ -134,7 +134,7 @@ pub(crate) fn form_of(
         (Some(format), _) | (None, Some(format)) => format,
         (None, None) => {
             return refused(
-                "ends in none of .csv, .jsonl and .parquet",
+                "does not end in .csv, .jsonl or .parquet",
                 "end it in .csv, .jsonl (.csv.gz, .csv.zst to compress it) or .parquet, or set the format",
             );
         }
@@ -166,8 +166,7 @@ pub(crate) fn form_of(
     }
 }
 
-const COMPRESSED_PARQUET: &str =
-    "is a Parquet file, whose pages are compressed already, with another compression around it";
+const COMPRESSED_PARQUET: &str = "is a Parquet file, and its pages are compressed already";
 
 /// The format and the compression that a file's name alone tells.
 pub(crate) fn form_by_name(output: &str) -> (Option<Format>, Option<Codec>) {
@@ -327,9 +326,9 @@ mod tests {
             ("a.csv", None, Some(NONE), Ok((Format::Csv, None))),
             ("a.csv.gz", None, Some(NONE), Err("ends in .gz, but the compression is none")),
             ("a.zst", Some(Format::Csv), Some(NONE), Err("ends in .zst, but the compression is none")),
-            ("a", None, None, Err("ends in none of .csv, .jsonl and .parquet")),
-            ("a.gz", None, None, Err("ends in none of .csv, .jsonl and .parquet")),
-            ("x.csv/a.gz", None, None, Err("ends in none of .csv, .jsonl and .parquet")),
+            ("a", None, None, Err("does not end in .csv, .jsonl or .parquet")),
+            ("a.gz", None, None, Err("does not end in .csv, .jsonl or .parquet")),
+            ("x.csv/a.gz", None, None, Err("does not end in .csv, .jsonl or .parquet")),
             ("a.csv", Some(Format::Jsonl), None, Err("ends in .csv, but the format is jsonl")),
             ("a.jsonl.gz", Some(Format::Csv), None, Err("ends in .jsonl, but the format is csv")),
             ("a.csv.gz", None, Some(ZSTD), Err("ends in .gz, but the compression is zstd")),

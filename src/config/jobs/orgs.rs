@@ -70,7 +70,7 @@ impl Reading {
         }
         let problem = match named.iter().next() {
             Some(first) => Problem::new(
-                "this key is missing, and there is no `[org]` table",
+                "this key is not set, and there is no `[org]` table",
                 format!("write org = \"{first}\""),
             ),
             None => no_org(context),
