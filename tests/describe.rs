@@ -81,7 +81,8 @@ fn descriptions_of_parquet_read_well() {
         text += &format!("\n===== --as {target}\n{}", described(&at, &["depots", "--as", target]));
     }
     let refused = |target, status| {
-        let outcome = at.run(["describe", "depots", "--as", target]).ended(status);
+        // Quiet, so nothing is logged, however much the tests are told to log.
+        let outcome = at.run(["describe", "depots", "--as", target, "--quiet"]).ended(status);
         format!("\n===== --as {target}\n{}", outcome.stderr)
     };
     text += &refused("postgres", 2);
