@@ -81,7 +81,7 @@ fn descriptions_of_parquet_read_well() {
         text += &format!("\n===== --as {target}\n{}", described(&at, &["depots", "--as", target]));
     }
     let refused = |target, status| {
-        // Quiet, so nothing is logged, however much the tests are told to log.
+        // This keeps the log out of the snapshot, whatever the log level of the tests.
         let outcome = at.run(["describe", "depots", "--as", target, "--quiet"]).ended(status);
         format!("\n===== --as {target}\n{}", outcome.stderr)
     };

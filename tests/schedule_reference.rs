@@ -63,7 +63,7 @@ fn schedules_agree_with_a_walk_through_the_minutes() {
 }
 
 #[test]
-#[ignore = "a million occurrences: a CI step of its own"]
+#[ignore = "takes a minute, so CI runs it as a separate step"]
 fn schedules_agree_with_a_walk_through_a_million_occurrences() {
     compare_with_the_walk(1_000_000);
 }
