@@ -13,8 +13,8 @@ use crate::error::{Exit, Failure};
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:
-  sfexport man job | man -l -          read the page of job files
-  sfexport man --out ~/.local/share/man/man1    write every page";
+  sfexport man job | man -l -    read the page about job files
+  sfexport man --out DIR         write all pages to a directory";
 
 #[derive(Debug, Args)]
 pub(super) struct ManArguments {
