@@ -1539,8 +1539,8 @@ fn mistakes_in_an_org_are_reported() {
     let both =
         Project::with(ORG).variable("SFEXPORT_ORG__KEY", "PEM").variable("SFEXPORT_ORG__KEY_FILE", "x");
     assert_eq!(both.mistakes(), ["SFEXPORT_ORG__KEY: `key` and `key_file` are both set; remove one of them"]);
-    let client_id = "\"${SF_CLIENT_ID}\" refers to an environment variable, but the file is read as it is; remove the \
-                     line, and set the environment variable SFEXPORT_ORG__CLIENT_ID";
+    let client_id = "\"${SF_CLIENT_ID}\" is taken literally, not as a reference to a variable; write the value itself, or \
+                     set the environment variable SFEXPORT_ORG__CLIENT_ID to it";
     assert_eq!(
         shared_mistakes(&ORG.replace("3MVG9", "${SF_CLIENT_ID}")),
         [format!("sfexport.toml:2: org.client_id: {client_id}")]

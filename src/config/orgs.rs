@@ -196,9 +196,11 @@ fn either(
 /// A reference to an environment variable, which other tools replace with its value.
 fn reference_mistake(text: &str, variable: &str) -> Option<Problem> {
     text.contains("${").then(|| {
-        let what =
-            format!("{} refers to an environment variable, but the file is read as it is", quoted(text));
-        Problem::new(what, format!("remove the line, and set the environment variable {variable}"))
+        let what = format!("{} is taken literally, not as a reference to a variable", quoted(text));
+        Problem::new(
+            what,
+            format!("write the value itself, or set the environment variable {variable} to it"),
+        )
     })
 }
 
