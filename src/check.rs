@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::{Config, Settings};
+use crate::daemon::open_status_port;
 use crate::error::{Exit, Failure};
 use crate::export::{self, Edges};
 use crate::human::counted;
@@ -53,6 +54,8 @@ pub enum Name {
     Configuration,
     /// The directory of history, locks and marks.
     State,
+    /// The daemon's status port is free.
+    StatusPort,
     /// The private key signs.
     Key,
     /// The certificate belongs to the key and has not expired.
@@ -96,6 +99,7 @@ impl Name {
         match self {
             Self::Configuration => "configuration",
             Self::State => "state",
+            Self::StatusPort => "status port",
             Self::Key => "key",
             Self::Certificate => "certificate",
             Self::Network => "network",
@@ -201,6 +205,7 @@ impl Check<'_> {
         };
         self.configuration(&mut tell);
         self.state(&mut tell);
+        self.status_port(&mut tell);
         let mut reached_orgs = BTreeMap::new();
         for (name, org) in &self.config.orgs {
             if self.every_org || self.config.jobs.iter().any(|job| job.org == *name) {
@@ -278,6 +283,21 @@ impl Check<'_> {
                 Step::passed(Name::State, format!("{}{scratch} can be written to", state_dir.display()))
             }
             Err(failure) => Step::failed(Name::State, failure),
+        });
+    }
+
+    /// Whether the daemon could listen on its status port. Runs of selected jobs need no port.
+    fn status_port(&self, tell: Teller<'_>) {
+        let Settings { state_dir, status, .. } = &self.config.settings;
+        let Some(address) = status.listen.filter(|_| self.every_org) else { return };
+        let is_running =
+            || State::open(state_dir).is_ok_and(|state| state.has_daemon().is_ok_and(|running| running));
+        tell(match open_status_port(address) {
+            Ok(_) => Step::passed(Name::StatusPort, format!("{address} is free")),
+            Err(_) if is_running() => {
+                Step::passed(Name::StatusPort, format!("{address} is in use while the daemon runs"))
+            }
+            Err(failure) => Step::failed(Name::StatusPort, failure),
         });
     }
 }

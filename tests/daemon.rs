@@ -914,6 +914,37 @@ fn a_request_that_names_another_sites_host_is_refused() {
 }
 
 #[test]
+fn check_tells_whether_the_status_port_is_free() {
+    let at = Deployment::new(5);
+    at.job("accounts", SOQL, "accounts.csv", "");
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    at.configure(&format!("[status]\nlisten = \"{address}\""));
+    let status_port = |exit: u8| {
+        let checked = at.run(["check", "--offline", "--json"]).ended(exit.into());
+        let step = checked.reports().into_iter().find(|step| step["step"] == "status_port").unwrap();
+        assert_eq!((step["outcome"] == "failed", &step["exit_status"]), (exit != 0, &exit.into()), "{step}");
+        step["what"].as_str().unwrap().to_owned()
+    };
+    let said = status_port(1);
+    assert!(said.contains(&address.to_string()), "{said}");
+    // The daemon ends like that. Runs need no port.
+    let mut daemon = Process::start(&at);
+    assert_eq!(daemon.ended(), 1);
+    assert!(daemon.said().contains(&said), "{}", daemon.said());
+    at.run(["check", "accounts", "--offline"]).ended(0);
+    at.run(["run", "accounts"]).ended(0);
+
+    drop(other);
+    assert_eq!(status_port(0), format!("{address} is free"));
+    let mut daemon = Process::start(&at);
+    daemon.status_port();
+    assert_eq!(status_port(0), format!("{address} is in use while the daemon runs"));
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
 fn a_status_port_beyond_loopback_is_warned_of() {
     let at = Deployment::new(20);
     at.configure("[status]\nlisten = \"0.0.0.0:0\"");

@@ -14,7 +14,7 @@ use super::Context;
 use super::run::recall;
 use crate::clock::{self, Clock};
 use crate::config::{self, Selection};
-use crate::daemon::{Daemon, DaemonOptions, Handle, Reader, Supervisor};
+use crate::daemon::{Daemon, DaemonOptions, Handle, Reader, Supervisor, open_status_port};
 use crate::error::{Exit, Failure, io_text};
 use crate::monitor::{Monitor, Several};
 use crate::notify::Notifier;
@@ -57,7 +57,7 @@ pub(super) async fn daemon(context: &Context) -> Result<Exit, Failure> {
     tokio::spawn(pass_on(hangups, context.stop.clone(), daemon.handle()));
     let recalled = recall_beside(&daemon, Arc::clone(&stats), Arc::clone(&notifier));
     if let Some(address) = daemon.handle().config().settings.status.listen {
-        let listener = listen(address).await?;
+        let listener = listen(address)?;
         tokio::spawn(status::serve(listener, stats, daemon.handle()));
     }
     let clock = clock::System::new();
@@ -161,13 +161,11 @@ fn learn_from_others(
     now_newest.or(newest)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        Failure::new(
-            Exit::General,
-            format!("the status port cannot listen on \"{address}\": {}", io_text(&error)),
-        )
-        .hint("set listen in [status] to an address of this machine and a free port")
+fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = open_status_port(address)?;
+    let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+    let listener = listener.map_err(|error| {
+        Failure::new(Exit::General, format!("cannot serve the status port: {}", io_text(&error)))
     })?;
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "status port listening");
