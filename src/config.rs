@@ -292,7 +292,11 @@ fn shared_file(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Option<(PathBu
         Err(mistake) if named.is_some() && matches!(mistake.origin, Origin::File { line: None, .. }) => {
             let shown = layer::shown(&path, &sources.working_dir);
             let what = format!("{} {}", mistake::quoted(&shown.to_string_lossy()), mistake.what);
-            mistakes.push(Mistake::new(origin, None, Problem::hinted(what, mistake.hint)));
+            let hint = mistake.hint.or_else(|| {
+                let is_missing = path.symlink_metadata().is_err();
+                is_missing.then(|| "correct the path; `sfexport init` writes a new configuration".to_owned())
+            });
+            mistakes.push(Mistake::new(origin, None, Problem::hinted(what, hint)));
             Some((path, None))
         }
         Err(mistake) => {

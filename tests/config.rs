@@ -451,12 +451,18 @@ fn a_named_file_must_exist() {
     let mut project = Project::empty().variable("SFEXPORT_CONFIG", "nowhere.toml");
     assert_eq!(
         project.mistakes(),
-        ["SFEXPORT_CONFIG: \"nowhere.toml\" cannot be read: No such file or directory"]
+        [
+            "SFEXPORT_CONFIG: \"nowhere.toml\" cannot be read: No such file or directory; correct the path; `sfexport init` writes a \
+          new configuration"
+        ]
     );
     project.sources.config_flag = Some("/nowhere/at/all.toml".into());
     assert_eq!(
         project.mistakes(),
-        ["--config: \"/nowhere/at/all.toml\" cannot be read: No such file or directory"]
+        [
+            "--config: \"/nowhere/at/all.toml\" cannot be read: No such file or directory; correct the path; `sfexport init` writes a \
+          new configuration"
+        ]
     );
 }
 
@@ -537,6 +543,31 @@ fn invalid_toml_is_explained() {
         assert_eq!(lines[2].trim(), "^");
         assert_eq!((mistakes.len(), lines.len()), (1, 3), "{mistakes:#?}");
     }
+    // A mistake in a value is where the value begins, wherever the parser stopped in it.
+    for (line, column, expected) in [
+        ("soql_file = 3MVG9demo", 13, "text needs quotes; write soql_file = \"...\""),
+        ("soql_file =   1.2.3", 15, "text needs quotes; write soql_file = \"...\""),
+        ("enabled = yes", 11, "`enabled` has an invalid value; write true or false"),
+        ("fields = Id, Name", 10, "a list needs brackets and quotes; write fields = [\"...\", \"...\"]"),
+        ("fields = \"Id\", \"Name\"", 14, "a list needs brackets; write fields = [\"...\", \"...\"]"),
+        ("fields = [ Id, Name]", 12, "text needs quotes; write fields = [\"...\", \"...\"]"),
+        ("fields = [\"Id\" \"Name\"]", 16, "a comma is missing in the list"),
+        ("fields = [\"Id\", \"Name\"", 23, "the closing ] is missing"),
+        ("[csv", 5, "the closing ] is missing"),
+    ] {
+        let caret = " ".repeat(column - 1);
+        assert_eq!(
+            job_mistakes(&format!("{JOB}{line}")),
+            [format!("jobs/a.toml:3:{column}: invalid TOML: {expected}\n  {line}\n  {caret}^")]
+        );
+    }
+    assert_eq!(
+        job_mistakes(
+            "objects = [\"Account\", \"Contact\"\noutput = \"{object}.csv\"\nschedule = \"@daily\"\n"
+        ),
+        ["jobs/a.toml:2:1: invalid TOML: the list above this line has no closing ]; add it\n  \
+          output = \"{object}.csv\"\n  ^"]
+    );
     assert_eq!(
         job_mistakes(&format!("{JOB}output = \"b.csv\"\n")),
         ["jobs/a.toml:3:1: invalid TOML: duplicate key \"output\"; remove one of them\n  \
@@ -626,7 +657,9 @@ fn unreadable_job_files_and_directories_are_mistakes() {
     assert_eq!(project.mistakes(), ["jobs/a.toml: cannot be read: No such file or directory"]);
     assert_eq!(
         shared_mistakes(&format!("jobs_dir = \"tasks\"\n{ORG}")),
-        ["sfexport.toml:1: jobs_dir: cannot read tasks: No such file or directory"]
+        [
+            "sfexport.toml:1: jobs_dir: cannot read tasks: No such file or directory; create the directory, or correct jobs_dir"
+        ]
     );
     assert_eq!(
         shared_mistakes(&format!("jobs_dir = \"sfexport.toml\"\n{ORG}")),

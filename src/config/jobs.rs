@@ -157,7 +157,9 @@ fn list(context: &JobContext<'_>) -> Result<BTreeMap<String, PathBuf>, Box<Mista
         let origin = context.jobs_dir_origin.clone().unwrap_or(Origin::Anywhere);
         let directory = shown(context.jobs_dir, context.working_dir);
         let what = format!("cannot read {}: {}", directory.display(), io_text(&error));
-        Box::new(Mistake::new(origin, "jobs_dir".to_owned(), what))
+        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+        let hint = is_missing.then(|| "create the directory, or correct jobs_dir".to_owned());
+        Box::new(Mistake::new(origin, "jobs_dir".to_owned(), Problem::hinted(what, hint)))
     };
     let entries = match std::fs::read_dir(context.jobs_dir) {
         Ok(entries) => entries,

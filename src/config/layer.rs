@@ -363,13 +363,17 @@ impl<'a> FileReader<'a> {
             }
             open = syntax::leaves_text_open(written);
             last_line = line;
-            let before = self.file.text.get(..start).unwrap_or_default();
-            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            let found = start..error.span().map_or(start, |span| span.end.max(start));
+            let (column, problem) = syntax::explain(&self.file.text, found, error.message());
             let origin =
                 Origin::File { path: self.file.shown.clone(), line: Some(line), column: Some(column) };
-            let found = start..error.span().map_or(start, |span| span.end.max(start));
-            let problem = syntax::explain(&self.file.text, found, error.message());
             self.mistakes.push(Mistake::new(origin, None, problem));
+            // A list without its end takes everything below for its elements.
+            let before = self.file.text.get(..start).unwrap_or_default();
+            let at = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
+            if syntax::is_below_open_list(written, at, error.message()) {
+                break;
+            }
         }
         (root.into_inner(), sound)
     }

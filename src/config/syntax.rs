@@ -6,17 +6,41 @@ use std::ops::Range;
 use super::keys::{self, Key, Kind};
 use super::mistake::{Problem, quoted};
 
-/// Explains the parser's error message at these bytes of the text.
-pub(crate) fn explain(text: &str, found: Range<usize>, message: &str) -> Problem {
+/// Explains the parser's error message at these bytes of the text. Gives the column of the mistake too, from 1.
+pub(crate) fn explain(text: &str, found: Range<usize>, message: &str) -> (usize, Problem) {
     let before = text.get(..found.start).unwrap_or(text);
     let from = before.rfind('\n').map_or(0, |at| at + 1);
     let line = text.get(from..).unwrap_or_default().lines().next().unwrap_or_default();
-    let Problem { what, hint } = remedy(line, text.get(found).unwrap_or_default(), message)
-        .or_else(|| inside_of_text(message))
-        .unwrap_or_else(|| message.trim_end_matches(", expected nothing").into());
-    let column = before.get(from..).unwrap_or_default().chars().count();
+    let start = found.start.saturating_sub(from);
+    let Remedy { problem: Problem { what, hint }, at } =
+        remedy(line, text.get(found).unwrap_or_default(), message)
+            .or_else(|| inside_of_text(message).map(Remedy::from))
+            .or_else(|| inside_of_list(line, start, message).map(Remedy::from))
+            .unwrap_or_else(|| Problem::from(message.trim_end_matches(", expected nothing")).into());
+    let column = line.get(..at.unwrap_or(start)).unwrap_or(line).chars().count();
     let window = if may_be_shown(line) { window(line, column) } else { String::new() };
-    Problem::hinted(format!("invalid TOML: {what}{window}"), hint)
+    (column + 1, Problem::hinted(format!("invalid TOML: {what}{window}"), hint))
+}
+
+/// What was most likely meant.
+struct Remedy {
+    problem: Problem,
+    /// The byte of the line where the mistake is, if that is not where the parser stopped.
+    at: Option<usize>,
+}
+
+impl From<Problem> for Remedy {
+    fn from(problem: Problem) -> Self {
+        Self { problem, at: None }
+    }
+}
+
+const NO_COMMA: &str = "missing comma between array elements";
+
+/// Whether an error at this byte of a line is that the line was taken for an element of a list above it, which has no end.
+pub(crate) fn is_below_open_list(line: &str, at: usize, message: &str) -> bool {
+    let is_at_start = line.get(..at).is_some_and(|before| before.trim().is_empty());
+    message.starts_with(NO_COMMA) && is_at_start && is_a_new_entry(line)
 }
 
 /// Whether a closing quote is missing on this line, which causes errors on the lines below.
@@ -49,52 +73,85 @@ fn inside_of_text(message: &str) -> Option<Problem> {
     Some(format!("the closing {quotes} is missing").into())
 }
 
+/// Explains an error in a list or in the head of a table.
+fn inside_of_list(line: &str, at: usize, message: &str) -> Option<Problem> {
+    if is_below_open_list(line, at, message) {
+        return Some(Problem::new("the list above this line has no closing ]", "add it"));
+    }
+    let is_unclosed = message.starts_with("unclosed array") || message.starts_with("unclosed table");
+    match message {
+        _ if is_unclosed => Some("the closing ] is missing".into()),
+        _ if message.starts_with(NO_COMMA) => Some("a comma is missing in the list".into()),
+        _ => None,
+    }
+}
+
 /// Explains an error by what was most likely meant; `None` if the parser's own message is as good.
-fn remedy(line: &str, found: &str, message: &str) -> Option<Problem> {
+fn remedy(line: &str, found: &str, message: &str) -> Option<Remedy> {
     if message == "duplicate key" {
-        return Some(match line.trim_start().starts_with('[') {
+        let problem = match line.trim_start().starts_with('[') {
             true => Problem::new(format!("duplicate table {}", quoted(found)), "merge the tables"),
             false => Problem::new(format!("duplicate key {}", quoted(found)), "remove one of them"),
-        });
+        };
+        return Some(problem.into());
     }
     let is_name =
         |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-    let Some((name, value)) = line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
+    let Some((name, value)) = line.split_once('=') else {
         let name = line.trim().split([':', ' ', '\t']).next().unwrap_or_default();
         return (!named(name).is_empty())
-            .then(|| Problem::new("there is no `=` after the key", write_in_quotes(name, "\"")));
+            .then(|| Problem::new("there is no `=` after the key", write_in_quotes(name, "\"")).into());
     };
+    let value_at = line.len() - value.trim_start().len();
+    let (name, value) = (name.trim(), value.trim());
     let one_word = name.replace(' ', "_");
     if one_word != name && !named(&one_word).is_empty() {
-        return Some(Problem::new("there is a space in the key", format!("write `{one_word}`")));
+        return Some(Problem::new("there is a space in the key", format!("write `{one_word}`")).into());
     }
     if !is_name(name) {
         return None;
     }
     let kind = named(name).first().map(|key| key.kind);
-    match (value.chars().next(), kind) {
+    let is_list = matches!(kind, Some(Kind::Words | Kind::Choices(_) | Kind::Command));
+    let problem = match (value.chars().next(), kind) {
         // Secrets are not allowed here, with or without quotes.
-        (_, Some(Kind::Secret)) => None,
+        (_, Some(Kind::Secret)) => return None,
         (Some('“' | '”' | '„' | '‟' | '‘' | '’' | '«' | '»'), _) => {
-            Some(Problem::new("these are not straight quotes", write_in_quotes(name, "\"")))
+            Problem::new("these are not straight quotes", write_in_quotes(name, "\""))
         }
-        (Some(quote @ ('"' | '\'')), _) => of_text(name, value, quote, message),
-        (Some('[' | '{'), _) => None,
+        (Some(quote @ ('"' | '\'')), _) => {
+            return of_text(name, value, quote, is_list, message).map(Remedy::from);
+        }
+        (Some('['), _) => {
+            let element = value.get(1..).unwrap_or_default().trim_start();
+            let is_word = is_list && element.starts_with(|c: char| c.is_alphabetic() || "*!_".contains(c));
+            let at = value_at + value.len() - element.len();
+            return is_word.then(|| Remedy {
+                problem: Problem::new("text needs quotes", write_list(name)),
+                at: Some(at),
+            });
+        }
+        (Some('{'), _) => return None,
         // The only number that people write with a leading zero.
-        (_, Some(Kind::Mode)) => Some(Problem::new("file modes need quotes", "write file_mode = \"0640\"")),
+        (_, Some(Kind::Mode)) => Problem::new("file modes need quotes", "write file_mode = \"0640\""),
         (_, Some(kind @ (Kind::Whole(..) | Kind::Flag))) => {
             let what = format!("`{name}` has an invalid value");
-            Some(Problem::new(what, format!("write {}", a(kind))))
+            Problem::new(what, format!("write {}", a(kind)))
         }
-        (None, _) => Some(Problem::new(format!("`{name}` has no value"), write_in_quotes(name, "\""))),
+        (None, _) => Problem::new(format!("`{name}` has no value"), write_in_quotes(name, "\"")),
+        (Some(_), _) if is_list => Problem::new("a list needs brackets and quotes", write_list(name)),
         // A value that begins with a letter can only be text. One that begins with a digit may be a number.
-        (Some(first), kind) => (kind.is_some() || first.is_alphabetic())
-            .then(|| Problem::new("text needs quotes", write_in_quotes(name, "\""))),
-    }
+        (Some(first), kind) if kind.is_some() || first.is_alphabetic() => {
+            Problem::new("text needs quotes", write_in_quotes(name, "\""))
+        }
+        (Some(_), _) => return None,
+    };
+    // The parser stops in the middle of what it took for a number or a word of its own.
+    Some(Remedy { problem, at: Some(value_at) })
 }
 
 /// Explains an error in a value that begins with a quote.
-fn of_text(name: &str, value: &str, quote: char, message: &str) -> Option<Problem> {
+fn of_text(name: &str, value: &str, quote: char, is_list: bool, message: &str) -> Option<Problem> {
     const SEVERAL: &str = "\"\"\"";
     let inner = value.strip_prefix(quote)?;
     // In text between three quotes, or in a condition inside of it, single quotes do not disable escapes.
@@ -117,6 +174,9 @@ fn of_text(name: &str, value: &str, quote: char, message: &str) -> Option<Proble
         )),
         Some(end) => {
             let rest = inner.get(end + 1..).unwrap_or_default().trim_start();
+            if is_list && rest.starts_with(',') {
+                return Some(Problem::new("a list needs brackets", write_list(name)));
+            }
             (!rest.is_empty() && !rest.starts_with('#')).then(|| {
                 Problem::new(format!("the text ends at the second {quote}"), write_in_quotes(name, SEVERAL))
             })
@@ -140,6 +200,10 @@ fn closing(inner: &str, quote: char) -> Option<usize> {
 
 fn write_in_quotes(name: &str, quotes: &str) -> String {
     format!("write {name} = {quotes}...{quotes}")
+}
+
+fn write_list(name: &str) -> String {
+    format!("write {name} = [\"...\", \"...\"]")
 }
 
 fn a(kind: Kind) -> String {
