@@ -21,6 +21,7 @@ pub use columns::{
 };
 pub(crate) use count::CountQuery;
 pub use lexer::{Span, Token, TokenKind, tokens};
+pub(crate) use parser::INSTEAD_OF_JOIN;
 pub use window::{IncrementalObstacle, Window};
 
 use std::fmt;
@@ -86,6 +87,23 @@ impl Statement {
     #[must_use]
     pub fn relationship(&self) -> Option<&Name> {
         self.from.first()?.path.segments.last()
+    }
+
+    /// The first object after FROM that is no path from the root (`FROM Account, Contact`), with the root.
+    #[must_use]
+    pub fn unrelated_object(&self) -> Option<(&Name, &Name)> {
+        let (root, others) = self.from.split_first()?;
+        let object = root.path.segments.last()?;
+        let mut known = vec![object];
+        known.extend(&root.alias);
+        for other in others {
+            let [first, rest @ ..] = other.path.segments.as_slice() else { continue };
+            if rest.is_empty() || !known.iter().any(|name| name.eq_ignore_ascii_case(&first.text)) {
+                return Some((object, first));
+            }
+            known.extend(&other.alias);
+        }
+        None
     }
 
     /// The names of the child queries, each before those nested in it: `Contacts`, `Contacts.Tasks`.

@@ -371,6 +371,25 @@ fn the_orgs_refusal_of_a_query_is_shown_as_it_was_sent() {
 }
 
 #[test]
+fn a_second_object_after_from_is_explained() {
+    let at = deployment();
+    let query = ["query", "SELECT Id FROM Account, Contact", "-o", "x.csv"];
+    let hint = "hint: \"Contact\" after FROM is no path from Account, and SOQL has no joins: name a parent's field by its path";
+    refused(&at, query, 65, &["unexpected token: 'Contact'", hint]);
+    at.job("accounts", "SELECT Id FROM Account a, Contact c", "accounts.csv", "");
+    refused(&at, ["run", "accounts"], 65, &[hint]);
+    let checked = at.run(["check", "accounts"]).ended(65);
+    assert!(
+        checked.stdout().contains("\"Contact\" after FROM is no path from Account"),
+        "{}",
+        checked.stdout()
+    );
+    // What is wrong here is the field.
+    at.job("contacts", "SELECT Id, Nmae FROM Contact c, c.Account a, a.Owner u", "contacts.csv", "");
+    refused(&at, ["run", "contacts"], 65, &["\"Nmae\""]);
+}
+
+#[test]
 fn a_field_that_the_org_does_not_know_is_named_with_its_line() {
     let at = deployment();
     for (soql, hint) in [
@@ -459,7 +478,8 @@ fn an_unreachable_login_url_is_named_with_what_to_check() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let table = at.org_table("org").replace(at.org().url(), &format!("http://127.0.0.1:{port}"));
     at.write("sfexport.toml", format!("{table}{}\nattempts = 2\n", support::NO_WAITS));
-    let told = [&format!("127.0.0.1:{port}"), "cannot reach", "hint: ", "login_url", "HTTPS_PROXY"];
+    let told =
+        [&format!("127.0.0.1:{port}"), "cannot reach", "hint: ", "login_url", "that its server is running"];
     refused_unasked(&at, &["run", "accounts"], 69, &told);
 }
 

@@ -300,7 +300,7 @@ fn a_key_of_another_app_does_not_try_other_hosts() {
 fn an_unreachable_org_returns_status_69() {
     let deployment = with_org(&[("login_url", "http://127.0.0.1:9")]);
     let outcome = deployment.run(["check", "--json"]).ended(69);
-    assert!(hint(&step(&outcome, "network")).contains("check login_url and the firewall"));
+    assert!(hint(&step(&outcome, "network")).contains("that its server is running"));
     assert_eq!(step(&outcome, "login")["outcome"], "skipped");
 }
 
@@ -425,6 +425,22 @@ fn keygen_creates_a_private_key_and_overwrites_none() {
         ),
     );
     deployment.run(["check", "--offline"]).ended(0);
+}
+
+#[test]
+fn the_init_that_keygen_prints_makes_a_configuration_of_its_files() {
+    let at = Deployment::new(10);
+    let fresh = at.path("fresh");
+    std::fs::create_dir(&fresh).unwrap();
+    let run = |arguments: &[&str]| at.outcome(at.command(arguments).current_dir(&fresh).output().unwrap());
+    let printed = run(&["keygen"]).ended(0);
+    let init = printed.stdout().lines().find_map(|line| line.strip_prefix("  sfexport init ")).unwrap();
+    let init = init.replace("KEY", CLIENT_ID).replace("USERNAME", USERNAME).replace("URL", at.org().url());
+    run(&["init"].into_iter().chain(init.split(' ')).collect::<Vec<_>>()).ended(0);
+    run(&["check", "--offline"]).ended(0);
+    // `init` looks for the key beside the configuration.
+    let elsewhere = run(&["keygen", "--out", "keys"]).ended(0);
+    assert!(!elsewhere.stdout().contains("sfexport init"), "{}", elsewhere.stdout());
 }
 
 #[test]

@@ -90,7 +90,7 @@ Upload {certificate} to the org, in Setup:
 Then, in the app's policies, set Permitted Users to \"Admin approved users are pre-authorized\" and assign the user's
 profile or a permission set.
 
-Copy the app's Consumer Key into sfexport.toml:
+{configuration}
 
 [org]
 login_url = \"https://login.salesforce.com\"   # https://test.salesforce.com for a sandbox, or the My Domain URL
@@ -100,10 +100,25 @@ key_file  = {key}
 cert_file = {cert}
 
 `sfexport check` then tests the login.",
+        configuration = configuration(arguments),
         key = quoted(&key),
         cert = quoted(&certificate),
     ));
     Ok(Exit::Success)
+}
+
+/// How to write the app's Consumer Key and the user into the configuration. `init` expects the key in its own directory.
+fn configuration(arguments: &KeygenArguments) -> &'static str {
+    let is_beside = arguments.out == Path::new(".") && arguments.key.is_none() && arguments.cert.is_none();
+    if is_beside {
+        "Then write the configuration, with the app's Consumer Key, the user and the org's login URL:
+
+  sfexport init --client-id KEY --username USERNAME --login-url URL
+
+If there is a configuration already, copy them into it:"
+    } else {
+        "Copy the app's Consumer Key into sfexport.toml:"
+    }
 }
 
 /// A text as a basic TOML string, which has the same escapes as JSON.

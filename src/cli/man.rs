@@ -63,7 +63,15 @@ const FILES: [FilePage; 2] = [
         example: "soql     = \"SELECT Id, Name, Owner.Name FROM Account\"\n\
                   output   = \"accounts/{date:%Y-%m-%d}.csv\"\n\
                   schedule = \"0 2 * * *\"\n\
-                  timezone = \"Europe/Berlin\"",
+                  timezone = \"Europe/Berlin\"\n\
+                  \n\
+                  # Another job: many objects, each in a file of its own.\n\
+                  objects  = [\"*\", \"!*Share\"]\n\
+                  output   = \"backup/{date:%Y-%m-%d}/{object}.csv.gz\"\n\
+                  \n\
+                  # What is special about one of them.\n\
+                  [objects_with.Task]\n\
+                  where    = \"CreatedDate = LAST_N_DAYS:90\"",
     },
 ];
 
@@ -224,7 +232,7 @@ fn of_file(page: &FilePage) -> String {
                 Unwritten::Required => "Required.".to_owned(),
                 Unwritten::Is(value) => format!("Default: {value}"),
                 Unwritten::RequiredUnless(words) => format!("Required, unless {words}."),
-                Unwritten::Otherwise(words) => format!("Default: {words}."),
+                Unwritten::Otherwise(words) => format!("Default: {words}"),
             };
             // Manual pages have no Markdown.
             roff.text([roman(format!("{} {default}", key.about).replace('`', ""))]);

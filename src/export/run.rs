@@ -374,14 +374,15 @@ impl Steps<'_> {
     /// Finds out on this side what would make the run fail, and removes what dead runs left.
     fn prepare(&self, outputs: &[Output], extent: Extent) -> Result<(), Failure> {
         // A dry run takes away nothing: what was noted for its job is settled by now.
-        for output in outputs.iter().filter(|_| extent == Extent::Whole) {
-            // What a dead run left takes room, but keeps nobody from writing next to it.
-            if let Err(failure) = output.sweep() {
-                let (job, org) = (&self.job.name, &self.job.org);
-                tracing::warn!(%job, %org, run_id = %self.id, error = %failure, "cannot remove an old temporary file");
-            }
+        let swept = outputs.iter().filter(|_| extent == Extent::Whole);
+        let unswept: Vec<_> = swept.filter_map(|output| output.sweep().err()).collect();
+        outputs.iter().try_for_each(Output::check)?;
+        // What a dead run left takes room, but keeps nobody from writing next to it.
+        for failure in unswept {
+            let (job, org) = (&self.job.name, &self.job.org);
+            tracing::warn!(%job, %org, run_id = %self.id, error = %failure, "cannot remove an old temporary file");
         }
-        outputs.iter().try_for_each(Output::check)
+        Ok(())
     }
 
     /// Waits for the writer, whatever came of the transfer: from then on nobody else holds the stages. But a run that

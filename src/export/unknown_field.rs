@@ -9,7 +9,7 @@ use crate::config::nearest;
 use crate::job::{Job, QueryOrigin};
 use crate::salesforce::describe::{self, ObjectDescription};
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
-use crate::soql::{Item, Name, Query, Statement};
+use crate::soql::{INSTEAD_OF_JOIN, Item, Name, Query, Statement};
 
 /// How many descriptions a refusal is worth: the object's own and those of some parents and children.
 const MAX_DESCRIPTIONS: usize = 6;
@@ -49,11 +49,19 @@ type Descriptions = HashMap<String, Option<ObjectDescription>>;
 /// The fault with a hint that names the field or the object, if the org refused the query for one of them. Asks the
 /// org a few questions; whatever comes of them, the fault stays.
 pub(crate) async fn explained(client: &OrgClient, job: &Job, fault: Fault) -> Fault {
-    let is_about_a_name = matches!(fault.code, Some(ErrorCode::InvalidField | ErrorCode::InvalidType));
-    if fault.kind != FaultKind::QueryRefused || !is_about_a_name || fault.hint.is_some() {
+    let Some(query) = job.query() else { return fault };
+    let is_about_the_query = fault.code.as_ref().is_some_and(ErrorCode::is_about_the_query);
+    if fault.kind != FaultKind::QueryRefused || !is_about_the_query || fault.hint.is_some() {
         return fault;
     }
-    let Some(query) = job.query() else { return fault };
+    if let Some((root, other)) = query.statement.unrelated_object() {
+        return fault.hint(format!(
+            "\"{other}\" after FROM is no path from {root}, and SOQL has no joins: {INSTEAD_OF_JOIN}"
+        ));
+    }
+    if !matches!(fault.code, Some(ErrorCode::InvalidField | ErrorCode::InvalidType)) {
+        return fault;
+    }
     let mut descriptions = Descriptions::new();
     let unknown = loop {
         match look(&query.statement, None, &descriptions) {

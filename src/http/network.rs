@@ -8,8 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::CertificateError;
 use rustls::pki_types::InvalidDnsNameError;
+use url::Url;
 
-use crate::org::is_loopback_name;
+use crate::org::{is_loopback, is_loopback_name};
 use crate::salesforce::fault::{Fault, FaultKind, refused_by_proxy};
 
 use super::proxy::Proxy;
@@ -57,6 +58,9 @@ pub(super) fn fault(host: &str, error: &reqwest::Error) -> Fault {
             "check the spelling of login_url and this machine's DNS (a container has its own); set HTTPS_PROXY if a \
              proxy is needed"
         }
+        Cause::Io(ErrorKind::ConnectionRefused, _) if is_this_machine(host) => {
+            "check the port in login_url, and that its server is running; `sfexport demo --serve` keeps the demo's org running"
+        }
         Cause::Io(ErrorKind::ConnectionRefused, _) => {
             "check login_url and the firewall; set HTTPS_PROXY if a proxy is needed"
         }
@@ -82,6 +86,11 @@ pub(super) fn fault(host: &str, error: &reqwest::Error) -> Fault {
         _ => return fault,
     };
     fault.hint(hint)
+}
+
+/// Whether a host and its port are those of this machine.
+fn is_this_machine(host: &str) -> bool {
+    Url::parse(&format!("http://{host}")).is_ok_and(|url| is_loopback(&url))
 }
 
 /// Whether a request through a proxy may have failed because the proxy refused the tunnel, which the HTTP client does not

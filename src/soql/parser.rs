@@ -7,6 +7,10 @@ use super::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Source, Statem
 /// but parentheses could exhaust the stack.
 const MAX_DEPTH: usize = 16;
 
+/// What to do without joins.
+pub(crate) const INSTEAD_OF_JOIN: &str =
+    "name a parent's field by its path, as in Account.Name, and select children with a query in parentheses";
+
 pub(super) fn parse(text: &str) -> Result<Statement, SyntaxError> {
     not_another_language(text)?;
     let tokens = tokens(text)?;
@@ -216,12 +220,14 @@ impl<'t> Parser<'t> {
             _ if as_word => return Err(self.expected("an alias after AS")),
             _ => None,
         };
+        self.no_sql_join()?;
         Ok(Source { path, alias })
     }
 
-    /// Rejects SQL's joins, whose first word looks like an alias.
+    /// Rejects SQL's joins and unions, whose first word looks like an alias.
     fn no_sql_join(&self) -> Result<(), SyntaxError> {
         const JOINS: [&str; 6] = ["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS"];
+        const SET_OPERATORS: [&str; 4] = ["UNION", "INTERSECT", "EXCEPT", "MINUS"];
         let is = |ahead: usize, words: &[&str]| {
             let token = self.tokens.get(self.at + ahead);
             token.is_some_and(|token| words.iter().any(|word| token.is_word(word)))
@@ -230,9 +236,15 @@ impl<'t> Parser<'t> {
         let plain =
             is(0, &["JOIN"]) && self.kind_at(1) == Some(TokenKind::Word) && self.clause_at(1).is_none();
         if outer || plain {
-            return Err(self.error("SOQL has no JOIN").hint(
-                "name a parent's field by its path, as in Account.Name, and select children with a query in parentheses",
-            ));
+            return Err(self.error("SOQL has no JOIN").hint(INSTEAD_OF_JOIN));
+        }
+        let set_operator = SET_OPERATORS.iter().find(|word| is(0, &[word]));
+        if let Some(word) = set_operator
+            && is(1, &["SELECT", "ALL", "DISTINCT"])
+        {
+            return Err(self
+                .error(format!("SOQL has no {word}"))
+                .hint("write a job for each query and combine their files"));
         }
         Ok(())
     }
@@ -276,7 +288,7 @@ impl<'t> Parser<'t> {
         if self.at == start {
             let keyword = kind.keyword();
             return Err(self
-                .error(&format!("the {keyword} clause is empty"))
+                .error(format!("the {keyword} clause is empty"))
                 .hint(format!("complete it, or remove {keyword}")));
         }
         Ok(Clause { kind, tokens: self.tokens[start..self.at].to_vec() })
@@ -383,15 +395,15 @@ impl<'t> Parser<'t> {
     fn expected(&self, what: &str) -> SyntaxError {
         match self.peek() {
             Some(token) if token.text == "*" => no_star(self.text, token.span.start),
-            Some(token) => self.error(&format!("expected {what}, found {:?}", shortened(&token.text))),
-            None => self.error(&format!("expected {what}, but the query ends here")),
+            Some(token) => self.error(format!("expected {what}, found {:?}", shortened(&token.text))),
+            None => self.error(format!("expected {what}, but the query ends here")),
         }
     }
 
     /// An error at the current token or the end of the text.
-    fn error(&self, reason: &str) -> SyntaxError {
+    fn error(&self, reason: impl AsRef<str>) -> SyntaxError {
         let at = self.peek().map_or(self.text.len(), |token| token.span.start);
-        SyntaxError::at(self.text, at, reason)
+        SyntaxError::at(self.text, at, reason.as_ref())
     }
 }
 
@@ -504,6 +516,22 @@ mod tests {
     }
 
     #[test]
+    fn an_object_that_is_no_path_from_the_root_is_found() {
+        for (from, expected) in [
+            ("Account", None),
+            ("Contact c, c.Account a, A.Owner", None),
+            ("Contact, CONTACT.Account a", None),
+            ("Account, Contact", Some(("Account", "Contact"))),
+            ("Account a, Contact c", Some(("Account", "Contact"))),
+            ("Contact c, c.Account a, b.Owner", Some(("Contact", "b"))),
+        ] {
+            let statement = parse(&format!("SELECT Id FROM {from}")).unwrap();
+            let found = statement.unrelated_object().map(|(root, other)| (root.as_str(), other.as_str()));
+            assert_eq!(found, expected, "{from}");
+        }
+    }
+
+    #[test]
     fn an_error_names_its_place_and_what_was_expected() {
         let cases = [
             ("", 1, 1, "the query is empty"),
@@ -542,6 +570,9 @@ mod tests {
             ("SELECT TOP 10 Name FROM A", 1, 8, "SOQL has no TOP"),
             ("SELECT Id FROM A LEFT JOIN B ON x = y", 1, 18, "SOQL has no JOIN"),
             ("SELECT Id FROM A JOIN B ON x = y", 1, 18, "SOQL has no JOIN"),
+            ("SELECT Id FROM A a INNER JOIN B b ON x = y", 1, 20, "SOQL has no JOIN"),
+            ("SELECT Id FROM A UNION SELECT Id FROM B", 1, 18, "SOQL has no UNION"),
+            ("SELECT Id FROM A a EXCEPT ALL SELECT Id FROM B", 1, 20, "SOQL has no EXCEPT"),
             ("FIND {it's} IN ALL FIELDS RETURNING Account", 1, 1, "this is SOSL, a search"),
             ("[SELECT Id FROM A]", 1, 1, "only Apex has brackets around a query"),
             ("UPDATE A SET x = 1", 1, 1, "sfexport only reads from the org"),
