@@ -81,6 +81,7 @@ fn check_states_no_api_that_the_first_page_may_overturn() {
     let facts = says(&at, "REST if the first page holds at least 7 records, otherwise Bulk API 2.0");
     assert_eq!((&facts["api"], &facts["least_first_page"]), (&Value::Null, &7.into()));
     assert_eq!(ran(), "bulk");
+    says(&at, "Bulk API 2.0, because the last run used it for 49 records");
     // Narrow records of the same object stay with REST.
     auto(9, "fields = [\"Id\", \"Name\"]");
     says(&at, "REST if the first page holds at least 7 records, otherwise Bulk API 2.0");

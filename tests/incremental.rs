@@ -573,6 +573,39 @@ fn a_night_of_300_objects_takes_a_call_for_each_and_a_few() {
 }
 
 #[test]
+fn check_counts_what_the_next_run_exports() {
+    let org = Org::with_job(
+        "object = \"Account\"\nfields = [\"Id\", \"Name\"]\noutput = \"{kind}-{mark}.csv\"\napi = \"auto\"\n\
+         [bulk]\nfrom_calls = 4\n[incremental]\ndeletes = \"rows\"",
+    );
+    let foreseen = || {
+        let steps = org.at.run(["check", "accounts", "--json"]).ended(0).reports();
+        let facts = |name: &str| {
+            steps.iter().find(|step| step["step"] == name).map(|step| step["facts"].clone()).unwrap()
+        };
+        (facts("records")["records"].clone(), facts("api")["api"].clone())
+    };
+    let did = |run: &Run| (run.report["records"].clone(), run.report["api"].clone());
+    // Deleted accounts are exported too. The API of the first run depends on its first page.
+    let (records, _) = foreseen();
+    assert_eq!(records, org.at.data().rows("Account").count());
+    let full = org.run(0);
+    assert_eq!(did(full.is("full", Some("there is no mark yet"))), (records, "bulk".into()));
+
+    org.settle();
+    org.at.org().update(&org.accounts(5, 3));
+    org.settle();
+    assert_eq!(foreseen(), (3.into(), "rest".into()));
+    let changes = org.run(0);
+    assert_eq!(did(changes.is("changes", None)), (3.into(), "rest".into()));
+
+    // A job that was edited exports everything, by Bulk as before.
+    org.job(&org.at.text("jobs/accounts.toml").replace("\"Name\"", "\"Name\", \"Phone\""));
+    let (records, _) = foreseen();
+    assert_eq!(did(org.run(0).is("full", Some("column \"Phone\" is new"))), (records, "bulk".into()));
+}
+
+#[test]
 fn check_looks_at_the_file_of_the_next_run() {
     // A century is the same for all runs of this test.
     let text = |deletes: &str| {

@@ -19,15 +19,15 @@ use crate::state::State;
 const MAX_NAMES: usize = 20;
 
 impl Check<'_> {
-    /// The steps for a single job, and what its next run exports, if that is known. `written` is the job as it was read; the
-    /// query of `job` may be generated from that.
+    /// The steps for a single job, and what its next run exports, if that is known: with the job whose query selects it.
+    /// `written` is the job as it was read; the query of `job` may be generated from that.
     pub(super) async fn incremental(
         &self,
         (written, job): (&Job, &Job),
         columns: Option<&Columns>,
         org: Option<&Reached>,
         tell: Teller<'_>,
-    ) -> Option<Planned> {
+    ) -> Option<(Planned, Job)> {
         let settings = job.incremental.as_ref()?;
         let Some(reached) = org else {
             if !self.offline {
@@ -36,8 +36,12 @@ impl Check<'_> {
             return None;
         };
         let found = self.followed((written, job), settings, columns, &reached.client).await;
+        let found = found.and_then(|(followed, described)| {
+            let selecting = followed.increment.job(job, followed.tracking.deletes)?;
+            Ok((followed, described, selecting))
+        });
         match found {
-            Ok((followed, described)) => {
+            Ok((followed, described, selecting)) => {
                 let names =
                     columns.map(|columns| described.unstamped(columns.names().iter().map(String::as_str)));
                 let is_fixed = followed.tracking.is_fixed();
@@ -47,7 +51,7 @@ impl Check<'_> {
                 if !is_fixed {
                     unseen(job, settings, &names.unwrap_or_default()).into_iter().for_each(tell);
                 }
-                Some(planned)
+                Some((planned, selecting))
             }
             Err(failure) => {
                 tell(Step::failed(Name::Incremental, failure));

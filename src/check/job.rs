@@ -15,7 +15,7 @@ use super::{Check, Name, Outcome, Step, Teller};
 use crate::error::{Exit, Failure, io_text, plain};
 use crate::export::{self, Forecast, Generated, RunError, Warning};
 use crate::human::{counted, number};
-use crate::job::{Api, ExportKey, Job, ObjectSource, Source};
+use crate::job::{Api, ExportKey, ExportKind, Job, ObjectSource, Source};
 use crate::report::{RunReport, RunStatus};
 use crate::retry::Attempts;
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
@@ -75,12 +75,18 @@ impl Check<'_> {
     ) -> Option<Planned> {
         let (step, columns) = self.columns(job, org).await;
         tell(step);
-        let planned = self.incremental((written, job), columns.as_deref(), org, tell).await;
+        let increment = self.incremental((written, job), columns.as_deref(), org, tell).await;
+        let (planned, selecting) = increment.unzip();
+        let exported = Exported {
+            written,
+            job: selecting.as_ref().unwrap_or(job),
+            is_generated,
+            kind: planned.map(|planned| planned.window.0),
+        };
         match org {
             Some(org) => {
-                let size = self.query(job, is_generated, org, tell).await;
-                if let Some(size) = size {
-                    self.records_and_api(job, is_generated, (columns.as_deref(), size), org, tell);
+                if let Some(size) = self.query(&exported, org, tell).await {
+                    self.records_and_api(&exported, (columns.as_deref(), size), org, tell);
                 }
             }
             None if self.offline => {}
@@ -148,14 +154,9 @@ impl Check<'_> {
 
     /// Whether the org would run the query, and how many records that is; `None` if it would not. A generated query is
     /// shown.
-    async fn query(
-        &self,
-        job: &Job,
-        is_generated: bool,
-        reached: &Reached,
-        tell: Teller<'_>,
-    ) -> Option<Size> {
-        let shown = |what: &str| match is_generated {
+    async fn query(&self, exported: &Exported<'_>, reached: &Reached, tell: Teller<'_>) -> Option<Size> {
+        let job = exported.job;
+        let shown = |what: &str| match exported.is_generated {
             true => format!("{what}\n{}", plain(text(job))),
             false => what.to_owned(),
         };
@@ -209,16 +210,17 @@ impl Check<'_> {
     /// The number of records of a run, what they cost, and the API that would send them.
     fn records_and_api(
         &self,
-        job: &Job,
-        is_generated: bool,
+        exported: &Exported<'_>,
         (columns, size): (Option<&Columns>, Size),
         reached: &Reached,
         tell: Teller<'_>,
     ) {
-        let last = self.last_run(job).ok().flatten();
+        let Exported { written, job, is_generated, kind } = *exported;
+        let last = self.last_run(job, None).ok().flatten();
         let batch_size = u64::from(self.edges.batch_size);
         let page_records = page_records(last.as_ref(), columns, batch_size);
-        let used_bulk = |last: &&LastRun| last.api == Some(Api::Bulk) && last.settings == Some(job.digest());
+        let used_bulk =
+            |last: &&LastRun| last.api == Some(Api::Bulk) && last.settings == Some(written.digest());
         let last_by_bulk = last.as_ref().filter(used_bulk).map(|last| last.records);
         let forecast = size.records().map(|records| Forecast { records, page_records, last_by_bulk });
         let (api_step, expected) = self.api(job, columns, forecast.as_ref(), reached);
@@ -237,6 +239,7 @@ impl Check<'_> {
                 let mut what = format!("{}, in {words} {}", number(records), counted(calls, "API call"));
                 // How many records a page holds is up to the org. Another API costs something else.
                 let may_be = |last: Api| api.is_none_or(|api| api == last);
+                let last = self.last_run(job, kind).ok().flatten();
                 let last = last.filter(|last| last.api.is_none_or(may_be));
                 let last = last.map(|last| last.api_calls);
                 if let Some(last) = last.filter(|last| *last > calls) {
@@ -258,7 +261,7 @@ impl Check<'_> {
     /// What the last run of a set cost, because counting the records of all its objects would cost as much as a small
     /// export.
     pub(super) fn last_cost(&self, job: &Job, reached: &Reached) -> Step {
-        let last = match self.last_run(job) {
+        let last = match self.last_run(job, None) {
             Ok(last) => last,
             Err(failure) => return Step::failed(Name::Records, failure),
         };
@@ -273,8 +276,8 @@ impl Check<'_> {
             .fact("ended", ended.to_string())
     }
 
-    /// The last run that exported all of the job. The history is read once for all jobs.
-    fn last_run(&self, job: &Job) -> Result<Option<LastRun>, Failure> {
+    /// The last run that exported all of the job, and was of this kind, if one is given. The history is read once for all jobs.
+    fn last_run(&self, job: &Job, kind: Option<ExportKind>) -> Result<Option<LastRun>, Failure> {
         // Its own export is a part of the set's run.
         if job.object.is_some() {
             return Ok(None);
@@ -285,14 +288,18 @@ impl Check<'_> {
             for report in history.filter_map(Result::ok).filter(is_whole) {
                 if let Some(key) = report.job_key() {
                     let pages = (report.restarts == 0).then_some(report.pages);
-                    let RunReport { records, columns, api, api_calls, ended, settings, .. } = report;
+                    let RunReport { records, columns, api, api_calls, ended, settings, kind, .. } = report;
                     let last = LastRun { records, pages, columns, api, api_calls, ended, settings };
-                    last_runs.entry(key).or_insert(last);
+                    if kind.is_some() {
+                        last_runs.entry((key.clone(), kind)).or_insert_with(|| last.clone());
+                    }
+                    last_runs.entry((key, None)).or_insert(last);
                 }
             }
             Ok(last_runs)
         });
-        last_runs.as_ref().map(|last_runs| last_runs.get(&job.job_key()).cloned()).map_err(Clone::clone)
+        let last_run = |last_runs: &LastRunOfKind| last_runs.get(&(job.job_key(), kind)).cloned();
+        last_runs.as_ref().map(last_run).map_err(Clone::clone)
     }
 
     async fn count(&self, job: &Job, reached: &Reached, count: &CountQuery) -> Result<u64, Fault> {
@@ -301,9 +308,11 @@ impl Check<'_> {
     }
 }
 
-/// The last runs that exported all of their jobs, by job and org, or why the history cannot be read.
+/// The last runs that exported all of their jobs, by job and org, of any kind and of each, or why the history cannot be read.
 #[derive(Debug, Default)]
-pub struct LastRuns(OnceLock<Result<HashMap<ExportKey, LastRun>, Failure>>);
+pub struct LastRuns(OnceLock<Result<LastRunOfKind, Failure>>);
+
+type LastRunOfKind = HashMap<(ExportKey, Option<ExportKind>), LastRun>;
 
 /// What a run cost.
 #[derive(Debug, Clone)]
@@ -316,6 +325,18 @@ struct LastRun {
     api_calls: u64,
     ended: Timestamp,
     settings: Option<String>,
+}
+
+/// What the next run would export.
+struct Exported<'j> {
+    /// The job as it was read.
+    written: &'j Job,
+    /// The job with the query that the run would send.
+    job: &'j Job,
+    /// Whether that query is generated.
+    is_generated: bool,
+    /// Which kind of run it would be, if the job is incremental.
+    kind: Option<ExportKind>,
 }
 
 /// How many records a run would have.

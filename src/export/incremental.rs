@@ -12,11 +12,12 @@ mod following;
 pub(crate) use following::already_there;
 pub(super) use following::{Following, Look};
 
+use super::bug;
 use super::tracking::Tracking;
 use crate::client::OrgTime;
 use crate::error::{Exit, Failure};
 use crate::human;
-use crate::job::{Deletes, ExportKey, ExportKind, Incremental, Job, Source};
+use crate::job::{Deletes, ExportKey, ExportKind, IfExists, Incremental, Job, Source};
 use crate::salesforce::replication::whole_minute;
 use crate::soql::{Query, Window};
 use crate::state::{Watermark, hash};
@@ -122,6 +123,23 @@ pub(crate) struct Increment {
     pub(crate) mark: Timestamp,
     /// The condition that selects the records; `None` for all of them.
     pub(crate) window: Option<Window>,
+}
+
+impl Increment {
+    /// The job whose query selects its records. `deletes` is how the run reports deleted ones.
+    pub(crate) fn job(&self, job: &Job, deletes: Deletes) -> Result<Job, Failure> {
+        let all_rows = job.all_rows || deletes == Deletes::Rows;
+        let mut job = Job { if_exists: IfExists::Fail, all_rows, ..job.clone() };
+        if let Some(window) = &self.window {
+            let Source::Soql(source) = &job.source else { return Err(bug("an increment without a query")) };
+            let query = source.query().within(window).map_err(|error| Failure {
+                hint: error.hint.clone(),
+                ..Failure::new(Exit::Query, format!("the query cannot be limited to changes: {error}"))
+            })?;
+            job.source = Source::Soql(source.asking(query));
+        }
+        Ok(job)
+    }
 }
 
 impl Known<'_> {

@@ -9,7 +9,7 @@ use crate::export::error::RunError;
 use crate::export::run::Interrupt;
 use crate::export::tracking::Tracking;
 use crate::export::{Run, blocking, bug, fields, output_path};
-use crate::job::{Deletes, ExportKind, IfExists, Incremental, Job, Source};
+use crate::job::{Deletes, ExportKind, IfExists, Incremental, Job};
 use crate::output::Output;
 use crate::report::RunReport;
 use crate::salesforce::replication::DeletedRecords;
@@ -149,17 +149,7 @@ pub(crate) fn already_there(output: &Output) -> Failure {
 impl Following {
     /// The job whose query selects the records of this run.
     pub(in crate::export) fn job(&self, job: &Job) -> Result<Job, Failure> {
-        let all_rows = job.all_rows || self.deletes == Deletes::Rows;
-        let mut job = Job { if_exists: IfExists::Fail, all_rows, ..job.clone() };
-        if let Some(window) = &self.increment.window {
-            let Source::Soql(source) = &job.source else { return Err(bug("an increment without a query")) };
-            let query = source.query().within(window).map_err(|error| Failure {
-                hint: error.hint.clone(),
-                ..Failure::new(Exit::Query, format!("the query cannot be limited to changes: {error}"))
-            })?;
-            job.source = Source::Soql(source.asking(query));
-        }
-        Ok(job)
+        self.increment.job(job, self.deletes)
     }
 
     /// What the next run is to know of this one. It knows nothing if the records do not add up: then the mark stays where it
