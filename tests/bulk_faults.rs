@@ -242,8 +242,8 @@ impl Matrix {
         };
         let mut settings = config::Http { gzip: wire.gzip, ..self.config.settings.http.clone() };
         if case.impatient {
-            settings.idle_timeout = Duration::from_millis(150);
-            settings.request_timeout = Duration::from_millis(500);
+            settings.idle_timeout = Duration::from_millis(400);
+            settings.request_timeout = Duration::from_millis(1_000);
         }
         let edges = Arc::new(Edges {
             batch_size: settings.batch_size,

@@ -896,6 +896,7 @@ fn a_request_that_names_another_sites_host_is_refused() {
     at.job("accounts", SOQL, "accounts.csv", "");
     let mut daemon = Process::start(&at);
     let address = daemon.status_port();
+    wait_for(|| (get(address, "/readyz").0 == 200).then_some(())).unwrap();
     for path in ["/", "/metrics"] {
         let (status, body) = get_from(address, path, "rebound.evil.example:9090");
         assert_eq!((status, body.contains("accounts")), (421, false), "{path}");

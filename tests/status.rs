@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use sfexport::demo_org::{At, Fault, Options, Rule};
 use sfexport::report::{RunId, RunReport, RunStatus};
 use sfexport::state::State;
-use support::daemon::{Process, SOQL, ago, due, get, response, sample, wait_for};
+use support::daemon::{PATIENCE, Process, SOQL, ago, due, get, response, sample, wait_for};
 use support::ear::Ear;
 use support::{Deployment, live, options};
 
@@ -79,8 +79,13 @@ fn the_status_port_shows_what_runs_ran_and_failed() {
     at.job("hostile", "SELECT Id FROM Opportunity", "hostile.csv", "schedule = \"@hourly\"\nretries = 0");
     let said = "no </td><script>alert('x')</script> & <img src=x>";
     at.script(Rule::always(At::Containing("Opportunity".into()), Fault::error(400, "MALFORMED_QUERY", said)));
-    // The second page of the accounts is late, so the progress can be looked at.
-    at.script(Rule::once(At::Containing("-20".into()), Fault::Late(Duration::from_secs(3))));
+    // The second page of the accounts waits until the progress has been looked at.
+    let (looked, waits) = std::sync::mpsc::channel::<()>();
+    let waits = std::sync::Mutex::new(waits);
+    let wait = Fault::hook(move |_| {
+        let _ = waits.lock().unwrap().recv_timeout(PATIENCE);
+    });
+    at.script(Rule::once(At::Containing("-20".into()), wait));
     let daemon = Process::start(&at);
     let port = daemon.status_port();
     let series = || -> Vec<String> {
@@ -94,6 +99,7 @@ fn the_status_port_shows_what_runs_ran_and_failed() {
     let page =
         wait_for(|| Some(get(port, "/").1).filter(|page| page.contains("<progress value=\"20\""))).unwrap();
     assert!(page.contains("<meta http-equiv=\"refresh\"") && !page.contains("<script"));
+    drop(looked);
 
     let ended = |metrics: &str, job: &str, result: &str| {
         metrics.contains(&format!("runs_total{{job=\"{job}\",org=\"default\",result=\"{result}\"}} 1\n"))
