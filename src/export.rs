@@ -53,7 +53,7 @@ use crate::soql::Columns;
 use crate::state::State;
 use crate::stop::Stop;
 
-pub(crate) use after::find_program;
+pub(crate) use after::{Program, find_program};
 pub(crate) use describe::{describe, describe_deletes};
 pub(crate) use drift::{Former as FormerColumns, compare as compare_columns};
 pub use error::RunError;
@@ -74,7 +74,7 @@ pub use slots::{Promise, Slot, SlotLimits, Slots};
 pub(crate) use task::check_object;
 pub use task::{Start, Task};
 pub(crate) use tracking::{Tracking, describe_exported, tracking};
-pub(crate) use transfer::{Expected, Forecast, expected};
+pub(crate) use transfer::{Expected, Forecast, demanded_and_refused, expected};
 pub(crate) use unknown_field::{explained, similar};
 
 use after::Commands;

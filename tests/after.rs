@@ -7,6 +7,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -277,6 +278,56 @@ fn a_command_that_cannot_be_started_is_named() {
     let check = at.run(["check", "accounts"]).ended(0);
     assert!(check.stdout().contains("/sh runs after each export"), "{}", check.stdout());
     by_hand(&at).ended(70).says(&["\"sh\" was killed by signal 9"]);
+}
+
+/// Writes an executable file next to the job.
+fn script(at: &Deployment, contents: &str) -> String {
+    at.write("jobs/script", contents);
+    let path = at.path("jobs/script");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
+}
+
+#[track_caller]
+fn checked(at: &Deployment, status: i32, parts: &[&str]) {
+    let outcome = at.run(["check", "accounts"]).ended(status);
+    for part in parts {
+        assert!(outcome.stdout().contains(part), "{part} is not in\n{}", outcome.stdout());
+    }
+}
+
+#[test]
+fn check_finds_a_command_that_the_kernel_would_refuse() {
+    let at = Deployment::new(20);
+    at.job("accounts", SOQL, "{job}.csv", "after = [\"./script\"]");
+    for (contents, why, hint) in [
+        (
+            "#!/nonexistent\ntrue\n",
+            "the interpreter \"/nonexistent\" in its first line: No such file or directory",
+            "correct the interpreter in the first line of",
+        ),
+        (
+            "#!/bin/sh\r\ntrue\r\n",
+            "the interpreter \"/bin/sh\\r\" in its first line: No such file or directory",
+            "the line ends of Unix (LF, not CRLF)",
+        ),
+        (
+            "true\n",
+            "it is a text that does not begin with #!",
+            "the line of its interpreter, such as #!/bin/sh",
+        ),
+    ] {
+        let path = script(&at, contents);
+        checked(&at, 78, &[&format!("\"{path}\" cannot be started: {why}"), hint]);
+        by_hand(&at).ended(70).says(&["cannot be started"]);
+    }
+    script(&at, "#!/usr/bin/env sh\r\nexit 0\r\n");
+    checked(&at, 0, &["! after", "an argument that ends with a carriage return"]);
+    for contents in ["#!/bin/sh\n", "#! /usr/bin/env sh\nexit 0"] {
+        let path = script(&at, contents);
+        checked(&at, 0, &[&format!("{path} runs after each export")]);
+        by_hand(&at).ended(0);
+    }
 }
 
 #[test]

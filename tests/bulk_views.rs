@@ -192,6 +192,37 @@ fn check_finds_columns_that_bulk_refuses() {
 }
 
 #[test]
+fn check_fails_if_bulk_has_refused_what_must_use_it() {
+    let at = deployment();
+    at.job("accounts", SOQL, "accounts.csv", "api = \"bulk\"");
+    at.org().refuse_in_bulk("Account");
+    says(&at, "Bulk API 2.0, because api is \"bulk\"");
+    at.run(["run", "accounts"]).ended(65).says(&["Entity 'Account' is not supported by the Bulk API"]);
+    let (step, _) = checked(&at, 65);
+    let reason =
+        "the org refused the query job: INVALIDENTITY: Entity 'Account' is not supported by the Bulk API.";
+    assert_eq!(step["what"], format!("Bulk refused it within the last week: {reason}"), "{step}");
+    assert_eq!(step["hint"], "set api = \"auto\" or \"rest\"", "{step}");
+    // Whatever it says of another query.
+    at.job("accounts", "SELECT Id FROM Account", "accounts.csv", "api = \"bulk\"");
+    checked(&at, 65);
+    at.job("accounts", SOQL, "accounts.csv", "api = \"auto\"");
+    checked(&at, 0);
+}
+
+#[test]
+fn a_refusal_that_bulk_has_taken_back_is_ignored() {
+    let at = deployment();
+    at.job("accounts", SOQL, "accounts.csv", "api = \"bulk\"");
+    at.org().refuse_in_bulk("Account");
+    at.run(["run", "accounts"]).ended(65);
+    checked(&at, 65);
+    at.org().restore_object("Account");
+    at.run(["run", "accounts"]).ended(0);
+    says(&at, "Bulk API 2.0, because api is \"bulk\"");
+}
+
+#[test]
 fn past_runs_show_their_api() {
     let at = deployment();
     at.job("accounts", SOQL, "accounts.csv", "api = \"bulk\"");

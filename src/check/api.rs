@@ -2,12 +2,12 @@
 
 use super::org::Reached;
 use super::{Check, Name, Outcome, Step};
-use crate::error::{Exit, plain};
+use crate::error::{Exit, Failure, plain};
 use crate::export::{self, Expected, Forecast};
 use crate::human::counted;
 use crate::job::{Api, ApiChoice, Job};
 use crate::soql::Columns;
-use crate::state::State;
+use crate::state::{BulkRefusal, State};
 
 impl Check<'_> {
     /// Which API a run would use, as a step and for the cost of the run.
@@ -19,8 +19,12 @@ impl Check<'_> {
         reached: &Reached,
     ) -> (Step, Option<Expected>) {
         let expected = State::at(&self.config.settings.state_dir).map_err(Into::into).and_then(|state| {
-            let org = reached.client.org();
-            export::expected((job, org), columns, forecast, &state, self.edges.clock.now())
+            let (org, now) = (reached.client.org(), self.edges.clock.now());
+            let expected = export::expected((job, org), columns, forecast, &state, now)?;
+            match export::demanded_and_refused(job, org, &state, now)? {
+                Some(refusal) if !self.used_bulk_since(job, &refusal, &state)? => Err(refused(&refusal)),
+                _ => Ok(expected),
+            }
         });
         let expected = match expected {
             Ok(expected) => expected,
@@ -51,6 +55,21 @@ impl Check<'_> {
             .fact("least_first_page", expected.least_first_page);
         (step, Some(expected))
     }
+
+    /// Whether Bulk has exported the job after it had refused it. Of an object of a set, it is only known whether the last
+    /// successful run used Bulk.
+    fn used_bulk_since(&self, job: &Job, refusal: &BulkRefusal, state: &State) -> Result<bool, Failure> {
+        if job.object.is_some() {
+            return Ok(state.used_bulk(&job.key())?);
+        }
+        Ok(self.last_bulk_run(job)?.is_some_and(|ended| ended > refusal.at))
+    }
+}
+
+/// The failure of a job that demands Bulk, which has refused it.
+fn refused(refusal: &BulkRefusal) -> Failure {
+    let what = format!("Bulk refused it within the last week: {}", plain(&refusal.reason));
+    Failure::new(Exit::Query, what).hint("set api = \"auto\" or \"rest\"")
 }
 
 /// The same for a set, whose objects may use different APIs.

@@ -12,8 +12,8 @@ use super::org::Reached;
 use super::output::Planned;
 use super::set::job_of_object;
 use super::{Check, Name, Outcome, Step, Teller};
-use crate::error::{Exit, Failure, io_text, plain};
-use crate::export::{self, Forecast, Generated, RunError, Warning};
+use crate::error::{Failure, plain};
+use crate::export::{self, Forecast, Generated, Program, RunError, Warning};
 use crate::human::{counted, number};
 use crate::job::{Api, ExportKey, ExportKind, Job, ObjectSource, Source};
 use crate::report::{RunReport, RunStatus};
@@ -302,6 +302,12 @@ impl Check<'_> {
         last_runs.as_ref().map(last_run).map_err(Clone::clone)
     }
 
+    /// When the last run that exported all of the job ended, if that used Bulk.
+    pub(super) fn last_bulk_run(&self, job: &Job) -> Result<Option<Timestamp>, Failure> {
+        let last = self.last_run(job, None)?.filter(|last| last.api == Some(Api::Bulk));
+        Ok(last.map(|last| last.ended))
+    }
+
     async fn count(&self, job: &Job, reached: &Reached, count: &CountQuery) -> Result<u64, Fault> {
         let counted = reached.client.count(job.all_rows, &count.soql).await?;
         Ok(counted.saturating_sub(count.offset))
@@ -418,22 +424,19 @@ fn text(job: &Job) -> &str {
     job.query().map_or("", |query| query.text.as_str())
 }
 
-/// Whether the command after an export can be found; `None` if there is none. It is not run.
+/// Whether the command after an export can be started; `None` if there is none. It is not run.
 fn after(job: &Job) -> Option<Step> {
     // A single object of a set has no command.
     let after = job.after.as_ref().filter(|_| job.object.is_none())?;
-    let (program, found) = export::find_program(after, job);
-    let program = plain(&program).into_owned();
-    Some(match found {
-        Ok(path) => Step::passed(Name::After, format!("{} runs after each export", path.display()))
-            .fact("program", path.display().to_string()),
-        Err(error) => {
-            let what = format!("\"{program}\" cannot be started: {}", io_text(&error));
-            Step::failed(
-                Name::After,
-                Failure::new(Exit::Configuration, what).hint("correct the program in `after`"),
-            )
+    Some(match export::find_program(after, job) {
+        Ok(Program { path, warning }) => {
+            let step = match warning {
+                None => Step::passed(Name::After, format!("{} runs after each export", path.display())),
+                Some(Warning { what, hint }) => Step::warned(Name::After, what, hint),
+            };
+            step.fact("program", path.display().to_string())
         }
+        Err(failure) => Step::failed(Name::After, failure),
     })
 }
 

@@ -2,10 +2,10 @@
 //! there until it has succeeded: it runs at least once, whatever happens between the two.
 
 mod process;
+mod program;
 
-use std::io;
 use std::mem;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -17,6 +17,8 @@ use crate::job::{After, AfterFields, Job};
 use crate::report::{CommandReport, RunReport, RunStatus};
 use crate::state::{JobLock, State};
 use crate::stop::Stop;
+
+pub(crate) use program::Program;
 
 /// The most characters of the command's last line that a message shows.
 const MAX_LINE: usize = 200;
@@ -191,12 +193,14 @@ impl Commands<'_> {
     }
 }
 
-/// The program of a job's command, and where it is found.
-pub(crate) fn find_program(after: &After, job: &Job) -> (String, io::Result<PathBuf>) {
+/// The program of a job's command, if it can be started. The file is looked at, and not run.
+///
+/// # Errors
+/// [`Exit::Configuration`] if it cannot be started.
+pub(crate) fn find_program(after: &After, job: &Job) -> Result<Program, Failure> {
     let fields = AfterFields { path: Path::new(""), job: &job.name, org: &job.org, run_id: "" };
     let program = after.expand(&fields).into_iter().next().unwrap_or_default();
-    let found = process::find(&program);
-    (program.to_string_lossy().into_owned(), found)
+    program::startable(&program)
 }
 
 /// The failure of a command.

@@ -21,7 +21,7 @@ use super::{blocking, bug};
 use crate::client::OrgClient;
 use crate::clock::Clock;
 use crate::error::Failure;
-use crate::job::{Api, ExportKey, Format, Job};
+use crate::job::{Api, ApiChoice, ExportKey, Format, Job};
 use crate::monitor::Event;
 use crate::org::Org;
 use crate::report::RunReport;
@@ -281,6 +281,22 @@ fn remembered(
     });
     // Without the note the run only decides as at the first time.
     Some((refusal.map(|refusal| refusal.reason), state.used_bulk(key).unwrap_or_default()))
+}
+
+/// The refusal by Bulk that a job which demands Bulk would meet again; `None` if the job leaves the choice to the run.
+///
+/// # Errors
+/// If what is remembered cannot be read.
+pub(crate) fn demanded_and_refused(
+    job: &Job,
+    org: &Org,
+    state: &State,
+    now: Timestamp,
+) -> Result<Option<BulkRefusal>, Failure> {
+    let Some((object, text)) = refused_as(job).filter(|_| job.api == ApiChoice::Bulk) else {
+        return Ok(None);
+    };
+    Ok(state.bulk_refusal(&org.name, &object, &text, now)?)
 }
 
 /// The object and the query that a refusal is remembered by.

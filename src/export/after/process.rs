@@ -3,12 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::Access;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
@@ -27,9 +25,6 @@ const OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a killed command may take to be gone.
 const KILL_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Where programs are without a `PATH`, as in execvp(3).
-const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// The beginning of the variables that may hold keys of orgs.
 const ORG_VARIABLES: &[u8] = b"SFEXPORT_ORG";
@@ -86,31 +81,6 @@ pub(super) async fn run(
         output.push_str(&reading.text(clock).await);
     }
     Ended { how, output }
-}
-
-/// Finds a program as starting it would: in `PATH`, unless its name has a slash.
-///
-/// # Errors
-/// If there is none that this user may execute.
-pub(super) fn find(program: &OsStr) -> io::Result<PathBuf> {
-    let is_program = |path: &Path| -> io::Result<()> {
-        rustix::fs::access(path, Access::EXEC_OK)?;
-        if path.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
-    };
-    if program.as_encoded_bytes().contains(&b'/') {
-        return is_program(Path::new(program)).map(|()| program.into());
-    }
-    let directories = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-    let mut refused = None;
-    for directory in std::env::split_paths(&directories) {
-        let path = directory.join(program);
-        match is_program(&path) {
-            Ok(()) => return Ok(path),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refused = Some(error),
-            Err(_) => {}
-        }
-    }
-    Err(refused.unwrap_or_else(|| io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error())))
 }
 
 fn start(command: &[OsString]) -> io::Result<Child> {
