@@ -21,6 +21,7 @@ pub use columns::{
 };
 pub(crate) use count::CountQuery;
 pub use lexer::{Span, Token, TokenKind, tokens};
+pub(crate) use mentions::{Mention, SemiJoin};
 pub(crate) use parser::INSTEAD_OF_JOIN;
 pub use window::{IncrementalObstacle, Window};
 

@@ -432,12 +432,67 @@ fn a_field_that_the_org_does_not_know_is_named_with_its_line() {
     let query = ["query", "SELECT Nmae FROM Account", "-o", "x.csv"];
     refused(&at, query, 65, &["hint: write \"Name\" instead of \"Nmae\" in the query; "]);
     // What the descriptions do not explain keeps the place of the query.
-    at.job("accounts", "SELECT Id FROM Account WHERE Site = 5", "accounts.csv", "");
+    at.job(
+        "accounts",
+        "SELECT TYPEOF What WHEN Account THEN Phone ELSE Name END FROM Task",
+        "accounts.csv",
+        "",
+    );
     let strange = Fault::error(400, "INVALID_FIELD", "Feld unbekannt");
-    at.script(Rule::always(At::Soql("from account".to_owned()), strange));
+    at.script(Rule::always(At::Soql("from task".to_owned()), strange));
     let general = "hint: check each field in jobs/accounts.toml:1, and that integration@example.com may read it \
                    (field-level security)";
     refused(&at, ["run", "accounts"], 65, &["INVALID_FIELD: Feld unbekannt", general]);
+}
+
+#[test]
+fn a_name_within_typeof_or_a_semi_join_is_named() {
+    let at = deployment();
+    for (soql, hint) in [
+        (
+            "SELECT TYPEOF What WHEN Acount THEN Phone END FROM Task",
+            "hint: write \"Account\" instead of \"Acount\" in jobs/accounts.toml:1; if the org does have an object \
+             \"Acount\", give integration@example.com read access to it (object permissions)",
+        ),
+        (
+            "SELECT TYPEOF What WHEN Account THEN Phnoe END FROM Task",
+            "hint: write \"Phone\" instead of \"Phnoe\" in jobs/accounts.toml:1; if Account does have a field",
+        ),
+        (
+            "SELECT Id FROM Account\nWHERE Id IN\n(SELECT AccountID2 FROM Contact)",
+            "hint: write \"AccountId\" instead of \"AccountID2\" in jobs/accounts.toml:3; if Contact does have a field",
+        ),
+        (
+            "SELECT Id FROM Account WHERE Id NOT IN (SELECT AccountId FROM Contcat)",
+            "hint: write \"Contact\" instead of \"Contcat\" in jobs/accounts.toml:1; if the org does have an object",
+        ),
+    ] {
+        at.job("accounts", soql, "accounts.csv", "");
+        refused(&at, ["run", "accounts"], 65, &["the org refused the query: INVALID_", hint]);
+    }
+}
+
+#[test]
+fn a_condition_whose_names_are_right_is_not_blamed_on_them() {
+    let at = deployment();
+    let hint = "hint: the names in the query are right, so check the values and operators in jobs/accounts.toml:2: text \
+                needs single quotes, numbers and dates have none, a datetime field needs a time (2020-01-01T00:00:00Z), \
+                and long text cannot be filtered";
+    for condition in ["Name = 5", "CreatedDate > 2020-01-01", "Description = null"] {
+        at.job("accounts", &format!("SELECT Id FROM Account\nWHERE {condition}"), "accounts.csv", "");
+        refused(&at, ["run", "accounts"], 65, &["INVALID_FIELD", hint]);
+    }
+    // The object's own condition is on another line.
+    at.write(
+        "jobs/accounts.toml",
+        "object = \"Account\"\noutput = \"accounts.csv\"\nwhere = \"\"\"\nName = 5\"\"\"\n",
+    );
+    refused(
+        &at,
+        ["run", "accounts"],
+        65,
+        &["check the values and operators in jobs/accounts.toml:3: text needs"],
+    );
 }
 
 #[test]

@@ -52,6 +52,9 @@ impl ObjectSummary {
 pub struct ObjectDescription {
     /// Its API name, in the schema's spelling.
     pub name: String,
+    /// Whether it can be queried, according to the org.
+    #[serde(default = "yes")]
+    pub queryable: bool,
     /// Whether the org lists its deleted records by their Ids. Every org says so; if one does not, that list will.
     #[serde(default = "yes")]
     pub replicateable: bool,
