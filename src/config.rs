@@ -217,6 +217,11 @@ pub fn load(sources: &Sources, selection: &Selection) -> Result<Config, Mistakes
         } else {
             &section.typed.output_root
         },
+        own_files: jobs::OwnFiles::new(
+            file.as_ref().map(|(path, _)| path.as_path()),
+            &section.typed.state_dir,
+            orgs.complete.values(),
+        ),
         orgs: orgs_known.then_some(&orgs),
         defaults: None,
         shared_file: shown_file.as_deref().ok_or(&no_file),

@@ -162,6 +162,6 @@ mod tests {
         assert!(what.starts_with("org emea: the key in SFEXPORT_ORGS__EMEA__KEY "), "{what}");
         org.key_password = Some(PasswordSource::File(PathBuf::from("no such file")));
         let what = load(&org).unwrap_err().what;
-        assert_eq!(what, "org emea: the password file no such file does not exist");
+        assert_eq!(what, "org emea: the file that key_password_file names does not exist");
     }
 }

@@ -49,7 +49,7 @@ pub struct RunReport {
     /// The output's path as shown to a person: text, because a path need not be UTF-8 and JSON must be.
     #[serde(default)]
     pub path: Option<String>,
-    /// `csv` or `jsonl`.
+    /// `csv`, `jsonl` or `parquet`.
     #[serde(default)]
     pub format: Option<String>,
     /// The query without its literals; none if the run ended before it was known.

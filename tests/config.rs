@@ -552,7 +552,7 @@ fn invalid_toml_is_explained() {
         ("fields = \"Id\", \"Name\"", 14, "a list needs brackets; write fields = [\"...\", \"...\"]"),
         ("fields = [ Id, Name]", 12, "text needs quotes; write fields = [\"...\", \"...\"]"),
         ("fields = [\"Id\" \"Name\"]", 16, "a comma is missing in the list"),
-        ("fields = [\"Id\", \"Name\"", 23, "the closing ] is missing"),
+        ("fields = [\"Id\", \"Name\"", 10, "the closing ] is missing"),
         ("[csv", 5, "the closing ] is missing"),
     ] {
         let caret = " ".repeat(column - 1);
@@ -561,13 +561,26 @@ fn invalid_toml_is_explained() {
             [format!("jobs/a.toml:3:{column}: invalid TOML: {expected}\n  {line}\n  {caret}^")]
         );
     }
-    assert_eq!(
-        job_mistakes(
-            "objects = [\"Account\", \"Contact\"\noutput = \"{object}.csv\"\nschedule = \"@daily\"\n"
-        ),
-        ["jobs/a.toml:2:1: invalid TOML: the list above this line has no closing ]; add it\n  \
-          output = \"{object}.csv\"\n  ^"]
-    );
+    // What has no end is reported where it begins, and none of the lines that it takes in.
+    for (text, line, column, closing) in [
+        ("objects = [\"A\", \"B\"\noutput = \"{object}.csv\"\nschedule = \"@daily\"\n", 1, 11, "]"),
+        ("object = \"A\"\nfields = [\"Id\",\nretries = 3\noutput = \"a.csv\"\n", 2, 10, "]"),
+        ("object = \"A\"\noutput = \"a.csv\"\nfields = [\"Id\", # all ]\nretries = 3\n", 3, 10, "]"),
+        ("object = \"A\"\nfields = [\n  \"Id\",\n  '],'\nenabled = true\noutput = \"a.csv\"", 2, 10, "]"),
+        ("fields = [\"Id\"\n\n[columns]\nId = \"x\"\n", 1, 10, "]"),
+        ("output = \"a.csv\"\nsoql = \"\"\"SELECT Id\n  FROM Account\n", 2, 8, "\"\"\""),
+        ("output = \"a.csv\"\nsoql = '''\nSELECT Id\nschedule = \"@daily\"\n", 2, 8, "'''"),
+    ] {
+        let mistakes = job_mistakes(text);
+        let lines: Vec<_> = mistakes[0].lines().collect();
+        let expected = format!("jobs/a.toml:{line}:{column}: invalid TOML: the closing {closing} is missing");
+        assert_eq!((mistakes.len(), lines[0]), (1, expected.as_str()), "{mistakes:#?}");
+        assert_eq!(lines[2].len(), 2 + column, "{mistakes:#?}");
+    }
+    let two = "object = \"A\"\noutput = \"a.csv\"\nfields = [\"Id\" \"X\"]\nobjects = [\"x\" \"y\"]\n";
+    assert_eq!(job_mistakes(two).len(), 2);
+    // A byte order mark is not a part of the first line.
+    assert_eq!(job_mistakes("\u{feff}output = a.csv\n"), job_mistakes("output = a.csv\n"));
     assert_eq!(
         job_mistakes(&format!("{JOB}output = \"b.csv\"\n")),
         ["jobs/a.toml:3:1: invalid TOML: duplicate key \"output\"; remove one of them\n  \
@@ -590,7 +603,9 @@ fn invalid_toml_is_explained() {
     );
     assert_eq!(
         job_mistakes("soql = \"\"\"SELECT Id\nFROM Account\n"),
-        ["jobs/a.toml:3:1: invalid TOML: the closing \"\"\" is missing"]
+        [
+            "jobs/a.toml:1:8: invalid TOML: the closing \"\"\" is missing\n  soql = \"\"\"SELECT Id\n         ^"
+        ]
     );
     assert_eq!(
         job_mistakes("soql = \"\"\"\nSELECT Id FROM A WHERE B LIKE 'a\\_b'\n\"\"\"\n"),
@@ -611,6 +626,57 @@ fn invalid_toml_is_explained() {
         shared_mistakes(&format!("{ORG}[http]\n[org]\n")),
         ["sfexport.toml:6:2: invalid TOML: duplicate table \"org\"; merge the tables\n  [org]\n   ^"]
     );
+}
+
+#[test]
+fn the_content_of_a_file_is_no_path_and_is_never_shown() {
+    const CONTENT: &str = "this is the content of a file, not a path; write the path of the file; the variable \
+                           SFEXPORT_ORG__KEY takes a private key itself";
+    let base64 = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEA/abc".repeat(6);
+    for value in ["-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----\\n", "hunter2\\n", &base64]
+    {
+        for key in ["key_file", "cert_file", "key_password_file"] {
+            let org = ORG.replace("key_file", "# key_file");
+            let other = if key == "key_file" { "" } else { "key_file = \"server.key\"\n" };
+            let mistakes = shared_mistakes(&format!("{org}{other}{key} = \"{value}\"\n"));
+            let expected = format!(": org.{key}: {CONTENT}");
+            assert!(mistakes.len() == 1 && mistakes[0].ends_with(&expected), "{mistakes:#?}");
+        }
+    }
+    let mistakes = shared_mistakes(&format!("{ORG}[status]\nlisten = \"http://u:hunter2@x\"\n"));
+    assert!(mistakes.len() == 1 && !mistakes[0].contains("hunter2"), "{mistakes:#?}");
+}
+
+#[test]
+fn no_job_overwrites_what_sfexport_needs() {
+    let shared = format!(
+        "output_root = \".\"\njobs_dir = \"./jobs\"\nstate_dir = \"state\"\n{ORG}cert_file = \"etc/server.crt\"\n"
+    );
+    let with = |output: &str| {
+        let format = if output.ends_with(".jsonl") { "jsonl" } else { "csv" };
+        let job = format!("object = \"User\"\nformat = \"{format}\"\noutput = \"{output}\"\n");
+        Project::with(&shared).file("jobs/a.toml", job).mistakes()
+    };
+    for (output, what) in [
+        ("sfexport.toml", "the configuration file"),
+        ("jobs/a.toml", "a job file"),
+        ("server.key", "the private key in key_file"),
+        ("etc/server.crt", "the certificate in cert_file"),
+        ("state/runs.jsonl", "what sfexport keeps in state_dir"),
+        ("state/marks/{job}.json", "what sfexport keeps in state_dir"),
+    ] {
+        let mistakes = with(output);
+        let expected =
+            format!("jobs/a.toml:3: output: \"{output}\" would overwrite {what}; choose another path");
+        assert_eq!(mistakes, [expected]);
+    }
+    // Exports may be beside the state and beside jobs.
+    for output in ["state/exports/a.csv", "jobs/a.csv"] {
+        let mistakes = Project::with(&shared)
+            .file("jobs/a.toml", format!("object = \"User\"\noutput = \"{output}\"\n"))
+            .all();
+        assert_eq!(mistakes.jobs.len(), 1, "{output}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod incremental;
 mod object;
 mod objects;
 mod orgs;
+mod own_files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use serde::Deserialize;
 
 use self::clashes::clashes;
 pub(crate) use self::defaults::check as check_defaults;
+pub(crate) use self::own_files::OwnFiles;
+use self::own_files::overwritten;
 use super::Selection;
 use super::digests;
 use super::keys::Table;
@@ -52,6 +55,8 @@ pub(crate) struct JobContext<'a> {
     /// Whether the directory is certain: a shared file that cannot be read may set another one.
     pub(crate) jobs_dir_known: bool,
     pub(crate) output_root: &'a Path,
+    /// What no job may overwrite.
+    pub(crate) own_files: OwnFiles,
     /// `None` if the orgs are unknown. Then a job may name any org.
     pub(crate) orgs: Option<&'a Orgs>,
     /// The values of `[defaults]`; `None` if they are unknown, because the shared file cannot be read.
@@ -133,7 +138,11 @@ pub(crate) fn read(context: &JobContext<'_>, selection: &Selection) -> Jobs {
         }
         readings.extend(reading.jobs);
     }
-    for (mistake, names) in clashes(&readings) {
+    let own_files =
+        context.own_files.with(files.values().map(PathBuf::as_path), &readings, context.working_dir);
+    let overwritten = overwritten(&readings, &own_files);
+    let overwritten = overwritten.into_iter().map(|(mistake, name)| (mistake, vec![name]));
+    for (mistake, names) in overwritten.chain(clashes(&readings)) {
         if *selection == Selection::Readable {
             for name in &names {
                 all.broken.entry(name.to_string()).or_default().push(mistake.clone());

@@ -78,6 +78,8 @@ impl TextFile {
                 Problem::new("the text is not UTF-8", "save the file as UTF-8"),
             ))
         })?;
+        // Some editors begin a file with a byte order mark, which would move the columns of the first line.
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         Ok(Self { shown, directory, text, is_private: metadata.mode() & 0o077 == 0 })
     }
@@ -321,7 +323,7 @@ impl Layer {
             Err(mut problem) => {
                 if key.kind == Kind::Secret {
                     let variable = format!("{PREFIX}{}", path.replace('.', "__").to_ascii_uppercase());
-                    problem.hint = Some(format!("set {variable}, or name a file with `{}_file`", key.name));
+                    problem = secret(key.name, &variable);
                 }
                 if key.kind == Kind::TableOrFalse {
                     problem.hint = Some(format!("write `[{path}]` on a separate line, with its keys below"));
@@ -364,14 +366,18 @@ impl<'a> FileReader<'a> {
             open = syntax::leaves_text_open(written);
             last_line = line;
             let found = start..error.span().map_or(start, |span| span.end.max(start));
-            let (column, problem) = syntax::explain(&self.file.text, found, error.message());
-            let origin =
-                Origin::File { path: self.file.shown.clone(), line: Some(line), column: Some(column) };
+            let (at, problem) = syntax::explain(&self.file.text, found, error.message());
+            let before = self.file.text.get(..at).unwrap_or_default();
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            let line_of_mistake = self.file.line_at(at);
+            let origin = Origin::File {
+                path: self.file.shown.clone(),
+                line: Some(line_of_mistake),
+                column: Some(column),
+            };
             self.mistakes.push(Mistake::new(origin, None, problem));
             // A list without its end takes everything below for its elements.
-            let before = self.file.text.get(..start).unwrap_or_default();
-            let at = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
-            if syntax::is_below_open_list(written, at, error.message()) {
+            if line_of_mistake < line {
                 break;
             }
         }
@@ -648,6 +654,10 @@ fn unknown(kind: Table, prefix: &str, inner: &str, name: &str, is_table: bool) -
             (own == name).then(|| (key.table, home()))
         })
         .collect();
+    let mut of_this_name = keys::keys().filter(|key| key.name.rsplit('.').next() == Some(name)).peekable();
+    if of_this_name.peek().is_some() && of_this_name.all(|key| key.kind == Kind::Secret) {
+        return secret(name, &format!("{PREFIX}ORG__{}", name.to_ascii_uppercase()));
+    }
     if let Some((table, _)) = homes.first() {
         let is_same_file = *table == kind || (*table == Table::Job && kind == Table::Object);
         let here = if is_same_file { " here" } else { "" };
@@ -663,6 +673,12 @@ fn unknown(kind: Table, prefix: &str, inner: &str, name: &str, is_table: bool) -
         None => format!("choose one of {}", known.join(", ")),
     };
     Problem::new(what, hint)
+}
+
+/// The mistake of a secret in a file.
+fn secret(name: &str, variable: &str) -> Problem {
+    let hint = format!("set {variable}, or name a file with `{name}_file`");
+    Problem::new("secrets are not allowed in this file", hint)
 }
 
 /// The mistake of a key for another way to log in.

@@ -221,10 +221,32 @@ pub(crate) fn did_you_mean<'a>(text: &str, candidates: impl IntoIterator<Item = 
 /// A value as a message shows it: quoted, on one line, and shortened if it is long.
 pub(crate) fn quoted(text: &str) -> String {
     const MAX_SHOWN_CHARS: usize = 80;
+    if may_be_key(text) || has_password(text) {
+        return "\"...\"".to_owned();
+    }
     match text.char_indices().nth(MAX_SHOWN_CHARS) {
         None => format!("{text:?}"),
         Some((end, _)) => format!("{:?}...", &text[..end]),
     }
+}
+
+/// Whether a text is the content of a file, and no path.
+pub(crate) fn is_content(text: &str) -> bool {
+    text.contains(['\n', '\r']) || may_be_key(text)
+}
+
+/// Whether a text is a URL with a password.
+fn has_password(text: &str) -> bool {
+    let login = text.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+    login.is_some_and(|(login, _)| login.contains(':'))
+}
+
+/// Whether a text may be a private key in PEM or base64.
+fn may_be_key(text: &str) -> bool {
+    // Longer than most paths, and shorter than the smallest RSA key. Paths of this length have other characters too.
+    const MIN_BASE64: usize = 200;
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    text.contains("-----BEGIN") || text.len() >= MIN_BASE64 && text.chars().all(is_base64)
 }
 
 #[cfg(test)]

@@ -6,20 +6,90 @@ use std::ops::Range;
 use super::keys::{self, Key, Kind};
 use super::mistake::{Problem, quoted};
 
-/// Explains the parser's error message at these bytes of the text. Gives the column of the mistake too, from 1.
+/// Explains the parser's error message at these bytes of the text. Gives the byte of the mistake too.
 pub(crate) fn explain(text: &str, found: Range<usize>, message: &str) -> (usize, Problem) {
-    let before = text.get(..found.start).unwrap_or(text);
-    let from = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = text.get(from..).unwrap_or_default().lines().next().unwrap_or_default();
-    let start = found.start.saturating_sub(from);
-    let Remedy { problem: Problem { what, hint }, at } =
-        remedy(line, text.get(found).unwrap_or_default(), message)
-            .or_else(|| inside_of_text(message).map(Remedy::from))
-            .or_else(|| inside_of_list(line, start, message).map(Remedy::from))
-            .unwrap_or_else(|| Problem::from(message.trim_end_matches(", expected nothing")).into());
-    let column = line.get(..at.unwrap_or(start)).unwrap_or(line).chars().count();
+    let (at, Problem { what, hint }) = match left_open(text, found.start, message) {
+        Some((at, closing)) => (at, format!("the closing {closing} is missing").into()),
+        None => mistake(text, found, message),
+    };
+    let (from, line) = line_of(text, at);
+    let column = text.get(from..at).unwrap_or_default().chars().count();
     let window = if may_be_shown(line) { window(line, column) } else { String::new() };
-    (column + 1, Problem::hinted(format!("invalid TOML: {what}{window}"), hint))
+    (at, Problem::hinted(format!("invalid TOML: {what}{window}"), hint))
+}
+
+/// A mistake on the line where the parser stopped.
+fn mistake(text: &str, found: Range<usize>, message: &str) -> (usize, Problem) {
+    let (from, line) = line_of(text, found.start);
+    let start = found.start;
+    let Remedy { problem, at } = remedy(line, text.get(found).unwrap_or_default(), message)
+        .or_else(|| inside_of_text(message).map(Remedy::from))
+        .or_else(|| inside_of_list(message).map(Remedy::from))
+        .unwrap_or_else(|| Problem::from(message.trim_end_matches(", expected nothing")).into());
+    (at.map_or(start, |at| from + at), problem)
+}
+
+/// The first byte of the line that a byte is on, and the line.
+fn line_of(text: &str, at: usize) -> (usize, &str) {
+    let from = text.get(..at).unwrap_or(text).rfind('\n').map_or(0, |at| at + 1);
+    (from, text.get(from..).unwrap_or_default().lines().next().unwrap_or_default())
+}
+
+/// Where a list or a text begins whose end is missing, and what would close it. The parser takes the lines below for its
+/// elements and stops at one of them, or at the end.
+fn left_open(text: &str, found: usize, message: &str) -> Option<(usize, &'static str)> {
+    if message.starts_with("unclosed array") || message.starts_with("invalid multi-line") {
+        return open_at(text, found);
+    }
+    let (from, line) = line_of(text, found);
+    open_at(text, from).filter(|(_, closing)| *closing == "]" && is_a_new_entry(line))
+}
+
+/// The list or the text of several lines that is open at a byte: where it begins, and what closes it.
+fn open_at(text: &str, end: usize) -> Option<(usize, &'static str)> {
+    let text = text.get(..end)?;
+    let after = |at: usize, sought: &str| {
+        text.get(at..).and_then(|rest| rest.find(sought)).map(|found| at + found + sought.len())
+    };
+    let line_end = |at: usize| after(at, "\n").map_or(text.len(), |next| next - 1);
+    let (mut open, mut in_value, mut at) = (Vec::new(), false, 0);
+    while let Some(byte) = text.as_bytes().get(at) {
+        let rest = text.get(at..).unwrap_or_default();
+        at = match byte {
+            b'\n' => {
+                in_value &= !open.is_empty();
+                at + 1
+            }
+            b'#' => line_end(at),
+            b'=' => {
+                in_value = true;
+                at + 1
+            }
+            b'[' if in_value => {
+                open.push(at);
+                at + 1
+            }
+            // The head of a table.
+            b'[' => line_end(at),
+            b']' => {
+                open.pop();
+                at + 1
+            }
+            b'"' | b'\'' if rest.starts_with("\"\"\"") || rest.starts_with("'''") => {
+                let quotes = if *byte == b'"' { "\"\"\"" } else { "'''" };
+                match after(at + quotes.len(), quotes) {
+                    Some(next) => next,
+                    None => return Some((at, quotes)),
+                }
+            }
+            b'"' | b'\'' => {
+                let inner = text.get(at + 1..line_end(at)).unwrap_or_default();
+                closing(inner, char::from(*byte)).map_or(line_end(at), |end| at + end + 2)
+            }
+            _ => at + 1,
+        };
+    }
+    open.first().map(|at| (*at, "]"))
 }
 
 /// What was most likely meant.
@@ -33,14 +103,6 @@ impl From<Problem> for Remedy {
     fn from(problem: Problem) -> Self {
         Self { problem, at: None }
     }
-}
-
-const NO_COMMA: &str = "missing comma between array elements";
-
-/// Whether an error at this byte of a line is that the line was taken for an element of a list above it, which has no end.
-pub(crate) fn is_below_open_list(line: &str, at: usize, message: &str) -> bool {
-    let is_at_start = line.get(..at).is_some_and(|before| before.trim().is_empty());
-    message.starts_with(NO_COMMA) && is_at_start && is_a_new_entry(line)
 }
 
 /// Whether a closing quote is missing on this line, which causes errors on the lines below.
@@ -74,14 +136,13 @@ fn inside_of_text(message: &str) -> Option<Problem> {
 }
 
 /// Explains an error in a list or in the head of a table.
-fn inside_of_list(line: &str, at: usize, message: &str) -> Option<Problem> {
-    if is_below_open_list(line, at, message) {
-        return Some(Problem::new("the list above this line has no closing ]", "add it"));
-    }
+fn inside_of_list(message: &str) -> Option<Problem> {
     let is_unclosed = message.starts_with("unclosed array") || message.starts_with("unclosed table");
     match message {
         _ if is_unclosed => Some("the closing ] is missing".into()),
-        _ if message.starts_with(NO_COMMA) => Some("a comma is missing in the list".into()),
+        _ if message.starts_with("missing comma between array elements") => {
+            Some("a comma is missing in the list".into())
+        }
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use jiff::{Span, SpanRelativeTo};
 use toml::de::DeValue;
 
 use super::keys::{Kind, range};
-use super::mistake::{Problem, did_you_mean, nearest, quoted};
+use super::mistake::{Problem, did_you_mean, is_content, nearest, quoted};
 use crate::error::{code_point, is_invisible};
 use crate::job::{AFTER_FIELDS, AfterError, check_after, path_text};
 use crate::org::{ApiReserve, OrgId};
@@ -347,6 +347,10 @@ fn path(raw: &Raw<'_>, base: &Path) -> Result<Value, Problem> {
     let (text, shown) = (text(raw)?, raw.shown());
     if text.is_empty() {
         return Err(EMPTY.into());
+    }
+    if is_content(text) {
+        let hint = "write the path of the file; the variable SFEXPORT_ORG__KEY takes a private key itself";
+        return Err(Problem::new("this is the content of a file, not a path", hint));
     }
     if text.contains('\0') {
         return Err(format!("{shown} contains a NUL").into());

@@ -44,8 +44,14 @@ pub(super) fn password(source: &PasswordSource, location: &KeyLocation) -> Resul
     };
     let subject = format!("the password file {}", path.display());
     let bytes = read(path, Access::Secret).map_err(|fault| {
-        let hint = fault.hint(path, "set key_password_file to a file with the key's password");
-        location.failure(fault.what(&subject), hint)
+        let otherwise = "set key_password_file to the path of a file with the key's password";
+        match fault {
+            // It may be the password itself.
+            Fault::Missing | Fault::Other(_) => {
+                location.failure(fault.what("the file that key_password_file names"), otherwise)
+            }
+            fault => location.failure(fault.what(&subject), fault.hint(path, otherwise)),
+        }
     })?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -129,7 +129,9 @@ impl Lexer<'_> {
         loop {
             match self.byte(at) {
                 None => {
-                    return Err(self.error(start, "this string has no closing quote").hint("add a '"));
+                    return Err(self
+                        .error(start, "this string has no closing quote")
+                        .hint("add a ', or write \\' for one that is part of a text"));
                 }
                 Some(b'\'') => break,
                 // The org decides which escapes are valid. Here they only matter for where the string ends.

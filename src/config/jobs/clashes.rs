@@ -12,12 +12,12 @@ use crate::job::output_path::{Fields, beside};
 use crate::job::{Deletes, ExportKind, Job, JobName, ObjectName, ObjectTerm, OutputTemplate, Source};
 
 /// A job, and the place of its `output`.
-type Placed = (Job, Origin);
+pub(super) type Placed = (Job, Origin);
 
 /// A file of a job.
 #[derive(Clone, Copy)]
-struct Written<'r> {
-    reading: &'r Placed,
+pub(super) struct Written<'r> {
+    pub(super) reading: &'r Placed,
     /// Whether `output` itself names it.
     is_output: bool,
 }
@@ -42,7 +42,7 @@ pub(super) fn clashes(readings: &[Placed]) -> Vec<(Mistake, Vec<JobName>)> {
 }
 
 /// The files that the jobs would write, each with its jobs. `timestamp` is the time of the run for each zone.
-fn sharing(
+pub(super) fn sharing(
     readings: &[Placed],
     timestamp: impl Fn(&TimeZone) -> Timestamp,
 ) -> BTreeMap<PathBuf, Vec<Written<'_>>> {
