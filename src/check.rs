@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::{Config, Settings};
-use crate::daemon::open_status_port;
+use crate::daemon::{is_status_port, open_status_port};
 use crate::error::{Exit, Failure};
 use crate::export::{self, Edges};
 use crate::human::counted;
@@ -205,7 +205,7 @@ impl Check<'_> {
         };
         self.configuration(&mut tell);
         self.state(&mut tell);
-        self.status_port(&mut tell);
+        self.status_port(&mut tell).await;
         let mut reached_orgs = BTreeMap::new();
         for (name, org) in &self.config.orgs {
             if self.every_org || self.config.jobs.iter().any(|job| job.org == *name) {
@@ -214,10 +214,14 @@ impl Check<'_> {
                 reached_orgs.extend(reached.map(|reached| (name, reached)));
             }
         }
+        let mut outputs = BTreeMap::new();
         for job in &self.config.jobs {
             let of_job =
                 |step| Step { job: Some(job.name.to_string()), org: Some(job.org.to_string()), ..step };
             self.job(job, reached_orgs.get(&job.org), &mut |step| tell(of_job(step))).await;
+            if let Some(failure) = self.shared_output(job, &mut outputs) {
+                tell(of_job(Step::failed(Name::Output, failure)));
+            }
         }
         first
     }
@@ -248,7 +252,13 @@ impl Check<'_> {
             .fact("jobs", names.into_iter().collect::<Vec<_>>()),
         );
         if self.config.digests.jobs.is_empty() {
-            let what = format!("there are no jobs in {}", settings.jobs_dir.display());
+            let directory = settings.jobs_dir.display();
+            let what = match settings.jobs_dir.is_dir() {
+                true => format!("there are no jobs in {directory}, so `run --all` would end with status 78"),
+                false => format!(
+                    "{directory} does not exist, so `run --all` and the daemon would end with status 78"
+                ),
+            };
             let hint =
                 "write a job file NAME.toml with `soql` and `output`, or run `sfexport init` for an example";
             tell(Step::warned(Name::Configuration, what, hint));
@@ -287,17 +297,17 @@ impl Check<'_> {
     }
 
     /// Whether the daemon could listen on its status port. Runs of selected jobs need no port.
-    fn status_port(&self, tell: Teller<'_>) {
+    async fn status_port(&self, tell: Teller<'_>) {
         let Settings { state_dir, status, .. } = &self.config.settings;
         let Some(address) = status.listen.filter(|_| self.every_org) else { return };
-        let is_running =
-            || State::open(state_dir).is_ok_and(|state| state.has_daemon().is_ok_and(|running| running));
-        tell(match open_status_port(address) {
-            Ok(_) => Step::passed(Name::StatusPort, format!("{address} is free")),
-            Err(_) if is_running() => {
-                Step::passed(Name::StatusPort, format!("{address} is in use while the daemon runs"))
-            }
-            Err(failure) => Step::failed(Name::StatusPort, failure),
+        let failure = match open_status_port(address) {
+            Ok(_) => return tell(Step::passed(Name::StatusPort, format!("{address} is free"))),
+            Err(failure) => failure,
+        };
+        let is_running = State::at(state_dir).is_ok_and(|state| matches!(state.has_daemon(), Ok(true)));
+        tell(match is_running && is_status_port(address).await {
+            true => Step::passed(Name::StatusPort, format!("{address} is in use by the running daemon")),
+            false => Step::failed(Name::StatusPort, failure),
         });
     }
 }

@@ -33,7 +33,7 @@ use state_writer::{Batch, Directory, Marks, StateWriter, Written};
 
 pub use loaded_config::LoadedConfig;
 pub use reader::Reader;
-pub use status_port::open_status_port;
+pub use status_port::{ALIVE, is_status_port, open_status_port};
 pub use supervisor::Supervisor;
 
 /// The longest sleep. After it the wall clock is read again, because somebody may have set it.

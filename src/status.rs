@@ -39,7 +39,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::agenda::JobSnapshot;
 use crate::clock::{self, Clock};
-use crate::daemon::{Handle, Reading};
+use crate::daemon::{ALIVE, Handle, Reading};
 use crate::error::io_text;
 use crate::job::{ExportKey, Job, JobName};
 use crate::org::OrgName;
@@ -301,7 +301,7 @@ async fn livez(State(state): State<AppState>) -> Response {
             let what = format!("the daemon has not responded for {} s\n", pause.as_secs());
             (StatusCode::SERVICE_UNAVAILABLE, PLAIN, what).into_response()
         }
-        _ => (PLAIN, "alive\n").into_response(),
+        _ => (PLAIN, ALIVE).into_response(),
     }
 }
 

@@ -13,6 +13,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use jiff::Timestamp;
 use sfexport::demo_org::{At, Fault, Rule};
 use support::{CLIENT_ID, Deployment, Outcome, USERNAME, inode};
 
@@ -315,6 +316,73 @@ fn a_lag_that_may_miss_changes_is_a_warning() {
         "[incremental]\nlag = \"60s\"",
     );
     assert!(!at.run(["run", "changes"]).ended(0).stderr.contains("incremental.lag"));
+}
+
+#[test]
+fn a_query_needs_somewhere_to_write_to() {
+    let at = deployment();
+    // The shell closes standard output.
+    let query = "exec \"$0\" query 'SELECT Id FROM Account LIMIT 3' -o - >&-";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", query, env!("CARGO_BIN_EXE_sfexport")]).current_dir(at.path("."));
+    let outcome = at.outcome(shell.output().unwrap()).ended(73);
+    outcome.says(&["standard output is closed", "hint: "]);
+    // Somebody may want to throw the records away.
+    let null = fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
+    let mut query = at.command(["query", "SELECT Id FROM Account LIMIT 3", "-o", "-"]);
+    at.outcome(query.stdout(null).output().unwrap()).ended(0);
+}
+
+#[test]
+fn outputs_that_are_one_file_today_are_found_by_check() {
+    let at = deployment();
+    let year = Timestamp::now().strftime("%Y").to_string();
+    at.job("by_date", "SELECT Id FROM Account", "{date:%Y}.csv", "");
+    at.job("by_name", "SELECT Id FROM Contact", &format!("{year}.csv"), "");
+    fs::create_dir_all(at.path("exports/real")).unwrap();
+    symlink("real", at.path("exports/link")).unwrap();
+    at.job("real", "SELECT Id FROM Account", "real/x.csv", "");
+    at.job("linked", "SELECT Id FROM Account", "link/x.csv", "");
+    let checked = at.run(["check"]).ended(78);
+    for part in [
+        format!("{year}.csv is also the output of by_date"),
+        "real/x.csv is also the output of linked".to_owned(),
+    ] {
+        assert!(checked.stdout().contains(&part), "{part} is not in\n{}", checked.stdout());
+    }
+    at.run(["check", "by_date", "real"]).ended(0);
+}
+
+#[test]
+fn metrics_do_not_replace_an_export() {
+    let at = deployment();
+    let outcome = at.run(["run", "accounts", "--metrics-file", "exports/accounts.csv"]).ended(0);
+    outcome.says(&["the metrics have not been written", "accounts.csv is an output of this run"]);
+    assert!(at.text("exports/accounts.csv").starts_with("Id\n001"));
+    at.write("jobs/users.toml", "objects = [\"User\"]\noutput = \"{object}.csv\"\n");
+    at.run(["run", "users", "--metrics-file", "exports/User.csv"])
+        .ended(0)
+        .says(&["is an output of this run"]);
+    assert!(at.text("exports/User.csv").starts_with("Id,"));
+}
+
+#[test]
+fn nothing_in_the_state_directory_can_be_an_output() {
+    let at = deployment();
+    at.write("sfexport.toml", format!("output_root = \".\"\n{}{}", at.org_table("org"), support::NO_WAITS));
+    at.write(
+        "jobs/set.toml",
+        "objects = [\"User\", \"Profile\"]\noutput = \"set/{object}-{kind}-{mark}.csv\"\n[incremental]\n",
+    );
+    at.job("bulk", "SELECT Id FROM Account", "bulk.csv", "api = \"bulk\"\nschedule = \"@yearly\"");
+    at.run(["run", "--all"]).ended(0);
+    let names = at.names_below("state");
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        let (name, _) = name.split_once('/').unwrap_or((&name, ""));
+        at.job("accounts", "SELECT Id FROM Account", &format!("state/{name}/x.csv"), "");
+        refused_unasked(&at, &["run", "accounts"], 78, &["would overwrite what sfexport keeps in state_dir"]);
+    }
 }
 
 #[test]

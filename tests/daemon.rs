@@ -940,7 +940,11 @@ fn check_tells_whether_the_status_port_is_free() {
     assert_eq!(status_port(0), format!("{address} is free"));
     let mut daemon = Process::start(&at);
     daemon.status_port();
-    assert_eq!(status_port(0), format!("{address} is in use while the daemon runs"));
+    assert_eq!(status_port(0), format!("{address} is in use by the running daemon"));
+    // It does not listen on the port that it is to have next, and another program does.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    at.configure(&format!("[status]\nlisten = \"{}\"", other.local_addr().unwrap()));
+    status_port(1);
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
 }

@@ -298,7 +298,7 @@ impl Check<'_> {
             }
             Ok(last_runs)
         });
-        let last_run = |last_runs: &LastRunOfKind| last_runs.get(&(job.job_key(), kind)).cloned();
+        let last_run = |last_runs: &LastRunsByKind| last_runs.get(&(job.job_key(), kind)).cloned();
         last_runs.as_ref().map(last_run).map_err(Clone::clone)
     }
 
@@ -316,9 +316,9 @@ impl Check<'_> {
 
 /// The last runs that exported all of their jobs, by job and org, of any kind and of each, or why the history cannot be read.
 #[derive(Debug, Default)]
-pub struct LastRuns(OnceLock<Result<LastRunOfKind, Failure>>);
+pub struct LastRuns(OnceLock<Result<LastRunsByKind, Failure>>);
 
-type LastRunOfKind = HashMap<(ExportKey, Option<ExportKind>), LastRun>;
+type LastRunsByKind = HashMap<(ExportKey, Option<ExportKind>), LastRun>;
 
 /// What a run cost.
 #[derive(Debug, Clone)]

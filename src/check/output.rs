@@ -1,5 +1,6 @@
 //! The step that says where a run that begins now would write, and whether it can.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -105,6 +106,32 @@ impl Check<'_> {
             None => Step::passed(Name::Output, format!("{location} {fate}")),
         };
         Ok(facts(step, location, kind, exists))
+    }
+
+    /// The failure of a job whose output is now the file of another one, which a link or a date in its path can make it.
+    /// `outputs` are those of the jobs before. Sets and incremental jobs, which replace no file, are left out.
+    pub(super) fn shared_output<'j>(
+        &self,
+        job: &'j Job,
+        outputs: &mut BTreeMap<PathBuf, &'j Job>,
+    ) -> Option<Failure> {
+        if job.set().is_some() || job.incremental.is_some() {
+            return None;
+        }
+        let (path, _) = self.path(job, None).ok()?;
+        let resolved = match job.follow_links {
+            true => path.canonicalize().ok(),
+            false => {
+                let directory = path.parent().and_then(|parent| parent.canonicalize().ok());
+                directory.zip(path.file_name()).map(|(directory, name)| directory.join(name))
+            }
+        };
+        let resolved = resolved.unwrap_or(path);
+        let file = resolved.display().to_string();
+        let other = outputs.insert(resolved, job)?;
+        let what = format!("{file} is also the output of {}", other.name);
+        let hint = "give each job a separate output, as in \"{job}.csv\"";
+        Some(Failure::new(Exit::Configuration, what).hint(hint))
     }
 
     /// The path of a run that begins now, and the run's id. `window` is that of an incremental run.

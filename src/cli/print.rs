@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fs::OFlags;
 use serde::Serialize;
 
 use super::log::Form;
@@ -73,6 +74,18 @@ fn noted(printed: io::Result<()>) {
 pub(super) fn lost() -> Option<Failure> {
     let why = LOST.get()?;
     Some(Failure::new(Exit::Output, format!("cannot write the result to standard output: {why}")))
+}
+
+/// Whether the process was started without a standard output. Then Rust opens `/dev/null` there, for reading too, as a
+/// redirection by a shell does not.
+pub(super) fn is_stdout_closed() -> bool {
+    let stdout = io::stdout();
+    let is_for_both =
+        rustix::fs::fcntl_getfl(&stdout).is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDWR);
+    let of = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    let is_null = rustix::fs::fstat(&stdout)
+        .is_ok_and(|found| rustix::fs::stat("/dev/null").is_ok_and(|null| of(null) == of(found)));
+    is_for_both && is_null
 }
 
 /// Prints a result as readable JSON.

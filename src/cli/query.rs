@@ -143,6 +143,10 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
         return Err(Failure::new(Exit::Configuration, what).hint("use --api auto or --api rest"));
     }
     let (output, path) = if streamed {
+        if print::is_stdout_closed() {
+            let what = "standard output is closed, so the records would go nowhere";
+            return Err(Failure::new(Exit::Output, what).hint("redirect it to a file or to another program"));
+        }
         (Output::stream(std::io::stdout()), working_dir()?.join("-"))
     } else {
         let output = LocalFile::new(Path::new(&arguments.output), IfExists::Replace, None)?.of_query();
@@ -213,7 +217,7 @@ pub(super) async fn query(arguments: QueryArguments, context: &Context) -> Resul
     match (arguments.json, streamed) {
         (true, false) => print::report(&report),
         (true, true) => print::report_aside(&report),
-        (false, false) if exit == Exit::Success => {
+        (false, false) if exit == Exit::Success && !print::is_quiet() => {
             print::line(format!("query\t{}\t{}", report.records, report.path.as_deref().unwrap_or_default()));
         }
         (false, _) => {}

@@ -1,11 +1,12 @@
 //! `sfexport run` runs jobs now.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{ArgGroup, Args, ValueHint};
 use jiff::Timestamp;
@@ -187,16 +188,26 @@ pub(super) async fn run(arguments: RunArguments, context: &Context) -> Result<Ex
             }
         });
     }
+    let outputs = Arc::new(Outputs::default());
+    monitors.push(Arc::clone(&outputs) as _);
     let mut statuses = Vec::new();
     let edges = context.edges_told(&config.settings, Some(state.clone()), monitors);
     batch::run(batch, &config, &edges, &context.stop, |report| {
+        outputs.add(&report);
         statuses.push(show(&report, &arguments, context.common.log_format));
     })
     .await?;
     notifier.finish(context.stop.requested()).await;
     if let (Some(stats), Some(path)) = (&stats, &arguments.metrics_file) {
         // The metrics do not affect the exit status.
-        if let Err(failure) = write_metrics(path, stats, config, &state) {
+        let written = match outputs.have(path) {
+            true => {
+                let what = format!("{} is an output of this run", path.display());
+                Err(Failure::new(Exit::Usage, what))
+            }
+            false => write_metrics(path, stats, config, &state),
+        };
+        if let Err(failure) = written {
             let failure = failure.context("the metrics have not been written");
             print::warning(context.common.log_format, None, &failure.what);
         }
@@ -351,6 +362,33 @@ impl Monitor for ObjectLines {
                 print::note(self.form, &format!("{name}: {object} skipped: {reason}"));
             }
             _ => {}
+        }
+    }
+}
+
+/// The files of the runs, which the metrics must not replace.
+#[derive(Default)]
+struct Outputs(Mutex<BTreeSet<PathBuf>>);
+
+impl Outputs {
+    fn add(&self, report: &RunReport) {
+        let files = report.files.iter().map(|file| &file.path);
+        let paths = report.path.iter().chain(files).map(PathBuf::from);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
+    }
+
+    fn have(&self, path: &Path) -> bool {
+        let resolved = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path = resolved(path);
+        let outputs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        outputs.iter().any(|output| resolved(output) == path)
+    }
+}
+
+impl Monitor for Outputs {
+    fn notice(&self, _run: &RunId, event: &Event<'_>) {
+        if let Event::ObjectEnded { report } = event {
+            self.add(report);
         }
     }
 }
