@@ -300,9 +300,8 @@ impl Check<'_> {
     async fn status_port(&self, tell: Teller<'_>) {
         let Settings { state_dir, status, .. } = &self.config.settings;
         let Some(address) = status.listen.filter(|_| self.every_org) else { return };
-        let failure = match open_status_port(address) {
-            Ok(_) => return tell(Step::passed(Name::StatusPort, format!("{address} is free"))),
-            Err(failure) => failure,
+        let Err(failure) = open_status_port(address) else {
+            return tell(Step::passed(Name::StatusPort, format!("{address} is free")));
         };
         let is_running = State::at(state_dir).is_ok_and(|state| matches!(state.has_daemon(), Ok(true)));
         tell(match is_running && is_status_port(address).await {

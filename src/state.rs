@@ -138,6 +138,7 @@ impl State {
         state.create()?;
         // This way a run fails before it begins, not when it has a report to write.
         history::probe(&state.directory)?;
+        state.subdirectories().try_for_each(|directory| writable(&directory))?;
         Ok(state)
     }
 
@@ -149,12 +150,14 @@ impl State {
     pub fn create(&self) -> Result<(), StateError> {
         // Only the directory itself is private, since exports may be next to it.
         make_directory(&self.directory, 0o700)?;
-        make_directory(&self.directory.join("locks"), 0o777)?;
-        make_directory(&self.directory.join("locks/outputs"), 0o777)?;
-        for kind in [JOURNAL, MARKS, COLUMNS, FIELDS, WATERMARKS, FILE_COLUMNS, LAST_API, REFUSALS] {
-            make_directory(&self.directory.join(kind), 0o777)?;
-        }
-        Ok(())
+        self.subdirectories().try_for_each(|directory| make_directory(&directory, 0o777))
+    }
+
+    /// Its subdirectories, each after the one that contains it.
+    fn subdirectories(&self) -> impl Iterator<Item = PathBuf> {
+        let locks = ["locks", "locks/outputs"];
+        let documents = [JOURNAL, MARKS, COLUMNS, FIELDS, WATERMARKS, FILE_COLUMNS, LAST_API, REFUSALS];
+        locks.into_iter().chain(documents).map(|name| self.directory.join(name))
     }
 
     /// Runs `work`, and once more after recreating the directory if it has been deleted.
@@ -724,6 +727,13 @@ fn make_directory(directory: &Path, mode: u32) -> Result<(), StateError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(StateError::io("cannot create", directory)(error)),
     }
+}
+
+/// Whether files can be created in a directory.
+fn writable(directory: &Path) -> Result<(), StateError> {
+    let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(directory, wanted)
+        .map_err(|error| StateError::io("cannot write to", directory)(error.into()))
 }
 
 #[cfg(test)]

@@ -331,4 +331,14 @@ fn what_root_ran_once_the_daemons_user_runs_on() {
     fs::write(&lock, "").unwrap();
     at.outcome(command.output().unwrap()).ended(0);
     assert_eq!(history(&at).len(), 3);
+    // A directory that it cannot write to is found before a run begins, and by `check`.
+    let own = at.path("state/journal");
+    assert!(Command::new("chown").arg("0:0").arg(&own).status().unwrap().success());
+    at.outcome(command.output().unwrap()).ended(73).says(&[&format!("cannot write to {}", own.display())]);
+    let binary = at.command(["check", "--offline"]);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]).arg(binary.get_program());
+    command.args(binary.get_args()).current_dir(at.path("")).env_clear().stdin(Stdio::null());
+    let checked = at.outcome(command.output().unwrap()).ended(73);
+    assert!(checked.stdout().contains("✗ state"), "{}", checked.stdout());
 }
