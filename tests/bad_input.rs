@@ -458,6 +458,36 @@ fn a_second_object_after_from_is_explained() {
 }
 
 #[test]
+fn a_clause_in_the_wrong_place_is_refused_where_it_is() {
+    let at = deployment();
+    for (soql, keyword, column) in [
+        ("SELECT Id FROM Account LIMIT 10 WHERE Name != null", "WHERE", Some(33)),
+        ("SELECT Id FROM Account LIMIT 10 ORDER BY Name", "ORDER", Some(33)),
+        ("SELECT Id FROM Account ORDER BY Name WHERE Name != null", "WHERE", Some(38)),
+        ("SELECT Id FROM Account LIMIT 10 LIMIT 5", "LIMIT", Some(33)),
+        ("SELECT Id FROM Account FOR VIEW LIMIT 10", "LIMIT", Some(33)),
+        ("SELECT Id, (SELECT Id FROM Contacts LIMIT 1 WHERE Name != null) FROM Account", "WHERE", Some(45)),
+        // A place in a semi-join is counted from its own SELECT.
+        (
+            "SELECT Id FROM Account WHERE Id IN (SELECT AccountId FROM Contact LIMIT 1 WHERE Name != null)",
+            "WHERE",
+            None,
+        ),
+    ] {
+        at.job("accounts", soql, "accounts.csv", "");
+        let token = format!("unexpected token: '{keyword}'");
+        let place = column.map_or_else(String::new, |column| format!("ERROR at Row:1:Column:{column}\n"));
+        refused(&at, ["run", "accounts"], 65, &["MALFORMED_QUERY", &token, &place]);
+        let checked = at.run(["check", "accounts"]).ended(65);
+        assert!(checked.stdout().contains(&token), "{soql}: {}", checked.stdout());
+    }
+    let every = "SELECT Id FROM Account USING SCOPE everything WHERE Name != null ORDER BY Name LIMIT 5 OFFSET 1 \
+                 FOR VIEW FOR REFERENCE UPDATE TRACKING";
+    at.job("accounts", every, "accounts.csv", "");
+    at.run(["check", "accounts"]).ended(0);
+}
+
+#[test]
 fn a_field_that_the_org_does_not_know_is_named_with_its_line() {
     let at = deployment();
     for (soql, hint) in [

@@ -11,7 +11,9 @@ use super::group::Groups;
 use super::refusal::Refusal;
 use super::restriction;
 use super::schema::{Field, Kind, Object};
-use crate::soql::{Argument, Call, Clause, ClauseKind, Item, Name, Path, Query, Statement, TokenKind};
+use crate::soql::{
+    Argument, Call, Clause, ClauseKind, Item, Name, Path, Query, Statement, TokenKind, tokens,
+};
 
 /// A query, or a child query, ready to run.
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl<'q> Planner<'q> {
         }
         let planner = Planner { data, query: text, all_rows, nested };
         let query = Query::parse(text).map_err(|error| Refusal::syntax(text, &error))?;
+        planner.order_of_clauses(&query.statement)?;
         let root = &query.statement.from[0];
         let name = &root.path.segments[0];
         let object = (root.path.segments.len() == 1).then(|| data.object(&name.text)).flatten();
@@ -122,6 +125,35 @@ impl<'q> Planner<'q> {
         let plan = planner.statement(&query.statement, object, text.len(), 1)?;
         restriction::check(&plan)?;
         Ok(plan)
+    }
+
+    /// Refuses a clause that is in the wrong place or written twice, in child queries too. FOR may be repeated.
+    fn order_of_clauses(&self, statement: &Statement) -> Result<(), Refusal> {
+        for item in &statement.select {
+            if let Item::Child(child) = item {
+                self.order_of_clauses(child)?;
+            }
+        }
+        for pair in statement.clauses.windows(2) {
+            let is_in_order = pair[0].kind < pair[1].kind
+                || pair[0].kind == ClauseKind::For && pair[1].kind == ClauseKind::For;
+            if !is_in_order {
+                return Err(Refusal::unexpected(self.query, self.keyword(&pair[1])));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a clause's keyword is.
+    fn keyword(&self, clause: &Clause) -> usize {
+        let first = clause.tokens.first().map_or(self.query.len(), |token| token.span.start);
+        let before: Vec<_> = tokens(self.query)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|token| token.span.start < first)
+            .collect();
+        let words = clause.kind.keyword().split(' ').count();
+        before.len().checked_sub(words).map_or(first, |at| before[at].span.start)
     }
 
     /// The ids that a semi-join's query selects.
