@@ -27,6 +27,7 @@ mod watermark;
 mod whoami;
 
 use std::io::{self, IsTerminal};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -99,6 +100,23 @@ fn shard_by() -> impl TypedValueParser<Value = ShardBy> {
         .map(|text| ShardBy::ALL.into_iter().find(|by| by.as_str() == text).unwrap_or_default())
 }
 
+/// Reads a whole number in this range, which the error shows.
+fn whole<T>(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: TryFrom<u64>,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
+            match (*range.start(), *range.end()) {
+                (0, u64::MAX) => "write a whole number".to_owned(),
+                (least, u64::MAX) => format!("write a whole number, {least} or more"),
+                (least, most) => format!("write a whole number from {least} to {most}"),
+            }
+        })
+    }
+}
+
 /// The options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
@@ -116,7 +134,7 @@ struct Common {
     #[arg(long, global = true, value_enum, hide_possible_values = true, value_name = "text|json", default_value_t = log::Form::Text)]
     log_format: log::Form,
     /// Log this level and more severe ones: error, warn, info, debug or trace [default: $SFEXPORT_LOG, or info]
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = log::level)]
     log_level: Option<tracing::Level>,
     /// Show only failures: no progress, no warnings, no results
     #[arg(short, long, global = true, conflicts_with_all = ["verbose", "log_level"])]

@@ -488,6 +488,38 @@ fn a_clause_in_the_wrong_place_is_refused_where_it_is() {
 }
 
 #[test]
+fn a_number_or_a_level_that_is_wrong_is_explained() {
+    let at = deployment();
+    for (arguments, told) in [
+        (
+            &["jobs", "--log-level", "loud"][..],
+            "'loud' for '--log-level <LEVEL>': choose error, warn, info, debug or trace",
+        ),
+        (&["keygen", "--days", "0"], "'0' for '--days <N>': write a whole number from 1 to 7300"),
+        (&["keygen", "--days", "abc"], "'abc' for '--days <N>': write a whole number from 1 to 7300"),
+        (&["jobs", "--shards", "0"], "'0' for '--shards <N>': write a whole number from 1 to "),
+        (&["history", "--limit", "some"], "'some' for '--limit <N>': write a whole number\n"),
+        (&["demo", "--records", "1.5"], "'1.5' for '--records <N>': write a whole number\n"),
+        (
+            &["demo", "--serve", "--port", "65536"],
+            "'65536' for '--port <PORT>': write a whole number from 0 to 65535",
+        ),
+        (
+            &["demo", "--serve", "--bulk-page", "0"],
+            "'0' for '--bulk-page <N>': write a whole number, 1 or more\n",
+        ),
+    ] {
+        refused_unasked(&at, arguments, 2, &[told]);
+    }
+    let mut command = at.command(["jobs"]);
+    let outcome = at.outcome(command.env("SFEXPORT_LOG", "sfexport=loud").output().unwrap()).ended(2);
+    assert_eq!(
+        outcome.stderr,
+        "error: SFEXPORT_LOG \"sfexport=loud\" is not a log level\n  hint: choose error, warn, info, debug or trace\n"
+    );
+}
+
+#[test]
 fn a_field_that_the_org_does_not_know_is_named_with_its_line() {
     let at = deployment();
     for (soql, hint) in [

@@ -50,6 +50,9 @@ fn a_csv_export_holds_every_record_byte_for_byte() {
     assert_eq!(outcome.stdout(), format!("accounts\t{}\t{}\n", rows.len(), path.display()));
     // 2,474 records are two pages of 2,000 at most.
     assert_eq!((rows.len(), at.queries().len()), (2474, 2));
+    for arguments in [&["jobs"][..], &["jobs", "--wide"]] {
+        assert!(at.run(arguments).ended(0).stdout().contains("2,474 records\n"), "{arguments:?}");
+    }
 }
 
 #[test]

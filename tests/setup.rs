@@ -358,9 +358,12 @@ fn check_warns_before_a_certificate_expires() {
     assert_eq!(certificate["facts"]["days"], 9);
 
     deployment.write("sfexport.toml", deployment_text.replace("short.key", "new.key"));
-    let outcome = deployment.run(["check", "--offline", "--json"]).ended(77);
+    let outcome = deployment.run(["check", "--offline", "--json"]).ended(0);
+    let certificate = step(&outcome, "certificate");
+    assert_eq!(certificate["outcome"], "warned");
     assert!(
-        step(&outcome, "certificate")["what"].as_str().unwrap().contains("not the certificate of this key")
+        certificate["what"].as_str().unwrap().contains("not the certificate of this key"),
+        "{certificate}"
     );
 
     deployment.write("sfexport.toml", deployment_text.replace("short.", "new."));
@@ -369,6 +372,15 @@ fn check_warns_before_a_certificate_expires() {
     let certificate = step(&outcome, "certificate");
     assert_eq!(certificate["outcome"], "skipped");
     assert!(certificate["what"].as_str().unwrap().contains("cannot be compared"), "{certificate}");
+}
+
+#[test]
+fn a_certificate_of_another_key_stops_no_login() {
+    let at = with_org(&[("cert_file", "other.crt")]);
+    at.run(["keygen", "--key", "other.key"]).ended(0);
+    let outcome = at.run(["check", "--json"]).ended(0);
+    assert_eq!(step(&outcome, "certificate")["outcome"], "warned");
+    assert_eq!(step(&outcome, "login")["outcome"], "passed");
 }
 
 #[test]
@@ -470,6 +482,14 @@ fn init_overwrites_nothing_and_check_names_what_is_missing() {
     assert!(!again.stdout().contains("client_id") && !again.stdout().contains("wrote"), "{}", again.stdout());
     let again = again.says(&["--username had no effect, because the configuration already exists"]);
     assert!(!again.stderr.contains("--client-id"), "{}", again.stderr);
+    assert!(!again.stderr.contains("--login-url"), "{}", again.stderr);
+    let url = ["--login-url", "https://test.salesforce.com", "--client-id", "3MVG9demo"];
+    let arguments = ["init", "fresh", "--username", "other@example.com"];
+    deployment
+        .run(arguments.into_iter().chain(url))
+        .ended(0)
+        .says(&["--login-url, --client-id and --username had no effect"]);
+    deployment.run(["init", "fresh", "--login-url", url[1]]).ended(0).says(&["--login-url had no effect"]);
     assert_eq!(deployment.text("fresh/sfexport.toml"), before);
 }
 

@@ -360,12 +360,15 @@ fn certificate(org: &Org, key: Option<&SigningKey>, now: Timestamp) -> Step {
         Step::failed(Name::Certificate, Failure::new(Exit::Login, what).hint(hint))
     };
     let step = if key.is_some_and(|key| !certificate.matches(key)) {
-        failed(
+        // Only the certificate in Salesforce decides. The login shows whether that is this one.
+        Step::warned(
+            Name::Certificate,
             format!(
-                "{shown} is not the certificate of this key, so the org would respond with `invalid assertion`"
+                "{shown} is not the certificate of this key; if it is the one in Salesforce, logins are refused with \
+                 `invalid assertion`"
             ),
-            "set key_file to the key of the uploaded certificate, or upload the certificate of this key and set \
-             cert_file to it",
+            "set cert_file to the certificate of this key, or key_file to the key of this certificate, whichever \
+             Salesforce has",
         )
     } else if certificate.end < now {
         failed(format!("{shown} expired on {end}, so the org refuses every login"), renew)

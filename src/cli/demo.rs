@@ -21,7 +21,7 @@ use crate::state::State;
 #[derive(Debug, Args)]
 pub(super) struct DemoArguments {
     /// How many accounts the org has; contacts, opportunities and tasks grow with them
-    #[arg(long, default_value_t = 5000, value_name = "N")]
+    #[arg(long, default_value_t = 5000, value_name = "N", value_parser = super::whole::<usize>(0..=u64::MAX))]
     records: usize,
     /// The directory of the demo's key, configuration, jobs and exports
     #[arg(long, default_value = "demo", value_name = "DIR", value_parser = super::local_path())]
@@ -30,43 +30,39 @@ pub(super) struct DemoArguments {
     #[arg(long)]
     serve: bool,
     /// The port of the org; 0 for any free one
-    #[arg(long, default_value_t = 0, requires = "serve", value_name = "PORT")]
+    #[arg(long, default_value_t = 0, requires = "serve", value_name = "PORT", value_parser = super::whole::<u16>(0..=65_535))]
     port: u16,
     /// Have the org's records change about once a second, for incremental exports
     #[arg(long, requires = "serve", conflicts_with_all = ["objects", "prerender"])]
     living: bool,
     /// Which changes the records go through; the same number gives the same changes
-    #[arg(long, default_value_t = 1, requires = "living", value_name = "N")]
+    #[arg(long, default_value_t = 1, requires = "living", value_name = "N", value_parser = super::whole::<u64>(0..=u64::MAX))]
     seed: u64,
     /// A certificate from keygen: the org also accepts logins with its key, as after an upload in Setup
     #[arg(long, requires = "serve", value_name = "FILE")]
     certificate: Option<PathBuf>,
+    // A page or a chunk without records would never end.
     /// The most records on a page of a Bulk API 2.0 result
-    #[arg(long, requires = "serve", value_name = "N", value_parser = at_least_one())]
+    #[arg(long, requires = "serve", value_name = "N", value_parser = super::whole::<u64>(1..=u64::MAX))]
     bulk_page: Option<u64>,
     /// Split query jobs into chunks of this many records, which come in a different order than over REST
-    #[arg(long, requires = "serve", value_name = "N", value_parser = at_least_one())]
+    #[arg(long, requires = "serve", value_name = "N", value_parser = super::whole::<u64>(1..=u64::MAX))]
     bulk_chunk: Option<u64>,
     /// How long each request takes, in milliseconds: for benchmarks
-    #[arg(long, default_value_t = 0, hide = true)]
+    #[arg(long, default_value_t = 0, hide = true, value_parser = super::whole::<u64>(0..=u64::MAX))]
     latency: u64,
     /// How much longer the org thinks before each page, in milliseconds: for benchmarks
-    #[arg(long, default_value_t = 0, hide = true)]
+    #[arg(long, default_value_t = 0, hide = true, value_parser = super::whole::<u64>(0..=u64::MAX))]
     think: u64,
     /// How many bytes a second the org sends: for benchmarks
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, value_parser = super::whole::<u64>(0..=u64::MAX))]
     bytes_per_second: Option<u64>,
     /// Serve this many small objects instead of the usual ones, with --records rows each: for benchmarks
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, value_parser = super::whole::<usize>(0..=u64::MAX))]
     objects: Option<usize>,
     /// Make a query's pages before the first is sent, keep them, and complete query jobs at once: for benchmarks
     #[arg(long, hide = true)]
     prerender: bool,
-}
-
-/// A page or a chunk without records would never end.
-fn at_least_one() -> clap::builder::RangedU64ValueParser {
-    clap::value_parser!(u64).range(1..)
 }
 
 impl DemoArguments {

@@ -30,7 +30,7 @@ pub(super) struct HistoryArguments {
     #[arg(long)]
     json: bool,
     /// Show at most this many runs; 0 shows all
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = super::whole::<usize>(0..=u64::MAX))]
     limit: usize,
     /// Show everything, however long the lines: UTC, paths, whole error messages
     #[arg(long, conflicts_with = "json")]

@@ -23,9 +23,10 @@ pub(super) struct InitArguments {
     /// The directory to write sfexport.toml and jobs/accounts.toml to
     #[arg(default_value = ".", value_name = "DIR", value_parser = super::local_path())]
     dir: PathBuf,
-    /// Where to log in: https://login.salesforce.com, https://test.salesforce.com for a sandbox, or the My Domain URL
-    #[arg(long, value_name = "URL", default_value = "https://login.salesforce.com", value_parser = login_url)]
-    login_url: String,
+    /// Where to log in: https://test.salesforce.com for a sandbox, or the My Domain URL [default:
+    /// https://login.salesforce.com]
+    #[arg(long, value_name = "URL", value_parser = login_url)]
+    login_url: Option<String>,
     /// The app's Consumer Key
     #[arg(long, value_name = "KEY")]
     client_id: Option<String>,
@@ -43,6 +44,9 @@ pub(super) struct InitArguments {
     #[arg(long, value_name = "NAME", requires = "objects", default_value = "backup")]
     job: String,
 }
+
+/// Where users of production orgs log in.
+const DEFAULT_LOGIN_URL: &str = "https://login.salesforce.com";
 
 /// Reads a login URL, and leaves it as it was written.
 fn login_url(text: &str) -> Result<String, String> {
@@ -85,11 +89,14 @@ fn files(arguments: &InitArguments, context: &Context) -> Result<Exit, Failure> 
         print::line("nothing was written");
     }
     let is_fresh = wrote.contains(&&config);
-    let given = [("--client-id", &arguments.client_id), ("--username", &arguments.username)];
+    let given = [
+        ("--login-url", &arguments.login_url),
+        ("--client-id", &arguments.client_id),
+        ("--username", &arguments.username),
+    ];
     let unheeded: Vec<_> = given.iter().filter(|(_, value)| value.is_some()).map(|(flag, _)| *flag).collect();
     if !is_fresh && !unheeded.is_empty() {
-        let what =
-            format!("{} had no effect, because the configuration already exists", unheeded.join(" and "));
+        let what = format!("{} had no effect, because the configuration already exists", all_of(&unheeded));
         print::warning(context.common.log_format, None, &what);
     }
     let flag = match config.as_path() == Path::new(FILE_NAME) {
@@ -104,7 +111,9 @@ fn files(arguments: &InitArguments, context: &Context) -> Result<Exit, Failure> 
     // `check` tests the key and the org of an existing configuration.
     if is_fresh && !directory.join("server.key").exists() {
         print::line(format!("  sfexport keygen{out}"));
-        print::line("      creates the key and the certificate, and shows where in Setup to upload it");
+        print::line(
+            "      creates the key and the certificate, and shows where in Setup to upload the certificate",
+        );
     }
     if is_fresh && (arguments.client_id.is_none() || arguments.username.is_none()) {
         print::line(format!("  write client_id and username into {}", config.display()));
@@ -115,6 +124,14 @@ fn files(arguments: &InitArguments, context: &Context) -> Result<Exit, Failure> 
     print::line(format!("  sfexport{flag} daemon"));
     print::line("      runs it every night, on its schedule; cron can start `run` instead");
     Ok(Exit::Success)
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn all_of(names: &[&str]) -> String {
+    match names {
+        [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        names => names.concat(),
+    }
 }
 
 /// Writes a job with a set of objects, if the org has them.
@@ -213,10 +230,10 @@ fn configuration(arguments: &InitArguments) -> String {
         commented(&mut text, key, key.name);
     }
     text.push_str("\n[org]\n");
-    let login_url = Some(arguments.login_url.clone());
+    let login_url = arguments.login_url.clone().unwrap_or_else(|| DEFAULT_LOGIN_URL.to_owned());
     text.push_str(&given(
         "login_url",
-        &login_url,
+        &Some(login_url),
         "",
         "https://test.salesforce.com for a sandbox, or the My Domain URL",
     ));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use clap::{Args, value_parser};
+use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ pub(super) struct JobsArguments {
     #[arg(long, conflicts_with = "json")]
     wide: bool,
     /// Show which of N shards of `run --all --shard I/N` exports each job
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(MAX_SHARDS)))]
+    #[arg(long, value_name = "N", value_parser = super::whole::<u32>(1..=u64::from(MAX_SHARDS)))]
     shards: Option<u32>,
     /// The --shard-by of the runs [default: org]
     #[arg(long, value_name = "org|job", hide_possible_values = true, value_parser = super::shard_by())]
@@ -233,7 +233,7 @@ impl Changes {
             parts.push(format!("{more} more"));
         }
         Some(format!(
-            "the running daemon has not loaded {}; send it SIGHUP, and look into its log if that does not help",
+            "the running daemon has not loaded {}; send it SIGHUP; if that does not help, check its log",
             parts.join(", ")
         ))
     }
@@ -338,7 +338,7 @@ fn wide_row(job: &Job, snapshot: &JobSnapshot, last: Option<&RunReport>, now: Ti
             0 => {
                 let objects =
                     report.set.as_ref().map(|set| format!(" of {}", objects(set))).unwrap_or_default();
-                format!("{}, {} records{objects}", report.status.as_str(), report.records)
+                format!("{}, {}{objects}", report.status.as_str(), human::counted(report.records, "record"))
             }
             exit_status => {
                 let what = report.error.as_deref().unwrap_or_default();

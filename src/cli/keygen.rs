@@ -28,7 +28,7 @@ pub(super) struct KeygenArguments {
     #[arg(long, default_value = "CN=sfexport", value_name = "NAME")]
     subject: Subject,
     /// How many days the certificate is valid, 1 to 7300
-    #[arg(long, default_value_t = 730, value_parser = clap::value_parser!(u32).range(1..=7300), value_name = "N")]
+    #[arg(long, default_value_t = 730, value_parser = super::whole::<u32>(1..=7300), value_name = "N")]
     days: u32,
 }
 

@@ -23,6 +23,14 @@ pub(super) fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) ->
     arguments.windows(2).any(asked) || arguments.iter().any(|argument| argument == "--log-format=json")
 }
 
+/// What to write as a log level.
+const LEVELS: &str = "choose error, warn, info, debug or trace";
+
+/// Reads a log level.
+pub(super) fn level(text: &str) -> Result<tracing::Level, String> {
+    text.parse().map_err(|_| LEVELS.to_owned())
+}
+
 /// Starts the log. `level` overrides `SFEXPORT_LOG`, which may contain directives for modules; the level is `default`
 /// without both.
 pub(super) fn start(
@@ -39,9 +47,8 @@ pub(super) fn start(
         level if !level.contains(['=', ',']) => format!("warn,sfexport={level}"),
         directives => directives.to_owned(),
     };
-    let filter = EnvFilter::try_new(directives).map_err(|error| {
-        Failure::new(Exit::Usage, format!("SFEXPORT_LOG {wanted:?} is not a log level: {error}"))
-            .hint("use error, warn, info, debug or trace")
+    let filter = EnvFilter::try_new(directives).map_err(|_| {
+        Failure::new(Exit::Usage, format!("SFEXPORT_LOG {wanted:?} is not a log level")).hint(LEVELS)
     })?;
     stderr::start(bars.drawn());
     // If the log cannot be written, only the log is lost. The library would panic.

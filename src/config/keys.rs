@@ -273,7 +273,7 @@ static KEYS: &[Key] = keys! {
         "jobs_dir" Path, Is("jobs"), "The directory of the job files. Each `*.toml` in it is a job.";
         "state_dir" Path, Is("state"), "The directory of the run history, locks and schedule marks.";
         "output_root" Path, Is("exports"), "The directory for relative outputs. No job can write outside it.";
-        "scratch_dir" Path, Otherwise("`state_dir`"), "The directory for the rows of a large page until the page is complete, beyond 8 MiB. The files there have no names and take no room after the run.";
+        "scratch_dir" Path, Otherwise("`state_dir`"), "The directory for the rows of a large page until the page is complete, beyond 8 MiB. The files there are removed when the run ends, however it ends.";
         "http.connect_timeout" Duration(1), Is("10s"), "How long a connection may take, including TLS.";
         "http.idle_timeout" Duration(1), Is("150s"), "How long a response may pause. Salesforce ends a query after 120 s; a longer limit lets its error arrive.";
         "http.request_timeout" Duration(1), Is("10m"), "How long one request and its response may take.";
