@@ -28,7 +28,7 @@ pub enum Exit {
     Query = 65,
     /// The org could not be reached, or kept failing.
     Unavailable = 69,
-    /// The export stands, but the command after it (`after`) failed.
+    /// The export is complete, but the command after it (`after`) failed.
     After = 70,
     /// The output could not be written.
     Output = 73,

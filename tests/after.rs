@@ -77,7 +77,7 @@ fn a_retry_of_the_occurrence_repeats_only_the_command() {
     job(&at, NOTE, "");
     at.write("broken", "");
     let first = once(&at).ended(70).says(&[
-        "the export stands, but the command after it failed: \"sh\" ended with exit status 3: no bucket",
+        "the export is complete, but the command after it failed: \"sh\" ended with exit status 3: no bucket",
         "hint: ",
     ]);
     let report = &first.reports()[0];
@@ -345,7 +345,7 @@ fn a_set_runs_its_command_once_with_the_manifest() {
     let arguments = ["run", "backup", "--at", TIME, "--once", "--json"];
     at.run(arguments).ended(65);
     assert_eq!(ran(&at), [""; 0]);
-    at.run(arguments).ended(70).says(&["the export stands, but the command after it failed"]);
+    at.run(arguments).ended(70).says(&["the export is complete, but the command after it failed"]);
     let requests = at.org().requests().len();
     fs::remove_file(at.path("broken")).unwrap();
     let last = at.run(arguments).ended(0);

@@ -2184,7 +2184,7 @@ fn the_text_of_a_private_soql_file_is_not_shown() {
     assert_eq!(
         project.mistakes(),
         [
-            "jobs/../key-password:1:1: expected SELECT, found \"hunter2\"; write a query, which begins with SELECT\n  hunter2\n  ^"
+            "jobs/../key-password:1:1: expected SELECT, found \"hunter2\"; write a query that begins with SELECT\n  hunter2\n  ^"
         ]
     );
     let own = std::fs::Permissions::from_mode(0o600);

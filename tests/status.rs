@@ -416,6 +416,10 @@ fn a_refused_configuration_shows_no_values_of_its_query() {
     assert!(page.contains(shown) && !page.contains("canary"), "{page}");
     // The page has it before the log does.
     daemon.says("canary");
+    at.write("jobs/accounts.toml", "soql = SELECT Id\n");
+    daemon.signal("HUP");
+    let page = page_with(&daemon, "/", "jobs/accounts.toml:1:8: this is not valid");
+    assert!(!page.contains("write soql ="), "{page}");
     daemon.signal("TERM");
     assert_eq!(daemon.ended(), 0);
 }

@@ -205,7 +205,8 @@ pub(crate) fn find_program(after: &After, job: &Job) -> Result<Program, Failure>
 
 /// The failure of a command.
 fn failed(program: &str, how: &str, output: &str, ended: &process::How) -> Failure {
-    let what = format!("the export stands, but the command after it failed: \"{}\" {how}", plain(program));
+    let what =
+        format!("the export is complete, but the command after it failed: \"{}\" {how}", plain(program));
     let last: Option<String> = output.lines().next_back().map(|line| line.chars().take(MAX_LINE).collect());
     let hint = match ended {
         process::How::NotStarted(_) => {

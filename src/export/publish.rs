@@ -70,7 +70,7 @@ pub(super) async fn publish(
         // If it cannot be written now, the job's next run learns of it from the note.
         blocking(|| state.set_watermark(lock, watermark)).map_err(|error| {
             RunError::PartlyPublished(
-                Failure::from(error).context("the export stands, but its mark is not recorded"),
+                Failure::from(error).context("the export is complete, but its mark is not recorded"),
             )
         })?;
     }

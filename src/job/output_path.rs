@@ -221,8 +221,9 @@ impl OutputTemplate {
             return Err(TemplateError::new("is empty").hint("name a file, as in \"accounts/{date}.csv\""));
         }
         if text == "~" || text.starts_with("~/") {
-            return Err(TemplateError::new("begins with `~`, which only a shell expands")
-                .hint("write the directory out"));
+            return Err(
+                TemplateError::new("begins with `~`, which only a shell expands").hint("write the full path")
+            );
         }
         // Beside NUL, a tab or a line break would tear the line that a run prints.
         if let Some(c) = text.chars().find(|c| c.is_control()) {

@@ -198,11 +198,11 @@ fn unwritten_extension(extension: &str) -> Option<(&'static str, &'static str)> 
             ("has the extension of a compressed file other than .gz and .zst", COMPRESSED)
         }
         "zip" | "7z" | "rar" | "tar" => {
-            ("has the extension of an archive, and an export is not one", COMPRESSED)
+            ("has the extension of an archive, but sfexport does not write archives", COMPRESSED)
         }
         "pq" | "parq" => ("has an unusual extension of a Parquet file", "end it in .parquet"),
         "xlsx" | "xlsm" | "xls" | "ods" => (
-            "has the extension of a workbook, and an export is not one",
+            "has the extension of a workbook, but sfexport does not write Excel files",
             "end it in .csv, which spreadsheets open; `[csv]` has `bom` and `formula_guard` for them",
         ),
         "avro" | "orc" | "feather" | "arrow" | "xml" | "yaml" | "yml" | "html" | "pdf" | "sql" | "db"

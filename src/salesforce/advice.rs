@@ -131,7 +131,7 @@ impl Refusal {
                  login_url, now {login_url}, to the My Domain URL of the org that has it (Setup > My Domain)"
             ),
             Self::LoginRate => format!(
-                "a user may log in 3,600 times per hour, counting all tools. Wait, and look in Setup > Login History \
+                "a user may log in 3,600 times per hour, counting all tools. Wait, and check Setup > Login History \
                  for the tool that logs {username} in so often"
             ),
             Self::AddressOrHours => format!(
@@ -166,7 +166,7 @@ impl Refusal {
 /// What to do about a refusal that [`Refusal`] does not list.
 pub(super) fn unknown(org: &Org) -> String {
     format!(
-        "look for the attempt at {} and its status in Setup > Login History for {}; client_id is {}",
+        "find the attempt at {} and its status in Setup > Login History for {}; client_id is {}",
         org.login_url, org.username, org.client_id
     )
 }

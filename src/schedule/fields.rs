@@ -138,8 +138,8 @@ fn expand_macro(name: &str, rest: &[&str]) -> Result<[&'static str; 5], Schedule
 
 fn wrong_count(words: &[&str]) -> ScheduleError {
     let what = match words.len() {
-        1 => "there is 1 field instead of five".to_owned(),
-        count => format!("there are {count} fields instead of five"),
+        1 => "there is 1 field, but a schedule needs 5".to_owned(),
+        count => format!("there are {count} fields, but a schedule needs 5"),
     };
     let first = words.first().copied().unwrap_or_default();
     let is_year = |word: &&str| word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
@@ -271,7 +271,7 @@ fn read_field(field: Field, text: &str) -> Result<ValueSet, FieldMistake> {
     for item in text.split(',') {
         if item.is_empty() {
             return Err(FieldMistake {
-                what: format!("\"{text}\" lacks a value before or after a comma"),
+                what: format!("\"{text}\" has a comma without a value before or after it"),
                 hint: "remove the comma".to_owned(),
             });
         }
@@ -591,20 +591,28 @@ mod tests {
             // The number of fields.
             ("", "the schedule is empty", five),
             ("  \n", "the schedule is empty", five),
-            ("5", "there is 1 field instead of five", five),
-            ("0 2 * *", "there are 4 fields instead of five", five),
-            ("0 0 2 * * ?", "there are 6 fields instead of five", "remove the seconds: \"0 2 * * ?\""),
-            ("0 2 * * * *", "there are 6 fields instead of five", five),
-            ("0 2 * * * 2027", "there are 6 fields instead of five", "remove the year: \"0 2 * * *\""),
+            ("5", "there is 1 field, but a schedule needs 5", five),
+            ("0 2 * *", "there are 4 fields, but a schedule needs 5", five),
+            (
+                "0 0 2 * * ?",
+                "there are 6 fields, but a schedule needs 5",
+                "remove the seconds: \"0 2 * * ?\"",
+            ),
+            ("0 2 * * * *", "there are 6 fields, but a schedule needs 5", five),
+            (
+                "0 2 * * * 2027",
+                "there are 6 fields, but a schedule needs 5",
+                "remove the year: \"0 2 * * *\"",
+            ),
             (
                 "0 0 2 * * ? *",
-                "there are 7 fields instead of five",
+                "there are 7 fields, but a schedule needs 5",
                 "remove the seconds and the year: \"0 2 * * ?\"",
             ),
-            ("0 2 * * * a b c", "there are 8 fields instead of five", five),
+            ("0 2 * * * a b c", "there are 8 fields, but a schedule needs 5", five),
             (
                 "TZ=Europe/Berlin 0 2 * * *",
-                "there are 6 fields instead of five",
+                "there are 6 fields, but a schedule needs 5",
                 "set the time zone with the key `timezone`",
             ),
             // Macros.
@@ -650,11 +658,19 @@ mod tests {
             // Lists and ranges.
             (
                 "1,,2 2 * * *",
-                "minute field: \"1,,2\" lacks a value before or after a comma",
+                "minute field: \"1,,2\" has a comma without a value before or after it",
                 "remove the comma",
             ),
-            (", 2 * * *", "minute field: \",\" lacks a value before or after a comma", "remove the comma"),
-            ("0 2, * * *", "hour field: \"2,\" lacks a value before or after a comma", "remove the comma"),
+            (
+                ", 2 * * *",
+                "minute field: \",\" has a comma without a value before or after it",
+                "remove the comma",
+            ),
+            (
+                "0 2, * * *",
+                "hour field: \"2,\" has a comma without a value before or after it",
+                "remove the comma",
+            ),
             ("0 -2 * * *", "hour field: \"-2\" is a range with one end missing", hour),
             ("0 2- * * *", "hour field: \"2-\" is a range with one end missing", hour),
             ("0 1-2-3 * * *", "hour field: \"1-2-3\" is a range with more than two ends", hour),

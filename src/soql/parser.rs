@@ -16,7 +16,7 @@ pub(super) fn parse(text: &str) -> Result<Statement, SyntaxError> {
     let tokens = tokens(text)?;
     let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0 };
     if tokens.is_empty() {
-        return Err(parser.error("the query is empty").hint("write a query, which begins with SELECT"));
+        return Err(parser.error("the query is empty").hint("write a query that begins with SELECT"));
     }
     let statement = parser.statement()?;
     match parser.peek() {
@@ -33,7 +33,7 @@ fn not_another_language(text: &str) -> Result<(), SyntaxError> {
     let (reason, hint) = match word.to_ascii_uppercase().as_str() {
         "FIND" => ("this is SOSL, a search", "write a SOQL query, which begins with SELECT"),
         "INSERT" | "UPDATE" | "UPSERT" | "DELETE" | "MERGE" => {
-            ("sfexport only reads from the org", "write a query, which begins with SELECT")
+            ("sfexport only reads from the org", "write a query that begins with SELECT")
         }
         "" if rest.starts_with('[') => ("only Apex has brackets around a query", "remove them"),
         _ => return Ok(()),
@@ -52,7 +52,7 @@ impl<'t> Parser<'t> {
     /// `SELECT list FROM sources clauses`, up to the end or an unmatched `)`.
     fn statement(&mut self) -> Result<Statement, SyntaxError> {
         if !self.eat_word("SELECT") {
-            return Err(self.expected("SELECT").hint("write a query, which begins with SELECT"));
+            return Err(self.expected("SELECT").hint("write a query that begins with SELECT"));
         }
         self.no_sql_quantifier()?;
         let mut select = vec![self.item()?];

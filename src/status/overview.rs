@@ -238,7 +238,7 @@ impl<'a> Overview<'a> {
             html! {
                 p.soft {
                     "These runs are due but have not started. " code { "max_concurrent_runs" }
-                    " limits how many run at once. If none is running, look into the daemon's log."
+                    " limits how many run at once. If none is running, check the daemon's log."
                 }
                 (table("Overdue jobs", self.with_name(COLUMNS), rows))
                 (self.cut_note(self.overdue.len(), self.max_urgent()))

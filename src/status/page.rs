@@ -136,8 +136,10 @@ fn alarms(snapshot: &Snapshot, overview: &Overview<'_>) -> Markup {
                     " The one loaded at " (time(snapshot.reading.taken, overview.timezone())) " stays in effect."
                 }
                 // The page has no login, so what the message quotes of a query is left out.
+                // It has its own hints, and the failure's is about the text that is left out.
+                @let hint = failure.hint.as_deref().filter(|_| failure.redacted.is_none());
                 @let what = plain_lines(failure.redacted.as_deref().unwrap_or(&failure.what));
-                (message(Some(&clipped(&what, MAX_REFUSAL_CHARS)), failure.hint.as_deref()))
+                (message(Some(&clipped(&what, MAX_REFUSAL_CHARS)), hint))
             }
         }
     }
