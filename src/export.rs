@@ -63,7 +63,8 @@ pub(crate) use incremental::{
     provisional_mark, selects_other_records,
 };
 pub(crate) use object::{
-    Generated, Warning, columns_of_object, describe_columns, generate as generate_query, unknown_object,
+    Generated, Warning, describe_columns, generate as generate_query, of_description as query_of_description,
+    unknown_object,
 };
 pub use once::Once;
 pub use plan::{columns, described_columns};

@@ -903,3 +903,125 @@ fn a_check_of_a_set_finds_what_would_fail() {
     at.write("exports/taken", "a file");
     fails(73, &["the manifest could not be written"]);
 }
+
+/// The failed and warned steps of a check, each with its hint.
+#[track_caller]
+fn problems(at: &Deployment, status: i32) -> Vec<(String, Option<String>)> {
+    let steps = at.run(["check", "backup", "--json"]).ended(status).reports();
+    let problems = steps.iter().filter(|step| step["outcome"] == "failed" || step["outcome"] == "warned");
+    problems
+        .map(|step| (step["what"].as_str().unwrap().to_owned(), step["hint"].as_str().map(str::to_owned)))
+        .collect()
+}
+
+#[test]
+fn check_names_the_objects_whose_columns_do_not_fit() {
+    let at = Deployment::new(20);
+    at.set(&["User", "Profile"], "[columns]\nId = \"name\"");
+    let alone = "the columns \"Id\" and \"Name\" are both named \"Name\"";
+    at.run(["run", "backup"]).ended(65).says(&[alone]);
+    let found = problems(&at, 65);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, format!("Profile: {alone}; likewise User"));
+    // A pattern that finds hundreds makes one step of them too.
+    at.plain_set(&[], "[columns]\nId = \"name\"");
+    let found = problems(&at, 65);
+    assert!(found.len() < 20, "{found:?}");
+    // A table of its own has all steps of a single job.
+    at.set(
+        &["User", "Profile"],
+        "[columns]\nId = \"name\"\n[objects_with.User]\nfields = [\"Id\", \"Alias\"]",
+    );
+    assert_eq!(problems(&at, 65).len(), 1);
+}
+
+#[test]
+fn check_tries_the_query_of_each_object_that_is_named() {
+    let at = Deployment::new(20);
+    at.set(&["Account", "ContentDocumentLink"], "");
+    at.run(["run", "backup"]).ended(65);
+    let before = at.queries().len();
+    let found = problems(&at, 65);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let (what, hint) = &found[0];
+    assert!(what.starts_with("ContentDocumentLink: the org refused the query: MALFORMED_QUERY"), "{what}");
+    let expected = "remove \"ContentDocumentLink\" from `objects`, or set a `where` in \
+                    [objects_with.ContentDocumentLink] that the org accepts";
+    assert_eq!(hint.as_deref(), Some(expected));
+    // The limits, the objects, their descriptions, and one plan for each.
+    assert_eq!(at.queries().len() - before, 5, "{:?}", &at.queries()[before..]);
+    // A pattern does without it, and nothing is tried.
+    at.set(&["Account", "ContentDocumentL*"], "");
+    let found = problems(&at, 0);
+    assert_eq!(found, []);
+}
+
+#[test]
+fn check_compares_the_pinned_columns_of_each_object() {
+    let at = Deployment::new(20);
+    let pinned = |more: &str| {
+        let text = format!(
+            "objects = [\"*rofile\", \"User\"]\noutput = \"{{object}}/{{kind}}-{{mark}}-{{run_id}}.csv\"\ncolumns_pinned = true\n\
+             [columns]\nUsername = \"login\"\n[incremental]\n{more}"
+        );
+        at.write("jobs/backup.toml", text);
+    };
+    pinned("[objects_with.Profile]\nfields = [\"Id\"]");
+    at.run(["run", "backup"]).ended(0);
+    assert_eq!(problems(&at, 0), []);
+    pinned("");
+    let before = at.org().requests().len();
+    let found = problems(&at, 65);
+    let failed: Vec<_> = found.iter().filter(|(what, _)| what.contains("columns_pinned")).collect();
+    let start = "Profile: the columns have changed since the last successful run: new: ";
+    assert_eq!(failed.len(), 1, "{found:?}");
+    assert!(failed[0].0.starts_with(start), "{found:?}");
+    // The columns, the rules and the changes are found out by the same descriptions.
+    let requests = at.org().requests().split_off(before);
+    let described = requests.iter().filter(|request| {
+        request.path().ends_with("/composite/batch") || request.path().ends_with("/describe")
+    });
+    assert_eq!(described.count(), 1);
+    at.run(["run", "backup"]).ended(65);
+}
+
+#[test]
+fn check_tries_the_output_of_each_object() {
+    let at = Deployment::new(20);
+    at.set(&["Profile", "User"], "");
+    std::fs::create_dir_all(at.path("exports/User.csv")).unwrap();
+    at.run(["run", "backup"]).ended(73);
+    let found = problems(&at, 73);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let path = at.path("exports/User.csv").display().to_string();
+    assert_eq!(found[0].0, format!("User: cannot write {path}: it is a directory, not a file"));
+    std::fs::remove_dir(at.path("exports/User.csv")).unwrap();
+    at.write("exports/User.csv", "Id\n");
+    assert_eq!(problems(&at, 0), []);
+    at.set(&["Profile", "User"], "if_exists = \"fail\"");
+    std::fs::remove_file(at.path("exports/Profile.csv")).unwrap();
+    assert!(problems(&at, 73)[0].0.starts_with("User: "));
+    // It is no different offline, and many objects share a step.
+    let offline = at.run(["check", "backup", "--offline"]).ended(73);
+    assert!(offline.stdout().contains("User: "), "{}", offline.stdout());
+    at.run(["run", "backup"]).ended(73);
+    let objects = ["Account", "Contact", "Profile", "Task", "User"];
+    objects.iter().for_each(|object| at.write(&format!("exports/{object}.csv"), "Id\n"));
+    at.set(&objects, "if_exists = \"fail\"");
+    let found = problems(&at, 73);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].0.starts_with("Account: "), "{found:?}");
+    assert!(found[0].0.ends_with("; likewise Contact, Profile, Task, User"), "{found:?}");
+}
+
+#[test]
+fn check_finds_the_objects_that_bulk_has_refused() {
+    let at = Deployment::new(20);
+    at.set(&["Account", "*ontact"], "api = \"bulk\"");
+    at.org().refuse_in_bulk("Contact");
+    assert_eq!(problems(&at, 0), []);
+    at.run(["run", "backup"]).ended(65);
+    let found = problems(&at, 65);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].0.starts_with("Contact: Bulk refused it within the last week: "), "{found:?}");
+}

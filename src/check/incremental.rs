@@ -8,8 +8,7 @@ use crate::client::OrgClient;
 use crate::error::{Failure, plain};
 use crate::export::{self, Increment, Known, RunError, Tracking, tracking};
 use crate::human::{self, counted};
-use crate::job::{Deletes, Incremental, Job, Selection};
-use crate::salesforce::composite;
+use crate::job::{Deletes, Incremental, Job};
 use crate::salesforce::describe::ObjectDescription;
 use crate::salesforce::fault::Fault;
 use crate::soql::{ClauseKind, Columns};
@@ -93,36 +92,9 @@ impl Check<'_> {
         Ok((Followed { tracking, increment, clock, warns_of_deletes }, described))
     }
 
-    /// The step for all objects of a set. It asks for their descriptions, as a run does.
-    pub(super) async fn incremental_set(
-        &self,
-        job: &Job,
-        selection: &Selection,
-        reached: &Reached,
-        tell: Teller<'_>,
-    ) {
-        let Some(settings) = &job.incremental else { return };
-        let username = &reached.client.org().username;
-        let (mut followed, mut full) = (0, Vec::new());
-        let mut without_deletes = Vec::new();
-        // Descriptions are large, so there is never more than one batch of them.
-        for chosen in selection.chosen.chunks(composite::MAX_REQUESTS) {
-            let names: Vec<_> = chosen.iter().map(|chosen| chosen.name.as_str()).collect();
-            for (chosen, described) in chosen.iter().zip(reached.client.describe_objects(&names).await) {
-                let (Some(job), Ok(described)) = (job.of_object(&chosen.name), described) else { continue };
-                match tracking(&job, &described, username) {
-                    Ok(Some(Tracking { stamp: None, .. })) => full.push(described.name),
-                    Ok(Some(Tracking { deletes, .. })) => {
-                        followed += 1;
-                        if deletes != settings.deletes {
-                            without_deletes.push(described.name);
-                        }
-                    }
-                    Ok(None) => {}
-                    Err(failure) => tell(Step::failed(Name::Incremental, failure)),
-                }
-            }
-        }
+    /// The steps for the changes of a set's objects.
+    pub(super) fn changes(&self, job: &Job, changes: Changes, tell: Teller<'_>) {
+        let Changes { deletes, followed, full, without_deletes } = changes;
         let marked =
             State::at(&self.config.settings.state_dir).and_then(|state| state.marked_objects(&job.key()));
         let marked = match marked {
@@ -140,7 +112,7 @@ impl Check<'_> {
             tell(Step::passed(Name::Incremental, what));
         }
         if !without_deletes.is_empty() {
-            let reason = match settings.deletes {
+            let reason = match deletes {
                 Deletes::Ids => "the org does not list the deleted records of these objects",
                 Deletes::Rows | Deletes::None => "these objects have no IsDeleted",
             };
@@ -148,6 +120,48 @@ impl Check<'_> {
                 format!("deleted records are not reported, because {reason}: {}", listed(&without_deletes));
             tell(Step::passed(Name::Incremental, what));
         }
+    }
+}
+
+/// How the changes of a set's objects are found.
+pub(super) struct Changes {
+    /// How deleted records are to be reported.
+    deletes: Deletes,
+    /// How many objects have a field that says when their records change.
+    followed: u64,
+    /// The objects that have none.
+    full: Vec<String>,
+    /// The objects whose deleted records cannot be reported.
+    without_deletes: Vec<String>,
+}
+
+impl Changes {
+    pub(super) fn of(settings: &Incremental) -> Self {
+        let deletes = settings.deletes;
+        Self { deletes, followed: 0, full: Vec::new(), without_deletes: Vec::new() }
+    }
+
+    /// Adds an object. `job` is its own.
+    ///
+    /// # Errors
+    /// As for a run, if its changes cannot be exported.
+    pub(super) fn add(
+        &mut self,
+        job: &Job,
+        described: &ObjectDescription,
+        username: &str,
+    ) -> Result<(), Failure> {
+        match tracking(job, described, username)? {
+            Some(Tracking { stamp: None, .. }) => self.full.push(described.name.clone()),
+            Some(Tracking { deletes, .. }) => {
+                self.followed += 1;
+                if deletes != self.deletes {
+                    self.without_deletes.push(described.name.clone());
+                }
+            }
+            None => {}
+        }
+        Ok(())
     }
 }
 

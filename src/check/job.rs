@@ -108,7 +108,7 @@ impl Check<'_> {
     }
 
     /// The columns, from the query's text or, if that is not enough, from the org's description.
-    async fn columns(&self, job: &Job, org: Option<&Reached>) -> (Step, Option<Arc<Columns>>) {
+    pub(super) async fn columns(&self, job: &Job, org: Option<&Reached>) -> (Step, Option<Arc<Columns>>) {
         let columns = match (export::columns(job), org) {
             (Ok(columns), Some(reached)) if export::needs_description(job, columns.as_deref()) => {
                 match self.described(job, reached).await {
@@ -156,11 +156,27 @@ impl Check<'_> {
     /// shown.
     async fn query(&self, exported: &Exported<'_>, reached: &Reached, tell: Teller<'_>) -> Option<Size> {
         let job = exported.job;
-        let shown = |what: &str| match exported.is_generated {
+        let (step, estimate) = self.accepted(job, exported.is_generated, reached).await;
+        let is_refused = step.outcome == Outcome::Failed;
+        tell(step);
+        if is_refused {
+            return None;
+        }
+        let Some(count) = job.query().and_then(Query::count) else {
+            return Some(Size::Estimated(estimate, "the query itself groups or counts".to_owned()));
+        };
+        Some(match self.count(job, reached, &count).await {
+            Ok(records) => Size::Counted(records),
+            Err(fault) => Size::Estimated(estimate, format!("SELECT COUNT() failed: {fault}")),
+        })
+    }
+
+    /// Whether the org would run the query, and how many records that is, as the org estimates them.
+    pub(super) async fn accepted(&self, job: &Job, is_shown: bool, reached: &Reached) -> (Step, Option<u64>) {
+        let shown = |what: &str| match is_shown {
             true => format!("{what}\n{}", plain(text(job))),
             false => what.to_owned(),
         };
-        let mut estimate = None;
         match self.plan(job, reached).await {
             Ok(Some(plan)) => {
                 let explain::Plan { cardinality, sobject_cardinality, leading_operation_type, .. } = &plan;
@@ -171,33 +187,25 @@ impl Check<'_> {
                     number(*cardinality),
                     number(*sobject_cardinality)
                 );
-                estimate = Some(*cardinality);
                 let step = Step::passed(Name::Query, shown(&what)).fact("soql", text(job));
-                tell(step.fact("plan", json!(plan)));
+                let estimate = Some(*cardinality);
+                (step.fact("plan", json!(plan)), estimate)
             }
             Ok(None) => {
                 let what = shown("accepted by the org, but without a plan");
-                tell(Step::new(Name::Query, Outcome::Warned, what).fact("soql", text(job)));
+                (Step::new(Name::Query, Outcome::Warned, what).fact("soql", text(job)), None)
             }
             Err(fault) if is_about_the_plan(&fault) => {
                 let what = format!(
                     "the org cannot explain the query, so only a run shows whether it is valid: {fault}"
                 );
-                tell(Step::new(Name::Query, Outcome::Warned, shown(&what)).fact("soql", text(job)));
+                (Step::new(Name::Query, Outcome::Warned, shown(&what)).fact("soql", text(job)), None)
             }
             Err(fault) => {
                 let fault = export::explained(&reached.client, job, fault).await;
-                tell(Step::failed(Name::Query, fault.into_failure()));
-                return None;
+                (Step::failed(Name::Query, fault.into_failure()), None)
             }
         }
-        let Some(count) = job.query().and_then(Query::count) else {
-            return Some(Size::Estimated(estimate, "the query itself groups or counts".to_owned()));
-        };
-        Some(match self.count(job, reached, &count).await {
-            Ok(records) => Size::Counted(records),
-            Err(fault) => Size::Estimated(estimate, format!("SELECT COUNT() failed: {fault}")),
-        })
     }
 
     async fn plan(&self, job: &Job, reached: &Reached) -> Result<Option<explain::Plan>, Fault> {

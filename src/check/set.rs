@@ -1,6 +1,9 @@
-//! Checks a set of objects: which objects a run would export now, and where to.
+//! Checks a set of objects: which objects a run would export now, and where to. `objects` finds out whether it can.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod alike;
+mod objects;
+
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
@@ -12,18 +15,18 @@ use crate::export::{self, bug, check_object, similar};
 use crate::human::counted;
 use crate::job::output_path::collision;
 use crate::job::{Job, LeftOutReason, ObjectName, ObjectSet, ObjectTerm, Selection};
-use crate::salesforce::composite;
 use crate::salesforce::describe::ObjectSummary;
-use crate::soql::{Rule, UnusedRules};
 use crate::state::State;
+
+use alike::Alike;
 
 /// How many names are shown in a list.
 const MAX_NAMES: usize = 20;
 
 impl Check<'_> {
-    /// A set as a whole. The output is checked for one of its objects.
+    /// A set as a whole, and what is wrong with its objects.
     pub(super) async fn set(&self, job: &Job, set: &ObjectSet, org: Option<&Reached>, tell: Teller<'_>) {
-        let mut sample = sample(set);
+        let mut exported = named(set);
         match org {
             None if self.offline && set.has_patterns() => {
                 tell(Step::skipped(Name::Objects, "not known without asking the org"));
@@ -36,8 +39,8 @@ impl Check<'_> {
             Some(reached) => match reached.client.objects().await {
                 Ok(objects) => {
                     let selection = set.select(objects.iter().map(ObjectSummary::facts));
-                    if let Some(first) = selection.chosen.first() {
-                        sample = Some(first.name.clone());
+                    if !selection.chosen.is_empty() {
+                        exported = selection.chosen.iter().map(|chosen| chosen.name.clone()).collect();
                     }
                     let username = &reached.client.org().username;
                     selected(&selection, &objects, username).into_iter().for_each(&mut *tell);
@@ -48,10 +51,7 @@ impl Check<'_> {
                         tell(Step::failed(Name::Objects, failure));
                     }
                     self.objects_with_settings(job, set, &selection, reached, tell).await;
-                    self.incremental_set(job, &selection, reached, tell).await;
-                    for warning in rules_without_columns(job, &selection, reached).await {
-                        tell(warning);
-                    }
+                    self.objects(job, set, &selection, reached, tell).await;
                     tell(self.last_cost(job, reached));
                     tell(api_of_set(job));
                     if let Some(failure) = self.colliding(job, &selection) {
@@ -62,10 +62,7 @@ impl Check<'_> {
                 Err(fault) => tell(Step::failed(Name::Objects, fault.into_failure())),
             },
         }
-        match sample.and_then(|object| job.of_object(&object)) {
-            Some(job) => tell(self.output(&job, None)),
-            None => tell(Step::skipped(Name::Output, "not checked, because there is no object")),
-        }
+        self.outputs(job, &exported, tell);
         if let Some(failure) = self.manifest(job, None).err() {
             tell(Step::failed(Name::Output, failure.context("the manifest could not be written")));
         }
@@ -102,6 +99,21 @@ impl Check<'_> {
         }
     }
 
+    /// Whether the objects can be written. What can be is shown of the first alone.
+    fn outputs(&self, job: &Job, objects: &[ObjectName], tell: Teller<'_>) {
+        let mut problems = Alike::default();
+        for (at, object) in objects.iter().enumerate() {
+            let Some(job) = job.of_object(object) else { continue };
+            let step = self.output(&job, None);
+            if at == 0 && !matches!(step.outcome, Outcome::Failed | Outcome::Warned) {
+                tell(step);
+            } else {
+                problems.add(object, step);
+            }
+        }
+        problems.into_steps(&job.name).into_iter().for_each(tell);
+    }
+
     /// The failure of two objects whose paths are one file where names differ by more than case.
     fn colliding(&self, job: &Job, selection: &Selection) -> Option<Failure> {
         let paths: Vec<_> = selection
@@ -120,41 +132,6 @@ impl Check<'_> {
     }
 }
 
-/// A warning for each rule in `[columns]` and `[types]` whose column no object has: a set ignores what does not fit an
-/// object, and so a misspelt name. Nothing is asked if there are no rules.
-async fn rules_without_columns(job: &Job, selection: &Selection, reached: &Reached) -> Vec<Step> {
-    let mut unused = UnusedRules::of(&job.shape.columns);
-    if unused.is_empty() {
-        return Vec::new();
-    }
-    let username = &reached.client.org().username;
-    let mut known = BTreeSet::new();
-    // Descriptions are large, so there is never more than one batch of them.
-    for chosen in selection.chosen.chunks(composite::MAX_REQUESTS) {
-        let names: Vec<_> = chosen.iter().map(|chosen| chosen.name.as_str()).collect();
-        for (chosen, described) in chosen.iter().zip(reached.client.describe_objects(&names).await) {
-            let Some(job) = job.of_object(&chosen.name) else { continue };
-            let columns = match described {
-                Ok(described) => export::columns_of_object(&job, &described, username).ok().flatten(),
-                Err(_) => None,
-            };
-            // An object whose columns are unknown may have all of them.
-            let Some(columns) = columns else { return Vec::new() };
-            unused.remove(columns.names());
-            known.extend(columns.names().iter().cloned());
-        }
-    }
-    let warning = |(rule, name): (Rule, &str)| {
-        let what = format!("no object has a column \"{name}\", which is in [{}]", rule.table());
-        let hint = match similar(name, known.iter().map(String::as_str)) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("correct or remove it in [{}]", rule.table()),
-        };
-        Step::warned(Name::Columns, what, hint)
-    };
-    unused.iter().map(warning).collect()
-}
-
 /// The job of one object of a set.
 ///
 /// # Errors
@@ -164,13 +141,14 @@ pub(super) fn job_of_object(job: &Job, object: &ObjectName) -> Result<Job, Failu
     job.of_object(object).ok_or_else(|| bug("a set without objects"))
 }
 
-/// An object to try the output with before the org's are known.
-fn sample(set: &ObjectSet) -> Option<ObjectName> {
-    let named = set.terms().iter().find_map(|term| match term {
-        ObjectTerm::Name(name) => Some(name.clone()),
-        ObjectTerm::Pattern(_) | ObjectTerm::Exclusion(_) => None,
+/// The objects that the list names, or one to try the output with before the org's are known.
+fn named(set: &ObjectSet) -> Vec<ObjectName> {
+    let named = set.terms().iter().filter_map(|term| match term {
+        ObjectTerm::Name(name) if set.includes(name.as_str()).is_some() => Some(name.clone()),
+        ObjectTerm::Name(_) | ObjectTerm::Pattern(_) | ObjectTerm::Exclusion(_) => None,
     });
-    named.or_else(|| ObjectName::parse("Account").ok())
+    let named: Vec<_> = named.collect();
+    if named.is_empty() { ObjectName::parse("Account").into_iter().collect() } else { named }
 }
 
 /// `2 objects: Account, Contact; patterns leave out 3 not queryable`.

@@ -1,7 +1,6 @@
 //! A job of an object → the job of the query that exports it now, generated from the org's description of the object.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use crate::client::OrgClient;
 use crate::error::{Exit, Failure};
@@ -14,7 +13,6 @@ use crate::soql::generate::{self, ObjectField, SelectionError};
 use crate::soql::{Columns, Described, Query, SyntaxError, ValueKind};
 use crate::value::FieldType;
 
-use super::bug;
 use super::error::RunError;
 use super::plan::refused;
 use super::tracking::{Tracking, tracking};
@@ -66,7 +64,7 @@ pub(crate) async fn generate(
 ///
 /// # Errors
 /// [`Exit::Query`] if the object has no such field for this user.
-pub(super) fn of_description(
+pub(crate) fn of_description(
     job: &Job,
     object: &ObjectSource,
     described: &ObjectDescription,
@@ -98,20 +96,6 @@ pub(super) fn of_description(
     let mut warnings = unknown_exclusions(object, &fields, &job);
     warnings.extend(tracking.as_ref().and_then(|tracking| tracking.warning(&job, &described.name)));
     Ok(Generated { job, fields: generate::remember(&names, remembered), warnings, tracking })
-}
-
-/// The columns of an object's export, if its description tells them.
-///
-/// # Errors
-/// As for a run, if they cannot be exported as the job says.
-pub(crate) fn columns_of_object(
-    job: &Job,
-    described: &ObjectDescription,
-    username: &str,
-) -> Result<Option<Arc<Columns>>, Failure> {
-    let Source::Object(object) = &job.source else { return Err(bug("an object's job without an object")) };
-    let generated = of_description(job, object, described, Vec::new(), username)?;
-    Ok(generated.job.source.columns().cloned())
 }
 
 /// A warning for each exclusion that names no field. The field that was meant would be exported.
