@@ -19,6 +19,7 @@ mod pending;
 mod plan;
 mod publish;
 mod recovery;
+mod refused_query;
 mod run;
 mod scratch;
 mod set;
@@ -26,7 +27,6 @@ mod slots;
 mod task;
 mod tracking;
 mod transfer;
-mod unknown_field;
 mod writer;
 
 use std::path::PathBuf;
@@ -69,6 +69,7 @@ pub(crate) use object::{
 pub use once::Once;
 pub use plan::{columns, described_columns};
 pub(crate) use plan::{needs_description, not_described};
+pub(crate) use refused_query::{explained, similar};
 pub use scratch::check as check_scratch_dir;
 pub(crate) use set::{gone, holes};
 pub use slots::{Promise, Slot, SlotLimits, Slots};
@@ -76,7 +77,6 @@ pub(crate) use task::check_object;
 pub use task::{Start, Task};
 pub(crate) use tracking::{Tracking, describe_exported, tracking};
 pub(crate) use transfer::{Expected, Forecast, demanded_and_refused, expected};
-pub(crate) use unknown_field::{explained, similar};
 
 use after::Commands;
 use locks::Locks;

@@ -6,6 +6,7 @@ mod bulk;
 mod columns;
 mod count;
 pub mod generate;
+mod habits;
 mod lexer;
 mod mentions;
 mod parser;
@@ -20,6 +21,7 @@ pub use columns::{
     Rule, Table, UnusedRules, ValueKind, snake,
 };
 pub(crate) use count::CountQuery;
+pub(crate) use habits::habit_of_sql;
 pub use lexer::{Span, Token, TokenKind, tokens};
 pub(crate) use mentions::{Mention, SemiJoin};
 pub(crate) use parser::INSTEAD_OF_JOIN;

@@ -439,6 +439,20 @@ fn the_orgs_refusal_of_a_query_is_shown_as_it_was_sent() {
 }
 
 #[test]
+fn a_habit_of_sql_in_a_condition_is_explained() {
+    let at = deployment();
+    for (condition, hint) in [
+        ("WHERE Name IS NOT NULL", "hint: write != null instead of IS NOT NULL"),
+        ("WHERE Name == 'x'", "hint: write = instead of =="),
+        ("WHERE Name != null AND", "hint: complete the last condition"),
+        ("LIMIT ten", "hint: write a whole number after LIMIT"),
+    ] {
+        at.job("accounts", &format!("SELECT Id FROM Account {condition}"), "accounts.csv", "");
+        refused(&at, ["run", "accounts"], 65, &["the org refused the query: MALFORMED_QUERY", hint]);
+    }
+}
+
+#[test]
 fn a_second_object_after_from_is_explained() {
     let at = deployment();
     let query = ["query", "SELECT Id FROM Account, Contact", "-o", "x.csv"];

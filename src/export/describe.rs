@@ -6,7 +6,7 @@ use super::error::RunError;
 use super::incremental::deletes;
 use super::object::{describe_columns, generate};
 use super::plan::{columns, described_columns, needs_description, not_described};
-use super::unknown_field::explained;
+use super::refused_query::explained;
 use crate::client::OrgClient;
 use crate::ddl::{Column, Export, File, Form, JsonForm, csv_columns, json_columns};
 use crate::error::Failure;

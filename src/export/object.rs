@@ -15,8 +15,8 @@ use crate::value::FieldType;
 
 use super::error::RunError;
 use super::plan::refused;
+use super::refused_query::similar;
 use super::tracking::{Tracking, tracking};
-use super::unknown_field::similar;
 
 /// How many mistakes in a list of fields a message shows.
 const MAX_SELECTION_ERRORS: usize = 10;

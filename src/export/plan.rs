@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::bug;
-use super::unknown_field::similar;
+use super::refused_query::similar;
 use crate::error::{Exit, Failure};
 use crate::job::{Children, Datetimes, Format, Job, SoqlSource, Source, SourceError};
 use crate::org::Org;

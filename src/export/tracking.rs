@@ -10,7 +10,7 @@ use crate::salesforce::fault::ErrorCode;
 use super::bug;
 use super::error::RunError;
 use super::object::{Warning, unknown_object};
-use super::unknown_field::similar;
+use super::refused_query::similar;
 
 /// How an incremental job follows an object's records.
 #[derive(Debug, Clone, PartialEq, Eq)]

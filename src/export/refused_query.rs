@@ -1,5 +1,6 @@
-//! Hints for a query that the org refuses because of a field or an object. The name is found by our own reading of the
-//! query and the org's descriptions, never by the org's message, which is in the user's language.
+//! Hints for a query that the org refuses: for a field or an object that it does not know, or for what only SQL has. Names
+//! are found by our own reading of the query and the org's descriptions, never by the org's message, which is in the user's
+//! language.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -9,7 +10,9 @@ use crate::config::nearest;
 use crate::job::{Job, QueryOrigin};
 use crate::salesforce::describe::{self, ObjectDescription};
 use crate::salesforce::fault::{ErrorCode, Fault, FaultKind};
-use crate::soql::{ClauseKind, INSTEAD_OF_JOIN, Item, Mention, Name, Query, SemiJoin, Statement};
+use crate::soql::{
+    ClauseKind, INSTEAD_OF_JOIN, Item, Mention, Name, Query, SemiJoin, Statement, habit_of_sql,
+};
 
 /// How many descriptions a refusal is worth: the object's own and those of some parents and children.
 const MAX_DESCRIPTIONS: usize = 6;
@@ -65,7 +68,10 @@ pub(crate) async fn explained(client: &OrgClient, job: &Job, fault: Fault) -> Fa
         ));
     }
     if !matches!(fault.code, Some(ErrorCode::InvalidField | ErrorCode::InvalidType)) {
-        return fault;
+        return match habit_of_sql(&query.statement) {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        };
     }
     let mut descriptions = Descriptions::new();
     let finding = loop {
