@@ -134,7 +134,7 @@ impl Config {
             match (&self.file, names.is_empty()) {
                 (_, false) => {
                     let near = did_you_mean(wanted, names.iter().copied());
-                    failure.hint(near.unwrap_or_else(|| format!("choose one of {}", names.join(", "))))
+                    failure.hint(near.unwrap_or_else(|| mistake::choose(names.iter().copied())))
                 }
                 (Some(file), true) => failure.hint(format!("add an `[org]` table to {}", file.display())),
                 (None, true) => failure.hint(NO_FILE_HINT),

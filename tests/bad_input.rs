@@ -456,13 +456,13 @@ fn a_habit_of_sql_in_a_condition_is_explained() {
 fn a_second_object_after_from_is_explained() {
     let at = deployment();
     let query = ["query", "SELECT Id FROM Account, Contact", "-o", "x.csv"];
-    let hint = "hint: \"Contact\" after FROM is no path from Account, and SOQL has no joins: name a parent's field by its path";
+    let hint = "hint: \"Contact\" after FROM is not a path from Account, and SOQL has no joins: name a parent's field by its path";
     refused(&at, query, 65, &["unexpected token: 'Contact'", hint]);
     at.job("accounts", "SELECT Id FROM Account a, Contact c", "accounts.csv", "");
     refused(&at, ["run", "accounts"], 65, &[hint]);
     let checked = at.run(["check", "accounts"]).ended(65);
     assert!(
-        checked.stdout().contains("\"Contact\" after FROM is no path from Account"),
+        checked.stdout().contains("\"Contact\" after FROM is not a path from Account"),
         "{}",
         checked.stdout()
     );

@@ -2432,8 +2432,8 @@ fn unknown_jobs_are_not_mistakes_of_the_configuration() {
     let project = Project::with(ORG).job("accounts", JOB);
     assert_eq!(
         project.named(&["nix", "nax"]).unwrap_err().to_string(),
-        "there are 2 mistakes:\n  there is no job \"nax\" in jobs\n    hint: choose one of accounts\n  \
-         there is no job \"nix\" in jobs\n    hint: choose one of accounts"
+        "there are 2 mistakes:\n  there is no job \"nax\" in jobs\n    hint: the only one is accounts\n  \
+         there is no job \"nix\" in jobs\n    hint: the only one is accounts"
     );
 }
 

@@ -412,7 +412,8 @@ fn a_refused_configuration_shows_no_values_of_its_query() {
     at.job("accounts", "SELECT Id 'canary' FROM Account", "a.csv", "");
     daemon.signal("HUP");
     let page = page_with(&daemon, "/", "The configuration has changed and is not valid.");
-    let shown = "jobs/accounts.toml:1: soql: this is not valid\n  hint: run `sfexport check --offline` to see the place";
+    let shown =
+        "jobs/accounts.toml:1: soql: this is not valid\n  hint: run `sfexport check --offline` to see where";
     assert!(page.contains(shown) && !page.contains("canary"), "{page}");
     // The page has it before the log does.
     daemon.says("canary");

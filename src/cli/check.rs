@@ -74,7 +74,7 @@ fn narrowed(mut config: Config, arguments: &CheckArguments) -> Result<Config, Fa
     if let Some(name) = left_out {
         let orgs = arguments.orgs.join(" and ");
         return Err(Failure::new(Exit::Usage, format!("the job {name} does not export from the org {orgs}"))
-            .hint("list the jobs with their orgs with `sfexport jobs`"));
+            .hint("run `sfexport jobs` to list the jobs with their orgs"));
     }
     config.orgs.retain(|name, _| is_named(name));
     config.jobs.retain(|job| is_named(&job.org));

@@ -327,11 +327,11 @@ fn left_out_by_orgs(config: &Config, arguments: &RunArguments, job: &JobName) ->
     let (quoted, the_orgs) = (quoted.join(" "), if quoted.len() == 1 { "this org" } else { "these orgs" });
     if arguments.all {
         return Failure::new(Exit::Usage, format!("{quoted}: no enabled job exports from {the_orgs}"))
-            .hint("list the jobs with their orgs with `sfexport jobs`");
+            .hint("run `sfexport jobs` to list the jobs with their orgs");
     }
     let orgs: Vec<_> = config.jobs.iter().filter(|of| of.name == *job).map(|job| job.org.as_str()).collect();
     Failure::new(Exit::Usage, format!("{quoted}: the job {job} does not export from {the_orgs}"))
-        .hint(format!("choose one of its orgs: {}", human::list(orgs.iter(), MAX_NAMES)))
+        .hint(format!("it exports from {}", human::list(orgs.iter(), MAX_NAMES)))
 }
 
 /// Prints a remark, or logs it if the log is in JSON.

@@ -26,7 +26,7 @@ use super::Selection;
 use super::digests;
 use super::keys::Table;
 use super::layer::{Layer, Section, TextFile, shown};
-use super::mistake::{Mistake, Origin, Problem, nearest, quoted};
+use super::mistake::{Mistake, Origin, Problem, choose, nearest, quoted};
 use super::orgs::Orgs;
 use super::passed_over;
 use super::settings::{nanoseconds, secret, some_nanoseconds};
@@ -199,7 +199,6 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, context: &JobContext<'
     if let (Err(problem), true) = (context.shared_file, files.is_empty()) {
         return Some(Mistake::new(Origin::Anywhere, None, problem.clone()));
     }
-    const MOST: usize = 20;
     let jobs_dir = shown(context.jobs_dir, context.working_dir);
     let what = format!("there is no job {} in {}", quoted(name), jobs_dir.display());
     // Completion in a shell writes `run jobs/accounts.toml`.
@@ -212,10 +211,7 @@ fn missing(name: &str, files: &BTreeMap<String, PathBuf>, context: &JobContext<'
     } else if files.is_empty() {
         format!("write its query and output to {}", jobs_dir.join(format!("{name}.toml")).display())
     } else {
-        let some: Vec<_> = files.keys().take(MOST).map(String::as_str).collect();
-        let more =
-            if files.len() > MOST { format!(" and {} more", files.len() - MOST) } else { String::new() };
-        format!("choose one of {}{more}", some.join(", "))
+        choose(files.keys().map(String::as_str))
     };
     let mut passed_over = passed_over::jobs(context.jobs_dir, context.working_dir);
     passed_over.retain(|mistake| match &mistake.origin {

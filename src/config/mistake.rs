@@ -66,7 +66,7 @@ impl Mistake {
         match self.what.contains('\n') {
             true => {
                 let problem =
-                    Problem::new("this is not valid", "run `sfexport check --offline` to see the place");
+                    Problem::new("this is not valid", "run `sfexport check --offline` to see where");
                 Self::new(self.origin.clone(), self.key.clone(), problem)
             }
             false => self.clone(),
@@ -230,6 +230,18 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
+/// The hint with the names there are, or with the first ones.
+pub(crate) fn choose<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
+    const MAX_NAMES: usize = 20;
+    let number = names.len();
+    let some: Vec<_> = names.take(MAX_NAMES).collect();
+    match (some.as_slice(), number.saturating_sub(MAX_NAMES)) {
+        ([only], _) => format!("the only one is {only}"),
+        (some, 0) => format!("choose one of {}", some.join(", ")),
+        (some, more) => format!("choose one of {} and {more} more", some.join(", ")),
+    }
+}
+
 /// Whether a text is the content of a file, and no path.
 pub(crate) fn is_content(text: &str) -> bool {
     text.contains(['\n', '\r']) || may_be_key(text)
@@ -289,7 +301,7 @@ mod tests {
         assert_eq!(
             failure.redacted.unwrap(),
             "the configuration has 4 mistakes:\n  SFEXPORT_ORG__KEY: c\n  jobs/a.toml:2: this is not valid\n    \
-             hint: run `sfexport check --offline` to see the place\n  sfexport.toml:1: org: a\n  sfexport.toml:9: org.client_id: b"
+             hint: run `sfexport check --offline` to see where\n  sfexport.toml:1: org: a\n  sfexport.toml:9: org.client_id: b"
         );
     }
 }

@@ -64,7 +64,7 @@ pub(crate) async fn explained(client: &OrgClient, job: &Job, fault: Fault) -> Fa
     }
     if let Some((root, other)) = query.statement.unrelated_object() {
         return fault.hint(format!(
-            "\"{other}\" after FROM is no path from {root}, and SOQL has no joins: {INSTEAD_OF_JOIN}"
+            "\"{other}\" after FROM is not a path from {root}, and SOQL has no joins: {INSTEAD_OF_JOIN}"
         ));
     }
     if !matches!(fault.code, Some(ErrorCode::InvalidField | ErrorCode::InvalidType)) {

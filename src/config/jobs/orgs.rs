@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use super::{JobContext, RawJob, Reading};
 use crate::config::layer::{Section, TextFile};
-use crate::config::mistake::{Problem, did_you_mean, quoted};
+use crate::config::mistake::{Problem, choose, did_you_mean, quoted};
 use crate::job::{Manifest, OutputTemplate};
 use crate::org::OrgName;
 use crate::soql::generate::matches;
@@ -137,7 +137,7 @@ fn term_mistake(
         (false, _, false) => Some(unknown(pattern, named, context)),
         (false, false, true) => {
             let what = format!("no org matches {}", quoted(term));
-            Some(Problem::new(what, choose(named)))
+            Some(Problem::new(what, choose(named.iter().map(OrgName::as_str))))
         }
         (true, false, false) => {
             let excludes =
@@ -157,20 +157,9 @@ fn unknown(text: &str, named: &BTreeSet<OrgName>, context: &JobContext<'_>) -> P
         (Some(near), _) => Some(near),
         (None, []) => no_org(context).hint,
         (None, [only]) => Some(format!("write {}", quoted(only))),
-        (None, _) => Some(choose(named)),
+        (None, _) => Some(choose(named.iter().map(OrgName::as_str))),
     };
     Problem::hinted(format!("there is no org {}", quoted(text)), hint)
-}
-
-/// The hint with the names of all orgs, or of the first ones.
-fn choose(named: &BTreeSet<OrgName>) -> String {
-    const MAX_NAMES: usize = 20;
-    let names: Vec<_> = named.iter().take(MAX_NAMES).map(OrgName::as_str).collect();
-    let more = match named.len().saturating_sub(MAX_NAMES) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("choose one of {}{more}", names.join(", "))
 }
 
 /// The mistake of a configuration without any org.
