@@ -37,7 +37,7 @@ pub(super) struct QueryArguments {
     #[arg(long, value_enum)]
     compression: Option<CompressionArgument>,
     /// How hard the compressor works: 1 to 9 for gzip, 1 to 19 for zstd [default: 6 for gzip, 3 for zstd]
-    #[arg(long, value_name = "LEVEL", value_parser = super::whole::<u8>(1..=19))]
+    #[arg(long, value_name = "LEVEL", value_parser = super::whole::<u8>(0..=u64::MAX))]
     compression_level: Option<u8>,
     /// Ask for deleted and archived rows too (queryAll)
     #[arg(long)]
