@@ -610,6 +610,7 @@ fn a_query_job_that_cannot_be_removed_is_left_to_the_next_run() {
     for (name, fault) in [
         ("a lost session", Fault::ExpiredSession),
         ("a refused session", Fault::error(401, "INVALID_SESSION_ID", "Session expired or invalid")),
+        ("a broken connection", Fault::Close),
     ] {
         for (step, at) in [("removal", At::BulkDelete(1)), ("end", At::BulkAbort(1))] {
             let end = if step == "end" { End::Failed(69) } else { End::Whole };

@@ -77,12 +77,13 @@ impl OrgClient {
         Ok(response)
     }
 
-    /// Makes a call once, whatever the reserve, and again with a new session if the org no longer accepts this one: to remove
-    /// what this side has made.
+    /// Makes a call whatever the reserve, to remove what this side has made: once more if the connection breaks, which a kept
+    /// one may do at any time, and again with a new session if the org no longer accepts this one.
     ///
     /// # Errors
     /// Whatever is not a response of success.
     pub(crate) async fn tidy(&self, call: &Call<'_>) -> Result<(), Fault> {
+        let mut may_repeat = true;
         loop {
             let session = self.session().await?;
             match self.open_once(&session, call).await {
@@ -93,6 +94,7 @@ impl OrgClient {
                 Err(fault) if fault.kind == FaultKind::SessionExpired => {
                     self.forget(&session, fault).await?;
                 }
+                Err(fault) if may_repeat && fault.kind == FaultKind::Unreachable => may_repeat = false,
                 Err(fault) => return Err(fault),
             }
         }
